@@ -1,0 +1,109 @@
+//! What the administrator wants: the settings of the guard and of each jail.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Class;
+use crate::sink::structure::{Blocktype, Ports};
+use crate::time::BanTime;
+
+/// The whole configuration, defaults filled in and every value checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How much the daemon says.
+    pub loglevel: LogLevel,
+    /// Addresses and networks that are never banned and always let through by the kernel.
+    pub ignoreip: Vec<IpNet>,
+    /// Bits of an IPv6 address that count, for the scopes `all` and `sip`.
+    pub ipv6prefix: u8,
+    /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
+    pub ports: Vec<(String, Ports)>,
+    /// The jails in the order of their names; [`JailId`](crate::event::JailId) is an index.
+    /// Disabled ones are left out.
+    pub jails: Vec<Jail>,
+}
+
+/// A jail: which lines are read, what counts, and what happens to whom they name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jail {
+    /// Its name (letters, digits, `-`, `_`; at most 64 bytes).
+    pub name: String,
+    /// Enforce bans or only say what would be banned.
+    pub mode: Mode,
+    /// Which rule files count, as globs over their names.
+    pub filter: Vec<glob::Pattern>,
+    /// Which classes of offence count.
+    pub class: Vec<Class>,
+    /// Log files to follow, as paths that may hold `*`, `?` and `[…]`.
+    pub logpath: Vec<String>,
+    /// A ban comes with this many offences (at least 1) …
+    pub maxretry: u32,
+    /// … within this time.
+    pub findtime: Duration,
+    /// How long.
+    pub bantime: BanTime,
+    /// Which ports: the name of a list in [`Config::ports`].
+    pub port: String,
+    /// Drop or reject.
+    pub blocktype: Blocktype,
+    /// Never banned by this jail: its own and those of [`Config::ignoreip`].
+    pub ignoreip: Vec<IpNet>,
+    /// Bits of an IPv6 address that count.
+    pub ipv6prefix: u8,
+    /// What a ban that rests on unverified evidence is like instead.
+    pub unverified: Punishment,
+    /// Whether hearsay counts (as unverified evidence).
+    pub hearsay: Hearsay,
+}
+
+/// The length and reach of a ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Punishment {
+    /// How long.
+    pub bantime: BanTime,
+    /// Which ports: the name of a list in [`Config::ports`].
+    pub port: String,
+}
+
+/// What a jail does with its decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Ban.
+    #[default]
+    Enforce,
+    /// Say who would be banned.
+    Observe,
+}
+
+/// What a jail does with lines whose address cannot be trusted from the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hearsay {
+    /// Count them in `status`, ban nobody.
+    #[default]
+    Ignore,
+    /// Treat them as unverified evidence: an attacker can then have innocent hosts banned.
+    Count,
+}
+
+/// How much the daemon says, in fail2ban's words, least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what stops the guard.
+    Critical,
+    /// What went wrong.
+    Error,
+    /// What may go wrong.
+    Warning,
+    /// Bans and unbans too.
+    #[default]
+    Notice,
+    /// Each counted offence too.
+    Info,
+    /// Everything.
+    Debug,
+}

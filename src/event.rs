@@ -1,0 +1,193 @@
+//! The messages between source, engine and sink: `Copy`, of a fixed size, without a pointer.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// One stream of lines: a log file with its rotations, or standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u16);
+
+/// A rule: its index in the [`RuleSet`](crate::rules::RuleSet) in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u16);
+
+/// A jail: its index in the [`Config`](crate::config::Config) in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JailId(pub u16);
+
+/// A scope, what a ban closes: its index in the [`Structure`](crate::sink::structure::Structure)
+/// in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScopeId(pub u16);
+
+/// What a message says that a host did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A wrong password for an account that exists (or may exist).
+    Guess,
+    /// An account that does not exist.
+    User,
+    /// An extension that does not exist, dialled by a stranger.
+    Extension,
+    /// An address that an access list refuses.
+    Acl,
+    /// A packet that no phone sends.
+    Malformed,
+    /// Probing.
+    Scan,
+}
+
+impl Class {
+    /// All classes, as the configuration spells them.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Guess, "guess"),
+        (Self::User, "user"),
+        (Self::Extension, "extension"),
+        (Self::Acl, "acl"),
+        (Self::Malformed, "malformed"),
+        (Self::Scan, "scan"),
+    ];
+}
+
+/// How far the address in a line may be believed, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// The address cannot be trusted from the text; never an offence.
+    Hearsay,
+    /// The address is the packet's source, but UDP sources can be spoofed.
+    Unverified,
+    /// The host completed a handshake or answered our own nonce.
+    Proven,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hearsay => "hearsay",
+            Self::Unverified => "unverified",
+            Self::Proven => "proven",
+        })
+    }
+}
+
+/// What a line that a rule matched amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// An offence of this class.
+    Offence(Class),
+    /// A login that succeeded.
+    Success,
+    /// Known to be harmless, or excused by an ignoreregex.
+    Ignored,
+    /// The line can be read in two ways that name two hosts: it names nobody.
+    Tampered,
+}
+
+/// What a source tells the engine about one line that a rule matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When: arrival for live lines, the line's own time in a replay.
+    pub time: Time,
+    /// Where the line was read.
+    pub channel: ChannelId,
+    /// Which rule matched.
+    pub rule: RuleId,
+    /// What the line amounts to.
+    pub meaning: Meaning,
+    /// Whom it names; the unspecified address for [`Meaning::Tampered`].
+    pub host: IpAddr,
+    /// How far `host` may be believed.
+    pub evidence: Evidence,
+    /// The line's number in its channel, from 1.
+    pub line: u64,
+}
+
+/// A ban: (jail, subject, scope) with a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Who decided.
+    pub jail: JailId,
+    /// Who is banned.
+    pub subject: Subject,
+    /// The very address whose line completed the count (or the subject's own for a manual ban).
+    pub host: IpAddr,
+    /// What is closed to the subject.
+    pub scope: ScopeId,
+    /// When it was decided.
+    pub since: Time,
+    /// When the kernel lets go; `None`: never.
+    pub until: Option<Time>,
+    /// Offences counted; 0 for a manual ban or one found in the kernel.
+    pub offences: u32,
+    /// The weakest evidence that the ban rests on.
+    pub evidence: Evidence,
+    /// The rule and line that completed the count.
+    pub cause: Option<(RuleId, u64)>,
+}
+
+/// Why a ban ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifted {
+    /// Its time was over; the kernel has let go by itself.
+    Expired,
+    /// Somebody lifted it.
+    ByHand,
+    /// The host became ignored.
+    Ignored,
+}
+
+/// An element of the kernel's sets: who is shut out of what, and until when. One element may stand
+/// for the bans of several jails; its deadline is the latest of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Which pair of sets.
+    pub scope: ScopeId,
+    /// The key.
+    pub subject: Subject,
+    /// When the kernel lets go; `None`: never.
+    pub until: Option<Time>,
+    /// The jail whose ban lasts longest; its name becomes the element's comment.
+    pub jail: JailId,
+}
+
+/// A change to the kernel's sets. Carrying one out twice does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Have exactly this element, whether its key was there before or not.
+    Put(Element),
+    /// Have no element with this key.
+    Remove(ScopeId, Subject),
+}
+
+impl Change {
+    /// The set and key that the change is about.
+    #[must_use]
+    pub fn key(&self) -> (ScopeId, Subject) {
+        match self {
+            Self::Put(element) => (element.scope, element.subject),
+            Self::Remove(scope, subject) => (*scope, *subject),
+        }
+    }
+}
+
+/// What the engine decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// An offence was counted: the jail, whose, and how many there are now.
+    Found { jail: JailId, host: IpAddr, offences: u32 },
+    /// A ban begins. What the kernel has to do about it follows as [`Decision::Change`].
+    Ban(Ban),
+    /// A jail in observe mode would have banned.
+    Observed(Ban),
+    /// A ban ended.
+    Unban { jail: JailId, subject: Subject, why: Lifted },
+    /// The kernel's sets have to change.
+    Change(Change),
+}

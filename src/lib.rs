@@ -1,0 +1,42 @@
+//! asterguard guards Asterisk phone systems.
+//!
+//! It reads what Asterisk says about refused logins, scans and toll-fraud dialling, decides who is
+//! behind it, and puts them into nftables sets whose elements carry their own timeouts. The kernel
+//! drops, the kernel expires; user space keeps no unban timers.
+//!
+//! ```text
+//! sources          lines           matcher                  offences        policy        sink
+//! file  stdin  ─►  split at \n ─►  gate: one multi-     ─►  per (jail,  ─►  ignored,  ─►  nft sets
+//!                  (memchr,        pattern DFA              host) window    never,        (batched)
+//!                  bounded)        confirm: host, context,  bounded         escalate      dry run
+//!                                  evidence
+//! ```
+//!
+//! Data flows one way. A [`source`] hands bytes to the [`lines`] splitter; the [`matcher`] turns
+//! lines into [`event::Event`]s; the [`engine`] counts them ([`offence`]), applies the [`policy`]
+//! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
+//! values of a fixed size, so the three parts can live in three processes.
+//!
+//! Everything but `source`, `sink`, `daemon` and `cli` is pure: no clock, no I/O, no runtime. Time
+//! comes in as an argument, so `run`, `replay`, `test` and the tests drive the same engine.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod engine;
+pub mod event;
+pub mod lines;
+pub mod matcher;
+pub mod offence;
+pub mod policy;
+pub mod prefix;
+pub mod proto;
+pub mod rules;
+pub mod sink;
+pub mod source;
+pub mod subject;
+pub mod time;
+pub mod timestamp;
+
+pub use cli::main;

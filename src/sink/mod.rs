@@ -1,0 +1,99 @@
+//! Carrying decisions out: where elements and the ruleset around them go.
+
+pub mod dry_run;
+pub mod nft;
+pub mod structure;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::event::{Change, Element};
+use crate::time::Time;
+
+pub use structure::{Blocktype, Ports, Scope, Structure};
+
+/// Somewhere that bans are put into force.
+pub trait BanSink {
+    /// Declares table, sets and chains for `structure`; what the sets hold stays. From here on,
+    /// scopes and jails in elements are indices into it.
+    ///
+    /// # Errors
+    /// When the sink cannot be reached or refuses the structure.
+    fn load(&mut self, structure: &Structure) -> Result<(), SinkError>;
+
+    /// The bans that the sink already holds, read once at start. An element whose comment names no
+    /// jail of the structure is reported under `None`.
+    ///
+    /// # Errors
+    /// When the sink cannot be read.
+    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError>;
+
+    /// Carries out `changes`, in order where keys repeat. A change that the sink refuses never
+    /// costs the others: it comes back in the report, with the reason.
+    ///
+    /// # Errors
+    /// When the sink as a whole does not work (not there, hanging, no permission): nothing is
+    /// known to have been carried out, and all of it should be tried again.
+    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError>;
+
+    /// Stops all dropping at once, for `span` (`None`: until [`BanSink::resume`]). The sink itself
+    /// ends the pause.
+    ///
+    /// # Errors
+    /// When the sink does not carry it out.
+    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError>;
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// When the sink does not carry it out.
+    fn resume(&mut self) -> Result<(), SinkError>;
+
+    /// Whether a pause is in force, and until when (`Some(None)`: until somebody ends it).
+    ///
+    /// # Errors
+    /// When the sink cannot be read.
+    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError>;
+}
+
+/// An element that was found in the sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The element; `jail` is only meaningful if `known_jail`.
+    pub element: Element,
+    /// Whether the element's comment names a jail of the structure in force.
+    pub known_jail: bool,
+}
+
+/// What became of a list of changes.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many were carried out.
+    pub done: usize,
+    /// Those that the sink refused, with its words.
+    pub refused: Vec<(Change, String)>,
+}
+
+/// Why a sink did not do what it was told.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The `nft` program is not there.
+    #[error("cannot run `{program}`: {error}; install it (Debian: apt-get install nftables) or put it on the PATH")]
+    NoProgram { program: String, error: std::io::Error },
+    /// `nft` did not answer in time and was killed.
+    #[error("`nft` did not finish within {0:?} and was stopped")]
+    Hangs(Duration),
+    /// `nft` may not change the ruleset.
+    #[error("`nft` is not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})")]
+    NotPermitted(String),
+    /// `nft` refused the input; its own words follow.
+    #[error("`nft` refused: {0}")]
+    Refused(String),
+    /// `nft` printed something that cannot be read.
+    #[error("cannot read what `nft` printed: {0}")]
+    Output(String),
+    /// Talking to `nft` failed.
+    #[error("talking to `nft`: {0}")]
+    Io(#[from] std::io::Error),
+}

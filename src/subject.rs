@@ -1,0 +1,139 @@
+//! Who is counted and banned: an IPv4 address or an IPv6 network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// A host as the guard counts and bans it: one IPv4 address, or the IPv6 network (by default the
+/// /64) that an address is in, because whoever has one IPv6 address has its whole network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject(IpNet);
+
+impl Subject {
+    /// The subject that `address` belongs to when IPv6 is taken by networks of `ipv6prefix` bits.
+    /// The address is made canonical first (see [`canonical`]).
+    #[must_use]
+    pub fn of(address: IpAddr, ipv6prefix: u8) -> Self {
+        match canonical(address) {
+            IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
+            IpAddr::V6(v6) => {
+                let net = Ipv6Net::new(v6, ipv6prefix).unwrap_or_else(|_| Ipv6Net::from(v6));
+                Self(IpNet::V6(net.trunc()))
+            }
+        }
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn net(&self) -> IpNet {
+        self.0
+    }
+
+    /// The first address of the network: what an nftables set holds as the key.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.0.addr()
+    }
+
+    /// Whether this is an IPv6 network.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        matches!(self.0, IpNet::V6(_))
+    }
+}
+
+/// A bare address where the subject is one address, else `address/bits`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            write!(f, "{}", self.0.addr())
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
+/// Reads an address (an IPv6 one alone means the /128) or `address/bits`.
+impl FromStr for Subject {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::of(address, 128));
+        }
+        text.parse::<IpNet>().map(|net| Self(net.trunc()))
+    }
+}
+
+/// One spelling for each host: an IPv4 address mapped into IPv6 (`::ffff:0:0/96`, RFC 4291) or
+/// translated by NAT64 (`64:ff9b::/96`, RFC 6052) is that IPv4 address.
+#[must_use]
+pub fn canonical(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, d, e, f, high, low] = v6.segments();
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [h1, h2] = high.to_be_bytes();
+            let [l1, l2] = low.to_be_bytes();
+            IpAddr::V4(Ipv4Addr::new(h1, h2, l1, l2))
+        }
+        _ => IpAddr::V6(v6),
+    }
+}
+
+/// Whether an address can be told apart at all and may ever be banned: not loopback, unspecified,
+/// multicast, broadcast or link-local. (`fe80::/10`: banning it cuts the gateway off.)
+#[must_use]
+pub fn bannable(address: IpAddr) -> bool {
+    match canonical(address) {
+        IpAddr::V4(v4) => {
+            !(v4.is_loopback()
+                || v4.octets()[0] == 0
+                || v4.is_multicast()
+                || v4.is_link_local()
+                || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback()
+                || v6 == Ipv6Addr::UNSPECIFIED
+                || v6.is_multicast()
+                || v6.is_unicast_link_local())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_host_has_one_spelling() {
+        for spelling in ["203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109", "64:ff9b::cb00:7109"] {
+            assert_eq!(Subject::of(ip(spelling), 64).to_string(), "203.0.113.9", "{spelling}");
+        }
+        let wide = Subject::of(ip("2001:db8:0:1:ffff::7"), 64);
+        assert_eq!(wide.to_string(), "2001:db8:0:1::/64");
+        assert_eq!(wide, Subject::of(ip("2001:0DB8::0001:0:0:0:1"), 64));
+        assert_eq!(Subject::of(ip("2001:db8::1"), 128).to_string(), "2001:db8::1");
+        assert_eq!("2001:db8::/32".parse::<Subject>().unwrap().to_string(), "2001:db8::/32");
+    }
+
+    #[test]
+    fn what_must_never_be_banned() {
+        for never in [
+            "127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "169.254.1.1", "::", "::1",
+            "ff02::1", "fe80::1", "febf::1", "::ffff:127.0.0.1",
+        ] {
+            assert!(!bannable(ip(never)), "{never}");
+        }
+        for may in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fec0::1", "fd00::1"] {
+            assert!(bannable(ip(may)), "{may}");
+        }
+    }
+}

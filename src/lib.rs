@@ -21,6 +21,7 @@
 //! comes in as an argument, so `run`, `replay`, `test` and the tests drive the same engine.
 #![forbid(unsafe_code)]
 
+pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -29,6 +30,7 @@ pub mod event;
 pub mod lines;
 pub mod matcher;
 pub mod offence;
+pub mod plan;
 pub mod policy;
 pub mod prefix;
 pub mod proto;

@@ -1,0 +1,164 @@
+//! The bans in force, as (jail, subject, scope), and the kernel elements that stand for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Ban, Change, Element, JailId, ScopeId};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// Bans in force at most; about 200 bytes each. As many as a set of the kernel takes.
+pub const CAPACITY: usize = 1 << 20;
+
+type Key = (Subject, ScopeId, JailId);
+
+/// All bans in force. Several jails may ban one subject in one scope: to the kernel that is one
+/// element, and its deadline is the latest of theirs.
+#[derive(Debug, Default)]
+pub struct BanBook {
+    bans: BTreeMap<Key, Ban>,
+    /// The bans that end by themselves, soonest first.
+    deadlines: BTreeSet<(Time, Key)>,
+}
+
+impl BanBook {
+    /// Enters a ban, in place of one with the same jail, subject and scope. `None` if the book is
+    /// full.
+    pub fn put(&mut self, ban: Ban) -> Option<Change> {
+        let key = (ban.subject, ban.scope, ban.jail);
+        if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
+            return None;
+        }
+        if let Some(Ban { until: Some(until), .. }) = self.bans.insert(key, ban) {
+            self.deadlines.remove(&(until, key));
+        }
+        if let Some(until) = ban.until {
+            self.deadlines.insert((until, key));
+        }
+        Some(self.element(ban.scope, ban.subject))
+    }
+
+    /// Strikes a ban out; what the kernel has to do then.
+    pub fn remove(&mut self, ban: &Ban) -> Change {
+        let key = (ban.subject, ban.scope, ban.jail);
+        if let Some(Ban { until: Some(until), .. }) = self.bans.remove(&key) {
+            self.deadlines.remove(&(until, key));
+        }
+        self.element(ban.scope, ban.subject)
+    }
+
+    /// Strikes out and returns a ban whose time is over at `now`. The kernel has let go by itself.
+    pub fn pop_expired(&mut self, now: Time) -> Option<Ban> {
+        let (until, key) = *self.deadlines.first()?;
+        if until > now {
+            return None;
+        }
+        self.deadlines.pop_first();
+        self.bans.remove(&key)
+    }
+
+    /// What the kernel must hold for a subject in a scope.
+    #[must_use]
+    pub fn element(&self, scope: ScopeId, subject: Subject) -> Change {
+        let latest = self.of(subject).filter(|ban| ban.scope == scope).max_by_key(|ban| end(ban));
+        match latest {
+            Some(ban) => Change::Put(Element { scope, subject, until: ban.until, jail: ban.jail }),
+            None => Change::Remove(scope, subject),
+        }
+    }
+
+    /// What the kernel must hold in all.
+    pub fn elements(&self) -> impl Iterator<Item = Change> {
+        let mut last = None;
+        self.bans.keys().filter_map(move |(subject, scope, _)| {
+            let key = (*subject, *scope);
+            (last.replace(key) != Some(key)).then(|| self.element(*scope, *subject))
+        })
+    }
+
+    /// The bans of a subject.
+    pub fn of(&self, subject: Subject) -> impl Iterator<Item = &Ban> {
+        let first = (subject, ScopeId(0), JailId(0));
+        let last = (subject, ScopeId(u16::MAX), JailId(u16::MAX));
+        self.bans.range(first..=last).map(|(_, ban)| ban)
+    }
+
+    /// All bans, by subject.
+    pub fn iter(&self) -> impl Iterator<Item = &Ban> {
+        self.bans.values()
+    }
+
+    /// How many bans there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bans.is_empty()
+    }
+}
+
+/// When a ban ends, as something to compare: one without a deadline ends last.
+#[must_use]
+pub fn end(ban: &Ban) -> (bool, Option<Time>) {
+    (ban.until.is_none(), ban.until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Evidence;
+
+    fn ban(jail: u16, until: Option<i64>) -> Ban {
+        let subject: Subject = "203.0.113.9".parse().unwrap();
+        Ban {
+            jail: JailId(jail),
+            subject,
+            host: subject.address(),
+            scope: ScopeId(0),
+            since: Time::from_secs(0),
+            until: until.map(Time::from_secs),
+            offences: 3,
+            evidence: Evidence::Proven,
+            cause: None,
+        }
+    }
+
+    fn until(change: Option<Change>) -> Option<Option<i64>> {
+        match change? {
+            Change::Put(element) => Some(element.until.map(Time::secs)),
+            Change::Remove(..) => None,
+        }
+    }
+
+    #[test]
+    fn an_element_lasts_as_long_as_the_last_of_its_bans() {
+        let mut book = BanBook::default();
+        assert_eq!(until(book.put(ban(0, Some(100)))), Some(Some(100)));
+        assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
+        assert_eq!(until(book.put(ban(2, None))), Some(None));
+        assert_eq!(book.elements().count(), 1);
+        assert_eq!(until(Some(book.remove(&ban(2, None)))), Some(Some(100)));
+        assert_eq!(until(Some(book.remove(&ban(0, None)))), Some(Some(50)));
+        assert_eq!(until(Some(book.remove(&ban(1, None)))), None);
+        assert!(book.is_empty() && book.deadlines.is_empty());
+    }
+
+    #[test]
+    fn bans_expire_in_order_and_permanent_ones_never() {
+        let mut book = BanBook::default();
+        for (jail, until) in [(0, Some(30)), (1, Some(10)), (2, None), (3, Some(20))] {
+            book.put(ban(jail, until));
+        }
+        // Put again with another deadline: only the new one counts.
+        book.put(ban(1, Some(25)));
+        let mut expired = Vec::new();
+        while let Some(ban) = book.pop_expired(Time::from_secs(25)) {
+            expired.push(ban.jail.0);
+        }
+        assert_eq!(expired, [3, 1]);
+        assert_eq!(book.len(), 2);
+    }
+}

@@ -1,0 +1,49 @@
+//! `asterguard check`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Exit;
+use super::output::{Failure, Output};
+use crate::daemon::{self, PlanError, reader};
+use crate::rules::RulesError;
+use crate::rules::examples;
+
+pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let plan = daemon::plan(config)?;
+    let outcome = examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
+    if !outcome.wrong.0.is_empty() {
+        return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());
+    }
+    reader::compile(&plan).map_err(PlanError::from)?;
+    // The last jail is the one for bans by hand.
+    let jails: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).filter(|name| *name != crate::plan::MANUAL).collect();
+    if jails.is_empty() {
+        return Err(Failure { exit: Exit::Config, message: "no jail is enabled: nothing would ever be banned".to_owned() });
+    }
+    let files = reader::wanted(&plan);
+    if output.json {
+        output.object(&serde_json::json!({
+            "result": "done",
+            "jails": jails,
+            "filters": plan.rules.filters(),
+            "rules": plan.rules.rules.len(),
+            "examples": outcome.run,
+            "files": files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+        }));
+    } else {
+        output.line(format_args!(
+            "ok: {} jails ({}), {} rules in {} filters, {} examples read as they should be",
+            jails.len(),
+            jails.join(", "),
+            plan.rules.rules.len(),
+            plan.rules.files.len(),
+            outcome.run
+        ));
+        for path in files.keys() {
+            let note = if path.is_file() { "" } else { "  (not there yet: awaited)" };
+            output.line(format_args!("  {}{note}", path.display()));
+        }
+    }
+    Ok(())
+}

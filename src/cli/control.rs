@@ -1,0 +1,277 @@
+//! The commands that talk to a running daemon.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+
+use super::output::{Failure, Output};
+use super::{Exit, SocketArg};
+use crate::config::duration;
+use crate::daemon::{now, pause_message};
+use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
+use crate::sink::BanSink as _;
+use crate::sink::nft::NftSink;
+use crate::time::{Lasting, Time};
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this jail
+    jail: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct BanArgs {
+    /// Address of the host; an IPv6 address stands for its network
+    host: IpAddr,
+    /// In the name of this jail, with its bantime and ports [default: all ports]
+    #[arg(long, short)]
+    jail: Option<String>,
+    /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
+    length: Option<Lasting>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct UnbanArgs {
+    /// Address, or network (all bans in it)
+    #[arg(value_parser = net)]
+    host: IpNet,
+    /// Only bans of this jail
+    #[arg(long, short)]
+    jail: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
+    #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
+    length: Lasting,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// The jail
+    jail: String,
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The failregexes that the jail counts
+    Failregex,
+}
+
+fn lasting(text: &str) -> Result<Lasting, String> {
+    duration::lasting(text).map_err(|error| error.to_string())
+}
+
+fn net(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| "write an address, or a network like 192.0.2.0/24".to_owned())
+}
+
+/// Asks the daemon.
+fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
+    let unreachable = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "; run as root or as a member of the socket's group",
+            _ => "; is it running? (asterguard run, or: systemctl status asterguard)",
+        };
+        Failure { exit: Exit::NoDaemon, message: format!("no daemon answers at {}: {error}{hint}", socket.display()) }
+    };
+    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    let mut line = serde_json::to_string(request).map_err(Failure::new)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(unreachable)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(unreachable)?;
+    let answer = serde_json::from_str(&answer)
+        .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))?;
+    match answer {
+        Answer::Failed { message, usage } => {
+            let exit = match (usage, request) {
+                (true, Request::Reload) => Exit::Config,
+                (true, _) => Exit::Usage,
+                (false, _) => Exit::Failed,
+            };
+            Err(Failure { exit, message })
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// Asks for something to be done, and prints that it was.
+fn order(socket: &Path, request: &Request, output: &Output) -> Result<(), Failure> {
+    match ask(socket, request)? {
+        Answer::Done { message } => output.done(&message),
+        other => return Err(Failure::new(format!("the daemon answered something else: {other:?}"))),
+    }
+    Ok(())
+}
+
+pub fn reload(socket: &Path, output: &Output) -> Result<(), Failure> {
+    order(socket, &Request::Reload, output)
+}
+
+pub fn ban(args: &BanArgs, output: &Output) -> Result<(), Failure> {
+    let (seconds, permanent) = match args.length {
+        Some(Lasting::For(length)) => (Some(length.as_secs().max(1)), false),
+        Some(Lasting::Permanent) => (None, true),
+        None => (None, false),
+    };
+    let request = Request::Ban { host: args.host, jail: args.jail.clone(), seconds, permanent };
+    order(&args.socket.socket, &request, output)
+}
+
+pub fn unban(args: &UnbanArgs, output: &Output) -> Result<(), Failure> {
+    order(&args.socket.socket, &Request::Unban { net: args.host, jail: args.jail.clone() }, output)
+}
+
+pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
+    let length = match args.length {
+        Lasting::For(length) => Some(length),
+        Lasting::Permanent => None,
+    };
+    let request = Request::Pause { seconds: length.map(|length| length.as_secs().max(1)) };
+    match order(&args.socket.socket, &request, output) {
+        // The pause is the kernel's business: it works without the daemon.
+        Err(Failure { exit: Exit::NoDaemon, .. }) => {
+            NftSink::default().pause(length)?;
+            output.done(&pause_message(Some(length.map(|length| now().plus(length)))));
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
+    match order(socket, &Request::Resume, output) {
+        Err(Failure { exit: Exit::NoDaemon, .. }) => {
+            NftSink::default().resume()?;
+            output.done(&pause_message(None));
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+pub fn get(args: &GetArgs, output: &Output) -> Result<(), Failure> {
+    let What::Failregex = args.what;
+    let Answer::Failregex { rules } = ask(&args.socket.socket, &Request::Failregex { jail: args.jail.clone() })? else {
+        return Err(Failure::new("the daemon answered something else"));
+    };
+    for rule in rules {
+        if output.json {
+            output.object(&rule);
+        } else {
+            rule.failregex.iter().for_each(|regex| output.line(format_args!("{}\t{regex}", rule.rule)));
+        }
+    }
+    Ok(())
+}
+
+pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
+    let Answer::Status(status) = ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })? else {
+        return Err(Failure::new("the daemon answered something else"));
+    };
+    if output.json {
+        output.object(&status);
+        return Ok(());
+    }
+    if args.jail.is_none() {
+        output.line(overview(&status).trim_end());
+    }
+    for jail in &status.jails {
+        output.line(jail_tree(jail).trim_end());
+    }
+    Ok(())
+}
+
+/// The part of the status that is not about one jail; its first line is for the person called at
+/// night.
+fn overview(status: &Status) -> String {
+    let mut text = String::new();
+    let health = match status.health {
+        Health::Ok => "OK",
+        Health::Degraded => "DEGRADED",
+        Health::Paused => "PAUSED",
+    };
+    let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
+    let up = humantime::format_duration(Duration::from_secs(status.uptime));
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{health}: asterguard {}, pid {}, up {up}, {banned} banned", status.version, status.pid);
+    if status.health == Health::Paused {
+        let until = status.paused_until.map(Time::from_secs);
+        let _ = writeln!(text, "! {}", pause_message(Some(until)));
+    }
+    if status.dry_run {
+        let _ = writeln!(text, "! dry run: bans are only said");
+    }
+    for problem in &status.problems {
+        let _ = writeln!(text, "! {problem}");
+    }
+    for source in &status.sources {
+        let _ = writeln!(
+            text,
+            "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay",
+            source.path, source.state, source.lines, source.hits, source.tampered, source.hearsay
+        );
+    }
+    text
+}
+
+/// A jail, as fail2ban-client shows it.
+fn jail_tree(jail: &JailStatus) -> String {
+    let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
+    let mode = if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let mut text = format!(
+        "\
+Status for the jail: {}{mode}
+|- Filter
+|  |- Currently failed: {}
+|  |- Total failed:     {}
+|  |- Ignored:          {}
+|  |- Hearsay:          {}
+|  `- File list:        {files}
+`- Actions
+   |- Currently banned: {}
+   |- Total banned:     {}
+   `- Banned IP list:
+",
+        jail.jail, jail.currently_failed, jail.total_failed, jail.ignored, jail.hearsay, jail.currently_banned, jail.total_banned
+    );
+    for ban in &jail.banned {
+        let _ = writeln!(text, "      {}", ban_line(ban));
+    }
+    text
+}
+
+fn ban_line(ban: &BanStatus) -> String {
+    let left = ban.left.map_or("permanent".to_owned(), |left| {
+        format!("{} left", humantime::format_duration(Duration::from_secs(left)))
+    });
+    let rule = ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
+    format!("{}  {} ports, {left}, {}{rule}", ban.host, ban.scope, ban.evidence)
+}

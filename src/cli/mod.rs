@@ -1,0 +1,124 @@
+//! The command line.
+
+mod check;
+mod control;
+mod output;
+mod replay;
+mod run;
+mod test_line;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::proto::SOCKET;
+use output::{Failure, Output};
+
+/// How a command ended, for scripts. Part of the interface: the numbers stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It worked.
+    Done = 0,
+    /// It did not work.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Configuration or rules are wrong.
+    Config = 3,
+    /// No daemon answers.
+    NoDaemon = 4,
+    /// nftables cannot be used.
+    NoNftables = 5,
+}
+
+const AFTER_HELP: &str = "\
+Try it without changing anything:
+  asterguard replay /var/log/asterisk/messages   whom would it have banned?
+Run it:
+  asterguard run                                 (as root; or as a service)
+Locked out?
+  asterguard pause                               nothing is dropped for 15 minutes
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or rules,
+4 no daemon answers, 5 nftables cannot be used.";
+
+/// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
+#[derive(Debug, Parser)]
+#[command(name = "asterguard", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// Configuration file; conf.d/ and rules.d/ are looked for beside it
+    /// [default: /etc/asterguard/asterguard.toml if it exists, else what is built in]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct SocketArg {
+    /// Control socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the guard in the foreground, as a service does
+    Run(run::RunArgs),
+    /// Read configuration and rules again; bans, counts and unread lines stay
+    Reload(SocketArg),
+    /// Show what was counted and who is banned
+    Status(control::StatusArgs),
+    /// Ban a host
+    Ban(control::BanArgs),
+    /// Lift the bans of a host or network
+    Unban(control::UnbanArgs),
+    /// Stop dropping at once, for a while; works without the daemon too
+    Pause(control::PauseArgs),
+    /// End a pause
+    Resume(SocketArg),
+    /// Show something of a running jail
+    Get(control::GetArgs),
+    /// Check configuration and rules, and run every rule's examples
+    Check(ConfigArg),
+    /// Show what the rules make of a line, or of each line of a file
+    Test(test_line::TestArgs),
+    /// Say who would have been banned by these logs, when and why; changes nothing
+    Replay(replay::ReplayArgs),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Reload(args) => control::reload(&args.socket, &output),
+        Command::Status(args) => control::status(&args, &output),
+        Command::Ban(args) => control::ban(&args, &output),
+        Command::Unban(args) => control::unban(&args, &output),
+        Command::Pause(args) => control::pause(&args, &output),
+        Command::Resume(args) => control::resume(&args.socket, &output),
+        Command::Get(args) => control::get(&args, &output),
+        Command::Check(args) => check::check(args.config.as_deref(), &output),
+        Command::Test(args) => test_line::test(&args, &output),
+        Command::Replay(args) => replay::replay(&args, &output),
+    };
+    match result {
+        Ok(()) => ExitCode::from(Exit::Done as u8),
+        Err(Failure { exit, message }) => {
+            output.failure(&message);
+            ExitCode::from(exit as u8)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What commands print: text for people or JSON for scripts, and how failures are told.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use super::Exit;
+use crate::config::load::LoadError;
+use crate::daemon::{PlanError, RunError};
+use crate::rules::RulesError;
+use crate::sink::SinkError;
+
+/// A failure as the user sees it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What to print.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure without a code of its own.
+    pub fn new(message: impl Display) -> Self {
+        Self { exit: Exit::Failed, message: message.to_string() }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        // Mistakes with a place are shown with colours where there is somebody to see them.
+        let colour = colours();
+        let message = match &error {
+            PlanError::Rules(RulesError::Wrong(wrong)) | PlanError::Config(LoadError::Wrong(wrong)) => wrong.render(colour),
+            other => other.to_string(),
+        };
+        Self { exit: Exit::Config, message }
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        Self { exit: Exit::NoNftables, message: error.to_string() }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Plan(error) => error.into(),
+            RunError::Sink(error) => error.into(),
+            other => Self::new(other),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// Prints for people or for scripts.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Whether JSON is wanted.
+    pub json: bool,
+}
+
+impl Output {
+    /// Output in JSON or as text.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints one line of text to standard output.
+    pub fn line(&self, text: impl Display) {
+        print(format_args!("{text}\n"));
+    }
+
+    /// Prints one JSON object, as a line.
+    pub fn object(&self, object: &impl Serialize) {
+        // Everything that is printed is made of strings, numbers and lists of them.
+        print(format_args!("{}\n", serde_json::to_string(object).unwrap_or_default()));
+    }
+
+    /// Prints the result of a command that has little to say.
+    pub fn done(&self, message: &str) {
+        if self.json {
+            self.object(&serde_json::json!({ "result": "done", "message": message }));
+        } else {
+            self.line(message);
+        }
+    }
+
+    /// Tells of a failure on standard error.
+    pub fn failure(&self, message: &str) {
+        let text = if self.json {
+            serde_json::json!({ "result": "failed", "message": message }).to_string()
+        } else {
+            format!("asterguard: {}", message.trim_end())
+        };
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+}
+
+/// Prints, and ends quietly when nobody reads on (`asterguard status | head`).
+fn print(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = anstream::stdout().lock().write_fmt(text) {
+        let exit = if error.kind() == ErrorKind::BrokenPipe { Exit::Done } else { Exit::Failed };
+        std::process::exit(exit as i32);
+    }
+}

@@ -1,0 +1,284 @@
+//! `asterguard replay`
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::ConfigArg;
+use super::output::{Failure, Output};
+use crate::daemon::{self, PlanError};
+use crate::engine::Engine;
+use crate::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
+use crate::lines::{LineSplitter, Region};
+use crate::matcher::{Clock, Matcher, Scanner};
+use crate::plan::Plan;
+use crate::time::{Lasting, Time};
+use crate::timestamp::TimestampParser;
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Log files; their lines are merged by the times that stand in them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    action: &'static str,
+    lines: u64,
+    offences: u64,
+    tampered: u64,
+    hearsay: u64,
+    ignored: u64,
+    successes: u64,
+    banned: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct BanRecord<'a> {
+    action: &'static str,
+    host: std::net::IpAddr,
+    /// What is banned: the host, or its IPv6 network.
+    network: String,
+    jail: &'a str,
+    time: String,
+    offences: u32,
+    evidence: Evidence,
+    /// Seconds; null for a permanent ban.
+    bantime: Option<u64>,
+    scope: &'a str,
+    filter: Option<&'a str>,
+    rule: Option<&'a str>,
+    file: String,
+    line: u64,
+}
+
+pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
+    let plan = Arc::new(daemon::plan(args.config.config.as_deref())?);
+    let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
+    let rules = plan.rules_for(&jails);
+    let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
+    let mut engine = Engine::new(Arc::clone(&plan));
+
+    let progress = progress(&args.files);
+    let mut logs = Vec::new();
+    for path in &args.files {
+        let channel = engine.open_channel(jails.clone());
+        let scanner = Scanner::new(Arc::clone(&matcher), channel);
+        let mut log = Log::open(path, scanner, progress.clone())
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+        log.fill()?;
+        logs.push(log);
+    }
+
+    let mut summary = Summary { action: "summary", ..Summary::default() };
+    let undated = logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect::<Vec<_>>();
+    let mut replay = Replay { plan: &plan, output, progress: &progress, summary: &mut summary, decisions: Vec::new() };
+    while let Some(log) = next(&mut logs) {
+        let Some(event) = log.events.pop_front() else { break };
+        replay.event(&mut engine, &event, &log.path);
+        log.fill()?;
+    }
+    progress.finish_and_clear();
+    summary.lines = logs.iter().map(|log| log.lines).sum();
+    finish(&summary, &logs, output);
+    if undated.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!(
+            "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
+            undated.join(", ")
+        )))
+    }
+}
+
+/// The log with the earliest event that is not taken yet.
+fn next(logs: &mut [Log]) -> Option<&mut Log> {
+    let dated = logs.iter_mut().filter(|log| !log.undated);
+    dated.filter_map(|log| Some((log.events.front()?.time, log))).min_by_key(|(time, _)| *time).map(|(_, log)| log)
+}
+
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(bytes), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The part that lets the engine decide and tells what it decided.
+struct Replay<'a> {
+    plan: &'a Plan,
+    output: &'a Output,
+    progress: &'a ProgressBar,
+    summary: &'a mut Summary,
+    decisions: Vec<Decision>,
+}
+
+impl Replay<'_> {
+    fn event(&mut self, engine: &mut Engine, event: &Event, path: &Path) {
+        match (event.meaning, event.evidence) {
+            (Meaning::Tampered, _) => self.summary.tampered += 1,
+            (Meaning::Ignored, _) => self.summary.ignored += 1,
+            (_, Evidence::Hearsay) => self.summary.hearsay += 1,
+            (Meaning::Success, _) => self.summary.successes += 1,
+            (Meaning::Offence(_), _) => self.summary.offences += 1,
+        }
+        engine.on_tick(event.time, &mut self.decisions);
+        engine.on_event(event, &mut self.decisions);
+        let decisions = std::mem::take(&mut self.decisions);
+        for decision in &decisions {
+            match decision {
+                Decision::Ban(ban) => {
+                    self.summary.banned += 1;
+                    self.ban("ban", ban, path);
+                }
+                Decision::Observed(ban) => self.ban("observe", ban, path),
+                _ => {}
+            }
+        }
+        self.decisions = decisions;
+        self.decisions.clear();
+    }
+
+    fn ban(&self, action: &'static str, ban: &Ban, path: &Path) {
+        let rule = ban.cause.and_then(|(rule, _)| self.plan.rules.get(rule));
+        let record = BanRecord {
+            action,
+            host: ban.host,
+            network: ban.subject.to_string(),
+            jail: self.plan.jail(ban.jail).map_or("", |jail| &jail.name),
+            time: ban.since.to_string(),
+            offences: ban.offences,
+            evidence: ban.evidence,
+            bantime: ban.until.map(|until| until.since(ban.since).as_secs()),
+            scope: self.plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("", |scope| &scope.name),
+            filter: rule.and_then(|rule| self.plan.rules.file_of(rule)).map(|file| file.name.as_str()),
+            rule: rule.map(|rule| rule.id.as_str()),
+            file: path.display().to_string(),
+            line: ban.cause.map_or(0, |(_, line)| line),
+        };
+        self.progress.suspend(|| {
+            if self.output.json {
+                self.output.object(&record);
+            } else {
+                let length = record.bantime.map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
+                let would = if action == "observe" { "Would ban" } else { "Ban" };
+                self.output.line(format_args!(
+                    "{} [{}] {would} {} ({} offences, {}, {}/{}, ports {}, {length}) {}:{}",
+                    record.time,
+                    record.jail,
+                    record.network,
+                    record.offences,
+                    record.evidence,
+                    record.filter.unwrap_or_default(),
+                    record.rule.unwrap_or_default(),
+                    record.scope,
+                    record.file,
+                    record.line
+                ));
+            }
+        });
+    }
+}
+
+fn finish(summary: &Summary, logs: &[Log], output: &Output) {
+    if output.json {
+        output.object(summary);
+        return;
+    }
+    output.line(format_args!(
+        "{} lines: {} offences, {} bans, {} hearsay, {} tampered, {} ignored, {} successes",
+        summary.lines, summary.offences, summary.banned, summary.hearsay, summary.tampered, summary.ignored, summary.successes
+    ));
+    for log in logs.iter().filter(|log| log.scanner.is_hearsay()) {
+        output.line(format_args!(
+            "{} holds VERBOSE lines: its addresses cannot be trusted, so nobody is banned by it (jail option hearsay = \"count\" changes that, with the risk)",
+            log.path.display()
+        ));
+    }
+}
+
+/// A log file at rest and the events that it still holds. Reads a piece at a time.
+struct Log {
+    path: PathBuf,
+    file: File,
+    splitter: LineSplitter,
+    scanner: Scanner,
+    parser: TimestampParser,
+    /// The last time that a line had.
+    time: Option<Time>,
+    events: VecDeque<Event>,
+    lines: u64,
+    at_end: bool,
+    /// Whether its first line that matters has no time.
+    undated: bool,
+    progress: ProgressBar,
+}
+
+impl Log {
+    fn open(path: &Path, scanner: Scanner, progress: ProgressBar) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // Dates without a year are the last such dates before the file was written.
+        let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let reference = Time::from_secs(written.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)));
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            splitter: LineSplitter::new(1 << 17),
+            scanner,
+            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
+            time: None,
+            events: VecDeque::new(),
+            lines: 0,
+            at_end: false,
+            undated: false,
+            progress,
+        })
+    }
+
+    /// Reads on until there is an event, or the end.
+    fn fill(&mut self) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        while self.events.is_empty() && !self.at_end {
+            let count = match self.file.read(self.splitter.space()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                count => count.map_err(|error| Failure::new(format!("cannot read {}: {error}", self.path.display())))?,
+            };
+            self.splitter.filled(count);
+            self.progress.inc(count as u64);
+            self.at_end = count == 0;
+            loop {
+                let region = match self.splitter.next_region() {
+                    None if self.at_end => self.splitter.finish(),
+                    region => region,
+                };
+                let Some(region) = region else { break };
+                self.lines = region.next_line() - 1;
+                scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
+            }
+            self.undated |= self.time.is_none() && !found.is_empty();
+            self.events.extend(found.drain(..));
+        }
+        Ok(())
+    }
+}
+
+fn scan(scanner: &mut Scanner, region: &Region<'_>, parser: &mut TimestampParser, time: &mut Option<Time>, found: &mut Vec<Event>) {
+    scanner.scan(region, &mut Clock::Lines(parser, time), found);
+}

@@ -1,0 +1,155 @@
+//! The control socket: requests in, answers out, one line of JSON each; and the lock that keeps a
+//! second daemon out.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tracing::info;
+
+use super::core::Message;
+use super::{Daemon, RunError, now};
+use crate::proto::{Answer, LONGEST_REQUEST, Request};
+use crate::time::Time;
+
+/// How long a caller may take to send its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Callers that are served at once; more wait for their turn.
+const CALLERS: usize = 64;
+
+/// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
+/// closed, by whatever way this process ends.
+pub fn lock(directory: &Path) -> Result<File, RunError> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+    let path = directory.join("asterguard.lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open the lock {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        // Who holds it is only for the message.
+        let _ = (&file).take(20).read_to_string(&mut pid);
+        return Err(RunError::Running { pid: pid.trim().to_owned(), lock: path });
+    }
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    // A full disk must not keep the guard from starting; the lock holds without the number.
+    drop(written);
+    Ok(file)
+}
+
+/// Listens on `path`, for root and the socket's group. We have the lock: a socket that is there is
+/// left over.
+pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make the directory {} for the control socket", directory.display()))?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(RunError::Other(anyhow::Error::new(error).context(format!("cannot replace the control socket {}", path.display()))));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on the control socket {}", path.display()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))
+        .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
+    Ok(listener)
+}
+
+/// Answers callers, side by side, for ever.
+pub(super) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
+    let places = Arc::new(Semaphore::new(CALLERS));
+    loop {
+        // Never closed, so there is always a place in the end.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let daemon = Arc::clone(&daemon);
+                tokio::spawn(async move {
+                    converse(&daemon, stream).await;
+                    drop(place);
+                });
+            }
+            // Out of file descriptors, for example: some will be free in a moment.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn converse(daemon: &Daemon, stream: UnixStream) {
+    let (reading, mut writing) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
+    let answer = match tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await {
+        Ok(Ok(0)) | Err(_) => return,
+        Ok(Err(error)) => Answer::refused(format!("cannot read the request: {error}")),
+        Ok(Ok(_)) => match serde_json::from_str(&line) {
+            Ok(request) => answer(daemon, request).await,
+            Err(error) => Answer::refused(format!("this is no request: {error}")),
+        },
+    };
+    let mut text = serde_json::to_string(&answer).unwrap_or_default();
+    text.push('\n');
+    // A caller that does not wait for the answer does not get it.
+    let _ = tokio::time::timeout(PATIENCE, writing.write_all(text.as_bytes())).await;
+}
+
+async fn answer(daemon: &Daemon, request: Request) -> Answer {
+    match request {
+        Request::Reload => daemon.reload().await,
+        Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
+        Request::Resume => pause(daemon, None).await,
+        request => {
+            let (reply, answer) = oneshot::channel();
+            let sent = daemon.inbox.send(Message::Ask(request, reply));
+            match (sent, answer.await) {
+                (Ok(()), Ok(answer)) => answer,
+                _ => Answer::failed("asterguard is stopping"),
+            }
+        }
+    }
+}
+
+/// Pauses for a length of time (`Some(None)`: until told otherwise) or resumes (`None`).
+async fn pause(daemon: &Daemon, length: Option<Option<Duration>>) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    if daemon.inbox.send(Message::Pause(length, reply)).is_err() {
+        return Answer::failed("asterguard is stopping");
+    }
+    match answer.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Answer::failed(error.to_string()),
+        Err(_) => return Answer::failed("nftables does not answer; see `asterguard status`"),
+    }
+    let until = length.map(|length| length.map(|length| now().plus(length)));
+    let _ = daemon.inbox.send(Message::Paused(until));
+    let message = pause_message(until);
+    info!("{message}");
+    Answer::Done { message }
+}
+
+/// What is said when dropping was paused or resumed.
+#[must_use]
+pub fn pause_message(until: Option<Option<Time>>) -> String {
+    match until {
+        Some(Some(until)) => format!("nothing is dropped until {until}"),
+        Some(None) => "nothing is dropped until `asterguard resume`".to_owned(),
+        None => "banned hosts are dropped again".to_owned(),
+    }
+}

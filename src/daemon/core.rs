@@ -1,0 +1,337 @@
+//! The engine's thread: reads, counts, decides, and answers what it is asked.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+use super::reader::{Matchers, Reader};
+use super::worker::Worker;
+use super::now;
+use crate::engine::{Engine, Order};
+use crate::event::{Ban, Decision, JailId};
+use crate::plan::Plan;
+use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
+use crate::sink::SinkError;
+use crate::source::From;
+use crate::time::{Lasting, Time};
+
+/// How often the engine's clock ticks. New files, and changes that no notification came for, are
+/// found at a tick.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+pub enum Message {
+    /// A file may have changed.
+    Wake,
+    /// Answer this.
+    Ask(Request, oneshot::Sender<Answer>),
+    /// Go by another plan, and say whether that worked.
+    Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
+    /// Have the sink pause for a length of time (`Some(None)`: until it is ended) or resume
+    /// (`None`), and say whether that worked.
+    Pause(Option<Option<Duration>>, oneshot::Sender<Result<(), SinkError>>),
+    /// The pause that is in force: `None`, or until when (`Some(None)`: until it is ended).
+    Paused(Option<Option<Time>>),
+    /// Read what there is, and end.
+    Stop,
+}
+
+/// All that the thread owns.
+pub struct Core {
+    pub engine: Engine,
+    pub reader: Reader,
+    pub worker: Worker,
+    /// Paths that are to be watched are sent here.
+    pub watch: mpsc::UnboundedSender<PathBuf>,
+    pub dry_run: bool,
+    pub started: Instant,
+    /// See [`Message::Paused`].
+    pub paused: Option<Option<Time>>,
+    pub decisions: Vec<Decision>,
+}
+
+impl Core {
+    /// Runs until it is told to stop, and hands the worker back. Says when it is `ready`: from
+    /// then on, no line is missed.
+    pub fn run(mut self, inbox: &Receiver<Message>, ready: oneshot::Sender<()>) -> Worker {
+        // Lines from before the start are not ours; files that appear later are read whole.
+        self.refresh(From::End);
+        self.tick();
+        let _ = ready.send(());
+        let mut next_tick = Instant::now() + TICK;
+        let mut more = true;
+        loop {
+            let wait = if more { Duration::ZERO } else { next_tick.saturating_duration_since(Instant::now()) };
+            let mut message = match inbox.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return self.stop(),
+            };
+            while let Some(told) = message {
+                match told {
+                    Message::Wake => {}
+                    Message::Ask(request, reply) => {
+                        let answer = self.answer(request);
+                        // Nobody waits for the answer any more: fine.
+                        let _ = reply.send(answer);
+                    }
+                    Message::Change(plan, matchers, reply) => {
+                        let _ = reply.send(self.change(plan, matchers));
+                    }
+                    Message::Pause(length, reply) => self.worker.call(move |sink| {
+                        let _ = reply.send(match length {
+                            Some(length) => sink.pause(length),
+                            None => sink.resume(),
+                        });
+                    }),
+                    Message::Paused(paused) => self.paused = paused,
+                    Message::Stop => return self.stop(),
+                }
+                message = inbox.try_recv().ok();
+            }
+            more = self.poll();
+            if Instant::now() >= next_tick {
+                self.tick();
+                next_tick = Instant::now() + TICK;
+            }
+        }
+    }
+
+    fn stop(mut self) -> Worker {
+        self.poll();
+        self.worker
+    }
+
+    fn poll(&mut self) -> bool {
+        let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
+        self.carry_out();
+        more
+    }
+
+    fn tick(&mut self) {
+        self.refresh(From::Start);
+        self.engine.on_tick(now(), &mut self.decisions);
+        self.carry_out();
+        if self.worker.health().behind {
+            self.worker.caught_up();
+            self.worker.apply(self.engine.bans().elements().collect());
+        }
+        if matches!(self.paused, Some(Some(until)) if until <= now()) {
+            info!("the pause is over");
+            self.paused = None;
+        }
+    }
+
+    fn refresh(&mut self, from: From) {
+        for path in self.reader.refresh(&mut self.engine, from) {
+            // Fails when the watcher is gone, which happens only while stopping.
+            let _ = self.watch.send(path);
+        }
+    }
+
+    fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
+        self.worker.load(plan.structure.clone())?;
+        // What has been written up to now goes by the old rules.
+        while self.poll() {}
+        self.engine.change(plan, &mut self.decisions);
+        self.reader.change(matchers);
+        self.refresh(From::End);
+        self.carry_out();
+        Ok(())
+    }
+
+    /// Logs the decisions and hands the changes over.
+    fn carry_out(&mut self) {
+        let mut changes = Vec::new();
+        for decision in self.decisions.drain(..) {
+            let plan = self.engine.plan();
+            let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
+            match decision {
+                Decision::Found { jail, host, offences } => debug!("[{}] Found {host} ({offences})", name(jail)),
+                Decision::Ban(ban) => info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban)),
+                Decision::Observed(ban) => {
+                    info!("[{}] Would ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
+                }
+                Decision::Unban { jail, subject, why: _ } => info!("[{}] Unban {subject}", name(jail)),
+                Decision::Change(change) => changes.push(change),
+            }
+        }
+        if !changes.is_empty() {
+            self.worker.apply(changes);
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Status { jail } => self.status(jail.as_deref()),
+            Request::Ban { host, jail, seconds, permanent } => {
+                let length = if permanent { Some(Lasting::Permanent) } else { seconds.map(|s| Lasting::For(Duration::from_secs(s))) };
+                self.ban(host, jail.as_deref(), length)
+            }
+            Request::Unban { net, jail } => {
+                let jail = match self.jail(jail.as_deref()) {
+                    Ok(jail) => jail,
+                    Err(answer) => return answer,
+                };
+                let count = self.engine.unban(&net, jail, &mut self.decisions);
+                self.carry_out();
+                Answer::Done { message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }) }
+            }
+            Request::Failregex { jail } => self.failregex(&jail),
+            Request::Reload | Request::Pause { .. } | Request::Resume => Answer::failed("this is not for the engine"),
+        }
+    }
+
+    /// The jail of this name; `None` for no name.
+    fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
+        let Some(name) = name else { return Ok(None) };
+        let plan = self.engine.plan();
+        plan.jail_named(name).map(Some).ok_or_else(|| {
+            let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
+            Answer::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
+        })
+    }
+
+    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<Lasting>) -> Answer {
+        let jail = match self.jail(jail) {
+            Ok(jail) => jail,
+            Err(answer) => return answer,
+        };
+        if !crate::subject::bannable(host) {
+            return Answer::refused(format!("{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"));
+        }
+        if crate::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
+            return Answer::refused(format!("{host} is in ignoreip: the kernel lets it through whatever is banned"));
+        }
+        self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
+        let banned = self.decisions.iter().find_map(|decision| match decision {
+            Decision::Ban(ban) => Some(*ban),
+            _ => None,
+        });
+        self.carry_out();
+        match banned {
+            Some(ban) => {
+                let length = ban.until.map_or("until it is lifted".to_owned(), |until| format!("until {until}"));
+                Answer::Done { message: format!("{} is banned {length}", ban.subject) }
+            }
+            None => Answer::failed("there are too many bans"),
+        }
+    }
+
+    fn failregex(&self, jail: &str) -> Answer {
+        let id = match self.jail(Some(jail)) {
+            Ok(id) => id.unwrap_or(JailId(0)),
+            Err(answer) => return answer,
+        };
+        let plan = self.engine.plan();
+        let counted = plan.rules.iter().filter(|(rule, _)| plan.counted_by(*rule).contains(&id));
+        let rules = counted
+            .map(|(id, rule)| RuleText {
+                rule: plan.rule_name(id).unwrap_or_default(),
+                failregex: rule.patterns.iter().map(|pattern| pattern.source.clone()).collect(),
+            })
+            .collect();
+        Answer::Failregex { rules }
+    }
+
+    fn status(&self, jail: Option<&str>) -> Answer {
+        let only = match self.jail(jail) {
+            Ok(only) => only,
+            Err(answer) => return answer,
+        };
+        let plan = self.engine.plan();
+        let now = now();
+        let sink = self.worker.health();
+        let sources = self.reader.status();
+        let mut problems = Vec::new();
+        problems.extend(sink.error.as_ref().map(|error| format!("{} bans wait for nftables: {error}", sink.pending)));
+        if sink.refused > 0 {
+            problems.push(format!("the kernel refused {} bans; see the log", sink.refused));
+        }
+        if self.engine.refused() > 0 {
+            problems.push(format!("{} bans were not entered: there are too many", self.engine.refused()));
+        }
+        if !sources.iter().any(|source| source.state == "following") {
+            problems.push("no log file is being read; see the list of files and `logpath`".to_owned());
+        }
+        for source in sources.iter().filter(|source| source.tampered > 0) {
+            problems.push(format!("{} lines in {} name two hosts: somebody tries to have others banned", source.tampered, source.path));
+        }
+        for source in sources.iter().filter(|source| source.free_text) {
+            problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
+        }
+        let health = match (self.paused, problems.is_empty()) {
+            (Some(_), _) => Health::Paused,
+            (None, true) => Health::Ok,
+            (None, false) => Health::Degraded,
+        };
+        let shown = plan.jails().filter(|(id, _)| only.is_none_or(|only| only == *id));
+        Answer::Status(Box::new(Status {
+            health,
+            problems,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            dry_run: self.dry_run,
+            paused_until: self.paused.flatten().map(Time::secs),
+            jails: shown.filter_map(|(id, jail)| self.jail_status(plan, id, jail, now)).collect(),
+            sources,
+            queue: sink.pending,
+        }))
+    }
+
+    fn jail_status(&self, plan: &Plan, id: JailId, jail: &crate::config::Jail, now: Time) -> Option<JailStatus> {
+        let numbers = self.engine.numbers(id, now)?;
+        let mut bans: Vec<&Ban> = self.engine.bans().iter().filter(|ban| ban.jail == id).collect();
+        bans.sort_by_key(|ban| std::cmp::Reverse(crate::bans::end(ban)));
+        Some(JailStatus {
+            jail: jail.name.clone(),
+            mode: jail.mode,
+            currently_failed: numbers.live,
+            total_failed: numbers.tally.failed,
+            ignored: numbers.tally.ignored,
+            hearsay: numbers.tally.hearsay,
+            last_failed: numbers.tally.last.map(Time::secs),
+            files: self.reader.files_of(id),
+            currently_banned: numbers.banned,
+            total_banned: numbers.tally.banned,
+            banned: bans.into_iter().map(|ban| ban_status(plan, ban, now)).collect(),
+        })
+    }
+}
+
+fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
+    BanStatus {
+        host: ban.subject.to_string(),
+        scope: plan.structure.scopes.get(usize::from(ban.scope.0)).map_or_else(String::new, |scope| scope.name.clone()),
+        left: ban.until.map(|until| until.since(now).as_secs()),
+        since: ban.since.secs(),
+        offences: ban.offences,
+        evidence: ban.evidence,
+        rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
+    }
+}
+
+/// Why somebody is banned, for the log.
+fn reason(plan: &Plan, ban: &Ban) -> String {
+    let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
+    let scope = plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
+    match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
+        Some(rule) => format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence),
+        None => format!("by hand, ports {scope}, {length}"),
+    }
+}
+
+/// Says what a sink found when it was asked whether there is a pause.
+pub fn note_pause(found: &Option<Option<Time>>) {
+    match found {
+        Some(Some(until)) => warn!("dropping is paused until {until}"),
+        Some(None) => warn!("dropping is paused until `asterguard resume`"),
+        None => {}
+    }
+}

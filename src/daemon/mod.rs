@@ -1,0 +1,254 @@
+//! The daemon: an engine thread and a sink thread, and a small runtime around them for file
+//! notifications, the control socket and signals.
+
+mod control;
+pub mod core;
+pub mod log;
+pub mod reader;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::config::load::LoadError;
+use crate::config::{Config, LogLevel};
+use crate::engine::Engine;
+use crate::matcher::gate::GateError;
+use crate::plan::Plan;
+use crate::proto::Answer;
+use crate::rules::{RuleSet, RulesError};
+use crate::sink::dry_run::DryRunSink;
+use crate::sink::nft::NftSink;
+use crate::sink::{BanSink, SinkError};
+use crate::source::watch::Watcher;
+use crate::time::Time;
+use self::core::{Core, Message};
+use reader::{Matchers, Reader};
+pub use control::pause_message;
+use worker::Worker;
+
+/// Where the configuration is unless the command line says otherwise.
+pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
+/// Where the daemon keeps what must outlive it.
+pub const STATE_DIR: &str = "/var/lib/asterguard";
+
+/// How a daemon is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The main configuration file; `None`: [`CONFIG`] if it exists, else the built-in default.
+    pub config: Option<PathBuf>,
+    /// Directory for the lock (and what else must outlive the daemon).
+    pub state_dir: PathBuf,
+    /// Control socket.
+    pub socket: PathBuf,
+    /// Say what would be banned; leave the kernel alone.
+    pub dry_run: bool,
+}
+
+/// Why configuration and rules cannot be used.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The rules.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    /// Both, taken together.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+/// Why a daemon could not start or go on, as far as exit codes tell.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Configuration or rules are wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// nftables does not work.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Another one runs already.
+    #[error("asterguard is running already (pid {pid}, lock {})", lock.display())]
+    Running { pid: String, lock: PathBuf },
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Reads configuration and rules: `rules.d` and `conf.d` are beside the main file.
+///
+/// # Errors
+/// When something is wrong in them; see [`PlanError`].
+pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
+    let main = config.unwrap_or(Path::new(CONFIG));
+    let rules_d = main.parent().map(|directory| directory.join("rules.d"));
+    let rules = RuleSet::load(rules_d.as_deref())?;
+    let config: Config = crate::config::load::load(config, &rules.filters())?;
+    Ok(Plan::new(config, Arc::new(rules)))
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// When it cannot start. Once it runs, it goes on through everything but a signal.
+pub fn run(options: &Options) -> Result<(), RunError> {
+    let plan = plan(options.config.as_deref())?;
+    let volume = log::start(plan.config.loglevel);
+    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+    let _lock = control::lock(&options.state_dir)?;
+
+    let mut sink: Box<dyn BanSink + Send> =
+        if options.dry_run { Box::new(DryRunSink::new()) } else { Box::new(NftSink::default()) };
+    sink.load(&plan.structure)?;
+    let found = sink.adopt(now())?;
+    let paused = sink.paused(now())?;
+    let plan = Arc::new(plan);
+    let mut engine = Engine::new(Arc::clone(&plan));
+    engine.adopt(&found, now());
+    info!("asterguard {} guards with {} jails; {} bans found in force", env!("CARGO_PKG_VERSION"), plan.config.jails.len() - 1, found.len());
+    core::note_pause(&paused);
+
+    let worker = Worker::start(sink, plan.structure.clone()).context("cannot start a thread")?;
+    let (watch, watched) = mpsc::unbounded_channel();
+    let (inbox, messages) = std::sync::mpsc::channel();
+    let core = Core {
+        engine,
+        reader: Reader::new(matchers),
+        worker,
+        watch,
+        dry_run: options.dry_run,
+        started: Instant::now(),
+        paused,
+        decisions: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let listener = runtime.block_on(async { control::listen(&options.socket) })?;
+    let (ready, is_ready) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || core.run(&messages, ready))
+        .context("cannot start a thread")?;
+    let daemon = Arc::new(Daemon { inbox, options: options.clone(), volume });
+    runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready));
+
+    // Fails only when the thread has ended; then there is nothing to stop.
+    let _ = daemon.inbox.send(Message::Stop);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    match thread.join() {
+        Ok(worker) => worker.stop(Duration::from_millis(700)),
+        Err(_) => error!("the engine's thread failed"),
+    }
+    // Best effort: the next start replaces a socket that is left over.
+    let _ = std::fs::remove_file(&options.socket);
+    info!("asterguard has stopped; bans stay in force");
+    Ok(())
+}
+
+/// What the runtime's tasks share.
+struct Daemon {
+    inbox: Sender<Message>,
+    options: Options,
+    volume: log::Volume,
+}
+
+impl Daemon {
+    /// Serves until a signal says stop.
+    async fn serve(
+        self: Arc<Self>,
+        listener: tokio::net::UnixListener,
+        mut watched: mpsc::UnboundedReceiver<PathBuf>,
+        is_ready: oneshot::Receiver<()>,
+    ) {
+        let wake = self.inbox.clone();
+        let watching = async {
+            let mut watcher = Watcher::new();
+            loop {
+                tokio::select! {
+                    Some(path) = watched.recv() => watcher.watch(&path).await,
+                    problem = watcher.changed() => {
+                        if let Some(problem) = problem {
+                            warn!("{problem}; changes are found once a second");
+                        }
+                        if wake.send(Message::Wake).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        let signals = async {
+            let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
+                signal(SignalKind::terminate()),
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::hangup()),
+            ) else {
+                error!("cannot handle signals");
+                return;
+            };
+            if is_ready.await.is_ok() {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            }
+            loop {
+                tokio::select! {
+                    _ = term.recv() => return,
+                    _ = int.recv() => return,
+                    _ = hup.recv() => match self.reload().await {
+                        Answer::Failed { message, .. } => error!("{message}"),
+                        _ => info!("reloaded"),
+                    },
+                }
+            }
+        };
+        tokio::select! {
+            () = watching => {}
+            () = signals => {}
+            () = control::serve(Arc::clone(&self), listener) => {}
+        }
+    }
+
+    /// Reads configuration and rules again and has the engine go by them; the old ones stay where
+    /// something is wrong.
+    async fn reload(&self) -> Answer {
+        let config = self.options.config.clone();
+        let prepared = tokio::task::spawn_blocking(move || -> Result<(Plan, Matchers), PlanError> {
+            let plan = plan(config.as_deref())?;
+            let matchers = reader::compile(&plan)?;
+            Ok((plan, matchers))
+        })
+        .await;
+        let (plan, matchers) = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(error)) => return Answer::refused(error.to_string()),
+            Err(error) => return Answer::failed(format!("reading the configuration failed: {error}")),
+        };
+        let loglevel: LogLevel = plan.config.loglevel;
+        let (reply, answer) = oneshot::channel();
+        if self.inbox.send(Message::Change(Arc::new(plan), matchers, reply)).is_err() {
+            return Answer::failed("asterguard is stopping");
+        }
+        match answer.await {
+            Ok(Ok(())) => {
+                self.volume.set(loglevel);
+                Answer::Done { message: "reloaded".to_owned() }
+            }
+            Ok(Err(error)) => Answer::failed(format!("the old configuration stays in force: {error}")),
+            Err(_) => Answer::failed("asterguard is stopping"),
+        }
+    }
+}
+
+/// The one place where the clock is read.
+#[must_use]
+pub fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_millis(since.as_millis().try_into().unwrap_or(i64::MAX))
+}

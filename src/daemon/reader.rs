@@ -1,0 +1,224 @@
+//! Which files are read for which jails: followers and scanners, one a file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::engine::Engine;
+use crate::event::{ChannelId, Decision, JailId, RuleId};
+use crate::matcher::gate::GateError;
+use crate::matcher::{Clock, Matcher, Scanner};
+use crate::plan::Plan;
+use crate::proto::SourceStatus;
+use crate::source::{Follower, From, paths};
+use crate::time::Time;
+
+/// Bytes read from one file before the others have their turn.
+const TURN: usize = 4 << 20;
+
+/// A file that appears is read from its start if it is not older than this.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// Compiled rules by the rules they are made of: channels with the same jails share one.
+pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
+
+/// The files that a plan reads now, each with the jails that read it.
+#[must_use]
+pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
+    let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
+    for (id, jail) in plan.jails() {
+        for path in paths::resolve(&jail.logpath) {
+            files.entry(path).or_default().push(id);
+        }
+    }
+    files
+}
+
+/// Compiles the rules of every file that `plan` reads now. Takes tens of milliseconds.
+///
+/// # Errors
+/// When the rules are too large together.
+pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
+    let mut matchers = Matchers::new();
+    for jails in wanted(plan).values() {
+        let rules = plan.rules_for(jails);
+        if !matchers.contains_key(&rules) {
+            let matcher = Arc::new(Matcher::new(&plan.rules, &rules)?);
+            matchers.insert(rules, matcher);
+        }
+    }
+    Ok(matchers)
+}
+
+/// Reads all files and feeds the engine.
+pub struct Reader {
+    channels: Vec<Channel>,
+    matchers: Matchers,
+}
+
+struct Channel {
+    id: ChannelId,
+    path: PathBuf,
+    jails: Vec<JailId>,
+    follower: Follower,
+    scanner: Scanner,
+    lines: u64,
+    /// The state that was logged last.
+    said: String,
+}
+
+impl Reader {
+    /// A reader without files; [`Reader::refresh`] finds them.
+    #[must_use]
+    pub fn new(matchers: Matchers) -> Self {
+        Self { channels: Vec::new(), matchers }
+    }
+
+    /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
+    /// here went by the old rules, lines from here on go by the new ones.
+    pub fn change(&mut self, matchers: Matchers) {
+        self.matchers = matchers;
+        // No jail reads any channel of the old plan: refresh sets all of them anew.
+        for channel in &mut self.channels {
+            channel.jails.clear();
+        }
+    }
+
+    /// Looks which files there are, begins with new ones and leaves those that no jail reads.
+    /// Returns the paths that are new. `from` says where new files begin; one that was not made
+    /// just now begins at its end all the same: its lines are not today's.
+    pub fn refresh(&mut self, engine: &mut Engine, from: From) -> Vec<PathBuf> {
+        let plan = Arc::clone(engine.plan());
+        let mut wanted = wanted(&plan);
+        self.channels.retain(|channel| {
+            let keep = wanted.contains_key(&channel.path);
+            if !keep {
+                info!("no longer reading {}", channel.path.display());
+                engine.change_channel(channel.id, Vec::new());
+            }
+            keep
+        });
+        for channel in &mut self.channels {
+            let Some(jails) = wanted.remove(&channel.path) else { continue };
+            if channel.jails != jails {
+                let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
+                channel.scanner.change(matcher, channel.id);
+                engine.change_channel(channel.id, jails.clone());
+                channel.jails = jails;
+            }
+        }
+        let mut new = Vec::new();
+        for (path, jails) in wanted {
+            let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
+            let id = engine.open_channel(jails.clone());
+            let from = if from == From::Start && !is_young(&path) { From::End } else { from };
+            let follower = Follower::new(&path, from);
+            new.push(path.clone());
+            self.channels.push(Channel {
+                id,
+                path,
+                jails,
+                follower,
+                scanner: Scanner::new(matcher, id),
+                lines: 0,
+                said: String::new(),
+            });
+        }
+        new
+    }
+
+    /// Reads what has been written since, each file up to [`TURN`] bytes, and lets the engine
+    /// decide. Whether there is more to read.
+    pub fn poll(&mut self, engine: &mut Engine, now: Time, decisions: &mut Vec<Decision>) -> bool {
+        let mut more = false;
+        let mut events = Vec::new();
+        for channel in &mut self.channels {
+            let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
+            let poll = channel.follower.poll(TURN, &mut |region| {
+                scanner.scan(&region, &mut Clock::At(now), &mut events);
+                *lines = region.next_line() - 1;
+                for event in events.drain(..) {
+                    engine.on_event(&event, decisions);
+                }
+            });
+            more |= poll.more;
+            channel.say_state();
+        }
+        more
+    }
+
+    /// The paths that are read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.channels.iter().map(|channel| channel.path.as_path())
+    }
+
+    /// The files that a jail reads.
+    #[must_use]
+    pub fn files_of(&self, jail: JailId) -> Vec<String> {
+        let reads = self.channels.iter().filter(|channel| channel.jails.contains(&jail));
+        reads.map(|channel| channel.path.display().to_string()).collect()
+    }
+
+    /// How each file stands.
+    #[must_use]
+    pub fn status(&self) -> Vec<SourceStatus> {
+        self.channels.iter().map(Channel::status).collect()
+    }
+}
+
+impl Channel {
+    /// Logs when a file can be read that could not, or the other way round.
+    fn say_state(&mut self) {
+        let state = self.follower.state().to_string();
+        if state != self.said {
+            if self.follower.state().is_problem() {
+                warn!("{}: {state}", self.path.display());
+            } else {
+                info!("{}: {state}", self.path.display());
+            }
+            self.said = state;
+        }
+    }
+
+    fn status(&self) -> SourceStatus {
+        let seen = self.scanner.seen();
+        SourceStatus {
+            path: self.path.display().to_string(),
+            state: self.follower.state().to_string(),
+            lines: self.lines,
+            hits: seen.hits,
+            tampered: seen.tampered,
+            hearsay: seen.hearsay,
+            oversized: self.follower.oversized(),
+            free_text: self.scanner.is_hearsay(),
+        }
+    }
+}
+
+/// Whether a file was made since the last few looks.
+fn is_young(path: &Path) -> bool {
+    let made = std::fs::metadata(path).and_then(|metadata| metadata.created());
+    made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < YOUNG))
+}
+
+/// The compiled rules for a file that these jails read.
+fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc<Matcher>> {
+    let rules = plan.rules_for(jails);
+    if let Some(matcher) = matchers.get(&rules) {
+        return Some(Arc::clone(matcher));
+    }
+    match Matcher::new(&plan.rules, &rules) {
+        Ok(matcher) => {
+            let matcher = Arc::new(matcher);
+            matchers.insert(rules, Arc::clone(&matcher));
+            Some(matcher)
+        }
+        Err(error) => {
+            warn!("{error}");
+            None
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The thread that owns the sink: gathers changes, carries them out, and tries again.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::now;
+use crate::event::{Change, ScopeId};
+use crate::sink::{BanSink, SinkError, Structure};
+use crate::subject::Subject;
+
+/// Messages that may wait for the worker; each holds the changes of one reading.
+const QUEUE: usize = 1024;
+/// Changes that may wait while the sink does not work; beyond that, the worker asks for all
+/// elements instead once the sink works again.
+const MOST_PENDING: usize = 1 << 17;
+/// Changes in one transaction.
+const BATCH: usize = 5000;
+/// The pause after a failure, first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+enum Message {
+    Changes(Vec<Change>),
+    Load(Structure, Reply<()>),
+    Call(Box<dyn FnOnce(&mut dyn BanSink) + Send>),
+    Stop,
+}
+
+type Reply<T> = SyncSender<Result<T, SinkError>>;
+
+/// How the sink is doing.
+#[derive(Clone, Debug, Default)]
+pub struct SinkHealth {
+    /// Changes that wait.
+    pub pending: usize,
+    /// Why the last attempt failed; `None` if it did not.
+    pub error: Option<String>,
+    /// Changes that the sink refused for good.
+    pub refused: u64,
+    /// Whether changes were lost, so that all elements have to be sent again.
+    pub behind: bool,
+}
+
+/// The way to the worker.
+pub struct Worker {
+    queue: SyncSender<Message>,
+    health: Arc<Mutex<SinkHealth>>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts the thread; `structure` is what the sink has loaded.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(sink: Box<dyn BanSink + Send>, structure: Structure) -> std::io::Result<Self> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let health = Arc::default();
+        let state = State { sink, structure, pending: HashMap::new(), order: Vec::new(), health: Arc::clone(&health), retry: None };
+        let thread = std::thread::Builder::new().name("sink".into()).spawn(move || state.run(&inbox))?;
+        Ok(Self { queue, health, thread })
+    }
+
+    /// Hands changes over; never waits. When the worker cannot keep up it is [`SinkHealth::behind`].
+    pub fn apply(&self, changes: Vec<Change>) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Changes(changes)) {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Has the sink load another structure, and waits for it. All changes handed over before are
+    /// meant for the old one, all later ones for the new.
+    ///
+    /// # Errors
+    /// When the sink does not take it; the old one stays.
+    pub fn load(&self, structure: Structure) -> Result<(), SinkError> {
+        let (reply, answer) = sync_channel(1);
+        let gone = || SinkError::Io(std::io::ErrorKind::BrokenPipe.into());
+        self.queue.send(Message::Load(structure, reply)).map_err(|_| gone())?;
+        answer.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Has the worker do something with the sink, in turn. The caller is not kept waiting.
+    pub fn call(&self, call: impl FnOnce(&mut dyn BanSink) + Send + 'static) {
+        // Full: the sink hangs, and the caller sees that its call was dropped.
+        let _ = self.queue.try_send(Message::Call(Box::new(call)));
+    }
+
+    /// How the sink is doing.
+    #[must_use]
+    pub fn health(&self) -> SinkHealth {
+        lock(&self.health).clone()
+    }
+
+    /// Takes note that all elements are being sent again.
+    pub fn caught_up(&self) {
+        lock(&self.health).behind = false;
+    }
+
+    /// Carries out what is waiting, within `limit`, and ends the thread.
+    pub fn stop(self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut stop = Message::Stop;
+        while let Err(TrySendError::Full(message)) = self.queue.try_send(stop) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            stop = message;
+            std::thread::yield_now();
+        }
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
+    health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+struct State {
+    sink: Box<dyn BanSink + Send>,
+    structure: Structure,
+    /// What is to be done, the last word for each key, and the order in which the keys came.
+    pending: HashMap<(ScopeId, Subject), Change>,
+    order: Vec<(ScopeId, Subject)>,
+    health: Arc<Mutex<SinkHealth>>,
+    /// After a failure: when to try again, and how long to wait after the next one.
+    retry: Option<(Instant, Duration)>,
+}
+
+impl State {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        loop {
+            let message = match self.retry {
+                Some((at, _)) => match inbox.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    message => message.ok(),
+                },
+                None => match inbox.recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => return,
+                },
+            };
+            // Whatever else has come goes into the same transaction.
+            let mut next = message;
+            while let Some(message) = next {
+                match message {
+                    Message::Changes(changes) => changes.into_iter().for_each(|change| self.gather(change)),
+                    other => {
+                        self.apply();
+                        match other {
+                            Message::Load(structure, reply) => {
+                                let _ = reply.send(self.load(structure));
+                            }
+                            Message::Call(call) => call(&mut *self.sink),
+                            Message::Stop => return,
+                            Message::Changes(_) => {}
+                        }
+                    }
+                }
+                next = inbox.try_recv().ok();
+            }
+            if self.retry.is_none_or(|(at, _)| at <= Instant::now()) {
+                self.apply();
+            }
+            lock(&self.health).pending = self.pending.len();
+        }
+    }
+
+    fn gather(&mut self, change: Change) {
+        let key = change.key();
+        if self.pending.len() >= MOST_PENDING && !self.pending.contains_key(&key) {
+            lock(&self.health).behind = true;
+            return;
+        }
+        if self.pending.insert(key, change).is_none() {
+            self.order.push(key);
+        }
+    }
+
+    fn load(&mut self, structure: Structure) -> Result<(), SinkError> {
+        self.sink.load(&structure)?;
+        self.structure = structure;
+        if !self.pending.is_empty() {
+            // They speak of the old structure.
+            self.pending.clear();
+            self.order.clear();
+            lock(&self.health).behind = true;
+        }
+        Ok(())
+    }
+
+    /// Carries out all that is pending, or notes the failure and when to try again.
+    fn apply(&mut self) {
+        while !self.order.is_empty() {
+            let batch: Vec<_> = self.order.iter().take(BATCH).copied().collect();
+            let changes: Vec<_> = batch.iter().filter_map(|key| self.pending.get(key)).copied().collect();
+            match self.sink.apply(&changes, now()) {
+                Ok(report) => {
+                    self.order.drain(..batch.len());
+                    for key in &batch {
+                        self.pending.remove(key);
+                    }
+                    self.succeeded();
+                    for (change, reason) in &report.refused {
+                        error!("the kernel did not take {}: {reason}", change.key().1);
+                    }
+                    lock(&self.health).refused += report.refused.len() as u64;
+                }
+                Err(SinkError::NoTable(_)) if self.rebuild() => {}
+                Err(error) => return self.failed(&error),
+            }
+        }
+    }
+
+    /// The table is gone: somebody flushed the ruleset. Builds it anew and asks for all elements.
+    fn rebuild(&mut self) -> bool {
+        warn!("the nftables table is gone; building it again");
+        match self.sink.load(&self.structure) {
+            Ok(()) => {
+                lock(&self.health).behind = true;
+                true
+            }
+            Err(error) => {
+                error!("{error}");
+                false
+            }
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if self.retry.take().is_some() {
+            info!("nftables works again");
+        }
+        lock(&self.health).error = None;
+    }
+
+    fn failed(&mut self, error: &SinkError) {
+        let wait = self.retry.map_or(RETRY.0, |(_, wait)| wait);
+        if self.retry.is_none() {
+            error!("{} bans are waiting: {error}", self.pending.len());
+        }
+        self.retry = Some((Instant::now() + wait, (wait * 2).min(RETRY.1)));
+        lock(&self.health).error = Some(error.to_string());
+    }
+}

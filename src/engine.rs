@@ -1,0 +1,387 @@
+//! The engine: events and ticks in, decisions out. A pure state machine.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use ipnet::IpNet;
+
+use crate::bans::{self, BanBook};
+use crate::config::{Jail, Mode};
+use crate::event::{Ban, ChannelId, Change, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId};
+use crate::offence::OffenceTable;
+use crate::plan::Plan;
+use crate::policy;
+use crate::subject::Subject;
+use crate::time::{BanTime, Lasting, Time};
+
+/// Subjects of one jail whose earlier bans are remembered, for longer bans to come; about 40 bytes
+/// each. When there are more, some that were banned longest ago are forgotten.
+const HISTORY: usize = 1 << 16;
+
+/// Counts offences and decides on bans.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    /// For each channel, the jails that read it.
+    channels: Vec<Vec<JailId>>,
+    /// In the order of the plan's jails.
+    states: Vec<JailState>,
+    bans: BanBook,
+    refused: u64,
+}
+
+/// What one jail has counted.
+#[derive(Debug)]
+struct JailState {
+    offences: OffenceTable,
+    history: HashMap<Subject, Earlier, RandomState>,
+    tally: Tally,
+}
+
+/// A subject's bans so far.
+#[derive(Clone, Copy, Debug)]
+struct Earlier {
+    bans: u32,
+    /// When the last one was decided, and when it ended or will end.
+    last: (Time, Option<Time>),
+}
+
+/// What a jail has counted since it was set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Offences counted.
+    pub failed: u64,
+    /// Bans decided.
+    pub banned: u64,
+    /// Offences of hosts that are never banned.
+    pub ignored: u64,
+    /// Offences whose address could not be trusted.
+    pub hearsay: u64,
+    /// When an offence was last counted.
+    pub last: Option<Time>,
+}
+
+/// What `status` shows of a jail.
+#[derive(Clone, Copy, Debug)]
+pub struct JailNumbers {
+    /// What was counted.
+    pub tally: Tally,
+    /// Subjects with an offence within findtime.
+    pub live: usize,
+    /// Bans in force.
+    pub banned: usize,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
+        Self { plan, channels: Vec::new(), states, bans: BanBook::default(), refused: 0 }
+    }
+
+    /// What the engine goes by.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The bans in force.
+    #[must_use]
+    pub fn bans(&self) -> &BanBook {
+        &self.bans
+    }
+
+    /// Bans that were not entered because there are too many.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Adds a channel that these jails read.
+    pub fn open_channel(&mut self, jails: Vec<JailId>) -> ChannelId {
+        self.channels.push(jails);
+        ChannelId(u16::try_from(self.channels.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// Sets the jails that read a channel.
+    pub fn change_channel(&mut self, channel: ChannelId, jails: Vec<JailId>) {
+        if let Some(known) = self.channels.get_mut(usize::from(channel.0)) {
+            *known = jails;
+        }
+    }
+
+    /// The numbers of a jail at `now`.
+    #[must_use]
+    pub fn numbers(&self, id: JailId, now: Time) -> Option<JailNumbers> {
+        let state = self.states.get(usize::from(id.0))?;
+        Some(JailNumbers {
+            tally: state.tally,
+            live: state.offences.live(now),
+            banned: self.bans.iter().filter(|ban| ban.jail == id).count(),
+        })
+    }
+
+    /// Takes an event in.
+    pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let Meaning::Offence(_) = event.meaning else { return };
+        let plan = Arc::clone(&self.plan);
+        let Some(rule) = plan.rules.get(event.rule) else { return };
+        for id in plan.counted_by(event.rule) {
+            let reads = self.channels.get(usize::from(event.channel.0)).is_some_and(|jails| jails.contains(id));
+            if let (true, Some(jail)) = (reads, plan.jail(*id)) {
+                self.offence(&plan, *id, jail, event, rule.per_attempt, out);
+            }
+        }
+    }
+
+    fn offence(
+        &mut self,
+        plan: &Plan,
+        id: JailId,
+        jail: &Jail,
+        event: &Event,
+        per_attempt: u8,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
+        let Some(evidence) = policy::counts_as(jail, event.evidence) else {
+            state.tally.hearsay += 1;
+            return;
+        };
+        if policy::ignored(jail, event.host) {
+            state.tally.ignored += 1;
+            return;
+        }
+        let subject = Subject::of(event.host, jail.ipv6prefix);
+        state.tally.failed += 1;
+        state.tally.last = Some(event.time);
+        let event = Event { evidence, ..*event };
+        let count = state.offences.add(subject, &event, per_attempt);
+        out.push(Decision::Found { jail: id, host: event.host, offences: count.all });
+        let Some(evidence) = policy::verdict(jail, count) else { return };
+        state.offences.clear(&subject);
+        let (scope, bantime) = plan.sentence(jail, evidence);
+        let length = state.next_length(subject, &bantime, event.time);
+        let ban = Ban {
+            jail: id,
+            subject,
+            host: event.host,
+            scope,
+            since: event.time,
+            until: length.until(event.time),
+            offences: count.all,
+            evidence,
+            cause: Some((event.rule, event.line)),
+        };
+        if self.bans.of(subject).any(|known| covers(known, &ban)) {
+            // Lines that were written before the ban took hold.
+            return;
+        }
+        if jail.mode == Mode::Observe {
+            // Said once for as long as the ban would have lasted.
+            let said = state.history.get(&subject).is_some_and(|said| said.last.1.is_none_or(|until| until > event.time));
+            if !said {
+                state.remember(&ban);
+                out.push(Decision::Observed(ban));
+            }
+            return;
+        }
+        state.tally.banned += 1;
+        state.remember(&ban);
+        self.enter(ban, out);
+    }
+
+    /// Lets time pass: reports the bans that are over and forgets what is past.
+    pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
+        while let Some(ban) = self.bans.pop_expired(now) {
+            out.push(Decision::Unban { jail: ban.jail, subject: ban.subject, why: Lifted::Expired });
+        }
+        for state in &mut self.states {
+            state.offences.sweep(now);
+        }
+    }
+
+    /// Bans a subject because somebody says so. A jail's own length and ports apply where none
+    /// are given.
+    pub fn ban(&mut self, order: &Order, now: Time, out: &mut Vec<Decision>) {
+        let plan = Arc::clone(&self.plan);
+        let id = order.jail.unwrap_or_else(|| plan.manual());
+        let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0))) else { return };
+        let (scope, bantime) = plan.sentence(jail, Evidence::Proven);
+        let subject = Subject::of(order.host, jail.ipv6prefix);
+        let length = order.length.unwrap_or_else(|| state.next_length(subject, &bantime, now));
+        let ban = Ban {
+            jail: id,
+            subject,
+            host: order.host,
+            scope,
+            since: now,
+            until: length.until(now),
+            offences: 0,
+            evidence: Evidence::Proven,
+            cause: None,
+        };
+        state.tally.banned += 1;
+        state.remember(&ban);
+        self.enter(ban, out);
+    }
+
+    /// Lifts all bans that hold any of `net` or lie in it, or only those of one jail; says how
+    /// many there were. The hosts' offences are forgotten too.
+    pub fn unban(&mut self, net: &IpNet, jail: Option<JailId>, out: &mut Vec<Decision>) -> usize {
+        self.lift(Lifted::ByHand, out, |ban| {
+            let held = ban.subject.net();
+            jail.is_none_or(|jail| ban.jail == jail) && (held.contains(net) || net.contains(&held))
+        })
+    }
+
+    /// Takes over the bans that were found in the kernel.
+    pub fn adopt(&mut self, found: &[crate::sink::Adopted], now: Time) {
+        let manual = self.plan.manual();
+        for adopted in found {
+            let element = adopted.element;
+            let ban = Ban {
+                jail: if adopted.known_jail { element.jail } else { manual },
+                subject: element.subject,
+                host: element.subject.address(),
+                scope: element.scope,
+                since: now,
+                until: element.until,
+                offences: 0,
+                evidence: Evidence::Proven,
+                cause: None,
+            };
+            // The kernel has the element already; what is to be done about it is nothing.
+            if self.bans.put(ban).is_none() {
+                self.refused += 1;
+            }
+        }
+    }
+
+    /// Goes by another plan from now on. The offences and history of jails that count as before
+    /// stay; bans stay, unless the new plan ignores their hosts or has no such scope any more. The
+    /// caller sets the jails of each channel anew.
+    pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
+        let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
+        let mut states: Vec<_> = std::mem::take(&mut self.states).into_iter().map(Some).collect();
+        self.states = plan
+            .jails()
+            .map(|(_, jail)| {
+                let before = old.jail_named(&jail.name).and_then(|id| Some((old.jail(id)?, states.get_mut(usize::from(id.0))?.take()?)));
+                match before {
+                    Some((before, state)) if before.counts_like(jail) => state,
+                    Some((_, state)) => JailState { offences: OffenceTable::new(jail.maxretry, jail.findtime), ..state },
+                    None => JailState::new(jail),
+                }
+            })
+            .collect();
+        for channel in &mut self.channels {
+            channel.clear();
+        }
+        for ban in std::mem::take(&mut self.bans).iter() {
+            self.carry_over(&old, &plan, ban, out);
+        }
+        self.lift(Lifted::Ignored, out, |ban| {
+            plan.jail(ban.jail).is_some_and(|jail| policy::covers(&jail.ignoreip, &IpNet::from(ban.host)))
+        });
+    }
+
+    /// Enters a ban of the old plan in terms of the new one.
+    fn carry_over(&mut self, old: &Plan, new: &Plan, ban: &Ban, out: &mut Vec<Decision>) {
+        let jail = old.jail(ban.jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual());
+        let scope = old.structure.scopes.get(usize::from(ban.scope.0)).and_then(|scope| {
+            let at = new.structure.scopes.iter().position(|known| known.set(true) == scope.set(true))?;
+            Some((ScopeId(u16::try_from(at).ok()?), new.structure.scopes.get(at)?.ipv6prefix, scope.ipv6prefix))
+        });
+        let Some((scope, now_bits, before_bits)) = scope else {
+            // Its port list is gone from the configuration, and with it the rules that use its sets.
+            out.push(Decision::Unban { jail, subject: ban.subject, why: Lifted::ByHand });
+            return;
+        };
+        let rekeyed = now_bits != before_bits && ban.subject.is_ipv6();
+        let subject = if rekeyed { Subject::of(ban.host, now_bits) } else { ban.subject };
+        let change = self.bans.put(Ban { jail, scope, subject, ..*ban });
+        if rekeyed {
+            out.push(Decision::Change(Change::Remove(scope, ban.subject)));
+            out.extend(change.map(Decision::Change));
+        }
+    }
+
+    fn enter(&mut self, ban: Ban, out: &mut Vec<Decision>) {
+        match self.bans.put(ban) {
+            Some(change) => out.extend([Decision::Ban(ban), Decision::Change(change)]),
+            None => self.refused += 1,
+        }
+    }
+
+    fn lift(&mut self, why: Lifted, out: &mut Vec<Decision>, concerned: impl Fn(&Ban) -> bool) -> usize {
+        let lifted: Vec<Ban> = self.bans.iter().filter(|ban| concerned(ban)).copied().collect();
+        for ban in &lifted {
+            let change = self.bans.remove(ban);
+            if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
+                state.offences.clear(&ban.subject);
+            }
+            out.push(Decision::Unban { jail: ban.jail, subject: ban.subject, why });
+            out.push(Decision::Change(change));
+        }
+        lifted.len()
+    }
+}
+
+/// A ban that somebody orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Whom.
+    pub host: IpAddr,
+    /// In the name of which jail; `None`: [`MANUAL`](crate::plan::MANUAL).
+    pub jail: Option<JailId>,
+    /// How long; `None`: as long as the jail would.
+    pub length: Option<Lasting>,
+}
+
+/// Whether a ban in force makes another one of the same jail pointless.
+fn covers(known: &Ban, new: &Ban) -> bool {
+    known.jail == new.jail
+        && (known.scope == new.scope || known.scope == ScopeId(0))
+        && known.evidence >= new.evidence
+        && known.until.is_none_or(|until| until > new.since)
+        && (known.evidence > new.evidence || known.scope == new.scope || bans::end(known) >= bans::end(new))
+}
+
+impl JailState {
+    fn new(jail: &Jail) -> Self {
+        Self {
+            offences: OffenceTable::new(jail.maxretry, jail.findtime),
+            history: HashMap::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The length of a subject's next ban. Earlier bans count until a host has kept quiet for as
+    /// long as the longest ban takes.
+    fn next_length(&self, subject: Subject, bantime: &BanTime, now: Time) -> Lasting {
+        let quiet = |end: Time| matches!(bantime.max, Lasting::For(max) if now.since(end) > max);
+        let earlier = self.history.get(&subject).filter(|earlier| !earlier.last.1.is_some_and(quiet));
+        bantime.after(earlier.map_or(0, |earlier| earlier.bans))
+    }
+
+    fn remember(&mut self, ban: &Ban) {
+        if self.history.len() >= HISTORY && !self.history.contains_key(&ban.subject) {
+            let oldest = self.history.iter().take(8).min_by_key(|(_, earlier)| earlier.last.0).map(|(subject, _)| *subject);
+            oldest.and_then(|subject| self.history.remove(&subject));
+        }
+        let earlier = self.history.entry(ban.subject).or_insert(Earlier { bans: 0, last: (ban.since, ban.until) });
+        earlier.bans = earlier.bans.saturating_add(1);
+        earlier.last = (ban.since, ban.until);
+    }
+}
+
+impl Jail {
+    /// Whether offences counted for this jail mean the same to `other`.
+    fn counts_like(&self, other: &Self) -> bool {
+        self.maxretry == other.maxretry && self.findtime == other.findtime && self.ipv6prefix == other.ipv6prefix
+    }
+}

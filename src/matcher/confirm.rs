@@ -1,0 +1,155 @@
+//! From a matching failregex to the host: found by position, and only if there is one reading.
+
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use memchr::memmem::Finder;
+use regex_automata::meta::Regex;
+
+use super::host::{AddressTag, Sighting};
+use crate::rules::byte_regex;
+use crate::rules::pattern::Pattern;
+use crate::subject::canonical;
+
+/// Places in one body where an address may stand for one failregex; with more, somebody put them
+/// there, and the line is not believed.
+const MOST_PLACES: usize = 16;
+
+/// What a failregex that matched a body says about the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// There is one.
+    One(Sighting),
+    /// There are several, with different hosts.
+    Several,
+    /// There is no valid address where one should stand.
+    Nothing,
+}
+
+/// Finds the host in bodies that one failregex matches.
+#[derive(Debug)]
+pub struct Confirm {
+    tag: AddressTag,
+    before: Option<Finder<'static>>,
+    after: Vec<u8>,
+    around: (String, String),
+    /// Built when a body first needs it; `None` inside: it cannot be built.
+    exact: OnceLock<Option<(Regex, Regex)>>,
+}
+
+impl Confirm {
+    /// Prepares the search for the host of `pattern`.
+    #[must_use]
+    pub fn new(pattern: &Pattern) -> Self {
+        Self {
+            tag: pattern.tag,
+            before: (!pattern.before.is_empty()).then(|| Finder::new(&pattern.before).into_owned()),
+            after: pattern.after.clone(),
+            around: pattern.around.clone(),
+            exact: OnceLock::new(),
+        }
+    }
+
+    /// Reads the host out of `body`, which the whole failregex matches.
+    ///
+    /// The address stands right behind fixed text. Where that text occurs once, there is one place
+    /// to read; where it occurs more often, each place counts for which the part before it matches
+    /// what the failregex has before the address and the part behind it what it has behind. If
+    /// two such places name two hosts, somebody outside wrote one of them.
+    #[must_use]
+    pub fn read(&self, body: &[u8]) -> Reading {
+        let Some(before) = &self.before else { return self.at(body, 0).map_or(Reading::Nothing, Reading::One) };
+        let mut places: [Option<(usize, Sighting)>; MOST_PLACES] = [None; MOST_PLACES];
+        let mut count = 0;
+        let mut from = 0;
+        while let Some(found) = body.get(from..).and_then(|rest| before.find(rest)) {
+            let start = from + found + before.needle().len();
+            from += found + 1;
+            if let Some(sighting) = self.at(body, start) {
+                let Some(place) = places.get_mut(count) else { return Reading::Several };
+                *place = Some((start, sighting));
+                count += 1;
+            }
+        }
+        match places {
+            [None, ..] => Reading::Nothing,
+            [Some((_, sighting)), None, ..] => Reading::One(sighting),
+            _ => self.exactly(body, places.iter().flatten()),
+        }
+    }
+
+    /// The address at `start`, if the fixed text behind it is there.
+    fn at(&self, body: &[u8], start: usize) -> Option<Sighting> {
+        let sighting = self.tag.read(body.get(start..)?)?;
+        body.get(start + sighting.len..)?.starts_with(&self.after).then_some(sighting)
+    }
+
+    /// Of several places, those for which the whole failregex holds.
+    fn exactly<'a>(&self, body: &[u8], places: impl Iterator<Item = &'a (usize, Sighting)>) -> Reading {
+        let exact = self.exact.get_or_init(|| {
+            let (head, tail) = &self.around;
+            Some((byte_regex(&format!(r"(?:{head})\z")).ok()?, byte_regex(&format!(r"\A(?:{tail})")).ok()?))
+        });
+        let Some((head, tail)) = exact else { return Reading::Several };
+        let mut readings = places.filter(|(start, sighting)| {
+            body.get(..*start).is_some_and(|part| head.is_match(part))
+                && body.get(start + sighting.len..).is_some_and(|part| tail.is_match(part))
+        });
+        let Some((_, first)) = readings.next() else { return Reading::Nothing };
+        let same = |host: IpAddr| canonical(host) == canonical(first.host);
+        if readings.all(|(_, other)| same(other.host)) { Reading::One(*first) } else { Reading::Several }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(failregex: &str, body: &str) -> Result<String, Reading> {
+        let pattern = Pattern::new(failregex).unwrap();
+        assert!(byte_regex(&pattern.regex).unwrap().is_match(body.as_bytes()), "{body}");
+        match Confirm::new(&pattern).read(body.as_bytes()) {
+            Reading::One(sighting) => Ok(sighting.host.to_string()),
+            other => Err(other),
+        }
+    }
+
+    const LOOSE: &str = r"^f: Request from '.*' failed for '<HOST:PORT>' \(callid: .*\) - No$";
+
+    #[test]
+    fn one_reading_names_the_host() {
+        let body = "f: Request from 'a' failed for '203.0.113.9:1' (callid: b) - No";
+        assert_eq!(read(LOOSE, body).unwrap(), "203.0.113.9");
+        let twice = "f: Request from 'x failed for '192.0.2.6' failed for '203.0.113.9:1' (callid: b) - No";
+        assert_eq!(read(LOOSE, twice).unwrap(), "203.0.113.9", "192.0.2.6 has no port: no reading");
+        let same = "f: Request from '' failed for '203.0.113.9:2' (callid: ' failed for '203.0.113.9:1' (callid: b) - No";
+        assert_eq!(read(LOOSE, same).unwrap(), "203.0.113.9");
+    }
+
+    #[test]
+    fn two_readings_name_nobody() {
+        for body in [
+            "f: Request from 'x' failed for '192.0.2.6:1' (callid: y' failed for '203.0.113.9:1' (callid: b) - No",
+            "f: Request from 'x' failed for '203.0.113.9:1' (callid: ' failed for '192.0.2.6:1' (callid: b) - No",
+        ] {
+            assert_eq!(read(LOOSE, body).unwrap_err(), Reading::Several);
+        }
+        let many = "' failed for '203.0.113.9:1' (callid: ".repeat(40);
+        let body = format!("f: Request from '{many}) - No");
+        assert_eq!(read(LOOSE, &body).unwrap_err(), Reading::Several);
+    }
+
+    #[test]
+    fn a_strict_rule_knows_the_right_one_of_two_places() {
+        let strict = r"^f: Request from '<TEXT>' failed for '<HOST:PORT>' \(callid: .*\) - No$";
+        let body = "f: Request from 'x' failed for '203.0.113.9:1' (callid: ' failed for '192.0.2.6:1' (callid: b) - No";
+        assert_eq!(read(strict, body).unwrap(), "203.0.113.9");
+    }
+
+    #[test]
+    fn an_address_that_is_none_names_nobody() {
+        assert_eq!(read(r"^f: from <HOST>$", "f: from 1.2.3.4.5").unwrap_err(), Reading::Nothing);
+        assert_eq!(read(r"^<HOST> failed$", "1.2.3 failed").unwrap_err(), Reading::Nothing);
+        assert_eq!(read(r"^<HOST> failed$", "1.2.3.4 failed").unwrap(), "1.2.3.4");
+    }
+}

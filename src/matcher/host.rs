@@ -1,0 +1,287 @@
+//! Bytes to an address: strict, no name lookup, no guess.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How an address stands in a message; what a rule writes in angle brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressTag {
+    /// `<HOST>`: `203.0.113.9`, `2001:db8::9` or `[2001:db8::9]`.
+    Host,
+    /// `<HOST:PORT>`: `203.0.113.9:5060`, `[2001:db8::9]:5060` or, as `%s:%d` prints it,
+    /// `2001:db8::9:5060`, where the port is behind the last colon.
+    HostPort,
+    /// `<HOST[:PORT]>`: with or without a port (an IPv6 address with a port is in brackets).
+    HostMaybePort,
+    /// `<TRANSPORT:HOST:PORT>`: `UDP:203.0.113.9:5060`.
+    TransportColon,
+    /// `<TRANSPORT HOST:PORT>`: `UDP 203.0.113.9:5060`.
+    TransportSpace,
+    /// `<IPV/TRANSPORT/HOST/PORT>`: `IPV4/UDP/203.0.113.9/5060`, or without the transport.
+    Slashes,
+}
+
+/// What carried the message, where the line says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// The line does not say.
+    Unknown,
+    /// UDP: the source may be spoofed.
+    Datagram,
+    /// TCP, TLS, WS or WSS: the source completed a handshake.
+    Stream,
+}
+
+/// An address read from a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The address as written (IPv4-mapped ones are not unwrapped here).
+    pub host: IpAddr,
+    /// What carried the message.
+    pub transport: Transport,
+    /// How many bytes it took.
+    pub len: usize,
+}
+
+impl AddressTag {
+    /// All tags, as rules spell them.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Host, "<HOST>"),
+        (Self::HostPort, "<HOST:PORT>"),
+        (Self::HostMaybePort, "<HOST[:PORT]>"),
+        (Self::TransportColon, "<TRANSPORT:HOST:PORT>"),
+        (Self::TransportSpace, "<TRANSPORT HOST:PORT>"),
+        (Self::Slashes, "<IPV/TRANSPORT/HOST/PORT>"),
+    ];
+
+    /// A byte regex that accepts whatever [`AddressTag::read`] accepts (and a little more).
+    #[must_use]
+    pub fn regex(self) -> String {
+        const ADDRESS: &str = r"[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?";
+        const TRANSPORT: &str = "(?:UDP|TCP|TLS|WSS?)";
+        let bare = format!(r"(?:{ADDRESS}|\[{ADDRESS}\])");
+        match self {
+            Self::Host => bare,
+            Self::HostPort => format!("{bare}:[0-9]+"),
+            Self::HostMaybePort => format!("{bare}(?::[0-9]+)?"),
+            Self::TransportColon => format!("{TRANSPORT}:{bare}:[0-9]+"),
+            Self::TransportSpace => format!("{TRANSPORT} {bare}:[0-9]+"),
+            Self::Slashes => format!("IPV[46]/(?:{TRANSPORT}/)?{ADDRESS}/[0-9]+"),
+        }
+    }
+
+    /// Reads the address that `text` begins with.
+    #[must_use]
+    pub fn read(self, text: &[u8]) -> Option<Sighting> {
+        let (transport, skip) = match self {
+            Self::Host | Self::HostPort | Self::HostMaybePort => (Transport::Unknown, 0),
+            Self::TransportColon => transport(text, b':')?,
+            Self::TransportSpace => transport(text, b' ')?,
+            Self::Slashes => {
+                let (b"IPV4/" | b"IPV6/") = text.get(..5)? else { return None };
+                match transport(text.get(5..)?, b'/') {
+                    Some((transport, len)) => (transport, 5 + len),
+                    None => (Transport::Unknown, 5),
+                }
+            }
+        };
+        let rest = text.get(skip..)?;
+        let (host, len) = match self {
+            Self::Host => address(rest)?,
+            Self::HostMaybePort => {
+                let (host, len) = address(rest)?;
+                (host, len + port(rest.get(len..)?, b':').unwrap_or(0))
+            }
+            Self::HostPort | Self::TransportColon | Self::TransportSpace => address_and_port(rest)?,
+            Self::Slashes => {
+                let (host, len) = address(rest)?;
+                (host, len + port(rest.get(len..)?, b'/')?)
+            }
+        };
+        // An IPV4 label before an IPv6 address (or the other way round) is nothing Asterisk writes.
+        let label = text.get(3).filter(|_| self == Self::Slashes);
+        match (label, host) {
+            (Some(b'4'), IpAddr::V6(_)) | (Some(b'6'), IpAddr::V4(_)) => None,
+            _ => Some(Sighting { host, transport, len: skip + len }),
+        }
+    }
+}
+
+/// Reads a transport name and the `separator` behind it.
+fn transport(text: &[u8], separator: u8) -> Option<(Transport, usize)> {
+    let end = memchr::memchr(separator, text.get(..4).unwrap_or(text))?;
+    let transport = match text.get(..end)? {
+        b"UDP" => Transport::Datagram,
+        b"TCP" | b"TLS" | b"WS" | b"WSS" => Transport::Stream,
+        _ => return None,
+    };
+    Some((transport, end + 1))
+}
+
+/// Reads `separator` and a port number, and says how many bytes they took.
+fn port(text: &[u8], separator: u8) -> Option<usize> {
+    let digits = text.strip_prefix(&[separator])?.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number = std::str::from_utf8(text.get(1..=digits)?).ok()?;
+    number.parse::<u16>().ok().map(|_| digits + 1)
+}
+
+/// Reads `ADDRESS:PORT`; behind an IPv6 address without brackets, the last colon is the port's.
+fn address_and_port(text: &[u8]) -> Option<(IpAddr, usize)> {
+    if text.first() != Some(&b'[') {
+        let token = text.get(..run_of(text, is_address_byte))?;
+        if memchr::memchr_iter(b':', token).nth(1).is_some() {
+            let colon = memchr::memrchr(b':', token)?;
+            let host = ipv6(token.get(..colon)?)?;
+            return Some((IpAddr::V6(host), colon + port(text.get(colon..)?, b':')?));
+        }
+    }
+    let (host, len) = address(text)?;
+    Some((host, len + port(text.get(len..)?, b':')?))
+}
+
+/// Reads an address: IPv4, IPv6, or IPv6 in brackets; a zone (`%eth0`) is read and dropped.
+fn address(text: &[u8]) -> Option<(IpAddr, usize)> {
+    if let Some(inner) = text.strip_prefix(b"[") {
+        let (host, len) = bare_address(inner)?;
+        return (inner.get(len) == Some(&b']')).then_some((host, len + 2));
+    }
+    bare_address(text)
+}
+
+fn bare_address(text: &[u8]) -> Option<(IpAddr, usize)> {
+    // A full stop behind an address ends the sentence, not the address.
+    let mut len = run_of(text, is_address_byte);
+    while len > 0 && text.get(len - 1) == Some(&b'.') {
+        len -= 1;
+    }
+    let token = text.get(..len)?;
+    if let Some(host) = ipv4(token) {
+        return Some((IpAddr::V4(host), len));
+    }
+    // In `1.2.3.4:5060` the colon is the port's.
+    if let Some(colon) = memchr::memchr(b':', token) {
+        if let Some(host) = token.get(..colon).and_then(ipv4) {
+            return Some((IpAddr::V4(host), colon));
+        }
+    }
+    let host = ipv6(token)?;
+    let zone = match text.get(len..)? {
+        [b'%', zone @ ..] => 1 + run_of(zone, |b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
+        _ => 0,
+    };
+    Some((IpAddr::V6(host), len + zone))
+}
+
+fn run_of(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
+    text.iter().take_while(|byte| belongs(**byte)).count()
+}
+
+fn is_address_byte(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b':' || byte == b'.'
+}
+
+/// Four decimal octets; no leading zeros, which some programs read as octal.
+fn ipv4(token: &[u8]) -> Option<Ipv4Addr> {
+    if token.len() > 15 {
+        return None;
+    }
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
+fn ipv6(token: &[u8]) -> Option<Ipv6Addr> {
+    if token.len() > 45 {
+        return None;
+    }
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use regex_automata::meta::Regex;
+    use regex_automata::util::syntax;
+
+    fn read(tag: AddressTag, text: &str) -> Option<(String, usize)> {
+        tag.read(text.as_bytes()).map(|s| (s.host.to_string(), s.len))
+    }
+
+    #[test]
+    fn spellings_of_an_address() {
+        use AddressTag::*;
+        for (tag, text, host, rest) in [
+            (Host, "203.0.113.9 failed", "203.0.113.9", " failed"),
+            (Host, "203.0.113.9. Line", "203.0.113.9", ". Line"),
+            (Host, "2001:db8::9' x", "2001:db8::9", "' x"),
+            (Host, "2001:db8::9. Line", "2001:db8::9", ". Line"),
+            (Host, "[2001:0DB8:0:0:0::9] x", "2001:db8::9", " x"),
+            (Host, "::ffff:1.2.3.4'", "::ffff:1.2.3.4", "'"),
+            (HostPort, "203.0.113.9:5071'", "203.0.113.9", "'"),
+            (HostPort, "[2001:db8::9]:5071'", "2001:db8::9", "'"),
+            (HostPort, "[fe80::1%eth0]:5071'", "fe80::1", "'"),
+            (HostPort, "2001:db8::7:5060)", "2001:db8::7", ")"),
+            (HostPort, "[1.2.3.4]:61470)", "1.2.3.4", ")"),
+            (HostMaybePort, "203.0.113.9'", "203.0.113.9", "'"),
+            (HostMaybePort, "203.0.113.9:5'", "203.0.113.9", "'"),
+            (HostMaybePort, "[2001:db8::9]:5071'", "2001:db8::9", "'"),
+            (TransportColon, "WSS:203.0.113.9:5071)", "203.0.113.9", ")"),
+            (TransportSpace, "UDP 2001:db8::9:5071 :", "2001:db8::9", " :"),
+            (Slashes, "IPV4/UDP/203.0.113.9/5071\"", "203.0.113.9", "\""),
+            (Slashes, "IPV6/TLS/2001:db8::9/5071\"", "2001:db8::9", "\""),
+            (Slashes, "IPV4/203.0.113.9/5060\"", "203.0.113.9", "\""),
+        ] {
+            assert_eq!(read(tag, text), Some((host.to_owned(), text.len() - rest.len())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address() {
+        use AddressTag::*;
+        for (tag, text) in [
+            (Host, ""),
+            (Host, "pbx.example.com"),
+            (Host, "1.2.3"),
+            (Host, "1.2.3.4.5"),
+            (Host, "1.2.3.256"),
+            (Host, "01.2.3.4"),
+            (Host, "1:2:3"),
+            (Host, "[2001:db8::9"),
+            (Host, "(null)"),
+            (HostPort, "203.0.113.9"),
+            (HostPort, "203.0.113.9:65536"),
+            (HostPort, "[2001:db8::9]"),
+            (TransportColon, "SCTP:1.2.3.4:5"),
+            (Slashes, "IPV6/UDP/203.0.113.9/5071"),
+            (Slashes, "IPV4/UDP/(null)/5071"),
+            (Slashes, "IPV5/UDP/203.0.113.9/5071"),
+        ] {
+            assert_eq!(read(tag, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_transport_is_seen() {
+        let over = |text: &str| AddressTag::Slashes.read(text.as_bytes()).unwrap().transport;
+        assert_eq!(over("IPV4/UDP/203.0.113.9/5"), Transport::Datagram);
+        assert_eq!(over("IPV4/WS/203.0.113.9/5"), Transport::Stream);
+        assert_eq!(over("IPV4/203.0.113.9/5"), Transport::Unknown);
+    }
+
+    proptest! {
+        /// The gate must let through whatever the reader would read.
+        #[test]
+        fn what_is_read_fits_the_regex(
+            tag in 0usize..6,
+            text in r"(UDP|TCP|WSS|IPV4/|IPV6/UDP/)?[ :]?(\[)?([0-9]{1,3}\.){3}[0-9]{1,3}(\])?[:/]?[0-9]{0,5}|[:/\[]?([0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(%eth0)?\]?[:/]?[0-9]{0,5}|(?s-u:.{0,40})",
+        ) {
+            let (tag, _) = AddressTag::ALL[tag];
+            let text = text.as_bytes();
+            if let Some(sighting) = tag.read(text) {
+                let regex = Regex::builder()
+                    .syntax(syntax::Config::new().unicode(false).utf8(false))
+                    .build(&format!("^(?:{})$", tag.regex()))
+                    .unwrap();
+                prop_assert!(regex.is_match(&text[..sighting.len]));
+            }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Who did how much lately: the offences of each subject within a jail's findtime.
+//!
+//! One attempt may write several lines, and one message may reach several files. So a subject's
+//! lines are counted for each channel apart, lines of one attempt as one, and its offences are the
+//! largest of these counts, never their sum.
+//!
+//! The table has a fixed size. A full table makes room by looking at eight entries drawn by chance
+//! and dropping the one with the fewest offences (the oldest, among equals): hosts that come back
+//! stay, those that were seen once go.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::event::{Event, Evidence};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// Subjects that one jail's table holds at most.
+pub const CAPACITY: usize = 1 << 17;
+/// Channels that a subject's lines are told apart for; with more, the quietest gives way.
+const TRACKS: usize = 4;
+/// Times remembered for each channel; with a larger maxretry, several attempts share one.
+const LONGEST_RING: u32 = 64;
+/// Lines of one rule belong to one attempt only if they come within this many seconds.
+const ATTEMPT_SECS: u32 = 2;
+
+/// A subject's offences within findtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All that count.
+    pub all: u32,
+    /// Of these, the proven ones.
+    pub proven: u32,
+}
+
+/// The offences of one jail. Takes about `56 + 4 × (40 + 4 × min(maxretry, 64))` bytes a subject
+/// (about 300 for maxretry 5), grows as subjects come and stops at [`CAPACITY`].
+#[derive(Debug)]
+pub struct OffenceTable {
+    findtime: u32,
+    /// Times in a ring.
+    ring: usize,
+    /// Attempts that one time in a ring stands for.
+    step: u32,
+    capacity: usize,
+    index: HashMap<Subject, u32, RandomState>,
+    entries: Vec<Entry>,
+    /// `TRACKS × ring` seconds for each entry.
+    times: Vec<u32>,
+    dropped: u64,
+    sweep: usize,
+    chance: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    subject: Subject,
+    last: u32,
+    tracks: [Track; TRACKS],
+}
+
+/// One channel's share in an entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    /// The channel and the number of the last line counted; line 0: the track is free.
+    channel: u16,
+    line: u64,
+    /// The attempt that further lines may belong to: its rule, lines to come, second of the first.
+    rule: u16,
+    to_come: u8,
+    opened: u32,
+    /// The ring: next place to write, places in use, and a bit for each place that is proven.
+    next: u8,
+    used: u8,
+    proven: u64,
+    /// Attempts that do not fill a place yet (only with a large maxretry).
+    gathered: u32,
+}
+
+impl OffenceTable {
+    /// An empty table for a jail that bans at `maxretry` offences within `findtime`.
+    #[must_use]
+    pub fn new(maxretry: u32, findtime: Duration) -> Self {
+        Self::with_capacity(maxretry, findtime, CAPACITY)
+    }
+
+    /// As [`OffenceTable::new`], for at most `capacity` subjects (at least one).
+    #[must_use]
+    pub fn with_capacity(maxretry: u32, findtime: Duration, capacity: usize) -> Self {
+        let ring = maxretry.clamp(1, LONGEST_RING);
+        Self {
+            findtime: u32::try_from(findtime.as_secs()).unwrap_or(u32::MAX),
+            ring: ring as usize,
+            step: maxretry.max(1).div_ceil(ring),
+            capacity: capacity.max(1),
+            index: HashMap::default(),
+            entries: Vec::new(),
+            times: Vec::new(),
+            dropped: 0,
+            sweep: 0,
+            chance: 0x9e37_79b9,
+        }
+    }
+
+    /// Counts the line that `event` tells of, of a rule that writes `per_attempt` lines an attempt.
+    pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
+        let now = seconds(event.time);
+        let at = self.entry(subject);
+        let (ring, step, findtime) = (self.ring, self.step, self.findtime);
+        let Some(times) = self.times.get_mut(at * TRACKS * ring..(at + 1) * TRACKS * ring) else {
+            return Count::default();
+        };
+        let Some(entry) = self.entries.get_mut(at) else { return Count::default() };
+        entry.last = entry.last.max(now);
+        let tracks = entry.tracks.iter_mut().zip(times.chunks_exact_mut(ring));
+        let place = tracks.enumerate().min_by_key(|(_, (track, times))| {
+            let mine = track.line > 0 && track.channel == event.channel.0;
+            (!mine, track.line > 0, track.count(times, now, findtime, step).all)
+        });
+        if let Some((_, (track, times))) = place {
+            if track.channel != event.channel.0 || track.line == 0 {
+                *track = Track { channel: event.channel.0, ..Track::default() };
+            }
+            track.add(times, event, per_attempt, now, step);
+        }
+        self.count_at(at, now)
+    }
+
+    /// A subject's offences at `now`.
+    #[must_use]
+    pub fn count(&self, subject: &Subject, now: Time) -> Count {
+        self.index.get(subject).map_or(Count::default(), |at| self.count_at(*at as usize, seconds(now)))
+    }
+
+    /// Forgets a subject.
+    pub fn clear(&mut self, subject: &Subject) {
+        if let Some(at) = self.index.get(subject) {
+            self.remove(*at as usize);
+        }
+    }
+
+    /// How many subjects have an offence within findtime.
+    #[must_use]
+    pub fn live(&self, now: Time) -> usize {
+        let now = seconds(now);
+        self.entries.iter().filter(|entry| now.saturating_sub(entry.last) < self.findtime).count()
+    }
+
+    /// How many subjects were dropped because the table was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Forgets some of the subjects whose offences are all past findtime; called often, it gets
+    /// round to all of them.
+    pub fn sweep(&mut self, now: Time) {
+        let now = seconds(now);
+        for _ in 0..1024.min(self.entries.len()) {
+            if self.sweep >= self.entries.len() {
+                self.sweep = 0;
+            }
+            match self.entries.get(self.sweep) {
+                Some(entry) if now.saturating_sub(entry.last) >= self.findtime => self.remove(self.sweep),
+                Some(_) => self.sweep += 1,
+                None => return,
+            }
+        }
+    }
+
+    fn count_at(&self, at: usize, now: u32) -> Count {
+        let times = self.times.get(at * TRACKS * self.ring..).unwrap_or_default();
+        let tracks = self.entries.get(at).map(|entry| entry.tracks).unwrap_or_default();
+        tracks.iter().zip(times.chunks_exact(self.ring)).fold(Count::default(), |most, (track, times)| {
+            let count = track.count(times, now, self.findtime, self.step);
+            Count { all: most.all.max(count.all), proven: most.proven.max(count.proven) }
+        })
+    }
+
+    /// The place of a subject's entry, made if there is none.
+    fn entry(&mut self, subject: Subject) -> usize {
+        if let Some(at) = self.index.get(&subject) {
+            return *at as usize;
+        }
+        if self.entries.len() >= self.capacity {
+            let weakest = (0..8).map(|_| self.draw()).min_by_key(|at| {
+                (self.count_at(*at, 0).all, self.entries.get(*at).map(|entry| entry.last))
+            });
+            self.remove(weakest.unwrap_or(0));
+            self.dropped += 1;
+        }
+        let at = self.entries.len();
+        self.entries.push(Entry { subject, last: 0, tracks: [Track::default(); TRACKS] });
+        self.times.resize((at + 1) * TRACKS * self.ring, 0);
+        self.index.insert(subject, at.try_into().unwrap_or(u32::MAX));
+        at
+    }
+
+    /// A place drawn by chance (xorshift: cheap, and nothing depends on its being good).
+    fn draw(&mut self) -> usize {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 17;
+        self.chance ^= self.chance << 5;
+        self.chance as usize % self.entries.len().max(1)
+    }
+
+    /// Removes an entry; the last one takes its place.
+    fn remove(&mut self, at: usize) {
+        let width = TRACKS * self.ring;
+        let Some(last) = self.entries.len().checked_sub(1) else { return };
+        if at > last {
+            return;
+        }
+        let gone = self.entries.swap_remove(at);
+        self.index.remove(&gone.subject);
+        if let Some(moved) = self.entries.get(at) {
+            self.index.insert(moved.subject, at.try_into().unwrap_or(u32::MAX));
+            self.times.copy_within(last * width..(last + 1) * width, at * width);
+        }
+        self.times.truncate(last * width);
+    }
+}
+
+impl Track {
+    fn add(&mut self, times: &mut [u32], event: &Event, per_attempt: u8, now: u32, step: u32) {
+        if self.line == event.line {
+            // Another rule has counted this line.
+            return;
+        }
+        self.line = event.line;
+        if self.to_come > 0 && self.rule == event.rule.0 && now.saturating_sub(self.opened) <= ATTEMPT_SECS {
+            self.to_come -= 1;
+            return;
+        }
+        (self.rule, self.to_come, self.opened) = (event.rule.0, per_attempt.saturating_sub(1), now);
+        self.gathered += 1;
+        if self.gathered < step {
+            return;
+        }
+        self.gathered = 0;
+        let Some(time) = times.get_mut(usize::from(self.next)) else { return };
+        *time = now;
+        let bit = 1 << self.next;
+        self.proven = if event.evidence == Evidence::Proven { self.proven | bit } else { self.proven & !bit };
+        let ring = u8::try_from(times.len()).unwrap_or(u8::MAX);
+        self.next = (self.next + 1) % ring;
+        self.used = self.used.saturating_add(1).min(ring);
+    }
+
+    /// The attempts within `findtime` seconds before `now`.
+    fn count(&self, times: &[u32], now: u32, findtime: u32, step: u32) -> Count {
+        let mut count = Count::default();
+        for (place, time) in times.iter().enumerate().take(self.used.into()) {
+            if now.saturating_sub(*time) < findtime {
+                count.all += step;
+                count.proven += if self.proven >> place & 1 == 1 { step } else { 0 };
+            }
+        }
+        count
+    }
+}
+
+/// Seconds since the epoch; enough until 2106.
+fn seconds(time: Time) -> u32 {
+    time.secs().clamp(0, u32::MAX.into()).try_into().unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ChannelId, Class, Meaning, RuleId};
+    use proptest::prelude::*;
+
+    fn host(n: u32) -> Subject {
+        Subject::of(std::net::Ipv4Addr::from(0x0a00_0000 + n).into(), 64)
+    }
+
+    fn event(channel: u16, rule: u16, line: u64, secs: i64, evidence: Evidence) -> Event {
+        Event {
+            time: Time::from_secs(1_800_000_000 + secs),
+            channel: ChannelId(channel),
+            rule: RuleId(rule),
+            meaning: Meaning::Offence(Class::Guess),
+            host: host(1).address(),
+            evidence,
+            line,
+        }
+    }
+
+    /// Counts lines given as (channel, rule, second), numbered in order; the offences at the end.
+    fn offences(maxretry: u32, per_attempt: u8, lines: &[(u16, u16, i64)]) -> Count {
+        let mut table = OffenceTable::new(maxretry, Duration::from_secs(600));
+        let mut count = Count::default();
+        for (line, (channel, rule, secs)) in (1..).zip(lines) {
+            count = table.add(host(1), &event(*channel, *rule, line, *secs, Evidence::Proven), per_attempt);
+        }
+        count
+    }
+
+    #[test]
+    fn only_the_findtime_counts() {
+        assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 2)]).all, 3);
+        assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 600)]).all, 2);
+        assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 300), (0, 0, 899), (0, 0, 900)]).all, 2);
+    }
+
+    #[test]
+    fn channels_do_not_add_up() {
+        assert_eq!(offences(3, 1, &[(0, 0, 0), (1, 0, 0), (0, 0, 1), (1, 0, 1)]).all, 2);
+        let six_channels: Vec<_> = (0..6).map(|channel| (channel, 0, 0)).collect();
+        assert_eq!(offences(3, 1, &six_channels).all, 1);
+    }
+
+    #[test]
+    fn lines_of_one_attempt_count_once() {
+        assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 0), (0, 0, 1)]).all, 1);
+        assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 0), (0, 0, 1), (0, 0, 1)]).all, 2);
+        assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 3), (0, 0, 6)]).all, 3, "too far apart to be one attempt");
+        assert_eq!(offences(9, 2, &[(0, 0, 0), (0, 1, 0), (0, 0, 0)]).all, 3, "other rules are other attempts");
+    }
+
+    #[test]
+    fn a_line_counts_once_however_many_rules_match_it() {
+        let mut table = OffenceTable::new(3, Duration::from_secs(600));
+        for rule in 0..3 {
+            table.add(host(1), &event(0, rule, 7, 0, Evidence::Proven), 1);
+        }
+        assert_eq!(table.count(&host(1), Time::from_secs(1_800_000_000)).all, 1);
+    }
+
+    #[test]
+    fn proven_offences_are_told_apart() {
+        let mut table = OffenceTable::new(3, Duration::from_secs(600));
+        let kinds = [Evidence::Unverified, Evidence::Proven, Evidence::Proven, Evidence::Unverified];
+        let counts: Vec<_> = (1..)
+            .zip(kinds)
+            .map(|(line, evidence)| table.add(host(1), &event(0, 0, line, 0, evidence), 1))
+            .map(|count| (count.all, count.proven))
+            .collect();
+        assert_eq!(counts, [(1, 0), (2, 1), (3, 2), (3, 2)]);
+    }
+
+    #[test]
+    fn a_large_maxretry_is_reached_in_the_end() {
+        let mut table = OffenceTable::new(1000, Duration::from_secs(600));
+        let reached = (1..=2000).find(|line| {
+            table.add(host(1), &event(0, 0, *line, 0, Evidence::Proven), 1).all >= 1000
+        });
+        assert!((1000..=1000 + 1000 / 64 + 1).contains(&reached.unwrap()), "{reached:?}");
+    }
+
+    #[test]
+    fn a_full_table_keeps_the_busiest() {
+        let mut table = OffenceTable::with_capacity(5, Duration::from_secs(86400), 100);
+        for round in 0..4 {
+            table.add(host(0), &event(0, 0, round + 1, 0, Evidence::Proven), 1);
+        }
+        for (line, stranger) in (1..).zip(1..100_000) {
+            table.add(host(stranger), &event(0, 0, line, i64::from(stranger) / 1000, Evidence::Proven), 1);
+        }
+        assert_eq!(table.entries.len(), 100);
+        assert_eq!(table.times.len(), 100 * TRACKS * 5);
+        assert_eq!(table.dropped(), 100_000 - 100);
+        assert_eq!(table.count(&host(0), Time::from_secs(1_800_000_000)).all, 4);
+    }
+
+    #[test]
+    fn what_is_past_is_swept_away() {
+        let mut table = OffenceTable::new(5, Duration::from_secs(600));
+        for n in 0..5000 {
+            table.add(host(n), &event(0, 0, 1, i64::from(n % 2) * 1000, Evidence::Proven), 1);
+        }
+        let now = Time::from_secs(1_800_000_000 + 1001);
+        assert_eq!(table.live(now), 2500);
+        for _ in 0..10 {
+            table.sweep(now);
+        }
+        assert_eq!((table.entries.len(), table.index.len()), (2500, 2500));
+        assert_eq!(table.count(&host(1), now).all, 1);
+        table.clear(&host(1));
+        assert_eq!(table.count(&host(1), now).all, 0);
+    }
+
+    proptest! {
+        /// The table agrees with plainly keeping every time, for one channel and one line an attempt.
+        #[test]
+        fn it_counts_as_a_list_of_times_would(
+            maxretry in 1u32..12,
+            lines in proptest::collection::vec((0u32..6, 0i64..400), 1..200),
+        ) {
+            let mut table = OffenceTable::new(maxretry, Duration::from_secs(600));
+            let mut now = 0;
+            let mut plain: HashMap<u32, Vec<i64>> = HashMap::new();
+            for (line, (who, pause)) in (1..).zip(lines) {
+                now += pause;
+                let times = plain.entry(who).or_default();
+                times.push(now);
+                let expected = times.iter().filter(|time| now - **time < 600).count() as u32;
+                let count = table.add(host(who), &event(0, 0, line, now, Evidence::Proven), 1);
+                prop_assert_eq!(count.all, expected.min(maxretry));
+                if count.all >= maxretry {
+                    table.clear(&host(who));
+                    plain.remove(&who);
+                }
+            }
+        }
+    }
+}

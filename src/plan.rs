@@ -1,0 +1,138 @@
+//! What the configuration and the rules amount to together: who counts which rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Hearsay, Jail, Mode, Punishment};
+use crate::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
+use crate::policy;
+use crate::rules::RuleSet;
+use crate::sink::structure::{Blocktype, Structure};
+use crate::time::{BanTime, Lasting};
+
+/// The jail of bans that somebody ordered by hand, or that were found in the kernel without a
+/// jail. It reads nothing.
+pub const MANUAL: &str = "manual";
+
+/// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
+#[derive(Debug)]
+pub struct Plan {
+    /// The configuration; [`MANUAL`] is its last jail.
+    pub config: Config,
+    /// The rules.
+    pub rules: Arc<RuleSet>,
+    /// What the kernel's table is like.
+    pub structure: Structure,
+    /// For each rule, the jails that count it.
+    counted_by: Vec<Vec<JailId>>,
+}
+
+impl Plan {
+    /// Puts `config` and `rules` together.
+    #[must_use]
+    pub fn new(mut config: Config, rules: Arc<RuleSet>) -> Self {
+        config.jails.push(manual(config.ipv6prefix));
+        let structure = Structure::new(&config);
+        let counted_by = rules
+            .rules
+            .iter()
+            .map(|rule| {
+                let Meaning::Offence(class) = rule.meaning else { return Vec::new() };
+                let filter = rules.file_of(rule).map_or("", |file| &file.name);
+                jails(&config)
+                    .filter(|(_, jail)| jail.class.contains(&class) && selects(jail, filter))
+                    .map(|(id, _)| id)
+                    .collect()
+            })
+            .collect();
+        Self { config, rules, structure, counted_by }
+    }
+
+    /// A jail.
+    #[must_use]
+    pub fn jail(&self, id: JailId) -> Option<&Jail> {
+        self.config.jails.get(usize::from(id.0))
+    }
+
+    /// All jails with their ids.
+    pub fn jails(&self) -> impl Iterator<Item = (JailId, &Jail)> {
+        jails(&self.config)
+    }
+
+    /// The jail of this name.
+    #[must_use]
+    pub fn jail_named(&self, name: &str) -> Option<JailId> {
+        self.jails().find(|(_, jail)| jail.name == name).map(|(id, _)| id)
+    }
+
+    /// The jail for bans by hand.
+    #[must_use]
+    pub fn manual(&self) -> JailId {
+        JailId(u16::try_from(self.config.jails.len().saturating_sub(1)).unwrap_or(u16::MAX))
+    }
+
+    /// A rule's name, as `filter/id`.
+    #[must_use]
+    pub fn rule_name(&self, id: RuleId) -> Option<String> {
+        let rule = self.rules.get(id)?;
+        Some(format!("{}/{}", self.rules.file_of(rule)?.name, rule.id))
+    }
+
+    /// The jails that count a rule.
+    #[must_use]
+    pub fn counted_by(&self, rule: RuleId) -> &[JailId] {
+        self.counted_by.get(usize::from(rule.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules that matter where these jails read: those that one of them counts, and those of
+    /// its filters that say who logged in and what is to be ignored.
+    #[must_use]
+    pub fn rules_for(&self, jails: &[JailId]) -> Vec<RuleId> {
+        let wanted = |id: RuleId, meaning: Meaning, filter: &str| match meaning {
+            Meaning::Offence(_) => self.counted_by(id).iter().any(|jail| jails.contains(jail)),
+            _ => jails.iter().filter_map(|jail| self.jail(*jail)).any(|jail| selects(jail, filter)),
+        };
+        self.rules
+            .iter()
+            .filter(|(id, rule)| wanted(*id, rule.meaning, self.rules.file_of(rule).map_or("", |file| &file.name)))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// The scope that a jail's bans on this evidence close, with the length they have.
+    #[must_use]
+    pub fn sentence(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
+        let Punishment { bantime, port } = policy::punishment(jail, evidence);
+        // Structure::new made a scope for every port list that a jail uses.
+        (self.structure.scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)), bantime)
+    }
+}
+
+fn jails(config: &Config) -> impl Iterator<Item = (JailId, &Jail)> {
+    (0..=u16::MAX).map(JailId).zip(&config.jails)
+}
+
+fn selects(jail: &Jail, filter: &str) -> bool {
+    jail.filter.iter().any(|glob| glob.matches(filter))
+}
+
+fn manual(ipv6prefix: u8) -> Jail {
+    let forever = Punishment { bantime: BanTime::fixed(Lasting::Permanent), port: "all".to_owned() };
+    Jail {
+        name: MANUAL.to_owned(),
+        mode: Mode::Enforce,
+        filter: Vec::new(),
+        class: Vec::new(),
+        logpath: Vec::new(),
+        maxretry: 1,
+        findtime: Duration::from_secs(1),
+        bantime: forever.bantime,
+        port: forever.port.clone(),
+        blocktype: Blocktype::Drop,
+        // A ban by hand beats every list; the kernel's allow set still lets its hosts through.
+        ignoreip: Vec::new(),
+        ipv6prefix,
+        unverified: forever,
+        hearsay: Hearsay::Ignore,
+    }
+}

@@ -1,0 +1,175 @@
+//! What the command line and the daemon say to each other: one line of JSON each way.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Evidence;
+
+/// Where the daemon listens unless it is told otherwise.
+pub const SOCKET: &str = "/run/asterguard/asterguard.sock";
+
+/// The longest request that the daemon reads, in bytes.
+pub const LONGEST_REQUEST: u64 = 64 << 10;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase")]
+pub enum Request {
+    /// How things stand, of one jail or of all.
+    Status { jail: Option<String> },
+    /// Read configuration and rules again.
+    Reload,
+    /// Ban a host. `seconds`: how long; `None` with `permanent` unset: as long as the jail would.
+    Ban { host: IpAddr, jail: Option<String>, seconds: Option<u64>, permanent: bool },
+    /// Lift bans.
+    Unban { net: IpNet, jail: Option<String> },
+    /// Stop dropping for so many seconds; `None`: until told otherwise.
+    Pause { seconds: Option<u64> },
+    /// Drop again.
+    Resume,
+    /// The failregexes that a jail counts.
+    Failregex { jail: String },
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "lowercase")]
+pub enum Answer {
+    /// It is done; what was done, for people.
+    Done { message: String },
+    /// It was not done, and why. `usage` is set when the request itself was wrong.
+    Failed { message: String, usage: bool },
+    /// How things stand.
+    Status(Box<Status>),
+    /// Failregexes.
+    Failregex { rules: Vec<RuleText> },
+}
+
+impl Answer {
+    /// Something did not work.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), usage: false }
+    }
+
+    /// The request makes no sense.
+    #[must_use]
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), usage: true }
+    }
+}
+
+/// How the guard is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Health {
+    /// All is well.
+    Ok,
+    /// Something is wrong; see the problems.
+    Degraded,
+    /// Nothing is dropped, because somebody said so.
+    Paused,
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// In one word.
+    pub health: Health,
+    /// What is wrong, for people.
+    pub problems: Vec<String>,
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Whether bans are only said, not put into force.
+    pub dry_run: bool,
+    /// When a pause ends (seconds since the epoch), if there is one that ends by itself.
+    pub paused_until: Option<i64>,
+    /// The jails, or the one that was asked for.
+    pub jails: Vec<JailStatus>,
+    /// The files that are read.
+    pub sources: Vec<SourceStatus>,
+    /// Changes that the kernel has yet to be told of.
+    pub queue: usize,
+}
+
+/// How one jail stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JailStatus {
+    /// Its name.
+    pub jail: String,
+    /// `enforce` or `observe`.
+    pub mode: crate::config::Mode,
+    /// Hosts with an offence within findtime.
+    pub currently_failed: usize,
+    /// Offences counted.
+    pub total_failed: u64,
+    /// Offences of hosts that are never banned.
+    pub ignored: u64,
+    /// Offences whose address could not be trusted.
+    pub hearsay: u64,
+    /// When an offence was last counted, in seconds since the epoch.
+    pub last_failed: Option<i64>,
+    /// The files it reads.
+    pub files: Vec<String>,
+    /// Bans in force.
+    pub currently_banned: usize,
+    /// Bans decided.
+    pub total_banned: u64,
+    /// The bans in force, longest first.
+    pub banned: Vec<BanStatus>,
+}
+
+/// One ban in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BanStatus {
+    /// Who: an address, or an IPv6 network.
+    pub host: String,
+    /// What is closed to it.
+    pub scope: String,
+    /// Seconds left; `null` for a permanent ban.
+    pub left: Option<u64>,
+    /// When it began, in seconds since the epoch.
+    pub since: i64,
+    /// Offences counted; 0 for a ban by hand or one that was found in the kernel.
+    pub offences: u32,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// The rule that completed the count, as `filter/id`.
+    pub rule: Option<String>,
+}
+
+/// How one log file stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its path.
+    pub path: String,
+    /// `following`, or why it is not followed.
+    pub state: String,
+    /// Lines read.
+    pub lines: u64,
+    /// Lines that a rule matched.
+    pub hits: u64,
+    /// Of these, lines that name two hosts.
+    pub tampered: u64,
+    /// Of these, lines whose address cannot be trusted.
+    pub hearsay: u64,
+    /// Lines too long to be believed.
+    pub oversized: u64,
+    /// Whether all lines are hearsay because the file holds free text.
+    pub free_text: bool,
+}
+
+/// A rule as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    /// `filter/id`.
+    pub rule: String,
+    /// Its failregexes.
+    pub failregex: Vec<String>,
+}

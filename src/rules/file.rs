@@ -1,0 +1,265 @@
+//! One rule file: from TOML to checked rules, every mistake with its place.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use regex_automata::meta::Regex;
+use serde::Deserialize;
+use serde_spanned::Spanned;
+
+use super::{Example, Grammar, MessageShape, Rule, RuleFile};
+use super::pattern::Pattern;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::event::{Class, Evidence, Meaning};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    prefix: Option<Grammar>,
+    #[serde(default)]
+    ignoreregex: Vec<Spanned<String>>,
+    #[serde(default)]
+    message: Vec<RawMessage>,
+    #[serde(default)]
+    rule: Vec<RawRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMessage {
+    head: Spanned<String>,
+    #[serde(default)]
+    end: Vec<String>,
+    #[serde(default)]
+    dump: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    id: Spanned<String>,
+    failregex: Spanned<OneOrMany>,
+    class: Spanned<String>,
+    evidence: Evidence,
+    per_attempt: Option<Spanned<u8>>,
+    since: Option<Spanned<String>>,
+    until: Option<Spanned<String>>,
+    #[serde(default)]
+    example: Vec<RawExample>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExample {
+    line: Spanned<String>,
+    host: Spanned<String>,
+}
+
+/// Reads the rule file `source`; `path` is only named in messages, its stem is the filter's name.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(path: &Path, source: &str) -> Result<RuleFile, Diagnostics> {
+    let source: Arc<str> = source.into();
+    let mut reader = Reader { path, source: Arc::clone(&source), problems: Vec::new() };
+    let raw: RawFile = match toml::from_str(&source) {
+        Ok(raw) => raw,
+        Err(error) => {
+            reader.problem(error.span().unwrap_or(0..0), error.message().to_owned(), None);
+            return Err(Diagnostics(reader.problems));
+        }
+    };
+    let file = reader.file(raw);
+    if reader.problems.is_empty() { Ok(file) } else { Err(Diagnostics(reader.problems)) }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    source: Arc<str>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, span: std::ops::Range<usize>, message: impl Into<String>, help: Option<&str>) {
+        self.problems.push(Diagnostic {
+            path: self.path.to_owned(),
+            source: Arc::clone(&self.source),
+            span,
+            message: message.into(),
+            help: help.map(str::to_owned),
+        });
+    }
+
+    fn file(&mut self, raw: RawFile) -> RuleFile {
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let ignoreregex = raw.ignoreregex.iter().filter_map(|regex| self.ignoreregex(regex)).collect();
+        let messages = raw.message.into_iter().filter_map(|message| self.message(message)).collect();
+        if raw.rule.is_empty() {
+            self.problem(0..0, "there is no rule in this file", Some("add a `[[rule]]` with id, failregex, class and evidence"));
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for raw in raw.rule {
+            if rules.iter().any(|rule| rule.id == *raw.id.get_ref()) {
+                self.problem(raw.id.span(), format!("there is a rule `{}` already", raw.id.get_ref()), Some("give each rule of a file its own id"));
+            }
+            rules.extend(self.rule(raw));
+        }
+        RuleFile {
+            name,
+            path: self.path.to_owned(),
+            source: Arc::clone(&self.source),
+            grammar: raw.prefix.unwrap_or_default(),
+            ignoreregex,
+            messages,
+            rules,
+        }
+    }
+
+    fn ignoreregex(&mut self, regex: &Spanned<String>) -> Option<Regex> {
+        match super::byte_regex(regex.get_ref()) {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                self.problem(regex.span(), format!("this is no valid regex: {error}"), None);
+                None
+            }
+        }
+    }
+
+    fn message(&mut self, raw: RawMessage) -> Option<MessageShape> {
+        // The needles that make the matcher look at a line are taken from behind the file name.
+        let Some((_, text)) = raw.head.get_ref().split_once(": ").filter(|(_, text)| text.len() >= 5) else {
+            self.problem(
+                raw.head.span(),
+                "a message's head is `FILE: ` and at least five bytes of the message",
+                Some("for example `chan_sip.c: Call from '`"),
+            );
+            return None;
+        };
+        if raw.end.is_empty() && !raw.dump {
+            self.problem(raw.head.span(), "this message has neither `end` nor `dump = true`", None);
+        }
+        Some(MessageShape {
+            needle: text.as_bytes().to_vec(),
+            head: raw.head.into_inner().into_bytes(),
+            ends: raw.end.into_iter().map(String::into_bytes).collect(),
+            dump: raw.dump,
+        })
+    }
+
+    fn rule(&mut self, raw: RawRule) -> Option<Rule> {
+        let before = self.problems.len();
+        let well_named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if raw.id.get_ref().is_empty() || !raw.id.get_ref().bytes().all(well_named) {
+            self.problem(raw.id.span(), "a rule's id is made of small letters, digits and `-`", None);
+        }
+        let meaning = match raw.class.get_ref().as_str() {
+            "success" => Meaning::Success,
+            "ignored" => Meaning::Ignored,
+            name => {
+                let class = Class::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class);
+                if class.is_none() {
+                    let known = Class::ALL.map(|(_, known)| known).join(", ");
+                    self.problem(raw.class.span(), format!("there is no class `{name}`"), Some(&format!("use one of {known}, success, ignored")));
+                }
+                Meaning::Offence(class.unwrap_or(Class::Scan))
+            }
+        };
+        let sources = match raw.failregex.get_ref() {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many,
+        };
+        let mut patterns = Vec::new();
+        for source in sources {
+            match Pattern::new(source) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => self.problem(raw.failregex.span(), error.to_string(), None),
+            }
+        }
+        let per_attempt = raw.per_attempt.as_ref().map_or(1, |count| *count.get_ref());
+        if let (0, Some(place)) = (per_attempt, &raw.per_attempt) {
+            self.problem(place.span(), "an attempt writes at least one line", None);
+        }
+        for version in [&raw.since, &raw.until].into_iter().flatten() {
+            if !version.get_ref().split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) {
+                self.problem(version.span(), "this is no Asterisk version", Some("write it like \"1.8\" or \"22.10\""));
+            }
+        }
+        let examples = raw.example.into_iter().filter_map(|example| self.example(example)).collect();
+        (self.problems.len() == before).then(|| Rule {
+            id: raw.id.into_inner(),
+            file: 0,
+            patterns,
+            meaning,
+            evidence: raw.evidence,
+            per_attempt,
+            since: raw.since.map(Spanned::into_inner),
+            until: raw.until.map(Spanned::into_inner),
+            examples,
+        })
+    }
+
+    fn example(&mut self, raw: RawExample) -> Option<Example> {
+        let host = match raw.host.get_ref().as_str() {
+            "none" => None,
+            text => match text.parse() {
+                Ok(host) => Some(host),
+                Err(_) => {
+                    self.problem(raw.host.span(), format!("`{text}` is no address"), Some("write the address that the rule must find, or \"none\""));
+                    return None;
+                }
+            },
+        };
+        Some(Example { span: raw.line.span(), line: raw.line.into_inner().into_bytes(), host })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(source: &str) -> String {
+        parse(Path::new("rules.d/mine.toml"), source).unwrap_err().to_string()
+    }
+
+    const GOOD: &str = r#"
+[[rule]]
+id = "no-entry"
+failregex = '^door\.c: <HOST> knocked$'
+class = "scan"
+evidence = "unverified"
+"#;
+
+    #[test]
+    fn a_small_file_is_read() {
+        let file = parse(Path::new("rules.d/mine.toml"), GOOD).unwrap();
+        assert_eq!((file.name.as_str(), file.rules.len()), ("mine", 1));
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        for (wrong, place, words) in [
+            (GOOD.replace("class", "klass"), "mine.toml:5:1", "unknown field `klass`"),
+            (GOOD.replace("\"scan\"", "\"scam\""), "mine.toml:5:9", "no class `scam`"),
+            (GOOD.replace("<HOST>", "<HST>"), "mine.toml:4:13", "exactly one address tag"),
+            (GOOD.replace("knocked", "(knocked"), "mine.toml:4:13", "unclosed group"),
+            (GOOD.replace("no-entry", "No Entry"), "mine.toml:3:6", "small letters"),
+            (format!("{GOOD}{GOOD}"), "mine.toml:9:6", "already"),
+            (GOOD.replace("unverified", "sure"), "mine.toml:6:12", "sure"),
+            (format!("{GOOD}per_attempt = 0\n"), "mine.toml:7:15", "at least one line"),
+            (format!("{GOOD}since = \"v1\"\n"), "mine.toml:7:9", "no Asterisk version"),
+            ("ignoreregex = ['(']\n".to_owned() + GOOD, "mine.toml:1:16", "no valid regex"),
+            ("[[message]]\nhead = 'x'\nend = ['y']\n".to_owned() + GOOD, "mine.toml:2:8", "FILE"),
+            ("prefix = 'none'".to_owned(), "mine.toml:1:1", "no rule"),
+        ] {
+            let said = complaint(&wrong);
+            assert!(said.contains(place) && said.contains(words), "{said}");
+        }
+    }
+}

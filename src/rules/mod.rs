@@ -1,0 +1,221 @@
+//! The rules: what messages mean, and where in them the host stands.
+
+pub mod examples;
+pub mod file;
+pub mod pattern;
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use regex_automata::meta::{BuildError, Regex};
+use regex_automata::util::syntax;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::config::diagnostic::Diagnostics;
+use crate::event::{Evidence, Meaning, RuleId};
+use pattern::Pattern;
+
+/// The rule files that come with the program, by name.
+const BUILTIN: [(&str, &str); 5] = [
+    ("asterisk-ami", include_str!("../../rules/asterisk-ami.toml")),
+    ("asterisk-iax", include_str!("../../rules/asterisk-iax.toml")),
+    ("asterisk-pjsip", include_str!("../../rules/asterisk-pjsip.toml")),
+    ("asterisk-security", include_str!("../../rules/asterisk-security.toml")),
+    ("asterisk-sip", include_str!("../../rules/asterisk-sip.toml")),
+];
+
+/// Which line grammar is stripped before the failregexes look at what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grammar {
+    /// [`crate::prefix`]: the failregex sees `FILE: MESSAGE`.
+    #[default]
+    Asterisk,
+    /// None: the failregex sees the whole line.
+    None,
+}
+
+/// A message that holds text from outside, which may break it in two: where it ends is where
+/// believing may go on.
+#[derive(Clone, Debug)]
+pub struct MessageShape {
+    /// How its body begins.
+    pub head: Vec<u8>,
+    /// What is looked for to find such lines: the head without the file name.
+    pub needle: Vec<u8>,
+    /// How its body ends when it is whole; one of these.
+    pub ends: Vec<Vec<u8>>,
+    /// Whether a raw packet follows it.
+    pub dump: bool,
+}
+
+/// A line with the host that its rule must find in it.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// The whole line.
+    pub line: Vec<u8>,
+    /// The host, or `None` if the rule must not match.
+    pub host: Option<IpAddr>,
+    /// Where the line stands in the rule file.
+    pub span: Range<usize>,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name within its file.
+    pub id: String,
+    /// Its file: an index into [`RuleSet::files`].
+    pub file: usize,
+    /// Its failregexes; a line that one of them matches is a hit.
+    pub patterns: Vec<Pattern>,
+    /// What a hit means: an offence, a success, or something to be ignored.
+    pub meaning: Meaning,
+    /// How far the address may be believed where the line itself does not say more.
+    pub evidence: Evidence,
+    /// How many lines one attempt writes of this rule in one channel.
+    pub per_attempt: u8,
+    /// The first Asterisk version that writes this message.
+    pub since: Option<String>,
+    /// The last one.
+    pub until: Option<String>,
+    /// Lines to test the rule with.
+    pub examples: Vec<Example>,
+}
+
+/// A rule file, which jails know as a filter.
+#[derive(Clone, Debug)]
+pub struct RuleFile {
+    /// The filter's name: the file's without `.toml`.
+    pub name: String,
+    /// Where it was read; a bare name for one that came with the program.
+    pub path: PathBuf,
+    /// Its text.
+    pub source: Arc<str>,
+    /// What is stripped from lines first.
+    pub grammar: Grammar,
+    /// Bodies that one of these matches anywhere are ignored.
+    pub ignoreregex: Vec<Regex>,
+    /// Messages that text from outside may break in two.
+    pub messages: Vec<MessageShape>,
+    /// The rules; moved into [`RuleSet::rules`] when a set is made.
+    pub rules: Vec<Rule>,
+}
+
+/// All rules in force.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    /// The files, by name.
+    pub files: Vec<RuleFile>,
+    /// The rules of all files; [`RuleId`] is an index.
+    pub rules: Vec<Rule>,
+}
+
+/// Why rules cannot be used.
+#[derive(Debug, Error)]
+pub enum RulesError {
+    /// A file or the directory cannot be read.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Read { path: PathBuf, error: std::io::Error },
+    /// Something is wrong in the files.
+    #[error(transparent)]
+    Wrong(#[from] Diagnostics),
+}
+
+impl RuleSet {
+    /// The rules that come with the program, and those in `*.toml` in `directory`, where a file
+    /// of the same name replaces one that came with the program. A directory that does not exist
+    /// holds no files.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is wrong.
+    pub fn load(directory: Option<&Path>) -> Result<Self, RulesError> {
+        let mut sources: Vec<(PathBuf, String)> =
+            BUILTIN.iter().map(|(name, text)| (format!("{name}.toml").into(), (*text).to_owned())).collect();
+        for path in directory.map_or(Ok(Vec::new()), toml_files)? {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| RulesError::Read { path: path.clone(), error })?;
+            sources.retain(|(known, _)| known.file_name() != path.file_name());
+            sources.push((path, text));
+        }
+        Ok(Self::parse(&sources)?)
+    }
+
+    /// The rules of the given files (path and text).
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them.
+    pub fn parse(sources: &[(PathBuf, String)]) -> Result<Self, Diagnostics> {
+        let mut files = Vec::new();
+        let mut problems = Vec::new();
+        for (path, text) in sources {
+            match file::parse(path, text) {
+                Ok(file) => files.push(file),
+                Err(Diagnostics(more)) => problems.extend(more),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Diagnostics(problems));
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut rules = Vec::new();
+        for (index, file) in files.iter_mut().enumerate() {
+            rules.extend(file.rules.drain(..).map(|rule| Rule { file: index, ..rule }));
+        }
+        Ok(Self { files, rules })
+    }
+
+    /// The names of the filters.
+    #[must_use]
+    pub fn filters(&self) -> Vec<String> {
+        self.files.iter().map(|file| file.name.clone()).collect()
+    }
+
+    /// A rule of this set.
+    #[must_use]
+    pub fn get(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(usize::from(id.0))
+    }
+
+    /// The file of a rule.
+    #[must_use]
+    pub fn file_of(&self, rule: &Rule) -> Option<&RuleFile> {
+        self.files.get(rule.file)
+    }
+
+    /// All rules with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        (0..=u16::MAX).map(RuleId).zip(&self.rules)
+    }
+}
+
+/// The `*.toml` files of a directory in the order of their names; none if it does not exist.
+fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, RulesError> {
+    let broken = |error| RulesError::Read { path: directory.to_owned(), error };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(broken(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(broken)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Builds a regex over bytes, not characters: one byte that is not UTF-8 must not hide a line.
+pub(crate) fn byte_regex(regex: &str) -> Result<Regex, Box<BuildError>> {
+    Regex::builder()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .configure(Regex::config().utf8_empty(false).nfa_size_limit(Some(10 << 20)))
+        .build(regex)
+        .map_err(Box::new)
+}

@@ -1,0 +1,214 @@
+//! One failregex: its tags expanded, its shape checked, and what the matcher needs to know of it.
+
+use regex_syntax::hir::{Hir, HirKind, Look};
+use thiserror::Error;
+
+use crate::matcher::host::AddressTag;
+
+/// Text from outside between single quotes: no quote, no backslash, no control byte.
+const TEXT: (&str, &str) = ("<TEXT>", r#"[^'"\\\x00-\x1f\x7f]*"#);
+/// A value of a security event: no double quote, no backslash, no control byte.
+const VALUE: (&str, &str) = ("<VALUE>", r#"[^"\\\x00-\x1f\x7f]*"#);
+/// A literal shorter than this is in too many lines to tell which ones to look at.
+const SHORTEST_NEEDLE: usize = 6;
+
+/// A failregex, taken apart at its address.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// As the rule file has it.
+    pub source: String,
+    /// With every tag expanded: a byte regex anchored at both ends.
+    pub regex: String,
+    /// Which address tag it holds.
+    pub tag: AddressTag,
+    /// The regex of everything before the address, and of everything behind it.
+    pub around: (String, String),
+    /// The literal bytes right before the address; empty when the body begins with it.
+    pub before: Vec<u8>,
+    /// The literal bytes right behind the address; empty when the body ends with it.
+    pub after: Vec<u8>,
+    /// Literals of the message; every line that matches holds all of them.
+    pub needles: Vec<Vec<u8>>,
+}
+
+/// What is wrong with a failregex, and what to write instead.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PatternError {
+    /// Not a regex.
+    #[error("this is no valid regex: {0}")]
+    Syntax(String),
+    /// `^` or `$` is missing.
+    #[error("a failregex is anchored at both ends: it begins with `^` and ends with `$`")]
+    NotAnchored,
+    /// No address tag, or several.
+    #[error("a failregex holds exactly one address tag, and this one holds {0}; the tags are {tags}", tags = address_tags())]
+    Addresses(usize),
+    /// The tag is in a group or in one branch of several.
+    #[error("the address tag stands in a group or an alternative; put it at the top level")]
+    Nested,
+    /// Something variable stands right before the tag.
+    #[error("right before the address tag there must be fixed text, so that the address can be found by it")]
+    NoFixedTextBefore,
+    /// The text behind the tag could be part of an address.
+    #[error("right behind the address tag there must be fixed text that cannot be part of an address")]
+    OpenEnd,
+    /// In angle brackets, but no tag.
+    #[error("`{0}` is no tag; the tags are {tags}, <TEXT> and <VALUE>", tags = address_tags())]
+    UnknownTag(String),
+}
+
+fn address_tags() -> String {
+    AddressTag::ALL.map(|(_, name)| name).join(", ")
+}
+
+impl Pattern {
+    /// Reads a failregex.
+    ///
+    /// # Errors
+    /// When it is no regex or has not the shape that lets its address be found; see
+    /// [`PatternError`].
+    pub fn new(source: &str) -> Result<Self, PatternError> {
+        let found: Vec<_> = AddressTag::ALL
+            .into_iter()
+            .flat_map(|(tag, name)| source.match_indices(name).map(move |(at, _)| (tag, at, name.len())))
+            .collect();
+        let [(tag, at, len)] = found[..] else { return Err(PatternError::Addresses(found.len())) };
+        if !source.starts_with('^') || !source.ends_with('$') || source.ends_with(r"\$") {
+            return Err(PatternError::NotAnchored);
+        }
+        let (head, tail) = (expand(&source[..at])?, expand(&source[at + len..])?);
+        let regex = format!("{head}{}{tail}", tag.regex());
+        parse(&regex)?;
+        let (Ok(head_hir), Ok(tail_hir)) = (parse(&head), parse(&tail)) else {
+            return Err(PatternError::Nested);
+        };
+        let (head_parts, tail_parts) = (parts(&head_hir), parts(&tail_hir));
+        if !matches!(head_parts.first().map(|hir| hir.kind()), Some(HirKind::Look(Look::Start)))
+            || !matches!(tail_parts.last().map(|hir| hir.kind()), Some(HirKind::Look(Look::End)))
+        {
+            // `^a|b<HOST>c$`: the anchors belong to branches.
+            return Err(PatternError::Nested);
+        }
+        let before = match head_parts.last().map(|hir| hir.kind()) {
+            Some(HirKind::Look(Look::Start)) => Vec::new(),
+            Some(HirKind::Literal(literal)) => literal.0.to_vec(),
+            _ => return Err(PatternError::NoFixedTextBefore),
+        };
+        let after = match tail_parts.first().map(|hir| hir.kind()) {
+            Some(HirKind::Look(Look::End)) => Vec::new(),
+            Some(HirKind::Literal(literal)) if ends_address(&literal.0) => literal.0.to_vec(),
+            _ => return Err(PatternError::OpenEnd),
+        };
+        let needles = needles(&head_parts).chain(needles(&tail_parts)).collect();
+        Ok(Self { source: source.to_owned(), regex, tag, around: (head, tail), before, after, needles })
+    }
+}
+
+/// Expands the text tags and refuses tags that there are not.
+fn expand(text: &str) -> Result<String, PatternError> {
+    let expanded = [TEXT, VALUE].iter().fold(text.to_owned(), |text, (tag, regex)| text.replace(tag, regex));
+    // `(?P<name>` and `(?<name>` are groups, not tags.
+    let stray = expanded.match_indices('<').find_map(|(at, _)| {
+        let (before, behind) = expanded.split_at(at);
+        let name = &behind[..=behind.find('>')?];
+        let upper = name.len() > 2 && name[1..name.len() - 1].bytes().all(|b| b.is_ascii_uppercase() || b"[]:/ -".contains(&b));
+        (upper && !before.ends_with("(?") && !before.ends_with("(?P")).then(|| name.to_owned())
+    });
+    stray.map_or(Ok(expanded), |tag| Err(PatternError::UnknownTag(tag)))
+}
+
+fn parse(regex: &str) -> Result<Hir, PatternError> {
+    regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .nest_limit(50)
+        .build()
+        .parse(regex)
+        .map_err(|error| PatternError::Syntax(last_line(&error.to_string())))
+}
+
+/// regex-syntax prints the pattern with a caret of its own; the last line is the reason.
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
+}
+
+fn parts(hir: &Hir) -> Vec<&Hir> {
+    match hir.kind() {
+        HirKind::Concat(parts) => parts.iter().collect(),
+        _ => vec![hir],
+    }
+}
+
+/// The literals among `parts` that are long enough to look for. A line may have the file name
+/// and the message apart (`FILE:LINE FUNC: MESSAGE`), so nothing up to the first `: ` is taken.
+fn needles(parts: &[&Hir]) -> impl Iterator<Item = Vec<u8>> {
+    let starts_body = matches!(parts.first().map(|hir| hir.kind()), Some(HirKind::Look(Look::Start)));
+    let mut in_file_name = starts_body;
+    let mut found = Vec::new();
+    for part in parts {
+        let HirKind::Literal(literal) = part.kind() else { continue };
+        let mut text = &literal.0[..];
+        if in_file_name {
+            match memchr::memmem::find(text, b": ") {
+                Some(end) => text = text.get(end + 2..).unwrap_or_default(),
+                None => continue,
+            }
+            in_file_name = false;
+        }
+        if text.len() >= SHORTEST_NEEDLE {
+            found.push(text.to_vec());
+        }
+    }
+    found.into_iter()
+}
+
+/// Whether an address ends where `text` begins: with `.`, only if no digit follows.
+fn ends_address(text: &[u8]) -> bool {
+    match text {
+        [b'.', next, ..] => !next.is_ascii_alphanumeric() && *next != b':' && *next != b'.',
+        [b'.'] | [] => false,
+        [first, ..] => !first.is_ascii_hexdigit() && *first != b':' && *first != b'%',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_taken_apart_at_its_address() {
+        let pattern =
+            Pattern::new(r"^chan_sip\.c: Registration from '<TEXT>' failed for '<HOST[:PORT]>' - Wrong password$")
+                .unwrap();
+        assert_eq!(pattern.tag, AddressTag::HostMaybePort);
+        assert_eq!(pattern.before, b"' failed for '");
+        assert_eq!(pattern.after, b"' - Wrong password");
+        let needles: Vec<_> = pattern.needles.iter().map(|n| String::from_utf8_lossy(n)).collect();
+        assert_eq!(needles, ["Registration from '", "' failed for '", "' - Wrong password"]);
+
+        let first = Pattern::new(r"^<HOST> failed$").unwrap();
+        assert!(first.before.is_empty());
+        let last = Pattern::new(r"^manager\.c: Empty registration from <HOST>$").unwrap();
+        assert!(last.after.is_empty());
+        assert!(Pattern::new(r"^manager\.c: (?<name>a) from <HOST>\. Line$").is_ok());
+    }
+
+    #[test]
+    fn shapes_that_hide_the_address_are_refused() {
+        use PatternError::*;
+        let error = |source: &str| Pattern::new(source).unwrap_err();
+        assert_eq!(error("^a <HOST> b"), NotAnchored);
+        assert_eq!(error("a <HOST> b$"), NotAnchored);
+        assert_eq!(error("^a b$"), Addresses(0));
+        assert_eq!(error("^<HOST> and <HOST:PORT>$"), Addresses(2));
+        assert_eq!(error("^a|b <HOST> c$"), Nested);
+        assert_eq!(error("^a (<HOST>) c$"), Nested);
+        assert_eq!(error("^a <HOST> c|d$"), Nested);
+        assert_eq!(error("^a .*<HOST> c$"), NoFixedTextBefore);
+        assert_eq!(error("^a <HOST>[0-9]* c$"), OpenEnd);
+        assert_eq!(error("^a <HOST>:5060 c$"), OpenEnd);
+        assert_eq!(error("^a <HOST>.5060 c$"), OpenEnd);
+        assert_eq!(error("^a <HOST> <ANY>$"), UnknownTag("<ANY>".to_owned()));
+        assert!(matches!(error("^a <HOST> ([a-z$"), Syntax(_)));
+    }
+}

@@ -1,5 +1,16 @@
 //! What the administrator wants: the settings of the guard and of each jail.
 
+pub mod diagnostic;
+pub mod duration;
+pub mod load;
+#[cfg(test)]
+mod mistakes;
+mod ports;
+mod reader;
+mod section;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use ipnet::IpNet;

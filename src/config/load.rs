@@ -1,0 +1,382 @@
+//! Reads the configuration: the main file, the files beside it, and what is built in below them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostics, nearest};
+use super::ports::PortLists;
+use super::reader::{Key, Reader, Value};
+use super::section::{KEYS, Known, Section};
+use super::{Config, Jail, LogLevel};
+
+/// The text of the file that asterguard is shipped with; every value of it is the default.
+pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
+
+/// The main file that is read when none is named.
+pub const MAIN: &str = "/etc/asterguard/asterguard.toml";
+
+/// Bytes that a file may have.
+const LARGEST: u64 = 16 << 20;
+
+/// Jails that there may be.
+const MOST_JAILS: usize = 1000;
+
+/// The tables at the top of a file.
+const SECTIONS: [&str; 3] = ["ports", "default", "jail"];
+
+const LOGLEVELS: [(LogLevel, &str); 6] = [
+    (LogLevel::Critical, "critical"),
+    (LogLevel::Error, "error"),
+    (LogLevel::Warning, "warning"),
+    (LogLevel::Notice, "notice"),
+    (LogLevel::Info, "info"),
+    (LogLevel::Debug, "debug"),
+];
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A file or the directory `conf.d` cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    /// A file is not text.
+    #[error("{}:{line}: not UTF-8: save the file as UTF-8", path.display())]
+    NotUtf8 { path: PathBuf, line: usize },
+    /// What the files say is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
+}
+
+/// Reads the configuration from `main` (if `None`: [`MAIN`], which may be absent) and the files
+/// `conf.d/*.toml` beside it, in the order of their names. `filters` are the names of the rule
+/// files.
+///
+/// # Errors
+/// When a file cannot be read, or for all that is wrong in the files.
+pub fn load(main: Option<&Path>, filters: &[String]) -> Result<Config, LoadError> {
+    let sources = match main {
+        Some(main) => sources(main, true)?,
+        None => sources(Path::new(MAIN), false)?,
+    };
+    Ok(parse(&sources, filters)?)
+}
+
+/// The configuration that the files `sources` (path and text) describe, a later one laid over an
+/// earlier one key by key, and all of them over [`BUILT_IN`].
+///
+/// # Errors
+/// All that is wrong in the files.
+pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config, Diagnostics> {
+    let built_in = (Path::new("(built in)"), BUILT_IN);
+    let written = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
+    let (mut readers, tables): (Vec<_>, Vec<_>) = std::iter::once(built_in)
+        .chain(written)
+        .map(|(path, text)| Reader::parse(path, text))
+        .unzip();
+    let mut general = General::default();
+    let mut sections = Sections::default();
+
+    // With a file half understood, errors about what it defines would lead astray.
+    if !readers.iter().any(Reader::failed) {
+        for (reader, table) in readers.iter_mut().zip(&tables) {
+            general.read(reader, table.get_ref());
+        }
+        let ports = general.ports.names();
+        let known = Known { filters, ports: &ports };
+        for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
+            sections.read(reader, file, table.get_ref(), known);
+        }
+    }
+    let jails = sections.jails(&mut readers);
+
+    let errors: Vec<_> = readers.into_iter().flat_map(Reader::into_errors).collect();
+    if !errors.is_empty() {
+        return Err(Diagnostics(errors));
+    }
+    Ok(Config {
+        loglevel: general.loglevel,
+        ignoreip: sections.default.ignoreip.unwrap_or_default(),
+        ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
+        ports: general.ports.finish(),
+        jails,
+    })
+}
+
+/// What stands outside the sections.
+#[derive(Default)]
+struct General {
+    loglevel: LogLevel,
+    ports: PortLists,
+}
+
+impl General {
+    fn read(&mut self, reader: &mut Reader, table: &DeTable) {
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "loglevel" => {
+                    self.loglevel =
+                        reader.choice(value, "loglevel", &LOGLEVELS).unwrap_or(self.loglevel);
+                }
+                "ports" => self.ports.read(reader, value),
+                "default" | "jail" => {} // Sections::read
+                _ => unknown(reader, key, value),
+            }
+        }
+    }
+}
+
+/// Notes a key that does not belong at the top of a file, and where it may belong.
+fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
+    let name = key.get_ref();
+    if KEYS.contains(&name.as_ref()) {
+        let help = "write it below [default] or [jail.NAME]";
+        reader.error(key.span(), format_args!("{name:?} does not belong here"), help);
+    } else if matches!(value.get_ref(), DeValue::Table(_)) && nearest(name, SECTIONS).is_none() {
+        let help = format_args!("if it is a jail, write [jail.{name}]");
+        reader.error(key.span(), format_args!("unknown section {name:?}"), help);
+    } else {
+        reader.unknown_key(key, &["loglevel", "ports", "default", "jail"]);
+    }
+}
+
+/// `[default]` and the jails.
+#[derive(Default)]
+struct Sections {
+    default: Section,
+    jails: BTreeMap<String, Placed>,
+}
+
+/// A jail's section, and the file (by its number) and place where it is first named.
+struct Placed {
+    file: usize,
+    span: Range<usize>,
+    section: Section,
+}
+
+impl Sections {
+    fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable, known: Known) {
+        if let Some(value) = table.get("default") {
+            let help = "write [default], and its keys below it";
+            if let Some(table) = reader.table(value, help) {
+                self.default.read(reader, table, known);
+            }
+        }
+        let Some(value) = table.get("jail") else { return };
+        let help = "write [jail.NAME], and its keys below it";
+        for (key, value) in reader.table(value, help).into_iter().flatten() {
+            if !reader.is_name(key) {
+                continue;
+            }
+            let Some(table) = reader.table(value, help) else { continue };
+            let name = key.get_ref();
+            if self.jails.len() >= MOST_JAILS && !self.jails.contains_key(name.as_ref()) {
+                let help = "several logs or filters can share one jail";
+                reader.error(key.span(), format_args!("more than {MOST_JAILS} jails"), help);
+                return;
+            }
+            let placed = self.jails.entry(name.to_string()).or_insert_with(|| Placed {
+                file,
+                span: key.span(),
+                section: Section::default(),
+            });
+            placed.section.read(reader, table, known);
+        }
+    }
+
+    /// The jails that are wanted, by name; for one that lacks a value, that is noted.
+    fn jails(&self, readers: &mut [Reader]) -> Vec<Jail> {
+        let known: Vec<_> = self.jails.keys().map(String::as_str).collect();
+        let mut jails = Vec::new();
+        for (name, Placed { file, span, section }) in &self.jails {
+            match (section.jail(name, &self.default), readers.get_mut(*file)) {
+                (Ok(jail), _) if section.enabled(&self.default) => jails.push(jail),
+                // Of all keys, only `filter` has no default.
+                (Err(key), Some(reader)) => {
+                    let others = known.iter().copied().filter(|other| other != name);
+                    let help = match nearest(name, others) {
+                        Some(other) => format!("give it a {key}, or did you mean [jail.{other}]?"),
+                        None => format!("write for example: {key} = [\"asterisk-*\"]"),
+                    };
+                    reader.error(span.clone(), format_args!("jail {name:?} has no {key}"), help);
+                }
+                _ => {}
+            }
+        }
+        jails
+    }
+}
+
+/// The texts of the main file and of those beside it.
+fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, LoadError> {
+    let mut sources = Vec::new();
+    let absent =
+        fs::symlink_metadata(main).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if required || !absent {
+        sources.push((main.to_owned(), read(main)?));
+    }
+    for path in extras(&main.with_file_name("conf.d"))? {
+        let text = read(&path)?;
+        sources.push((path, text));
+    }
+    Ok(sources)
+}
+
+/// The files `*.toml` in a directory by name, hidden ones (such as editors leave behind) left out;
+/// none if there is no such directory.
+fn extras(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |error| LoadError::Unreadable { path: directory.to_owned(), error };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(unreadable)?.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.ends_with(b".toml") && !bytes.starts_with(b".") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names.into_iter().map(|name| directory.join(name)).collect())
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let mut bytes = Vec::new();
+    let result = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let result = match result {
+        Ok(_) if bytes.len() as u64 > LARGEST => Err(io::Error::other("larger than 16 MiB")),
+        other => other,
+    };
+    result.map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let line = memchr::memchr_iter(b'\n', good).count() + 1;
+        LoadError::NotUtf8 { path: path.to_owned(), line }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters() -> Vec<String> {
+        vec!["asterisk-sip".to_owned()]
+    }
+
+    fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn the_main_file_and_those_beside_it_are_read_in_order() {
+        let directory = directory(&[
+            ("main.toml", b"[default]\nmaxretry = 1\nfindtime = 60\n"),
+            ("conf.d/20-b.toml", b"[default]\nmaxretry = 3\n"),
+            (
+                "conf.d/10-a.toml",
+                b"[default]\nmaxretry = 2\nfindtime = 120\n[jail.x]\nfilter = '*'\n",
+            ),
+            ("conf.d/.30-c.toml", b"not read"),
+            ("conf.d/40-d.toml.bak", b"not read"),
+        ]);
+        let config = load(Some(&directory.path().join("main.toml")), &filters()).unwrap();
+        let x = config.jails.iter().find(|jail| jail.name == "x").unwrap();
+        assert_eq!((x.maxretry, x.findtime.as_secs()), (3, 120));
+    }
+
+    #[test]
+    fn only_the_standard_main_file_may_be_absent() {
+        let directory = directory(&[("conf.d/a.toml", b"loglevel = 'debug'\n")]);
+        let main = directory.path().join("asterguard.toml");
+        let read = sources(&main, false).unwrap();
+        assert_eq!(
+            read,
+            [(directory.path().join("conf.d/a.toml"), "loglevel = 'debug'\n".to_owned())]
+        );
+        let error = load(Some(&main), &filters()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("cannot read {}: No such file or directory (os error 2)", main.display())
+        );
+
+        std::os::unix::fs::symlink("nowhere", &main).unwrap();
+        assert!(
+            matches!(sources(&main, false), Err(LoadError::Unreadable { path, .. }) if path == main)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let strange = directory(&[("main.toml", b""), ("conf.d/a.toml", b"# 1\n# 2\n# caf\xe9\n")]);
+        let error =
+            load(Some(&strange.path().join("main.toml")), &filters()).unwrap_err().to_string();
+        let path = strange.path().join("conf.d/a.toml");
+        assert_eq!(error, format!("{}:3: not UTF-8: save the file as UTF-8", path.display()));
+
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error =
+            load(Some(&strange.path().join("main.toml")), &filters()).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read {}: Is a directory (os error 21)", path.display()));
+
+        let flat = directory(&[("main.toml", b""), ("conf.d", b"")]);
+        let error = load(Some(&flat.path().join("main.toml")), &filters()).unwrap_err().to_string();
+        let path = flat.path().join("conf.d");
+        assert_eq!(error, format!("cannot read {}: Not a directory (os error 20)", path.display()));
+
+        let error = load(Some(Path::new("/dev/zero")), &filters()).unwrap_err().to_string();
+        assert_eq!(error, "cannot read /dev/zero: larger than 16 MiB");
+    }
+
+    #[test]
+    fn errors_name_their_files() {
+        let directory = directory(&[
+            ("main.toml", b"loglevel = 'loud'\n[default]\nmaxretry = 0\n"),
+            ("conf.d/a.toml", b"[default]\n\nmaxretry = -1\n[jail.web]\nport = 'sip'\n"),
+            ("conf.d/b.toml", b"[jail.web]\nmode = 'off'\n"),
+        ]);
+        let error =
+            load(Some(&directory.path().join("main.toml")), &filters()).unwrap_err().to_string();
+        let places: Vec<_> = error
+            .lines()
+            .filter_map(|line| line.strip_prefix(directory.path().to_str()?))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "/main.toml:1:12: unknown loglevel \"loud\"",
+                "/main.toml:3:12: 0 is not between 1 and 4294967295",
+                "/conf.d/a.toml:3:12: -1 is not between 1 and 4294967295",
+                "/conf.d/a.toml:4:7: jail \"web\" has no filter",
+                "/conf.d/b.toml:2:8: unknown mode \"off\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn there_is_an_end_to_jails() {
+        let jails = |n: usize| -> String {
+            (0..n).map(|i| format!("[jail.j{i}]\nfilter = '*'\n")).collect::<Vec<_>>().concat()
+        };
+        let source = |n| [(PathBuf::from("a.toml"), jails(n))];
+        // Two are built in.
+        assert_eq!(parse(&source(MOST_JAILS - 2), &filters()).unwrap().jails.len(), MOST_JAILS);
+        let errors = parse(&source(MOST_JAILS), &filters()).unwrap_err();
+        assert_eq!(errors.0.len(), 1);
+        assert_eq!(errors.0[0].message, "more than 1000 jails");
+    }
+}

@@ -1,0 +1,106 @@
+//! Named port lists: `[ports]`.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use super::reader::{Key, Reader, Value};
+use crate::sink::structure::Ports;
+
+const HELP: &str = "write numbers from 1 to 65535 and ranges in quotes: [5060, \"5080-5089\"]";
+
+/// The port lists by their names; `all` is always among them.
+pub(super) struct PortLists(BTreeMap<String, Ports>);
+
+impl Default for PortLists {
+    fn default() -> Self {
+        Self(BTreeMap::from([("all".to_owned(), Ports::All)]))
+    }
+}
+
+impl PortLists {
+    /// Takes over what `[ports]` says.
+    pub fn read(&mut self, reader: &mut Reader, value: &Value) {
+        let help = "write [ports], and below it for example: sip = [5060, \"5080-5089\"]";
+        for (key, value) in reader.table(value, help).into_iter().flatten() {
+            if key.get_ref() == "all" {
+                let help = "it is built in and means every port: choose another name";
+                reader.error(key.span(), "\"all\" cannot be defined", help);
+            } else if reader.is_name(key) {
+                self.insert(reader, key, value);
+            }
+        }
+    }
+
+    fn insert(&mut self, reader: &mut Reader, key: &Key, value: &Value) {
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        if items.is_empty() {
+            reader.error(value.span(), "empty list", HELP);
+        }
+        let ranges = items.into_iter().filter_map(|item| range(reader, item)).collect();
+        self.0.insert(key.get_ref().to_string(), Ports::Ranges(merged(ranges)));
+    }
+
+    /// The names.
+    pub fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// The lists: `all` and `sip` first, then the others by name.
+    pub fn finish(self) -> Vec<(String, Ports)> {
+        let mut lists: Vec<_> = self.0.into_iter().collect();
+        lists.sort_by_key(|(name, _)| (name != "all", name != "sip"));
+        lists
+    }
+}
+
+fn range(reader: &mut Reader, value: &Value) -> Option<(u16, u16)> {
+    let DeValue::String(text) = value.get_ref() else {
+        return reader.number(value, 1..=u16::MAX, HELP).map(|port| (port, port));
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = first.trim().parse().ok().zip(last.trim().parse().ok());
+    let range = range.filter(|(first, last)| 0 < *first && first <= last);
+    if range.is_none() {
+        reader.error(value.span(), format_args!("{text:?} is not a range of ports"), HELP);
+    }
+    range
+}
+
+/// The same ports in ascending order, ranges that touch made one.
+fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        assert_eq!(
+            merged(vec![
+                (5060, 5061),
+                (80, 80),
+                (5062, 5062),
+                (5050, 5060),
+                (65535, 65535),
+                (1, 9),
+                (2, 3)
+            ]),
+            [(1, 9), (80, 80), (5050, 5062), (65535, 65535)]
+        );
+        assert_eq!(merged(vec![(65535, 65535), (65535, 65535)]), [(65535, 65535)]);
+    }
+}

@@ -1,0 +1,253 @@
+//! Takes typed values out of a parsed TOML file and notes every error at the bytes it is about.
+
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_spanned::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, nearest};
+use super::duration::{self, DurationError};
+use crate::time::Lasting;
+
+/// A key and where it stands.
+pub(super) type Key<'i> = Spanned<DeString<'i>>;
+/// A value and where it stands.
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// One file, and the errors found in it so far. Its methods answer `None` for a value that is
+/// wrong, and have noted why.
+pub(super) struct Reader {
+    path: PathBuf,
+    source: Arc<str>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader {
+    /// Parses a file, as far as it goes.
+    pub fn parse<'i>(path: &Path, text: &'i str) -> (Self, Spanned<DeTable<'i>>) {
+        let mut reader = Self { path: path.to_owned(), source: text.into(), errors: Vec::new() };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let (message, help) = syntax(error.message(), text.get(span.clone()).unwrap_or(""));
+            reader.note(span, message, help);
+        }
+        (reader, table)
+    }
+
+    /// Whether an error has been noted.
+    pub fn failed(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The errors in the order of their places.
+    pub fn into_errors(mut self) -> Vec<Diagnostic> {
+        self.errors.sort_by_key(|error| error.span.start);
+        self.errors
+    }
+
+    /// Notes an error.
+    pub fn error(&mut self, span: Range<usize>, message: impl Display, help: impl Display) {
+        self.note(span, message.to_string(), Some(help.to_string()));
+    }
+
+    fn note(&mut self, span: Range<usize>, message: String, help: Option<String>) {
+        let (path, source) = (self.path.clone(), Arc::clone(&self.source));
+        self.errors.push(Diagnostic { path, source, span, message, help });
+    }
+
+    /// Notes that a key is none of `known`.
+    pub fn unknown_key(&mut self, key: &Key, known: &[&str]) {
+        let help = did_you_mean(key.get_ref(), known, "known here");
+        self.error(key.span(), format_args!("unknown key {:?}", key.get_ref()), help);
+    }
+
+    /// Whether a jail or port list may be called this; notes it if not.
+    pub fn is_name(&mut self, key: &Key) -> bool {
+        let name = key.get_ref();
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let good = (1..=64).contains(&name.len()) && name.bytes().all(fine);
+        if !good {
+            let help = "use letters, digits, - and _, at most 64 of them";
+            self.error(key.span(), format_args!("{name:?} cannot be a name"), help);
+        }
+        good
+    }
+
+    /// A table.
+    pub fn table<'v, 'i>(&mut self, value: &'v Value<'i>, help: &str) -> Option<&'v DeTable<'i>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(table),
+            _ => self.wrong_type(value, "a table", help),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, value: &Value) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(yes) => Some(*yes),
+            _ => self.wrong_type(value, "true or false", "write true or false, without quotes"),
+        }
+    }
+
+    /// A whole number within bounds.
+    pub fn number<T>(&mut self, value: &Value, bounds: RangeInclusive<T>, help: &str) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let DeValue::Integer(digits) = value.get_ref() else {
+            return self.wrong_type(value, "a whole number", help);
+        };
+        let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
+        let number =
+            number.and_then(|number| T::try_from(number).ok()).filter(|n| bounds.contains(n));
+        if number.is_none() {
+            let (least, most) = (bounds.start(), bounds.end());
+            self.error(
+                value.span(),
+                format_args!("{digits} is not between {least} and {most}"),
+                help,
+            );
+        }
+        number
+    }
+
+    /// A string.
+    pub fn text<'v>(&mut self, value: &'v Value, help: &str) -> Option<&'v str> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => self.wrong_type(value, "a string", help),
+        }
+    }
+
+    /// A string, or an array of strings.
+    pub fn texts<'v>(&mut self, value: &'v Value, help: &str) -> Vec<(&'v str, Range<usize>)> {
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            DeValue::String(_) => vec![value],
+            _ => {
+                self.wrong_type::<()>(value, "a string or an array of strings", help);
+                Vec::new()
+            }
+        };
+        items.into_iter().filter_map(|item| Some((self.text(item, help)?, item.span()))).collect()
+    }
+
+    /// The same, at least one; an empty list is an error.
+    pub fn some_texts<'v>(&mut self, value: &'v Value, help: &str) -> Vec<(&'v str, Range<usize>)> {
+        if matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()) {
+            self.error(value.span(), "empty list", help);
+        }
+        self.texts(value, help)
+    }
+
+    /// One of several names.
+    pub fn choice<T: Copy>(&mut self, value: &Value, what: &str, names: &[(T, &str)]) -> Option<T> {
+        let known: Vec<_> = names.iter().map(|(_, name)| *name).collect();
+        let text = self.text(value, &format!("write one of: {}", known.join(", ")))?;
+        self.named(text, value.span(), what, names)
+    }
+
+    /// What `text` is the name of.
+    pub fn named<T: Copy>(
+        &mut self,
+        text: &str,
+        at: Range<usize>,
+        what: &str,
+        names: &[(T, &str)],
+    ) -> Option<T> {
+        let found = names.iter().find(|(_, name)| *name == text).map(|(meaning, _)| *meaning);
+        if found.is_none() {
+            let known: Vec<_> = names.iter().map(|(_, name)| *name).collect();
+            let help = did_you_mean(text, &known, "known");
+            self.error(at, format_args!("unknown {what} {text:?}"), help);
+        }
+        found
+    }
+
+    /// A length of time.
+    pub fn duration(&mut self, value: &Value) -> Option<Duration> {
+        let help = "write for example \"10m\", \"1d 12h\", or 3600 (seconds)";
+        self.length(value, help, duration::parse, duration::seconds)
+    }
+
+    /// How long a ban lasts.
+    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<Lasting> {
+        self.length(value, help, duration::parse_lasting, duration::lasting_seconds)
+    }
+
+    fn length<T>(
+        &mut self,
+        value: &Value,
+        help: &str,
+        from_text: fn(&str) -> Result<T, DurationError>,
+        from_seconds: fn(i64) -> Result<T, DurationError>,
+    ) -> Option<T> {
+        let length = match value.get_ref() {
+            DeValue::String(text) => from_text(text),
+            DeValue::Integer(digits) => {
+                let number = i64::from_str_radix(digits.as_str(), digits.radix());
+                number.map_err(|_| DurationError::TooLong).and_then(from_seconds)
+            }
+            _ => return self.wrong_type(value, "a length of time", help),
+        };
+        length.map_err(|error| self.error(value.span(), error, help)).ok()
+    }
+
+    /// Where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,
+    /// unless the file spells the string with escapes.
+    pub fn inside(&self, span: &Range<usize>, whole: &str, part: &str) -> Range<usize> {
+        let text = self.source.get(span.clone()).and_then(|raw| raw.find(whole));
+        let offset = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
+        match (text, offset) {
+            (Some(text), Some(offset)) => {
+                let start = span.start + text + offset;
+                start..start + part.len()
+            }
+            _ => span.clone(),
+        }
+    }
+
+    /// Notes that a value is of the wrong type.
+    pub fn wrong_type<T>(&mut self, value: &Value, expected: &str, help: &str) -> Option<T> {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.error(value.span(), format_args!("expected {expected}, found {found}"), help);
+        None
+    }
+}
+
+/// `did you mean "this"?`, or all that is known.
+pub(super) fn did_you_mean(word: &str, known: &[&str], introduction: &str) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None => format!("{introduction}: {}", known.join(", ")),
+    }
+}
+
+/// What the TOML parser says about `text`, for people who do not think in TOML.
+fn syntax(message: &str, text: &str) -> (String, Option<String>) {
+    if message.starts_with("string values must be quoted") {
+        return if text.is_empty() {
+            ("a value is missing".to_owned(), Some("write it after the =".to_owned()))
+        } else {
+            ("quotes are missing".to_owned(), Some(format!("write \"{text}\"")))
+        };
+    }
+    let help = match message {
+        "duplicate key" => "it is there already, further up: keep one of the two",
+        _ => return (message.to_owned(), None),
+    };
+    (message.to_owned(), Some(help.to_owned()))
+}

@@ -1,0 +1,335 @@
+//! What `[default]` and `[jail.NAME]` may say: the keys of a section and what their values mean.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use glob::Pattern;
+use ipnet::IpNet;
+use toml::de::{DeTable, DeValue};
+
+use super::reader::{Reader, Value, did_you_mean};
+use super::{Hearsay, Jail, Mode, Punishment};
+use crate::event::Class;
+use crate::sink::structure::Blocktype;
+use crate::subject::canonical;
+use crate::time::{BanTime, Lasting};
+
+/// The keys of a section.
+pub(super) const KEYS: [&str; 14] = [
+    "enabled",
+    "mode",
+    "filter",
+    "class",
+    "logpath",
+    "maxretry",
+    "findtime",
+    "bantime",
+    "port",
+    "blocktype",
+    "ignoreip",
+    "ipv6prefix",
+    "unverified",
+    "hearsay",
+];
+
+const MODES: [(Mode, &str); 2] = [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
+const BLOCKTYPES: [(Blocktype, &str); 2] =
+    [(Blocktype::Drop, "drop"), (Blocktype::Reject, "reject")];
+const HEARSAY: [(Hearsay, &str); 2] = [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
+
+const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or \"permanent\"";
+const GROWTH_HELP: &str =
+    "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
+
+const ADDRESS_HELP: &str = "write an address such as \"203.0.113.10\" or a network, \"203.0.113.0/24\"; names are not looked up";
+const BITS_HELP: &str =
+    "after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6";
+
+/// What else a section can refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// The names of the rule files.
+    pub filters: &'a [String],
+    /// The names of the port lists.
+    pub ports: &'a [&'a str],
+}
+
+/// The values that a section gives; what it leaves out is taken from the one below it.
+#[derive(Clone, Default)]
+pub(super) struct Section {
+    pub enabled: Option<bool>,
+    pub mode: Option<Mode>,
+    pub filter: Option<Vec<Pattern>>,
+    pub class: Option<Vec<Class>>,
+    pub logpath: Option<Vec<String>>,
+    pub maxretry: Option<u32>,
+    pub findtime: Option<Duration>,
+    pub bantime: Growth,
+    pub port: Option<String>,
+    pub blocktype: Option<Blocktype>,
+    pub ignoreip: Option<Vec<IpNet>>,
+    pub ipv6prefix: Option<u8>,
+    pub unverified: Milder,
+    pub hearsay: Option<Hearsay>,
+}
+
+/// The parts of a ban time.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Growth {
+    first: Option<Lasting>,
+    factor: Option<u32>,
+    max: Option<Lasting>,
+}
+
+/// The parts of `unverified`.
+#[derive(Clone, Default)]
+pub(super) struct Milder {
+    bantime: Growth,
+    port: Option<String>,
+}
+
+impl Section {
+    /// Takes over what a table says; it wins over what this section says so far.
+    pub fn read(&mut self, reader: &mut Reader, table: &DeTable, known: Known) {
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "enabled" => set(&mut self.enabled, reader.boolean(value)),
+                "mode" => set(&mut self.mode, reader.choice(value, "mode", &MODES)),
+                "filter" => self.filter = Some(filter(reader, value, known.filters)),
+                "class" => self.class = Some(classes(reader, value)),
+                "logpath" => self.logpath = Some(paths(reader, value)),
+                "maxretry" => {
+                    let help = "write 1 to ban at the first offence, 3 to ban at the third";
+                    set(&mut self.maxretry, reader.number(value, 1..=u32::MAX, help));
+                }
+                "findtime" => set(&mut self.findtime, reader.duration(value)),
+                "bantime" => self.bantime.read(reader, value),
+                "port" => set(&mut self.port, port(reader, value, known.ports)),
+                "blocktype" => {
+                    set(&mut self.blocktype, reader.choice(value, "blocktype", &BLOCKTYPES));
+                }
+                "ignoreip" => self.ignoreip = Some(networks(reader, value)),
+                "ipv6prefix" => {
+                    let help = "write 64: whoever has one IPv6 address has its whole /64";
+                    set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
+                }
+                "unverified" => self.unverified.read(reader, value, known.ports),
+                "hearsay" => {
+                    set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
+                }
+                _ => reader.unknown_key(key, &KEYS),
+            }
+        }
+    }
+
+    /// The jail that this section, laid over `default`, describes.
+    ///
+    /// # Errors
+    /// The key that neither of the two has.
+    pub fn jail(&self, name: &str, default: &Self) -> Result<Jail, &'static str> {
+        let (own, default) = (self.clone(), default.clone());
+        let milder = own.unverified.bantime.over(default.unverified.bantime);
+        let mut ignoreip = default.ignoreip.unwrap_or_default();
+        ignoreip.extend(own.ignoreip.into_iter().flatten());
+        ignoreip.sort_unstable();
+        ignoreip.dedup();
+        Ok(Jail {
+            name: name.to_owned(),
+            mode: own.mode.or(default.mode).ok_or("mode")?,
+            filter: own.filter.or(default.filter).ok_or("filter")?,
+            class: own.class.or(default.class).ok_or("class")?,
+            logpath: own.logpath.or(default.logpath).ok_or("logpath")?,
+            maxretry: own.maxretry.or(default.maxretry).ok_or("maxretry")?,
+            findtime: own.findtime.or(default.findtime).ok_or("findtime")?,
+            bantime: own.bantime.over(default.bantime).finish().ok_or("bantime")?,
+            port: own.port.or(default.port).ok_or("port")?,
+            blocktype: own.blocktype.or(default.blocktype).ok_or("blocktype")?,
+            ignoreip,
+            ipv6prefix: own.ipv6prefix.or(default.ipv6prefix).ok_or("ipv6prefix")?,
+            unverified: Punishment {
+                bantime: milder.finish().ok_or("unverified")?,
+                port: own.unverified.port.or(default.unverified.port).ok_or("unverified")?,
+            },
+            hearsay: own.hearsay.or(default.hearsay).ok_or("hearsay")?,
+        })
+    }
+
+    /// Whether the jail that this section, laid over `default`, describes is wanted.
+    pub fn enabled(&self, default: &Self) -> bool {
+        self.enabled.or(default.enabled).unwrap_or(true)
+    }
+}
+
+impl Growth {
+    fn read(&mut self, reader: &mut Reader, value: &Value) {
+        let DeValue::Table(table) = value.get_ref() else {
+            if let Some(length) = reader.lasting(value, GROWTH_HELP) {
+                *self = Self { first: Some(length), factor: Some(1), max: Some(length) };
+            }
+            return;
+        };
+        let mut own = Self::default();
+        let mut longest = None;
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "first" => own.first = reader.lasting(value, BAN_HELP),
+                "factor" => {
+                    let help = "write 1 for bans of the same length, 2 for bans that double";
+                    own.factor = reader.number(value, 1..=u32::MAX, help);
+                }
+                "max" => {
+                    own.max = reader.lasting(value, BAN_HELP);
+                    longest = Some(value.span());
+                }
+                _ => reader.unknown_key(key, &["first", "factor", "max"]),
+            }
+        }
+        if let (Some(first), Some(max), Some(span)) = (own.first, own.max, longest) {
+            if longer(first, max) != max {
+                reader.error(
+                    span,
+                    "shorter than the first ban",
+                    format_args!("write at least \"{first}\""),
+                );
+            }
+        }
+        *self = own.over(*self);
+    }
+
+    fn over(self, below: Self) -> Self {
+        Self {
+            first: self.first.or(below.first),
+            factor: self.factor.or(below.factor),
+            max: self.max.or(below.max),
+        }
+    }
+
+    fn finish(self) -> Option<BanTime> {
+        let first = self.first?;
+        Some(BanTime { first, factor: self.factor?, max: longer(first, self.max?) })
+    }
+}
+
+impl Milder {
+    fn read(&mut self, reader: &mut Reader, value: &Value, ports: &[&str]) {
+        let help = "write for example { bantime = \"10m\", port = \"sip\" }";
+        for (key, value) in reader.table(value, help).into_iter().flatten() {
+            match key.get_ref().as_ref() {
+                "bantime" => self.bantime.read(reader, value),
+                "port" => set(&mut self.port, port(reader, value, ports)),
+                _ => reader.unknown_key(key, &["bantime", "port"]),
+            }
+        }
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *slot = value;
+    }
+}
+
+fn longer(a: Lasting, b: Lasting) -> Lasting {
+    match (a, b) {
+        (Lasting::For(a), Lasting::For(b)) => Lasting::For(a.max(b)),
+        _ => Lasting::Permanent,
+    }
+}
+
+fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for (text, span) in reader.some_texts(value, "write for example [\"asterisk-*\"]") {
+        let Some(pattern) = glob(reader, text, span.clone()) else { continue };
+        if !known.iter().any(|name| pattern.matches(name)) {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            let help = did_you_mean(text, &known, "rule files");
+            reader.error(span, format_args!("no rule file is called {text:?}"), help);
+        }
+        patterns.push(pattern);
+    }
+    patterns
+}
+
+fn glob(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<Pattern> {
+    let help =
+        "* stands for any characters, ? for one, [abc] for one of these; ** only between slashes";
+    Pattern::new(text)
+        .map_err(|error| reader.error(span, format_args!("not a pattern: {}", error.msg), help))
+        .ok()
+}
+
+fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
+    let mut classes = Vec::new();
+    for (text, span) in reader.some_texts(value, "write for example [\"guess\", \"acl\"]") {
+        if let Some(class) = reader.named(text, span, "class", &Class::ALL) {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+    }
+    classes
+}
+
+fn paths(reader: &mut Reader, value: &Value) -> Vec<String> {
+    let help = "write whole paths, for example \"/var/log/asterisk/messages\"";
+    let mut paths = Vec::new();
+    for (text, span) in reader.some_texts(value, help) {
+        if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
+            reader.error(span, format_args!("{text:?} is not the path of a file"), help);
+        } else if glob(reader, text, span).is_some() && !paths.iter().any(|path| path == text) {
+            paths.push(text.to_owned());
+        }
+    }
+    paths
+}
+
+fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
+    let text = reader.text(value, "write the name of a port list: all, sip or one from [ports]")?;
+    if known.contains(&text) {
+        return Some(text.to_owned());
+    }
+    let help = if text.starts_with(|c: char| c.is_ascii_digit()) {
+        "give these ports a name under [ports], and write that name here".to_owned()
+    } else {
+        did_you_mean(text, known, "port lists")
+    };
+    reader.error(value.span(), format_args!("unknown port list {text:?}"), help);
+    None
+}
+
+fn networks(reader: &mut Reader, value: &Value) -> Vec<IpNet> {
+    let mut nets = Vec::new();
+    for (text, span) in
+        reader.texts(value, "write for example [\"203.0.113.10\", \"2001:db8::/32\"]")
+    {
+        let words = text.split(|c: char| c.is_whitespace() || c == ',');
+        for word in words.filter(|word| !word.is_empty()) {
+            match network(word) {
+                Ok(net) => nets.push(net),
+                Err(help) => {
+                    let span = reader.inside(&span, text, word);
+                    reader.error(span, format_args!("{word:?} is not an address or network"), help);
+                }
+            }
+        }
+    }
+    nets.sort_unstable();
+    nets.dedup();
+    nets
+}
+
+/// An address or network in its one spelling (see [`canonical`]), without host bits; or what to
+/// write instead.
+fn network(word: &str) -> Result<IpNet, &'static str> {
+    let (address, bits) =
+        word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().map_err(|_| ADDRESS_HELP)?;
+    let all = if address.is_ipv4() { 32 } else { 128 };
+    let bits: u8 = bits.map_or(Ok(all), str::parse).map_err(|_| BITS_HELP)?;
+    let net = match (address, canonical(address)) {
+        (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if bits >= 96 => IpNet::new(v4, bits - 96),
+        _ => IpNet::new(address, bits),
+    };
+    net.map(|net| net.trunc()).map_err(|_| BITS_HELP)
+}

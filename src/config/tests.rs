@@ -1,0 +1,198 @@
+//! What configuration files come to.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::diagnostic::Diagnostics;
+use super::load::{BUILT_IN, parse};
+use super::section::KEYS;
+use super::*;
+use crate::event::Class;
+use crate::sink::structure::{Blocktype, Ports};
+use crate::time::{BanTime, Lasting};
+
+fn filters() -> Vec<String> {
+    ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()
+}
+
+fn parse_all(texts: &[(&str, &str)]) -> Result<Config, Diagnostics> {
+    let sources: Vec<_> =
+        texts.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
+    parse(&sources, &filters())
+}
+
+fn good(text: &str) -> Config {
+    parse_all(&[("a.toml", text)]).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn jail<'a>(config: &'a Config, name: &str) -> &'a Jail {
+    config.jails.iter().find(|jail| jail.name == name).unwrap()
+}
+
+fn hours(n: u64) -> Lasting {
+    Lasting::For(Duration::from_secs(n * 3600))
+}
+
+fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_built_in_text_is_complete_and_right() {
+    let config = parse(&[], &filters()).unwrap();
+    assert_eq!(config.loglevel, LogLevel::Notice);
+    assert_eq!(config.ignoreip, nets(&["127.0.0.0/8", "::1/128"]));
+    assert_eq!(config.ipv6prefix, 64);
+    let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
+    assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
+    let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
+    assert_eq!(names, ["asterisk-guess", "asterisk-scan"]);
+
+    let day = Duration::from_secs(86400);
+    let mild = BanTime {
+        first: Lasting::For(Duration::from_secs(600)),
+        factor: 4,
+        max: Lasting::For(day),
+    };
+    let scan = jail(&config, "asterisk-scan");
+    assert_eq!(
+        *scan,
+        Jail {
+            name: "asterisk-scan".to_owned(),
+            mode: Mode::Enforce,
+            filter: vec![glob::Pattern::new("asterisk-*").unwrap()],
+            class: vec![Class::User, Class::Extension, Class::Scan, Class::Malformed],
+            logpath: scan.logpath.clone(),
+            maxretry: 3,
+            findtime: day,
+            bantime: BanTime { first: hours(1), factor: 4, max: hours(30 * 24) },
+            port: "all".to_owned(),
+            blocktype: Blocktype::Drop,
+            ignoreip: config.ignoreip.clone(),
+            ipv6prefix: 64,
+            unverified: Punishment { bantime: mild, port: "sip".to_owned() },
+            hearsay: Hearsay::Ignore,
+        }
+    );
+    assert_eq!(scan.logpath.len(), 8);
+    assert!(scan.logpath.iter().all(|path| path.starts_with("/var/log/asterisk/")));
+    let guess = jail(&config, "asterisk-guess");
+    assert_eq!(guess.class, [Class::Guess, Class::Acl]);
+    assert_eq!(
+        (guess.maxretry, guess.findtime, guess.bantime),
+        (5, Duration::from_secs(600), mild)
+    );
+    assert_eq!(guess.port, "sip");
+}
+
+#[test]
+fn the_shipped_file_in_its_place_changes_nothing() {
+    assert_eq!(good(BUILT_IN), good(""));
+}
+
+#[test]
+fn every_key_is_explained_in_the_built_in_default_section() {
+    let table = DeTable::parse(BUILT_IN).unwrap();
+    let default = table.get_ref().get("default").unwrap().get_ref().as_table().unwrap();
+    for key in KEYS.iter().filter(|key| **key != "filter") {
+        assert!(default.contains_key(*key), "{key}");
+    }
+}
+
+#[test]
+fn one_key_of_a_built_in_jail_can_be_changed() {
+    let config = good("[jail.asterisk-scan]\nmaxretry = 7\nbantime = { first = \"2h\" }\n");
+    let scan = jail(&config, "asterisk-scan");
+    assert_eq!(scan.maxretry, 7);
+    assert_eq!(scan.bantime, BanTime { first: hours(2), factor: 4, max: hours(720) });
+    assert_eq!(scan.port, "all");
+    assert_eq!(jail(&config, "asterisk-guess"), jail(&good(""), "asterisk-guess"));
+
+    let config = good("[jail.asterisk-scan]\nenabled = false\n");
+    assert_eq!(config.jails.len(), 1);
+    assert_eq!(config.jails[0].name, "asterisk-guess");
+    assert_eq!(
+        good("[jail.asterisk-scan]\nenabled = false\n[jail.asterisk-guess]\nenabled = false").jails,
+        []
+    );
+}
+
+#[test]
+fn a_first_ban_longer_than_the_inherited_longest_raises_it() {
+    let config = good("[jail.asterisk-scan]\nbantime = { first = \"60d\" }\n");
+    let scan = jail(&config, "asterisk-scan");
+    assert_eq!(scan.bantime, BanTime { first: hours(1440), factor: 4, max: hours(1440) });
+}
+
+#[test]
+fn a_new_jail_takes_the_rest_from_default() {
+    let config = good(
+        "[default]\nmaxretry = 9\nmode = 'observe'\nipv6prefix = 56\n\
+         [ports]\nweb = [443, '80', '8080-8089']\nsip = 5060\n\
+         [jail.proxy]\nfilter = 'kamailio'\nbantime = -1\nport = 'web'\nlogpath = '/var/log/kam*.log'\n\
+         unverified = { port = 'all' }\nhearsay = 'count'\nblocktype = 'reject'\nfindtime = 90\n",
+    );
+    let proxy = jail(&config, "proxy");
+    assert_eq!((proxy.maxretry, proxy.mode, proxy.ipv6prefix), (9, Mode::Observe, 56));
+    assert_eq!(config.ipv6prefix, 56);
+    assert_eq!(proxy.class.len(), Class::ALL.len());
+    assert_eq!(proxy.bantime, BanTime::fixed(Lasting::Permanent));
+    assert_eq!(proxy.logpath, ["/var/log/kam*.log"]);
+    assert_eq!(proxy.findtime, Duration::from_secs(90));
+    assert_eq!((proxy.hearsay, proxy.blocktype), (Hearsay::Count, Blocktype::Reject));
+    assert_eq!(proxy.unverified.port, "all");
+    assert_eq!(proxy.unverified.bantime.max, hours(24));
+    let names: Vec<_> = config.ports.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["all", "sip", "web"]);
+    assert_eq!(config.ports[1].1, Ports::Ranges(vec![(5060, 5060)]));
+    assert_eq!(config.ports[2].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
+    // A jail's own value wins over [default], whichever file it is in.
+    assert_eq!(jail(&config, "asterisk-scan").maxretry, 3);
+}
+
+#[test]
+fn where_jails_are_off_by_default_one_is_switched_on_by_name() {
+    let config = good("[default]\nenabled = false\n[jail.asterisk-scan]\nenabled = true\n");
+    let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
+    assert_eq!(names, ["asterisk-scan"]);
+}
+
+#[test]
+fn addresses_in_all_spellings() {
+    let config = good(
+        "[default]\nignoreip = '127.0.0.1/8 ::1, 203.0.113.9'\n\
+         [jail.asterisk-scan]\n\
+         ignoreip = ['192.0.2.77/24', '::ffff:198.51.100.7', '64:ff9b::c633:6400/120', '2001:db8::1/32', '::1']\n",
+    );
+    assert_eq!(config.ignoreip, nets(&["127.0.0.0/8", "203.0.113.9/32", "::1/128"]));
+    let scan = &jail(&config, "asterisk-scan").ignoreip;
+    let all = [
+        "127.0.0.0/8",
+        "192.0.2.0/24",
+        "198.51.100.0/24",
+        "198.51.100.7/32",
+        "203.0.113.9/32",
+        "::1/128",
+        "2001:db8::/32",
+    ];
+    assert_eq!(*scan, nets(&all));
+    assert!(scan.iter().any(|net| net.contains(&"198.51.100.9".parse::<IpAddr>().unwrap())));
+    assert_eq!(jail(&config, "asterisk-guess").ignoreip, config.ignoreip);
+}
+
+#[test]
+fn a_later_file_wins_key_by_key() {
+    let config = parse_all(&[
+        ("main.toml", "loglevel = 'info'\n[jail.asterisk-scan]\nmaxretry = 8\nfindtime = '2d'\n"),
+        ("conf.d/10.toml", "[jail.asterisk-scan]\nmaxretry = 9\nport = 'pbx'\n"),
+        ("conf.d/20.toml", "[ports]\npbx = [5080]\n[jail]\nasterisk-scan.maxretry = 10\n"),
+    ])
+    .unwrap();
+    let scan = jail(&config, "asterisk-scan");
+    assert_eq!((scan.maxretry, scan.port.as_str()), (10, "pbx"));
+    assert_eq!(scan.findtime, Duration::from_secs(2 * 86400));
+    assert_eq!(config.loglevel, LogLevel::Info);
+}

@@ -16,6 +16,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use load::{LoadError, load};
+
 use crate::event::Class;
 use crate::sink::structure::{Blocktype, Ports};
 use crate::time::BanTime;

@@ -9,7 +9,9 @@ use ipnet::IpNet;
 
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
-use crate::event::{Ban, ChannelId, Change, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId};
+use crate::event::{
+    Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
+};
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
@@ -130,7 +132,10 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         let Some(rule) = plan.rules.get(event.rule) else { return };
         for id in plan.counted_by(event.rule) {
-            let reads = self.channels.get(usize::from(event.channel.0)).is_some_and(|jails| jails.contains(id));
+            let reads = self
+                .channels
+                .get(usize::from(event.channel.0))
+                .is_some_and(|jails| jails.contains(id));
             if let (true, Some(jail)) = (reads, plan.jail(*id)) {
                 self.offence(&plan, *id, jail, event, rule.per_attempt, out);
             }
@@ -182,7 +187,10 @@ impl Engine {
         }
         if jail.mode == Mode::Observe {
             // Said once for as long as the ban would have lasted.
-            let said = state.history.get(&subject).is_some_and(|said| said.last.1.is_none_or(|until| until > event.time));
+            let said = state
+                .history
+                .get(&subject)
+                .is_some_and(|said| said.last.1.is_none_or(|until| until > event.time));
             if !said {
                 state.remember(&ban);
                 out.push(Decision::Observed(ban));
@@ -197,7 +205,11 @@ impl Engine {
     /// Lets time pass: reports the bans that are over and forgets what is past.
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
         while let Some(ban) = self.bans.pop_expired(now) {
-            out.push(Decision::Unban { jail: ban.jail, subject: ban.subject, why: Lifted::Expired });
+            out.push(Decision::Unban {
+                jail: ban.jail,
+                subject: ban.subject,
+                why: Lifted::Expired,
+            });
         }
         for state in &mut self.states {
             state.offences.sweep(now);
@@ -209,7 +221,10 @@ impl Engine {
     pub fn ban(&mut self, order: &Order, now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let id = order.jail.unwrap_or_else(|| plan.manual());
-        let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0))) else { return };
+        let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0)))
+        else {
+            return;
+        };
         let (scope, bantime) = plan.sentence(jail, Evidence::Proven);
         let subject = Subject::of(order.host, jail.ipv6prefix);
         let length = order.length.unwrap_or_else(|| state.next_length(subject, &bantime, now));
@@ -270,10 +285,15 @@ impl Engine {
         self.states = plan
             .jails()
             .map(|(_, jail)| {
-                let before = old.jail_named(&jail.name).and_then(|id| Some((old.jail(id)?, states.get_mut(usize::from(id.0))?.take()?)));
+                let before = old.jail_named(&jail.name).and_then(|id| {
+                    Some((old.jail(id)?, states.get_mut(usize::from(id.0))?.take()?))
+                });
                 match before {
                     Some((before, state)) if before.counts_like(jail) => state,
-                    Some((_, state)) => JailState { offences: OffenceTable::new(jail.maxretry, jail.findtime), ..state },
+                    Some((_, state)) => JailState {
+                        offences: OffenceTable::new(jail.maxretry, jail.findtime),
+                        ..state
+                    },
                     None => JailState::new(jail),
                 }
             })
@@ -285,16 +305,25 @@ impl Engine {
             self.carry_over(&old, &plan, ban, out);
         }
         self.lift(Lifted::Ignored, out, |ban| {
-            plan.jail(ban.jail).is_some_and(|jail| policy::covers(&jail.ignoreip, &IpNet::from(ban.host)))
+            plan.jail(ban.jail)
+                .is_some_and(|jail| policy::covers(&jail.ignoreip, &IpNet::from(ban.host)))
         });
     }
 
     /// Enters a ban of the old plan in terms of the new one.
     fn carry_over(&mut self, old: &Plan, new: &Plan, ban: &Ban, out: &mut Vec<Decision>) {
-        let jail = old.jail(ban.jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual());
+        let jail = old
+            .jail(ban.jail)
+            .and_then(|jail| new.jail_named(&jail.name))
+            .unwrap_or_else(|| new.manual());
         let scope = old.structure.scopes.get(usize::from(ban.scope.0)).and_then(|scope| {
-            let at = new.structure.scopes.iter().position(|known| known.set(true) == scope.set(true))?;
-            Some((ScopeId(u16::try_from(at).ok()?), new.structure.scopes.get(at)?.ipv6prefix, scope.ipv6prefix))
+            let at =
+                new.structure.scopes.iter().position(|known| known.set(true) == scope.set(true))?;
+            Some((
+                ScopeId(u16::try_from(at).ok()?),
+                new.structure.scopes.get(at)?.ipv6prefix,
+                scope.ipv6prefix,
+            ))
         });
         let Some((scope, now_bits, before_bits)) = scope else {
             // Its port list is gone from the configuration, and with it the rules that use its sets.
@@ -317,7 +346,12 @@ impl Engine {
         }
     }
 
-    fn lift(&mut self, why: Lifted, out: &mut Vec<Decision>, concerned: impl Fn(&Ban) -> bool) -> usize {
+    fn lift(
+        &mut self,
+        why: Lifted,
+        out: &mut Vec<Decision>,
+        concerned: impl Fn(&Ban) -> bool,
+    ) -> usize {
         let lifted: Vec<Ban> = self.bans.iter().filter(|ban| concerned(ban)).copied().collect();
         for ban in &lifted {
             let change = self.bans.remove(ban);
@@ -348,7 +382,9 @@ fn covers(known: &Ban, new: &Ban) -> bool {
         && (known.scope == new.scope || known.scope == ScopeId(0))
         && known.evidence >= new.evidence
         && known.until.is_none_or(|until| until > new.since)
-        && (known.evidence > new.evidence || known.scope == new.scope || bans::end(known) >= bans::end(new))
+        && (known.evidence > new.evidence
+            || known.scope == new.scope
+            || bans::end(known) >= bans::end(new))
 }
 
 impl JailState {
@@ -364,16 +400,25 @@ impl JailState {
     /// long as the longest ban takes.
     fn next_length(&self, subject: Subject, bantime: &BanTime, now: Time) -> Lasting {
         let quiet = |end: Time| matches!(bantime.max, Lasting::For(max) if now.since(end) > max);
-        let earlier = self.history.get(&subject).filter(|earlier| !earlier.last.1.is_some_and(quiet));
+        let earlier =
+            self.history.get(&subject).filter(|earlier| !earlier.last.1.is_some_and(quiet));
         bantime.after(earlier.map_or(0, |earlier| earlier.bans))
     }
 
     fn remember(&mut self, ban: &Ban) {
         if self.history.len() >= HISTORY && !self.history.contains_key(&ban.subject) {
-            let oldest = self.history.iter().take(8).min_by_key(|(_, earlier)| earlier.last.0).map(|(subject, _)| *subject);
+            let oldest = self
+                .history
+                .iter()
+                .take(8)
+                .min_by_key(|(_, earlier)| earlier.last.0)
+                .map(|(subject, _)| *subject);
             oldest.and_then(|subject| self.history.remove(&subject));
         }
-        let earlier = self.history.entry(ban.subject).or_insert(Earlier { bans: 0, last: (ban.since, ban.until) });
+        let earlier = self
+            .history
+            .entry(ban.subject)
+            .or_insert(Earlier { bans: 0, last: (ban.since, ban.until) });
         earlier.bans = earlier.bans.saturating_add(1);
         earlier.last = (ban.since, ban.until);
     }
@@ -382,6 +427,8 @@ impl JailState {
 impl Jail {
     /// Whether offences counted for this jail mean the same to `other`.
     fn counts_like(&self, other: &Self) -> bool {
-        self.maxretry == other.maxretry && self.findtime == other.findtime && self.ipv6prefix == other.ipv6prefix
+        self.maxretry == other.maxretry
+            && self.findtime == other.findtime
+            && self.ipv6prefix == other.ipv6prefix
     }
 }

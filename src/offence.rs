@@ -131,7 +131,9 @@ impl OffenceTable {
     /// A subject's offences at `now`.
     #[must_use]
     pub fn count(&self, subject: &Subject, now: Time) -> Count {
-        self.index.get(subject).map_or(Count::default(), |at| self.count_at(*at as usize, seconds(now)))
+        self.index
+            .get(subject)
+            .map_or(Count::default(), |at| self.count_at(*at as usize, seconds(now)))
     }
 
     /// Forgets a subject.
@@ -163,7 +165,9 @@ impl OffenceTable {
                 self.sweep = 0;
             }
             match self.entries.get(self.sweep) {
-                Some(entry) if now.saturating_sub(entry.last) >= self.findtime => self.remove(self.sweep),
+                Some(entry) if now.saturating_sub(entry.last) >= self.findtime => {
+                    self.remove(self.sweep)
+                }
                 Some(_) => self.sweep += 1,
                 None => return,
             }
@@ -173,10 +177,13 @@ impl OffenceTable {
     fn count_at(&self, at: usize, now: u32) -> Count {
         let times = self.times.get(at * TRACKS * self.ring..).unwrap_or_default();
         let tracks = self.entries.get(at).map(|entry| entry.tracks).unwrap_or_default();
-        tracks.iter().zip(times.chunks_exact(self.ring)).fold(Count::default(), |most, (track, times)| {
-            let count = track.count(times, now, self.findtime, self.step);
-            Count { all: most.all.max(count.all), proven: most.proven.max(count.proven) }
-        })
+        tracks.iter().zip(times.chunks_exact(self.ring)).fold(
+            Count::default(),
+            |most, (track, times)| {
+                let count = track.count(times, now, self.findtime, self.step);
+                Count { all: most.all.max(count.all), proven: most.proven.max(count.proven) }
+            },
+        )
     }
 
     /// The place of a subject's entry, made if there is none.
@@ -185,8 +192,10 @@ impl OffenceTable {
             return *at as usize;
         }
         if self.entries.len() >= self.capacity {
-            let weakest = (0..8).map(|_| self.draw()).min_by_key(|at| {
-                (self.count_at(*at, 0).all, self.entries.get(*at).map(|entry| entry.last))
+            let drawn: [usize; 8] = std::array::from_fn(|_| self.draw());
+            let weakest = drawn.into_iter().min_by_key(|at| {
+                let last = self.entries.get(*at).map_or(0, |entry| entry.last);
+                (self.count_at(*at, last).all, last)
             });
             self.remove(weakest.unwrap_or(0));
             self.dropped += 1;
@@ -230,7 +239,10 @@ impl Track {
             return;
         }
         self.line = event.line;
-        if self.to_come > 0 && self.rule == event.rule.0 && now.saturating_sub(self.opened) <= ATTEMPT_SECS {
+        if self.to_come > 0
+            && self.rule == event.rule.0
+            && now.saturating_sub(self.opened) <= ATTEMPT_SECS
+        {
             self.to_come -= 1;
             return;
         }
@@ -243,7 +255,8 @@ impl Track {
         let Some(time) = times.get_mut(usize::from(self.next)) else { return };
         *time = now;
         let bit = 1 << self.next;
-        self.proven = if event.evidence == Evidence::Proven { self.proven | bit } else { self.proven & !bit };
+        self.proven =
+            if event.evidence == Evidence::Proven { self.proven | bit } else { self.proven & !bit };
         let ring = u8::try_from(times.len()).unwrap_or(u8::MAX);
         self.next = (self.next + 1) % ring;
         self.used = self.used.saturating_add(1).min(ring);
@@ -294,7 +307,11 @@ mod tests {
         let mut table = OffenceTable::new(maxretry, Duration::from_secs(600));
         let mut count = Count::default();
         for (line, (channel, rule, secs)) in (1..).zip(lines) {
-            count = table.add(host(1), &event(*channel, *rule, line, *secs, Evidence::Proven), per_attempt);
+            count = table.add(
+                host(1),
+                &event(*channel, *rule, line, *secs, Evidence::Proven),
+                per_attempt,
+            );
         }
         count
     }
@@ -317,8 +334,16 @@ mod tests {
     fn lines_of_one_attempt_count_once() {
         assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 0), (0, 0, 1)]).all, 1);
         assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 0), (0, 0, 1), (0, 0, 1)]).all, 2);
-        assert_eq!(offences(9, 3, &[(0, 0, 0), (0, 0, 3), (0, 0, 6)]).all, 3, "too far apart to be one attempt");
-        assert_eq!(offences(9, 2, &[(0, 0, 0), (0, 1, 0), (0, 0, 0)]).all, 3, "other rules are other attempts");
+        assert_eq!(
+            offences(9, 3, &[(0, 0, 0), (0, 0, 3), (0, 0, 6)]).all,
+            3,
+            "too far apart to be one attempt"
+        );
+        assert_eq!(
+            offences(9, 2, &[(0, 0, 0), (0, 1, 0), (0, 0, 0)]).all,
+            3,
+            "other rules are other attempts"
+        );
     }
 
     #[test]
@@ -333,7 +358,8 @@ mod tests {
     #[test]
     fn proven_offences_are_told_apart() {
         let mut table = OffenceTable::new(3, Duration::from_secs(600));
-        let kinds = [Evidence::Unverified, Evidence::Proven, Evidence::Proven, Evidence::Unverified];
+        let kinds =
+            [Evidence::Unverified, Evidence::Proven, Evidence::Proven, Evidence::Unverified];
         let counts: Vec<_> = (1..)
             .zip(kinds)
             .map(|(line, evidence)| table.add(host(1), &event(0, 0, line, 0, evidence), 1))
@@ -358,7 +384,11 @@ mod tests {
             table.add(host(0), &event(0, 0, round + 1, 0, Evidence::Proven), 1);
         }
         for (line, stranger) in (1..).zip(1..100_000) {
-            table.add(host(stranger), &event(0, 0, line, i64::from(stranger) / 1000, Evidence::Proven), 1);
+            table.add(
+                host(stranger),
+                &event(0, 0, line, i64::from(stranger) / 1000, Evidence::Proven),
+                1,
+            );
         }
         assert_eq!(table.entries.len(), 100);
         assert_eq!(table.times.len(), 100 * TRACKS * 5);

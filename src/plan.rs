@@ -94,7 +94,9 @@ impl Plan {
         };
         self.rules
             .iter()
-            .filter(|(id, rule)| wanted(*id, rule.meaning, self.rules.file_of(rule).map_or("", |file| &file.name)))
+            .filter(|(id, rule)| {
+                wanted(*id, rule.meaning, self.rules.file_of(rule).map_or("", |file| &file.name))
+            })
             .map(|(id, _)| id)
             .collect()
     }
@@ -104,7 +106,10 @@ impl Plan {
     pub fn sentence(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
         let Punishment { bantime, port } = policy::punishment(jail, evidence);
         // Structure::new made a scope for every port list that a jail uses.
-        (self.structure.scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)), bantime)
+        (
+            self.structure.scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)),
+            bantime,
+        )
     }
 }
 
@@ -117,7 +122,8 @@ fn selects(jail: &Jail, filter: &str) -> bool {
 }
 
 fn manual(ipv6prefix: u8) -> Jail {
-    let forever = Punishment { bantime: BanTime::fixed(Lasting::Permanent), port: "all".to_owned() };
+    let forever =
+        Punishment { bantime: BanTime::fixed(Lasting::Permanent), port: "all".to_owned() };
     Jail {
         name: MANUAL.to_owned(),
         mode: Mode::Enforce,

@@ -198,14 +198,29 @@ mod tests {
     fn every_shape_leaves_file_and_message() {
         for (line, stamp) in [
             ("[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello: you", "Nov 22 00:52:46"),
-            ("[Nov 22 00:52:46] WARNING[3762][C-0000001a] chan_sip.c: Hello: you\r", "Nov 22 00:52:46"),
+            (
+                "[Nov 22 00:52:46] WARNING[3762][C-0000001a] chan_sip.c: Hello: you\r",
+                "Nov 22 00:52:46",
+            ),
             ("[[2026-11-22] 01:01:57] SECURITY[1] chan_sip.c: Hello: you", "[2026-11-22] 01:01:57"),
             ("[] ERROR[1] chan_sip.c: Hello: you", ""),
             ("[1795309302.748] NOTICE [22382] chan_sip.c: Hello: you", "1795309302.748"),
-            ("[2026-11-22 01:01:03] NOTICE[115]: chan_sip.c:676 log_it: Hello: you", "2026-11-22 01:01:03"),
-            ("Nov  4 18:30:40 pbx asterisk[32]: NOTICE[32257]: chan_sip.c:6 in log_it: Hello: you", "Nov  4 18:30:40"),
-            ("Nov 4 18:30:40 pbx asterisk[32]: NOTICE[7][C-1]: chan_sip.c:6 in log_it: Hello: you", "Nov 4 18:30:40"),
-            ("<133>Nov 22 00:49:18 asterisk[467]: NOTICE[1]: chan_sip.c:6 in f: Hello: you", "Nov 22 00:49:18"),
+            (
+                "[2026-11-22 01:01:03] NOTICE[115]: chan_sip.c:676 log_it: Hello: you",
+                "2026-11-22 01:01:03",
+            ),
+            (
+                "Nov  4 18:30:40 pbx asterisk[32]: NOTICE[32257]: chan_sip.c:6 in log_it: Hello: you",
+                "Nov  4 18:30:40",
+            ),
+            (
+                "Nov 4 18:30:40 pbx asterisk[32]: NOTICE[7][C-1]: chan_sip.c:6 in log_it: Hello: you",
+                "Nov 4 18:30:40",
+            ),
+            (
+                "<133>Nov 22 00:49:18 asterisk[467]: NOTICE[1]: chan_sip.c:6 in f: Hello: you",
+                "Nov 22 00:49:18",
+            ),
             (
                 "2026-11-22T10:00:00.123456+01:00 pbx asterisk[5]: NOTICE[1]: chan_sip.c:6 in f: Hello: you",
                 "2026-11-22T10:00:00.123456+01:00",
@@ -222,7 +237,10 @@ mod tests {
             let expected = (stamp.to_owned(), Level::Report, "chan_sip.c: Hello: you".to_owned());
             assert_eq!(stripped(line), Some(expected), "{line}");
         }
-        assert_eq!(stripped("[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1, Level::Verbose);
+        assert_eq!(
+            stripped("[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1,
+            Level::Verbose
+        );
         assert_eq!(
             stripped("[x] WARNING[1]: pjproject: <?>: \tsip_transport.c Dropping").unwrap().2,
             "pjproject: \tsip_transport.c Dropping"
@@ -245,7 +263,9 @@ mod tests {
         ] {
             assert_eq!(stripped(line), None, "{line}");
         }
-        assert!(begins_message(b"[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64"));
+        assert!(begins_message(
+            b"[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64"
+        ));
         assert!(!begins_message(b"Via: SIP/2.0/UDP 198.51.100.119:59564"));
     }
 

@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn one_host_has_one_spelling() {
-        for spelling in ["203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109", "64:ff9b::cb00:7109"] {
+        for spelling in
+            ["203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109", "64:ff9b::cb00:7109"]
+        {
             assert_eq!(Subject::of(ip(spelling), 64).to_string(), "203.0.113.9", "{spelling}");
         }
         let wide = Subject::of(ip("2001:db8:0:1:ffff::7"), 64);
@@ -127,8 +129,18 @@ mod tests {
     #[test]
     fn what_must_never_be_banned() {
         for never in [
-            "127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "169.254.1.1", "::", "::1",
-            "ff02::1", "fe80::1", "febf::1", "::ffff:127.0.0.1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "169.254.1.1",
+            "::",
+            "::1",
+            "ff02::1",
+            "fe80::1",
+            "febf::1",
+            "::ffff:127.0.0.1",
         ] {
             assert!(!bannable(ip(never)), "{never}");
         }

@@ -17,9 +17,16 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     }
     reader::compile(&plan).map_err(PlanError::from)?;
     // The last jail is the one for bans by hand.
-    let jails: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).filter(|name| *name != crate::plan::MANUAL).collect();
+    let jails: Vec<_> = plan
+        .jails()
+        .map(|(_, jail)| jail.name.as_str())
+        .filter(|name| *name != crate::plan::MANUAL)
+        .collect();
     if jails.is_empty() {
-        return Err(Failure { exit: Exit::Config, message: "no jail is enabled: nothing would ever be banned".to_owned() });
+        return Err(Failure {
+            exit: Exit::Config,
+            message: "no jail is enabled: nothing would ever be banned".to_owned(),
+        });
     }
     let files = reader::wanted(&plan);
     if output.json {

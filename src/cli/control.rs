@@ -17,6 +17,7 @@ use crate::daemon::{now, pause_message};
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
+use crate::sink::runner::Nft;
 use crate::time::{Lasting, Time};
 
 /// How long the daemon may take to answer.
@@ -82,22 +83,29 @@ enum What {
 }
 
 fn lasting(text: &str) -> Result<Lasting, String> {
-    duration::lasting(text).map_err(|error| error.to_string())
+    duration::parse_lasting(text).map_err(|error| error.to_string())
 }
 
 fn net(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
-    address.or_else(|_| text.parse()).map_err(|_| "write an address, or a network like 192.0.2.0/24".to_owned())
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| "write an address, or a network like 192.0.2.0/24".to_owned())
 }
 
 /// Asks the daemon.
 fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
     let unreachable = |error: std::io::Error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "; run as root or as a member of the socket's group",
+            std::io::ErrorKind::PermissionDenied => {
+                "; run as root or as a member of the socket's group"
+            }
             _ => "; is it running? (asterguard run, or: systemctl status asterguard)",
         };
-        Failure { exit: Exit::NoDaemon, message: format!("no daemon answers at {}: {error}{hint}", socket.display()) }
+        Failure {
+            exit: Exit::NoDaemon,
+            message: format!("no daemon answers at {}: {error}{hint}", socket.display()),
+        }
     };
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
@@ -126,7 +134,9 @@ fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
 fn order(socket: &Path, request: &Request, output: &Output) -> Result<(), Failure> {
     match ask(socket, request)? {
         Answer::Done { message } => output.done(&message),
-        other => return Err(Failure::new(format!("the daemon answered something else: {other:?}"))),
+        other => {
+            return Err(Failure::new(format!("the daemon answered something else: {other:?}")));
+        }
     }
     Ok(())
 }
@@ -158,7 +168,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     match order(&args.socket.socket, &request, output) {
         // The pause is the kernel's business: it works without the daemon.
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::default().pause(length)?;
+            NftSink::new(Nft::new()).pause(length)?;
             output.done(&pause_message(Some(length.map(|length| now().plus(length)))));
             Ok(())
         }
@@ -169,7 +179,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
 pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
     match order(socket, &Request::Resume, output) {
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::default().resume()?;
+            NftSink::new(Nft::new()).resume()?;
             output.done(&pause_message(None));
             Ok(())
         }
@@ -179,21 +189,27 @@ pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
 
 pub fn get(args: &GetArgs, output: &Output) -> Result<(), Failure> {
     let What::Failregex = args.what;
-    let Answer::Failregex { rules } = ask(&args.socket.socket, &Request::Failregex { jail: args.jail.clone() })? else {
+    let Answer::Failregex { rules } =
+        ask(&args.socket.socket, &Request::Failregex { jail: args.jail.clone() })?
+    else {
         return Err(Failure::new("the daemon answered something else"));
     };
     for rule in rules {
         if output.json {
             output.object(&rule);
         } else {
-            rule.failregex.iter().for_each(|regex| output.line(format_args!("{}\t{regex}", rule.rule)));
+            rule.failregex
+                .iter()
+                .for_each(|regex| output.line(format_args!("{}\t{regex}", rule.rule)));
         }
     }
     Ok(())
 }
 
 pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
-    let Answer::Status(status) = ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })? else {
+    let Answer::Status(status) =
+        ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })?
+    else {
         return Err(Failure::new("the daemon answered something else"));
     };
     if output.json {
@@ -221,7 +237,11 @@ fn overview(status: &Status) -> String {
     let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
     let up = humantime::format_duration(Duration::from_secs(status.uptime));
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{health}: asterguard {}, pid {}, up {up}, {banned} banned", status.version, status.pid);
+    let _ = writeln!(
+        text,
+        "{health}: asterguard {}, pid {}, up {up}, {banned} banned",
+        status.version, status.pid
+    );
     if status.health == Health::Paused {
         let until = status.paused_until.map(Time::from_secs);
         let _ = writeln!(text, "! {}", pause_message(Some(until)));
@@ -245,7 +265,8 @@ fn overview(status: &Status) -> String {
 /// A jail, as fail2ban-client shows it.
 fn jail_tree(jail: &JailStatus) -> String {
     let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
-    let mode = if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let mode =
+        if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
     let mut text = format!(
         "\
 Status for the jail: {}{mode}
@@ -260,7 +281,13 @@ Status for the jail: {}{mode}
    |- Total banned:     {}
    `- Banned IP list:
 ",
-        jail.jail, jail.currently_failed, jail.total_failed, jail.ignored, jail.hearsay, jail.currently_banned, jail.total_banned
+        jail.jail,
+        jail.currently_failed,
+        jail.total_failed,
+        jail.ignored,
+        jail.hearsay,
+        jail.currently_banned,
+        jail.total_banned
     );
     for ban in &jail.banned {
         let _ = writeln!(text, "      {}", ban_line(ban));
@@ -272,6 +299,7 @@ fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
         format!("{} left", humantime::format_duration(Duration::from_secs(left)))
     });
-    let rule = ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
+    let rule =
+        ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
     format!("{}  {} ports, {left}, {}{rule}", ban.host, ban.scope, ban.evidence)
 }

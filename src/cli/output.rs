@@ -32,7 +32,8 @@ impl From<PlanError> for Failure {
         // Mistakes with a place are shown with colours where there is somebody to see them.
         let colour = colours();
         let message = match &error {
-            PlanError::Rules(RulesError::Wrong(wrong)) | PlanError::Config(LoadError::Wrong(wrong)) => wrong.render(colour),
+            PlanError::Rules(RulesError::Wrong(wrong))
+            | PlanError::Config(LoadError::Invalid(wrong)) => wrong.render(colour),
             other => other.to_string(),
         };
         Self { exit: Exit::Config, message }
@@ -63,7 +64,8 @@ impl From<std::io::Error> for Failure {
 
 /// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
 fn colours() -> bool {
-    std::io::stderr().is_terminal() && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    std::io::stderr().is_terminal()
+        && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// Prints for people or for scripts.

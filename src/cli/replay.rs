@@ -81,8 +81,18 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     }
 
     let mut summary = Summary { action: "summary", ..Summary::default() };
-    let undated = logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect::<Vec<_>>();
-    let mut replay = Replay { plan: &plan, output, progress: &progress, summary: &mut summary, decisions: Vec::new() };
+    let undated = logs
+        .iter()
+        .filter(|log| log.undated)
+        .map(|log| log.path.display().to_string())
+        .collect::<Vec<_>>();
+    let mut replay = Replay {
+        plan: &plan,
+        output,
+        progress: &progress,
+        summary: &mut summary,
+        decisions: Vec::new(),
+    };
     while let Some(log) = next(&mut logs) {
         let Some(event) = log.events.pop_front() else { break };
         replay.event(&mut engine, &event, &log.path);
@@ -104,12 +114,20 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
 /// The log with the earliest event that is not taken yet.
 fn next(logs: &mut [Log]) -> Option<&mut Log> {
     let dated = logs.iter_mut().filter(|log| !log.undated);
-    dated.filter_map(|log| Some((log.events.front()?.time, log))).min_by_key(|(time, _)| *time).map(|(_, log)| log)
+    dated
+        .filter_map(|log| Some((log.events.front()?.time, log)))
+        .min_by_key(|(time, _)| *time)
+        .map(|(_, log)| log)
 }
 
 fn progress(files: &[PathBuf]) -> ProgressBar {
-    let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
-    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bytes =
+        files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(bytes), target);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
@@ -163,8 +181,15 @@ impl Replay<'_> {
             offences: ban.offences,
             evidence: ban.evidence,
             bantime: ban.until.map(|until| until.since(ban.since).as_secs()),
-            scope: self.plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("", |scope| &scope.name),
-            filter: rule.and_then(|rule| self.plan.rules.file_of(rule)).map(|file| file.name.as_str()),
+            scope: self
+                .plan
+                .structure
+                .scopes
+                .get(usize::from(ban.scope.0))
+                .map_or("", |scope| &scope.name),
+            filter: rule
+                .and_then(|rule| self.plan.rules.file_of(rule))
+                .map(|file| file.name.as_str()),
             rule: rule.map(|rule| rule.id.as_str()),
             file: path.display().to_string(),
             line: ban.cause.map_or(0, |(_, line)| line),
@@ -173,7 +198,9 @@ impl Replay<'_> {
             if self.output.json {
                 self.output.object(&record);
             } else {
-                let length = record.bantime.map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
+                let length = record
+                    .bantime
+                    .map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
                 let would = if action == "observe" { "Would ban" } else { "Ban" };
                 self.output.line(format_args!(
                     "{} [{}] {would} {} ({} offences, {}, {}/{}, ports {}, {length}) {}:{}",
@@ -200,7 +227,13 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
     }
     output.line(format_args!(
         "{} lines: {} offences, {} bans, {} hearsay, {} tampered, {} ignored, {} successes",
-        summary.lines, summary.offences, summary.banned, summary.hearsay, summary.tampered, summary.ignored, summary.successes
+        summary.lines,
+        summary.offences,
+        summary.banned,
+        summary.hearsay,
+        summary.tampered,
+        summary.ignored,
+        summary.successes
     ));
     for log in logs.iter().filter(|log| log.scanner.is_hearsay()) {
         output.line(format_args!(
@@ -235,8 +268,13 @@ impl Log {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         // Dates without a year are the last such dates before the file was written.
-        let written = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let reference = Time::from_secs(written.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)));
+        let written = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let reference = Time::from_secs(
+            written.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)),
+        );
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -258,7 +296,9 @@ impl Log {
         while self.events.is_empty() && !self.at_end {
             let count = match self.file.read(self.splitter.space()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count.map_err(|error| Failure::new(format!("cannot read {}: {error}", self.path.display())))?,
+                count => count.map_err(|error| {
+                    Failure::new(format!("cannot read {}: {error}", self.path.display()))
+                })?,
             };
             self.splitter.filled(count);
             self.progress.inc(count as u64);
@@ -269,7 +309,7 @@ impl Log {
                     region => region,
                 };
                 let Some(region) = region else { break };
-                self.lines = region.next_line() - 1;
+                self.lines = region.next_line - 1;
                 scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
             }
             self.undated |= self.time.is_none() && !found.is_empty();
@@ -279,6 +319,12 @@ impl Log {
     }
 }
 
-fn scan(scanner: &mut Scanner, region: &Region<'_>, parser: &mut TimestampParser, time: &mut Option<Time>, found: &mut Vec<Event>) {
+fn scan(
+    scanner: &mut Scanner,
+    region: &Region<'_>,
+    parser: &mut TimestampParser,
+    time: &mut Option<Time>,
+    found: &mut Vec<Event>,
+) {
     scanner.scan(region, &mut Clock::Lines(parser, time), found);
 }

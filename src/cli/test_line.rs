@@ -70,7 +70,8 @@ pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
     if args.subject == "-" {
         read(io::stdin().lock(), &mut each)?;
     } else if path.exists() {
-        let named = |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+        let named =
+            |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
         read(File::open(path).map_err(named)?, &mut each).map_err(named)?;
     } else {
         read(args.subject.as_bytes(), &mut each)?;
@@ -107,7 +108,13 @@ fn read(mut from: impl Read, each: &mut impl FnMut(&Region<'_>)) -> io::Result<(
 }
 
 /// Prints the verdict on each line of a region; for people, only where there is something to say.
-fn report(plan: &Plan, scanner: &mut Scanner, region: &Region<'_>, output: &Output, sums: &mut Sums) {
+fn report(
+    plan: &Plan,
+    scanner: &mut Scanner,
+    region: &Region<'_>,
+    output: &Output,
+    sums: &mut Sums,
+) {
     let mut events = Vec::new();
     scanner.scan(region, &mut Clock::At(Time::default()), &mut events);
     let mut events = events.as_slice();
@@ -124,7 +131,8 @@ fn report(plan: &Plan, scanner: &mut Scanner, region: &Region<'_>, output: &Outp
             Verdict::Success => sums.successes += 1,
             Verdict::None => {}
         }
-        sums.hearsay += u64::from(said.verdict == Verdict::Offence && said.evidence == Some(Evidence::Hearsay));
+        sums.hearsay +=
+            u64::from(said.verdict == Verdict::Offence && said.evidence == Some(Evidence::Hearsay));
         if output.json {
             output.object(&said);
         } else if said.verdict != Verdict::None {
@@ -134,7 +142,15 @@ fn report(plan: &Plan, scanner: &mut Scanner, region: &Region<'_>, output: &Outp
 }
 
 fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVerdict<'a> {
-    let nothing = LineVerdict { line, verdict: Verdict::None, host: None, filter: None, rule: None, class: None, evidence: None };
+    let nothing = LineVerdict {
+        line,
+        verdict: Verdict::None,
+        host: None,
+        filter: None,
+        rule: None,
+        class: None,
+        evidence: None,
+    };
     let Some(event) = events.first() else { return nothing };
     let Some(rule) = plan.rules.get(event.rule) else { return nothing };
     let class = match rule.meaning {
@@ -161,7 +177,8 @@ fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVerdict<'a> {
 
 /// Whether no jail would ever ban the host for it.
 fn is_ignored(plan: &Plan, event: &Event) -> bool {
-    let mut jails = plan.counted_by(event.rule).iter().filter_map(|jail| plan.jail(*jail)).peekable();
+    let mut jails =
+        plan.counted_by(event.rule).iter().filter_map(|jail| plan.jail(*jail)).peekable();
     if jails.peek().is_none() {
         return !crate::subject::bannable(event.host);
     }

@@ -57,16 +57,21 @@ pub fn lock(directory: &Path) -> Result<File, RunError> {
 /// left over.
 pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make the directory {} for the control socket", directory.display()))?;
+        std::fs::create_dir_all(directory).with_context(|| {
+            format!("cannot make the directory {} for the control socket", directory.display())
+        })?;
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(RunError::Other(anyhow::Error::new(error).context(format!("cannot replace the control socket {}", path.display()))));
+            return Err(RunError::Other(
+                anyhow::Error::new(error)
+                    .context(format!("cannot replace the control socket {}", path.display())),
+            ));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on the control socket {}", path.display()))?;
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("cannot listen on the control socket {}", path.display()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o660))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok(listener)

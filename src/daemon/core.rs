@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::now;
 use super::reader::{Matchers, Reader};
 use super::worker::Worker;
-use super::now;
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Decision, JailId};
 use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
 use crate::sink::SinkError;
-use crate::source::From;
+use crate::source::Origin;
 use crate::time::{Lasting, Time};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -46,8 +46,8 @@ pub struct Core {
     pub engine: Engine,
     pub reader: Reader,
     pub worker: Worker,
-    /// Paths that are to be watched are sent here.
-    pub watch: mpsc::UnboundedSender<PathBuf>,
+    /// The paths that are to be watched are sent here when they, or their files, change.
+    pub watch: mpsc::UnboundedSender<Vec<PathBuf>>,
     pub dry_run: bool,
     pub started: Instant,
     /// See [`Message::Paused`].
@@ -60,13 +60,17 @@ impl Core {
     /// then on, no line is missed.
     pub fn run(mut self, inbox: &Receiver<Message>, ready: oneshot::Sender<()>) -> Worker {
         // Lines from before the start are not ours; files that appear later are read whole.
-        self.refresh(From::End);
+        self.refresh(Origin::End);
         self.tick();
         let _ = ready.send(());
         let mut next_tick = Instant::now() + TICK;
         let mut more = true;
         loop {
-            let wait = if more { Duration::ZERO } else { next_tick.saturating_duration_since(Instant::now()) };
+            let wait = if more {
+                Duration::ZERO
+            } else {
+                next_tick.saturating_duration_since(Instant::now())
+            };
             let mut message = match inbox.recv_timeout(wait) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -110,11 +114,12 @@ impl Core {
     fn poll(&mut self) -> bool {
         let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
         self.carry_out();
+        self.watch_changes();
         more
     }
 
     fn tick(&mut self) {
-        self.refresh(From::Start);
+        self.refresh(Origin::Start);
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if self.worker.health().behind {
@@ -127,10 +132,15 @@ impl Core {
         }
     }
 
-    fn refresh(&mut self, from: From) {
-        for path in self.reader.refresh(&mut self.engine, from) {
+    fn refresh(&mut self, from: Origin) {
+        self.reader.refresh(&mut self.engine, from);
+        self.watch_changes();
+    }
+
+    fn watch_changes(&mut self) {
+        if self.reader.take_moved() {
             // Fails when the watcher is gone, which happens only while stopping.
-            let _ = self.watch.send(path);
+            let _ = self.watch.send(self.reader.paths());
         }
     }
 
@@ -140,7 +150,7 @@ impl Core {
         while self.poll() {}
         self.engine.change(plan, &mut self.decisions);
         self.reader.change(matchers);
-        self.refresh(From::End);
+        self.refresh(Origin::End);
         self.carry_out();
         Ok(())
     }
@@ -152,12 +162,23 @@ impl Core {
             let plan = self.engine.plan();
             let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
             match decision {
-                Decision::Found { jail, host, offences } => debug!("[{}] Found {host} ({offences})", name(jail)),
-                Decision::Ban(ban) => info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban)),
-                Decision::Observed(ban) => {
-                    info!("[{}] Would ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
+                Decision::Found { jail, host, offences } => {
+                    debug!("[{}] Found {host} ({offences})", name(jail))
                 }
-                Decision::Unban { jail, subject, why: _ } => info!("[{}] Unban {subject}", name(jail)),
+                Decision::Ban(ban) => {
+                    info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban))
+                }
+                Decision::Observed(ban) => {
+                    info!(
+                        "[{}] Would ban {} ({})",
+                        name(ban.jail),
+                        ban.subject,
+                        reason(plan, &ban)
+                    );
+                }
+                Decision::Unban { jail, subject, why: _ } => {
+                    info!("[{}] Unban {subject}", name(jail))
+                }
                 Decision::Change(change) => changes.push(change),
             }
         }
@@ -170,7 +191,11 @@ impl Core {
         match request {
             Request::Status { jail } => self.status(jail.as_deref()),
             Request::Ban { host, jail, seconds, permanent } => {
-                let length = if permanent { Some(Lasting::Permanent) } else { seconds.map(|s| Lasting::For(Duration::from_secs(s))) };
+                let length = if permanent {
+                    Some(Lasting::Permanent)
+                } else {
+                    seconds.map(|s| Lasting::For(Duration::from_secs(s)))
+                };
                 self.ban(host, jail.as_deref(), length)
             }
             Request::Unban { net, jail } => {
@@ -180,10 +205,14 @@ impl Core {
                 };
                 let count = self.engine.unban(&net, jail, &mut self.decisions);
                 self.carry_out();
-                Answer::Done { message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }) }
+                Answer::Done {
+                    message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }),
+                }
             }
             Request::Failregex { jail } => self.failregex(&jail),
-            Request::Reload | Request::Pause { .. } | Request::Resume => Answer::failed("this is not for the engine"),
+            Request::Reload | Request::Pause { .. } | Request::Resume => {
+                Answer::failed("this is not for the engine")
+            }
         }
     }
 
@@ -203,10 +232,14 @@ impl Core {
             Err(answer) => return answer,
         };
         if !crate::subject::bannable(host) {
-            return Answer::refused(format!("{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"));
+            return Answer::refused(format!(
+                "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
+            ));
         }
         if crate::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
-            return Answer::refused(format!("{host} is in ignoreip: the kernel lets it through whatever is banned"));
+            return Answer::refused(format!(
+                "{host} is in ignoreip: the kernel lets it through whatever is banned"
+            ));
         }
         self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
         let banned = self.decisions.iter().find_map(|decision| match decision {
@@ -216,7 +249,9 @@ impl Core {
         self.carry_out();
         match banned {
             Some(ban) => {
-                let length = ban.until.map_or("until it is lifted".to_owned(), |until| format!("until {until}"));
+                let length = ban
+                    .until
+                    .map_or("until it is lifted".to_owned(), |until| format!("until {until}"));
                 Answer::Done { message: format!("{} is banned {length}", ban.subject) }
             }
             None => Answer::failed("there are too many bans"),
@@ -249,18 +284,29 @@ impl Core {
         let sink = self.worker.health();
         let sources = self.reader.status();
         let mut problems = Vec::new();
-        problems.extend(sink.error.as_ref().map(|error| format!("{} bans wait for nftables: {error}", sink.pending)));
+        problems.extend(
+            sink.error
+                .as_ref()
+                .map(|error| format!("{} bans wait for nftables: {error}", sink.pending)),
+        );
         if sink.refused > 0 {
             problems.push(format!("the kernel refused {} bans; see the log", sink.refused));
         }
         if self.engine.refused() > 0 {
-            problems.push(format!("{} bans were not entered: there are too many", self.engine.refused()));
+            problems.push(format!(
+                "{} bans were not entered: there are too many",
+                self.engine.refused()
+            ));
         }
         if !sources.iter().any(|source| source.state == "following") {
-            problems.push("no log file is being read; see the list of files and `logpath`".to_owned());
+            problems
+                .push("no log file is being read; see the list of files and `logpath`".to_owned());
         }
         for source in sources.iter().filter(|source| source.tampered > 0) {
-            problems.push(format!("{} lines in {} name two hosts: somebody tries to have others banned", source.tampered, source.path));
+            problems.push(format!(
+                "{} lines in {} name two hosts: somebody tries to have others banned",
+                source.tampered, source.path
+            ));
         }
         for source in sources.iter().filter(|source| source.free_text) {
             problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
@@ -285,7 +331,13 @@ impl Core {
         }))
     }
 
-    fn jail_status(&self, plan: &Plan, id: JailId, jail: &crate::config::Jail, now: Time) -> Option<JailStatus> {
+    fn jail_status(
+        &self,
+        plan: &Plan,
+        id: JailId,
+        jail: &crate::config::Jail,
+        now: Time,
+    ) -> Option<JailStatus> {
         let numbers = self.engine.numbers(id, now)?;
         let mut bans: Vec<&Ban> = self.engine.bans().iter().filter(|ban| ban.jail == id).collect();
         bans.sort_by_key(|ban| std::cmp::Reverse(crate::bans::end(ban)));
@@ -308,7 +360,11 @@ impl Core {
 fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),
-        scope: plan.structure.scopes.get(usize::from(ban.scope.0)).map_or_else(String::new, |scope| scope.name.clone()),
+        scope: plan
+            .structure
+            .scopes
+            .get(usize::from(ban.scope.0))
+            .map_or_else(String::new, |scope| scope.name.clone()),
         left: ban.until.map(|until| until.since(now).as_secs()),
         since: ban.since.secs(),
         offences: ban.offences,
@@ -320,9 +376,12 @@ fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
 /// Why somebody is banned, for the log.
 fn reason(plan: &Plan, ban: &Ban) -> String {
     let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
-    let scope = plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
+    let scope =
+        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
-        Some(rule) => format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence),
+        Some(rule) => {
+            format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)
+        }
         None => format!("by hand, ports {scope}, {length}"),
     }
 }

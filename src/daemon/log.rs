@@ -3,8 +3,8 @@
 use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
@@ -13,7 +13,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::LogLevel;
 
 /// Changes how much is said.
-pub struct Volume(reload::Handle<tracing_subscriber::filter::LevelFilter, tracing_subscriber::Registry>);
+pub struct Volume(
+    reload::Handle<tracing_subscriber::filter::LevelFilter, tracing_subscriber::Registry>,
+);
 
 impl Volume {
     /// From now on, says what is at least as grave as `level`.
@@ -27,7 +29,8 @@ impl Volume {
 pub fn start(level: LogLevel) -> Volume {
     let (filter, handle) = reload::Layer::new(filter(level));
     let dated = std::env::var_os("JOURNAL_STREAM").is_none();
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines { dated }).with_writer(std::io::stderr);
+    let lines =
+        tracing_subscriber::fmt::layer().event_format(Lines { dated }).with_writer(std::io::stderr);
     // Fails only if somebody in this process logs already: then that one goes on.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Volume(handle)
@@ -54,7 +57,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let level = match *event.metadata().level() {
             Level::ERROR => "ERROR",
             Level::WARN => "WARNING",

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use self::core::{Core, Message};
 use crate::config::load::LoadError;
 use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
@@ -27,12 +28,12 @@ use crate::proto::Answer;
 use crate::rules::{RuleSet, RulesError};
 use crate::sink::dry_run::DryRunSink;
 use crate::sink::nft::NftSink;
+use crate::sink::runner::Nft;
 use crate::sink::{BanSink, SinkError};
-use crate::source::watch::Watcher;
+use crate::source::Watcher;
 use crate::time::Time;
-use self::core::{Core, Message};
-use reader::{Matchers, Reader};
 pub use control::pause_message;
+use reader::{Matchers, Reader};
 use worker::Worker;
 
 /// Where the configuration is unless the command line says otherwise.
@@ -106,15 +107,23 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let matchers = reader::compile(&plan).map_err(PlanError::from)?;
     let _lock = control::lock(&options.state_dir)?;
 
-    let mut sink: Box<dyn BanSink + Send> =
-        if options.dry_run { Box::new(DryRunSink::new()) } else { Box::new(NftSink::default()) };
+    let mut sink: Box<dyn BanSink + Send> = if options.dry_run {
+        Box::new(DryRunSink::new())
+    } else {
+        Box::new(NftSink::new(Nft::new()))
+    };
     sink.load(&plan.structure)?;
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
     let mut engine = Engine::new(Arc::clone(&plan));
     engine.adopt(&found, now());
-    info!("asterguard {} guards with {} jails; {} bans found in force", env!("CARGO_PKG_VERSION"), plan.config.jails.len() - 1, found.len());
+    info!(
+        "asterguard {} guards with {} jails; {} bans found in force",
+        env!("CARGO_PKG_VERSION"),
+        plan.config.jails.len() - 1,
+        found.len()
+    );
     core::note_pause(&paused);
 
     let worker = Worker::start(sink, plan.structure.clone()).context("cannot start a thread")?;
@@ -130,7 +139,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         paused,
         decisions: Vec::new(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let listener = runtime.block_on(async { control::listen(&options.socket) })?;
     let (ready, is_ready) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -165,17 +177,22 @@ impl Daemon {
     async fn serve(
         self: Arc<Self>,
         listener: tokio::net::UnixListener,
-        mut watched: mpsc::UnboundedReceiver<PathBuf>,
+        mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
     ) {
         let wake = self.inbox.clone();
         let watching = async {
             let mut watcher = Watcher::new();
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
             loop {
                 tokio::select! {
-                    Some(path) = watched.recv() => watcher.watch(&path).await,
+                    Some(paths) = watched.recv() => {
+                        watcher.set(&paths).await;
+                        watcher.refresh().await;
+                    }
+                    _ = seconds.tick() => watcher.refresh().await,
                     problem = watcher.changed() => {
-                        if let Some(problem) = problem {
+                        if let Err(problem) = problem {
                             warn!("{problem}; changes are found once a second");
                         }
                         if wake.send(Message::Wake).is_err() {
@@ -219,16 +236,19 @@ impl Daemon {
     /// something is wrong.
     async fn reload(&self) -> Answer {
         let config = self.options.config.clone();
-        let prepared = tokio::task::spawn_blocking(move || -> Result<(Plan, Matchers), PlanError> {
-            let plan = plan(config.as_deref())?;
-            let matchers = reader::compile(&plan)?;
-            Ok((plan, matchers))
-        })
-        .await;
+        let prepared =
+            tokio::task::spawn_blocking(move || -> Result<(Plan, Matchers), PlanError> {
+                let plan = plan(config.as_deref())?;
+                let matchers = reader::compile(&plan)?;
+                Ok((plan, matchers))
+            })
+            .await;
         let (plan, matchers) = match prepared {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(error)) => return Answer::refused(error.to_string()),
-            Err(error) => return Answer::failed(format!("reading the configuration failed: {error}")),
+            Err(error) => {
+                return Answer::failed(format!("reading the configuration failed: {error}"));
+            }
         };
         let loglevel: LogLevel = plan.config.loglevel;
         let (reply, answer) = oneshot::channel();
@@ -240,7 +260,9 @@ impl Daemon {
                 self.volume.set(loglevel);
                 Answer::Done { message: "reloaded".to_owned() }
             }
-            Ok(Err(error)) => Answer::failed(format!("the old configuration stays in force: {error}")),
+            Ok(Err(error)) => {
+                Answer::failed(format!("the old configuration stays in force: {error}"))
+            }
             Err(_) => Answer::failed("asterguard is stopping"),
         }
     }

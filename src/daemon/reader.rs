@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::engine::Engine;
 use crate::event::{ChannelId, Decision, JailId, RuleId};
@@ -13,11 +13,11 @@ use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner};
 use crate::plan::Plan;
 use crate::proto::SourceStatus;
-use crate::source::{Follower, From, paths};
+use crate::source::{FileEvent, Follower, Origin, State, paths};
 use crate::time::Time;
 
 /// Bytes read from one file before the others have their turn.
-const TURN: usize = 4 << 20;
+const TURN: u64 = 4 << 20;
 
 /// A file that appears is read from its start if it is not older than this.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -57,6 +57,8 @@ pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
 pub struct Reader {
     channels: Vec<Channel>,
     matchers: Matchers,
+    /// Whether paths, or the files they name, have changed.
+    moved: bool,
 }
 
 struct Channel {
@@ -74,7 +76,7 @@ impl Reader {
     /// A reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
-        Self { channels: Vec::new(), matchers }
+        Self { channels: Vec::new(), matchers, moved: false }
     }
 
     /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
@@ -88,14 +90,15 @@ impl Reader {
     }
 
     /// Looks which files there are, begins with new ones and leaves those that no jail reads.
-    /// Returns the paths that are new. `from` says where new files begin; one that was not made
+    /// `from` says where new files begin; one that was not made
     /// just now begins at its end all the same: its lines are not today's.
-    pub fn refresh(&mut self, engine: &mut Engine, from: From) -> Vec<PathBuf> {
+    pub fn refresh(&mut self, engine: &mut Engine, from: Origin) {
         let plan = Arc::clone(engine.plan());
         let mut wanted = wanted(&plan);
         self.channels.retain(|channel| {
             let keep = wanted.contains_key(&channel.path);
             if !keep {
+                self.moved = true;
                 info!("no longer reading {}", channel.path.display());
                 engine.change_channel(channel.id, Vec::new());
             }
@@ -110,13 +113,12 @@ impl Reader {
                 channel.jails = jails;
             }
         }
-        let mut new = Vec::new();
         for (path, jails) in wanted {
             let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
             let id = engine.open_channel(jails.clone());
-            let from = if from == From::Start && !is_young(&path) { From::End } else { from };
+            let from = if from == Origin::Start && !is_young(&path) { Origin::End } else { from };
             let follower = Follower::new(&path, from);
-            new.push(path.clone());
+            self.moved = true;
             self.channels.push(Channel {
                 id,
                 path,
@@ -127,7 +129,6 @@ impl Reader {
                 said: String::new(),
             });
         }
-        new
     }
 
     /// Reads what has been written since, each file up to [`TURN`] bytes, and lets the engine
@@ -139,20 +140,30 @@ impl Reader {
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
             let poll = channel.follower.poll(TURN, &mut |region| {
                 scanner.scan(&region, &mut Clock::At(now), &mut events);
-                *lines = region.next_line() - 1;
+                *lines = region.next_line - 1;
                 for event in events.drain(..) {
                     engine.on_event(&event, decisions);
                 }
             });
             more |= poll.more;
+            self.moved |= poll.events.iter().any(|event| matches!(event, FileEvent::Opened { .. }));
+            for event in &poll.events {
+                debug!("{}: {event:?}", channel.path.display());
+            }
             channel.say_state();
         }
         more
     }
 
     /// The paths that are read.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.channels.iter().map(|channel| channel.path.as_path())
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.channels.iter().map(|channel| channel.path.clone()).collect()
+    }
+
+    /// Whether the paths, or the files they name, have changed since the last call.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// The files that a jail reads.
@@ -174,7 +185,7 @@ impl Channel {
     fn say_state(&mut self) {
         let state = self.follower.state().to_string();
         if state != self.said {
-            if self.follower.state().is_problem() {
+            if matches!(self.follower.state(), State::Unreadable { .. }) {
                 warn!("{}: {state}", self.path.display());
             } else {
                 info!("{}: {state}", self.path.display());

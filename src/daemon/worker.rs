@@ -60,8 +60,16 @@ impl Worker {
     pub fn start(sink: Box<dyn BanSink + Send>, structure: Structure) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let health = Arc::default();
-        let state = State { sink, structure, pending: HashMap::new(), order: Vec::new(), health: Arc::clone(&health), retry: None };
-        let thread = std::thread::Builder::new().name("sink".into()).spawn(move || state.run(&inbox))?;
+        let state = State {
+            sink,
+            structure,
+            pending: HashMap::new(),
+            order: Vec::new(),
+            health: Arc::clone(&health),
+            retry: None,
+        };
+        let thread =
+            std::thread::Builder::new().name("sink".into()).spawn(move || state.run(&inbox))?;
         Ok(Self { queue, health, thread })
     }
 
@@ -137,10 +145,12 @@ impl State {
     fn run(mut self, inbox: &Receiver<Message>) {
         loop {
             let message = match self.retry {
-                Some((at, _)) => match inbox.recv_timeout(at.saturating_duration_since(Instant::now())) {
-                    Err(RecvTimeoutError::Disconnected) => return,
-                    message => message.ok(),
-                },
+                Some((at, _)) => {
+                    match inbox.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                        Err(RecvTimeoutError::Disconnected) => return,
+                        message => message.ok(),
+                    }
+                }
                 None => match inbox.recv() {
                     Ok(message) => Some(message),
                     Err(_) => return,
@@ -150,7 +160,9 @@ impl State {
             let mut next = message;
             while let Some(message) = next {
                 match message {
-                    Message::Changes(changes) => changes.into_iter().for_each(|change| self.gather(change)),
+                    Message::Changes(changes) => {
+                        changes.into_iter().for_each(|change| self.gather(change))
+                    }
                     other => {
                         self.apply();
                         match other {
@@ -199,7 +211,8 @@ impl State {
     fn apply(&mut self) {
         while !self.order.is_empty() {
             let batch: Vec<_> = self.order.iter().take(BATCH).copied().collect();
-            let changes: Vec<_> = batch.iter().filter_map(|key| self.pending.get(key)).copied().collect();
+            let changes: Vec<_> =
+                batch.iter().filter_map(|key| self.pending.get(key)).copied().collect();
             match self.sink.apply(&changes, now()) {
                 Ok(report) => {
                     self.order.drain(..batch.len());
@@ -212,7 +225,7 @@ impl State {
                     }
                     lock(&self.health).refused += report.refused.len() as u64;
                 }
-                Err(SinkError::NoTable(_)) if self.rebuild() => {}
+                Err(SinkError::NoTable) if self.rebuild() => {}
                 Err(error) => return self.failed(&error),
             }
         }

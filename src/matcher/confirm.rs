@@ -58,7 +58,9 @@ impl Confirm {
     /// two such places name two hosts, somebody outside wrote one of them.
     #[must_use]
     pub fn read(&self, body: &[u8]) -> Reading {
-        let Some(before) = &self.before else { return self.at(body, 0).map_or(Reading::Nothing, Reading::One) };
+        let Some(before) = &self.before else {
+            return self.at(body, 0).map_or(Reading::Nothing, Reading::One);
+        };
         let mut places: [Option<(usize, Sighting)>; MOST_PLACES] = [None; MOST_PLACES];
         let mut count = 0;
         let mut from = 0;
@@ -85,10 +87,17 @@ impl Confirm {
     }
 
     /// Of several places, those for which the whole failregex holds.
-    fn exactly<'a>(&self, body: &[u8], places: impl Iterator<Item = &'a (usize, Sighting)>) -> Reading {
+    fn exactly<'a>(
+        &self,
+        body: &[u8],
+        places: impl Iterator<Item = &'a (usize, Sighting)>,
+    ) -> Reading {
         let exact = self.exact.get_or_init(|| {
             let (head, tail) = &self.around;
-            Some((byte_regex(&format!(r"(?:{head})\z")).ok()?, byte_regex(&format!(r"\A(?:{tail})")).ok()?))
+            Some((
+                byte_regex(&format!(r"(?:{head})\z")).ok()?,
+                byte_regex(&format!(r"\A(?:{tail})")).ok()?,
+            ))
         });
         let Some((head, tail)) = exact else { return Reading::Several };
         let mut readings = places.filter(|(start, sighting)| {
@@ -97,7 +106,11 @@ impl Confirm {
         });
         let Some((_, first)) = readings.next() else { return Reading::Nothing };
         let same = |host: IpAddr| canonical(host) == canonical(first.host);
-        if readings.all(|(_, other)| same(other.host)) { Reading::One(*first) } else { Reading::Several }
+        if readings.all(|(_, other)| same(other.host)) {
+            Reading::One(*first)
+        } else {
+            Reading::Several
+        }
     }
 }
 
@@ -120,7 +133,8 @@ mod tests {
     fn one_reading_names_the_host() {
         let body = "f: Request from 'a' failed for '203.0.113.9:1' (callid: b) - No";
         assert_eq!(read(LOOSE, body).unwrap(), "203.0.113.9");
-        let twice = "f: Request from 'x failed for '192.0.2.6' failed for '203.0.113.9:1' (callid: b) - No";
+        let twice =
+            "f: Request from 'x failed for '192.0.2.6' failed for '203.0.113.9:1' (callid: b) - No";
         assert_eq!(read(LOOSE, twice).unwrap(), "203.0.113.9", "192.0.2.6 has no port: no reading");
         let same = "f: Request from '' failed for '203.0.113.9:2' (callid: ' failed for '203.0.113.9:1' (callid: b) - No";
         assert_eq!(read(LOOSE, same).unwrap(), "203.0.113.9");

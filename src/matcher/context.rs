@@ -20,8 +20,6 @@ pub struct Context {
     doubtful: usize,
     /// Up to where in the region lines are known to begin as messages do.
     known: usize,
-    /// Whether the last line of the region before began as messages do.
-    continues_message: bool,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
     /// files without any mark of their end.
     free_text: bool,
@@ -29,22 +27,19 @@ pub struct Context {
 
 impl Context {
     /// Begins with a region.
-    pub fn enter(&mut self, region: &Region<'_>, text: &[u8], scratch: &mut Vec<u8>) {
-        self.known = 0;
-        if region.after_oversized {
+    pub fn enter(&mut self, region: &Region<'_>, scratch: &mut Vec<u8>) {
+        self.known = usize::MAX;
+        if region.after_gap {
             self.doubtful = REACH;
         }
         if !self.free_text {
-            self.free_text = holds_verbose_line(text, scratch);
+            self.free_text = holds_verbose_line(region.text(), scratch);
         }
     }
 
     /// Ends with a region.
-    pub fn leave(&mut self, text: &[u8]) {
-        self.doubtful = self.doubtful.saturating_sub(text.len());
-        if let Some(line) = line_before(text, text.len()) {
-            self.continues_message = !prefix::begins_message(line);
-        }
+    pub fn leave(&mut self, region: &Region<'_>) {
+        self.doubtful = self.doubtful.saturating_sub(region.text().len());
     }
 
     /// Whether the channel holds free text.
@@ -64,23 +59,23 @@ impl Context {
         }
     }
 
-    /// Whether the line that begins at `start` of the region `text` cannot be believed for what
+    /// Whether `line`, which begins at `start` of the region's lines, cannot be believed for what
     /// stands before it.
-    pub fn makes_hearsay(&mut self, text: &[u8], start: usize, scratch: &mut Vec<u8>) -> bool {
+    pub fn makes_hearsay(
+        &mut self,
+        region: &Region<'_>,
+        start: usize,
+        line: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> bool {
         // Syslog daemons escape line feeds; in a file that Asterisk writes, each message begins with
-        // a bracket.
-        let follows_on = if text.get(start) != Some(&b'[') {
-            false
-        } else if start == 0 {
-            self.continues_message
-        } else if start == self.known {
-            false
-        } else {
-            line_before(text, start)
-                .is_some_and(|line| prefix::strip(line, scratch).is_none() && !prefix::begins_message(line))
-        };
-        let end = memchr::memchr(b'\n', text.get(start..).unwrap_or_default()).map_or(text.len(), |lf| start + lf + 1);
-        self.known = end;
+        // a bracket. The line after one that was a message itself need not be looked at.
+        let follows_on = line.first() == Some(&b'[')
+            && start != self.known
+            && line_before(region.bytes, region.start + start).is_some_and(|before| {
+                prefix::strip(before, scratch).is_none() && !prefix::begins_message(before)
+            });
+        self.known = start + line.len() + 1;
         self.free_text || start < self.doubtful || follows_on
     }
 }
@@ -95,8 +90,10 @@ fn line_before(text: &[u8], end: usize) -> Option<&[u8]> {
 
 fn holds_verbose_line(text: &[u8], scratch: &mut Vec<u8>) -> bool {
     memchr::memmem::find_iter(text, b"VERBOSE[").any(|at| {
-        let start = text.get(..at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |lf| lf + 1);
-        let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default()).map_or(text.len(), |lf| at + lf);
+        let start =
+            text.get(..at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |lf| lf + 1);
+        let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
+            .map_or(text.len(), |lf| at + lf);
         text.get(start..end)
             .and_then(|line| prefix::strip(line, scratch))
             .is_some_and(|stripped| stripped.level == Level::Verbose)

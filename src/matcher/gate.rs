@@ -61,7 +61,9 @@ impl Gate {
             Ok(dfa) => Ok(Self::Dense(Box::new(dfa))),
             Err(error) if error.is_size_limit_exceeded() => hybrid::dfa::Builder::new()
                 .configure(
-                    hybrid::dfa::Config::new().match_kind(MatchKind::All).cache_capacity(LAZY_CACHE),
+                    hybrid::dfa::Config::new()
+                        .match_kind(MatchKind::All)
+                        .cache_capacity(LAZY_CACHE),
                 )
                 .syntax(syntax)
                 .thompson(thompson)
@@ -109,7 +111,9 @@ impl Gate {
 }
 
 fn run_dense(dfa: &dense::DFA<Vec<u32>>, body: &[u8], found: &mut Vec<usize>) {
-    let Ok(mut state) = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)) else { return };
+    let Ok(mut state) = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)) else {
+        return;
+    };
     for &byte in body {
         state = dfa.next_state(state, byte);
         if dfa.is_special_state(state) && dfa::Automaton::is_dead_state(dfa, state) {
@@ -118,7 +122,9 @@ fn run_dense(dfa: &dense::DFA<Vec<u32>>, body: &[u8], found: &mut Vec<usize>) {
     }
     state = dfa.next_eoi_state(state);
     if dfa.is_match_state(state) {
-        found.extend((0..dfa.match_len(state)).map(|index| dfa.match_pattern(state, index).as_usize()));
+        found.extend(
+            (0..dfa.match_len(state)).map(|index| dfa.match_pattern(state, index).as_usize()),
+        );
     }
 }
 
@@ -157,9 +163,14 @@ pub fn prefilter(wanted: &[&[Vec<u8>]]) -> Option<Prefilter> {
     let mut needles: Vec<&[u8]> = Vec::new();
     while !open.is_empty() {
         let serves = |needle: &[u8]| {
-            open.iter().filter(|literals| literals.iter().any(|l| memchr::memmem::find(l, needle).is_some())).count()
+            open.iter()
+                .filter(|literals| {
+                    literals.iter().any(|l| memchr::memmem::find(l, needle).is_some())
+                })
+                .count()
         };
-        let best = open.iter().copied().flatten().max_by_key(|needle| (serves(needle), needle.len()))?;
+        let best =
+            open.iter().copied().flatten().max_by_key(|needle| (serves(needle), needle.len()))?;
         needles.push(best);
         open.retain(|literals| !literals.iter().any(|l| memchr::memmem::find(l, best).is_some()));
         if needles.len() > MOST_NEEDLES {
@@ -200,14 +211,29 @@ mod tests {
 
     #[test]
     fn the_prefilter_takes_the_fewest_literals() {
-        let wanted: Vec<Vec<Vec<u8>>> = [&["Registration from", " failed for "][..], &["Request", " failed for '"], &["nobody else"]]
-            .iter()
-            .map(|literals| literals.iter().map(|l| l.as_bytes().to_vec()).collect())
-            .collect();
+        let wanted: Vec<Vec<Vec<u8>>> = [
+            &["Registration from", " failed for "][..],
+            &["Request", " failed for '"],
+            &["nobody else"],
+        ]
+        .iter()
+        .map(|literals| literals.iter().map(|l| l.as_bytes().to_vec()).collect())
+        .collect();
         let wanted: Vec<&[Vec<u8>]> = wanted.iter().map(Vec::as_slice).collect();
         let search = prefilter(&wanted).unwrap();
-        let finds = |text: &str| search.find(text.as_bytes(), regex_automata::Span { start: 0, end: text.len() }).is_some();
-        assert!(finds("x failed for 'y") && finds("say nobody else") && !finds("Registration from nobody"));
-        assert!(prefilter(&[&[]]).is_none(), "a pattern without a literal needs every line looked at");
+        let finds = |text: &str| {
+            search
+                .find(text.as_bytes(), regex_automata::Span { start: 0, end: text.len() })
+                .is_some()
+        };
+        assert!(
+            finds("x failed for 'y")
+                && finds("say nobody else")
+                && !finds("Registration from nobody")
+        );
+        assert!(
+            prefilter(&[&[]]).is_none(),
+            "a pattern without a literal needs every line looked at"
+        );
     }
 }

@@ -271,7 +271,7 @@ mod tests {
         #[test]
         fn what_is_read_fits_the_regex(
             tag in 0usize..6,
-            text in r"(UDP|TCP|WSS|IPV4/|IPV6/UDP/)?[ :]?(\[)?([0-9]{1,3}\.){3}[0-9]{1,3}(\])?[:/]?[0-9]{0,5}|[:/\[]?([0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(%eth0)?\]?[:/]?[0-9]{0,5}|(?s-u:.{0,40})",
+            text in r"(UDP|TCP|WSS|IPV4/|IPV6/UDP/)?[ :]?(\[)?([0-9]{1,3}\.){3}[0-9]{1,3}(\])?[:/]?[0-9]{0,5}|[:/\[]?([0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(%eth0)?\]?[:/]?[0-9]{0,5}|[ -~]{0,40}",
         ) {
             let (tag, _) = AddressTag::ALL[tag];
             let text = text.as_bytes();

@@ -56,7 +56,8 @@ impl Matcher {
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, pattern)))
                 .collect();
             if !patterns.is_empty() {
-                let regexes: Vec<_> = patterns.iter().map(|(_, pattern)| pattern.regex.as_str()).collect();
+                let regexes: Vec<_> =
+                    patterns.iter().map(|(_, pattern)| pattern.regex.as_str()).collect();
                 let targets = patterns
                     .iter()
                     .map(|(rule, pattern)| Target { rule: *rule, confirm: Confirm::new(pattern) })
@@ -65,7 +66,8 @@ impl Matcher {
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
-        let messages: Vec<_> = rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
+        let messages: Vec<_> =
+            rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
         let heads: Vec<_> = messages.iter().map(|message| vec![message.needle.clone()]).collect();
         let needles: Vec<&[Vec<u8>]> = chosen
             .iter()
@@ -168,27 +170,33 @@ impl Scanner {
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
         let text = region.text();
-        self.context.enter(region, text, &mut self.scratch);
+        self.context.enter(region, &mut self.scratch);
         let matcher = Arc::clone(&self.matcher);
         let (mut from, mut number) = (0, region.first_line);
         let mut counted = 0;
         while let Some(at) = next_place(matcher.prefilter.as_ref(), text, from) {
-            let start = memchr::memrchr(b'\n', text.get(from..at).unwrap_or_default()).map_or(from, |lf| from + lf + 1);
-            let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default()).map_or(text.len(), |lf| at + lf);
+            let start = memchr::memrchr(b'\n', text.get(from..at).unwrap_or_default())
+                .map_or(from, |lf| from + lf + 1);
+            let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
+                .map_or(text.len(), |lf| at + lf);
             let line = text.get(start..end).unwrap_or_default();
-            number += memchr::memchr_iter(b'\n', text.get(counted..start).unwrap_or_default()).count() as u64;
+            number += memchr::memchr_iter(b'\n', text.get(counted..start).unwrap_or_default())
+                .count() as u64;
             counted = start;
-            self.line(&matcher, text, start, line, number, clock, events);
+            self.line(&matcher, region, start, line, number, clock, events);
             from = end + 1;
         }
-        self.context.leave(text);
+        self.context.leave(region);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the loop's state, kept out of self for the borrow checker")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the loop's state, kept out of self for the borrow checker"
+    )]
     fn line(
         &mut self,
         matcher: &Matcher,
-        text: &[u8],
+        region: &Region<'_>,
         start: usize,
         line: &[u8],
         number: u64,
@@ -199,7 +207,9 @@ impl Scanner {
             let (stamp, body) = match grammar {
                 Grammar::None => (&line[..0], line),
                 Grammar::Asterisk => match prefix::strip(line, &mut self.scratch) {
-                    Some(stripped) if stripped.level == Level::Report => (stripped.stamp, stripped.body),
+                    Some(stripped) if stripped.level == Level::Report => {
+                        (stripped.stamp, stripped.body)
+                    }
                     _ => continue,
                 },
             };
@@ -227,12 +237,18 @@ impl Scanner {
                     events.push(event);
                 }
             }
-            let Some(hits) = events.get_mut(first..).filter(|hits| !hits.is_empty()) else { continue };
+            let Some(hits) = events.get_mut(first..).filter(|hits| !hits.is_empty()) else {
+                continue;
+            };
             self.seen.hits += 1;
-            let hearsay = self.context.makes_hearsay(text, start, &mut self.scratch);
+            let hearsay = self.context.makes_hearsay(region, start, line, &mut self.scratch);
             settle(hits, hearsay);
-            self.seen.tampered += u64::from(hits.iter().any(|hit| hit.meaning == Meaning::Tampered));
-            self.seen.hearsay += u64::from(hits.iter().all(|hit| hit.evidence == Evidence::Hearsay && hit.meaning != Meaning::Tampered));
+            self.seen.tampered +=
+                u64::from(hits.iter().any(|hit| hit.meaning == Meaning::Tampered));
+            self.seen.hearsay +=
+                u64::from(hits.iter().all(|hit| {
+                    hit.evidence == Evidence::Hearsay && hit.meaning != Meaning::Tampered
+                }));
         }
     }
 }
@@ -243,7 +259,9 @@ fn next_place(prefilter: Option<&Prefilter>, text: &[u8], from: usize) -> Option
         return None;
     }
     match prefilter {
-        Some(prefilter) => prefilter.find(text, Span { start: from, end: text.len() }).map(|span| span.start),
+        Some(prefilter) => {
+            prefilter.find(text, Span { start: from, end: text.len() }).map(|span| span.start)
+        }
         None => Some(from),
     }
 }
@@ -270,7 +288,10 @@ impl Matcher {
                 };
             }
         }
-        let excused = self.rules.file_of(rule).is_some_and(|file| file.ignoreregex.iter().any(|regex| regex.is_match(body)));
+        let excused = self
+            .rules
+            .file_of(rule)
+            .is_some_and(|file| file.ignoreregex.iter().any(|regex| regex.is_match(body)));
         if excused {
             event.meaning = Meaning::Ignored;
         }

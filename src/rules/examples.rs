@@ -30,7 +30,10 @@ pub fn run(rules: &Arc<RuleSet>) -> Result<Outcome, GateError> {
     for (id, rule) in rules.iter() {
         for example in &rule.examples {
             outcome.run += 1;
-            let events: Vec<_> = read(&matcher, &example.line).into_iter().filter(|event| event.rule == id).collect();
+            let events: Vec<_> = read(&matcher, &example.line)
+                .into_iter()
+                .filter(|event| event.rule == id)
+                .collect();
             outcome.wrong.0.extend(complaint(rules, rule, example, &events));
         }
     }
@@ -42,23 +45,47 @@ fn read(matcher: &Arc<Matcher>, line: &[u8]) -> Vec<Event> {
     let mut events = Vec::new();
     let text = [line, b"\n"].concat();
     let region = Region::of(&text, 1);
-    Scanner::new(Arc::clone(matcher), ChannelId(0)).scan(&region, &mut Clock::At(Time::default()), &mut events);
+    Scanner::new(Arc::clone(matcher), ChannelId(0)).scan(
+        &region,
+        &mut Clock::At(Time::default()),
+        &mut events,
+    );
     events
 }
 
-fn complaint(rules: &RuleSet, rule: &Rule, example: &Example, events: &[Event]) -> Option<Diagnostic> {
-    let found = events.iter().find(|event| event.meaning != Meaning::Tampered).map(|event| event.host);
+fn complaint(
+    rules: &RuleSet,
+    rule: &Rule,
+    example: &Example,
+    events: &[Event],
+) -> Option<Diagnostic> {
+    let found =
+        events.iter().find(|event| event.meaning != Meaning::Tampered).map(|event| event.host);
     if found == example.host.map(crate::subject::canonical) {
         return None;
     }
     let message = match (example.host, found) {
-        (Some(host), None) if events.is_empty() => format!("rule `{}` does not match this line; it should find {host}", rule.id),
-        (Some(host), None) => format!("rule `{}` finds two hosts in this line; it should find {host}", rule.id),
-        (Some(host), Some(found)) => format!("rule `{}` finds {found} in this line; it should find {host}", rule.id),
-        (None, found) => format!("rule `{}` finds {} in this line; it should not match", rule.id, found?),
+        (Some(host), None) if events.is_empty() => {
+            format!("rule `{}` does not match this line; it should find {host}", rule.id)
+        }
+        (Some(host), None) => {
+            format!("rule `{}` finds two hosts in this line; it should find {host}", rule.id)
+        }
+        (Some(host), Some(found)) => {
+            format!("rule `{}` finds {found} in this line; it should find {host}", rule.id)
+        }
+        (None, found) => {
+            format!("rule `{}` finds {} in this line; it should not match", rule.id, found?)
+        }
     };
     let file = rules.file_of(rule)?;
-    Some(Diagnostic { path: file.path.clone(), source: Arc::clone(&file.source), span: example.span.clone(), message, help: None })
+    Some(Diagnostic {
+        path: file.path.clone(),
+        source: Arc::clone(&file.source),
+        span: example.span.clone(),
+        message,
+        help: None,
+    })
 }
 
 #[cfg(test)]
@@ -72,8 +99,16 @@ mod tests {
         assert!(outcome.wrong.0.is_empty(), "{}", outcome.wrong);
         for (_, rule) in rules.iter() {
             let file = &rules.file_of(rule).unwrap().name;
-            assert!(rule.examples.iter().any(|example| example.host.is_some()), "{file}/{}: no line that hits", rule.id);
-            assert!(rule.examples.iter().any(|example| example.host.is_none()), "{file}/{}: no line that misses", rule.id);
+            assert!(
+                rule.examples.iter().any(|example| example.host.is_some()),
+                "{file}/{}: no line that hits",
+                rule.id
+            );
+            assert!(
+                rule.examples.iter().any(|example| example.host.is_none()),
+                "{file}/{}: no line that misses",
+                rule.id
+            );
         }
     }
 
@@ -99,7 +134,14 @@ host = "none"
         let outcome = run(&Arc::new(rules)).unwrap();
         let said = outcome.wrong.to_string();
         assert_eq!((outcome.run, outcome.wrong.0.len()), (3, 3));
-        for words in ["mine.toml:8:8: ", "finds 203.0.113.9 in this line; it should find 203.0.113.8", "mine.toml:11:8", "does not match", "mine.toml:14:8", "should not match"] {
+        for words in [
+            "mine.toml:8:8: ",
+            "finds 203.0.113.9 in this line; it should find 203.0.113.8",
+            "mine.toml:11:8",
+            "does not match",
+            "mine.toml:14:8",
+            "should not match",
+        ] {
             assert!(said.contains(words), "{words}: {said}");
         }
     }

@@ -7,8 +7,8 @@ use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use super::{Example, Grammar, MessageShape, Rule, RuleFile};
 use super::pattern::Pattern;
+use super::{Example, Grammar, MessageShape, Rule, RuleFile};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::event::{Class, Evidence, Meaning};
 
@@ -87,7 +87,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, span: std::ops::Range<usize>, message: impl Into<String>, help: Option<&str>) {
+    fn problem(
+        &mut self,
+        span: std::ops::Range<usize>,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) {
         self.problems.push(Diagnostic {
             path: self.path.to_owned(),
             source: Arc::clone(&self.source),
@@ -99,15 +104,25 @@ impl Reader<'_> {
 
     fn file(&mut self, raw: RawFile) -> RuleFile {
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let ignoreregex = raw.ignoreregex.iter().filter_map(|regex| self.ignoreregex(regex)).collect();
-        let messages = raw.message.into_iter().filter_map(|message| self.message(message)).collect();
+        let ignoreregex =
+            raw.ignoreregex.iter().filter_map(|regex| self.ignoreregex(regex)).collect();
+        let messages =
+            raw.message.into_iter().filter_map(|message| self.message(message)).collect();
         if raw.rule.is_empty() {
-            self.problem(0..0, "there is no rule in this file", Some("add a `[[rule]]` with id, failregex, class and evidence"));
+            self.problem(
+                0..0,
+                "there is no rule in this file",
+                Some("add a `[[rule]]` with id, failregex, class and evidence"),
+            );
         }
         let mut rules: Vec<Rule> = Vec::new();
         for raw in raw.rule {
             if rules.iter().any(|rule| rule.id == *raw.id.get_ref()) {
-                self.problem(raw.id.span(), format!("there is a rule `{}` already", raw.id.get_ref()), Some("give each rule of a file its own id"));
+                self.problem(
+                    raw.id.span(),
+                    format!("there is a rule `{}` already", raw.id.get_ref()),
+                    Some("give each rule of a file its own id"),
+                );
             }
             rules.extend(self.rule(raw));
         }
@@ -134,7 +149,9 @@ impl Reader<'_> {
 
     fn message(&mut self, raw: RawMessage) -> Option<MessageShape> {
         // The needles that make the matcher look at a line are taken from behind the file name.
-        let Some((_, text)) = raw.head.get_ref().split_once(": ").filter(|(_, text)| text.len() >= 5) else {
+        let Some((_, text)) =
+            raw.head.get_ref().split_once(": ").filter(|(_, text)| text.len() >= 5)
+        else {
             self.problem(
                 raw.head.span(),
                 "a message's head is `FILE: ` and at least five bytes of the message",
@@ -157,16 +174,25 @@ impl Reader<'_> {
         let before = self.problems.len();
         let well_named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if raw.id.get_ref().is_empty() || !raw.id.get_ref().bytes().all(well_named) {
-            self.problem(raw.id.span(), "a rule's id is made of small letters, digits and `-`", None);
+            self.problem(
+                raw.id.span(),
+                "a rule's id is made of small letters, digits and `-`",
+                None,
+            );
         }
         let meaning = match raw.class.get_ref().as_str() {
             "success" => Meaning::Success,
             "ignored" => Meaning::Ignored,
             name => {
-                let class = Class::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class);
+                let class =
+                    Class::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class);
                 if class.is_none() {
                     let known = Class::ALL.map(|(_, known)| known).join(", ");
-                    self.problem(raw.class.span(), format!("there is no class `{name}`"), Some(&format!("use one of {known}, success, ignored")));
+                    self.problem(
+                        raw.class.span(),
+                        format!("there is no class `{name}`"),
+                        Some(&format!("use one of {known}, success, ignored")),
+                    );
                 }
                 Meaning::Offence(class.unwrap_or(Class::Scan))
             }
@@ -187,11 +213,20 @@ impl Reader<'_> {
             self.problem(place.span(), "an attempt writes at least one line", None);
         }
         for version in [&raw.since, &raw.until].into_iter().flatten() {
-            if !version.get_ref().split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) {
-                self.problem(version.span(), "this is no Asterisk version", Some("write it like \"1.8\" or \"22.10\""));
+            if !version
+                .get_ref()
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+            {
+                self.problem(
+                    version.span(),
+                    "this is no Asterisk version",
+                    Some("write it like \"1.8\" or \"22.10\""),
+                );
             }
         }
-        let examples = raw.example.into_iter().filter_map(|example| self.example(example)).collect();
+        let examples =
+            raw.example.into_iter().filter_map(|example| self.example(example)).collect();
         (self.problems.len() == before).then(|| Rule {
             id: raw.id.into_inner(),
             file: 0,
@@ -211,7 +246,11 @@ impl Reader<'_> {
             text => match text.parse() {
                 Ok(host) => Some(host),
                 Err(_) => {
-                    self.problem(raw.host.span(), format!("`{text}` is no address"), Some("write the address that the rule must find, or \"none\""));
+                    self.problem(
+                        raw.host.span(),
+                        format!("`{text}` is no address"),
+                        Some("write the address that the rule must find, or \"none\""),
+                    );
                     return None;
                 }
             },

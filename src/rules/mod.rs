@@ -133,8 +133,10 @@ impl RuleSet {
     /// # Errors
     /// When a file cannot be read or is wrong.
     pub fn load(directory: Option<&Path>) -> Result<Self, RulesError> {
-        let mut sources: Vec<(PathBuf, String)> =
-            BUILTIN.iter().map(|(name, text)| (format!("{name}.toml").into(), (*text).to_owned())).collect();
+        let mut sources: Vec<(PathBuf, String)> = BUILTIN
+            .iter()
+            .map(|(name, text)| (format!("{name}.toml").into(), (*text).to_owned()))
+            .collect();
         for path in directory.map_or(Ok(Vec::new()), toml_files)? {
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| RulesError::Read { path: path.clone(), error })?;

@@ -47,10 +47,14 @@ pub enum PatternError {
     #[error("the address tag stands in a group or an alternative; put it at the top level")]
     Nested,
     /// Something variable stands right before the tag.
-    #[error("right before the address tag there must be fixed text, so that the address can be found by it")]
+    #[error(
+        "right before the address tag there must be fixed text, so that the address can be found by it"
+    )]
     NoFixedTextBefore,
     /// The text behind the tag could be part of an address.
-    #[error("right behind the address tag there must be fixed text that cannot be part of an address")]
+    #[error(
+        "right behind the address tag there must be fixed text that cannot be part of an address"
+    )]
     OpenEnd,
     /// In angle brackets, but no tag.
     #[error("`{0}` is no tag; the tags are {tags}, <TEXT> and <VALUE>", tags = address_tags())]
@@ -70,7 +74,9 @@ impl Pattern {
     pub fn new(source: &str) -> Result<Self, PatternError> {
         let found: Vec<_> = AddressTag::ALL
             .into_iter()
-            .flat_map(|(tag, name)| source.match_indices(name).map(move |(at, _)| (tag, at, name.len())))
+            .flat_map(|(tag, name)| {
+                source.match_indices(name).map(move |(at, _)| (tag, at, name.len()))
+            })
             .collect();
         let [(tag, at, len)] = found[..] else { return Err(PatternError::Addresses(found.len())) };
         if !source.starts_with('^') || !source.ends_with('$') || source.ends_with(r"\$") {
@@ -100,18 +106,30 @@ impl Pattern {
             _ => return Err(PatternError::OpenEnd),
         };
         let needles = needles(&head_parts).chain(needles(&tail_parts)).collect();
-        Ok(Self { source: source.to_owned(), regex, tag, around: (head, tail), before, after, needles })
+        Ok(Self {
+            source: source.to_owned(),
+            regex,
+            tag,
+            around: (head, tail),
+            before,
+            after,
+            needles,
+        })
     }
 }
 
 /// Expands the text tags and refuses tags that there are not.
 fn expand(text: &str) -> Result<String, PatternError> {
-    let expanded = [TEXT, VALUE].iter().fold(text.to_owned(), |text, (tag, regex)| text.replace(tag, regex));
+    let expanded =
+        [TEXT, VALUE].iter().fold(text.to_owned(), |text, (tag, regex)| text.replace(tag, regex));
     // `(?P<name>` and `(?<name>` are groups, not tags.
     let stray = expanded.match_indices('<').find_map(|(at, _)| {
         let (before, behind) = expanded.split_at(at);
         let name = &behind[..=behind.find('>')?];
-        let upper = name.len() > 2 && name[1..name.len() - 1].bytes().all(|b| b.is_ascii_uppercase() || b"[]:/ -".contains(&b));
+        let upper = name.len() > 2
+            && name[1..name.len() - 1]
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b"[]:/ -".contains(&b));
         (upper && !before.ends_with("(?") && !before.ends_with("(?P")).then(|| name.to_owned())
     });
     stray.map_or(Ok(expanded), |tag| Err(PatternError::UnknownTag(tag)))
@@ -142,7 +160,8 @@ fn parts(hir: &Hir) -> Vec<&Hir> {
 /// The literals among `parts` that are long enough to look for. A line may have the file name
 /// and the message apart (`FILE:LINE FUNC: MESSAGE`), so nothing up to the first `: ` is taken.
 fn needles(parts: &[&Hir]) -> impl Iterator<Item = Vec<u8>> {
-    let starts_body = matches!(parts.first().map(|hir| hir.kind()), Some(HirKind::Look(Look::Start)));
+    let starts_body =
+        matches!(parts.first().map(|hir| hir.kind()), Some(HirKind::Look(Look::Start)));
     let mut in_file_name = starts_body;
     let mut found = Vec::new();
     for part in parts {

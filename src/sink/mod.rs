@@ -2,6 +2,7 @@
 
 pub mod dry_run;
 pub mod nft;
+pub mod runner;
 pub mod structure;
 
 use std::time::Duration;
@@ -11,6 +12,9 @@ use thiserror::Error;
 use crate::event::{Change, Element};
 use crate::time::Time;
 
+pub use dry_run::DryRunSink;
+pub use nft::NftSink;
+pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};
 
 /// Somewhere that bans are put into force.
@@ -23,7 +27,7 @@ pub trait BanSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError>;
 
     /// The bans that the sink already holds, read once at start. An element whose comment names no
-    /// jail of the structure is reported under `None`.
+    /// jail of the structure is no [`Adopted::known_jail`].
     ///
     /// # Errors
     /// When the sink cannot be read.
@@ -34,7 +38,8 @@ pub trait BanSink {
     ///
     /// # Errors
     /// When the sink as a whole does not work (not there, hanging, no permission): nothing is
-    /// known to have been carried out, and all of it should be tried again.
+    /// known to have been carried out, and all of it should be tried again; after
+    /// [`SinkError::NoTable`] [`BanSink::load`] comes first.
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError>;
 
     /// Stops all dropping at once, for `span` (`None`: until [`BanSink::resume`]). The sink itself
@@ -69,7 +74,7 @@ pub struct Adopted {
 /// What became of a list of changes.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many were carried out.
+    /// How many were carried out; of several changes to one key only the last counts.
     pub done: usize,
     /// Those that the sink refused, with its words.
     pub refused: Vec<(Change, String)>,
@@ -79,14 +84,21 @@ pub struct Report {
 #[derive(Debug, Error)]
 pub enum SinkError {
     /// The `nft` program is not there.
-    #[error("cannot run `{program}`: {error}; install it (Debian: apt-get install nftables) or put it on the PATH")]
+    #[error(
+        "cannot run `{program}`: {error}; install it (Debian: apt-get install nftables) or put it on the PATH"
+    )]
     NoProgram { program: String, error: std::io::Error },
     /// `nft` did not answer in time and was killed.
     #[error("`nft` did not finish within {0:?} and was stopped")]
     Hangs(Duration),
     /// `nft` may not change the ruleset.
-    #[error("`nft` is not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})")]
+    #[error(
+        "`nft` is not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})"
+    )]
     NotPermitted(String),
+    /// The table or one of its sets is gone.
+    #[error("table `inet asterguard` or one of its sets is not there: it has to be loaded again")]
+    NoTable,
     /// `nft` refused the input; its own words follow.
     #[error("`nft` refused: {0}")]
     Refused(String),

@@ -1,7 +1,34 @@
 //! What the kernel's table looks like: scopes, ports, masks, and the text that declares it.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::event::{Element, JailId, ScopeId};
+use crate::subject::Subject;
+use crate::time::Time;
+
+use super::Adopted;
+
+/// The name of the table, in family `inet`.
+pub const TABLE: &str = "asterguard";
+
+/// The name of the set whose elements stop all dropping.
+pub const PAUSED: &str = "paused";
+
+/// The part of the ruleset that is the same everywhere.
+const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
+
+/// How many elements a set of a further scope takes; the same as in the include.
+const SET_SIZE: u32 = 1_048_576;
+
+/// The longest part that a configured name has in the name of a set, in bytes.
+const NAME_MAX: usize = 64;
 
 /// What the kernel does with a banned host's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,16 +62,385 @@ pub struct Scope {
     pub blocktype: Blocktype,
     /// Bits of an IPv6 address that count (1 to 128).
     pub ipv6prefix: u8,
+    /// What the pair of sets is called, without the closing `4` or `6`.
+    sets: String,
+}
+
+impl Scope {
+    /// A scope beside the two that are built in. Its sets are called after all that sets it apart:
+    /// `scope_web_reject_64_v4`.
+    #[must_use]
+    pub fn further(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Self {
+        let how = match blocktype {
+            Blocktype::Drop => "drop",
+            Blocktype::Reject => "reject",
+        };
+        let sets = format!("scope_{}_{how}_{ipv6prefix}_v", word(name));
+        Self { name: name.to_owned(), ports, blocktype, ipv6prefix, sets }
+    }
+
+    pub(super) fn builtin(name: &str, ports: Ports, ipv6prefix: u8, sets: &str) -> Self {
+        let (name, sets) = (name.to_owned(), sets.to_owned());
+        Self { name, ports, blocktype: Blocktype::Drop, ipv6prefix, sets }
+    }
+
+    /// The name of the set that holds the scope's IPv4 addresses or IPv6 networks.
+    #[must_use]
+    pub fn set(&self, ipv6: bool) -> String {
+        format!("{}{}", self.sets, if ipv6 { 6 } else { 4 })
+    }
+
+    /// The name of the set that holds the scope's ports.
+    fn port_set(&self) -> String {
+        format!("ports_{}", word(&self.name))
+    }
+
+    /// The scope's ports as elements of an nft set.
+    fn port_text(&self) -> String {
+        match &self.ports {
+            Ports::All => port_elements(&[(0, u16::MAX)]),
+            Ports::Ranges(ranges) => port_elements(ranges),
+        }
+    }
+
+    /// The rules that turn away whoever is in the scope's sets.
+    fn rules(&self) -> String {
+        let ports = match self.ports {
+            Ports::All => String::new(),
+            Ports::Ranges(_) => {
+                format!("meta l4proto {{ tcp, udp }} th dport @{} ", self.port_set())
+            }
+        };
+        let verdict = match self.blocktype {
+            Blocktype::Drop => "drop",
+            Blocktype::Reject => "goto refuse",
+        };
+        let (v4, v6, mask) = (self.set(false), self.set(true), mask(self.ipv6prefix));
+        format!(
+            "\t\t{ports}ip saddr @{v4} {verdict}\n\t\t{ports}ip6 saddr & {mask} @{v6} {verdict}\n"
+        )
+    }
 }
 
 /// Everything about the kernel's table that the configuration decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structure {
-    /// The scopes; [`ScopeId`](crate::event::ScopeId) is an index into them. `all` and `sip`,
-    /// dropping, with the default IPv6 prefix, are always the first two.
+    /// The scopes; [`ScopeId`] is an index into them. `all` and `sip`, dropping, with the default
+    /// IPv6 prefix, are always the first two.
     pub scopes: Vec<Scope>,
-    /// The names of the jails; [`JailId`](crate::event::JailId) is an index into them.
+    /// The names of the jails; [`JailId`] is an index into them.
     pub jails: Vec<String>,
     /// Addresses and networks that are never dropped, whatever the sets say.
     pub allow: Vec<IpNet>,
+}
+
+/// Why a subject cannot be in the sets of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Misfit {
+    /// The scope is not one of the structure's.
+    #[error("there is no scope number {0}")]
+    NoScope(u16),
+    /// An IPv4 network; the sets hold addresses.
+    #[error("{0} is an IPv4 network, and only single IPv4 addresses can be banned")]
+    Ipv4Network(Subject),
+    /// An IPv6 network of another length than those in the set: banned as it is, it would shut out
+    /// too little or nothing.
+    #[error("{subject} has {} bits, and IPv6 hosts are banned by /{ipv6prefix} here", subject.net().prefix_len())]
+    OtherPrefix {
+        /// Who should have been banned.
+        subject: Subject,
+        /// The scope's own length, in bits.
+        ipv6prefix: u8,
+    },
+}
+
+impl Structure {
+    /// What `config` needs: the two scopes that are built in, and one for every further
+    /// combination of port list, blocktype and IPv6 prefix that a jail (or its `unverified`) uses.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let ports = |name: &str| {
+            config.ports.iter().find(|(known, _)| known == name).map(|(_, ports)| ports.clone())
+        };
+        let sip = ports("sip").unwrap_or(Ports::Ranges(Vec::new()));
+        let mut structure = Self {
+            scopes: vec![
+                Scope::builtin("all", Ports::All, config.ipv6prefix, "ban"),
+                Scope::builtin("sip", sip, config.ipv6prefix, "sip"),
+            ],
+            jails: config.jails.iter().map(|jail| jail.name.clone()).collect(),
+            allow: config.ignoreip.clone(),
+        };
+        for jail in &config.jails {
+            for port in [&jail.port, &jail.unverified.port] {
+                if structure.scope(port, jail.blocktype, jail.ipv6prefix).is_some() {
+                    continue;
+                }
+                let Some(ports) = ports(port) else { continue };
+                let scope = Scope::further(port, ports, jail.blocktype, jail.ipv6prefix);
+                structure.scopes.push(scope);
+            }
+        }
+        structure
+    }
+
+    /// The scope that closes the port list `port` in this way.
+    #[must_use]
+    pub fn scope(&self, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Option<ScopeId> {
+        let index = self.scopes.iter().position(|scope| {
+            scope.name == port && scope.blocktype == blocktype && scope.ipv6prefix == ipv6prefix
+        })?;
+        u16::try_from(index).ok().map(ScopeId)
+    }
+
+    /// The jail of this name.
+    #[must_use]
+    pub fn jail(&self, name: &str) -> Option<JailId> {
+        let index = self.jails.iter().position(|jail| jail == name)?;
+        u16::try_from(index).ok().map(JailId)
+    }
+
+    /// The name of the set that `subject` is a key of.
+    ///
+    /// # Errors
+    /// When the sets of that scope cannot hold the subject.
+    pub fn set_for(&self, scope: ScopeId, subject: Subject) -> Result<String, Misfit> {
+        let Some(found) = self.scopes.get(usize::from(scope.0)) else {
+            return Err(Misfit::NoScope(scope.0));
+        };
+        match subject.net() {
+            IpNet::V4(net) if net.prefix_len() != 32 => Err(Misfit::Ipv4Network(subject)),
+            IpNet::V6(net) if net.prefix_len() != found.ipv6prefix => {
+                Err(Misfit::OtherPrefix { subject, ipv6prefix: found.ipv6prefix })
+            }
+            IpNet::V4(_) | IpNet::V6(_) => Ok(found.set(subject.is_ipv6())),
+        }
+    }
+
+    /// The scope that the set of this name belongs to.
+    #[must_use]
+    pub fn scope_of_set(&self, set: &str) -> Option<ScopeId> {
+        let stem = set.strip_suffix(['4', '6'])?;
+        let index = self.scopes.iter().position(|scope| scope.sets == stem)?;
+        u16::try_from(index).ok().map(ScopeId)
+    }
+
+    /// The element that is found in the sets of `scope` as `address` with a comment.
+    pub(super) fn adopted(
+        &self,
+        scope: ScopeId,
+        address: IpAddr,
+        until: Option<Time>,
+        comment: Option<&str>,
+    ) -> Option<Adopted> {
+        let subject = Subject::of(address, self.scopes.get(usize::from(scope.0))?.ipv6prefix);
+        if subject.is_ipv6() != address.is_ipv6() {
+            return None; // an IPv4 address in IPv6 dress: no packet looks like that
+        }
+        let jail = comment.and_then(|name| self.jail(name));
+        let element = Element { scope, subject, until, jail: jail.unwrap_or(JailId(0)) };
+        Some(Adopted { element, known_jail: jail.is_some() })
+    }
+
+    /// The text for `nft -f -` that declares all of it, in one transaction, whatever of it was
+    /// there before. What the sets hold stays, but for the ports and the allowed addresses.
+    #[must_use]
+    pub fn ruleset(&self) -> String {
+        let (builtin, further) = self.scopes.split_at(self.scopes.len().min(2));
+        let ipv6prefix = builtin.first().map_or(64, |scope| scope.ipv6prefix);
+        let sip_ports = builtin.get(1).map_or_else(|| port_elements(&[]), Scope::port_text);
+        let mut text = format!(
+            "define sip_ports = {sip_ports}\ndefine ipv6_mask = {}\n\n{INCLUDE}",
+            mask(ipv6prefix)
+        );
+        self.write_allowed(&mut text);
+        write_further(&mut text, further);
+        text
+    }
+
+    /// Refills the allow sets. Overlaps are merged here, since not every `nft` copes with them.
+    fn write_allowed(&self, text: &mut String) {
+        for (set, ipv6) in [("allow4", false), ("allow6", true)] {
+            let mine = self.allow.iter().filter(|net| matches!(net, IpNet::V6(_)) == ipv6);
+            let nets = IpNet::aggregate(&mine.map(IpNet::trunc).collect());
+            if !nets.is_empty() {
+                let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
+                let nets = nets.join(", ");
+                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {{ {nets} }}");
+            }
+        }
+    }
+}
+
+/// Declares the sets of the further scopes and appends their rules.
+fn write_further(text: &mut String, further: &[Scope]) {
+    if further.is_empty() {
+        return;
+    }
+    let port_sets: BTreeMap<String, String> = further
+        .iter()
+        .filter(|scope| scope.ports != Ports::All && scope.name != "sip")
+        .map(|scope| (scope.port_set(), scope.port_text()))
+        .collect();
+    let _ = writeln!(text, "\ntable inet {TABLE} {{");
+    for set in port_sets.keys() {
+        let _ = writeln!(
+            text,
+            "\tset {set} {{\n\t\ttype inet_service\n\t\tflags interval\n\t\tauto-merge\n\t}}"
+        );
+    }
+    for scope in further {
+        for (ipv6, kind) in [(false, "ipv4_addr"), (true, "ipv6_addr")] {
+            let set = scope.set(ipv6);
+            let _ = writeln!(
+                text,
+                "\tset {set} {{\n\t\ttype {kind}\n\t\tsize {SET_SIZE}\n\t\tflags dynamic,timeout\n\t\tcounter\n\t}}"
+            );
+        }
+    }
+    text.push_str("}\n\n");
+    for (set, ports) in &port_sets {
+        let _ =
+            writeln!(text, "flush set inet {TABLE} {set}\nadd element inet {TABLE} {set} {ports}");
+    }
+    let rules: String = further.iter().map(Scope::rules).collect();
+    let _ = writeln!(text, "\ntable inet {TABLE} {{\n\tchain prerouting {{\n{rules}\t}}\n}}");
+}
+
+/// Port ranges as nft writes them. nft has no empty list; no packet is for port 0.
+fn port_elements(ranges: &[(u16, u16)]) -> String {
+    let ranges: Vec<_> = ranges
+        .iter()
+        .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
+        .collect();
+    if ranges.is_empty() { "{ 0 }".to_owned() } else { format!("{{ {} }}", ranges.join(", ")) }
+}
+
+/// The netmask of an IPv6 network of `bits` bits.
+fn mask(bits: u8) -> Ipv6Addr {
+    let host_bits = 128_u32.saturating_sub(bits.into());
+    Ipv6Addr::from(u128::MAX.checked_shl(host_bits).unwrap_or(0))
+}
+
+/// A configured name as part of an nft identifier. The configuration lets only such names through;
+/// this makes sure that no other text ever becomes part of the ruleset.
+fn word(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
+    name.chars().take(NAME_MAX).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Scope {
+        Scope::further(name, ports, blocktype, ipv6prefix)
+    }
+
+    fn with(further: Vec<Scope>) -> Structure {
+        let sip = Ports::Ranges(vec![(5060, 5061), (5160, 5160)]);
+        let mut scopes = vec![
+            Scope::builtin("all", Ports::All, 64, "ban"),
+            Scope::builtin("sip", sip, 64, "sip"),
+        ];
+        scopes.extend(further);
+        Structure { scopes, jails: Vec::new(), allow: Vec::new() }
+    }
+
+    #[test]
+    fn the_values_of_the_configuration_come_first() {
+        let text = with(Vec::new()).ruleset();
+        let start =
+            "define sip_ports = { 5060-5061, 5160 }\ndefine ipv6_mask = ffff:ffff:ffff:ffff::\n";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.ends_with(INCLUDE), "nothing follows if nothing is asked for");
+        assert!(!text.contains("flush ruleset"));
+    }
+
+    #[test]
+    fn masks_have_all_lengths() {
+        for (bits, text) in [
+            (0, "::"),
+            (1, "8000::"),
+            (56, "ffff:ffff:ffff:ff00::"),
+            (255, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            assert_eq!(mask(bits).to_string(), text);
+        }
+        assert_eq!(mask(128), mask(255));
+    }
+
+    #[test]
+    fn sets_have_names_of_their_own() {
+        let web = Ports::Ranges(vec![(80, 80)]);
+        let structure = with(vec![
+            scope("all", Ports::All, Blocktype::Drop, 56),
+            scope("all", Ports::All, Blocktype::Reject, 64),
+            scope("sip", web.clone(), Blocktype::Reject, 64),
+            scope("web", web.clone(), Blocktype::Drop, 64),
+            scope("web_drop_64_v4", web.clone(), Blocktype::Drop, 64),
+            scope(&"x".repeat(1000), web, Blocktype::Drop, 64),
+        ]);
+        let text = structure.ruleset();
+        for (scope, id) in structure.scopes.iter().zip(0..) {
+            for ipv6 in [false, true] {
+                let set = scope.set(ipv6);
+                assert_eq!(text.matches(&format!("set {set} {{")).count(), 1, "{set}");
+                assert!(set.len() <= 96, "{set}");
+                assert_eq!(structure.scope_of_set(&set), Some(ScopeId(id)));
+            }
+        }
+        for other in ["allow4", "block6", "paused", "ports_web", "ban", "4", ""] {
+            assert_eq!(structure.scope_of_set(other), None, "{other}");
+        }
+        assert_eq!(text.matches("set ports_sip {").count(), 1, "the include has it");
+        assert_eq!(text.matches("set ports_web {").count(), 1);
+    }
+
+    #[test]
+    fn hostile_names_stay_names() {
+        let evil = "x {}; flush ruleset\n#\u{e4}";
+        let scope = scope(evil, Ports::Ranges(Vec::new()), Blocktype::Drop, 64);
+        assert_eq!(scope.set(false), "scope_x_____flush_ruleset____drop_64_v4");
+        let text = with(vec![scope]).ruleset();
+        assert!(!text.contains("flush ruleset") && !text.contains(evil), "{text}");
+        assert!(
+            text.contains("add element inet asterguard ports_x_____flush_ruleset___ { 0 }"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn allowed_networks_are_merged() {
+        let mut structure = with(Vec::new());
+        for net in ["10.1.0.0/16", "10.0.0.7/8", "192.0.2.1/32", "2001:db8::1/128"] {
+            structure.allow.push(net.parse().unwrap());
+        }
+        let text = structure.ruleset();
+        assert!(
+            text.contains("add element inet asterguard allow4 { 10.0.0.0/8, 192.0.2.1/32 }\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("add element inet asterguard allow6 { 2001:db8::1/128 }\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn subjects_have_to_fit_their_set() {
+        let structure = with(vec![scope("all", Ports::All, Blocktype::Drop, 128)]);
+        let set =
+            |scope, subject: &str| structure.set_for(ScopeId(scope), subject.parse().unwrap());
+        assert_eq!(set(0, "192.0.2.1").unwrap(), "ban4");
+        assert_eq!(set(1, "2001:db8::/64").unwrap(), "sip6");
+        assert_eq!(set(2, "2001:db8::").unwrap(), "scope_all_drop_128_v6");
+        assert!(matches!(set(0, "192.0.2.0/31"), Err(Misfit::Ipv4Network(_))));
+        assert!(matches!(set(0, "2001:db8::"), Err(Misfit::OtherPrefix { ipv6prefix: 64, .. })));
+        assert!(matches!(
+            set(2, "2001:db8::/64"),
+            Err(Misfit::OtherPrefix { ipv6prefix: 128, .. })
+        ));
+        assert_eq!(set(3, "192.0.2.1"), Err(Misfit::NoScope(3)));
+    }
 }

@@ -1,0 +1,106 @@
+//! A sink that touches nothing: it keeps the elements in memory and lets them expire.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Adopted, BanSink, Report, SinkError, Structure};
+use crate::event::{Change, Element};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// What would be in the kernel. It knows no clock: time passes by the `now` of its callers.
+/// It holds as many elements as it is given.
+#[derive(Debug, Default)]
+pub struct DryRunSink {
+    structure: Option<Structure>,
+    /// By name of the set and key, as in the kernel.
+    elements: BTreeMap<(String, Subject), Held>,
+    #[expect(clippy::option_option, reason = "it is what `BanSink::paused` returns")]
+    paused: Option<Option<Time>>,
+    now: Time,
+}
+
+/// What the kernel would know of an element.
+#[derive(Debug)]
+struct Held {
+    until: Option<Time>,
+    comment: Option<String>,
+}
+
+impl DryRunSink {
+    /// An empty one, to be [loaded](BanSink::load) first.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Time passes: what is over is forgotten.
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let lasts = |until: Option<Time>| until.is_none_or(|until| until > now);
+        self.elements.retain(|_, held| lasts(held.until));
+        self.paused = self.paused.filter(|until| lasts(*until));
+    }
+}
+
+impl BanSink for DryRunSink {
+    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.structure = Some(structure.clone());
+        Ok(())
+    }
+
+    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+        self.advance(now);
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        let adopted = self.elements.iter().filter_map(|((set, subject), held)| {
+            let scope = structure.scope_of_set(set)?;
+            structure.adopted(scope, subject.address(), held.until, held.comment.as_deref())
+        });
+        Ok(adopted.collect())
+    }
+
+    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
+        self.now = self.now.max(now);
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        let mut report = Report::default();
+        let mut keys = BTreeSet::new();
+        for change in changes {
+            let (scope, subject) = change.key();
+            let set = match structure.set_for(scope, subject) {
+                Ok(set) => set,
+                Err(misfit) => {
+                    report.refused.push((*change, misfit.to_string()));
+                    continue;
+                }
+            };
+            keys.insert((scope, subject));
+            match change {
+                Change::Put(Element { until, jail, .. }) if until.is_none_or(|end| end > now) => {
+                    let comment = structure.jails.get(usize::from(jail.0)).cloned();
+                    self.elements.insert((set, subject), Held { until: *until, comment });
+                }
+                Change::Put(_) | Change::Remove(..) => {
+                    self.elements.remove(&(set, subject));
+                }
+            }
+        }
+        report.done = keys.len();
+        Ok(report)
+    }
+
+    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
+        self.paused = Some(span.map(|span| self.now.plus(span)));
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), SinkError> {
+        self.paused = None;
+        Ok(())
+    }
+
+    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+        self.advance(now);
+        Ok(self.paused)
+    }
+}

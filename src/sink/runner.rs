@@ -1,0 +1,362 @@
+//! Runs the `nft` program: input in, output out, within a time limit, errors sorted by kind.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::SinkError;
+
+/// How long `nft` may take if nothing else is said.
+pub const LIMIT: Duration = Duration::from_secs(10);
+
+/// The most that is read from `nft`'s standard output: a listing of four million bans.
+const STDOUT_MAX: usize = 512 << 20;
+
+/// The most that is kept of what `nft` complains about, in bytes; the rest is read and forgotten.
+const STDERR_MAX: usize = 4 << 10;
+
+/// How the `nft` program is run.
+#[derive(Clone, Debug)]
+pub struct Nft {
+    argv: Vec<OsString>,
+    limit: Duration,
+}
+
+impl Default for Nft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Nft {
+    /// `nft` as found on the PATH, stopped after [`LIMIT`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_argv(["nft"])
+    }
+
+    /// Another program and its first arguments, which then get those of `nft`.
+    pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
+        Self { argv: argv.into_iter().map(Into::into).collect(), limit: LIMIT }
+    }
+
+    /// The same, stopped after `limit`.
+    #[must_use]
+    pub fn limited(&self, limit: Duration) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    /// How long a run may take.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Runs the program with `args` and gives it `input`; returns what it printed.
+    ///
+    /// # Errors
+    /// [`SinkError::NoProgram`], [`SinkError::Hangs`] (the program and all that it started are
+    /// killed), [`SinkError::NotPermitted`], [`SinkError::Refused`] with its own words when it
+    /// fails for another reason, [`SinkError::Output`] when it prints more than 512 MiB.
+    pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, SinkError> {
+        let deadline = Instant::now() + self.limit;
+        let mut child = self.start(args)?;
+        let told = Conversation::new(&mut child, input).and_then(|talk| talk.hold(deadline));
+        let outcome = match told {
+            Ok(told) => wait(&mut child, deadline).map(|status| (told, status)),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok((Told { stdout, .. }, status)) if status.success() => Ok(stdout),
+            Ok((Told { stderr, .. }, status)) => Err(complaint(&stderr, status)),
+            Err(error) => {
+                stop(&mut child);
+                Err(match error {
+                    Broken::Late => SinkError::Hangs(self.limit),
+                    Broken::Endless => {
+                        SinkError::Output(format!("more than {} MiB", STDOUT_MAX >> 20))
+                    }
+                    Broken::Io(error) => SinkError::Io(error),
+                })
+            }
+        }
+    }
+
+    fn start(&self, args: &[&str]) -> Result<Child, SinkError> {
+        let (program, first) = self.argv.split_first().ok_or_else(|| SinkError::NoProgram {
+            program: String::new(),
+            error: ErrorKind::InvalidInput.into(),
+        })?;
+        Command::new(program)
+            .args(first)
+            .args(args)
+            // The complaints are sorted by their words.
+            .env("LC_ALL", "C")
+            // A group of its own, so that all that it starts can be stopped with it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+                    SinkError::NoProgram { program: program.to_string_lossy().into_owned(), error }
+                }
+                _ => SinkError::Io(error),
+            })
+    }
+}
+
+/// Why a run came to no end of its own.
+enum Broken {
+    Late,
+    Endless,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<rustix::io::Errno> for Broken {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+/// What a program printed.
+struct Told {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// The three pipes to a running program, served at once: one that waits to be read never keeps
+/// another from being written.
+struct Conversation<'a> {
+    stdin: Option<ChildStdin>,
+    rest: &'a [u8],
+    stdout: Listener,
+    stderr: Listener,
+}
+
+/// A pipe that is read up to its end; what exceeds `max` bytes is not kept.
+struct Listener {
+    pipe: Option<Box<dyn Source>>,
+    heard: Vec<u8>,
+    max: usize,
+    cut: bool,
+}
+
+trait Source: Read + AsFd {}
+impl<T: Read + AsFd> Source for T {}
+
+impl<'a> Conversation<'a> {
+    fn new(child: &mut Child, input: &'a [u8]) -> Result<Self, Broken> {
+        let stdin = child.stdin.take();
+        if let Some(stdin) = &stdin {
+            // Otherwise a write of more than the pipe holds would wait for the reader.
+            rustix::io::ioctl_fionbio(stdin, true)?;
+        }
+        let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Source>);
+        let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Source>);
+        Ok(Self {
+            stdin,
+            rest: input,
+            stdout: Listener { pipe: stdout, heard: Vec::new(), max: STDOUT_MAX, cut: false },
+            stderr: Listener { pipe: stderr, heard: Vec::new(), max: STDERR_MAX, cut: false },
+        })
+    }
+
+    /// Talks until the program has closed both of its outputs.
+    fn hold(mut self, deadline: Instant) -> Result<Told, Broken> {
+        if self.rest.is_empty() {
+            self.stdin = None;
+        }
+        while self.stdout.pipe.is_some() || self.stderr.pipe.is_some() {
+            let (stdin, stdout, stderr) = self.ready(deadline)?;
+            if stdin {
+                self.write()?;
+            }
+            if stdout {
+                self.stdout.read()?;
+            }
+            if stderr {
+                self.stderr.read()?;
+            }
+            if self.stdout.cut {
+                return Err(Broken::Endless);
+            }
+        }
+        Ok(Told { stdout: self.stdout.heard, stderr: self.stderr.heard })
+    }
+
+    /// Waits until at least one of the pipes can go on; says which.
+    fn ready(&self, deadline: Instant) -> Result<(bool, bool, bool), Broken> {
+        let stdin = self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT));
+        let stdout = self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        let stderr = self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        let asked = [stdin.is_some(), stdout.is_some(), stderr.is_some()];
+        let mut fds: Vec<_> = [stdin, stdout, stderr].into_iter().flatten().collect();
+        wait_for(&mut fds, deadline)?;
+        let mut answers = fds.iter().map(|fd| !fd.revents().is_empty());
+        let [stdin, stdout, stderr] =
+            asked.map(|asked| asked && answers.next().unwrap_or_default());
+        Ok((stdin, stdout, stderr))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.stdin else { return Ok(()) };
+        match pipe.write(self.rest) {
+            Ok(written) => self.rest = self.rest.get(written..).unwrap_or_default(),
+            Err(error) if again(&error) => return Ok(()),
+            // It has seen enough; why is on its standard error.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.rest = &[],
+            Err(error) => return Err(error),
+        }
+        if self.rest.is_empty() {
+            self.stdin = None;
+        }
+        Ok(())
+    }
+}
+
+impl Listener {
+    fn read(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        let mut buffer = [0; 16 << 10];
+        match pipe.read(&mut buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(n) => {
+                let keep = n.min(self.max - self.heard.len());
+                self.cut |= keep < n;
+                self.heard.extend(buffer.iter().take(keep));
+            }
+            Err(error) if again(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn again(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Waits until something happens to one of `fds`.
+fn wait_for(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Broken> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| Broken::Late)?;
+        match poll(fds, Some(&left)) {
+            Ok(0) => return Err(Broken::Late),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits for the end of a program that says no more.
+fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, Broken> {
+    if let Some(status) = child.try_wait()? {
+        return Ok(status);
+    }
+    let handle = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    wait_for(&mut [PollFd::new(&handle, PollFlags::IN)], deadline)?;
+    Ok(child.wait()?)
+}
+
+/// Ends a program and all that it started. Nothing can be done about an error here.
+fn stop(child: &mut Child) {
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// What a failed run says, sorted by kind.
+fn complaint(stderr: &[u8], status: ExitStatus) -> SinkError {
+    let text = String::from_utf8_lossy(stderr);
+    let text = text.trim();
+    if text.is_empty() {
+        return SinkError::Refused(format!("no reason given ({status})"));
+    }
+    let not_permitted = ["Operation not permitted", "Permission denied"];
+    if not_permitted.iter().any(|words| text.contains(words)) {
+        SinkError::NotPermitted(text.to_owned())
+    } else {
+        SinkError::Refused(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Nft {
+        Nft::with_argv(["sh", "-c", script, "sh"])
+    }
+
+    #[test]
+    fn much_may_flow_both_ways_at_once() {
+        let input: Vec<u8> = (0..4_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let noisy = shell("head -c 3000000 /dev/zero >&2; cat; head -c 3000000 /dev/zero >&2");
+        assert!(noisy.run(&[], &input).unwrap() == input);
+    }
+
+    #[test]
+    fn arguments_and_locale_arrive() {
+        let output = shell("echo \"$LC_ALL $*\"").run(&["-j", "-f", "a b"], b"").unwrap();
+        assert_eq!(output, b"C -j -f a b\n");
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_its_input_is_no_error_of_its_own() {
+        let input = vec![b'x'; 1 << 20];
+        let error = shell("echo 'Error: no' >&2; exit 1").run(&[], &input).unwrap_err();
+        assert!(matches!(&error, SinkError::Refused(text) if text == "Error: no"), "{error}");
+        assert!(shell("exit 0").run(&[], &input).is_ok());
+    }
+
+    #[test]
+    fn complaints_are_cut() {
+        let error = shell("yes | head -c 1000000 >&2; exit 1").run(&[], b"").unwrap_err();
+        assert!(matches!(&error, SinkError::Refused(text) if text.len() <= STDERR_MAX));
+    }
+
+    #[test]
+    fn failures_have_kinds() {
+        let error = Nft::with_argv(["/nonexistent/nft"]).run(&[], b"").unwrap_err();
+        assert!(
+            matches!(&error, SinkError::NoProgram { program, .. } if program == "/nonexistent/nft")
+        );
+        let error = Nft::with_argv(Vec::<String>::new()).run(&[], b"").unwrap_err();
+        assert!(matches!(error, SinkError::NoProgram { .. }));
+        let error =
+            shell("echo 'Operation not permitted (you must be root)' >&2; exit 1").run(&[], b"");
+        assert!(matches!(error, Err(SinkError::NotPermitted(_))));
+        let error = shell("kill -9 $$").run(&[], b"").unwrap_err();
+        assert!(matches!(&error, SinkError::Refused(text) if text.contains("signal")), "{error}");
+    }
+
+    #[test]
+    fn hanging_programs_are_stopped_with_all_they_started() {
+        let limit = Duration::from_millis(200);
+        // The second one keeps quiet, the third lets go of the pipes, the fourth never reads.
+        for script in
+            ["sleep 1000", "sleep 1000 & wait", "exec <&- >&- 2>&-; sleep 1000", "yes >/dev/null"]
+        {
+            let before = Instant::now();
+            let error = shell(script).limited(limit).run(&[], &vec![b'x'; 1 << 20]).unwrap_err();
+            assert!(matches!(error, SinkError::Hangs(l) if l == limit), "{script}: {error}");
+            assert!(before.elapsed() < Duration::from_secs(5), "{script}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The sinks against a real kernel: what is put into the sets is dropped, and nothing else is.
+//!
+//! Needs root, nft, iproute2 and python3; every test has network namespaces of its own.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+mod packets;
+mod sinks;
+
+use std::time::Duration;
+
+use asterguard::event::{Change, Element, ScopeId};
+use asterguard::sink::{BanSink, Blocktype, NftSink, Report, Structure};
+use asterguard::subject::Subject;
+use asterguard::time::Time;
+
+use kit::{Netns, now};
+
+const ALL: ScopeId = ScopeId(0);
+const ONLY_SIP: ScopeId = ScopeId(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One jail for each way of closing something: `scan` (everything), `guess` (SIP), `web` (other
+/// ports), `polite` (everything, by reject), `narrow` (SIP, by reject, IPv6 by /128).
+fn structure() -> Structure {
+    Structure::new(&kit::config(vec![
+        kit::jail("guess", "sip", Blocktype::Drop, 64),
+        kit::jail("narrow", "sip", Blocktype::Reject, 128),
+        kit::jail("polite", "all", Blocktype::Reject, 64),
+        kit::jail("scan", "all", Blocktype::Drop, 64),
+        kit::jail("web", "web", Blocktype::Drop, 64),
+    ]))
+}
+
+fn subject(address: &str) -> Subject {
+    Subject::of(address.parse().unwrap(), 64)
+}
+
+fn element(scope: ScopeId, address: &str, until: Option<Time>) -> Element {
+    let jail = structure().jail("scan").unwrap();
+    Element { scope, subject: subject(address), until, jail }
+}
+
+fn put(scope: ScopeId, address: &str, span: Duration) -> Change {
+    Change::Put(element(scope, address, Some(now().plus(span))))
+}
+
+/// A sink for `netns` with `structure` loaded.
+fn sink(netns: &Netns, structure: &Structure) -> NftSink {
+    let mut sink = NftSink::new(netns.nft());
+    sink.load(structure).unwrap();
+    sink
+}
+
+fn apply(sink: &mut dyn BanSink, changes: &[Change]) {
+    let Report { refused, .. } = sink.apply(changes, now()).unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+}

@@ -1,0 +1,338 @@
+//! What sinks promise, in the kernel and dry, and what they say of an `nft` that fails.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use asterguard::event::{Change, Element, JailId, ScopeId};
+use asterguard::sink::{
+    Adopted, BanSink, Blocktype, DryRunSink, Nft, NftSink, Ports, SinkError, Structure,
+};
+
+use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
+use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, sink, structure, subject};
+
+#[test]
+fn every_structure_loads() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let mut config = kit::config(Vec::new());
+    for ipv6prefix in [1, 48, 64, 127, 128] {
+        config.ipv6prefix = ipv6prefix;
+        for blocktype in [Blocktype::Drop, Blocktype::Reject] {
+            for port in ["all", "sip", "web", "drop", "tcp", "9-lives_"] {
+                config.jails.push(kit::jail(
+                    &format!("j{ipv6prefix}-{port}"),
+                    port,
+                    blocktype,
+                    ipv6prefix,
+                ));
+            }
+        }
+    }
+    for name in ["drop", "tcp", "9-lives_"] {
+        config.ports.push((name.to_owned(), Ports::Ranges(vec![(0, u16::MAX)])));
+    }
+    for allow in
+        ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "::/0", "2001:db8::/32", "2001:db8::1/128"]
+    {
+        config.ignoreip.push(allow.parse().unwrap());
+    }
+    let structure = Structure::new(&config);
+    assert_eq!(structure.scopes.len(), 2 + 58);
+    sink(&netns, &structure).load(&structure).unwrap();
+}
+
+#[test]
+fn a_refused_element_costs_only_itself() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    // One set takes three elements only, of which two are there.
+    let full = "set ban6 {\n\t\ttype ipv6_addr\n\t\tsize 1048576";
+    let tiny = structure().ruleset().replace(full, &full.replace("1048576", "3"));
+    assert_ne!(tiny, structure().ruleset());
+    netns.nft().run(&["-f", "-"], tiny.as_bytes()).unwrap();
+    let mut sink = NftSink::attached(netns.nft(), structure());
+    apply(&mut sink, &[put(ALL, "2001:db8:1::", MINUTE), put(ALL, "2001:db8:2::", MINUTE)]);
+
+    let mut changes: Vec<_> =
+        (0..1000_u16).map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), MINUTE)).collect();
+    let misfit = Change::Remove(ALL, "2001:db8::1/128".parse().unwrap());
+    let network = Change::Remove(ALL, "10.0.0.0/8".parse().unwrap());
+    changes.insert(500, misfit);
+    changes.insert(600, network);
+    // These find room: one is there, one goes, one takes the free place and one that of the other.
+    changes.insert(100, put(ALL, "2001:db8:1::", 2 * MINUTE));
+    changes.insert(200, Change::Remove(ALL, subject("2001:db8:2::")));
+    changes.insert(300, put(ALL, "2001:db8:3::", MINUTE));
+    changes.insert(400, put(ALL, "2001:db8:4::", MINUTE));
+    let report = sink.apply(&changes, now()).unwrap();
+    assert_eq!(report.done, 1004);
+    let refused: Vec<_> = report.refused.iter().map(|(change, _)| *change).collect();
+    assert_eq!(refused, [misfit, network]);
+    assert!(report.refused[0].1.contains("/64"), "{:?}", report.refused);
+
+    // Now it is full.
+    changes.truncate(99);
+    changes.insert(50, put(ALL, "2001:db8:5::", MINUTE));
+    changes.insert(60, Change::Remove(ALL, subject("2001:db8:6::")));
+    let report = sink.apply(&changes, now()).unwrap();
+    assert_eq!(report.done, 100);
+    let [(change, words)] = &report.refused[..] else { panic!("{:?}", report.refused) };
+    assert_eq!(*change, changes[50]);
+    assert!(words.contains("full") && words.contains("Too many open files in system"), "{words}");
+    assert_eq!(sink.adopt(now()).unwrap().len(), 1003);
+
+    // Many that are refused do not take for ever, and what has room still gets in.
+    let many: Vec<_> =
+        (0x10..0x1010).map(|n| put(ALL, &format!("2001:db8:{n:x}::"), MINUTE)).collect();
+    let report = sink.apply(&[&many[..], &[put(ALL, "10.1.0.0", MINUTE)]].concat(), now()).unwrap();
+    assert_eq!((report.done, report.refused.len()), (1, many.len()));
+}
+
+#[test]
+fn what_is_there_can_be_adopted() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let structure = structure();
+    let mut sink = sink(&netns, &structure);
+    assert_eq!(sink.adopt(now()).unwrap(), []);
+    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let mut elements = vec![
+        element(ALL, EVE, Some(now().plus(MINUTE))),
+        element(ALL, EVE_V6, Some(now().plus(Duration::from_secs(3600)))),
+        element(ONLY_SIP, MALLORY, None),
+        element(web, MALLORY_V6, Some(now().plus(Duration::from_secs(3_155_760_000)))),
+    ];
+    elements[1].jail = JailId(0);
+    apply(&mut sink, &elements.iter().map(|e| Change::Put(*e)).collect::<Vec<_>>());
+    netns.exec(
+        "nft 'add element inet asterguard sip4 { 203.0.113.1 timeout 50s comment \"by hand\" }'",
+    );
+    netns.exec("nft 'add element inet asterguard sip6 { 2001:db8:c::7 }'");
+
+    // 100 years are more than every nft can be told.
+    elements[3].until = Some(now().plus(Duration::from_secs(i32::MAX.unsigned_abs().into())));
+    let mut sink = NftSink::attached(netns.nft(), structure);
+    let adopted = sink.adopt(now()).unwrap();
+    assert_eq!(adopted.len(), elements.len() + 2);
+    for element in &elements {
+        let mut found = adopted.iter().filter(|found| found.known_jail);
+        assert!(found.any(|found| same(&found.element, element)), "{element:?} not in {adopted:?}");
+    }
+    let by_hand = element(ONLY_SIP, "203.0.113.1", Some(now().plus(Duration::from_secs(50))));
+    let foreign: Vec<_> = adopted.iter().filter(|found| !found.known_jail).collect();
+    assert!(
+        foreign
+            .iter()
+            .any(|found| same(&Element { jail: by_hand.jail, ..found.element }, &by_hand))
+    );
+    assert!(foreign.iter().any(|found| found.element.subject == subject("2001:db8:c::")));
+}
+
+/// Whether two elements are the same up to a second or so.
+fn same(a: &Element, b: &Element) -> bool {
+    let near = match (a.until, b.until) {
+        (Some(a), Some(b)) => a.since(b) + b.since(a) <= Duration::from_secs(2),
+        (a, b) => a == b,
+    };
+    (a.scope, a.subject, a.jail) == (b.scope, b.subject, b.jail) && near
+}
+
+/// What every sink does, whatever is behind it.
+fn behaves_like_a_sink(sink: &mut dyn BanSink) {
+    let is = |sink: &mut dyn BanSink, expected: &[Element]| {
+        let adopted = sink.adopt(now()).unwrap();
+        let all = expected
+            .iter()
+            .all(|e| adopted.iter().any(|a: &Adopted| a.known_jail && same(&a.element, e)));
+        assert!(all && adopted.len() == expected.len(), "{adopted:?} instead of {expected:?}");
+    };
+    let for_secs = |secs| Some(now().plus(Duration::from_secs(secs)));
+    assert!(matches!(sink.apply(&[], now()), Err(SinkError::NoTable)), "nothing is loaded yet");
+    sink.load(&structure()).unwrap();
+    is(sink, &[]);
+    assert_eq!(sink.apply(&[], now()).unwrap().done, 0);
+
+    let eve = element(ALL, EVE, for_secs(100));
+    let eve6 = element(ONLY_SIP, EVE_V6, for_secs(200));
+    let report = sink.apply(&[Change::Put(eve), Change::Put(eve6)], now()).unwrap();
+    assert_eq!((report.done, report.refused.len()), (2, 0));
+    is(sink, &[eve, eve6]);
+    for secs in [1000, 20] {
+        let eve = element(ALL, EVE, for_secs(secs));
+        apply(sink, &[Change::Put(eve)]);
+        is(sink, &[eve, eve6]);
+    }
+    let other_jail = Element { jail: JailId(0), ..eve };
+    apply(sink, &[Change::Put(other_jail)]);
+    is(sink, &[other_jail, eve6]);
+    for permanent in
+        [element(ALL, EVE, None), element(ALL, EVE, for_secs(30)), element(ALL, EVE, None)]
+    {
+        apply(sink, &[Change::Put(permanent)]);
+        is(sink, &[permanent, eve6]);
+    }
+    // The same key in another scope is another element, and removing what is not there is fine.
+    let elsewhere = element(ONLY_SIP, EVE, for_secs(100));
+    apply(
+        sink,
+        &[
+            Change::Put(elsewhere),
+            Change::Remove(ALL, subject(EVE)),
+            Change::Remove(ALL, subject(MALLORY)),
+        ],
+    );
+    is(sink, &[elsewhere, eve6]);
+    // Of several changes to a key the last counts.
+    let mallory = element(ALL, MALLORY, for_secs(50));
+    let changes = [
+        Change::Put(element(ALL, MALLORY, None)),
+        Change::Remove(ALL, mallory.subject),
+        Change::Put(mallory),
+        Change::Put(elsewhere),
+        Change::Remove(ONLY_SIP, elsewhere.subject),
+    ];
+    assert_eq!(sink.apply(&changes, now()).unwrap().done, 2);
+    is(sink, &[mallory, eve6]);
+    // A ban that is over already is none.
+    apply(sink, &[Change::Put(element(ALL, MALLORY, Some(now())))]);
+    is(sink, &[eve6]);
+    // Nobody is banned wider or narrower than asked for.
+    let odd = ["10.0.0.0/8", "2001:db8::/63", "2001:db8::1"]
+        .map(|s| Change::Remove(ALL, s.parse().unwrap()));
+    let nowhere = Change::Put(Element { scope: ScopeId(99), ..mallory });
+    let report = sink.apply(&[&odd[..], &[nowhere, Change::Put(mallory)]].concat(), now()).unwrap();
+    assert_eq!((report.done, report.refused.len()), (1, 4));
+    is(sink, &[mallory, eve6]);
+    sink.load(&structure()).unwrap();
+    is(sink, &[mallory, eve6]);
+
+    assert_eq!(sink.paused(now()).unwrap(), None);
+    sink.resume().unwrap();
+    for secs in [900, 60] {
+        sink.pause(Some(Duration::from_secs(secs))).unwrap();
+        let until = sink.paused(now()).unwrap().unwrap().unwrap();
+        assert!(until.since(now()).as_secs().abs_diff(secs) <= 2, "{until}");
+    }
+    sink.pause(None).unwrap();
+    assert_eq!(sink.paused(now()).unwrap(), Some(None));
+    sink.resume().unwrap();
+    assert_eq!(sink.paused(now()).unwrap(), None);
+}
+
+#[test]
+fn the_dry_run_behaves_like_a_sink() {
+    behaves_like_a_sink(&mut DryRunSink::new());
+}
+
+#[test]
+fn the_kernel_behaves_like_a_sink() {
+    if kit::usable() {
+        behaves_like_a_sink(&mut NftSink::new(Netns::new().nft()));
+    }
+}
+
+#[test]
+fn a_table_that_is_gone_is_told_apart() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let structure = structure();
+    let mut sink = NftSink::attached(netns.nft(), structure.clone());
+    let ban = put(ALL, EVE, MINUTE);
+    let gone = |sink: &mut NftSink| {
+        for changes in [vec![ban], vec![Change::Remove(ALL, subject(EVE))], vec![ban; 3]] {
+            assert!(matches!(sink.apply(&changes, now()), Err(SinkError::NoTable)));
+        }
+        assert!(matches!(sink.pause(None), Err(SinkError::NoTable)));
+        assert!(matches!(sink.resume(), Err(SinkError::NoTable)));
+        assert!(matches!(sink.paused(now()), Err(SinkError::NoTable)));
+        assert_eq!(sink.adopt(now()).unwrap(), []);
+    };
+    gone(&mut sink);
+    sink.load(&structure).unwrap();
+    apply(&mut sink, &[ban]);
+    netns.exec("nft flush ruleset");
+    gone(&mut sink);
+    sink.load(&structure).unwrap();
+    // One set of many is enough.
+    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    netns.exec("nft 'flush chain inet asterguard prerouting; delete set inet asterguard scope_web_drop_64_v4'");
+    assert!(matches!(sink.apply(&[ban, put(web, EVE, MINUTE)], now()), Err(SinkError::NoTable)));
+    sink.load(&structure).unwrap();
+    apply(&mut sink, &[ban, put(web, EVE, MINUTE)]);
+}
+
+#[test]
+fn an_nft_that_does_not_work_is_told_apart() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    sink(&netns, &structure());
+    let errors = |nft: Nft| {
+        let mut sink = NftSink::attached(nft, structure());
+        let loaded = sink.load(&structure()).unwrap_err();
+        let applied = sink.apply(&[put(ALL, EVE, MINUTE); 3], now()).unwrap_err();
+        let adopted = sink.adopt(now()).unwrap_err();
+        [loaded, applied, adopted, sink.pause(None).unwrap_err(), sink.paused(now()).unwrap_err()]
+    };
+    for error in errors(Nft::with_argv(["nft-that-is-not-installed"])) {
+        assert!(matches!(error, SinkError::NoProgram { .. }), "{error}");
+    }
+    // Root, but without CAP_NET_ADMIN over the namespace.
+    let powerless =
+        ["ip", "netns", "exec", netns.name(), "setpriv", "--bounding-set=-net_admin", "nft"];
+    for error in errors(Nft::with_argv(powerless)) {
+        assert!(matches!(error, SinkError::NotPermitted(_)), "{error}");
+    }
+    let bin = tempfile::tempdir().unwrap();
+    let shim = bin.path().join("nft");
+    fs::write(&shim, "#!/bin/sh\nsleep 1000\n").unwrap();
+    fs::set_permissions(&shim, PermissionsExt::from_mode(0o755)).unwrap();
+    let limit = Duration::from_millis(100);
+    let before = Instant::now();
+    for error in errors(Nft::with_argv([&shim]).limited(limit)) {
+        assert!(matches!(error, SinkError::Hangs(_)), "{error}");
+    }
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    let left = Command::new("pgrep").arg("-f").arg(&shim).output().unwrap().stdout;
+    assert_eq!(String::from_utf8(left).unwrap(), "", "all of it is stopped");
+    // Refusals that are nobody's fault in particular are the fault of the whole.
+    fs::write(&shim, "#!/bin/sh\necho 'Error: JSON support not compiled-in' >&2\nexit 1\n")
+        .unwrap();
+    for error in errors(Nft::with_argv([&shim])) {
+        assert!(matches!(&error, SinkError::Refused(words) if words.contains("JSON")), "{error}");
+    }
+}
+
+#[test]
+fn ten_thousand_bans_go_in_at_once() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let mut sink = sink(&netns, &structure());
+    let address = |n: u32| match n % 2 {
+        0 => format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255),
+        _ => format!("2001:db8:{n:x}::"),
+    };
+    let changes: Vec<_> = (0..40_000).map(|n| put(ALL, &address(n), MINUTE)).collect();
+    let before = Instant::now();
+    apply(&mut sink, &changes);
+    let span = before.elapsed();
+    eprintln!("40 000 bans took {span:?}");
+    assert_eq!(sink.adopt(now()).unwrap().len(), changes.len());
+    let removals: Vec<_> = changes.iter().map(|c| Change::Remove(c.key().0, c.key().1)).collect();
+    apply(&mut sink, &removals);
+    assert_eq!(sink.adopt(now()).unwrap(), []);
+}

@@ -1,0 +1,290 @@
+//! A small network for the tests that need a real kernel: namespaces, peers, probes.
+
+// Each test target compiles its own copy and uses its own part.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::IpAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use asterguard::config::{Config, Hearsay, Jail, LogLevel, Mode, Punishment};
+use asterguard::event::Class;
+use asterguard::sink::{Blocktype, Nft, Ports};
+use asterguard::time::{BanTime, Lasting, Time};
+
+/// Why tests with network namespaces cannot run here, if they cannot.
+fn obstacle() -> Option<String> {
+    let works = |program: &str, arg: &str| matches!(Command::new(program).arg(arg).output(), Ok(output) if output.status.success());
+    for (program, arg) in [("nft", "--version"), ("ip", "-V"), (python(), "--version")] {
+        if !works(program, arg) {
+            return Some(format!("`{program}` is not there"));
+        }
+    }
+    let try_out = Netns::try_new();
+    try_out.err().map(|error| format!("cannot make a network namespace (root is needed): {error}"))
+}
+
+/// Whether tests with network namespaces can run here. Says so if not; in continuous integration
+/// (`CI=true`), where they must be able to, panics.
+pub fn usable() -> bool {
+    let Some(why) = obstacle() else { return true };
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
+    eprintln!("skipped: {why}");
+    false
+}
+
+/// The system's own Python starts faster than a wrapper on the PATH.
+fn python() -> &'static str {
+    let own = "/usr/bin/python3";
+    if std::path::Path::new(own).exists() { own } else { "python3" }
+}
+
+/// The present instant.
+pub fn now() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Time::from_millis(since_epoch.as_millis().try_into().unwrap())
+}
+
+/// Waits until `condition` holds, for at most 20 seconds.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A network namespace with loopback up; gone when dropped.
+pub struct Netns {
+    name: String,
+}
+
+impl Netns {
+    pub fn new() -> Self {
+        Self::try_new().unwrap()
+    }
+
+    fn try_new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ag{}-{count}", std::process::id());
+        let output = Command::new("ip").args(["netns", "add", &name]).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        let netns = Self { name };
+        netns.exec("ip link set lo up");
+        Ok(netns)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A command that will run inside.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// Runs a line of shell inside.
+    pub fn try_exec(&self, line: &str) -> Output {
+        self.command("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a line of shell inside, which has to succeed; returns what it printed.
+    pub fn exec(&self, line: &str) -> String {
+        let output = self.try_exec(line);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// `nft` inside.
+    pub fn nft(&self) -> Nft {
+        Nft::with_argv(["ip", "netns", "exec", &self.name, "nft"])
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+    }
+}
+
+/// One of the two Python processes; killed when dropped.
+struct Peer {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(netns: &Netns, args: &[&str]) -> Self {
+        let mut child = netns
+            .command(python())
+            .args(["-c", include_str!("peer.py")])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut peer = Self { child, stdin, stdout };
+        assert_eq!(peer.hear(), "ready");
+        peer
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A socket in the other namespace got it.
+    Arrived,
+    /// It was answered with a TCP reset or ICMP port unreachable.
+    Refused,
+    /// Nothing was heard of it.
+    Dropped,
+}
+
+/// The SIP port that the PBX listens on.
+pub const SIP: u16 = 5060;
+/// Another port that the PBX listens on.
+pub const WEB: u16 = 8088;
+
+pub const PBX_V4: &str = "192.0.2.1";
+pub const PBX_V6: &str = "2001:db8:0:ff::1";
+const PBX_MAC: &str = "02:00:00:00:00:01";
+const ATTACKER_MAC: &str = "02:00:00:00:00:02";
+
+/// Attackers; two of those with IPv6 share a /64.
+pub const EVE: &str = "192.0.2.66";
+pub const MALLORY: &str = "192.0.2.67";
+pub const EVE_V6: &str = "2001:db8:0:a::66";
+pub const EVE_V6_TOO: &str = "2001:db8:0:a:ffff::67";
+pub const MALLORY_V6: &str = "2001:db8:0:b::67";
+/// Never ban this one: it carries the markers.
+const REFEREE: &str = "192.0.2.250";
+
+/// A PBX and a host with the addresses of several attackers, on one wire. Every address is known
+/// to the other side beforehand, so that no packet waits for neighbour discovery.
+pub struct Lab {
+    sender: Peer,
+    _listener: Peer,
+    pub attacker: Netns,
+    pub pbx: Netns,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let (pbx, attacker) = (Netns::new(), Netns::new());
+        pbx.exec(&format!(
+            "ip link add eth0 address {PBX_MAC} type veth \
+             peer name eth0 address {ATTACKER_MAC} netns {}",
+            attacker.name()
+        ));
+        let plug_in = |netns: &Netns, own: &[&str], other: &[&str], other_mac: &str| {
+            let mut script = vec!["set -e; ip link set eth0 up".to_owned()];
+            for address in own {
+                let bits = if address.contains(':') { "32 nodad" } else { "24" };
+                script.push(format!("ip address add {address}/{bits} dev eth0"));
+            }
+            for address in other {
+                script.push(format!("ip neighbour add {address} lladdr {other_mac} dev eth0"));
+            }
+            netns.exec(&script.join("\n"));
+        };
+        let hosts = [EVE, MALLORY, REFEREE, EVE_V6, EVE_V6_TOO, MALLORY_V6];
+        plug_in(&pbx, &[PBX_V4, PBX_V6], &hosts, ATTACKER_MAC);
+        plug_in(&attacker, &hosts, &[PBX_V4, PBX_V6], PBX_MAC);
+        until("both ends of the wire are up", || {
+            [&pbx, &attacker].iter().all(|n| n.exec("cat /sys/class/net/eth0/operstate") == "up\n")
+        });
+        let ports = [SIP, WEB].map(|port| port.to_string());
+        let listener = Peer::start(&pbx, &["listen", &ports[0], &ports[1]]);
+        let sender = Peer::start(&attacker, &["attack", REFEREE, PBX_V4]);
+        Self { sender, _listener: listener, attacker, pbx }
+    }
+
+    /// Sends a datagram to the PBX.
+    pub fn udp(&mut self, from: &str, port: u16) -> Fate {
+        self.probe("udp", from, port)
+    }
+
+    /// Opens a connection to the PBX.
+    pub fn tcp(&mut self, from: &str, port: u16) -> Fate {
+        self.probe("tcp", from, port)
+    }
+
+    /// Sends an echo request to the PBX.
+    pub fn ping(&mut self, from: &str) -> Fate {
+        self.probe("ping", from, 0)
+    }
+
+    fn probe(&mut self, kind: &str, from: &str, port: u16) -> Fate {
+        let source: IpAddr = from.parse().unwrap();
+        let to = if source.is_ipv6() { PBX_V6 } else { PBX_V4 };
+        writeln!(self.sender.stdin, "{kind} {from} {to} {port}").unwrap();
+        match self.sender.hear().as_str() {
+            "arrived" => Fate::Arrived,
+            "refused" => Fate::Refused,
+            "dropped" => Fate::Dropped,
+            other => panic!("the sender says {other:?}"),
+        }
+    }
+}
+
+/// A jail that bans like this.
+pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jail {
+    let bantime = BanTime::fixed(Lasting::For(Duration::from_secs(600)));
+    Jail {
+        name: name.to_owned(),
+        mode: Mode::Enforce,
+        filter: vec![glob::Pattern::new("*").unwrap()],
+        class: Class::ALL.map(|(class, _)| class).to_vec(),
+        logpath: Vec::new(),
+        maxretry: 3,
+        findtime: Duration::from_secs(600),
+        bantime,
+        port: port.to_owned(),
+        blocktype,
+        ignoreip: Vec::new(),
+        ipv6prefix,
+        unverified: Punishment { bantime, port: "sip".to_owned() },
+        hearsay: Hearsay::Ignore,
+    }
+}
+
+/// A configuration with these jails, the port lists `all`, `sip` and `web`, and IPv6 by /64.
+pub fn config(jails: Vec<Jail>) -> Config {
+    Config {
+        loglevel: LogLevel::Notice,
+        ignoreip: ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).to_vec(),
+        ipv6prefix: 64,
+        ports: vec![
+            ("all".to_owned(), Ports::All),
+            ("sip".to_owned(), Ports::Ranges(vec![(SIP, SIP + 1)])),
+            ("web".to_owned(), Ports::Ranges(vec![(80, 80), (WEB, WEB + 1)])),
+        ],
+        jails,
+    }
+}

@@ -255,7 +255,8 @@ struct Log {
     events: VecDeque<Event>,
     lines: u64,
     at_end: bool,
-    /// Whether its first line that matters has no time.
+    /// Whether there has been a line that matters, and whether the first one had no time.
+    begun: bool,
     undated: bool,
     progress: ProgressBar,
 }
@@ -285,6 +286,7 @@ impl Log {
             events: VecDeque::new(),
             lines: 0,
             at_end: false,
+            begun: false,
             undated: false,
             progress,
         })
@@ -312,7 +314,9 @@ impl Log {
                 self.lines = region.next_line - 1;
                 scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
             }
-            self.undated |= self.time.is_none() && !found.is_empty();
+            let first = found.first().filter(|_| !self.begun);
+            self.undated |= first.is_some_and(|event| event.time == Time::default());
+            self.begun |= first.is_some();
             self.events.extend(found.drain(..));
         }
         Ok(())

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::core::Message;
 use super::{Daemon, RunError, now};
@@ -117,7 +117,14 @@ async fn converse(daemon: &Daemon, stream: UnixStream) {
 
 async fn answer(daemon: &Daemon, request: Request) -> Answer {
     match request {
-        Request::Reload => daemon.reload().await,
+        Request::Reload => {
+            let answer = daemon.reload().await;
+            match &answer {
+                Answer::Failed { message, .. } => warn!("reload refused: {message}"),
+                _ => info!("reloaded"),
+            }
+            answer
+        }
         Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
         Request::Resume => pause(daemon, None).await,
         request => {

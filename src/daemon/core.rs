@@ -316,7 +316,10 @@ impl Core {
             (None, true) => Health::Ok,
             (None, false) => Health::Degraded,
         };
-        let shown = plan.jails().filter(|(id, _)| only.is_none_or(|only| only == *id));
+        let idle = |id: JailId| {
+            id == plan.manual() && !self.engine.bans().iter().any(|ban| ban.jail == id)
+        };
+        let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
         Answer::Status(Box::new(Status {
             health,
             problems,

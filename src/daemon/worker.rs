@@ -15,9 +15,9 @@ use crate::subject::Subject;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
 const QUEUE: usize = 1024;
-/// Changes that may wait while the sink does not work; beyond that, the worker asks for all
-/// elements instead once the sink works again.
-const MOST_PENDING: usize = 1 << 17;
+/// Changes that may wait while the sink does not work: as many as there can be bans, about 150
+/// bytes each. Beyond that, the worker asks for all elements once the sink works again.
+const MOST_PENDING: usize = crate::bans::CAPACITY;
 /// Changes in one transaction.
 const BATCH: usize = 5000;
 /// The pause after a failure, first and longest.
@@ -209,6 +209,7 @@ impl State {
 
     /// Carries out all that is pending, or notes the failure and when to try again.
     fn apply(&mut self) {
+        let mut rebuilt = false;
         while !self.order.is_empty() {
             let batch: Vec<_> = self.order.iter().take(BATCH).copied().collect();
             let changes: Vec<_> =
@@ -225,7 +226,8 @@ impl State {
                     }
                     lock(&self.health).refused += report.refused.len() as u64;
                 }
-                Err(SinkError::NoTable) if self.rebuild() => {}
+                Err(SinkError::NoTable)
+                    if !std::mem::replace(&mut rebuilt, true) && self.rebuild() => {}
                 Err(error) => return self.failed(&error),
             }
         }

@@ -4,8 +4,13 @@
 //! is cut in two, what follows may be a complete forged line at the start of a line; there is no
 //! end to it that could not be forged too. So everything within [`REACH`] bytes of a message that
 //! did not end as it should, of the head of a raw packet, or of a line so long that Asterisk cut
-//! it, is hearsay. All that has to be remembered of a channel's past is how far that reaches.
+//! it, is hearsay; only whom that message itself names may be named again, because the text is
+//! his. All that has to be remembered of a channel's past is how far that reaches.
 
+use std::net::IpAddr;
+
+use super::Line;
+use crate::event::{Event, Evidence};
 use crate::lines::Region;
 use crate::prefix::{self, Level};
 use crate::rules::MessageShape;
@@ -13,27 +18,31 @@ use crate::rules::MessageShape;
 /// How far a doubt reaches, in bytes: the longest message that Asterisk writes (it cuts at 8192).
 pub const REACH: usize = 8192;
 
-/// The state of a channel; a few words whatever was read.
+/// The state of a channel: a few words, and a buffer of at most a line.
 #[derive(Debug, Default)]
 pub struct Context {
     /// How many bytes from the region's start on are doubtful.
     doubtful: usize,
+    /// Whom lines may name all the same: whoever wrote what is doubtful.
+    believed: Option<IpAddr>,
     /// Up to where in the region lines are known to begin as messages do.
     known: usize,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
     /// files without any mark of their end.
     free_text: bool,
+    scratch: Vec<u8>,
 }
 
 impl Context {
     /// Begins with a region.
-    pub fn enter(&mut self, region: &Region<'_>, scratch: &mut Vec<u8>) {
+    pub fn enter(&mut self, region: &Region<'_>) {
         self.known = usize::MAX;
         if region.after_gap {
+            self.believed = None;
             self.doubtful = REACH;
         }
         if !self.free_text {
-            self.free_text = holds_verbose_line(region.text(), scratch);
+            self.free_text = holds_verbose_line(region.text(), &mut self.scratch);
         }
     }
 
@@ -47,36 +56,58 @@ impl Context {
         self.free_text
     }
 
-    /// Takes note of a message that no rule matched and that ends at `end` of the region: whether
-    /// it is whole, and whether a packet follows.
-    pub fn note(&mut self, messages: &[MessageShape], body: &[u8], end: usize) {
-        let broken = messages
+    /// Takes note of a message: whether it is `whole` (a rule matches it) or ends as it should, and
+    /// whether what follows may be its sender's. `believed` is whom it names, if that is believed.
+    pub(super) fn note(
+        &mut self,
+        messages: &[MessageShape],
+        body: &[u8],
+        line: &Line<'_>,
+        whole: bool,
+        believed: Option<IpAddr>,
+    ) {
+        let in_doubt = line.start < self.doubtful;
+        let begins_doubt = messages
             .iter()
             .filter(|message| body.starts_with(&message.head))
-            .any(|message| message.dump || !message.ends.iter().any(|tail| body.ends_with(tail)));
-        if broken {
-            self.doubtful = end + REACH;
+            .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
+            .any(|message| {
+                let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
+                !whole || message.dump || (message.echo && in_doubt)
+            });
+        if begins_doubt {
+            // Of two senders, each may have written what names the other.
+            self.believed = believed.filter(|_| !in_doubt || self.believed == believed);
+            self.doubtful = line.next() + REACH;
         }
     }
 
-    /// Whether `line`, which begins at `start` of the region's lines, cannot be believed for what
-    /// stands before it.
-    pub fn makes_hearsay(
-        &mut self,
-        region: &Region<'_>,
-        start: usize,
-        line: &[u8],
-        scratch: &mut Vec<u8>,
-    ) -> bool {
-        // Syslog daemons escape line feeds; in a file that Asterisk writes, each message begins with
-        // a bracket. The line after one that was a message itself need not be looked at.
-        let follows_on = line.first() == Some(&b'[')
-            && start != self.known
-            && line_before(region.bytes, region.start + start).is_some_and(|before| {
-                prefix::strip(before, scratch).is_none() && !prefix::begins_message(before)
-            });
-        self.known = start + line.len() + 1;
-        self.free_text || start < self.doubtful || follows_on
+    /// Makes hearsay of the `hits` in a line that cannot be believed for what stands before it.
+    /// Where that is known to be somebody's text, his own name is believed all the same.
+    pub(super) fn weigh(&mut self, line: &Line<'_>, hits: &mut [Event]) {
+        let follows_on = self.follows_on(line);
+        let doubtful = line.start < self.doubtful;
+        self.known = line.next();
+        for hit in hits {
+            let own = doubtful && self.believed == Some(hit.host);
+            if self.free_text || follows_on || (doubtful && !own) {
+                hit.evidence = Evidence::Hearsay;
+            }
+        }
+    }
+
+    /// Whether the line before is no message, so that this one may belong to what is. Syslog
+    /// daemons escape line feeds; in a file that Asterisk writes, each message begins with a
+    /// bracket. The line after one that was a message itself need not be looked at.
+    fn follows_on(&mut self, line: &Line<'_>) -> bool {
+        line.text.first() == Some(&b'[')
+            && line.start != self.known
+            && line_before(line.region.bytes, line.region.start + line.start).is_some_and(
+                |before| {
+                    prefix::strip(before, &mut self.scratch).is_none()
+                        && !prefix::begins_message(before)
+                },
+            )
     }
 }
 

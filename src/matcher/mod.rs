@@ -170,43 +170,30 @@ impl Scanner {
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
         let text = region.text();
-        self.context.enter(region, &mut self.scratch);
-        let matcher = Arc::clone(&self.matcher);
-        let (mut from, mut number) = (0, region.first_line);
-        let mut counted = 0;
-        while let Some(at) = next_place(matcher.prefilter.as_ref(), text, from) {
-            let start = memchr::memrchr(b'\n', text.get(from..at).unwrap_or_default())
-                .map_or(from, |lf| from + lf + 1);
-            let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
-                .map_or(text.len(), |lf| at + lf);
-            let line = text.get(start..end).unwrap_or_default();
-            number += memchr::memchr_iter(b'\n', text.get(counted..start).unwrap_or_default())
-                .count() as u64;
+        self.context.enter(region);
+        let (mut from, mut counted, mut number) = (0, 0, region.first_line);
+        while let Some(at) = self.matcher.next_place(text, from) {
+            let skipped = text.get(from..at).unwrap_or_default();
+            let start = memchr::memrchr(b'\n', skipped).map_or(from, |lf| from + lf + 1);
+            let rest = text.get(at..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', rest).map_or(text.len(), |lf| at + lf);
+            let passed = text.get(counted..start).unwrap_or_default();
+            number += memchr::memchr_iter(b'\n', passed).count() as u64;
             counted = start;
-            self.line(&matcher, region, start, line, number, clock, events);
-            from = end + 1;
+            let line =
+                Line { region, start, text: text.get(start..end).unwrap_or_default(), number };
+            self.line(&line, clock, events);
+            from = line.next();
         }
         self.context.leave(region);
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the loop's state, kept out of self for the borrow checker"
-    )]
-    fn line(
-        &mut self,
-        matcher: &Matcher,
-        region: &Region<'_>,
-        start: usize,
-        line: &[u8],
-        number: u64,
-        clock: &mut Clock<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    fn line(&mut self, line: &Line<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
+        let matcher = Arc::clone(&self.matcher);
         for ((grammar, gate, targets), cache) in matcher.gates.iter().zip(&mut self.caches) {
             let (stamp, body) = match grammar {
-                Grammar::None => (&line[..0], line),
-                Grammar::Asterisk => match prefix::strip(line, &mut self.scratch) {
+                Grammar::None => (&[][..], line.text),
+                Grammar::Asterisk => match prefix::strip(line.text, &mut self.scratch) {
                     Some(stripped) if stripped.level == Level::Report => {
                         (stripped.stamp, stripped.body)
                     }
@@ -215,106 +202,114 @@ impl Scanner {
             };
             self.found.clear();
             gate.matching(cache, body, &mut self.found);
-            if self.found.is_empty() {
-                if *grammar == Grammar::Asterisk {
-                    self.context.note(&matcher.messages, body, start + line.len());
-                }
-                continue;
-            }
-            let mut event = Event {
-                time: clock.time(stamp),
-                channel: self.channel,
-                rule: RuleId(0),
-                meaning: Meaning::Ignored,
-                host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                evidence: Evidence::Hearsay,
-                line: number,
-            };
             let first = events.len();
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
-                event.rule = target.rule;
-                if matcher.judge(target, body, &mut event) {
-                    events.push(event);
-                }
-            }
-            let Some(hits) = events.get_mut(first..).filter(|hits| !hits.is_empty()) else {
-                continue;
-            };
-            self.seen.hits += 1;
-            let hearsay = self.context.makes_hearsay(region, start, line, &mut self.scratch);
-            settle(hits, hearsay);
-            self.seen.tampered +=
-                u64::from(hits.iter().any(|hit| hit.meaning == Meaning::Tampered));
-            self.seen.hearsay +=
-                u64::from(hits.iter().all(|hit| {
-                    hit.evidence == Evidence::Hearsay && hit.meaning != Meaning::Tampered
+                events.extend(matcher.judge(target, body).map(|(meaning, host, evidence)| Event {
+                    time: clock.time(stamp),
+                    channel: self.channel,
+                    rule: target.rule,
+                    meaning,
+                    host,
+                    evidence,
+                    line: line.number,
                 }));
+            }
+            let hits = events.get_mut(first..).unwrap_or_default();
+            let mut believed = None;
+            if !hits.is_empty() {
+                settle(hits);
+                self.context.weigh(line, hits);
+                self.seen.add(hits);
+                let named = hits.iter().find(|hit| hit.evidence > Evidence::Hearsay);
+                believed = named.map(|hit| hit.host);
+            }
+            if *grammar == Grammar::Asterisk {
+                let whole = !self.found.is_empty();
+                self.context.note(&matcher.messages, body, line, whole, believed);
+            }
         }
     }
 }
 
-/// Where the next line that may matter is.
-fn next_place(prefilter: Option<&Prefilter>, text: &[u8], from: usize) -> Option<usize> {
-    if from >= text.len() {
-        return None;
-    }
-    match prefilter {
-        Some(prefilter) => {
-            prefilter.find(text, Span { start: from, end: text.len() }).map(|span| span.start)
-        }
-        None => Some(from),
+/// A line of a region.
+struct Line<'a> {
+    region: &'a Region<'a>,
+    /// Where it begins in the region's text.
+    start: usize,
+    /// Without its line feed.
+    text: &'a [u8],
+    number: u64,
+}
+
+impl Line<'_> {
+    /// Where the next line begins in the region's text.
+    fn next(&self) -> usize {
+        self.start + self.text.len() + 1
     }
 }
+
+impl Seen {
+    fn add(&mut self, hits: &[Event]) {
+        let tampered = hits.iter().any(|hit| hit.meaning == Meaning::Tampered);
+        let hearsay = hits.iter().all(|hit| hit.evidence == Evidence::Hearsay);
+        self.hits += 1;
+        self.tampered += u64::from(tampered);
+        self.hearsay += u64::from(hearsay && !tampered);
+    }
+}
+
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Matcher {
-    /// Fills in what one failregex makes of a body. `false`: nothing.
-    fn judge(&self, target: &Target, body: &[u8], event: &mut Event) -> bool {
-        let Some(rule) = self.rules.get(target.rule) else { return false };
+    /// Where in `text`, from `from` on, the next line is that may matter: a place within it.
+    fn next_place(&self, text: &[u8], from: usize) -> Option<usize> {
+        if from >= text.len() {
+            return None;
+        }
+        let span = Span { start: from, end: text.len() };
+        match &self.prefilter {
+            Some(prefilter) => prefilter.find(text, span).map(|found| found.start),
+            None => Some(from),
+        }
+    }
+
+    /// What one failregex makes of a body that it matches; `None`: there is no host in it.
+    fn judge(&self, target: &Target, body: &[u8]) -> Option<(Meaning, IpAddr, Evidence)> {
+        let rule = self.rules.get(target.rule)?;
+        let file = self.rules.file_of(rule)?;
+        let excused = file.ignoreregex.iter().any(|regex| regex.is_match(body));
+        let meaning = if excused { Meaning::Ignored } else { rule.meaning };
         match target.confirm.read(body) {
-            Reading::Nothing => return false,
-            Reading::Several => {
-                event.meaning = Meaning::Tampered;
-                event.evidence = Evidence::Hearsay;
-                event.host = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            }
+            Reading::Nothing => None,
+            Reading::Several => Some((Meaning::Tampered, NOBODY, Evidence::Hearsay)),
             Reading::One(sighting) => {
-                event.meaning = rule.meaning;
-                event.host = canonical(sighting.host);
-                event.evidence = match (rule.evidence, sighting.transport) {
+                let evidence = match (rule.evidence, sighting.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
                     (_, Transport::Stream) => Evidence::Proven,
                     (_, Transport::Datagram) => Evidence::Unverified,
                     (evidence, Transport::Unknown) => evidence,
                 };
+                Some((meaning, canonical(sighting.host), evidence))
             }
         }
-        let excused = self
-            .rules
-            .file_of(rule)
-            .is_some_and(|file| file.ignoreregex.iter().any(|regex| regex.is_match(body)));
-        if excused {
-            event.meaning = Meaning::Ignored;
-        }
-        true
     }
 }
 
-/// Brings the readings of one line together: two hosts are a forgery, a rule that says "ignored"
-/// beats the others, and what stands in a doubtful place is hearsay.
-fn settle(hits: &mut [Event], hearsay: bool) {
-    let named = |hit: &Event| (hit.meaning != Meaning::Tampered).then_some(hit.host);
-    let first = hits.iter().find_map(named);
-    let tampered = hits.iter().any(|hit| named(hit) != first);
+/// Brings the readings of one line together: two hosts are a forgery, and a rule that says
+/// "ignored" beats the others.
+fn settle(hits: &mut [Event]) {
+    let first = hits.first().map(|hit| hit.host);
+    let tampered =
+        hits.iter().any(|hit| hit.meaning == Meaning::Tampered || Some(hit.host) != first);
     let ignored = hits.iter().any(|hit| hit.meaning == Meaning::Ignored);
     for hit in hits {
         if tampered {
-            hit.meaning = Meaning::Tampered;
-            hit.host = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            (hit.meaning, hit.host, hit.evidence) = (Meaning::Tampered, NOBODY, Evidence::Hearsay);
         } else if ignored {
             hit.meaning = Meaning::Ignored;
         }
-        if hearsay || tampered {
-            hit.evidence = Evidence::Hearsay;
-        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,10 +28,13 @@ struct RawFile {
 #[serde(deny_unknown_fields)]
 struct RawMessage {
     head: Spanned<String>,
+    contains: Option<String>,
     #[serde(default)]
     end: Vec<String>,
     #[serde(default)]
     dump: bool,
+    #[serde(default)]
+    echo: bool,
 }
 
 #[derive(Deserialize)]
@@ -148,25 +151,23 @@ impl Reader<'_> {
     }
 
     fn message(&mut self, raw: RawMessage) -> Option<MessageShape> {
-        // The needles that make the matcher look at a line are taken from behind the file name.
-        let Some((_, text)) =
-            raw.head.get_ref().split_once(": ").filter(|(_, text)| text.len() >= 5)
-        else {
+        // What makes the matcher look at a line must stand in the message, not in the file name.
+        let text = raw.head.get_ref().split_once(": ").map(|(_, text)| text.to_owned());
+        let needle = raw.contains.or(text).filter(|needle| needle.len() >= 5);
+        let Some(needle) = needle else {
             self.problem(
                 raw.head.span(),
-                "a message's head is `FILE: ` and at least five bytes of the message",
+                "too little to know this message by: at least five bytes behind `FILE: `, or `contains`",
                 Some("for example `chan_sip.c: Call from '`"),
             );
             return None;
         };
-        if raw.end.is_empty() && !raw.dump {
-            self.problem(raw.head.span(), "this message has neither `end` nor `dump = true`", None);
-        }
         Some(MessageShape {
-            needle: text.as_bytes().to_vec(),
+            needle: needle.into_bytes(),
             head: raw.head.into_inner().into_bytes(),
             ends: raw.end.into_iter().map(String::into_bytes).collect(),
             dump: raw.dump,
+            echo: raw.echo,
         })
     }
 

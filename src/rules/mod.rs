@@ -44,12 +44,16 @@ pub enum Grammar {
 pub struct MessageShape {
     /// How its body begins.
     pub head: Vec<u8>,
-    /// What is looked for to find such lines: the head without the file name.
+    /// What it holds besides, by which such lines are found: as a rule the head without the file
+    /// name.
     pub needle: Vec<u8>,
-    /// How its body ends when it is whole; one of these.
+    /// How its body ends when it is whole though no rule matches it; one of these.
     pub ends: Vec<Vec<u8>>,
-    /// Whether a raw packet follows it.
+    /// Whether what follows cannot be told from what its sender wrote, even if it ends as it
+    /// should: a raw packet, or text that may go on over several lines and end like a message.
     pub dump: bool,
+    /// Whether it repeats such text of a message before it.
+    pub echo: bool,
 }
 
 /// A line with the host that its rule must find in it.

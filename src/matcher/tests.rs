@@ -1,0 +1,234 @@
+//! What whole regions of lines are read as.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::lines::LineSplitter;
+
+const RULES: &str = r#"
+ignoreregex = ['from the office']
+[[message]]
+head = "door.c: Call from '"
+end = ["' refused"]
+[[message]]
+head = "net.c: "
+contains = "Raw packet"
+dump = true
+[[message]]
+head = "net.c: "
+contains = "says again"
+echo = true
+[[rule]]
+id = "knock"
+failregex = '^door\.c: <HOST> knocked.*$'
+class = "scan"
+evidence = "unverified"
+[[rule]]
+id = "call"
+failregex = '''^door\.c: Call from '.*' at '<HOST:PORT>' to '.*' refused$'''
+class = "extension"
+evidence = "unverified"
+[[rule]]
+id = "packet"
+failregex = '^net\.c: Raw packet from <TRANSPORT HOST:PORT> follows$'
+class = "malformed"
+evidence = "unverified"
+[[rule]]
+id = "again"
+failregex = '^net\.c: <HOST> says again .*$'
+class = "scan"
+evidence = "proven"
+[[rule]]
+id = "welcome"
+failregex = '^door\.c: <HOST> knocked politely$'
+class = "ignored"
+evidence = "unverified"
+"#;
+
+fn matcher(texts: &[&str]) -> Arc<Matcher> {
+    let files = (0..).zip(texts);
+    let sources: Vec<(PathBuf, String)> =
+        files.map(|(n, text): (i32, _)| (format!("{n}.toml").into(), (*text).to_owned())).collect();
+    let rules = Arc::new(RuleSet::parse(&sources).unwrap_or_else(|wrong| panic!("{wrong}")));
+    let all: Vec<_> = rules.iter().map(|(id, _)| id).collect();
+    Arc::new(Matcher::new(&rules, &all).unwrap())
+}
+
+/// Reads `text` in pieces of `size` bytes; each event as `line meaning host evidence`.
+fn read_in_pieces(matcher: &Arc<Matcher>, text: &[u8], size: usize) -> Vec<String> {
+    let mut scanner = Scanner::new(Arc::clone(matcher), ChannelId(0));
+    let mut splitter = LineSplitter::new(size);
+    let mut events = Vec::new();
+    for piece in text.chunks(size) {
+        splitter.space()[..piece.len()].copy_from_slice(piece);
+        splitter.filled(piece.len());
+        while let Some(region) = splitter.next_region() {
+            scanner.scan(&region, &mut Clock::At(Time::default()), &mut events);
+        }
+    }
+    let words = |event: &Event| match event.meaning {
+        Meaning::Offence(_) => format!("{} offence {} {}", event.line, event.host, event.evidence),
+        Meaning::Tampered => format!("{} tampered", event.line),
+        Meaning::Ignored => format!("{} ignored {}", event.line, event.host),
+        Meaning::Success => format!("{} success {}", event.line, event.host),
+    };
+    events.iter().map(words).collect()
+}
+
+/// What is read must not depend on how the bytes arrive.
+fn read(text: &[u8]) -> Vec<String> {
+    let matcher = matcher(&[RULES]);
+    let whole = read_in_pieces(&matcher, text, 1 << 17);
+    for size in [1000, 61, 7] {
+        assert_eq!(read_in_pieces(&matcher, text, size), whole, "in pieces of {size}");
+    }
+    whole
+}
+
+const KNOCK: &str = "[Nov 22 00:52:46] NOTICE[1] door.c: 203.0.113.9 knocked\n";
+const NOISE: &str = "[Nov 22 00:52:46] NOTICE[1] pbx.c: nothing to see here, move along\n";
+
+fn text(parts: &[&str]) -> Vec<u8> {
+    parts.concat().into_bytes()
+}
+
+#[test]
+fn lines_that_a_rule_matches_are_found_among_others() {
+    let lines = text(&[NOISE, KNOCK, "\n", NOISE, NOISE, "\u{fffd}\n", NOISE, KNOCK]);
+    assert_eq!(
+        read(&lines),
+        ["2 offence 203.0.113.9 unverified", "8 offence 203.0.113.9 unverified"]
+    );
+    let crlf = String::from_utf8(lines).unwrap().replace('\n', "\r\n");
+    assert_eq!(read(crlf.as_bytes()).len(), 2);
+    assert!(read(b"").is_empty());
+    assert!(read(b"\n\n\0\n\xff\xfe\n").is_empty());
+}
+
+#[test]
+fn bytes_that_are_no_text_hide_nothing() {
+    let lines = b"[Nov 22 00:52:46] NOTICE[1] door.c: 203.0.113.9 knocked \xff\xfe\0\x1b[31m\n";
+    assert_eq!(read(lines), ["1 offence 203.0.113.9 unverified"]);
+}
+
+#[test]
+fn levels_that_report_nothing_are_not_read() {
+    for level in ["DEBUG", "DTMF"] {
+        assert!(read(KNOCK.replace("NOTICE", level).as_bytes()).is_empty(), "{level}");
+    }
+    for level in ["WARNING", "ERROR", "SECURITY"] {
+        assert_eq!(read(KNOCK.replace("NOTICE", level).as_bytes()).len(), 1, "{level}");
+    }
+}
+
+#[test]
+fn the_transport_in_a_line_decides_on_its_evidence() {
+    for (transport, evidence) in
+        [("UDP", "unverified"), ("TCP", "proven"), ("TLS", "proven"), ("WSS", "proven")]
+    {
+        let line =
+            format!("[x] NOTICE[1] net.c: Raw packet from {transport} 203.0.113.9:5060 follows\n");
+        assert_eq!(read(line.as_bytes()), [format!("1 offence 203.0.113.9 {evidence}")]);
+    }
+}
+
+#[test]
+fn a_line_with_two_readings_names_nobody() {
+    let line = |exten: &str| {
+        format!("[x] NOTICE[1] door.c: Call from 'a' at '203.0.113.9:5060' to '{exten}' refused\n")
+    };
+    assert_eq!(read(line("b").as_bytes()), ["1 offence 203.0.113.9 unverified"]);
+    assert_eq!(read(line("b' at '192.0.2.66:1' to 'c").as_bytes()), ["1 tampered"]);
+}
+
+#[test]
+fn what_is_excused_is_ignored() {
+    let polite = KNOCK.replace("knocked", "knocked politely");
+    assert_eq!(read(polite.as_bytes()), ["1 ignored 203.0.113.9", "1 ignored 203.0.113.9"]);
+    let office = KNOCK.replace("knocked", "knocked from the office");
+    assert_eq!(read(office.as_bytes()), ["1 ignored 203.0.113.9"]);
+}
+
+#[test]
+fn two_rules_that_name_two_hosts_are_a_forgery() {
+    let other = r"
+[[rule]]
+id = 'other'
+failregex = '^door\.c: 203\.0\.113\.9 knocked for <HOST>$'
+class = 'scan'
+evidence = 'proven'
+";
+    let line = KNOCK.replace("knocked", "knocked for 192.0.2.66");
+    let events = read_in_pieces(&matcher(&[RULES, other]), line.as_bytes(), 1000);
+    assert_eq!(events, ["1 tampered", "1 tampered"]);
+}
+
+#[test]
+fn what_follows_a_message_that_was_cut_is_hearsay() {
+    let cut = "[x] NOTICE[1] door.c: Call from 'a\n";
+    assert_eq!(
+        read(&text(&[KNOCK, cut, KNOCK])),
+        ["1 offence 203.0.113.9 unverified", "3 offence 203.0.113.9 hearsay"]
+    );
+    let whole = "[x] NOTICE[1] door.c: Call from 'a' at 'nowhere' refused\n";
+    assert_eq!(read(&text(&[whole, KNOCK])), ["2 offence 203.0.113.9 unverified"]);
+    // The doubt ends 8192 bytes on.
+    let (near, far) = (NOISE.repeat(8192 / NOISE.len()), NOISE.repeat(8192 / NOISE.len() + 1));
+    assert!(read(&text(&[cut, &near, KNOCK]))[0].ends_with("hearsay"));
+    assert!(read(&text(&[cut, &far, KNOCK]))[0].ends_with("unverified"));
+}
+
+#[test]
+fn what_follows_a_raw_packet_is_hearsay_but_for_its_sender() {
+    let packet =
+        |host: &str| format!("[x] NOTICE[1] net.c: Raw packet from UDP {host}:5060 follows\n");
+    let (eve, mallory) = (packet("192.0.2.1"), packet("192.0.2.2"));
+    let raw = "INVITE sip:a SIP/2.0\n";
+    let lines = text(&[&eve, raw, "-- end of packet.\n", NOISE, KNOCK]);
+    assert_eq!(read(&lines), ["1 offence 192.0.2.1 unverified", "5 offence 203.0.113.9 hearsay"]);
+    // What Eve wrote may name Eve, but not when Mallory wrote as well.
+    let knock = KNOCK.replace("203.0.113.9", "192.0.2.1");
+    assert!(read(&text(&[&eve, raw, NOISE, &knock]))[1].ends_with("unverified"));
+    assert!(read(&text(&[&eve, &mallory, raw, NOISE, &knock]))[2].ends_with("hearsay"));
+    assert!(read(&text(&[&eve, raw, &knock]))[1].ends_with("hearsay"), "no line of its own");
+    // A message that repeats such text goes on with the doubt, but does not begin one.
+    let again = "[x] NOTICE[1] net.c: 192.0.2.1 says again x\n";
+    assert_eq!(read(&text(&[again, KNOCK]))[1], "2 offence 203.0.113.9 unverified");
+    let noise = NOISE.repeat(8000 / NOISE.len());
+    let lines = text(&[&eve, &noise, again, &noise, KNOCK]);
+    assert!(read(&lines)[2].ends_with("hearsay"));
+}
+
+#[test]
+fn a_line_after_one_that_is_no_message_is_hearsay() {
+    let lines = text(&[NOISE, "Via: SIP/2.0/UDP 198.51.100.119\n", KNOCK, KNOCK]);
+    assert_eq!(read(&lines), ["3 offence 203.0.113.9 hearsay", "4 offence 203.0.113.9 unverified"]);
+    // Asterisk ends some messages with an empty line, and begins files with a banner.
+    let banner =
+        "[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64 running Linux\n";
+    assert_eq!(read(&text(&[NOISE, "\n", KNOCK])), ["3 offence 203.0.113.9 unverified"]);
+    assert_eq!(read(&text(&[banner, KNOCK])), ["2 offence 203.0.113.9 unverified"]);
+    // In a file of a syslog daemon, others write too.
+    let syslog = "Nov 22 10:00:00 pbx asterisk[1]: NOTICE[1]: door.c:6 in f: 203.0.113.9 knocked\n";
+    assert_eq!(
+        read(&text(&["Nov 22 10:00:00 pbx sshd[1]: hello\n", syslog])),
+        ["2 offence 203.0.113.9 unverified"]
+    );
+}
+
+#[test]
+fn what_follows_a_line_that_asterisk_cut_is_hearsay() {
+    let long = format!("[x] NOTICE[1] pbx.c: {}\n", "a".repeat(8000));
+    assert_eq!(read(&text(&[&long, KNOCK])), ["2 offence 203.0.113.9 hearsay"]);
+    let long_hit = KNOCK.replace("knocked", &format!("knocked{}", " ".repeat(8000)));
+    assert!(read(long_hit.as_bytes()).is_empty());
+}
+
+#[test]
+fn a_file_with_free_text_is_hearsay() {
+    let verbose = "[x] VERBOSE[1] pbx.c: -- Executing\n";
+    assert!(read(&text(&[verbose, KNOCK]))[0].ends_with("hearsay"));
+    // The word alone, in a message that somebody outside wrote, blinds nobody.
+    let word = "[x] NOTICE[1] pbx.c: [x] VERBOSE[1] pbx.c\n";
+    assert!(read(&text(&[word, KNOCK]))[0].ends_with("unverified"));
+}

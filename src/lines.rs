@@ -278,8 +278,7 @@ mod tests {
 
     use super::*;
 
-    /// A line as the consumer gets it: number, text, and the history of its region cut or filled
-    /// up to the bytes before that very line.
+    /// A line as the consumer gets it.
     #[derive(Debug, PartialEq, Eq)]
     struct Seen {
         number: u64,
@@ -381,7 +380,10 @@ mod tests {
         }
 
         #[test]
-        fn line_at_finds_the_line_of_every_byte(lines in vec("[a-c]{0,3}", 1..8), history in "[a-c\n]{0,9}") {
+        fn line_at_finds_the_line_of_every_byte(
+            lines in vec("[a-c]{0,3}", 1..8),
+            history in "[a-c\n]{0,9}",
+        ) {
             let text = lines.join("\n") + "\n";
             let bytes = [history.as_bytes(), text.as_bytes()].concat();
             let region = Region { bytes: &bytes, start: history.len(), first_line: 1 };

@@ -1,0 +1,489 @@
+//! Reads one log path live, through rotations, truncations and everything else that happens to it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::file::{FINGERPRINT, FileId, LogFile, Position, Why};
+use super::rotation::{self, InMotion, Sibling};
+use crate::lines::{HISTORY, LineSplitter, MAX_LINE, Region};
+
+/// How much is read at once, in bytes.
+const READ_SIZE: usize = 128 * 1024;
+
+/// How many files that were left behind are remembered, so that none is read twice.
+const MAX_FINISHED: usize = 16;
+
+/// How many times one poll changes files or begins a file anew.
+const MAX_TURNS: usize = 32;
+
+/// Where reading begins in a file that is there from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// At its first line.
+    Start,
+    /// After its last complete line.
+    End,
+}
+
+/// How a path fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its file is open and is read.
+    Following,
+    /// There is no such file. One that was there before is still read.
+    Waiting {
+        /// What is missing.
+        why: Why,
+    },
+    /// There is something that cannot be read. A file that was there before is still read.
+    Unreadable {
+        /// What is wrong with it.
+        why: Why,
+    },
+}
+
+impl From<Why> for State {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Missing => Self::Waiting { why },
+            _ => Self::Unreadable { why },
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Following => f.write_str("following"),
+            Self::Waiting { why } => write!(f, "waiting: {why}"),
+            Self::Unreadable { why } => write!(f, "unreadable: {why}"),
+        }
+    }
+}
+
+/// What happened to a path, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileEvent {
+    /// Reading begins in this file (the path's own, or one that was rotated away meanwhile) at
+    /// this offset in bytes.
+    Opened {
+        /// The name by which it was found.
+        file: PathBuf,
+        /// Where reading begins.
+        offset: u64,
+    },
+    /// The file was emptied in place. With `copy`, what had not been read is read from that copy
+    /// first; without, it is lost, if there was any.
+    Truncated {
+        /// The copy that was made before, if it holds more than had been read.
+        copy: Option<PathBuf>,
+    },
+    /// The last line of a file that was left had no end: this many bytes were dropped.
+    RestDropped {
+        /// Length of the rest.
+        bytes: usize,
+    },
+    /// The open file could not be read; its path is opened again.
+    ReadFailed {
+        /// What the system said.
+        error: String,
+    },
+}
+
+/// What one poll did.
+#[derive(Debug, Default)]
+pub struct Poll {
+    /// How many bytes were read.
+    pub bytes: u64,
+    /// The budget ran out: poll again without waiting for anything.
+    pub more: bool,
+    /// What happened; bounded by the number of turns that one poll takes.
+    pub events: Vec<FileEvent>,
+}
+
+/// Follows the bytes of one path; never blocks, never fails: see [`state`](Self::state).
+///
+/// - **Renamed, deleted or switched**: the old file is read until the one that took its place has
+///   its first byte, and to its end. Then come the files that were rotated away in between, as
+///   long as they are not compressed, then the new one from its start. Nothing is lost and nothing
+///   comes twice if one writer moves from file to file and writes whole lines. While files are
+///   being renamed, the change waits for a later poll.
+/// - **Truncated in place** (`copytruncate`): found by the size, or by the first 256 bytes, which
+///   are compared after each read. What had not been read by then is read from the copy that was
+///   made, if it lies beside the path, uncompressed. Lost are only the lines written between copy
+///   and truncation, which no file holds; without such a copy those since the last poll; and a
+///   file's whole content if it was begun and truncated between two polls.
+/// - **Cut lines** are never given out: neither the rest of a file that was left nor the end of a
+///   line that was entered in its middle.
+///
+/// At most three files are open during a poll, and one between polls. Memory: the splitter's buffer
+/// of 144 KiB, allocated when there is something to read, 16 remembered positions of 0.5 KiB, and
+/// while files are changed a list of at most 4096 rotated ones.
+#[derive(Debug)]
+pub struct Follower {
+    path: PathBuf,
+    start: Start,
+    current: Option<Reading>,
+    /// Files that were left behind, the last one at the back.
+    finished: VecDeque<Position>,
+    splitter: LineSplitter,
+    state: State,
+    /// Told by the next poll.
+    events: Vec<FileEvent>,
+}
+
+/// Where to begin in the next file that is opened while none is.
+#[derive(Debug)]
+enum Start {
+    Begin,
+    End,
+    At(Position),
+}
+
+/// The file being read.
+#[derive(Debug)]
+struct Reading {
+    file: LogFile,
+    /// How many bytes have been read.
+    offset: u64,
+    /// The first of them, at most [`FINGERPRINT`].
+    fingerprint: Vec<u8>,
+}
+
+impl Reading {
+    /// Reads on: the number of bytes, 0 at the end; `None` if the file was truncated.
+    fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        let n = self.file.read_at(space, self.offset)?;
+        let known = self.fingerprint.len();
+        let unknown = n.min(FINGERPRINT - known);
+        self.fingerprint.extend_from_slice(&space[..unknown]);
+        // Checked after the read: bytes of a file that was truncated before it must not be joined
+        // with what was read earlier.
+        let mut first = [0; FINGERPRINT];
+        let first = &mut first[..self.fingerprint.len()];
+        let intact = self.file.read_at(first, 0)? == first.len() && *first == *self.fingerprint;
+        if !intact || (n == 0 && self.file.len()? < self.offset) {
+            self.fingerprint.truncate(known);
+            return Ok(None);
+        }
+        self.offset += n as u64;
+        Ok(Some(n))
+    }
+}
+
+/// What the path names now.
+enum Look {
+    /// The file being read, or nothing that could be read instead.
+    Nothing,
+    /// Another file.
+    Other(LogFile),
+}
+
+/// Why reading a file stopped.
+enum Stopped {
+    AtEnd,
+    ByBudget,
+    ByTruncation,
+    ByError(io::Error),
+}
+
+impl Follower {
+    /// Follows `path` from now on. If there is no file yet, it is awaited, and then read from its
+    /// start, whatever the origin. With [`Origin::End`], a file that may not be read yet is taken
+    /// at its end once it may.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, origin: Origin) -> Self {
+        Self::with_start(
+            path.into(),
+            match origin {
+                Origin::Start => Start::Begin,
+                Origin::End => Start::End,
+            },
+        )
+    }
+
+    /// Goes on at `position`, in the file that it was taken in, which may have been rotated since:
+    /// then the files after it follow. If that file cannot be found, the path's file is read from
+    /// its start.
+    #[must_use]
+    pub fn resume(path: impl Into<PathBuf>, position: Position) -> Self {
+        Self::with_start(path.into(), Start::At(position))
+    }
+
+    fn with_start(path: PathBuf, start: Start) -> Self {
+        let mut follower = Self {
+            path,
+            start,
+            current: None,
+            finished: VecDeque::new(),
+            splitter: LineSplitter::new(READ_SIZE),
+            state: Why::Missing.into(),
+            events: Vec::new(),
+        };
+        // Opened here, so that lines written from now on are not taken for old ones.
+        if let Look::Other(file) = follower.look() {
+            // If it cannot be done now, the first poll tries again.
+            let _ = follower.begin(file);
+        }
+        follower
+    }
+
+    /// The path that is followed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How the path fared at the last poll.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How many lines were too long to be given out ([`MAX_LINE`]).
+    #[must_use]
+    pub fn oversized(&self) -> u64 {
+        self.splitter.oversized()
+    }
+
+    /// Where to go on later: right after the last line that was given out. `None` while no file is
+    /// open.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let reading = self.current.as_ref()?;
+        let history = self.splitter.history();
+        let offset = reading.offset.saturating_sub(self.splitter.carry() as u64);
+        let known =
+            history.len().min(FINGERPRINT).min(usize::try_from(offset).unwrap_or(FINGERPRINT));
+        let before = &history[history.len() - known..];
+        Some(reading.file.position(offset, &reading.fingerprint, before))
+    }
+
+    /// Reads what there is, up to the end of the path's file, or up to the first read (of at most
+    /// 128 KiB) that reaches `budget` bytes. `each` gets all complete lines, in order.
+    pub fn poll(&mut self, budget: u64, each: &mut dyn FnMut(Region<'_>)) -> Poll {
+        let (mut bytes, mut more) = (0, true);
+        for _ in 0..MAX_TURNS {
+            more = self.turn(budget, &mut bytes, each);
+            if !more || bytes >= budget {
+                break;
+            }
+        }
+        Poll { bytes, more, events: std::mem::take(&mut self.events) }
+    }
+
+    /// Reads the current file to its end, and changes to the next one. Whether there is more to do.
+    fn turn(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> bool {
+        // First look, then read: once the file is replaced, the read that follows is the last.
+        let look = self.look();
+        if self.current.is_none() {
+            let Look::Other(file) = look else { return false };
+            return self.begin(file).is_ok() && self.current.is_some();
+        }
+        let changed = match (self.read(budget, bytes, each), look) {
+            (Stopped::ByBudget, _) => return true,
+            (Stopped::AtEnd, Look::Nothing) => return false,
+            (Stopped::AtEnd, Look::Other(file)) => self.advance(file),
+            (Stopped::ByTruncation, _) => self.begin_again(),
+            (Stopped::ByError(error), _) => {
+                self.leave();
+                self.failed(error);
+                return false;
+            }
+        };
+        // If files are in motion, the next poll finds them settled.
+        changed.is_ok()
+    }
+
+    /// Looks at what the path names now, and opens it unless it is what is being read.
+    fn look(&mut self) -> Look {
+        let current = self.current.as_ref().map(|reading| reading.file.id);
+        if let (Some(id), Ok(meta)) = (current, fs::metadata(&self.path)) {
+            if FileId::of(&meta) == id {
+                self.state = State::Following;
+                return Look::Nothing;
+            }
+        }
+        match LogFile::open(&self.path) {
+            Ok(file) => {
+                self.state = State::Following;
+                // While the new file is empty, its writer may still write to the old one.
+                let empty = file.len().is_ok_and(|length| length == 0);
+                let same = current == Some(file.id);
+                if same || (empty && current.is_some()) { Look::Nothing } else { Look::Other(file) }
+            }
+            Err(why) => {
+                // What appears from now on is new; what only becomes readable is not.
+                let absent = matches!(why, Why::Missing | Why::NotAFile(_));
+                if absent && matches!(self.start, Start::End) {
+                    self.start = Start::Begin;
+                }
+                self.state = why.into();
+                Look::Nothing
+            }
+        }
+    }
+
+    fn read(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> Stopped {
+        let Some(reading) = &mut self.current else { return Stopped::AtEnd };
+        while *bytes < budget {
+            let n = match reading.read(self.splitter.space()) {
+                Ok(Some(0)) => return Stopped::AtEnd,
+                Ok(Some(n)) => n,
+                Ok(None) => return Stopped::ByTruncation,
+                Err(error) => return Stopped::ByError(error),
+            };
+            *bytes += n as u64;
+            self.splitter.filled(n);
+            while let Some(region) = self.splitter.next_region() {
+                each(region);
+            }
+        }
+        Stopped::ByBudget
+    }
+
+    /// Opens the first file, or the first one after a failure; none if it cannot be read.
+    fn begin(&mut self, file: LogFile) -> Result<(), InMotion> {
+        let (file, offset) = match &self.start {
+            Start::Begin => {
+                let offset = self.left_at(&file);
+                (file, offset)
+            }
+            Start::End => {
+                let offset = line_start_before_end(&file);
+                (file, offset)
+            }
+            Start::At(position) => self.find_again(file, position)?,
+        };
+        self.enter(file, offset);
+        if self.current.is_some() {
+            self.start = Start::Begin;
+        }
+        Ok(())
+    }
+
+    /// The file that `position` was taken in, at the path or beside it, and where to go on; or the
+    /// path's file and its start.
+    fn find_again(&self, file: LogFile, position: &Position) -> Result<(LogFile, u64), InMotion> {
+        if file.continues(position).unwrap_or(false) {
+            return Ok((file, position.offset));
+        }
+        let is_it = |file: &LogFile| file.continues(position).unwrap_or(false);
+        let rotated = find(rotation::siblings(&self.path)?, is_it)?;
+        Ok(rotated.map_or((file, 0), |rotated| (rotated, position.offset)))
+    }
+
+    /// Leaves a file that was read to its end for the next one in the line that ends at `newest`.
+    fn advance(&mut self, newest: LogFile) -> Result<(), InMotion> {
+        let (Some(old), Some(position)) = (&self.current, self.position()) else { return Ok(()) };
+        let is_known = |file: &LogFile| {
+            let mut known = self.finished.iter().chain([&position]);
+            known.any(|position| file.continues(position).unwrap_or(false))
+        };
+        let successors = rotation::successors(&self.path, &old.file)?;
+        let next = find(successors, |file| !is_known(file))?;
+        let next = next.unwrap_or(newest);
+        self.leave();
+        let offset = self.left_at(&next);
+        self.enter(next, offset);
+        Ok(())
+    }
+
+    /// The file was truncated: what had not been read is in a copy, or lost.
+    fn begin_again(&mut self) -> Result<(), InMotion> {
+        let Some(reading) = &self.current else { return Ok(()) };
+        let before = self.splitter.last_read(FINGERPRINT);
+        let position = reading.file.position(reading.offset, &reading.fingerprint, before);
+        let mut siblings = rotation::siblings(&self.path)?;
+        siblings.retain(|copy| copy.id != reading.file.id && copy.length > reading.offset);
+        let copy = find(siblings, |file| file.has_content_of(&position).unwrap_or(false))?;
+        self.events
+            .push(FileEvent::Truncated { copy: copy.as_ref().map(|copy| copy.path.clone()) });
+        let Some(reading) = self.current.take() else { return Ok(()) };
+        self.current = Some(if let Some(copy) = copy {
+            // The rest stays: the copy goes on right where the file was left.
+            Reading { file: copy, ..reading }
+        } else {
+            self.drop_rest();
+            Reading { offset: 0, fingerprint: Vec::new(), ..reading }
+        });
+        Ok(())
+    }
+
+    /// Where `file` was left, if it ever was; else its start.
+    fn left_at(&self, file: &LogFile) -> u64 {
+        let mut left = self.finished.iter().rev();
+        left.find(|position| file.continues(position).unwrap_or(false)).map_or(0, |at| at.offset)
+    }
+
+    fn enter(&mut self, file: LogFile, offset: u64) {
+        let begun = offset.min(FINGERPRINT as u64);
+        let known = file
+            .read_before(begun, FINGERPRINT)
+            .and_then(|fingerprint| Ok((fingerprint, file.read_before(offset, HISTORY)?)));
+        match known {
+            Ok((fingerprint, before)) => {
+                if offset > 0 {
+                    self.splitter.continue_after(&before);
+                }
+                self.events.push(FileEvent::Opened { file: file.path.clone(), offset });
+                self.current = Some(Reading { file, offset, fingerprint });
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&mut self, error: io::Error) {
+        self.events.push(FileEvent::ReadFailed { error: error.to_string() });
+        self.state = Why::from(error).into();
+    }
+
+    /// Closes the file, remembers where it was left, and drops its unterminated rest.
+    fn leave(&mut self) {
+        let Some(position) = self.position() else { return };
+        if self.finished.len() == MAX_FINISHED {
+            self.finished.pop_front();
+        }
+        // What was not begun would be taken for any file that gets its number.
+        if position.offset > 0 {
+            self.finished.push_back(position);
+        }
+        self.drop_rest();
+        self.current = None;
+    }
+
+    fn drop_rest(&mut self) {
+        let bytes = self.splitter.drop_carry();
+        if bytes > 0 {
+            self.events.push(FileEvent::RestDropped { bytes });
+        }
+    }
+}
+
+/// The first of these files that is `wanted`, open.
+fn find(
+    siblings: Vec<Sibling>,
+    wanted: impl Fn(&LogFile) -> bool,
+) -> Result<Option<LogFile>, InMotion> {
+    for sibling in siblings {
+        if let Some(file) = sibling.open()?.filter(&wanted) {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// Where the unfinished last line of a file begins, if its last line is unfinished; else its end.
+/// The end too if that line is too long to be given out anyway, or if the file cannot be read.
+fn line_start_before_end(file: &LogFile) -> u64 {
+    let end = file.len().unwrap_or(0);
+    let tail = file.read_before(end, MAX_LINE).unwrap_or_default();
+    match memchr::memrchr(b'\n', &tail) {
+        Some(at) => end - (tail.len() - at - 1) as u64,
+        None if tail.len() < MAX_LINE => end - tail.len() as u64,
+        None => end,
+    }
+}

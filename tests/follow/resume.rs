@@ -1,0 +1,130 @@
+//! Going on at a position that was taken earlier.
+
+use std::fs;
+
+use asterguard::source::{Follower, Origin, Position};
+
+use crate::{Bench, append, numbered, numbers};
+
+/// Stops the follower, does `meanwhile`, and goes on from the position, kept as text.
+fn restart(bench: &mut Bench, meanwhile: impl FnOnce(&Bench)) {
+    let position = serde_json::to_string(&bench.follower.position().unwrap()).unwrap();
+    bench.follower = Follower::new(bench.at("nothing"), Origin::Start);
+    meanwhile(bench);
+    let position: Position = serde_json::from_str(&position).unwrap();
+    bench.follower = Follower::resume(bench.at("log"), position);
+}
+
+#[test]
+fn no_line_is_lost_or_read_twice_wherever_it_stops() {
+    let text = numbered(0, 6);
+    for stop in 0..text.len() {
+        let mut bench = Bench::with(Origin::Start, |log| append(log, &text[..stop]));
+        let mut lines = bench.read();
+        restart(&mut bench, |bench| bench.append("log", &text[stop..]));
+        lines.extend(bench.read());
+        assert_eq!(numbers(&lines), (0..6).collect::<Vec<_>>(), "stopped after {stop} bytes");
+    }
+}
+
+#[test]
+fn the_history_is_there_after_a_restart() {
+    let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 1000)));
+    bench.read();
+    restart(&mut bench, |bench| bench.append("log", numbered(1000, 1)));
+    let mut history = Vec::new();
+    bench.follower.poll(u64::MAX, &mut |region| {
+        history = region.bytes[..region.start].to_vec();
+    });
+    let before = numbered(0, 1000);
+    assert_eq!(history, &before.as_bytes()[before.len() - 8192..]);
+}
+
+#[test]
+fn the_rest_of_an_over_long_line_is_no_line_after_a_restart() {
+    let mut bench = Bench::with(Origin::Start, |log| append(log, vec![b'x'; 9000]));
+    bench.read();
+    restart(&mut bench, |bench| bench.append("log", "failed for '203.0.113.9'\nnew\n"));
+    assert_eq!(bench.read(), ["new"]);
+}
+
+#[test]
+fn files_that_were_rotated_meanwhile_are_read_in_order() {
+    for rotations in 1..4 {
+        let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+        let mut lines = bench.read();
+        restart(&mut bench, |bench| {
+            bench.append("log", numbered(20, 5));
+            for rotation in 0..rotations {
+                for number in (0..rotation).rev() {
+                    bench.rename(&format!("log.{number}"), &format!("log.{}", number + 1));
+                }
+                bench.rename("log", "log.0");
+                bench.append("log", numbered(25 + 5 * rotation, 5));
+            }
+        });
+        lines.extend(bench.read());
+        assert_eq!(numbers(&lines), (0..25 + 5 * rotations).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_copy_that_was_made_meanwhile_is_read_on() {
+    let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+    let mut lines = bench.read();
+    restart(&mut bench, |bench| {
+        bench.append("log", numbered(20, 5));
+        fs::copy(bench.at("log"), bench.at("log.1")).unwrap();
+        fs::write(bench.at("log"), numbered(25, 20)).unwrap();
+    });
+    lines.extend(bench.read());
+    assert_eq!(numbers(&lines), (0..45).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_is_known_by_its_beginning_and_by_what_was_read_last() {
+    let ends = [
+        // Another beginning, and another end, of the same length.
+        numbered(100, 10) + &numbered(10, 10),
+        numbered(0, 10) + &numbered(110, 10),
+    ];
+    for text in ends {
+        let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+        bench.read();
+        restart(&mut bench, |bench| fs::write(bench.at("log"), &text).unwrap());
+        assert_eq!(bench.read(), text.lines().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_unknown_file_is_read_from_its_start() {
+    let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+    bench.read();
+    restart(&mut bench, |bench| fs::write(bench.at("log"), numbered(100, 30)).unwrap());
+    assert_eq!(numbers(&bench.read()), (100..130).collect::<Vec<_>>());
+
+    // A position that makes no sense is as good as none.
+    let nonsense = Position {
+        dev: u64::MAX,
+        ino: u64::MAX,
+        offset: u64::MAX,
+        fingerprint: vec![b'['; 10_000],
+        before: vec![b'x'; 10_000],
+    };
+    bench.follower = Follower::resume(bench.at("log"), nonsense);
+    assert_eq!(numbers(&bench.read()), (100..130).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_is_missing_at_the_restart_is_awaited() {
+    let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+    let mut lines = bench.read();
+    restart(&mut bench, |bench| {
+        bench.append("log", numbered(20, 1));
+        bench.rename("log", "log.0");
+    });
+    lines.extend(bench.read());
+    bench.append("log", numbered(21, 1));
+    lines.extend(bench.read());
+    assert_eq!(numbers(&lines), (0..22).collect::<Vec<_>>());
+}

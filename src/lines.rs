@@ -34,6 +34,8 @@ pub struct LineSplitter {
     within: Within,
     next_line: u64,
     oversized: u64,
+    /// Whether a line has been passed over since the last region.
+    gap: bool,
 }
 
 /// What the byte at `taken` belongs to.
@@ -58,6 +60,7 @@ impl LineSplitter {
             within: Within::Line,
             next_line: 1,
             oversized: 0,
+            gap: false,
         }
     }
 
@@ -197,6 +200,7 @@ impl LineSplitter {
     fn pass_line(&mut self, length: usize) {
         self.taken += length;
         self.next_line += 1;
+        self.gap = true;
         self.within = Within::Line;
     }
 
@@ -207,7 +211,8 @@ impl LineSplitter {
         self.taken += length;
         let bytes = &self.buffer[history..self.taken];
         self.next_line += memchr_iter(b'\n', &bytes[start..]).count() as u64;
-        Region { bytes, start, first_line }
+        let after_gap = std::mem::take(&mut self.gap);
+        Region { bytes, start, first_line, next_line: self.next_line, after_gap }
     }
 }
 
@@ -246,9 +251,26 @@ pub struct Region<'a> {
     /// The number of the first line in the stream, from 1. Lines that are passed over have a
     /// number too.
     pub first_line: u64,
+    /// The number of the line that follows the last one.
+    pub next_line: u64,
+    /// Whether a line was passed over between the region before and this one: too long, or cut.
+    pub after_gap: bool,
 }
 
 impl<'a> Region<'a> {
+    /// Complete lines without anything before them; `lines` ends with a line feed.
+    #[must_use]
+    pub fn of(lines: &'a [u8], first_line: u64) -> Self {
+        let count = memchr_iter(b'\n', lines).count() as u64;
+        Self { bytes: lines, start: 0, first_line, next_line: first_line + count, after_gap: false }
+    }
+
+    /// The lines, each ended by a line feed.
+    #[must_use]
+    pub fn text(&self) -> &'a [u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
     /// The lines with their numbers, without line feeds. A carriage return stays.
     pub fn lines(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
         let lines = &self.bytes[self.start..];
@@ -386,7 +408,7 @@ mod tests {
         ) {
             let text = lines.join("\n") + "\n";
             let bytes = [history.as_bytes(), text.as_bytes()].concat();
-            let region = Region { bytes: &bytes, start: history.len(), first_line: 1 };
+            let region = Region { bytes: &bytes, start: history.len(), first_line: 1, next_line: 1, after_gap: false };
             let mut begin = history.len();
             for line in &lines {
                 let range = begin..begin + line.len();

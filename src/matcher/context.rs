@@ -18,13 +18,23 @@ use crate::rules::MessageShape;
 /// How far a doubt reaches, in bytes: the longest message that Asterisk writes (it cuts at 8192).
 pub const REACH: usize = 8192;
 
+/// Senders whose text is told apart; with more at once, that of the others is nobody's.
+const DOUBTS: usize = 4;
+
+/// Text that somebody outside may have written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    /// How far it reaches from the region's start on, in bytes; 0: there is none.
+    until: usize,
+    /// Who wrote it, if that is known: what names him is believed all the same.
+    sender: Option<IpAddr>,
+}
+
 /// The state of a channel: a few words, and a buffer of at most a line.
 #[derive(Debug, Default)]
 pub struct Context {
-    /// How many bytes from the region's start on are doubtful.
-    doubtful: usize,
-    /// Whom lines may name all the same: whoever wrote what is doubtful.
-    believed: Option<IpAddr>,
+    /// What is doubtful.
+    doubts: [Doubt; DOUBTS],
     /// Up to where in the region lines are known to begin as messages do.
     known: usize,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
@@ -38,8 +48,7 @@ impl Context {
     pub fn enter(&mut self, region: &Region<'_>) {
         self.known = usize::MAX;
         if region.after_gap {
-            self.believed = None;
-            self.doubtful = REACH;
+            self.doubt(None, 0, REACH);
         }
         if !self.free_text {
             self.free_text = holds_verbose_line(region.text(), &mut self.scratch);
@@ -48,7 +57,9 @@ impl Context {
 
     /// Ends with a region.
     pub fn leave(&mut self, region: &Region<'_>) {
-        self.doubtful = self.doubtful.saturating_sub(region.text().len());
+        for doubt in &mut self.doubts {
+            doubt.until = doubt.until.saturating_sub(region.text().len());
+        }
     }
 
     /// Whether the channel holds free text.
@@ -57,40 +68,47 @@ impl Context {
     }
 
     /// Takes note of a message: whether it is `whole` (a rule matches it) or ends as it should, and
-    /// whether what follows may be its sender's. `believed` is whom it names, if that is believed.
+    /// whether what follows may be its sender's. `sender` is whom it names, if the rule is sure.
     pub(super) fn note(
         &mut self,
         messages: &[MessageShape],
         body: &[u8],
         line: &Line<'_>,
         whole: bool,
-        believed: Option<IpAddr>,
+        sender: Option<IpAddr>,
     ) {
-        let in_doubt = line.start < self.doubtful;
         let begins_doubt = messages
             .iter()
             .filter(|message| body.starts_with(&message.head))
             .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
             .any(|message| {
                 let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
-                !whole || message.dump || (message.echo && in_doubt)
+                let in_doubt = || self.doubts.iter().any(|doubt| line.start < doubt.until);
+                !whole || message.dump || (message.echo && in_doubt())
             });
         if begins_doubt {
-            // Of two senders, each may have written what names the other.
-            self.believed = believed.filter(|_| !in_doubt || self.believed == believed);
-            self.doubtful = line.next() + REACH;
+            self.doubt(sender, line.start, line.next() + REACH);
+        }
+    }
+
+    /// From `now` on, doubts everything up to `until` that does not name `sender`.
+    fn doubt(&mut self, sender: Option<IpAddr>, now: usize, until: usize) {
+        let known = self.doubts.iter().position(|doubt| doubt.sender == sender && doubt.until > 0);
+        let free = || self.doubts.iter().position(|doubt| doubt.until <= now);
+        let (place, sender) = known.or_else(free).map_or((0, None), |place| (place, sender));
+        if let Some(doubt) = self.doubts.get_mut(place) {
+            *doubt = Doubt { until: until.max(doubt.until), sender };
         }
     }
 
     /// Makes hearsay of the `hits` in a line that cannot be believed for what stands before it.
-    /// Where that is known to be somebody's text, his own name is believed all the same.
     pub(super) fn weigh(&mut self, line: &Line<'_>, hits: &mut [Event]) {
         let follows_on = self.follows_on(line);
-        let doubtful = line.start < self.doubtful;
         self.known = line.next();
         for hit in hits {
-            let own = doubtful && self.believed == Some(hit.host);
-            if self.free_text || follows_on || (doubtful && !own) {
+            let anothers =
+                |doubt: &Doubt| line.start < doubt.until && doubt.sender != Some(hit.host);
+            if self.free_text || follows_on || self.doubts.iter().any(anothers) {
                 hit.evidence = Evidence::Hearsay;
             }
         }

@@ -215,17 +215,17 @@ impl Scanner {
                 }));
             }
             let hits = events.get_mut(first..).unwrap_or_default();
-            let mut believed = None;
+            let mut sender = None;
             if !hits.is_empty() {
                 settle(hits);
+                sender =
+                    hits.iter().find(|hit| hit.evidence > Evidence::Hearsay).map(|hit| hit.host);
                 self.context.weigh(line, hits);
                 self.seen.add(hits);
-                let named = hits.iter().find(|hit| hit.evidence > Evidence::Hearsay);
-                believed = named.map(|hit| hit.host);
             }
             if *grammar == Grammar::Asterisk {
                 let whole = !self.found.is_empty();
-                self.context.note(&matcher.messages, body, line, whole, believed);
+                self.context.note(&matcher.messages, body, line, whole, sender);
             }
         }
     }

@@ -73,8 +73,11 @@ pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
         let named =
             |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
         read(File::open(path).map_err(named)?, &mut each).map_err(named)?;
-    } else {
+    } else if args.subject.contains(' ') {
         read(args.subject.as_bytes(), &mut each)?;
+    } else {
+        // No log line is one word: somebody mistyped a file's name.
+        return Err(Failure::new(format!("there is no file {}", path.display())));
     }
     if !output.json {
         let Sums { lines, offences, tampered, ignored, successes, hearsay } = sums;

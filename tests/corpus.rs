@@ -1,0 +1,121 @@
+//! Lines that a real Asterisk 16.28 wrote under attack, read with the shipped rules.
+//!
+//! `data/hostile-*.log` are lines by which senders tried to have 192.0.2.66 (or 192.0.2.6), which
+//! did nothing, taken for the attacker, with the lines around them. `data/attack-*.log` are plain
+//! attacks, and two phones (198.51.100.2 and .102) whose owners mistyped a password once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use asterguard::config::load;
+use asterguard::engine::Engine;
+use asterguard::event::{Decision, Event, Evidence, Meaning};
+use asterguard::lines::LineSplitter;
+use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::plan::Plan;
+use asterguard::rules::RuleSet;
+use asterguard::time::Time;
+use asterguard::timestamp::TimestampParser;
+
+fn data(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn plan(config: &str) -> Arc<Plan> {
+    let rules = RuleSet::load(None).unwrap();
+    let config = load::parse(&[("test.toml".into(), config.to_owned())], &rules.filters());
+    Arc::new(Plan::new(config.unwrap_or_else(|wrong| panic!("{wrong}")), Arc::new(rules)))
+}
+
+/// What the rules make of `text`, which arrives in pieces of `piece` bytes.
+fn read(plan: &Plan, scanner: &mut Scanner, text: &[u8], piece: usize) -> Vec<Event> {
+    let reference = Time::from_secs(1_795_320_000);
+    let mut parser = TimestampParser::new(jiff::tz::TimeZone::UTC, reference);
+    let (mut last, mut events) = (None, Vec::new());
+    let mut splitter = LineSplitter::new(piece);
+    assert!(!plan.rules.rules.is_empty());
+    for bytes in text.chunks(piece) {
+        splitter.space()[..bytes.len()].copy_from_slice(bytes);
+        splitter.filled(bytes.len());
+        while let Some(region) = splitter.next_region() {
+            scanner.scan(&region, &mut Clock::Lines(&mut parser, &mut last), &mut events);
+        }
+    }
+    events
+}
+
+fn matcher(plan: &Plan) -> Arc<Matcher> {
+    let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
+    Arc::new(Matcher::new(&plan.rules, &all).unwrap())
+}
+
+#[test]
+fn forged_lines_name_nobody_who_did_nothing() {
+    let plan = plan("");
+    let matcher = matcher(&plan);
+    let mut engine = Engine::new(Arc::clone(&plan));
+    for name in ["hostile-messages.log", "hostile-security.log"] {
+        let text = data(name);
+        let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        let mut readings = [1 << 17, 4096, 97].map(|piece| {
+            let mut scanner = Scanner::new(Arc::clone(&matcher), channel);
+            read(&plan, &mut scanner, &text, piece)
+        });
+        let [whole, rest @ ..] = &mut readings;
+        assert!(rest.iter().all(|events| events == whole), "it matters how the bytes arrive");
+        let innocent = |event: &&Event| event.host.to_string().starts_with("192.0.2.6");
+        let forged: Vec<_> = whole.iter().filter(innocent).collect();
+        let believed = |event: &&&Event| {
+            event.evidence > Evidence::Hearsay || event.meaning == Meaning::Success
+        };
+        let wrong: Vec<_> = forged.iter().filter(believed).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+        // The attackers themselves are seen all the same.
+        let seen = whole.iter().filter(|event| event.evidence > Evidence::Hearsay);
+        let seen: BTreeSet<_> = seen.map(|event| event.host).collect();
+        assert!(seen.len() >= 4, "{name}: {seen:?}");
+    }
+}
+
+#[test]
+fn attackers_are_banned_and_mistyping_phones_are_not() {
+    let plan = plan("[default]\nipv6prefix = 128\n[jail.asterisk-guess]\nmaxretry = 3");
+    let matcher = matcher(&plan);
+    let mut engine = Engine::new(Arc::clone(&plan));
+    let mut events = Vec::new();
+    for name in ["attack-messages.log", "attack-security.log"] {
+        let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        let mut scanner = Scanner::new(Arc::clone(&matcher), channel);
+        events.extend(read(&plan, &mut scanner, &data(name), 4096));
+    }
+    events.sort_by_key(|event| event.time);
+    let mut decisions = Vec::new();
+    for event in &events {
+        engine.on_event(event, &mut decisions);
+    }
+    let bans: BTreeSet<_> = decisions
+        .iter()
+        .filter_map(|decision| match decision {
+            Decision::Ban(ban) => {
+                let jail = &plan.jail(ban.jail).unwrap().name;
+                Some(format!("{} {jail} {} {}", ban.host, ban.evidence, ban.offences))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        "198.51.100.115 asterisk-guess unverified 3",
+        "198.51.100.116 asterisk-guess unverified 3",
+        "198.51.100.116 asterisk-scan unverified 3",
+        "198.51.100.145 asterisk-scan unverified 3",
+        "198.51.100.15 asterisk-guess proven 3",
+        "198.51.100.16 asterisk-guess proven 3",
+        "198.51.100.20 asterisk-guess unverified 3",
+        "198.51.100.42 asterisk-scan unverified 3",
+        "198.51.100.71 asterisk-guess proven 3",
+        "2001:db8:bad::15 asterisk-guess proven 3",
+    ];
+    assert_eq!(bans.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}

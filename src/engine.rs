@@ -283,7 +283,8 @@ impl Engine {
     /// stay; bans stay, unless the new plan ignores their hosts or has no such scope any more. The
     /// caller sets the jails of each channel anew.
     pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
-        let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
+        let old = std::mem::replace(&mut self.plan, plan);
+        let plan = Arc::clone(&self.plan);
         let mut states: Vec<_> = std::mem::take(&mut self.states).into_iter().map(Some).collect();
         self.states = plan
             .jails()
@@ -335,7 +336,7 @@ impl Engine {
         };
         let rekeyed = now_bits != before_bits && ban.subject.is_ipv6();
         let subject = if rekeyed { Subject::of(ban.host, now_bits) } else { ban.subject };
-        let change = self.bans.put(Ban { jail, scope, subject, ..*ban });
+        let change = self.bans.put(Ban { jail, subject, scope, ..*ban });
         if rekeyed {
             out.push(Decision::Change(Change::Remove(scope, ban.subject)));
             out.extend(change.map(Decision::Change));

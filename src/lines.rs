@@ -4,6 +4,11 @@
 //! given out is a [`Region`]: as many complete lines as there are, in one slice, with the raw bytes
 //! that came right before them. Splitting therefore costs nothing per line: each step looks for the
 //! *last* line feed within [`MAX_LINE`] bytes, and only counting the lines touches every byte.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "at the speed of memory: what slices is `remembered <= taken <= end <= buffer.len()`, \
+              which every function keeps and random input is tested against"
+)]
 
 use std::fmt;
 use std::ops::Range;

@@ -166,7 +166,7 @@ impl OffenceTable {
             }
             match self.entries.get(self.sweep) {
                 Some(entry) if now.saturating_sub(entry.last) >= self.findtime => {
-                    self.remove(self.sweep)
+                    self.remove(self.sweep);
                 }
                 Some(_) => self.sweep += 1,
                 None => return,
@@ -427,9 +427,9 @@ mod tests {
                 now += pause;
                 let times = plain.entry(who).or_default();
                 times.push(now);
-                let expected = times.iter().filter(|time| now - **time < 600).count() as u32;
+                let expected = times.iter().filter(|time| now - **time < 600).count();
                 let count = table.add(host(who), &event(0, 0, line, now, Evidence::Proven), 1);
-                prop_assert_eq!(count.all, expected.min(maxretry));
+                prop_assert_eq!(count.all as usize, expected.min(maxretry as usize));
                 if count.all >= maxretry {
                     table.clear(&host(who));
                     plain.remove(&who);

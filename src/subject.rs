@@ -72,9 +72,8 @@ impl FromStr for Subject {
 #[must_use]
 pub fn canonical(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, high, low] = v6.segments();
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => {
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             let [h1, h2] = high.to_be_bytes();
             let [l1, l2] = low.to_be_bytes();
             IpAddr::V4(Ipv4Addr::new(h1, h2, l1, l2))

@@ -68,13 +68,17 @@ fn colours() -> bool {
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Prints for people or for scripts.
+/// Prints for people or for scripts. Whatever a command prints goes through one of these.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     /// Whether JSON is wanted.
     pub json: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "what is printed the same way in both is still printed by it"
+)]
 impl Output {
     /// Output in JSON or as text.
     pub fn new(json: bool) -> Self {

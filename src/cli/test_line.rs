@@ -204,6 +204,28 @@ fn in_words(said: &LineVerdict<'_>, line: &[u8]) -> String {
         said.line,
         said.filter.unwrap_or_default(),
         said.rule.unwrap_or_default(),
-        line.escape_ascii()
+        printable(line)
     )
+}
+
+/// A line with all that could do something to a terminal, or that is not ASCII, as escapes.
+fn printable(line: &[u8]) -> String {
+    let byte = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => byte.escape_ascii().to_string(),
+    };
+    line.iter().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_act_on_the_terminal() {
+        assert_eq!(
+            printable(b"from '\"a\\b\"' \x1b[2J\r\x9b\xff\t"),
+            r#"from '"a\b"' \x1b[2J\r\x9b\xff\t"#
+        );
+    }
 }

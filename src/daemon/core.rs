@@ -1,4 +1,5 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
+#![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ pub struct Core {
 impl Core {
     /// Runs until it is told to stop, and hands the worker back. Says when it is `ready`: from
     /// then on, no line is missed.
+    #[must_use]
     pub fn run(mut self, inbox: &Receiver<Message>, ready: oneshot::Sender<()>) -> Worker {
         // Lines from before the start are not ours; files that appear later are read whole.
         self.refresh(Origin::End);
@@ -163,10 +165,10 @@ impl Core {
             let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
             match decision {
                 Decision::Found { jail, host, offences } => {
-                    debug!("[{}] Found {host} ({offences})", name(jail))
+                    debug!("[{}] Found {host} ({offences})", name(jail));
                 }
                 Decision::Ban(ban) => {
-                    info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban))
+                    info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
                 }
                 Decision::Observed(ban) => {
                     info!(
@@ -177,7 +179,7 @@ impl Core {
                     );
                 }
                 Decision::Unban { jail, subject, why: _ } => {
-                    info!("[{}] Unban {subject}", name(jail))
+                    info!("[{}] Unban {subject}", name(jail));
                 }
                 Decision::Change(change) => changes.push(change),
             }

@@ -71,7 +71,9 @@ where
             Level::TRACE => "DEBUG",
         };
         if self.dated {
-            write!(writer, "{} ", jiff::Zoned::now().strftime("%F %T"))?;
+            #[expect(clippy::disallowed_methods, reason = "an edge: the date of a log line")]
+            let now = jiff::Zoned::now();
+            write!(writer, "{} ", now.strftime("%F %T"))?;
         }
         write!(writer, "{level:<7} ")?;
         context.field_format().format_fields(writer.by_ref(), event)?;

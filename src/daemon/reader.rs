@@ -1,5 +1,6 @@
 //! Which files are read for which jails: followers and scanners, one a file.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,10 +45,9 @@ pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
 pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
     let mut matchers = Matchers::new();
     for jails in wanted(plan).values() {
-        let rules = plan.rules_for(jails);
-        if !matchers.contains_key(&rules) {
-            let matcher = Arc::new(Matcher::new(&plan.rules, &rules)?);
-            matchers.insert(rules, matcher);
+        if let Entry::Vacant(place) = matchers.entry(plan.rules_for(jails)) {
+            let matcher = Matcher::new(&plan.rules, place.key())?;
+            place.insert(Arc::new(matcher));
         }
     }
     Ok(matchers)

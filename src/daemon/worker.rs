@@ -1,4 +1,5 @@
 //! The thread that owns the sink: gathers changes, carries them out, and tries again.
+#![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -26,10 +27,11 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 enum Message {
     Changes(Vec<Change>),
     Load(Structure, Reply<()>),
-    Call(Box<dyn FnOnce(&mut dyn BanSink) + Send>),
+    Call(Call),
     Stop,
 }
 
+type Call = Box<dyn FnOnce(&mut dyn BanSink) + Send>;
 type Reply<T> = SyncSender<Result<T, SinkError>>;
 
 /// How the sink is doing.
@@ -161,7 +163,9 @@ impl State {
             while let Some(message) = next {
                 match message {
                     Message::Changes(changes) => {
-                        changes.into_iter().for_each(|change| self.gather(change))
+                        for change in changes {
+                            self.gather(change);
+                        }
                     }
                     other => {
                         self.apply();

@@ -123,7 +123,9 @@ impl LogFile {
         let mut bytes = vec![0; usize::try_from(offset - begin).unwrap_or(length)];
         let mut filled = 0;
         while filled < bytes.len() {
-            match self.read_at(&mut bytes[filled..], begin + filled as u64)? {
+            match self
+                .read_at(bytes.get_mut(filled..).unwrap_or_default(), begin + filled as u64)?
+            {
                 0 => break,
                 n => filled += n,
             }

@@ -159,11 +159,11 @@ impl Reading {
         let n = self.file.read_at(space, self.offset)?;
         let known = self.fingerprint.len();
         let unknown = n.min(FINGERPRINT - known);
-        self.fingerprint.extend_from_slice(&space[..unknown]);
+        self.fingerprint.extend(space.iter().take(unknown));
         // Checked after the read: bytes of a file that was truncated before it must not be joined
         // with what was read earlier.
         let mut first = [0; FINGERPRINT];
-        let first = &mut first[..self.fingerprint.len()];
+        let first = first.get_mut(..self.fingerprint.len()).unwrap_or_default();
         let intact = self.file.read_at(first, 0)? == first.len() && *first == *self.fingerprint;
         if !intact || (n == 0 && self.file.len()? < self.offset) {
             self.fingerprint.truncate(known);
@@ -258,7 +258,7 @@ impl Follower {
         let offset = reading.offset.saturating_sub(self.splitter.carry() as u64);
         let known =
             history.len().min(FINGERPRINT).min(usize::try_from(offset).unwrap_or(FINGERPRINT));
-        let before = &history[history.len() - known..];
+        let before = history.get(history.len() - known..).unwrap_or_default();
         Some(reading.file.position(offset, &reading.fingerprint, before))
     }
 

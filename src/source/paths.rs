@@ -99,7 +99,7 @@ impl<'a> Rotated<'a> {
         let compressed = unpacked.is_some();
         let name = unpacked.unwrap_or(name);
         let (inner, extension) = match name.strip_suffix(b".log") {
-            Some(inner) => (inner, &name[inner.len()..]),
+            Some(inner) => name.split_at(inner.len()),
             None => (name, &b""[..]),
         };
         let (stem, number) = match strip_marks(inner) {
@@ -139,10 +139,10 @@ fn strip_mark(name: &[u8]) -> Option<(&[u8], u64)> {
     let is_count = !tail.is_empty() && tail.iter().all(u8::is_ascii_digit);
     match head.strip_suffix(b".") {
         Some(stem) if is_count || is_date(tail) => Some((stem, digits(tail))),
-        _ if matches!(tail.first(), Some(b'-' | b'_')) && is_date(&tail[1..]) => {
-            Some((head, digits(tail)))
-        }
-        _ => None,
+        _ => match tail {
+            [b'-' | b'_', date @ ..] if is_date(date) => Some((head, digits(date))),
+            _ => None,
+        },
     }
 }
 

@@ -1,4 +1,12 @@
 //! Follows real files through everything that happens to logs.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and wait for things that really happen"
+)]
 
 mod faults;
 mod live;

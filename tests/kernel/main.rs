@@ -1,6 +1,14 @@
 //! The sinks against a real kernel: what is put into the sets is dropped, and nothing else is.
 //!
 //! Needs root, nft, iproute2 and python3; every test has network namespaces of its own.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and wait for things that really happen"
+)]
 
 #[path = "../kit/mod.rs"]
 mod kit;

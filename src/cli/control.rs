@@ -18,6 +18,7 @@ use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
+use crate::subject::canonical;
 use crate::time::{Lasting, Time};
 
 /// How long the daemon may take to answer.
@@ -87,7 +88,7 @@ fn lasting(text: &str) -> Result<Lasting, String> {
 }
 
 fn net(text: &str) -> Result<IpNet, String> {
-    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let address = text.parse().map(|address| IpNet::from(canonical(address)));
     address
         .or_else(|_| text.parse())
         .map_err(|_| "write an address, or a network like 192.0.2.0/24".to_owned())

@@ -19,6 +19,7 @@ use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
 use crate::sink::SinkError;
 use crate::source::Origin;
+use crate::subject::{bannable, canonical};
 use crate::time::{Lasting, Time};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -233,7 +234,8 @@ impl Core {
             Ok(jail) => jail,
             Err(answer) => return answer,
         };
-        if !crate::subject::bannable(host) {
+        let host = canonical(host);
+        if !bannable(host) {
             return Answer::refused(format!(
                 "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
             ));

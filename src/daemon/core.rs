@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::now;
 use super::reader::{Matchers, Reader};
@@ -90,11 +90,8 @@ impl Core {
                     Message::Change(plan, matchers, reply) => {
                         let _ = reply.send(self.change(plan, matchers));
                     }
-                    Message::Pause(length, reply) => self.worker.call(move |sink| {
-                        let _ = reply.send(match length {
-                            Some(length) => sink.pause(length),
-                            None => sink.resume(),
-                        });
+                    Message::Pause(length, reply) => self.worker.pause(length, |result| {
+                        let _ = reply.send(result);
                     }),
                     Message::Paused(paused) => self.paused = paused,
                     Message::Stop => return self.stop(),
@@ -125,14 +122,28 @@ impl Core {
         self.refresh(Origin::Start);
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
-        if self.worker.health().behind {
-            self.worker.caught_up();
-            self.worker.apply(self.engine.bans().elements().collect());
-        }
         if matches!(self.paused, Some(Some(until)) if until <= now()) {
             info!("the pause is over");
             self.paused = None;
         }
+        if self.worker.health().behind {
+            self.catch_up();
+        }
+    }
+
+    /// Has the sink told all that it may have lost. The pause comes first: whoever is let pass must
+    /// not be dropped for having been banned again.
+    fn catch_up(&mut self) {
+        self.worker.caught_up();
+        if let Some(paused) = self.paused {
+            let rest = paused.map(|until| until.since(now()));
+            self.worker.pause(Some(rest), |result| {
+                if let Err(error) = result {
+                    error!("the pause is not in force: {error}");
+                }
+            });
+        }
+        self.worker.apply(self.engine.bans().elements().collect());
     }
 
     fn refresh(&mut self, from: Origin) {

@@ -26,13 +26,12 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 enum Message {
     Changes(Vec<Change>),
-    Load(Structure, Reply<()>),
-    Call(Call),
+    Load(Structure, SyncSender<Result<(), SinkError>>),
+    Pause(Option<Option<Duration>>, Told),
     Stop,
 }
 
-type Call = Box<dyn FnOnce(&mut dyn BanSink) + Send>;
-type Reply<T> = SyncSender<Result<T, SinkError>>;
+type Told = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
 
 /// How the sink is doing.
 #[derive(Clone, Debug, Default)]
@@ -94,10 +93,15 @@ impl Worker {
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has the worker do something with the sink, in turn. The caller is not kept waiting.
-    pub fn call(&self, call: impl FnOnce(&mut dyn BanSink) + Send + 'static) {
-        // Full: the sink hangs, and the caller sees that its call was dropped.
-        let _ = self.queue.try_send(Message::Call(Box::new(call)));
+    /// Has the sink pause for a length of time (`Some(None)`: until it is ended) or resume (`None`),
+    /// and `told` whether that worked. The caller is not kept waiting.
+    pub fn pause(
+        &self,
+        length: Option<Option<Duration>>,
+        told: impl FnOnce(Result<(), SinkError>) + Send + 'static,
+    ) {
+        // Full: the sink hangs, and the caller sees that `told` was dropped.
+        let _ = self.queue.try_send(Message::Pause(length, Box::new(told)));
     }
 
     /// How the sink is doing.
@@ -173,7 +177,7 @@ impl State {
                             Message::Load(structure, reply) => {
                                 let _ = reply.send(self.load(structure));
                             }
-                            Message::Call(call) => call(&mut *self.sink),
+                            Message::Pause(length, told) => told(self.pause(length)),
                             Message::Stop => return,
                             Message::Changes(_) => {}
                         }
@@ -200,8 +204,11 @@ impl State {
     }
 
     fn load(&mut self, structure: Structure) -> Result<(), SinkError> {
+        // Loading makes a table that was gone, but not what was in it.
+        let gone = matches!(self.sink.paused(now()), Err(SinkError::NoTable));
         self.sink.load(&structure)?;
         self.structure = structure;
+        lock(&self.health).behind |= gone;
         if !self.pending.is_empty() {
             // They speak of the old structure.
             self.pending.clear();
@@ -209,6 +216,17 @@ impl State {
             lock(&self.health).behind = true;
         }
         Ok(())
+    }
+
+    fn pause(&mut self, length: Option<Option<Duration>>) -> Result<(), SinkError> {
+        let set = |sink: &mut dyn BanSink| match length {
+            Some(length) => sink.pause(length),
+            None => sink.resume(),
+        };
+        match set(&mut *self.sink) {
+            Err(SinkError::NoTable) if self.rebuild() => set(&mut *self.sink),
+            result => result,
+        }
     }
 
     /// Carries out all that is pending, or notes the failure and when to try again.

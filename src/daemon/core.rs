@@ -159,9 +159,11 @@ impl Core {
     }
 
     fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
+        // What has been written up to now goes by the old rules, as far as it can be read in good
+        // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
+        let deadline = Instant::now() + TICK;
+        while self.poll() && Instant::now() < deadline {}
         self.worker.load(plan.structure.clone())?;
-        // What has been written up to now goes by the old rules.
-        while self.poll() {}
         self.engine.change(plan, &mut self.decisions);
         self.reader.change(matchers);
         self.refresh(Origin::End);

@@ -3,6 +3,8 @@
 // Each test target compiles its own copy and uses its own part.
 #![allow(dead_code)]
 
+pub mod guard;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};

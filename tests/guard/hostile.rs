@@ -1,0 +1,270 @@
+//! Bytes and files that no Asterisk would write: the guard goes on, and stays small.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, addresses, no_such_peer, wrong_password};
+
+/// Memory that a guard may take in a build without optimisation, in kilobytes. A mapping of the
+/// program's pages counts too, and is most of it.
+const MOST_MEMORY: u64 = 100 << 10;
+
+/// What each test sees to in the end: a good line still bans.
+fn still_guards(guard: &Guard, netns: &Netns, host: &str) {
+    guard.append("messages", &vec![wrong_password(host); 5]);
+    guard.says(&format!("[asterisk-guess] Ban {host} (5 offences"));
+    kit::until("the host is in the kernel", || addresses(netns, "sip4").contains(&host.to_owned()));
+    assert!(guard.resident() < MOST_MEMORY, "{} kB", guard.resident());
+}
+
+fn lines(guard: &Guard) -> u64 {
+    guard.status()["sources"][0]["lines"].as_u64().unwrap()
+}
+
+/// Bytes drawn by chance, the same in every run.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(next).collect()
+}
+
+#[test]
+fn bytes_of_all_kinds_hide_no_good_line() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let zeros = vec![0; 100_000];
+    let brackets = b"[".repeat(50_000);
+    let heads = b"[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Registration from '".repeat(3000);
+    for (n, garbage) in [noise(300_000), zeros, brackets, heads, vec![0xff; 9000], vec![b'\n'; 9000]]
+        .into_iter()
+        .enumerate()
+    {
+        guard.append_bytes("messages", &[&garbage[..], b"\n"].concat());
+        // What follows a line that is too long is doubted for 8192 bytes.
+        guard.append("messages", &vec!["[Nov 22 01:12:24] NOTICE[1] pbx.c: All is well"; 200]);
+        still_guards(&guard, &netns, &format!("198.51.100.{}", n + 1));
+    }
+    assert_eq!(guard.count("] Ban "), 6);
+}
+
+#[test]
+fn odd_bytes_in_a_good_line_do_not_hide_it() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &CONFIG.replace("maxretry = 5", "maxretry = 3"));
+    // In the account's name, at the end of the line, and in pieces.
+    for (host, name, end) in [
+        ("198.51.100.1", &b"\xff\xfe"[..], "\n"),
+        ("198.51.100.2", b"\xc3\x28", "\n"),
+        ("198.51.100.3", "zoë".as_bytes(), "\r\n"),
+    ] {
+        let line = wrong_password(host);
+        let (before, after) = line.split_once("1000").unwrap();
+        let line = [before.as_bytes(), name, after.as_bytes(), end.as_bytes()].concat();
+        guard.append_bytes("messages", &line.repeat(3));
+        guard.says(&format!("[asterisk-guess] Ban {host} "));
+    }
+    let line = wrong_password("198.51.100.4") + "\n";
+    for byte in line.repeat(3).as_bytes() {
+        guard.append_bytes("messages", &[*byte]);
+    }
+    guard.says("[asterisk-guess] Ban 198.51.100.4 ");
+    // A line without its end is no line yet.
+    guard.append("messages", &vec![wrong_password("198.51.100.5"); 2]);
+    let read = lines(&guard);
+    guard.append_bytes("messages", wrong_password("198.51.100.5").as_bytes());
+    guard.append_bytes("messages", b"\n");
+    guard.says("[asterisk-guess] Ban 198.51.100.5 ");
+    assert!(lines(&guard) > read);
+    assert_eq!(guard.count("] Ban "), 5);
+}
+
+#[test]
+fn an_endless_line_takes_no_memory() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    still_guards(&guard, &netns, "198.51.100.1");
+    let before = guard.resident();
+    // 10 MB that never become a line, with a good line's text in the midst of it.
+    let piece = [&vec![b'x'; 1 << 20][..], wrong_password("198.51.100.66").as_bytes()].concat();
+    for _ in 0..10 {
+        guard.append_bytes("messages", &piece);
+    }
+    guard.append_bytes("messages", b"\n");
+    kit::until("it is passed over", || guard.status()["sources"][0]["oversized"] == 1);
+    let grown = guard.resident().saturating_sub(before);
+    assert!(grown < 4096, "{grown} kB for one line");
+    guard.append("messages", &vec!["[Nov 22 01:12:24] NOTICE[1] pbx.c: All is well"; 200]);
+    still_guards(&guard, &netns, "198.51.100.2");
+    assert_eq!(guard.count("198.51.100.66"), 0);
+}
+
+#[test]
+fn very_many_strangers_take_bounded_memory() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let strangers = |from: u32, to: u32| -> Vec<String> {
+        let host = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+        (from..to).map(|n| no_such_peer(&host(n))).collect()
+    };
+    guard.append("messages", &strangers(0, 140_000));
+    kit::until("they are read", || lines(&guard) == 140_000);
+    let full = guard.resident();
+    guard.append("messages", &strangers(140_000, 190_000));
+    kit::until("they are read", || lines(&guard) == 190_000);
+    let grown = guard.resident().saturating_sub(full);
+    assert!(grown < 2048, "{grown} kB more for 50 000 more strangers");
+    assert_eq!(guard.jail("asterisk-scan")["currently_failed"], 131_072);
+    still_guards(&guard, &netns, "198.51.100.1");
+}
+
+#[test]
+fn a_forged_name_has_nobody_else_banned() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    // A pattern that cannot tell which of two addresses the sender wrote.
+    let home = Home::new(CONFIG);
+    home.write(
+        "rules.d/asterisk-door.toml",
+        "[[rule]]\nid = \"knock\"\nfailregex = \"^door\\\\.c: .* from '<HOST>' asked: .*$\"\n\
+         class = \"guess\"\nevidence = \"proven\"\n",
+    );
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    // Accounts that are called like the end of a line, as Asterisk logged them.
+    let victim = "192.0.2.66";
+    let forged = [
+        "\"' failed for '192.0.2.66:5060' - Wrong password\" <sip:inj1@203.0.113.16>",
+        "' failed for '192.0.2.66:5060' - Wrong password <sip:inj2@203.0.113.16>",
+        "<sip:inj3' failed for '192.0.2.66:5060' - Wrong password@203.0.113.16>",
+        "\"x[Nov 22 00:59:59] NOTICE[4242] chan_sip.c: Registration from '<sip:x@y>' failed for \
+         '192.0.2.66:5060' - Wrong password\" <sip:inj11@203.0.113.16>",
+    ];
+    let lines = forged.map(|account| {
+        wrong_password("198.51.100.160").replace("\"1000\" <sip:1000@203.0.113.16>", account)
+    });
+    guard.append("messages", &[&lines[..], &lines].concat());
+    guard.says("[asterisk-guess] Ban 198.51.100.160 (5 offences");
+    let line = "[Nov 22 01:13:30] NOTICE[1] door.c: a from '192.0.2.66' asked: b from '198.51.100.161' asked: c";
+    guard.append("messages", &vec![line; 9]);
+    kit::until("all are read", || guard.status()["sources"][0]["tampered"] == 9);
+    let status = guard.order(&["status"]);
+    assert!(status.starts_with("DEGRADED: ") && status.contains("! 9 lines in "), "{status}");
+    assert_eq!((guard.count(victim), guard.count("198.51.100.161")), (0, 0));
+    still_guards(&guard, &netns, "198.51.100.1");
+    assert_eq!(guard.count("] Ban "), 2);
+}
+
+/// Starts a guard whose only log is `odd`, made by `make`; checks what it says of it; makes a
+/// good log of it, and sees that lines written to that ban.
+fn mends(make: impl FnOnce(&Path), says: &str) {
+    let netns = Netns::new();
+    let home = Home::new(&CONFIG.replace("messages", "odd"));
+    let odd = home.path("odd");
+    make(&odd);
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    let status = guard.status();
+    let state = status["sources"][0]["state"].as_str().unwrap_or_default();
+    assert!(state.contains(says), "{status}");
+    assert_eq!(status["health"], if says == "following" { "OK" } else { "DEGRADED" });
+
+    if fs::symlink_metadata(&odd).is_ok_and(|meta| meta.is_dir()) {
+        fs::remove_dir(&odd).unwrap();
+    } else if odd.symlink_metadata().is_ok() {
+        fs::remove_file(&odd).unwrap();
+    }
+    guard.append("odd", &vec![wrong_password("198.51.100.14"); 5]);
+    guard.says("[asterisk-guess] Ban 198.51.100.14 (5 offences");
+    assert_eq!(guard.status()["health"], "OK");
+    guard.stop();
+}
+
+#[test]
+fn what_is_no_log_is_named_and_awaited() {
+    if !kit::usable() {
+        return;
+    }
+    mends(|odd| fs::write(odd, "").unwrap(), "following");
+    mends(|_| {}, "there is no such file yet");
+    mends(|odd| fs::create_dir(odd).unwrap(), "it is a directory");
+    mends(
+        |odd| assert!(Command::new("mkfifo").arg(odd).status().unwrap().success()),
+        "it is a named pipe",
+    );
+    mends(|odd| symlink("/dev/zero", odd).unwrap(), "it is a device");
+    mends(|odd| symlink("nowhere", odd).unwrap(), "there is no such file yet");
+}
+
+#[test]
+fn a_link_is_followed_wherever_it_points() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(&CONFIG.replace("$DIR/messages", "$DIR/link"));
+    home.write("one/log", "");
+    symlink("one/log", home.path("link")).unwrap();
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("one/log", &vec![wrong_password("198.51.100.1"); 5]);
+    guard.says("Ban 198.51.100.1 ");
+    guard.write("two/log", "");
+    fs::remove_file(guard.path("link")).unwrap();
+    symlink("two/log", guard.path("link")).unwrap();
+    guard.append("two/log", &vec![wrong_password("198.51.100.2"); 5]);
+    guard.says("Ban 198.51.100.2 ");
+    assert_eq!(guard.count("] Ban "), 2);
+}
+
+#[test]
+fn a_log_that_may_not_be_read_is_named_and_read_once_it_may() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    home.append("messages", &vec![wrong_password("198.51.100.66"); 9]);
+    let mode = |home: &Home, mode| {
+        fs::set_permissions(home.path("messages"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&home, 0o000);
+    // Root, but without the power to read what it may not; with the one over the network.
+    let mut command = netns.command("setpriv");
+    let powers = "-dac_override,-dac_read_search";
+    command.args(["--bounding-set", powers, "--inh-caps", powers, PROGRAM]);
+    let run = home.run(command);
+    let guard = Guard::start_in(home, run);
+    let status = guard.status();
+    assert_eq!(status["health"], "DEGRADED");
+    let state = status["sources"][0]["state"].as_str().unwrap();
+    assert!(state.contains("permission denied"), "{state}");
+    guard.says("permission denied");
+    mode(&guard, 0o644);
+    guard.says("messages: following");
+    guard.append("messages", &vec![wrong_password("198.51.100.14"); 5]);
+    guard.says("Ban 198.51.100.14 ");
+    assert_eq!(guard.count("] Ban "), 1, "what stood there before counts for nothing");
+}

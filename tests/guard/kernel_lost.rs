@@ -1,0 +1,175 @@
+//! The table is lost, or nft does not work: bans wait, and come back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::kit::Fate::{Arrived, Dropped};
+use crate::kit::guard::{Guard, Home, PROGRAM, told};
+use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
+use crate::{CONFIG, addresses, elements, wrong_password};
+
+#[test]
+fn the_next_ban_brings_a_lost_table_back() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let guard = Guard::start(&lab.pbx, CONFIG);
+    guard.order(&["ban", EVE, "--for", "1h"]);
+    guard.order(&["ban", "198.51.100.7"]);
+    guard.order(&["ban", "2001:db8::7", "--for", "2h"]);
+    guard.append("messages", &vec![wrong_password("198.51.100.8"); 5]);
+    guard.says("Ban 198.51.100.8 ");
+    kit::until("the host is shut out", || lab.udp(EVE, SIP) == Dropped);
+    lab.pbx.exec("nft flush ruleset");
+    assert_eq!(lab.udp(EVE, SIP), Arrived);
+
+    guard.append("messages", &vec![wrong_password(MALLORY); 5]);
+    guard.says("table is gone; building it again");
+    kit::until("all bans are back", || {
+        addresses(&lab.pbx, "ban4").len() == 2
+            && addresses(&lab.pbx, "ban6").len() == 1
+            && addresses(&lab.pbx, "sip4").len() == 2
+    });
+    assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, Dropped));
+    // With the time that they had left, as the guard knows it.
+    let status = guard.status();
+    for (set, host, jail) in [
+        ("ban4", "192.0.2.66", "manual"),
+        ("ban4", "198.51.100.7", "manual"),
+        ("ban6", "2001:db8::", "manual"),
+        ("sip4", "198.51.100.8", "asterisk-guess"),
+        ("sip4", MALLORY, "asterisk-guess"),
+    ] {
+        let held = elements(&lab.pbx, set);
+        let held = held.iter().find(|element| element.address == host).unwrap();
+        assert_eq!(held.comment.as_deref(), Some(jail));
+        let jails = status["jails"].as_array().unwrap();
+        let bans = jails.iter().flat_map(|jail| jail["banned"].as_array().unwrap());
+        let ban = bans.into_iter().find(|ban| ban["host"].as_str().unwrap().starts_with(host));
+        let left = ban.unwrap()["left"].as_u64();
+        assert_eq!(left.is_none(), held.expires.is_none(), "{host}");
+        assert!(left.unwrap_or(0).abs_diff(held.expires.unwrap_or(0)) <= 2, "{left:?} {held:?}");
+    }
+    assert_eq!(status["health"], "OK");
+}
+
+#[test]
+fn a_reload_brings_a_lost_table_back_with_its_bans() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let guard = Guard::start(&lab.pbx, CONFIG);
+    guard.order(&["ban", EVE]);
+    kit::until("the host is shut out", || lab.udp(EVE, SIP) == Dropped);
+    lab.pbx.exec("nft delete table inet asterguard");
+    guard.order(&["reload"]);
+    kit::until("the host is shut out again", || lab.udp(EVE, SIP) == Dropped);
+}
+
+#[test]
+fn other_tables_are_left_alone() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    netns.exec("nft 'table inet mine { chain input { type filter hook input priority 0; tcp dport 22 accept; }; }'");
+    let mine = netns.exec("nft list table inet mine");
+    let guard = Guard::start(&netns, CONFIG);
+    guard.order(&["ban", EVE]);
+    guard.order(&["reload"]);
+    guard.order(&["pause"]);
+    guard.order(&["resume"]);
+    netns.exec("nft delete table inet asterguard");
+    guard.order(&["ban", MALLORY]);
+    kit::until("the table is back", || addresses(&netns, "ban4").len() == 2);
+    guard.stop();
+    assert_eq!(netns.exec("nft list table inet mine"), mine);
+}
+
+#[test]
+fn without_nft_the_guard_does_not_start_and_says_why() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let mut command = netns.command("env");
+    command.arg(format!("PATH={}", home.path("bin").display())).arg(PROGRAM);
+    let (code, _, said) = told(&home.run(command).output().unwrap());
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("cannot run `nft`") && said.contains("apt-get install nftables"), "{said}");
+    assert!(!home.path("socket").exists());
+
+    // Root without power over the network.
+    let mut command = netns.command("setpriv");
+    command.args(["--bounding-set=-net_admin", PROGRAM]);
+    let (code, _, said) = told(&home.run(command).output().unwrap());
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("not permitted") && said.contains("CAP_NET_ADMIN"), "{said}");
+}
+
+/// A guard whose `nft` fails as long as the file `broken` is there, with the words in it.
+fn guard_with_shim(netns: &Netns) -> Guard {
+    let home = Home::new(CONFIG);
+    let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
+    let shim = "#!/bin/sh\nif [ -e $DIR/broken ]; then cat $DIR/broken >&2; exit 1; fi\n";
+    home.write("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
+    fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = netns.command("env");
+    let path = std::env::var("PATH").unwrap();
+    command.arg(format!("PATH={}:{path}", home.path("bin").display())).arg(PROGRAM);
+    let run = home.run(command);
+    Guard::start_in(home, run)
+}
+
+#[test]
+fn while_nft_fails_bans_wait_and_then_take_hold() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard_with_shim(&netns);
+    guard.order(&["ban", EVE]);
+    kit::until("the host is in the kernel", || addresses(&netns, "ban4") == [EVE]);
+
+    guard.write("broken", "Error: the disk is on fire\n");
+    guard.append("messages", &vec![wrong_password("198.51.100.8"); 5]);
+    guard.order(&["ban", MALLORY]);
+    guard.order(&["unban", EVE]);
+    guard.says("the disk is on fire");
+    kit::until("three changes wait", || guard.status()["queue"] == 3);
+    let status = guard.order(&["status"]);
+    assert!(status.starts_with("DEGRADED: "), "{status}");
+    assert!(status.contains("wait for nftables: ") && status.contains("disk is on fire"), "{status}");
+    // What needs nft right away says so, and changes nothing.
+    for args in [&["pause"][..], &["reload"]] {
+        let (code, _, said) = guard.ctl(args);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("the disk is on fire"), "{said}");
+    }
+    assert_eq!(addresses(&netns, "ban4"), [EVE]);
+    assert_eq!(guard.jail("manual")["banned"][0]["host"], MALLORY);
+
+    fs::remove_file(guard.path("broken")).unwrap();
+    guard.says("nftables works again");
+    kit::until("all is carried out", || {
+        addresses(&netns, "ban4") == [MALLORY] && addresses(&netns, "sip4") == ["198.51.100.8"]
+    });
+    kit::until("all is well", || guard.status()["health"] == "OK");
+    guard.stop();
+}
+
+#[test]
+fn a_guard_with_an_nft_that_fails_still_stops_in_time() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard_with_shim(&netns);
+    guard.write("broken", "Error: no\n");
+    guard.order(&["ban", EVE]);
+    guard.says("bans are waiting");
+    guard.stop();
+}

@@ -1,0 +1,147 @@
+//! Stop, start, kill: what stays in force, and who may run.
+
+use crate::kit::guard::{Guard, Home, PROGRAM, told};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, Element, addresses, elements, wrong_password};
+
+const EVE: &str = "198.51.100.14";
+
+/// All bans in the kernel.
+fn held(netns: &Netns) -> Vec<Element> {
+    ["ban4", "ban6", "sip4", "sip6"].iter().flat_map(|set| elements(netns, set)).collect()
+}
+
+/// A guard with a ban by an attack, one by hand without end, and one of an IPv6 network.
+fn guard_with_bans(netns: &Netns) -> Guard {
+    let guard = Guard::start(netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.order(&["ban", "203.0.113.9"]);
+    guard.order(&["ban", "2001:db8:0:a::66", "--jail", "asterisk-scan", "--for", "1h"]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE}"));
+    kit::until("all are in the kernel", || held(netns).len() == 3);
+    guard
+}
+
+#[test]
+fn bans_stay_when_the_guard_ends_and_are_taken_up_when_it_starts() {
+    if !kit::usable() {
+        return;
+    }
+    let ends: [fn(Guard) -> Home; 2] = [Guard::stop, Guard::kill];
+    for (end, leaves_socket) in ends.into_iter().zip([false, true]) {
+        let netns = Netns::new();
+        let guard = guard_with_bans(&netns);
+        let rules = netns.exec("nft list chain inet asterguard prerouting");
+        let before = held(&netns);
+
+        let home = end(guard);
+        assert_eq!(home.path("socket").exists(), leaves_socket);
+        let (code, _, said) = home.ctl(&["status"]);
+        assert_eq!(code, 4, "{said}");
+        assert!(said.contains("no daemon answers"), "{said}");
+        let alone = held(&netns);
+        let keys = |held: &[Element]| -> Vec<_> {
+            held.iter().map(|e| (e.address.clone(), e.timeout, e.comment.clone())).collect()
+        };
+        assert_eq!(keys(&alone), keys(&before));
+        assert_eq!(netns.exec("nft list chain inet asterguard prerouting"), rules);
+
+        let run = home.run(netns.command(PROGRAM));
+        let guard = Guard::start_in(home, run);
+        assert!(guard.says("bans found in force").contains("3 bans found"));
+        assert_eq!(netns.exec("nft list chain inet asterguard prerouting"), rules);
+        for (jail, host, ends_in) in [
+            ("asterisk-guess", EVE, Some(600)),
+            ("asterisk-scan", "2001:db8:0:a::/64", Some(3600)),
+            ("manual", "203.0.113.9", None),
+        ] {
+            let banned = guard.jail(jail)["banned"].clone();
+            assert_eq!(banned.as_array().map(Vec::len), Some(1), "{jail}: {banned}");
+            assert_eq!(banned[0]["host"], host);
+            let left = banned[0]["left"].as_u64();
+            assert_eq!(left.is_some(), ends_in.is_some(), "{banned}");
+            // Some seconds have passed, not more.
+            assert!(left <= ends_in && left >= ends_in.map(|secs| secs - 30), "{banned}");
+        }
+        // They can be lifted like its own, and go on to be counted as bans.
+        guard.append("messages", &vec![wrong_password(EVE); 5]);
+        kit::until("all lines are read", || guard.jail("asterisk-guess")["total_failed"] == 5);
+        assert_eq!(guard.count("] Ban "), 0, "{:#?}", guard.log_lines());
+        assert_eq!(guard.order(&["unban", "0.0.0.0/0"]), "2 bans lifted\n");
+        guard.order(&["unban", "2001:db8:0:a::1"]);
+        kit::until("nobody is banned", || held(&netns).is_empty());
+        guard.stop();
+    }
+}
+
+#[test]
+fn lines_from_before_the_start_are_not_counted() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    home.append("messages", &vec![wrong_password(EVE); 5]);
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("messages", &vec![wrong_password(EVE); 4]);
+    kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 4);
+    assert_eq!(guard.count("] Ban "), 0);
+    guard.append("messages", &[wrong_password(EVE)]);
+    guard.says(&format!("Ban {EVE} (5 offences"));
+}
+
+#[test]
+fn a_second_guard_is_refused_with_the_pid_of_the_first() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard_with_bans(&netns);
+    let before = netns.exec("nft -s list ruleset");
+    let (code, out, said) = told(&guard.run(netns.command(PROGRAM)).output().unwrap());
+    assert_eq!((code, out.as_str()), (1, ""), "{said}");
+    assert!(said.contains(&format!("running already (pid {}", guard.pid())), "{said}");
+    assert_eq!(netns.exec("nft -s list ruleset"), before);
+    assert_eq!(guard.status()["pid"], guard.pid());
+}
+
+#[test]
+fn a_dry_run_leaves_the_kernel_alone() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let mut run = home.run(netns.command(PROGRAM));
+    run.arg("--dry-run");
+    let guard = Guard::start_in(home, run);
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE}"));
+    guard.order(&["ban", "203.0.113.9"]);
+    assert_eq!(guard.status()["dry_run"], true);
+    assert_eq!(guard.jail("asterisk-guess")["currently_banned"], 1);
+    guard.order(&["pause"]);
+    guard.stop();
+    assert_eq!(netns.exec("nft list ruleset"), "");
+    assert_eq!(addresses(&netns, "sip4"), [""; 0]);
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_start_is_named() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let refused = |what: &str| {
+        let (code, _, said) = told(&home.run(netns.command(PROGRAM)).output().unwrap());
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(what), "{said}");
+    };
+    home.write("state", "a file where a directory should be");
+    refused("cannot make the state directory");
+    std::fs::remove_file(home.path("state")).unwrap();
+    std::fs::create_dir(home.path("socket")).unwrap();
+    refused("cannot replace the control socket");
+}

@@ -1,0 +1,79 @@
+//! The whole program as users run it: real log lines in, a real kernel's sets and packets out.
+//!
+//! Needs root, nft, iproute2 and python3; every test has namespaces and directories of its own.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod bans;
+mod hostile;
+mod kernel_lost;
+mod life;
+mod orders;
+mod pause;
+mod reload;
+mod rotation;
+
+use kit::Netns;
+
+/// One log; five wrong passwords close SIP for ten minutes.
+const CONFIG: &str = r#"
+[ports]
+sip = ["5060-5061"]
+
+[default]
+logpath = ["$DIR/messages"]
+
+[jail.asterisk-guess]
+maxretry = 5
+findtime = "10m"
+bantime = "10m"
+"#;
+
+/// What Asterisk 16 writes into `messages` when `host` gives a wrong password.
+fn wrong_password(host: &str) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!(
+        "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Registration from \
+         '\"1000\" <sip:1000@203.0.113.16>' failed for '{host}:5060' - Wrong password"
+    )
+}
+
+/// What it writes when `host` tries an account that does not exist.
+fn no_such_peer(host: &str) -> String {
+    wrong_password(host).replace("Wrong password", "No matching peer found")
+}
+
+/// An element of a set in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Element {
+    address: String,
+    /// Seconds; `None`: it stays.
+    timeout: Option<u64>,
+    expires: Option<u64>,
+    comment: Option<String>,
+}
+
+/// What a set of our table holds, by address; nothing if there is no such set.
+fn elements(netns: &Netns, set: &str) -> Vec<Element> {
+    let output = netns.try_exec(&format!("nft -j list set inet asterguard {set}"));
+    let listing: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let found = listing["nftables"].as_array().into_iter().flatten();
+    let found = found.filter_map(|object| object["set"]["elem"].as_array()).flatten();
+    let mut elements: Vec<_> = found
+        .map(|element| &element["elem"])
+        .map(|element| Element {
+            address: element["val"].as_str().unwrap().to_owned(),
+            timeout: element["timeout"].as_u64(),
+            expires: element["expires"].as_u64(),
+            comment: element["comment"].as_str().map(str::to_owned),
+        })
+        .collect();
+    elements.sort_by(|a, b| a.address.cmp(&b.address));
+    elements
+}
+
+/// The addresses that a set of our table holds.
+fn addresses(netns: &Netns, set: &str) -> Vec<String> {
+    elements(netns, set).into_iter().map(|element| element.address).collect()
+}

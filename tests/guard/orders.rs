@@ -1,0 +1,194 @@
+//! Orders to a running guard: what each does, what each refuses, and with which exit code.
+
+use serde_json::{Value, json};
+
+use crate::kit::guard::{Guard, Home};
+use crate::kit::{self, EVE, Fate, Lab, Netns, SIP};
+use crate::{CONFIG, addresses, elements, no_such_peer, wrong_password};
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[test]
+fn a_host_is_banned_and_unbanned_by_hand() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    assert_eq!(guard.order(&["ban", "192.0.2.7"]), "192.0.2.7 is banned until it is lifted\n");
+    let said = guard.order(&["ban", "192.0.2.8", "--for", "1h"]);
+    assert!(said.starts_with("192.0.2.8 is banned until 20"), "{said}");
+    guard.order(&["ban", "192.0.2.9", "--jail", "asterisk-guess"]);
+    let done = parse(&guard.order(&["ban", "2001:db8::7", "--json"]));
+    assert_eq!(
+        done,
+        json!({ "result": "done", "message": "2001:db8::/64 is banned until it is lifted" })
+    );
+    kit::until("all are in the kernel", || {
+        (addresses(&netns, "ban4").len(), addresses(&netns, "sip4").len()) == (2, 1)
+            && addresses(&netns, "ban6").len() == 1
+    });
+    let ban4 = elements(&netns, "ban4");
+    assert_eq!((ban4[0].timeout, ban4[1].timeout), (None, Some(3600)));
+    assert!(ban4.iter().all(|element| element.comment.as_deref() == Some("manual")));
+    let sip4 = elements(&netns, "sip4");
+    assert_eq!((sip4[0].timeout, sip4[0].comment.as_deref()), (Some(600), Some("asterisk-guess")));
+    assert_eq!(addresses(&netns, "ban6"), ["2001:db8::"]);
+    guard.says("[manual] Ban 2001:db8::/64 (by hand, ports all, permanent)");
+
+    // A ban of another jail stays when one is lifted by the jail's name.
+    assert_eq!(guard.order(&["unban", "192.0.2.9", "--jail", "manual"]), "0 bans lifted\n");
+    assert_eq!(guard.order(&["unban", "192.0.2.9", "--jail", "asterisk-guess"]), "1 ban lifted\n");
+    assert_eq!(guard.order(&["unban", "192.0.2.0/24"]), "2 bans lifted\n");
+    assert_eq!(guard.order(&["unban", "2001:db8::1234"]), "1 ban lifted\n");
+    guard.says("[manual] Unban 192.0.2.7");
+    kit::until("none is in the kernel", || {
+        ["ban4", "ban6", "sip4"].iter().all(|set| addresses(&netns, set).is_empty())
+    });
+}
+
+#[test]
+fn another_spelling_is_the_same_host() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.1\""));
+    guard.order(&["ban", "::ffff:192.0.2.7"]);
+    kit::until("it is in the kernel", || addresses(&netns, "ban4") == ["192.0.2.7"]);
+    assert_eq!(guard.order(&["unban", "::ffff:192.0.2.7"]), "1 ban lifted\n");
+    assert_eq!(guard.ctl(&["ban", "::ffff:192.0.2.1"]).0, 2, "an ignored host");
+}
+
+#[test]
+fn bans_that_make_no_sense_are_refused() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let config = CONFIG.replace("[default]", "[default]\nignoreip = [\"192.0.2.64/28\"]");
+    let guard = Guard::start(&lab.pbx, &config);
+    for (args, words) in [
+        (&["ban", EVE][..], "is in ignoreip"),
+        (&["ban", "127.0.0.1"], "loopback"),
+        (&["ban", "::1"], "loopback"),
+        (&["ban", "fe80::1"], "link-local"),
+        (&["ban", "0.0.0.0"], "unspecified"),
+        (&["ban", "224.0.0.5"], "multicast"),
+        (&["ban", "198.51.100.1", "--jail", "asterisk"], "there is no jail `asterisk`; there are asterisk-guess, asterisk-scan, manual"),
+        (&["ban", "198.51.100.300"], "invalid value"),
+        (&["ban", "198.51.100.0/24"], "invalid value"),
+        (&["ban", "somebody"], "invalid value"),
+        (&["ban", "198.51.100.1", "--for", "soon"], "not a length of time"),
+        (&["ban"], "required"),
+        (&["unban", "198.51.100.1", "--jail", "sshd"], "there is no jail `sshd`"),
+        (&["unban", "198.51.100"], "write an address"),
+        (&["status", "sshd"], "there is no jail `sshd`"),
+        (&["get", "sshd", "failregex"], "there is no jail `sshd`"),
+        (&["get", "asterisk-guess", "logpath"], "logpath"),
+        (&["pause", "--for", "0s"], "too short"),
+        (&["stop"], "unrecognized"),
+    ] {
+        let (code, out, said) = guard.ctl(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+    assert_eq!(addresses(&lab.pbx, "ban4"), [""; 0]);
+
+    // Lines about an ignored host count as ignored; and if it is in a set all the same, it passes.
+    guard.append("messages", &vec![wrong_password(EVE); 9]);
+    kit::until("they are read", || guard.jail("asterisk-guess")["ignored"] == 9);
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], 0);
+    lab.pbx.exec(&format!("nft 'add element inet asterguard ban4 {{ {EVE} }}'"));
+    assert_eq!(lab.udp(EVE, SIP), Fate::Arrived);
+}
+
+#[test]
+fn what_a_ban_by_hand_shuts_out_ignoreip_lets_in() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let guard = Guard::start(&lab.pbx, CONFIG);
+    guard.order(&["ban", EVE]);
+    kit::until("the host is shut out", || lab.udp(EVE, SIP) == Fate::Dropped);
+    guard.write("asterguard.toml", &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.66\""));
+    guard.order(&["reload"]);
+    assert_eq!(lab.udp(EVE, SIP), Fate::Arrived);
+}
+
+#[test]
+fn without_a_guard_orders_say_that_there_is_none() {
+    let home = Home::new(CONFIG);
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["reload"],
+        &["ban", "192.0.2.7"],
+        &["unban", "192.0.2.7"],
+        &["get", "asterisk-guess", "failregex"],
+    ] {
+        let (code, out, said) = home.ctl(args);
+        assert_eq!((code, out.as_str()), (4, ""), "{args:?}: {said}");
+        assert!(said.contains("no daemon answers at "), "{said}");
+        if args.contains(&"--json") {
+            assert_eq!(parse(&said)["result"], "failed");
+        }
+    }
+}
+
+#[test]
+fn status_shows_what_fail2ban_shows() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.append("messages", &vec![no_such_peer("198.51.100.7"); 2]);
+    kit::until("the lines are read", || guard.jail("asterisk-scan")["total_failed"] == 2);
+
+    let all = guard.order(&["status"]);
+    let first = all.lines().next().unwrap();
+    assert!(first.starts_with("OK: asterguard ") && first.ends_with(", 1 banned"), "{first}");
+    assert!(all.contains("messages: following, 7 lines, 7 hits, 0 tampered, 0 hearsay"), "{all}");
+    let one = guard.order(&["status", "asterisk-guess"]);
+    assert!(all.contains(&one), "{one}");
+    let log = guard.path("messages");
+    let expected = format!(
+        "Status for the jail: asterisk-guess\n\
+         |- Filter\n\
+         |  |- Currently failed: 0\n\
+         |  |- Total failed:     5\n\
+         |  |- Ignored:          0\n\
+         |  |- Hearsay:          0\n\
+         |  `- File list:        {}\n\
+         `- Actions\n\
+         \x20  |- Currently banned: 1\n\
+         \x20  |- Total banned:     1\n\
+         \x20  `- Banned IP list:\n\
+         \x20     {EVE}  sip ports, ",
+        log.display()
+    );
+    assert!(one.starts_with(&expected), "{one}");
+    assert!(one.ends_with(" left, proven, 5 × asterisk-sip/wrong-password\n"), "{one}");
+
+    let status = guard.status();
+    let jails: Vec<_> = status["jails"].as_array().unwrap().iter().map(|j| &j["jail"]).collect();
+    assert_eq!(jails, ["asterisk-guess", "asterisk-scan"]);
+    let scan = guard.jail("asterisk-scan");
+    assert_eq!((&scan["currently_failed"], &scan["total_banned"]), (&json!(1), &json!(0)));
+    let one = parse(&guard.order(&["status", "asterisk-scan", "--json"]));
+    assert_eq!(one["jails"].as_array().unwrap().len(), 1);
+
+    let listed = guard.order(&["get", "asterisk-guess", "failregex"]);
+    let line = listed.lines().find(|line| line.starts_with("asterisk-sip/wrong-password\t")).unwrap();
+    assert!(line.ends_with("Wrong password$"), "{line}");
+    assert!(!listed.contains("No matching peer"), "the other jail's: {listed}");
+    let listed = guard.order(&["get", "asterisk-guess", "failregex", "--json"]);
+    let rules: Vec<_> = listed.lines().map(parse).collect();
+    let rule = rules.iter().find(|rule| rule["rule"] == "asterisk-sip/wrong-password").unwrap();
+    assert!(rule["failregex"][0].as_str().unwrap().contains("<HOST"), "{rule}");
+}

@@ -1,0 +1,161 @@
+//! Logs that are rotated, removed and made while the guard runs.
+
+use std::fs;
+
+use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, wrong_password};
+
+const EVE: &str = "198.51.100.14";
+
+/// Four offences before what `change` does to the log and one afterwards are five; and all lines
+/// are read once.
+fn counts_go_on(change: fn(&Guard)) {
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 4]);
+    kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 4);
+    change(&guard);
+    guard.append("messages", &[wrong_password(EVE)]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE} (5 offences"));
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], 5);
+    // And the next rotation is like the first.
+    change(&guard);
+    guard.append("messages", &vec![wrong_password("198.51.100.15"); 5]);
+    guard.says("[asterisk-guess] Ban 198.51.100.15 (5 offences");
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], 10);
+    assert_eq!(guard.count("] Ban "), 2);
+    guard.stop();
+}
+
+#[test]
+fn renamed_and_made_anew() {
+    if !kit::usable() {
+        return;
+    }
+    counts_go_on(|guard| {
+        let _ = fs::rename(guard.path("messages.1"), guard.path("messages.2"));
+        fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+        fs::write(guard.path("messages"), "").unwrap();
+    });
+}
+
+#[test]
+fn copied_and_truncated() {
+    if !kit::usable() {
+        return;
+    }
+    counts_go_on(|guard| {
+        fs::copy(guard.path("messages"), guard.path("messages.1")).unwrap();
+        fs::write(guard.path("messages"), "").unwrap();
+    });
+}
+
+#[test]
+fn deleted_and_made_anew() {
+    if !kit::usable() {
+        return;
+    }
+    counts_go_on(|guard| fs::remove_file(guard.path("messages")).unwrap());
+}
+
+#[test]
+fn lines_written_to_the_old_file_after_its_rename_count_too() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 2]);
+    fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+    // Asterisk has the file open until it is told to open another one.
+    guard.append("messages.1", &vec![wrong_password(EVE); 2]);
+    guard.append("messages", &[wrong_password(EVE)]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE} (5 offences"));
+}
+
+#[test]
+fn a_log_that_appears_later_is_read_from_its_first_line() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let config = CONFIG.replace("[\"$DIR/messages\"]", "[\"$DIR/later/messages\"]");
+    let guard = Guard::start(&netns, &config);
+    let status = guard.order(&["status"]);
+    assert!(status.starts_with("DEGRADED: "), "{status}");
+    assert!(status.contains("no log file is being read"), "{status}");
+    fs::create_dir(guard.path("later")).unwrap();
+    guard.append("later/messages", &vec![wrong_password(EVE); 5]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE} (5 offences"));
+    assert_eq!(guard.status()["health"], "OK");
+}
+
+#[test]
+fn a_pattern_finds_new_logs_and_never_rotated_ones() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(&CONFIG.replace("$DIR/messages", "$DIR/*/mess*"));
+    home.write("pbx1/messages", "");
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("pbx1/messages", &vec![wrong_password("198.51.100.1"); 5]);
+    guard.says("Ban 198.51.100.1 ");
+
+    fs::create_dir(guard.path("pbx2")).unwrap();
+    guard.append("pbx2/messages", &vec![wrong_password("198.51.100.2"); 5]);
+    guard.says("Ban 198.51.100.2 ");
+
+    // Old lines under rotated names, and then a new log by which to tell that they were seen.
+    for name in ["messages.1", "messages-20261122", "messages.2.gz", "messages.old", "messages~"] {
+        guard.append(&format!("pbx2/{name}"), &vec![wrong_password("198.51.100.66"); 9]);
+    }
+    fs::create_dir(guard.path("pbx3")).unwrap();
+    guard.append("pbx3/messages", &vec![wrong_password("198.51.100.3"); 5]);
+    guard.says("Ban 198.51.100.3 ");
+    let status = guard.status();
+    let paths = status["sources"].as_array().unwrap().iter().map(|source| source["path"].clone());
+    let expected = [1, 2, 3].map(|n| guard.path(&format!("pbx{n}/messages")));
+    assert_eq!(paths.collect::<Vec<_>>(), expected.map(|path| path.to_str().unwrap().to_owned()));
+    assert_eq!(guard.count("198.51.100.66"), 0);
+
+    // A log that goes is left; its jail goes on with the others.
+    fs::remove_file(guard.path("pbx1/messages")).unwrap();
+    guard.says("no longer reading ");
+    guard.append("pbx3/messages", &vec![wrong_password("198.51.100.4"); 5]);
+    guard.says("Ban 198.51.100.4 ");
+}
+
+#[test]
+fn rotations_in_quick_succession_lose_and_repeat_nothing() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    // Each line is another account's, as no two files of a real log begin alike.
+    let mut account = 0;
+    let mut lines = |count: usize| -> Vec<String> {
+        let next = |_| {
+            account += 1;
+            wrong_password(EVE).replace("1000", &account.to_string())
+        };
+        (0..count).map(next).collect()
+    };
+    for round in 1..=20 {
+        guard.append("messages", &lines(50));
+        for n in (1..round).rev() {
+            let [from, to] = [n, n + 1].map(|n| guard.path(&format!("messages.{n}")));
+            fs::rename(from, to).unwrap();
+        }
+        fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+        guard.append("messages", &lines(1));
+    }
+    guard.append("messages", &vec![wrong_password("198.51.100.16"); 5]);
+    guard.says("Ban 198.51.100.16 ");
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], 20 * 51 + 5);
+    assert_eq!(guard.status()["sources"][0]["lines"], 20 * 51 + 5);
+    assert_eq!(guard.count("] Ban "), 2);
+}

@@ -1,0 +1,220 @@
+//! The real program, started as users start it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::Deref;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::Netns;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_asterguard");
+
+/// How long something that is awaited may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A command's exit code, standard output and standard error.
+pub type Told = (i32, String, String);
+
+/// What a command told.
+pub fn told(output: &Output) -> Told {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A directory with configuration, logs, state and control socket of one guard.
+pub struct Home(TempDir);
+
+impl Home {
+    /// `$DIR` in `config` becomes the directory; there is an empty log `messages`.
+    pub fn new(config: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        home.write("messages", "");
+        home.write("asterguard.toml", config);
+        home
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, replacing `$DIR`; `asterguard.toml` is the configuration.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text.replace("$DIR", self.0.path().to_str().unwrap())).unwrap();
+    }
+
+    /// Appends to a log with a single write.
+    pub fn append_bytes(&self, log: &str, bytes: &[u8]) {
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
+    pub fn append(&self, log: &str, lines: &[impl AsRef<str>]) {
+        let text: String = lines.iter().map(|line| format!("{}\n", line.as_ref())).collect();
+        self.append_bytes(log, text.as_bytes());
+    }
+
+    /// Makes `command` the program with these arguments; the first is the command's name.
+    pub fn program<'a>(&self, command: &'a mut Command, args: &[&str]) -> &'a mut Command {
+        command.args(&args[..1]).arg("--socket").arg(self.path("socket")).args(&args[1..])
+    }
+
+    /// A control command, from any namespace: the socket is a file.
+    pub fn ctl(&self, args: &[&str]) -> Told {
+        told(&self.program(&mut Command::new(PROGRAM), args).output().unwrap())
+    }
+
+    /// A control command in a namespace.
+    pub fn ctl_in(&self, netns: &Netns, args: &[&str]) -> Told {
+        told(&self.program(&mut netns.command(PROGRAM), args).output().unwrap())
+    }
+
+    /// A control command that has to work; what it printed.
+    pub fn order(&self, args: &[&str]) -> String {
+        let (code, out, complaint) = self.ctl(args);
+        assert_eq!(code, 0, "{args:?}: {complaint}");
+        out
+    }
+
+    /// `status --json`.
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.order(&["status", "--json"])).unwrap()
+    }
+
+    /// What `status --json` says of a jail; null if it does not show it.
+    pub fn jail(&self, name: &str) -> serde_json::Value {
+        let status = self.status();
+        let jails = status["jails"].as_array().unwrap();
+        jails.iter().find(|jail| jail["jail"] == name).cloned().unwrap_or_default()
+    }
+
+    /// `run` with the configuration of this home; `command` is the program, in whatever wrapping.
+    pub fn run(&self, mut command: Command) -> Command {
+        self.program(&mut command, &["run", "--config"]).arg(self.path("asterguard.toml"));
+        command.arg("--state-dir").arg(self.path("state")).stdin(Stdio::null());
+        command
+    }
+}
+
+/// A guard that runs; killed when dropped.
+pub struct Guard {
+    home: Option<Home>,
+    child: Child,
+    log: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Guard {
+    pub fn start(netns: &Netns, config: &str) -> Self {
+        let home = Home::new(config);
+        let run = home.run(netns.command(PROGRAM));
+        Self::start_in(home, run)
+    }
+
+    /// Starts in a home that has been lived in; returns when the guard says that it is ready.
+    pub fn start_in(home: Home, mut run: Command) -> Self {
+        let _ = fs::remove_file(home.path("notify"));
+        let notify = UnixDatagram::bind(home.path("notify")).unwrap();
+        notify.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        run.env("NOTIFY_SOCKET", home.path("notify")).stderr(Stdio::piped());
+        let mut child = run.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let heard = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.0.lock().unwrap().push(line);
+                heard.1.notify_all();
+            }
+        });
+        let mut guard = Self { home: Some(home), child, log };
+        let (begin, mut word) = (Instant::now(), [0; 64]);
+        while !notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
+            let ended = guard.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the guard ended: {ended:?} {:#?}", guard.log_lines());
+            assert!(begin.elapsed() < PATIENCE, "never ready: {:#?}", guard.log_lines());
+        }
+        assert_ne!(guard.status()["health"], "", "the control socket answers");
+        guard
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.0.lock().unwrap().clone()
+    }
+
+    /// How many lines it has written that contain `words`.
+    pub fn count(&self, words: &str) -> usize {
+        self.log_lines().iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// Waits for the first line that contains `words`.
+    pub fn says(&self, words: &str) -> String {
+        self.says_times(words, 1)
+    }
+
+    /// Waits for the `n`th line that contains `words`.
+    pub fn says_times(&self, words: &str, n: usize) -> String {
+        let lines = self.log.0.lock().unwrap();
+        let find = |lines: &[String]| lines.iter().filter(|l| l.contains(words)).nth(n - 1).cloned();
+        let waiting = |lines: &mut Vec<String>| find(lines).is_none();
+        let (lines, _) = self.log.1.wait_timeout_while(lines, PATIENCE, waiting).unwrap();
+        find(&lines).unwrap_or_else(|| panic!("never said {words:?} {n} times: {lines:#?}"))
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let (name, pid) = (format!("-{name}"), self.pid().to_string());
+        assert!(Command::new("kill").args([&name, &pid]).status().unwrap().success());
+    }
+
+    /// Kilobytes of memory that are resident.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Has it end as a service does: by SIGTERM, with exit code 0, within 2 seconds.
+    pub fn stop(mut self) -> Home {
+        let begin = Instant::now();
+        self.signal("TERM");
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.log_lines());
+        assert!(begin.elapsed() < Duration::from_secs(2), "took {:?}", begin.elapsed());
+        self.home.take().unwrap()
+    }
+
+    /// Ends it without a chance to do anything about it.
+    pub fn kill(mut self) -> Home {
+        self.signal("KILL");
+        self.child.wait().unwrap();
+        self.home.take().unwrap()
+    }
+}
+
+impl Deref for Guard {
+    type Target = Home;
+
+    fn deref(&self) -> &Home {
+        self.home.as_ref().unwrap()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

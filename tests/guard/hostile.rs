@@ -47,9 +47,10 @@ fn bytes_of_all_kinds_hide_no_good_line() {
     let zeros = vec![0; 100_000];
     let brackets = b"[".repeat(50_000);
     let heads = b"[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Registration from '".repeat(3000);
-    for (n, garbage) in [noise(300_000), zeros, brackets, heads, vec![0xff; 9000], vec![b'\n'; 9000]]
-        .into_iter()
-        .enumerate()
+    for (n, garbage) in
+        [noise(300_000), zeros, brackets, heads, vec![0xff; 9000], vec![b'\n'; 9000]]
+            .into_iter()
+            .enumerate()
     {
         guard.append_bytes("messages", &[&garbage[..], b"\n"].concat());
         // What follows a line that is too long is doubted for 8192 bytes.

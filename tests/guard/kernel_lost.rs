@@ -99,7 +99,10 @@ fn without_nft_the_guard_does_not_start_and_says_why() {
     command.arg(format!("PATH={}", home.path("bin").display())).arg(PROGRAM);
     let (code, _, said) = told(&home.run(command).output().unwrap());
     assert_eq!(code, 5, "{said}");
-    assert!(said.contains("cannot run `nft`") && said.contains("apt-get install nftables"), "{said}");
+    assert!(
+        said.contains("cannot run `nft`") && said.contains("apt-get install nftables"),
+        "{said}"
+    );
     assert!(!home.path("socket").exists());
 
     // Root without power over the network.
@@ -142,7 +145,10 @@ fn while_nft_fails_bans_wait_and_then_take_hold() {
     kit::until("three changes wait", || guard.status()["queue"] == 3);
     let status = guard.order(&["status"]);
     assert!(status.starts_with("DEGRADED: "), "{status}");
-    assert!(status.contains("wait for nftables: ") && status.contains("disk is on fire"), "{status}");
+    assert!(
+        status.contains("wait for nftables: ") && status.contains("disk is on fire"),
+        "{status}"
+    );
     // What needs nft right away says so, and changes nothing.
     for args in [&["pause"][..], &["reload"]] {
         let (code, _, said) = guard.ctl(args);

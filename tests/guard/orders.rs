@@ -55,7 +55,8 @@ fn another_spelling_is_the_same_host() {
         return;
     }
     let netns = Netns::new();
-    let guard = Guard::start(&netns, &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.1\""));
+    let guard =
+        Guard::start(&netns, &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.1\""));
     guard.order(&["ban", "::ffff:192.0.2.7"]);
     kit::until("it is in the kernel", || addresses(&netns, "ban4") == ["192.0.2.7"]);
     assert_eq!(guard.order(&["unban", "::ffff:192.0.2.7"]), "1 ban lifted\n");
@@ -77,7 +78,10 @@ fn bans_that_make_no_sense_are_refused() {
         (&["ban", "fe80::1"], "link-local"),
         (&["ban", "0.0.0.0"], "unspecified"),
         (&["ban", "224.0.0.5"], "multicast"),
-        (&["ban", "198.51.100.1", "--jail", "asterisk"], "there is no jail `asterisk`; there are asterisk-guess, asterisk-scan, manual"),
+        (
+            &["ban", "198.51.100.1", "--jail", "asterisk"],
+            "there is no jail `asterisk`; there are asterisk-guess, asterisk-scan, manual",
+        ),
         (&["ban", "198.51.100.300"], "invalid value"),
         (&["ban", "198.51.100.0/24"], "invalid value"),
         (&["ban", "somebody"], "invalid value"),
@@ -114,7 +118,10 @@ fn what_a_ban_by_hand_shuts_out_ignoreip_lets_in() {
     let guard = Guard::start(&lab.pbx, CONFIG);
     guard.order(&["ban", EVE]);
     kit::until("the host is shut out", || lab.udp(EVE, SIP) == Fate::Dropped);
-    guard.write("asterguard.toml", &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.66\""));
+    guard.write(
+        "asterguard.toml",
+        &CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.66\""),
+    );
     guard.order(&["reload"]);
     assert_eq!(lab.udp(EVE, SIP), Fate::Arrived);
 }
@@ -184,7 +191,8 @@ fn status_shows_what_fail2ban_shows() {
     assert_eq!(one["jails"].as_array().unwrap().len(), 1);
 
     let listed = guard.order(&["get", "asterisk-guess", "failregex"]);
-    let line = listed.lines().find(|line| line.starts_with("asterisk-sip/wrong-password\t")).unwrap();
+    let line =
+        listed.lines().find(|line| line.starts_with("asterisk-sip/wrong-password\t")).unwrap();
     assert!(line.ends_with("Wrong password$"), "{line}");
     assert!(!listed.contains("No matching peer"), "the other jail's: {listed}");
     let listed = guard.order(&["get", "asterisk-guess", "failregex", "--json"]);

@@ -26,7 +26,10 @@ fn a_pause_lets_everything_pass_and_ends_by_itself() {
     assert_eq!(guard.status()["health"], "OK");
     let said = guard.order(&["pause", "--for", "2s"]);
     assert!(said.starts_with("nothing is dropped until 20"), "{said}");
-    assert_eq!((lab.udp(EVE, SIP), lab.udp(EVE_V6, SIP), lab.ping(EVE)), (Arrived, Arrived, Arrived));
+    assert_eq!(
+        (lab.udp(EVE, SIP), lab.udp(EVE_V6, SIP), lab.ping(EVE)),
+        (Arrived, Arrived, Arrived)
+    );
     kit::until("the pause is over", || lab.udp(EVE, SIP) == Dropped);
     assert_eq!(lab.udp(EVE_V6, SIP), Dropped);
     guard.says("the pause is over");

@@ -42,7 +42,10 @@ fn refuse(guard: &Guard, (file, text, words): (&str, &str, &str)) {
     }
     assert_eq!((code, out.as_str()), (3, ""), "{said}");
     assert!(said.contains(words), "{said}");
-    assert!(said.lines().any(|line| line.trim_start_matches([' ', '|']).starts_with('^')), "{said}");
+    assert!(
+        said.lines().any(|line| line.trim_start_matches([' ', '|']).starts_with('^')),
+        "{said}"
+    );
 }
 
 #[test]
@@ -62,7 +65,10 @@ fn a_broken_configuration_changes_nothing() {
 
     for broken in BREAKS {
         refuse(&guard, broken);
-        guard.says(&format!("reload refused: {}/{}", guard.path("").display(), broken.0).replace("//", "/"));
+        guard.says(
+            &format!("reload refused: {}/{}", guard.path("").display(), broken.0)
+                .replace("//", "/"),
+        );
     }
     assert_eq!(guard.order(&["reload"]), "reloaded\n");
     let status = guard.status();
@@ -91,7 +97,10 @@ fn a_changed_configuration_takes_effect() {
     guard.append("security", &vec![wrong_password(MALLORY); 9]);
     let changed = CONFIG.replace("maxretry = 5", "maxretry = 2").replace("messages", "security");
     guard.write("asterguard.toml", &changed);
-    guard.write("conf.d/door.toml", "[jail.door]\nfilter = \"door\"\nport = \"all\"\nmaxretry = 1\n");
+    guard.write(
+        "conf.d/door.toml",
+        "[jail.door]\nfilter = \"door\"\nport = \"all\"\nmaxretry = 1\n",
+    );
     guard.write(
         "rules.d/door.toml",
         "[[rule]]\nid = \"knock\"\nfailregex = '^door\\.c: <HOST> knocked$'\nclass = \"scan\"\n\
@@ -207,7 +216,10 @@ fn under_load_every_line_counts_exactly_once() {
         let writer = scope.spawn(|| write(&guard, 50_000, 150_000, &stop, no_such_peer));
         for round in 0..26 {
             // The jail's number changes with every second reload.
-            let text = format!("[jail.a]\nenabled = {}\nfilter = \"*\"\nclass = \"guess\"", round % 2 == 0);
+            let text = format!(
+                "[jail.a]\nenabled = {}\nfilter = \"*\"\nclass = \"guess\"",
+                round % 2 == 0
+            );
             guard.write("conf.d/a.toml", &text);
             assert_eq!(guard.order(&["reload"]), "reloaded\n");
             refuse(&guard, BREAKS[round % BREAKS.len()]);
@@ -220,9 +232,10 @@ fn under_load_every_line_counts_exactly_once() {
     let status = guard.status();
     assert_eq!(status["sources"][0]["hits"], written);
     assert_eq!(guard.jail("asterisk-scan")["total_failed"], written);
-    let found = guard.log_lines().into_iter().filter_map(|line| {
-        Some(line.split_once("[asterisk-scan] Found ")?.1.to_owned())
-    });
+    let found = guard
+        .log_lines()
+        .into_iter()
+        .filter_map(|line| Some(line.split_once("[asterisk-scan] Found ")?.1.to_owned()));
     let mut expected = (0..written).map(|n| format!("{} (1)", host(n)));
     for (n, line) in found.enumerate() {
         assert_eq!(Some(line), expected.next(), "line {n}");
@@ -254,7 +267,10 @@ fn bans_that_a_reload_overtakes_are_carried_out_as_they_were_meant() {
         let writer = scope.spawn(|| write(&guard, 1000, 50_000, &stop, wrong_password));
         for round in 0..20 {
             // The numbers of the jail and of its scope change with every reload.
-            let text = format!("[jail.a]\nenabled = {}\nfilter = \"*\"\nport = \"strange\"\nclass = \"acl\"", round % 2 == 0);
+            let text = format!(
+                "[jail.a]\nenabled = {}\nfilter = \"*\"\nport = \"strange\"\nclass = \"acl\"",
+                round % 2 == 0
+            );
             guard.write("conf.d/a.toml", &text);
             guard.order(&["reload"]);
         }

@@ -167,7 +167,8 @@ impl Guard {
     /// Waits for the `n`th line that contains `words`.
     pub fn says_times(&self, words: &str, n: usize) -> String {
         let lines = self.log.0.lock().unwrap();
-        let find = |lines: &[String]| lines.iter().filter(|l| l.contains(words)).nth(n - 1).cloned();
+        let find =
+            |lines: &[String]| lines.iter().filter(|l| l.contains(words)).nth(n - 1).cloned();
         let waiting = |lines: &mut Vec<String>| find(lines).is_none();
         let (lines, _) = self.log.1.wait_timeout_while(lines, PATIENCE, waiting).unwrap();
         find(&lines).unwrap_or_else(|| panic!("never said {words:?} {n} times: {lines:#?}"))

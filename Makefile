@@ -21,7 +21,7 @@ CARGO_DENY := 0.20.2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test check bench demo install uninstall
+.PHONY: help deps rust build test check bench fuzz demo install uninstall
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -32,6 +32,7 @@ deps: ## Install what building and testing need (by apt-get, as root), if anythi
 	@missing=()
 	need() { command -v "$$1" >/dev/null || missing+=("$${@:2}"); }
 	need cc gcc libc6-dev
+	need c++ g++
 	need nft nftables
 	need ip iproute2
 	need python3 python3
@@ -78,6 +79,24 @@ bench: deps rust ## Measure: the parts by themselves, then from a log file to th
 	@set -x
 	$(CARGO) bench --locked --bench parts -- --quick --noplot
 	$(CARGO) bench --locked --bench pipeline
+
+# A crate of its own, because its dependencies and flags are no business of the program's. The flags
+# are those that libFuzzer needs to see which code runs; --target keeps them from build scripts.
+FUZZ_SECONDS ?= 10
+FUZZ_FLAGS   := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+fuzz: deps rust ## Fuzz the readers of logs and files, FUZZ_SECONDS each
+	@cd fuzz
+	host=$$(rustc -vV | sed -n 's/^host: //p')
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --release --target "$$host"
+	for target in lines timestamp files scanner; do
+		mkdir -p corpus/$$target artifacts
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"
+		"target/$$host/release/$$target" -max_total_time=$(FUZZ_SECONDS) -max_len=4000 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=artifacts/ corpus/$$target ../tests/data \
+			2>&1 | grep -E 'number_of_executed|ERROR|panicked|assert|Test unit|artifact' || true
+		[ "$${PIPESTATUS[0]}" = 0 ]
+	done
 
 demo: deps build ## Show it at work, in network namespaces of its own (as root)
 	@demo/demo.sh $(BINARY)

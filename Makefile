@@ -79,11 +79,12 @@ bench: deps rust ## Measure: the parts by themselves, then from a log file to th
 	$(CARGO) bench --locked --bench parts -- --quick --noplot
 	$(CARGO) bench --locked --bench pipeline
 
-demo: deps build ## Show it at work, in network namespaces of its own (as root)
-	@demo/demo.sh $(BINARY)
+demo: deps build ## Show it at work, in network namespaces of its own (as root, or by sudo)
+	@$(if $(filter-out 0,$(shell id -u)),sudo )demo/demo.sh $(BINARY)
 
-install: build ## Install into PREFIX, with a default configuration and a systemd unit
-	@set -x
+install: ## Install what was built into PREFIX, with a default configuration and a systemd unit
+	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there yet: make build" >&2; exit 1; }
+	set -x
 	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/asterguard
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/systemd/asterguard.service \

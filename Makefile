@@ -92,17 +92,18 @@ fuzz: deps rust ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 	for target in lines timestamp files scanner; do
 		mkdir -p corpus/$$target artifacts
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"
-		"target/$$host/release/$$target" -max_total_time=$(FUZZ_SECONDS) -max_len=4000 -verbosity=0 \
-			-print_final_stats=1 -artifact_prefix=artifacts/ corpus/$$target ../tests/data \
-			2>&1 | grep -E 'number_of_executed|ERROR|panicked|assert|Test unit|artifact' || true
-		[ "$${PIPESTATUS[0]}" = 0 ]
+		"target/$$host/release/$$target" -max_total_time=$(FUZZ_SECONDS) -max_len=4000 \
+			-artifact_prefix=artifacts/ corpus/$$target ../tests/data >artifacts/$$target.log 2>&1 \
+			|| { tail -n 40 artifacts/$$target.log; exit 1; }
+		tail -n 1 artifacts/$$target.log
 	done
 
-demo: deps build ## Show it at work, in network namespaces of its own (as root)
-	@demo/demo.sh $(BINARY)
+demo: deps build ## Show it at work, in network namespaces of its own (as root, or by sudo)
+	@$(if $(filter-out 0,$(shell id -u)),sudo )demo/demo.sh $(BINARY)
 
-install: build ## Install into PREFIX, with a default configuration and a systemd unit
-	@set -x
+install: ## Install what was built into PREFIX, with a default configuration and a systemd unit
+	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there yet: make build" >&2; exit 1; }
+	set -x
 	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/asterguard
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/systemd/asterguard.service \

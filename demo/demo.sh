@@ -29,7 +29,7 @@ fail() {
     exit 1
 }
 
-[ "$(id -u)" = 0 ] || { say "the demo makes network namespaces: run it as root"; exit 1; }
+[ "$(id -u)" = 0 ] || { say "the demo makes network namespaces: run it as root (sudo demo/demo.sh)"; exit 1; }
 for program in nft ip python3; do
     command -v "$program" >/dev/null || { say "\`$program\` is not there: make deps"; exit 1; }
 done

@@ -3,6 +3,14 @@
 //! `data/hostile-*.log` are lines by which senders tried to have 192.0.2.66 (or 192.0.2.6), which
 //! did nothing, taken for the attacker, with the lines around them. `data/attack-*.log` are plain
 //! attacks, and two phones (198.51.100.2 and .102) whose owners mistyped a password once.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and wait for things that really happen"
+)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -253,12 +253,20 @@ fn overview(status: &Status) -> String {
     for problem in &status.problems {
         let _ = writeln!(text, "! {problem}");
     }
-    for source in &status.sources {
+    let (silent, read): (Vec<_>, Vec<_>) = status
+        .sources
+        .iter()
+        .partition(|source| source.lines == 0 && source.state.starts_with("waiting"));
+    for source in read {
         let _ = writeln!(
             text,
             "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay",
             source.path, source.state, source.lines, source.hits, source.tampered, source.hearsay
         );
+    }
+    if !silent.is_empty() {
+        let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();
+        let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
     }
     text
 }

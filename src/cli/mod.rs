@@ -66,7 +66,7 @@ struct ConfigArg {
 #[derive(Debug, Args)]
 struct SocketArg {
     /// Control socket of the daemon
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = SOCKET, global = true)]
     socket: PathBuf,
 }
 

@@ -1,0 +1,295 @@
+//! What the engine decides, event by event.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config;
+use crate::event::{Element, RuleId};
+use crate::rules::RuleSet;
+use crate::sink::Adopted;
+
+const RULES: &str = r"
+[[rule]]
+id = 'guess'
+failregex = '^a\.c: <HOST> guessed$'
+class = 'guess'
+evidence = 'proven'
+[[rule]]
+id = 'scan'
+failregex = '^a\.c: <HOST> scanned$'
+class = 'scan'
+evidence = 'unverified'
+";
+const GUESS: RuleId = RuleId(0);
+const SCAN: RuleId = RuleId(1);
+
+/// A plan with the built-in jails and what `config` says otherwise.
+fn plan(config: &str) -> Arc<Plan> {
+    let rules = RuleSet::parse(&[("asterisk-test.toml".into(), RULES.to_owned())]).unwrap();
+    let sources = [("test.toml".into(), config.to_owned())];
+    let config =
+        config::load::parse(&sources, &rules.filters()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    Arc::new(Plan::new(config, Arc::new(rules)))
+}
+
+/// An engine whose channel 0 is read by all jails, and what it decided.
+struct Bench {
+    engine: Engine,
+    line: u64,
+    decisions: Vec<Decision>,
+}
+
+impl Bench {
+    fn new(config: &str) -> Self {
+        let plan = plan(config);
+        let mut engine = Engine::new(Arc::clone(&plan));
+        engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        Self { engine, line: 0, decisions: Vec::new() }
+    }
+
+    /// An offence that `rule` tells of, at `secs`.
+    fn offence(&mut self, rule: RuleId, host: &str, secs: i64) {
+        let evidence = if rule == GUESS { Evidence::Proven } else { Evidence::Unverified };
+        self.event(rule, host, secs, evidence);
+    }
+
+    fn event(&mut self, rule: RuleId, host: &str, secs: i64, evidence: Evidence) {
+        self.line += 1;
+        let event = Event {
+            time: Time::from_secs(secs),
+            channel: ChannelId(0),
+            rule,
+            meaning: self.engine.plan().rules.get(rule).unwrap().meaning,
+            host: host.parse().unwrap(),
+            evidence,
+            line: self.line,
+        };
+        self.engine.on_event(&event, &mut self.decisions);
+    }
+
+    /// What was decided since the last call, in fail2ban's words.
+    fn said(&mut self) -> Vec<String> {
+        let plan = Arc::clone(self.engine.plan());
+        let jail = |id: JailId| plan.jail(id).unwrap().name.clone();
+        let words = |decision: Decision| match decision {
+            Decision::Ban(ban) => {
+                let length = ban.until.map_or(0, |until| until.since(ban.since).as_secs());
+                let scope = &plan.structure.scopes[usize::from(ban.scope.0)].name;
+                Some(format!("{} Ban {} {scope} {length}", jail(ban.jail), ban.subject))
+            }
+            Decision::Observed(ban) => {
+                Some(format!("{} Would ban {}", jail(ban.jail), ban.subject))
+            }
+            Decision::Unban { jail: id, subject, why } => {
+                Some(format!("{} Unban {subject} {why:?}", jail(id)))
+            }
+            Decision::Found { .. } | Decision::Change(_) => None,
+        };
+        self.decisions.drain(..).filter_map(words).collect()
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let changes = self.decisions.iter().filter_map(|decision| match decision {
+            Decision::Change(change) => Some(*change),
+            _ => None,
+        });
+        changes.collect()
+    }
+}
+
+#[test]
+fn enough_offences_ban() {
+    let mut bench = Bench::new("");
+    for second in 0..5 {
+        assert!(bench.said().is_empty());
+        bench.offence(GUESS, "203.0.113.9", second);
+    }
+    assert_eq!(bench.said(), ["asterisk-guess Ban 203.0.113.9 sip 600"]);
+    // Lines that were written before the ban took hold do not ban again.
+    for _ in 0..20 {
+        bench.offence(GUESS, "203.0.113.9", 5);
+    }
+    assert!(bench.said().is_empty());
+    bench.engine.on_tick(Time::from_secs(604), &mut bench.decisions);
+    assert_eq!(bench.said(), ["asterisk-guess Unban 203.0.113.9 Expired"]);
+    assert!(bench.changes().is_empty(), "the kernel lets go by itself");
+}
+
+#[test]
+fn bans_get_longer_until_a_host_has_been_quiet() {
+    let mut bench = Bench::new("");
+    let mut lengths = Vec::new();
+    let mut now = 0;
+    for pause in [0, 700, 3000, 10000, 40000, 90000, 86400 * 3] {
+        now += pause;
+        bench.engine.on_tick(Time::from_secs(now), &mut bench.decisions);
+        bench.said();
+        (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", now));
+        lengths
+            .extend(bench.said().pop().and_then(|said| said.rsplit(' ').next().map(str::to_owned)));
+    }
+    assert_eq!(lengths, ["600", "2400", "9600", "38400", "86400", "86400", "600"]);
+}
+
+#[test]
+fn unverified_evidence_has_its_own_punishment() {
+    let mut bench = Bench::new("");
+    (0..3).for_each(|_| bench.offence(SCAN, "203.0.113.9", 0));
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.9 sip 600"]);
+    // Proof of the same is worth a real ban on top.
+    (0..3).for_each(|_| bench.event(SCAN, "203.0.113.9", 1, Evidence::Proven));
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.9 all 3600"]);
+    // Two proven offences and one unverified are unverified together.
+    (0..2).for_each(|_| bench.event(SCAN, "203.0.113.8", 2, Evidence::Proven));
+    bench.offence(SCAN, "203.0.113.8", 2);
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.8 sip 600"]);
+}
+
+#[test]
+fn hearsay_bans_nobody_unless_it_is_told_to() {
+    let mut bench = Bench::new("");
+    (0..50).for_each(|_| bench.event(GUESS, "203.0.113.9", 0, Evidence::Hearsay));
+    assert!(bench.said().is_empty());
+    let numbers = bench
+        .engine
+        .numbers(bench.engine.plan().jail_named("asterisk-guess").unwrap(), Time::from_secs(0));
+    assert_eq!(numbers.unwrap().tally.hearsay, 50);
+
+    let mut bench = Bench::new("[default]\nhearsay = 'count'");
+    (0..5).for_each(|_| bench.event(GUESS, "203.0.113.9", 0, Evidence::Hearsay));
+    assert_eq!(bench.said(), ["asterisk-guess Ban 203.0.113.9 sip 600"]);
+}
+
+#[test]
+fn some_hosts_are_never_banned() {
+    let mut bench = Bench::new("[default]\nignoreip = '203.0.113.0/24 2001:db8:1::/48'");
+    for host in
+        ["203.0.113.9", "2001:db8:1:2::9", "127.0.0.1", "fe80::1", "0.0.0.0", "224.0.0.1", "::1"]
+    {
+        (0..9).for_each(|_| bench.offence(GUESS, host, 0));
+    }
+    assert!(bench.said().is_empty());
+}
+
+#[test]
+fn an_ipv6_network_is_one_subject() {
+    let mut bench = Bench::new("");
+    (0..5).for_each(|n| bench.offence(GUESS, &format!("2001:db8:1:2::{n:x}"), 0));
+    assert_eq!(bench.said(), ["asterisk-guess Ban 2001:db8:1:2::/64 sip 600"]);
+}
+
+#[test]
+fn an_observing_jail_says_it_once() {
+    let mut bench = Bench::new("[default]\nmode = 'observe'");
+    (0..50).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
+    assert!(bench.changes().is_empty());
+    assert_eq!(bench.said(), ["asterisk-guess Would ban 203.0.113.9"]);
+    (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", 1000));
+    assert_eq!(bench.said(), ["asterisk-guess Would ban 203.0.113.9"]);
+}
+
+#[test]
+fn bans_by_hand_and_their_lifting() {
+    let mut bench = Bench::new("");
+    let now = Time::from_secs(0);
+    let host = "203.0.113.9".parse().unwrap();
+    let minute = Some(Lasting::For(Duration::from_secs(60)));
+    let guess = bench.engine.plan().jail_named("asterisk-guess");
+    for order in
+        [Order { host, jail: None, length: None }, Order { host, jail: guess, length: minute }]
+    {
+        bench.engine.ban(&order, now, &mut bench.decisions);
+    }
+    assert_eq!(
+        bench.said(),
+        ["manual Ban 203.0.113.9 all 0", "asterisk-guess Ban 203.0.113.9 sip 60"]
+    );
+    let other = "203.0.113.8/32".parse().unwrap();
+    assert_eq!(bench.engine.unban(&other, None, &mut bench.decisions), 0);
+    assert_eq!(
+        bench.engine.unban(&"203.0.113.0/24".parse().unwrap(), guess, &mut bench.decisions),
+        1
+    );
+    assert_eq!(bench.engine.unban(&IpNet::from(host), None, &mut bench.decisions), 1);
+    assert_eq!(bench.changes().len(), 2);
+    assert!(bench.engine.bans().is_empty());
+}
+
+#[test]
+fn bans_found_in_the_kernel_go_on() {
+    let mut bench = Bench::new("");
+    let guess = bench.engine.plan().jail_named("asterisk-guess").unwrap();
+    let element = |host: &str| Element {
+        scope: ScopeId(1),
+        subject: host.parse().unwrap(),
+        until: Some(Time::from_secs(60)),
+        jail: guess,
+    };
+    let found = [
+        Adopted { element: element("203.0.113.9"), known_jail: true },
+        Adopted { element: element("203.0.113.8"), known_jail: false },
+    ];
+    bench.engine.adopt(&found, Time::from_secs(0));
+    bench.engine.on_tick(Time::from_secs(60), &mut bench.decisions);
+    assert_eq!(
+        bench.said(),
+        ["manual Unban 203.0.113.8 Expired", "asterisk-guess Unban 203.0.113.9 Expired"]
+    );
+}
+
+impl Bench {
+    fn reload(&mut self, config: &str) {
+        let plan = plan(config);
+        self.engine.change(Arc::clone(&plan), &mut self.decisions);
+        self.engine.change_channel(ChannelId(0), plan.jails().map(|(id, _)| id).collect());
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_counts_of_jails_that_count_as_before() {
+    let mut bench = Bench::new("");
+    (0..4).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
+    (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 0));
+    bench
+        .reload("[jail.aaa]\nfilter='asterisk-*'\nclass='acl'\n[jail.asterisk-scan]\nmaxretry = 4");
+    bench.offence(GUESS, "203.0.113.9", 1);
+    (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 1));
+    assert_eq!(
+        bench.said(),
+        ["asterisk-guess Ban 203.0.113.9 sip 600"],
+        "the other jail counts anew"
+    );
+}
+
+#[test]
+fn a_reload_keeps_bans_and_lifts_those_of_hosts_that_are_ignored_now() {
+    let mut bench = Bench::new(
+        "[jail.web]\nfilter='asterisk-*'\nclass='guess'\nport='web'\nmaxretry=5\n[ports]\nweb=[80]",
+    );
+    for host in ["203.0.113.8", "203.0.113.9"] {
+        (0..5).for_each(|_| bench.offence(GUESS, host, 0));
+    }
+    assert_eq!(bench.said().len(), 4);
+    bench.reload("[default]\nignoreip = '203.0.113.9'");
+    assert_eq!(
+        bench.said(),
+        [
+            "manual Unban 203.0.113.8 ByHand",
+            "manual Unban 203.0.113.9 ByHand",
+            "asterisk-guess Unban 203.0.113.9 Ignored"
+        ],
+        "without its ports, a ban has no meaning"
+    );
+    assert_eq!(bench.engine.bans().len(), 1);
+}
+
+#[test]
+fn a_reload_with_another_ipv6_prefix_gives_bans_their_new_keys() {
+    let mut bench = Bench::new("");
+    (0..5).for_each(|_| bench.offence(GUESS, "2001:db8:1:2::9", 0));
+    bench.decisions.clear();
+    bench.reload("[default]\nipv6prefix = 56");
+    let keys: Vec<_> = bench.changes().iter().map(|change| change.key().1.to_string()).collect();
+    assert_eq!(keys, ["2001:db8:1:2::/64", "2001:db8:1::/56"]);
+    assert!(matches!(bench.changes()[..], [Change::Remove(..), Change::Put(_)]));
+}

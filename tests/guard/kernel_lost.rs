@@ -113,11 +113,13 @@ fn without_nft_the_guard_does_not_start_and_says_why() {
     assert!(said.contains("not permitted") && said.contains("CAP_NET_ADMIN"), "{said}");
 }
 
-/// A guard whose `nft` fails as long as the file `broken` is there, with the words in it.
+/// A guard whose `nft` fails as long as the file `broken` is there, with the words in it, and hangs
+/// as long as `hangs` is there.
 fn guard_with_shim(netns: &Netns) -> Guard {
     let home = Home::new(CONFIG);
     let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
-    let shim = "#!/bin/sh\nif [ -e $DIR/broken ]; then cat $DIR/broken >&2; exit 1; fi\n";
+    let shim = "#!/bin/sh\nif [ -e $DIR/broken ]; then cat $DIR/broken >&2; exit 1; fi\n\
+                while [ -e $DIR/hangs ]; do echo hanging >> $DIR/runs; sleep 0.1; done\n";
     home.write("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
     fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = netns.command("env");
@@ -168,7 +170,7 @@ fn while_nft_fails_bans_wait_and_then_take_hold() {
 }
 
 #[test]
-fn a_guard_with_an_nft_that_fails_still_stops_in_time() {
+fn a_guard_with_an_nft_that_does_not_work_still_stops_in_time() {
     if !kit::usable() {
         return;
     }
@@ -177,5 +179,15 @@ fn a_guard_with_an_nft_that_fails_still_stops_in_time() {
     guard.write("broken", "Error: no\n");
     guard.order(&["ban", EVE]);
     guard.says("bans are waiting");
+    guard.stop();
+
+    let guard = guard_with_shim(&netns);
+    guard.write("hangs", "");
+    guard.order(&["ban", EVE]);
+    kit::until("nft hangs", || guard.path("runs").exists());
+    // It goes on reading, deciding and answering meanwhile.
+    guard.append("messages", &vec![wrong_password(MALLORY); 5]);
+    guard.says(&format!("[asterisk-guess] Ban {MALLORY}"));
+    assert_eq!(guard.jail("asterisk-guess")["currently_banned"], 1);
     guard.stop();
 }

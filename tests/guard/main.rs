@@ -1,6 +1,14 @@
 //! The whole program as users run it: real log lines in, a real kernel's sets and packets out.
 //!
 //! Needs root, nft, iproute2 and python3; every test has namespaces and directories of its own.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and wait for things that really happen"
+)]
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -9,6 +17,7 @@ mod bans;
 mod hostile;
 mod kernel_lost;
 mod life;
+mod offline;
 mod orders;
 mod pause;
 mod reload;
@@ -16,7 +25,8 @@ mod rotation;
 
 use kit::Netns;
 
-/// One log; five wrong passwords close SIP for ten minutes.
+/// One log; five wrong passwords close SIP for ten minutes. Only the rules that the tests need: they
+/// are compiled at each start.
 const CONFIG: &str = r#"
 [ports]
 sip = ["5060-5061"]
@@ -28,6 +38,10 @@ logpath = ["$DIR/messages"]
 maxretry = 5
 findtime = "10m"
 bantime = "10m"
+filter = "asterisk-sip"
+
+[jail.asterisk-scan]
+filter = "asterisk-sip"
 "#;
 
 /// What Asterisk 16 writes into `messages` when `host` gives a wrong password.

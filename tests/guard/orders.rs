@@ -42,7 +42,10 @@ fn a_host_is_banned_and_unbanned_by_hand() {
     assert_eq!(guard.order(&["unban", "192.0.2.9", "--jail", "manual"]), "0 bans lifted\n");
     assert_eq!(guard.order(&["unban", "192.0.2.9", "--jail", "asterisk-guess"]), "1 ban lifted\n");
     assert_eq!(guard.order(&["unban", "192.0.2.0/24"]), "2 bans lifted\n");
-    assert_eq!(guard.order(&["unban", "2001:db8::1234"]), "1 ban lifted\n");
+    let done = parse(&guard.order(&["unban", "2001:db8::1234", "--json"]));
+    assert_eq!(done, json!({ "result": "done", "message": "1 ban lifted" }));
+    let done = parse(&guard.order(&["reload", "--json"]));
+    assert_eq!(done, json!({ "result": "done", "message": "reloaded" }));
     guard.says("[manual] Unban 192.0.2.7");
     kit::until("none is in the kernel", || {
         ["ban4", "ban6", "sip4"].iter().all(|set| addresses(&netns, set).is_empty())
@@ -99,6 +102,8 @@ fn bans_that_make_no_sense_are_refused() {
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {said}");
         assert!(said.contains(words), "{args:?}: {said}");
     }
+    let (code, out, said) = guard.ctl(&["ban", "::1", "--json"]);
+    assert_eq!((code, out.as_str(), &parse(&said)["result"]), (2, "", &json!("failed")));
     assert_eq!(addresses(&lab.pbx, "ban4"), [""; 0]);
 
     // Lines about an ignored host count as ignored; and if it is in a set all the same, it passes.

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Deref;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -58,8 +58,8 @@ impl Home {
     }
 
     pub fn append(&self, log: &str, lines: &[impl AsRef<str>]) {
-        let text: String = lines.iter().map(|line| format!("{}\n", line.as_ref())).collect();
-        self.append_bytes(log, text.as_bytes());
+        let lines = lines.iter().flat_map(|line| [line.as_ref(), "\n"]);
+        self.append_bytes(log, lines.collect::<String>().as_bytes());
     }
 
     /// Makes `command` the program with these arguments; the first is the command's name.
@@ -84,9 +84,11 @@ impl Home {
         out
     }
 
-    /// `status --json`.
+    /// What `status --json` prints, asked for without a process of its own.
     pub fn status(&self) -> serde_json::Value {
-        serde_json::from_str(&self.order(&["status", "--json"])).unwrap()
+        let mut socket = UnixStream::connect(self.path("socket")).unwrap();
+        socket.write_all(b"{\"command\":\"status\",\"jail\":null}\n").unwrap();
+        serde_json::from_reader(socket).unwrap()
     }
 
     /// What `status --json` says of a jail; null if it does not show it.

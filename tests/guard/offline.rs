@@ -1,0 +1,374 @@
+//! Commands that need no guard: check, test, replay. None of them needs root.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::kit::guard::{Home, PROGRAM, Told, told};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, no_such_peer, wrong_password};
+
+const HOST: &str = "198.51.100.14";
+
+/// Runs a command with the configuration of `home`, in UTC.
+fn command(home: &Home, args: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(args).arg("--config").arg(home.path("asterguard.toml")).env("TZ", "UTC");
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(home: &Home, args: &[&str]) -> Told {
+    told(&command(home, args).output().unwrap())
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The same line with another time.
+fn at(time: &str, line: &str) -> String {
+    format!("[{time}{}", &line[line.find(']').unwrap()..])
+}
+
+#[test]
+fn a_good_configuration_is_checked_with_all_examples() {
+    let home = Home::new(&CONFIG.replace("messages\"", "messages\", \"$DIR/later\""));
+    let (code, out, said) = run(&home, &["check"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let mut lines = out.lines();
+    let first = lines.next().unwrap();
+    assert!(first.starts_with("ok: 2 jails (asterisk-guess, asterisk-scan), "), "{first}");
+    assert!(lines.next().unwrap().ends_with("/later  (not there yet: awaited)"), "{out}");
+    assert!(lines.next().unwrap().ends_with("/messages"), "{out}");
+
+    let (code, out, _) = run(&home, &["check", "--json"]);
+    let report = &objects(&out)[0];
+    assert_eq!((code, &report["result"]), (0, &json!("done")));
+    assert_eq!(report["jails"], json!(["asterisk-guess", "asterisk-scan"]));
+    assert!(report["filters"].as_array().unwrap().contains(&json!("asterisk-sip")), "{report}");
+    assert!(report["examples"].as_u64() >= report["rules"].as_u64(), "{report}");
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    let rule = |failregex: &str, host: &str| {
+        format!(
+            "[[rule]]\nid = \"knock\"\nfailregex = '{failregex}'\nclass = \"scan\"\n\
+             evidence = \"unverified\"\n[[rule.example]]\n\
+             line = \"[Nov 22 00:52:46] NOTICE[1] door.c: 203.0.113.9 knocked\"\nhost = \"{host}\"\n"
+        )
+    };
+    for (file, text, place, words, marked) in [
+        (
+            "asterguard.toml",
+            "[jail.asterisk-guess]\nmaxretries = 3\n".to_owned(),
+            ":2:1: ",
+            "help: ",
+            "  | ^^^^^^^^^^",
+        ),
+        (
+            "asterguard.toml",
+            "[default]\nbantime = \"ten minutes\"\n".to_owned(),
+            ":2:11: ",
+            "not a length of time",
+            "  |           ^^^^^^^^^^^^^",
+        ),
+        ("conf.d/a.toml", "[default\n".to_owned(), ":1:9: ", "", "  |         ^"),
+        (
+            "rules.d/door.toml",
+            rule(r"^door\.c: knocked$", "none"),
+            ":3:13: ",
+            "address tag",
+            "^^^^",
+        ),
+        (
+            "rules.d/door.toml",
+            rule(r"^door\.c: <HOST> ([a-z]$", "none"),
+            ":3:13: ",
+            "unclosed",
+            "^^^^",
+        ),
+        (
+            "rules.d/door.toml",
+            rule(r"^door\.c: <HOST> knocked$", "203.0.113.8"),
+            ":7:8: ",
+            "finds 203.0.113.9 in this line; it should find 203.0.113.8",
+            "^^^^",
+        ),
+    ] {
+        let home = Home::new(CONFIG);
+        home.write(file, &text);
+        let (code, out, said) = run(&home, &["check"]);
+        assert_eq!((code, out.as_str()), (3, ""), "{said}");
+        let first = said.lines().next().unwrap();
+        assert!(
+            first.starts_with("asterguard: ") && first.contains(&(file.to_owned() + place)),
+            "{said}"
+        );
+        assert!(said.contains(words) && said.contains(marked), "{said}");
+        // Whatever needs the configuration refuses it in the same way; a wrong example is not
+        // found out by all.
+        if !words.starts_with("finds") {
+            for args in [&["test", "a line"][..], &["replay", "/dev/null"], &["run", "--dry-run"]] {
+                assert_eq!(run(&home, args), (code, out.clone(), said.clone()), "{args:?}");
+            }
+        }
+        let (code, out, failure) = run(&home, &["check", "--json"]);
+        assert_eq!((code, out.as_str()), (3, ""));
+        assert_eq!(objects(&failure)[0]["message"], said["asterguard: ".len()..].trim_end());
+    }
+    let home = Home::new(CONFIG);
+    fs::remove_file(home.path("asterguard.toml")).unwrap();
+    let (code, _, said) = run(&home, &["check"]);
+    assert_eq!(code, 3);
+    assert!(said.contains("cannot read ") && said.contains("asterguard.toml"), "{said}");
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: `script` is not there");
+        return;
+    }
+    let home = Home::new("[default\n");
+    let shown = |line: &str| {
+        let check =
+            format!("{line} {PROGRAM} check --config {}", home.path("asterguard.toml").display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &check, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+        let output = script.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let coloured = shown("env");
+    assert!(coloured.contains("\x1b["), "{coloured:?}");
+    let plain = shown("env NO_COLOR=1");
+    assert!(!plain.contains('\x1b') && plain.contains("asterguard.toml:1:9: "), "{plain:?}");
+}
+
+#[test]
+fn a_line_is_tested() {
+    let home = Home::new(&CONFIG.replace("[default]", "[default]\nignoreip = \"192.0.2.1\""));
+    let line = wrong_password(HOST);
+    let (code, out, said) = run(&home, &["test", &line]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], format!("1: offence {HOST} proven asterisk-sip/wrong-password"));
+    assert!(lines[2].starts_with("Lines: 1 lines, 1 matched "), "{out}");
+
+    // Exactly these keys, in this order.
+    let (code, out, _) = run(&home, &["test", &line, "--json"]);
+    let expected = format!(
+        r#"{{"line":1,"verdict":"offence","host":"{HOST}","filter":"asterisk-sip","rule":"wrong-password","class":"guess","evidence":"proven"}}"#
+    );
+    assert_eq!((code, out), (0, expected + "\n"));
+
+    let (code, out, _) = run(&home, &["test", &wrong_password("192.0.2.1"), "--json"]);
+    assert_eq!((code, &objects(&out)[0]["verdict"]), (0, &json!("ignored")));
+    let (code, out, _) =
+        run(&home, &["test", "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well", "--json"]);
+    let nothing = json!({
+        "line": 1, "verdict": "none", "host": null, "filter": null, "rule": null, "class": null,
+        "evidence": null
+    });
+    assert_eq!((code, objects(&out)), (0, vec![nothing]));
+}
+
+#[test]
+fn the_lines_of_a_file_are_tested() {
+    let home = Home::new(CONFIG);
+    let nothing = "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well".to_owned();
+    home.append("messages", &[wrong_password(HOST), nothing, no_such_peer("2001:db8::7")]);
+    // Without a last line feed, and with bytes that act on terminals.
+    let odd = wrong_password("198.51.100.15").replace("1000", "\x1b[2J\u{9b}");
+    home.append_bytes("messages", odd.as_bytes());
+    let file = home.path("messages");
+    let from_file = run(&home, &["test", file.to_str().unwrap()]);
+    let (code, out, said) = &from_file;
+    assert_eq!((*code, said.as_str()), (0, ""));
+    let verdicts: Vec<_> = out.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(
+        verdicts[..3],
+        [
+            format!("1: offence {HOST} proven asterisk-sip/wrong-password"),
+            "3: offence 2001:db8::7 unverified asterisk-sip/no-matching-peer".to_owned(),
+            "4: offence 198.51.100.15 proven asterisk-sip/wrong-password".to_owned(),
+        ]
+    );
+    assert!(verdicts[3].starts_with("Lines: 4 lines, 3 matched "), "{out}");
+    assert!(verdicts[3].ends_with(", 1 missed"), "{out}");
+    assert!(!out.contains('\x1b') && out.is_ascii(), "{out:?}");
+
+    let mut from_stdin = command(&home, &["test", "-"]);
+    from_stdin.stdin(File::open(&file).unwrap());
+    assert_eq!(told(&from_stdin.output().unwrap()), from_file);
+
+    let (_, out, _) = run(&home, &["test", file.to_str().unwrap(), "--json"]);
+    let verdicts: Vec<_> = objects(&out).iter().map(|object| object["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["offence", "none", "offence", "offence"]);
+
+    for missing in ["/no/such/file", "messages.l0g"] {
+        let (code, out, said) = run(&home, &["test", missing]);
+        assert_eq!((code, out.as_str()), (1, ""), "{said}");
+        assert!(said.contains(missing), "{said}");
+    }
+    let (code, _, said) = run(&home, &["test", "/"]);
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn logs_are_replayed_by_their_times() {
+    let home = Home::new(CONFIG);
+    let attack = |host: &str, hour: u32| -> Vec<String> {
+        let minute = |n: u32| at(&format!("2026-11-22 {hour:02}:0{n}:00"), &wrong_password(host));
+        (0..5).map(minute).collect()
+    };
+    home.append("one", &[attack("198.51.100.1", 1), attack("198.51.100.3", 3)].concat());
+    home.append("two", &[attack("198.51.100.2", 2), attack("198.51.100.4", 4)].concat());
+    // Five offences, but never five within findtime.
+    let slow =
+        |n: u32| at(&format!("2026-11-22 {:02}:00:00", 5 + n), &wrong_password("198.51.100.9"));
+    home.append("two", &(0..5).map(slow).collect::<Vec<_>>());
+    let [one, two] = ["one", "two"].map(|name| home.path(name).to_str().unwrap().to_owned());
+
+    let (code, out, said) = run(&home, &["replay", &one, &two, "--json"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let told = objects(&out);
+    let bans: Vec<_> =
+        told[..4].iter().map(|ban| (ban["host"].clone(), ban["time"].clone())).collect();
+    let expected = [1, 2, 3, 4]
+        .map(|n| (json!(format!("198.51.100.{n}")), json!(format!("2026-11-22T0{n}:04:00Z"))));
+    assert_eq!(bans, expected, "merged by their times");
+    let first = json!({
+        "action": "ban", "host": "198.51.100.1", "network": "198.51.100.1",
+        "jail": "asterisk-guess", "time": "2026-11-22T01:04:00Z", "offences": 5,
+        "evidence": "proven", "bantime": 600, "scope": "sip", "filter": "asterisk-sip",
+        "rule": "wrong-password", "file": one, "line": 5
+    });
+    assert_eq!(told[0], first);
+    let summary = json!({
+        "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "hearsay": 0,
+        "ignored": 0, "successes": 0, "banned": 4
+    });
+    assert_eq!(told[4..], [summary]);
+
+    // For people; the order of the files changes nothing.
+    let (code, out, _) = run(&home, &["replay", &two, &one]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!((code, lines.len()), (0, 5));
+    let expected = format!(
+        "2026-11-22T01:04:00Z [asterisk-guess] Ban 198.51.100.1 (5 offences, proven, \
+         asterisk-sip/wrong-password, ports sip, 10m) {one}:5"
+    );
+    assert_eq!(lines[0], expected);
+    assert_eq!(
+        lines[4],
+        "25 lines: 25 offences, 4 bans, 0 hearsay, 0 tampered, 0 ignored, 0 successes"
+    );
+
+    // Only said, where the jail only says.
+    home.write("conf.d/a.toml", "[default]\nmode = \"observe\"\n");
+    let (_, out, _) = run(&home, &["replay", &one, "--json"]);
+    let told = objects(&out);
+    assert_eq!((&told[0]["action"], &told[2]["banned"]), (&json!("observe"), &json!(0)));
+    let (_, out, _) = run(&home, &["replay", &one]);
+    assert!(out.contains("[asterisk-guess] Would ban 198.51.100.1 "), "{out}");
+}
+
+#[test]
+fn a_log_without_times_is_named_and_left_out() {
+    let home = Home::new(CONFIG);
+    home.append("undated", &vec![at("", &wrong_password("198.51.100.7")); 9]);
+    home.append("dated", &vec![at("2026-11-22 01:00:00", &wrong_password(HOST)); 9]);
+    let [undated, dated] =
+        ["undated", "dated"].map(|name| home.path(name).to_str().unwrap().to_owned());
+    let (code, out, said) = run(&home, &["replay", &dated, &undated]);
+    assert_eq!(code, 1, "{out}");
+    assert!(said.contains(&undated) && !said.contains(&dated), "{said}");
+    assert!(out.contains(HOST) && !out.contains("198.51.100.7"), "{out}");
+
+    for (file, words) in [("/no/such/file", "No such file"), ("/", "is a directory")] {
+        let (code, out, said) = run(&home, &["replay", file]);
+        assert_eq!((code, out.as_str()), (1, ""), "{said}");
+        assert!(said.contains(file) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn dates_without_a_year_are_of_the_year_before_the_file_was_written() {
+    let home = Home::new(CONFIG);
+    home.append("log", &vec![at("Dec 31 23:59:00", &wrong_password("198.51.100.1")); 5]);
+    home.append("log", &vec![at("Jan  1 00:01:00", &wrong_password("198.51.100.2")); 5]);
+    let log = home.path("log");
+    // The second of January 2024, at noon.
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_196_800);
+    File::options().write(true).open(&log).unwrap().set_modified(written).unwrap();
+    let (code, out, said) = run(&home, &["replay", log.to_str().unwrap(), "--json"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let times: Vec<_> = objects(&out)[..2].iter().map(|ban| ban["time"].clone()).collect();
+    assert_eq!(times, ["2023-12-31T23:59:00Z", "2024-01-01T00:01:00Z"]);
+}
+
+#[test]
+fn nothing_offline_touches_the_kernel() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    home.append("messages", &vec![wrong_password(HOST); 9]);
+    let [log, config] = ["messages", "asterguard.toml"].map(|name| home.path(name));
+    let [log, config] = [log.to_str().unwrap(), config.to_str().unwrap()];
+    for args in [&["check"][..], &["test", log], &["replay", log]] {
+        let output = netns.command(PROGRAM).args(args).args(["--config", config]).output().unwrap();
+        assert_eq!(told(&output).0, 0, "{args:?}");
+    }
+    assert_eq!(netns.exec("nft list ruleset"), "");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands = [
+        "run", "reload", "status", "ban", "unban", "pause", "resume", "get", "check", "test",
+        "replay",
+    ];
+    let (_, help, _) = told(&Command::new(PROGRAM).arg("--help").output().unwrap());
+    assert!(help.contains("Exit codes: 0 done"), "{help}");
+    for command in commands {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is not listed: {help}");
+        let output = Command::new(PROGRAM).args([command, "--help"]).output().unwrap();
+        let (code, out, said) = told(&output);
+        assert_eq!((code, said.as_str()), (0, ""));
+        assert!(out.contains(&format!("Usage: asterguard {command}")), "{out}");
+        assert!(out.contains("--json"), "{out}");
+    }
+    let (code, out, _) = told(&Command::new(PROGRAM).arg("--version").output().unwrap());
+    assert_eq!((code, out), (0, format!("asterguard {}\n", env!("CARGO_PKG_VERSION"))));
+    let (code, _, said) = told(&Command::new(PROGRAM).output().unwrap());
+    assert_eq!(code, 2);
+    assert!(said.contains("Usage: "), "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let home = Home::new(CONFIG);
+    home.append("messages", &vec![wrong_password(HOST); 20_000]);
+    let log = home.path("messages");
+    for args in [&["test", log.to_str().unwrap()][..], &["test", log.to_str().unwrap(), "--json"]] {
+        let mut command = command(&home, args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::with_capacity(64, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(first.contains(HOST), "{first}");
+        let (code, _, said) = told(&child.wait_with_output().unwrap());
+        assert_eq!((code, said.as_str()), (0, ""), "{args:?}");
+    }
+    // With nobody to hear of a failure either, the code still tells.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&home, &["check"]).stdout(full).output().unwrap();
+    assert_eq!(told(&output).0, 1);
+}

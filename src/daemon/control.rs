@@ -3,12 +3,12 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -53,23 +53,33 @@ pub fn lock(directory: &Path) -> Result<File, RunError> {
     Ok(file)
 }
 
-/// Listens on `path`, for root and the socket's group. We have the lock: a socket that is there is
-/// left over.
-pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
+/// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
+/// ended without removing it. Anything else that is there stays, and is in the way.
+pub fn make_room(path: &Path) -> Result<(), RunError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(|| {
             format!("cannot make the directory {} for the control socket", directory.display())
         })?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(RunError::Other(
-                anyhow::Error::new(error)
-                    .context(format!("cannot replace the control socket {}", path.display())),
-            ));
+    let in_the_way = |what: &str| {
+        Err(anyhow!("cannot replace the control socket {}: {what}", path.display()).into())
+    };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => in_the_way(&error.to_string()),
+        Ok(metadata) if !metadata.file_type().is_socket() => in_the_way("it is no socket"),
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            in_the_way("another asterguard listens there; give this one a --socket of its own")
         }
-        _ => {}
+        Ok(_) => match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => in_the_way(&error.to_string()),
+            _ => Ok(()),
+        },
     }
+}
+
+/// Listens on `path`, for root and the socket's group.
+pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
     let listener = UnixListener::bind(path)
         .with_context(|| format!("cannot listen on the control socket {}", path.display()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o660))

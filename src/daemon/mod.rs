@@ -107,6 +107,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let volume = log::start(plan.config.loglevel);
     let matchers = reader::compile(&plan).map_err(PlanError::from)?;
     let _lock = control::lock(&options.state_dir)?;
+    control::make_room(&options.socket)?;
 
     let mut sink: Box<dyn BanSink + Send> = if options.dry_run {
         Box::new(DryRunSink::new())

@@ -104,6 +104,27 @@ fn a_second_guard_is_refused_with_the_pid_of_the_first() {
     assert!(said.contains(&format!("running already (pid {}", guard.pid())), "{said}");
     assert_eq!(netns.exec("nft -s list ruleset"), before);
     assert_eq!(guard.status()["pid"], guard.pid());
+
+    // Nor may it take the first one's socket with a state directory of its own, even for a dry run.
+    let mut run = netns.command(PROGRAM);
+    guard.program(&mut run, &["run", "--dry-run", "--config"]).arg(guard.path("asterguard.toml"));
+    let (code, _, said) = told(&run.arg("--state-dir").arg(guard.path("other")).output().unwrap());
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("another asterguard listens there"), "{said}");
+    assert_eq!(netns.exec("nft -s list ruleset"), before);
+    assert_eq!(guard.status()["pid"], guard.pid());
+}
+
+#[test]
+fn what_was_written_before_the_stop_is_still_seen_to() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.stop();
+    assert_eq!(addresses(&netns, "sip4"), [EVE]);
 }
 
 #[test]
@@ -143,5 +164,10 @@ fn what_stands_in_the_way_of_a_start_is_named() {
     refused("cannot make the state directory");
     std::fs::remove_file(home.path("state")).unwrap();
     std::fs::create_dir(home.path("socket")).unwrap();
-    refused("cannot replace the control socket");
+    refused("it is no socket");
+    std::fs::remove_dir(home.path("socket")).unwrap();
+    home.write("socket", "somebody's only copy");
+    refused("it is no socket");
+    assert_eq!(std::fs::read_to_string(home.path("socket")).unwrap(), "somebody's only copy");
+    assert_eq!(netns.exec("nft list ruleset"), "");
 }

@@ -1,8 +1,14 @@
 //! Orders to a running guard: what each does, what each refuses, and with which exit code.
 
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::kit::guard::{Guard, Home};
+use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Fate, Lab, Netns, SIP};
 use crate::{CONFIG, addresses, elements, no_such_peer, wrong_password};
 
@@ -200,8 +206,48 @@ fn status_shows_what_fail2ban_shows() {
         listed.lines().find(|line| line.starts_with("asterisk-sip/wrong-password\t")).unwrap();
     assert!(line.ends_with("Wrong password$"), "{line}");
     assert!(!listed.contains("No matching peer"), "the other jail's: {listed}");
+    let (code, again, _) = told(
+        &Command::new(PROGRAM)
+            .args(["get", "asterisk-guess", "failregex", "--socket"])
+            .arg(guard.path("socket"))
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((code, &again), (0, &listed), "options may come last");
     let listed = guard.order(&["get", "asterisk-guess", "failregex", "--json"]);
     let rules: Vec<_> = listed.lines().map(parse).collect();
     let rule = rules.iter().find(|rule| rule["rule"] == "asterisk-sip/wrong-password").unwrap();
     assert!(rule["failregex"][0].as_str().unwrap().contains("<HOST"), "{rule}");
+}
+
+#[test]
+fn a_caller_that_talks_nonsense_is_told_so() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let mode = guard.path("socket").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660, "for root and the group alone");
+    let long = [vec![b'x'; 100_000], b"\n".to_vec()].concat();
+    let odd: [&[u8]; 6] =
+        [b"\n", b"{}\n", b"\xff\0\n", b"{\"command\":\"stop\"}\n", b"[[[[", &long];
+    for request in odd {
+        let mut socket = UnixStream::connect(guard.path("socket")).unwrap();
+        // The answer may come before all of it is sent.
+        let _ = socket.write_all(request);
+        let _ = socket.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer);
+        if answer.is_empty() {
+            assert_eq!(request.len(), long.len(), "cut off by what it had not sent yet");
+        } else {
+            let answer = parse(&answer);
+            assert_eq!((&answer["answer"], &answer["usage"]), (&json!("failed"), &json!(true)));
+        }
+    }
+    // Callers that say nothing keep nobody else waiting.
+    let _silent: Vec<_> =
+        (0..50).map(|_| UnixStream::connect(guard.path("socket")).unwrap()).collect();
+    assert_eq!(guard.status()["health"], "OK");
 }

@@ -89,7 +89,7 @@ impl AddressTag {
             }
             Self::HostPort | Self::TransportColon | Self::TransportSpace => address_and_port(rest)?,
             Self::Slashes => {
-                let (host, len) = address(rest)?;
+                let (host, len) = bare_address(rest)?;
                 (host, len + port(rest.get(len..)?, b'/')?)
             }
         };
@@ -249,6 +249,7 @@ mod tests {
             (Slashes, "IPV6/UDP/203.0.113.9/5071"),
             (Slashes, "IPV4/UDP/(null)/5071"),
             (Slashes, "IPV5/UDP/203.0.113.9/5071"),
+            (Slashes, "IPV4/UDP/[203.0.113.9]/5071"),
         ] {
             assert_eq!(read(tag, text), None, "{text}");
         }

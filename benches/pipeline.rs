@@ -1,0 +1,308 @@
+//! How fast logs are read, from the file to the decision, on one thread.
+//!
+//! ```text
+//! cargo bench --bench pipeline
+//! ASTERGUARD_BENCH_FILES=/var/log/asterisk/full:/var/log/asterisk/messages cargo bench --bench pipeline
+//! ```
+//!
+//! Each round reads each log twice: once as the daemon does, through [`LineSplitter`], [`Scanner`]
+//! and [`Engine`] with the built-in configuration (but nobody is banned, so every refusal counts to
+//! the end), and once with `read()` and nothing but a search for the line feeds. The table shows
+//! the medians of all rounds, in CPU time of the thread: what else runs on the machine matters less
+//! then. The last column of numbers is how much faster the pipeline is than the plain search.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `ASTERGUARD_BENCH_MIB` | 256 | size of each made-up log, in MiB |
+//! | `ASTERGUARD_BENCH_ROUNDS` | 7 | |
+//! | `ASTERGUARD_BENCH_SEED` | 1 | of the made-up logs |
+//! | `ASTERGUARD_BENCH_ONLY` | | only this log: quiet, attack or security |
+//! | `ASTERGUARD_BENCH_FILES` | | read these files instead, separated by colons |
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "it measures time, and shows it"
+)]
+
+mod logs;
+
+use std::env;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{self, BufWriter, Read as _, Seek as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use asterguard::config::{self, Mode};
+use asterguard::engine::Engine;
+use asterguard::event::{Decision, JailId};
+use asterguard::lines::LineSplitter;
+use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::plan::Plan;
+use asterguard::rules::RuleSet;
+use asterguard::time::Time;
+
+/// What the daemon asks for in one read, in bytes.
+const READ_SIZE: usize = 128 * 1024;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Result<(), Error> {
+    // Without `--bench`, this is `cargo test --all-targets`, which asks whether it runs at all.
+    let measuring = env::args().any(|arg| arg == "--bench");
+    let mib = if measuring { number("ASTERGUARD_BENCH_MIB", 256)? } else { 1 };
+    let rounds = if measuring { number("ASTERGUARD_BENCH_ROUNDS", 7)? } else { 1 };
+
+    let mut logs = match env::var("ASTERGUARD_BENCH_FILES") {
+        Ok(paths) => paths.split(':').map(Log::open).collect::<Result<Vec<_>, _>>()?,
+        Err(_) => made_up(mib << 20)?,
+    };
+    let start = Instant::now();
+    let plan = Arc::new(plan()?);
+    let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
+    let matcher = Arc::new(Matcher::new(&plan.rules, &plan.rules_for(&jails))?);
+    let setup = start.elapsed();
+
+    for _ in 0..rounds {
+        for log in &mut logs {
+            let plain = log.timed(count_lines)?;
+            let read = log.timed(|file| run(file, &plan, &jails, &matcher))?;
+            if log.plain.last().is_some_and(|(_, lines)| *lines != plain.1)
+                || log.read.last().is_some_and(|(_, counts)| *counts != read.1)
+            {
+                return Err(format!("two readings of {} differ", log.name).into());
+            }
+            log.plain.push(plain);
+            log.read.push(read);
+        }
+    }
+
+    println!(
+        "\nrules and automata: ready in {} ms, {} KiB of automata",
+        setup.as_millis(),
+        matcher.memory() >> 10
+    );
+    println!(
+        "{:<12} {:>6} {:>9} {:>9} {:>9} {:>8} {:>11} {:>8} {:>8} {:>6}  goal",
+        "log", "MiB", "lines", "hits", "offences", "MB/s", "lines/s", "ns/line", "plain", "ratio"
+    );
+    for log in &mut logs {
+        println!("{}", log.row());
+    }
+    println!("{}", memory()?);
+    Ok(())
+}
+
+fn number(name: &str, default: u64) -> Result<u64, Error> {
+    match env::var(name) {
+        Ok(text) => text.parse().map_err(|error| format!("{name}: {error}").into()),
+        Err(_) => Ok(default),
+    }
+}
+
+/// The built-in rules and configuration, but with all jails in observe mode.
+fn plan() -> Result<Plan, Error> {
+    let rules = RuleSet::load(None)?;
+    let mut config = config::load::parse(&[], &rules.filters())?;
+    for jail in &mut config.jails {
+        jail.mode = Mode::Observe;
+    }
+    Ok(Plan::new(config, Arc::new(rules)))
+}
+
+/// A log file and what was measured of it.
+struct Log {
+    name: String,
+    goal: &'static str,
+    file: File,
+    bytes: u64,
+    plain: Vec<(Duration, u64)>,
+    read: Vec<(Duration, Counts)>,
+}
+
+/// What reading a log came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    lines: u64,
+    hits: u64,
+    offences: u64,
+}
+
+type Generate = fn(u64, usize, &mut BufWriter<File>) -> io::Result<()>;
+
+fn made_up(bytes: u64) -> Result<Vec<Log>, Error> {
+    let only = env::var("ASTERGUARD_BENCH_ONLY").ok();
+    let seed = number("ASTERGUARD_BENCH_SEED", 1)?;
+    let kinds: [(&str, &str, Generate); 3] = [
+        ("quiet", "3300, then 6000 MB/s", logs::quiet),
+        ("attack", "1.15, then 2 M lines/s", logs::attack),
+        ("security", "1.7, then 3 M lines/s", logs::security),
+    ];
+    kinds
+        .into_iter()
+        .filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name))
+        .map(|(name, goal, generate)| {
+            Log::make(name, goal, |out, lines| generate(seed, lines, out), bytes)
+        })
+        .collect()
+}
+
+impl Log {
+    fn open(path: &str) -> Result<Self, Error> {
+        let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
+        Self::of(name, "", file)
+    }
+
+    /// Makes a log of about `bytes`, in memory if there is a tmpfs. The file has no name, so
+    /// nothing stays behind.
+    fn make(
+        name: &str,
+        goal: &'static str,
+        generate: impl Fn(&mut BufWriter<File>, usize) -> io::Result<()>,
+        bytes: u64,
+    ) -> Result<Self, Error> {
+        const SAMPLE: usize = 1000;
+        let write = |lines| -> io::Result<File> {
+            let file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile())?;
+            let mut out = BufWriter::new(file);
+            generate(&mut out, lines)?;
+            Ok(out.into_inner()?)
+        };
+        let sample = write(SAMPLE)?.metadata()?.len();
+        let lines = usize::try_from(bytes)? * SAMPLE / usize::try_from(sample)?;
+        Self::of(name.to_owned(), goal, write(lines)?)
+    }
+
+    fn of(name: String, goal: &'static str, file: File) -> Result<Self, Error> {
+        let bytes = file.metadata()?.len();
+        Ok(Self { name, goal, file, bytes, plain: Vec::new(), read: Vec::new() })
+    }
+
+    fn timed<T>(
+        &mut self,
+        work: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<(Duration, T)> {
+        self.file.rewind()?;
+        let start = cpu_time();
+        let result = work(&mut self.file)?;
+        Ok((cpu_time().saturating_sub(start), result))
+    }
+
+    fn row(&mut self) -> String {
+        let plain = median(&mut self.plain);
+        let time = median(&mut self.read);
+        let counts = self.read.first().map(|(_, counts)| *counts).unwrap_or_default();
+        let (seconds, bytes, lines) = (time.as_secs_f64(), self.bytes as f64, counts.lines as f64);
+        format!(
+            "{:<12} {:>6} {:>9} {:>9} {:>9} {:>8.0} {:>11.0} {:>8.1} {:>8.0} {:>6.2}  {}",
+            self.name,
+            self.bytes >> 20,
+            counts.lines,
+            counts.hits,
+            counts.offences,
+            bytes / seconds / 1e6,
+            lines / seconds,
+            seconds * 1e9 / lines,
+            bytes / plain.as_secs_f64() / 1e6,
+            plain.as_secs_f64() / seconds,
+            self.goal
+        )
+    }
+}
+
+fn median<T>(times: &mut [(Duration, T)]) -> Duration {
+    times.sort_by_key(|(time, _)| *time);
+    times.get(times.len() / 2).map_or(Duration::ZERO, |(time, _)| *time)
+}
+
+/// What the daemon does with a file, without waiting for it to grow.
+fn run(
+    file: &mut File,
+    plan: &Arc<Plan>,
+    jails: &[JailId],
+    matcher: &Arc<Matcher>,
+) -> io::Result<Counts> {
+    let mut engine = Engine::new(Arc::clone(plan));
+    let channel = engine.open_channel(jails.to_vec());
+    let mut scanner = Scanner::new(Arc::clone(matcher), channel);
+    let mut splitter = LineSplitter::new(READ_SIZE);
+    let (mut events, mut decisions) = (Vec::new(), Vec::new());
+    let mut counts = Counts::default();
+    let mut now = Time::from_secs(1_795_308_766);
+    loop {
+        let read = file.read(splitter.space())?;
+        splitter.filled(read);
+        while let Some(region) = splitter.next_region() {
+            scanner.scan(&region, &mut Clock::At(now), &mut events);
+            counts.lines = region.next_line - 1;
+            for event in events.drain(..) {
+                engine.on_event(&event, &mut decisions);
+            }
+        }
+        let found = |decision: &&Decision| matches!(decision, Decision::Found { .. });
+        counts.offences += decisions.iter().filter(found).count() as u64;
+        decisions.clear();
+        // What is read at once is about a second's worth of an attack.
+        now = now.plus(Duration::from_secs(1));
+        if read == 0 {
+            break;
+        }
+    }
+    counts.hits = scanner.seen().hits;
+    Ok(counts)
+}
+
+/// The least that a reader of lines can do.
+fn count_lines(file: &mut File) -> io::Result<u64> {
+    let mut buffer = vec![0; 2 * READ_SIZE];
+    let (mut kept, mut lines) = (0, 0);
+    loop {
+        let read = file.read(&mut buffer[kept..kept + READ_SIZE])?;
+        if read == 0 {
+            return Ok(lines);
+        }
+        let filled = &buffer[..kept + read];
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', filled) {
+            black_box(&filled[begin..end]);
+            begin = end + 1;
+            lines += 1;
+        }
+        let rest = begin..filled.len();
+        kept = rest.len().min(READ_SIZE);
+        buffer.copy_within(rest.end - kept..rest.end, 0);
+    }
+}
+
+/// CPU time of this thread; without the kernel's help, the time that passes.
+fn cpu_time() -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = schedstat.and_then(|text| text.split(' ').next()?.parse().ok());
+    thread_local!(static START: Instant = Instant::now());
+    nanos.map_or_else(|| START.with(Instant::elapsed), Duration::from_nanos)
+}
+
+/// What the kernel says of this process's memory.
+fn memory() -> io::Result<String> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let lines =
+        status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("RssAnon"));
+    Ok(lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join(", "))
+}

@@ -24,6 +24,25 @@ pub enum Level {
     Other,
 }
 
+/// The names of the levels.
+const LEVELS: [(&[u8], Level); 10] = [
+    (b"NOTICE", Level::Report),
+    (b"SECURITY", Level::Report),
+    (b"WARNING", Level::Report),
+    (b"ERROR", Level::Report),
+    (b"VERBOSE", Level::Verbose),
+    (b"DEBUG", Level::Other),
+    (b"DTMF", Level::Other),
+    (b"TRACE", Level::Other),
+    (b"FAX", Level::Other),
+    (b"EVENT", Level::Other),
+];
+
+/// Names of which every line holds one that is [`Level::Report`] to [`strip`].
+pub fn report_names() -> impl Iterator<Item = &'static [u8]> {
+    LEVELS.iter().filter(|(_, level)| *level == Level::Report).map(|(name, _)| *name)
+}
+
 /// A line without its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stripped<'a> {
@@ -144,18 +163,6 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
 
 /// Takes a level name off, which must be followed by a thread id.
 fn level(text: &[u8]) -> Option<(Level, &[u8])> {
-    const LEVELS: [(&[u8], Level); 10] = [
-        (b"NOTICE", Level::Report),
-        (b"SECURITY", Level::Report),
-        (b"WARNING", Level::Report),
-        (b"ERROR", Level::Report),
-        (b"VERBOSE", Level::Verbose),
-        (b"DEBUG", Level::Other),
-        (b"DTMF", Level::Other),
-        (b"TRACE", Level::Other),
-        (b"FAX", Level::Other),
-        (b"EVENT", Level::Other),
-    ];
     let (name, level) = LEVELS.iter().find(|(name, _)| text.starts_with(name))?;
     let rest = text.get(name.len()..)?;
     matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((*level, rest))

@@ -14,6 +14,7 @@ use regex_automata::util::prefilter::Prefilter;
 use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::lines::Region;
 use crate::prefix::{self, Level};
+use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, RuleSet};
 use crate::subject::canonical;
 use crate::time::Time;
@@ -48,13 +49,16 @@ impl Matcher {
     /// When they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, GateError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
-        let mut gates = Vec::new();
-        for grammar in [Grammar::Asterisk, Grammar::None] {
-            let patterns: Vec<_> = chosen
+        let patterns_of = |grammar| -> Vec<(RuleId, &Pattern)> {
+            chosen
                 .iter()
                 .filter(|(_, rule)| rules.file_of(rule).is_some_and(|file| file.grammar == grammar))
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, pattern)))
-                .collect();
+                .collect()
+        };
+        let mut gates = Vec::new();
+        for grammar in [Grammar::Asterisk, Grammar::None] {
+            let patterns = patterns_of(grammar);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
                     patterns.iter().map(|(_, pattern)| pattern.regex.as_str()).collect();
@@ -66,15 +70,17 @@ impl Matcher {
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
-        let messages: Vec<_> =
-            rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
-        let heads: Vec<_> = messages.iter().map(|message| vec![message.needle.clone()]).collect();
-        let needles: Vec<&[Vec<u8>]> = chosen
+        let messages = rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
+        // What Asterisk reports is found by the names of its levels: they are few, seldom stand in
+        // other lines, and do not depend on the rules. Other lines are found by the rules' literals.
+        let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
+        let others = patterns_of(Grammar::None);
+        let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
-            .flat_map(|(_, rule)| rule.patterns.iter().map(|pattern| pattern.needles.as_slice()))
-            .chain(heads.iter().map(Vec::as_slice))
+            .map(Vec::as_slice)
+            .chain(others.iter().map(|(_, pattern)| pattern.needles.as_slice()))
             .collect();
-        let prefilter = gate::prefilter(&needles);
+        let prefilter = gate::prefilter(&wanted);
         Ok(Self { rules: Arc::clone(rules), gates, messages, prefilter })
     }
 

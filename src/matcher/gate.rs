@@ -1,7 +1,6 @@
 //! The gate: which failregexes match a body, found by one pass of one automaton over it.
 
-use regex_automata::dfa::Automaton as _;
-use regex_automata::dfa::{self, StartKind, dense};
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::hybrid;
 use regex_automata::nfa::thompson;
 use regex_automata::util::prefilter::Prefilter;
@@ -10,7 +9,10 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, MatchKind};
 use thiserror::Error;
 
-/// A dense DFA larger than this many bytes is not built; the lazy one takes its place.
+use super::automaton::Automaton;
+
+/// A DFA that would take more than this many bytes as a plain table is not built; the lazy one takes
+/// its place.
 const DENSE_LIMIT: usize = 8 << 20;
 /// What the lazy DFA may use for its states, in bytes, per scanner.
 const LAZY_CACHE: usize = 2 << 20;
@@ -19,13 +21,13 @@ const LAZY_CACHE: usize = 2 << 20;
 /// runs is in a [`Cache`].
 #[derive(Debug)]
 pub enum Gate {
-    /// Fully built: at most 8 MiB, usually about one.
-    Dense(Box<dense::DFA<Vec<u32>>>),
+    /// Fully built: usually less than one MiB.
+    Full(Box<Automaton>),
     /// States built as they are met.
     Lazy(Box<hybrid::dfa::DFA>),
 }
 
-/// The changing part of a gate: empty for a dense one, at most 2 MiB for a lazy one.
+/// The changing part of a gate: empty for a full one, at most 2 MiB for a lazy one.
 #[derive(Debug, Default)]
 pub struct Cache(Option<Box<hybrid::dfa::Cache>>);
 
@@ -45,7 +47,15 @@ impl Gate {
 
     fn with_dense_limit(regexes: &[&str], limit: usize) -> Result<Self, GateError> {
         let syntax = syntax::Config::new().unicode(false).utf8(false);
-        let thompson = thompson::Config::new().utf8(false).nfa_size_limit(Some(32 << 20));
+        let thompson = thompson::Config::new()
+            .utf8(false)
+            .nfa_size_limit(Some(32 << 20))
+            .which_captures(thompson::WhichCaptures::None);
+        let nfa = thompson::Compiler::new()
+            .syntax(syntax)
+            .configure(thompson)
+            .build_many(regexes)
+            .map_err(|error| GateError(error.to_string()))?;
         let dense = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -54,31 +64,30 @@ impl Gate {
                     .dfa_size_limit(Some(limit))
                     .determinize_size_limit(Some(4 * limit)),
             )
-            .syntax(syntax)
-            .thompson(thompson.clone())
-            .build_many(regexes);
+            .build_from_nfa(&nfa);
         match dense {
-            Ok(dfa) => Ok(Self::Dense(Box::new(dfa))),
-            Err(error) if error.is_size_limit_exceeded() => hybrid::dfa::Builder::new()
-                .configure(
-                    hybrid::dfa::Config::new()
-                        .match_kind(MatchKind::All)
-                        .cache_capacity(LAZY_CACHE),
-                )
-                .syntax(syntax)
-                .thompson(thompson)
-                .build_many(regexes)
-                .map(|dfa| Self::Lazy(Box::new(dfa)))
-                .map_err(|error| GateError(error.to_string())),
-            Err(error) => Err(GateError(error.to_string())),
+            Ok(dfa) => {
+                if let Some(automaton) = Automaton::new(&dfa, nfa.byte_classes()) {
+                    return Ok(Self::Full(Box::new(automaton)));
+                }
+            }
+            Err(error) if error.is_size_limit_exceeded() => {}
+            Err(error) => return Err(GateError(error.to_string())),
         }
+        hybrid::dfa::Builder::new()
+            .configure(
+                hybrid::dfa::Config::new().match_kind(MatchKind::All).cache_capacity(LAZY_CACHE),
+            )
+            .build_from_nfa(nfa)
+            .map(|dfa| Self::Lazy(Box::new(dfa)))
+            .map_err(|error| GateError(error.to_string()))
     }
 
     /// A cache to run this gate with.
     #[must_use]
     pub fn cache(&self) -> Cache {
         Cache(match self {
-            Self::Dense(_) => None,
+            Self::Full(_) => None,
             Self::Lazy(dfa) => Some(Box::new(dfa.create_cache())),
         })
     }
@@ -87,7 +96,7 @@ impl Gate {
     #[must_use]
     pub fn memory(&self) -> usize {
         match self {
-            Self::Dense(dfa) => dfa.memory_usage(),
+            Self::Full(automaton) => automaton.memory(),
             Self::Lazy(_) => LAZY_CACHE,
         }
     }
@@ -96,7 +105,7 @@ impl Gate {
     pub fn matching(&self, cache: &mut Cache, body: &[u8], found: &mut Vec<usize>) {
         // All failregexes end with `$`, so matches show at the end of the body and nowhere else.
         match (self, &mut cache.0) {
-            (Self::Dense(dfa), _) => run_dense(dfa, body, found),
+            (Self::Full(automaton), _) => found.extend_from_slice(automaton.matching(body)),
             (Self::Lazy(dfa), Some(cache)) => {
                 // A lazy DFA gives up only when its cache thrashes; the line is then tried with an
                 // empty one.
@@ -107,24 +116,6 @@ impl Gate {
             }
             (Self::Lazy(_), None) => {}
         }
-    }
-}
-
-fn run_dense(dfa: &dense::DFA<Vec<u32>>, body: &[u8], found: &mut Vec<usize>) {
-    let Ok(mut state) = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)) else {
-        return;
-    };
-    for &byte in body {
-        state = dfa.next_state(state, byte);
-        if dfa.is_special_state(state) && dfa::Automaton::is_dead_state(dfa, state) {
-            return;
-        }
-    }
-    state = dfa.next_eoi_state(state);
-    if dfa.is_match_state(state) {
-        found.extend(
-            (0..dfa.match_len(state)).map(|index| dfa.match_pattern(state, index).as_usize()),
-        );
     }
 }
 
@@ -187,10 +178,10 @@ mod tests {
     const REGEXES: [&str; 3] = ["^a[^']*b$", "^a.*$", r"^x[\xff]y$"];
 
     #[test]
-    fn dense_and_lazy_find_the_same() {
-        let dense = Gate::new(&REGEXES).unwrap();
+    fn full_and_lazy_find_the_same() {
+        let full = Gate::new(&REGEXES).unwrap();
         let lazy = Gate::with_dense_limit(&REGEXES, 10).unwrap();
-        assert!(matches!((&dense, &lazy), (Gate::Dense(_), Gate::Lazy(_))));
+        assert!(matches!((&full, &lazy), (Gate::Full(_), Gate::Lazy(_))));
         for (body, expected) in [
             (&b"ab"[..], vec![0, 1]),
             (b"a'b", vec![1]),
@@ -200,7 +191,7 @@ mod tests {
             (b"x\xffy", vec![2]),
             (b"x\xfey", vec![]),
         ] {
-            for gate in [&dense, &lazy] {
+            for gate in [&full, &lazy] {
                 let (mut cache, mut found) = (gate.cache(), Vec::new());
                 gate.matching(&mut cache, body, &mut found);
                 found.sort_unstable();

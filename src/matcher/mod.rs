@@ -1,5 +1,6 @@
 //! Lines to events: prefix, gate, host, context, evidence.
 
+mod automaton;
 mod confirm;
 mod context;
 pub mod gate;

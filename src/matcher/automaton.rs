@@ -1,0 +1,227 @@
+//! A deterministic automaton that takes little memory and time.
+//!
+//! As a plain table, a DFA has a row for each state. These are thousands and fill megabytes, and
+//! each byte of a line waits for its state's row to come from slow memory. But what failregexes
+//! describe is mostly fixed text: a state goes on to a state of its own with one byte only, and with
+//! all others to where many states go. So states are numbered such that the one to be expected next
+//! comes next, and states that differ in nothing else share a row. Rows become few, the processor
+//! foresees the way through fixed text, and only what varies is looked up.
+
+use std::collections::HashMap;
+
+use regex_automata::Anchored;
+use regex_automata::dfa::{Automaton as _, dense};
+use regex_automata::util::alphabet::{ByteClasses, Unit};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
+
+/// The state without a way out.
+const DEAD: u16 = 0;
+/// The state in which a body begins.
+const START: u16 = 1;
+/// No class of bytes; there are 256 of them at most.
+const NONE: u16 = u16::MAX;
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Automaton {
+    /// The class of each byte. Whatever the state, bytes of one class lead to the same.
+    classes: [u8; 256],
+    states: Vec<State>,
+    /// The next state for each class, row by row.
+    rows: Vec<u16>,
+    /// Which patterns match: all sets that there are, the empty one first.
+    matches: Vec<Vec<usize>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// Where its row begins.
+    row: u32,
+    /// The class of bytes that leads to the state with the next number, whatever the row says.
+    expected: u16,
+    /// Which patterns match a body that ends here.
+    matches: u16,
+}
+
+impl Automaton {
+    /// The same as `dfa`, whose byte classes are `classes`. `None` if it has more than 65534 states.
+    #[must_use]
+    pub fn new(dfa: &dense::DFA<Vec<u32>>, classes: &ByteClasses) -> Option<Self> {
+        let bytes: Vec<u8> = classes.representatives(..).filter_map(Unit::as_u8).collect();
+        let (order, numbers) = number(dfa, &bytes)?;
+        let mut states = Vec::with_capacity(order.len());
+        let (mut rows, mut known_rows) = (Vec::new(), HashMap::new());
+        let (mut matches, mut known_matches) = (vec![Vec::new()], HashMap::from([(Vec::new(), 0)]));
+        for (id, following) in order.iter().zip(1..) {
+            let mut row: Vec<u16> = bytes
+                .iter()
+                .filter_map(|byte| numbers.get(&dfa.next_state(*id, *byte)).copied())
+                .collect();
+            let expected = row.iter().position(|next| *next == following);
+            let usual = most_frequent(&row);
+            if let Some(place) = expected.and_then(|class| row.get_mut(class)) {
+                // This place is never looked at; let it not keep rows from being equal.
+                *place = usual;
+            }
+            let row = *known_rows.entry(row).or_insert_with_key(|row| {
+                rows.extend_from_slice(row);
+                rows.len() - row.len()
+            });
+            let matching = *known_matches.entry(matching(dfa, *id)).or_insert_with_key(|found| {
+                matches.push(found.clone());
+                matches.len() - 1
+            });
+            states.push(State {
+                row: u32::try_from(row).ok()?,
+                expected: expected.map_or(Some(NONE), |class| u16::try_from(class).ok())?,
+                matches: u16::try_from(matching).ok()?,
+            });
+        }
+        let classes = std::array::from_fn(|byte| classes.get(u8::try_from(byte).unwrap_or(0)));
+        rows.shrink_to_fit();
+        Some(Self { classes, states, rows, matches })
+    }
+
+    /// The patterns that match the whole of `body`.
+    #[must_use]
+    pub fn matching(&self, body: &[u8]) -> &[usize] {
+        self.run(body)
+            .and_then(|state| self.matches.get(usize::from(state.matches)))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The state in which `body` ends; `None` if that is the dead one.
+    fn run(&self, body: &[u8]) -> Option<&State> {
+        let mut bytes = body.iter();
+        let mut number = START;
+        'next_state: loop {
+            let state = self.states.get(usize::from(number))?;
+            for byte in bytes.by_ref() {
+                let class = *self.classes.get(usize::from(*byte))?;
+                if u16::from(class) == state.expected {
+                    number += 1;
+                    continue 'next_state;
+                }
+                let next = *self.rows.get(state.row as usize + usize::from(class))?;
+                // With a state that leads to itself, nothing has to be looked up again.
+                if next != number {
+                    if next == DEAD {
+                        return None;
+                    }
+                    number = next;
+                    continue 'next_state;
+                }
+            }
+            return Some(state);
+        }
+    }
+
+    /// What it takes, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.states) + size_of_val(&*self.rows)
+    }
+}
+
+/// Numbers the states of `dfa`, for which `bytes` are one of each class: the dead state, the start,
+/// and, as far as there is one, behind each state another that it leads to with one class only.
+fn number(
+    dfa: &dense::DFA<Vec<u32>>,
+    bytes: &[u8],
+) -> Option<(Vec<StateID>, HashMap<StateID, u16>)> {
+    let dead = StateID::ZERO;
+    let mut order = vec![dead];
+    let mut numbers = HashMap::from([(dead, DEAD)]);
+    let mut open = vec![dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()?];
+    while let Some(begin) = open.pop() {
+        let mut next = Some(begin);
+        while let Some(id) = next.take().filter(|id| !numbers.contains_key(id)) {
+            numbers.insert(id, u16::try_from(order.len()).ok().filter(|number| *number < NONE)?);
+            order.push(id);
+            let mut ahead: Vec<_> = bytes.iter().map(|byte| dfa.next_state(id, *byte)).collect();
+            ahead.sort_unstable();
+            for same in ahead.chunk_by(|a, b| a == b) {
+                match same {
+                    [id, ..] if numbers.contains_key(id) => {}
+                    [id] if next.is_none() => next = Some(*id),
+                    [id, ..] => open.push(*id),
+                    [] => {}
+                }
+            }
+        }
+    }
+    Some((order, numbers))
+}
+
+/// The patterns that match a body that ends in this state.
+fn matching(dfa: &dense::DFA<Vec<u32>>, id: StateID) -> Vec<usize> {
+    let end = dfa.next_eoi_state(id);
+    let count = if dfa.is_match_state(end) { dfa.match_len(end) } else { 0 };
+    (0..count).map(|index| dfa.match_pattern(end, index).as_usize()).collect()
+}
+
+fn most_frequent(row: &[u16]) -> u16 {
+    let mut sorted = row.to_vec();
+    sorted.sort_unstable();
+    let longest = sorted.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
+    longest.and_then(|same| same.first()).copied().unwrap_or(DEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex_automata::MatchKind;
+    use regex_automata::nfa::thompson;
+    use regex_automata::util::syntax;
+
+    use super::*;
+    use crate::rules::byte_regex;
+
+    const REGEXES: [&str; 6] = [
+        "^aab.*aac[0-9]+$",
+        "^aab.*aac$",
+        "^aa(?:b|c)?[^b]*$",
+        "^.*abcab$",
+        "^$",
+        r"^[^a]*\xff(?:ab|ac|0)*$",
+    ];
+
+    fn automaton(regexes: &[&str]) -> Automaton {
+        let nfa = thompson::Compiler::new()
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .build_many(regexes)
+            .unwrap();
+        let dfa = dense::Builder::new()
+            .configure(dense::Config::new().match_kind(MatchKind::All))
+            .build_from_nfa(&nfa)
+            .unwrap();
+        Automaton::new(&dfa, nfa.byte_classes()).unwrap()
+    }
+
+    #[test]
+    fn fixed_text_takes_hardly_any_memory() {
+        let text = "a".repeat(10_000);
+        let automaton = automaton(&[&format!("^{text}$")]);
+        assert!(automaton.memory() < 100_000, "{}", automaton.memory());
+        assert_eq!(automaton.matching(text.as_bytes()), [0]);
+        assert!(automaton.matching(&text.as_bytes()[1..]).is_empty());
+    }
+
+    const PIECES: [&str; 9] = ["a", "b", "c", "0", "\u{ff}", "\n", "aab", "aac", "abc"];
+
+    proptest! {
+        #[test]
+        fn it_matches_what_the_regexes_match(
+            pieces in proptest::collection::vec(proptest::sample::select(&PIECES), 0..12),
+        ) {
+            let body: Vec<u8> = pieces.concat().chars().map(|char| char as u8).collect();
+            let mut found = automaton(&REGEXES).matching(&body).to_vec();
+            found.sort_unstable();
+            let expected: Vec<usize> = (0..REGEXES.len())
+                .filter(|index| byte_regex(REGEXES[*index]).unwrap().is_match(&body))
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -65,14 +65,16 @@ const LONGEST_DATE: usize = 64;
 #[must_use]
 pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (stamp, rest) = match line.first()? {
+    let (stamp, level, rest) = match line.first()? {
         b'[' => dated(line)?,
         _ => match syslog(line)? {
             (_, rest) if rest.first() == Some(&b'[') => dated(rest)?,
-            header => header,
+            (stamp, rest) => {
+                let (level, rest) = level(rest)?;
+                (stamp, level, rest)
+            }
         },
     };
-    let (level, rest) = level(rest)?;
     let rest = thread(rest)?;
     let body = match rest {
         [b' ', body @ ..] => body,
@@ -104,19 +106,14 @@ fn is_banner(line: &[u8]) -> bool {
         && memmem::find(line, b" built by ").is_some()
 }
 
-/// Splits `[DATE] LEVEL…` into date and the rest from the level on. The date may itself hold
-/// brackets (`[[2026-11-22] 01:01:57]`), so it ends at the first `]` that a level follows.
-fn dated(line: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits `[DATE] LEVEL…` into date, level and the rest. The date may itself hold brackets
+/// (`[[2026-11-22] 01:01:57]`), so it ends at the first `]` that a level follows.
+fn dated(line: &[u8]) -> Option<(&[u8], Level, &[u8])> {
     let head = line.get(..LONGEST_DATE).unwrap_or(line);
-    for end in memchr_iter(b']', head) {
-        let (stamp, rest) = (line.get(1..end)?, line.get(end + 1..)?);
-        if let [b' ', rest @ ..] = rest {
-            if level(rest).is_some() {
-                return Some((stamp, rest));
-            }
-        }
-    }
-    None
+    memchr_iter(b']', head).find_map(|end| {
+        let (level, rest) = level(line.get(end + 1..)?.strip_prefix(b" ")?)?;
+        Some((line.get(1..end)?, level, rest))
+    })
 }
 
 /// Splits a syslog header off: an optional `<PRI>` and version, a date, an optional host name, and
@@ -163,7 +160,9 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
 
 /// Takes a level name off, which must be followed by a thread id.
 fn level(text: &[u8]) -> Option<(Level, &[u8])> {
-    let (name, level) = LEVELS.iter().find(|(name, _)| text.starts_with(name))?;
+    // The first byte tells most of them apart, and saves comparing the rest.
+    let is_here = |name: &[u8]| name.first() == text.first() && text.starts_with(name);
+    let (name, level) = LEVELS.iter().find(|(name, _)| is_here(name))?;
     let rest = text.get(name.len()..)?;
     matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((*level, rest))
 }

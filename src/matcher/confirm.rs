@@ -61,22 +61,25 @@ impl Confirm {
         let Some(before) = &self.before else {
             return self.at(body, 0).map_or(Reading::Nothing, Reading::One);
         };
-        let mut places: [Option<(usize, Sighting)>; MOST_PLACES] = [None; MOST_PLACES];
-        let mut count = 0;
         let mut from = 0;
-        while let Some(found) = body.get(from..).and_then(|rest| before.find(rest)) {
-            let start = from + found + before.needle().len();
-            from += found + 1;
-            if let Some(sighting) = self.at(body, start) {
-                let Some(place) = places.get_mut(count) else { return Reading::Several };
-                *place = Some((start, sighting));
-                count += 1;
+        let mut places = std::iter::from_fn(|| {
+            loop {
+                let found = from + before.find(body.get(from..)?)?;
+                from = found + 1;
+                let start = found + before.needle().len();
+                if let Some(sighting) = self.at(body, start) {
+                    return Some((start, sighting));
+                }
             }
-        }
-        match places {
-            [None, ..] => Reading::Nothing,
-            [Some((_, sighting)), None, ..] => Reading::One(sighting),
-            _ => self.exactly(body, places.iter().flatten()),
+        });
+        match (places.next(), places.next()) {
+            (None, _) => Reading::Nothing,
+            (Some((_, sighting)), None) => Reading::One(sighting),
+            (Some(first), Some(second)) => {
+                let all: Vec<_> =
+                    [first, second].into_iter().chain(places).take(MOST_PLACES + 1).collect();
+                if all.len() > MOST_PLACES { Reading::Several } else { self.exactly(body, &all) }
+            }
         }
     }
 
@@ -87,11 +90,7 @@ impl Confirm {
     }
 
     /// Of several places, those for which the whole failregex holds.
-    fn exactly<'a>(
-        &self,
-        body: &[u8],
-        places: impl Iterator<Item = &'a (usize, Sighting)>,
-    ) -> Reading {
+    fn exactly(&self, body: &[u8], places: &[(usize, Sighting)]) -> Reading {
         let exact = self.exact.get_or_init(|| {
             let (head, tail) = &self.around;
             Some((
@@ -100,7 +99,7 @@ impl Confirm {
             ))
         });
         let Some((head, tail)) = exact else { return Reading::Several };
-        let mut readings = places.filter(|(start, sighting)| {
+        let mut readings = places.iter().filter(|(start, sighting)| {
             body.get(..*start).is_some_and(|part| head.is_match(part))
                 && body.get(start + sighting.len..).is_some_and(|part| tail.is_match(part))
         });

@@ -79,7 +79,7 @@ impl Context {
     ) {
         let begins_doubt = messages
             .iter()
-            .filter(|message| body.starts_with(&message.head))
+            .filter(|message| begins_with(body, &message.head))
             .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
             .any(|message| {
                 let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
@@ -127,6 +127,12 @@ impl Context {
                 },
             )
     }
+}
+
+/// Most heads begin like many bodies, with the name of a source file; few end alike.
+fn begins_with(body: &[u8], head: &[u8]) -> bool {
+    let same_end = head.len().checked_sub(1).and_then(|last| body.get(last)) == head.last();
+    same_end && body.starts_with(head)
 }
 
 /// The last line before `end` that is not empty; Asterisk ends some messages with an empty one.

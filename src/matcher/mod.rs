@@ -177,26 +177,38 @@ impl Scanner {
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
         let text = region.text();
+        let matcher = Arc::clone(&self.matcher);
         self.context.enter(region);
-        let (mut from, mut counted, mut number) = (0, 0, region.first_line);
-        while let Some(at) = self.matcher.next_place(text, from) {
+        let (mut from, mut number) = (0, region.first_line);
+        let mut in_a_run = false;
+        while from < text.len() {
+            // Lines that may matter come in runs: the one that follows needs no search.
+            let place = if in_a_run { Some(from) } else { matcher.next_place(text, from) };
+            let Some(at) = place else { break };
             let skipped = text.get(from..at).unwrap_or_default();
             let start = memchr::memrchr(b'\n', skipped).map_or(from, |lf| from + lf + 1);
             let rest = text.get(at..).unwrap_or_default();
             let end = memchr::memchr(b'\n', rest).map_or(text.len(), |lf| at + lf);
-            let passed = text.get(counted..start).unwrap_or_default();
+            let passed = text.get(from..start).unwrap_or_default();
             number += memchr::memchr_iter(b'\n', passed).count() as u64;
-            counted = start;
             let line =
                 Line { region, start, text: text.get(start..end).unwrap_or_default(), number };
-            self.line(&line, clock, events);
+            in_a_run = self.line(&matcher, &line, clock, events);
             from = line.next();
+            number += 1;
         }
         self.context.leave(region);
     }
 
-    fn line(&mut self, line: &Line<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
-        let matcher = Arc::clone(&self.matcher);
+    /// Whether the line is of those that may matter.
+    fn line(
+        &mut self,
+        matcher: &Matcher,
+        line: &Line<'_>,
+        clock: &mut Clock<'_>,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let mut may_matter = false;
         for ((grammar, gate, targets), cache) in matcher.gates.iter().zip(&mut self.caches) {
             let (stamp, body) = match grammar {
                 Grammar::None => (&[][..], line.text),
@@ -221,6 +233,7 @@ impl Scanner {
                     line: line.number,
                 }));
             }
+            may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
             let hits = events.get_mut(first..).unwrap_or_default();
             let mut sender = None;
             if !hits.is_empty() {
@@ -235,6 +248,7 @@ impl Scanner {
                 self.context.note(&matcher.messages, body, line, whole, sender);
             }
         }
+        may_matter
     }
 }
 
@@ -270,9 +284,6 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 impl Matcher {
     /// Where in `text`, from `from` on, the next line is that may matter: a place within it.
     fn next_place(&self, text: &[u8], from: usize) -> Option<usize> {
-        if from >= text.len() {
-            return None;
-        }
         let span = Span { start: from, end: text.len() };
         match &self.prefilter {
             Some(prefilter) => prefilter.find(text, span).map(|found| found.start),

@@ -7,8 +7,12 @@
 //! The table has a fixed size. A full table makes room by looking at eight entries drawn by chance
 //! and dropping the one with the fewest offences (the oldest, among equals): hosts that come back
 //! stay, those that were seen once go.
+//!
+//! Under attack, each line is of another host and finds nothing in the processor's caches. So the
+//! table is a hash table made for this: finding an entry touches one place in a small table and the
+//! entry, and an entry fits into a cache line.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -17,10 +21,10 @@ use crate::event::{Event, Evidence};
 use crate::subject::Subject;
 use crate::time::Time;
 
-/// Subjects that one jail's table holds at most.
+/// Subjects that one jail's table holds at most, counted once for each channel.
 pub const CAPACITY: usize = 1 << 17;
 /// Channels that a subject's lines are told apart for; with more, the quietest gives way.
-const TRACKS: usize = 4;
+const CHANNELS: usize = 4;
 /// Times remembered for each channel; with a larger maxretry, several attempts share one.
 const LONGEST_RING: u32 = 64;
 /// Lines of one rule belong to one attempt only if they come within this many seconds.
@@ -35,8 +39,8 @@ pub struct Count {
     pub proven: u32,
 }
 
-/// The offences of one jail. Takes about `56 + 4 × (40 + 4 × min(maxretry, 64))` bytes a subject
-/// (about 300 for maxretry 5), grows as subjects come and stops at [`CAPACITY`].
+/// The offences of one jail. For each channel, a subject takes about `72 + 4 × min(maxretry, 64)`
+/// bytes (92 for maxretry 5). Grows as subjects come and stops at [`CAPACITY`].
 #[derive(Debug)]
 pub struct OffenceTable {
     findtime: u32,
@@ -45,26 +49,35 @@ pub struct OffenceTable {
     /// Attempts that one time in a ring stands for.
     step: u32,
     capacity: usize,
-    index: HashMap<Subject, u32, RandomState>,
+    hasher: RandomState,
+    /// A power of two of lists of entries, whose subjects' hashes are alike: the first of each.
+    lists: Vec<u32>,
     entries: Vec<Entry>,
-    /// `TRACKS × ring` seconds for each entry.
+    /// `ring` seconds for each entry.
     times: Vec<u32>,
     dropped: u64,
     sweep: usize,
     chance: u32,
 }
 
+/// The end of a list.
+const END: u32 = u32::MAX;
+
+/// One subject in one channel.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Entry {
     subject: Subject,
+    /// The entry after it in its list.
+    following: u32,
     last: u32,
-    tracks: [Track; TRACKS],
+    track: Track,
 }
 
-/// One channel's share in an entry.
+/// What a subject did in a channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
-    /// The channel and the number of the last line counted; line 0: the track is free.
+    /// The channel and the number of the last line counted.
     channel: u16,
     line: u64,
     /// The attempt that further lines may belong to: its rule, lines to come, second of the first.
@@ -86,7 +99,7 @@ impl OffenceTable {
         Self::with_capacity(maxretry, findtime, CAPACITY)
     }
 
-    /// As [`OffenceTable::new`], for at most `capacity` subjects (at least one).
+    /// As [`OffenceTable::new`], with room for `capacity` subjects (at least one).
     #[must_use]
     pub fn with_capacity(maxretry: u32, findtime: Duration, capacity: usize) -> Self {
         let ring = maxretry.clamp(1, LONGEST_RING);
@@ -95,7 +108,8 @@ impl OffenceTable {
             ring: ring as usize,
             step: maxretry.max(1).div_ceil(ring),
             capacity: capacity.max(1),
-            index: HashMap::default(),
+            hasher: RandomState::default(),
+            lists: vec![END; 16],
             entries: Vec::new(),
             times: Vec::new(),
             dropped: 0,
@@ -107,39 +121,27 @@ impl OffenceTable {
     /// Counts the line that `event` tells of, of a rule that writes `per_attempt` lines an attempt.
     pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
         let now = seconds(event.time);
-        let at = self.entry(subject);
-        let (ring, step, findtime) = (self.ring, self.step, self.findtime);
-        let Some(times) = self.times.get_mut(at * TRACKS * ring..(at + 1) * TRACKS * ring) else {
-            return Count::default();
-        };
-        let Some(entry) = self.entries.get_mut(at) else { return Count::default() };
-        entry.last = entry.last.max(now);
-        let tracks = entry.tracks.iter_mut().zip(times.chunks_exact_mut(ring));
-        let place = tracks.enumerate().min_by_key(|(_, (track, times))| {
-            let mine = track.line > 0 && track.channel == event.channel.0;
-            (!mine, track.line > 0, track.count(times, now, findtime, step).all)
-        });
-        if let Some((_, (track, times))) = place {
-            if track.channel != event.channel.0 || track.line == 0 {
-                *track = Track { channel: event.channel.0, ..Track::default() };
-            }
-            track.add(times, event, per_attempt, now, step);
+        let at = self.entry(subject, event.channel.0, now);
+        let times = self.times.get_mut(at * self.ring..(at + 1) * self.ring);
+        if let (Some(entry), Some(times)) = (self.entries.get_mut(at), times) {
+            entry.last = entry.last.max(now);
+            entry.track.add(times, event, per_attempt, now, self.step);
         }
-        self.count_at(at, now)
+        self.most(self.list(&subject), &subject, now)
     }
 
     /// A subject's offences at `now`.
     #[must_use]
     pub fn count(&self, subject: &Subject, now: Time) -> Count {
-        self.index
-            .get(subject)
-            .map_or(Count::default(), |at| self.count_at(*at as usize, seconds(now)))
+        self.most(self.list(subject), subject, seconds(now))
     }
 
     /// Forgets a subject.
     pub fn clear(&mut self, subject: &Subject) {
-        if let Some(at) = self.index.get(subject) {
-            self.remove(*at as usize);
+        let list = self.list(subject);
+        loop {
+            let Some(at) = self.of(list, subject).next() else { return };
+            self.remove(at);
         }
     }
 
@@ -147,7 +149,18 @@ impl OffenceTable {
     #[must_use]
     pub fn live(&self, now: Time) -> usize {
         let now = seconds(now);
-        self.entries.iter().filter(|entry| now.saturating_sub(entry.last) < self.findtime).count()
+        let live = |at: &usize| {
+            self.entries
+                .get(*at)
+                .is_some_and(|entry| now.saturating_sub(entry.last) < self.findtime)
+        };
+        // A subject is counted at the first of its entries.
+        let first = |at: &usize| {
+            self.entries.get(*at).is_some_and(|Entry { subject, .. }| {
+                self.of(self.list(subject), subject).find(live) == Some(*at)
+            })
+        };
+        (0..self.entries.len()).filter(live).filter(first).count()
     }
 
     /// How many subjects were dropped because the table was full.
@@ -174,23 +187,71 @@ impl OffenceTable {
         }
     }
 
-    fn count_at(&self, at: usize, now: u32) -> Count {
-        let times = self.times.get(at * TRACKS * self.ring..).unwrap_or_default();
-        let tracks = self.entries.get(at).map(|entry| entry.tracks).unwrap_or_default();
-        tracks.iter().zip(times.chunks_exact(self.ring)).fold(
-            Count::default(),
-            |most, (track, times)| {
-                let count = track.count(times, now, self.findtime, self.step);
-                Count { all: most.all.max(count.all), proven: most.proven.max(count.proven) }
-            },
-        )
+    /// The list in which a subject's entries are.
+    fn list(&self, subject: &Subject) -> usize {
+        let hash = self.hasher.hash_one(subject);
+        // The mask keeps what fits into any usize.
+        usize::try_from(hash & (self.lists.len() as u64 - 1)).unwrap_or(0)
     }
 
-    /// The place of a subject's entry, made if there is none.
-    fn entry(&mut self, subject: Subject) -> usize {
-        if let Some(at) = self.index.get(&subject) {
-            return *at as usize;
+    /// The entries of a list, and their places.
+    fn chain(&self, list: usize) -> impl Iterator<Item = (usize, &Entry)> {
+        let at = |place: u32| Some((place as usize, self.entries.get(place as usize)?));
+        let first = self.lists.get(list).and_then(|place| at(*place));
+        std::iter::successors(first, move |(_, entry)| at(entry.following))
+    }
+
+    /// The places of a subject's entries, all of which are in `list`.
+    fn of(&self, list: usize, subject: &Subject) -> impl Iterator<Item = usize> {
+        self.chain(list).filter(|(_, entry)| entry.subject == *subject).map(|(place, _)| place)
+    }
+
+    fn count_at(&self, at: usize, now: u32) -> Count {
+        let times = self.times.get(at * self.ring..).unwrap_or_default();
+        let entry = self.entries.get(at);
+        entry.map_or(Count::default(), |entry| {
+            entry.track.count(times, now, self.findtime, self.step)
+        })
+    }
+
+    /// The largest of a subject's counts.
+    fn most(&self, list: usize, subject: &Subject, now: u32) -> Count {
+        let counts = self.of(list, subject).map(|at| self.count_at(at, now));
+        counts.fold(Count::default(), |most, count| Count {
+            all: most.all.max(count.all),
+            proven: most.proven.max(count.proven),
+        })
+    }
+
+    /// The place of a subject's entry for a channel, made if there is none.
+    fn entry(&mut self, subject: Subject, channel: u16, now: u32) -> usize {
+        let list = self.list(&subject);
+        let of_channel =
+            |at: &usize| self.entries.get(*at).is_some_and(|entry| entry.track.channel == channel);
+        if let Some(at) = self.of(list, &subject).find(of_channel) {
+            return at;
         }
+        if self.of(list, &subject).count() >= CHANNELS {
+            let quietest = self.of(list, &subject).min_by_key(|at| self.count_at(*at, now).all);
+            if let Some(at) = quietest {
+                self.remove(at);
+            }
+        }
+        self.make_room();
+        let at = self.entries.len();
+        let place = u32::try_from(at).unwrap_or(END);
+        let list = self.list(&subject);
+        if let Some(first) = self.lists.get_mut(list) {
+            let following = std::mem::replace(first, place);
+            let track = Track { channel, ..Track::default() };
+            self.entries.push(Entry { subject, following, last: 0, track });
+            self.times.resize(self.entries.len() * self.ring, 0);
+        }
+        at
+    }
+
+    /// Sees to it that there is room for one more entry, and that the lists stay short.
+    fn make_room(&mut self) {
         if self.entries.len() >= self.capacity {
             let drawn: [usize; 8] = std::array::from_fn(|_| self.draw());
             let weakest = drawn.into_iter().min_by_key(|at| {
@@ -200,11 +261,17 @@ impl OffenceTable {
             self.remove(weakest.unwrap_or(0));
             self.dropped += 1;
         }
-        let at = self.entries.len();
-        self.entries.push(Entry { subject, last: 0, tracks: [Track::default(); TRACKS] });
-        self.times.resize((at + 1) * TRACKS * self.ring, 0);
-        self.index.insert(subject, at.try_into().unwrap_or(u32::MAX));
-        at
+        if 2 * self.entries.len() >= self.lists.len() {
+            self.lists = vec![END; 2 * self.lists.len()];
+            for (place, at) in (0..).zip(0..self.entries.len()) {
+                let list = self.entries.get(at).map_or(0, |entry| self.list(&entry.subject));
+                if let (Some(first), Some(entry)) =
+                    (self.lists.get_mut(list), self.entries.get_mut(at))
+                {
+                    entry.following = std::mem::replace(first, place);
+                }
+            }
+        }
     }
 
     /// A place drawn by chance (xorshift: cheap, and nothing depends on its being good).
@@ -217,18 +284,30 @@ impl OffenceTable {
 
     /// Removes an entry; the last one takes its place.
     fn remove(&mut self, at: usize) {
-        let width = TRACKS * self.ring;
-        let Some(last) = self.entries.len().checked_sub(1) else { return };
-        if at > last {
+        let Some(entry) = self.entries.get(at) else { return };
+        self.redirect(at, entry.following);
+        let last = self.entries.len() - 1;
+        if at < last {
+            self.redirect(last, u32::try_from(at).unwrap_or(END));
+        }
+        self.entries.swap_remove(at);
+        self.times.copy_within(last * self.ring.., at * self.ring);
+        self.times.truncate(last * self.ring);
+    }
+
+    /// Lets what leads to an entry lead to the place `to`.
+    fn redirect(&mut self, at: usize, to: u32) {
+        let Some(list) = self.entries.get(at).map(|entry| self.list(&entry.subject)) else {
             return;
+        };
+        let before = self.chain(list).find(|(_, entry)| entry.following as usize == at);
+        let leads = match before.map(|(place, _)| place) {
+            Some(place) => self.entries.get_mut(place).map(|entry| &mut entry.following),
+            None => self.lists.get_mut(list),
+        };
+        if let Some(leads) = leads {
+            *leads = to;
         }
-        let gone = self.entries.swap_remove(at);
-        self.index.remove(&gone.subject);
-        if let Some(moved) = self.entries.get(at) {
-            self.index.insert(moved.subject, at.try_into().unwrap_or(u32::MAX));
-            self.times.copy_within(last * width..(last + 1) * width, at * width);
-        }
-        self.times.truncate(last * width);
     }
 }
 
@@ -282,6 +361,8 @@ fn seconds(time: Time) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashMap, HashSet};
+
     use super::*;
     use crate::event::{ChannelId, Class, Meaning, RuleId};
     use proptest::prelude::*;
@@ -391,9 +472,14 @@ mod tests {
             );
         }
         assert_eq!(table.entries.len(), 100);
-        assert_eq!(table.times.len(), 100 * TRACKS * 5);
+        assert_eq!(table.times.len(), 100 * 5);
         assert_eq!(table.dropped(), 100_000 - 100);
         assert_eq!(table.count(&host(0), Time::from_secs(1_800_000_000)).all, 4);
+    }
+
+    #[test]
+    fn an_entry_is_as_small_as_it_says() {
+        assert_eq!(size_of::<Entry>(), 64);
     }
 
     #[test]
@@ -407,32 +493,43 @@ mod tests {
         for _ in 0..10 {
             table.sweep(now);
         }
-        assert_eq!((table.entries.len(), table.index.len()), (2500, 2500));
+        assert_eq!((table.entries.len(), table.live(now)), (2500, 2500));
         assert_eq!(table.count(&host(1), now).all, 1);
         table.clear(&host(1));
         assert_eq!(table.count(&host(1), now).all, 0);
     }
 
     proptest! {
-        /// The table agrees with plainly keeping every time, for one channel and one line an attempt.
+        /// The table agrees with plainly keeping every time, for one line an attempt.
         #[test]
-        fn it_counts_as_a_list_of_times_would(
+        fn it_counts_as_lists_of_times_would(
             maxretry in 1u32..12,
-            lines in proptest::collection::vec((0u32..6, 0i64..400), 1..200),
+            lines in proptest::collection::vec((0u32..30, 0u16..4, 0i64..40), 1..400),
         ) {
             let mut table = OffenceTable::new(maxretry, Duration::from_secs(600));
             let mut now = 0;
-            let mut plain: HashMap<u32, Vec<i64>> = HashMap::new();
-            for (line, (who, pause)) in (1..).zip(lines) {
+            let mut plain: HashMap<(u32, u16), Vec<i64>> = HashMap::new();
+            for (line, (who, channel, pause)) in (1..).zip(lines) {
                 now += pause;
-                let times = plain.entry(who).or_default();
-                times.push(now);
-                let expected = times.iter().filter(|time| now - **time < 600).count();
-                let count = table.add(host(who), &event(0, 0, line, now, Evidence::Proven), 1);
+                plain.entry((who, channel)).or_default().push(now);
+                let live = |times: &Vec<i64>| times.iter().filter(|time| now - **time < 600).count();
+                let counts = plain.iter().filter(|((other, _), _)| *other == who);
+                let expected = counts.map(|(_, times)| live(times)).max().unwrap_or(0);
+                let event = event(channel, 0, line, now, Evidence::Proven);
+                let count = table.add(host(who), &event, 1);
                 prop_assert_eq!(count.all as usize, expected.min(maxretry as usize));
                 if count.all >= maxretry {
                     table.clear(&host(who));
-                    plain.remove(&who);
+                    plain.retain(|(other, _), _| *other != who);
+                }
+                let live: HashSet<u32> = plain
+                    .iter()
+                    .filter(|(_, times)| live(times) > 0)
+                    .map(|((who, _), _)| *who)
+                    .collect();
+                prop_assert_eq!(table.live(Time::from_secs(1_800_000_000 + now)), live.len());
+                if line % 50 == 0 {
+                    table.sweep(Time::from_secs(1_800_000_000 + now));
                 }
             }
         }

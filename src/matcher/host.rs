@@ -115,9 +115,12 @@ fn transport(text: &[u8], separator: u8) -> Option<(Transport, usize)> {
 
 /// Reads `separator` and a port number, and says how many bytes they took.
 fn port(text: &[u8], separator: u8) -> Option<usize> {
-    let digits = text.strip_prefix(&[separator])?.iter().take_while(|b| b.is_ascii_digit()).count();
-    let number = std::str::from_utf8(text.get(1..=digits)?).ok()?;
-    number.parse::<u16>().ok().map(|_| digits + 1)
+    let text = text.strip_prefix(&[separator])?;
+    let digits = text.get(..run_of(text, |byte| byte.is_ascii_digit()))?;
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+    });
+    (number.is_some() && !digits.is_empty()).then_some(1 + digits.len())
 }
 
 /// Reads `ADDRESS:PORT`; behind an IPv6 address without brackets, the last colon is the port's.
@@ -177,18 +180,20 @@ fn is_address_byte(byte: u8) -> bool {
 
 /// Four decimal octets; no leading zeros, which some programs read as octal.
 fn ipv4(token: &[u8]) -> Option<Ipv4Addr> {
-    let mut parts = token.split(|byte| *byte == b'.');
-    let mut octet = || match parts.next()? {
-        digits @ ([_] | [b'1'..=b'9', _] | [b'1'..=b'9', _, _]) => {
-            digits.iter().try_fold(0_u8, |value, byte| {
-                let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
-                value.checked_mul(10)?.checked_add(digit)
-            })
-        }
-        _ => None,
-    };
-    let address = Ipv4Addr::new(octet()?, octet()?, octet()?, octet()?);
-    parts.next().is_none().then_some(address)
+    let (mut octets, mut place, mut octet) = ([0; 4], 0, None);
+    for byte in token.iter().chain(b".") {
+        octet = match (byte, octet) {
+            (b'.', Some(value)) => {
+                *octets.get_mut(place)? = value;
+                place += 1;
+                None
+            }
+            (b'0'..=b'9', None) => Some(byte - b'0'),
+            (b'0'..=b'9', Some(1..)) => Some(octet?.checked_mul(10)?.checked_add(byte - b'0')?),
+            _ => return None,
+        };
+    }
+    (place == 4).then(|| octets.into())
 }
 
 fn ipv6(token: &[u8]) -> Option<Ipv6Addr> {

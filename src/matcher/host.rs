@@ -125,6 +125,11 @@ fn port(text: &[u8], separator: u8) -> Option<usize> {
 
 /// Reads `ADDRESS:PORT`; behind an IPv6 address without brackets, the last colon is the port's.
 fn address_and_port(text: &[u8]) -> Option<(IpAddr, usize)> {
+    if let Some((host, len)) = leading_ipv4(text) {
+        let len = len + port(text.get(len..)?, b':')?;
+        let goes_on = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b':';
+        return (!text.get(len).is_some_and(goes_on)).then_some((host, len));
+    }
     if text.first() != Some(&b'[') {
         let token = text.get(..run_of(text, is_address_byte))?;
         if memchr::memchr_iter(b':', token).nth(1).is_some() {
@@ -147,27 +152,33 @@ fn address(text: &[u8]) -> Option<(IpAddr, usize)> {
 }
 
 fn bare_address(text: &[u8]) -> Option<(IpAddr, usize)> {
-    // A full stop behind an address ends the sentence, not the address.
-    let mut len = run_of(text, is_address_byte);
-    while len > 0 && text.get(len - 1) == Some(&b'.') {
-        len -= 1;
+    if let Some(found) = leading_ipv4(text) {
+        return Some(found);
     }
-    let token = text.get(..len)?;
-    if let Some(host) = ipv4(token) {
-        return Some((IpAddr::V4(host), len));
-    }
-    // In `1.2.3.4:5060` the colon is the port's.
-    if let Some(colon) = memchr::memchr(b':', token) {
-        if let Some(host) = token.get(..colon).and_then(ipv4) {
-            return Some((IpAddr::V4(host), colon));
-        }
-    }
+    let token = without_stops(text.get(..run_of(text, is_address_byte))?);
     let host = ipv6(token)?;
-    let zone = match text.get(len..)? {
+    let zone = match text.get(token.len()..)? {
         [b'%', zone @ ..] => 1 + run_of(zone, |b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
         _ => 0,
     };
-    Some((IpAddr::V6(host), len + zone))
+    Some((IpAddr::V6(host), token.len() + zone))
+}
+
+/// Reads an IPv4 address; a colon behind it is the port's.
+fn leading_ipv4(text: &[u8]) -> Option<(IpAddr, usize)> {
+    let token = text.get(..run_of(text, |byte| byte.is_ascii_digit() || byte == b'.'))?;
+    let token = match text.get(token.len()) {
+        Some(b':') => token,
+        Some(byte) if is_address_byte(*byte) => return None,
+        _ => without_stops(token),
+    };
+    Some((IpAddr::V4(ipv4(token)?), token.len()))
+}
+
+/// A full stop behind an address ends the sentence, not the address.
+fn without_stops(token: &[u8]) -> &[u8] {
+    let end = token.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+    token.get(..end).unwrap_or(token)
 }
 
 fn run_of(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
@@ -258,6 +269,8 @@ mod tests {
             (HostPort, "203.0.113.9"),
             (HostPort, "203.0.113.9:65536"),
             (HostPort, "[2001:db8::9]"),
+            (HostPort, "203.0.113.9:5060:1"),
+            (HostPort, "203.0.113.9:50a:1"),
             (TransportColon, "SCTP:1.2.3.4:5"),
             (Slashes, "IPV6/UDP/203.0.113.9/5071"),
             (Slashes, "IPV4/UDP/(null)/5071"),

@@ -10,16 +10,18 @@
 //! the end), and once with `read()` and nothing but a search for the line feeds. The table shows
 //! the medians of all rounds, in CPU time of the thread: what else runs on the machine matters less
 //! then. (`best` is the fastest round's time for a line, in ns.) `plain` is the speed of the plain
-//! search in MB/s, and `ratio` how many times as fast as that the pipeline is.
+//! search in MB/s, and `ratio` how many times as fast as that the pipeline is. `RssAnon` is the
+//! memory taken at the end, in MiB, that of the logs before included as far as the allocator kept it.
 //!
 //! | variable | default | |
 //! |---|---|---|
 //! | `ASTERGUARD_BENCH_MIB` | 256 | size of each made-up log, in MiB |
 //! | `ASTERGUARD_BENCH_ROUNDS` | 7 | |
 //! | `ASTERGUARD_BENCH_SEED` | 1 | of the made-up logs |
-//! | `ASTERGUARD_BENCH_ONLY` | | only this log: quiet, attack or security |
+//! | `ASTERGUARD_BENCH_ONLY` | | only this log: quiet, attack, security or crowd |
 //! | `ASTERGUARD_BENCH_FILES` | | read these files instead, separated by colons |
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -76,46 +78,38 @@ fn bench() -> Result<(), Error> {
     let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
     let matcher = Arc::new(Matcher::new(&plan.rules, &plan.rules_for(&jails))?);
     let setup = start.elapsed();
+    let idle = anonymous_memory();
 
     for _ in 0..rounds {
         for log in &mut logs {
             let plain = log.timed(count_lines)?;
-            let read = log.timed(|file| run(file, &plan, &jails, &matcher))?;
+            let mut memory = 0;
+            let read = log.timed(|file| run(file, &plan, &jails, &matcher, &mut memory))?;
             if log.plain.last().is_some_and(|(_, lines)| *lines != plain.1)
                 || log.read.last().is_some_and(|(_, counts)| *counts != read.1)
             {
                 return Err(format!("two readings of {} differ", log.name).into());
             }
+            log.memory = log.memory.max(memory);
             log.plain.push(plain);
             log.read.push(read);
         }
     }
 
     println!(
-        "\nrules and automata: ready in {} ms, {} KiB of automata",
+        "\nrules: ready in {} ms, automata of {} KiB, RssAnon {:.1} MiB before the first line",
         setup.as_millis(),
-        matcher.memory() >> 10
+        matcher.memory() >> 10,
+        mebibytes(idle)
     );
-    println!(
-        "{:<12} {:>6} {:>9} {:>9} {:>9} {:>8} {:>11} {:>8} {:>8} {:>8} {:>6}  goal",
-        "log",
-        "MiB",
-        "lines",
-        "hits",
-        "offences",
-        "MB/s",
-        "lines/s",
-        "ns/line",
-        "best",
-        "plain",
-        "ratio"
-    );
+    println!("{HEADINGS}");
     for log in &mut logs {
         println!("{}", log.row());
     }
-    println!("{}", memory()?);
     Ok(())
 }
+
+const HEADINGS: &str = "log        MiB    lines     hits offences    MB/s   lines/s ns/line    best   plain ratio RssAnon  goal";
 
 fn number(name: &str, default: u64) -> Result<u64, Error> {
     match env::var(name) {
@@ -140,6 +134,8 @@ struct Log {
     goal: &'static str,
     file: File,
     bytes: u64,
+    /// `RssAnon` at the end, in bytes.
+    memory: u64,
     plain: Vec<(Duration, u64)>,
     read: Vec<(Duration, Counts)>,
 }
@@ -157,10 +153,13 @@ type Generate = fn(u64, usize, &mut BufWriter<File>) -> io::Result<()>;
 fn made_up(bytes: u64) -> Result<Vec<Log>, Error> {
     let only = env::var("ASTERGUARD_BENCH_ONLY").ok();
     let seed = number("ASTERGUARD_BENCH_SEED", 1)?;
-    let kinds: [(&str, &str, Generate); 3] = [
+    // A line each of so many hosts that it shows what a host takes.
+    let crowd: Generate = |_, lines, out| logs::numbered(0..lines.min(100_000) as u32, out);
+    let kinds: [(&str, &str, Generate); 4] = [
         ("quiet", "3300, then 6000 MB/s", logs::quiet),
         ("attack", "1.15, then 2 M lines/s", logs::attack),
         ("security", "1.7, then 3 M lines/s", logs::security),
+        ("crowd", "RssAnon at most 48 MiB", crowd),
     ];
     kinds
         .into_iter()
@@ -178,8 +177,8 @@ impl Log {
         Self::of(name, "", file)
     }
 
-    /// Makes a log of about `bytes`, in memory if there is a tmpfs. The file has no name, so
-    /// nothing stays behind.
+    /// Makes a log of about `bytes`. The file has no name, so nothing stays behind. It is where
+    /// logs are, in a file system on a disk: to read from a tmpfs takes longer.
     fn make(
         name: &str,
         goal: &'static str,
@@ -188,10 +187,11 @@ impl Log {
     ) -> Result<Self, Error> {
         const SAMPLE: usize = 1000;
         let write = |lines| -> io::Result<File> {
-            let file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile())?;
-            let mut out = BufWriter::new(file);
+            let mut out = BufWriter::new(tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR"))?);
             generate(&mut out, lines)?;
-            Ok(out.into_inner()?)
+            let file = out.into_inner()?;
+            file.sync_all()?;
+            Ok(file)
         };
         let sample = write(SAMPLE)?.metadata()?.len();
         let lines = usize::try_from(bytes)? * SAMPLE / usize::try_from(sample)?;
@@ -200,7 +200,7 @@ impl Log {
 
     fn of(name: String, goal: &'static str, file: File) -> Result<Self, Error> {
         let bytes = file.metadata()?.len();
-        Ok(Self { name, goal, file, bytes, plain: Vec::new(), read: Vec::new() })
+        Ok(Self { name, goal, file, bytes, memory: 0, plain: Vec::new(), read: Vec::new() })
     }
 
     fn timed<T>(
@@ -219,9 +219,9 @@ impl Log {
         let counts = self.read.first().map(|(_, counts)| *counts).unwrap_or_default();
         let (seconds, bytes, lines) = (time.as_secs_f64(), self.bytes as f64, counts.lines as f64);
         format!(
-            "{:<12} {:>6} {:>9} {:>9} {:>9} {:>8.0} {:>11.0} {:>8.1} {:>8.1} {:>8.0} {:>6.2}  {}",
+            "{:<9} {:>4.0} {:>8} {:>8} {:>8} {:>7.0} {:>9.0} {:>7.1} {:>7.1} {:>7.0} {:>5.2} {:>7.1}  {}",
             self.name,
-            self.bytes >> 20,
+            mebibytes(self.bytes),
             counts.lines,
             counts.hits,
             counts.offences,
@@ -231,6 +231,7 @@ impl Log {
             best.as_secs_f64() * 1e9 / lines,
             bytes / plain.as_secs_f64() / 1e6,
             plain.as_secs_f64() / seconds,
+            mebibytes(self.memory),
             self.goal
         )
     }
@@ -248,6 +249,7 @@ fn run(
     plan: &Arc<Plan>,
     jails: &[JailId],
     matcher: &Arc<Matcher>,
+    memory: &mut u64,
 ) -> io::Result<Counts> {
     let mut engine = Engine::new(Arc::clone(plan));
     let channel = engine.open_channel(jails.to_vec());
@@ -276,6 +278,7 @@ fn run(
         }
     }
     counts.hits = scanner.seen().hits;
+    *memory = anonymous_memory();
     Ok(counts)
 }
 
@@ -303,19 +306,22 @@ fn count_lines(file: &mut File) -> io::Result<u64> {
 
 /// CPU time of this thread; without the kernel's help, the time that passes.
 fn cpu_time() -> Duration {
+    // The kernel brings its count up to date when it schedules.
+    std::thread::yield_now();
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = schedstat.and_then(|text| text.split(' ').next()?.parse().ok());
     thread_local!(static START: Instant = Instant::now());
     nanos.map_or_else(|| START.with(Instant::elapsed), Duration::from_nanos)
 }
 
-/// What the kernel says of this process's memory.
-fn memory() -> io::Result<String> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let lines =
-        status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("RssAnon"));
-    Ok(lines
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect::<Vec<_>>()
-        .join(", "))
+/// Memory of this process that belongs to no file, in bytes; 0 if the kernel does not say.
+fn anonymous_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }

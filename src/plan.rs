@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Hearsay, Jail, Mode, Punishment};
+use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment};
 use crate::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::policy;
 use crate::rules::RuleSet;
 use crate::sink::structure::{Blocktype, Structure};
 use crate::time::{BanTime, Lasting};
-
-/// The jail of bans that somebody ordered by hand, or that were found in the kernel without a
-/// jail. It reads nothing.
-pub const MANUAL: &str = "manual";
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Debug)]

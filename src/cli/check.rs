@@ -20,7 +20,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let jails: Vec<_> = plan
         .jails()
         .map(|(_, jail)| jail.name.as_str())
-        .filter(|name| *name != crate::plan::MANUAL)
+        .filter(|name| *name != crate::config::MANUAL)
         .collect();
     if jails.is_empty() {
         return Err(Failure {

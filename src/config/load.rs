@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostics, nearest};
 use super::ports::PortLists;
 use super::reader::{Key, Reader, Value};
 use super::section::{KEYS, Known, Section};
-use super::{Config, Jail, LogLevel};
+use super::{Config, Jail, LogLevel, MANUAL};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -175,6 +175,11 @@ impl Sections {
             }
             let Some(table) = reader.table(value, help) else { continue };
             let name = key.get_ref();
+            if name == MANUAL {
+                let message = format_args!("{MANUAL:?} is the jail of bans made by hand");
+                reader.error(key.span(), message, "give this jail another name");
+                continue;
+            }
             if self.jails.len() >= MOST_JAILS && !self.jails.contains_key(name.as_ref()) {
                 let help = "several logs or filters can share one jail";
                 reader.error(key.span(), format_args!("more than {MOST_JAILS} jails"), help);

@@ -322,6 +322,12 @@ fn jails_without_a_filter() {
       |       ^^^^^^^^^^^^^^
     help: give it a filter, or did you mean [jail.asterisk-scan]?
     "#);
+    insta::assert_snapshot!(bad("[jail.manual]\nfilter = 'asterisk-*'\n"), @r#"
+    a.toml:1:7: "manual" is the jail of bans made by hand
+    1 | [jail.manual]
+      |       ^^^^^^
+    help: give this jail another name
+    "#);
     insta::assert_snapshot!(bad("[jail.web]\n"), @r#"
     a.toml:1:7: jail "web" has no filter
     1 | [jail.web]

@@ -23,6 +23,10 @@ use crate::event::Class;
 use crate::sink::structure::{Blocktype, Ports};
 use crate::time::BanTime;
 
+/// The jail of bans that somebody ordered by hand, or that were found in the kernel without a
+/// jail. It reads nothing, and no section of the configuration describes it.
+pub const MANUAL: &str = "manual";
+
 /// The whole configuration, defaults filled in and every value checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

@@ -374,7 +374,7 @@ impl Engine {
 pub struct Order {
     /// Whom.
     pub host: IpAddr,
-    /// In the name of which jail; `None`: [`MANUAL`](crate::plan::MANUAL).
+    /// In the name of which jail; `None`: [`MANUAL`](crate::config::MANUAL).
     pub jail: Option<JailId>,
     /// How long; `None`: as long as the jail would.
     pub length: Option<Lasting>,

@@ -98,11 +98,11 @@ impl Core {
                 }
                 message = inbox.try_recv().ok();
             }
-            more = self.poll();
             if Instant::now() >= next_tick {
                 self.tick();
                 next_tick = Instant::now() + TICK;
             }
+            more = self.poll();
         }
     }
 

@@ -27,13 +27,24 @@ const YOUNG: Duration = Duration::from_secs(5);
 pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
 
 /// The files that a plan reads now, each with the jails that read it.
+///
+/// Jails with the same `logpath` always read the same files: for each list there is one look. With
+/// two, a file that appears in between would be read for one jail without the other.
 #[must_use]
 pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
-    let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
+    let mut lists: BTreeMap<&[String], Vec<JailId>> = BTreeMap::new();
     for (id, jail) in plan.jails() {
-        for path in paths::resolve(&jail.logpath) {
-            files.entry(path).or_default().push(id);
+        lists.entry(&jail.logpath).or_default().push(id);
+    }
+    let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
+    for (logpath, jails) in lists {
+        for path in paths::resolve(logpath) {
+            files.entry(path).or_default().extend(&jails);
         }
+    }
+    // The order of the ids is part of what they are compared by.
+    for jails in files.values_mut() {
+        jails.sort_unstable();
     }
     files
 }
@@ -90,8 +101,8 @@ impl Reader {
     }
 
     /// Looks which files there are, begins with new ones and leaves those that no jail reads.
-    /// `from` says where new files begin; one that was not made
-    /// just now begins at its end all the same: its lines are not today's.
+    /// `from` says where new files begin; one that was not made just now begins at its end all the
+    /// same: its lines are not today's.
     pub fn refresh(&mut self, engine: &mut Engine, from: Origin) {
         let plan = Arc::clone(engine.plan());
         let mut wanted = wanted(&plan);
@@ -231,5 +242,39 @@ fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc
             warn!("{error}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::config;
+    use crate::rules::RuleSet;
+
+    #[test]
+    fn a_file_that_appears_is_read_for_all_its_jails_from_the_start() {
+        let home = tempfile::tempdir().unwrap();
+        let main = home.path().join("asterguard.toml");
+        let text = format!("[default]\nlogpath = '{}/pbx*'\n", home.path().display());
+        std::fs::write(&main, text).unwrap();
+        let rules = Arc::new(RuleSet::load(None).unwrap());
+        let filters: Vec<_> = rules.files.iter().map(|file| file.name.clone()).collect();
+        let plan = Plan::new(config::load(Some(&main), &filters).unwrap(), rules);
+        let make_logs = {
+            let home = home.path().to_owned();
+            move || (0..200).try_for_each(|n| File::create(home.join(format!("pbx{n}"))).map(drop))
+        };
+        let maker = std::thread::spawn(make_logs);
+        let mut all_made = false;
+        while !all_made {
+            all_made = maker.is_finished();
+            let files = wanted(&plan);
+            // Both built-in jails.
+            assert!(files.values().all(|jails| jails.len() == 2), "{files:?}");
+            assert!(!all_made || files.len() == 200);
+        }
+        maker.join().unwrap().unwrap();
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::output::Failure;
 use super::{ConfigArg, SocketArg};
-use crate::daemon::{self, Options, STATE_DIR};
+use crate::daemon::{self, Options, STATE_DIR, SinkKind};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -18,8 +18,19 @@ pub struct RunArgs {
     #[command(flatten)]
     socket: SocketArg,
     /// Only say what would be banned; leave the kernel alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sink")]
     dry_run: bool,
+    /// How bans get into the kernel
+    #[arg(long, value_enum, default_value = "netlink")]
+    sink: Sink,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sink {
+    /// Directly, in microseconds
+    Netlink,
+    /// By running the `nft` program, in milliseconds
+    Nft,
 }
 
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -27,7 +38,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         config: args.config.config.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
-        dry_run: args.dry_run,
+        sink: match args.sink {
+            _ if args.dry_run => SinkKind::DryRun,
+            Sink::Netlink => SinkKind::Netlink,
+            Sink::Nft => SinkKind::Nft,
+        },
     })?;
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::plan::Plan;
 use crate::proto::Answer;
 use crate::rules::{RuleSet, RulesError};
 use crate::sink::dry_run::DryRunSink;
+use crate::sink::netlink::NetlinkSink;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
 use crate::sink::{BanSink, SinkError};
@@ -50,8 +51,19 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Control socket.
     pub socket: PathBuf,
-    /// Say what would be banned; leave the kernel alone.
-    pub dry_run: bool,
+    /// Where bans go.
+    pub sink: SinkKind,
+}
+
+/// Where bans go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// To the kernel, by netlink.
+    Netlink,
+    /// To the kernel, by the `nft` program.
+    Nft,
+    /// Nowhere: say what would be banned, and leave the kernel alone.
+    DryRun,
 }
 
 /// Why configuration and rules cannot be used.
@@ -109,10 +121,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let _lock = control::lock(&options.state_dir)?;
     control::make_room(&options.socket)?;
 
-    let mut sink: Box<dyn BanSink + Send> = if options.dry_run {
-        Box::new(DryRunSink::new())
-    } else {
-        Box::new(NftSink::new(Nft::new()))
+    let mut sink: Box<dyn BanSink + Send> = match options.sink {
+        SinkKind::Netlink => Box::new(NetlinkSink::new(Nft::new())?),
+        SinkKind::Nft => Box::new(NftSink::new(Nft::new())),
+        SinkKind::DryRun => Box::new(DryRunSink::new()),
     };
     sink.load(&plan.structure)?;
     let found = sink.adopt(now())?;
@@ -136,7 +148,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         reader: Reader::new(matchers),
         worker,
         watch,
-        dry_run: options.dry_run,
+        dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
         paused,
         decisions: Vec::new(),

@@ -1,7 +1,9 @@
 //! Carrying decisions out: where elements and the ruleset around them go.
 
 pub mod dry_run;
+pub mod netlink;
 pub mod nft;
+mod order;
 pub mod runner;
 pub mod structure;
 
@@ -13,6 +15,7 @@ use crate::event::{Change, Element};
 use crate::time::Time;
 
 pub use dry_run::DryRunSink;
+pub use netlink::NetlinkSink;
 pub use nft::NftSink;
 pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};
@@ -91,9 +94,9 @@ pub enum SinkError {
     /// `nft` did not answer in time and was killed.
     #[error("`nft` did not finish within {0:?} and was stopped")]
     Hangs(Duration),
-    /// `nft` may not change the ruleset.
+    /// We may not change the ruleset.
     #[error(
-        "`nft` is not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})"
+        "not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})"
     )]
     NotPermitted(String),
     /// The table or one of its sets is gone.
@@ -105,7 +108,7 @@ pub enum SinkError {
     /// `nft` printed something that cannot be read.
     #[error("cannot read what `nft` printed: {0}")]
     Output(String),
-    /// Talking to `nft` failed.
-    #[error("talking to `nft`: {0}")]
+    /// Talking to `nft` or to the kernel failed.
+    #[error("talking to nftables: {0}")]
     Io(#[from] std::io::Error),
 }

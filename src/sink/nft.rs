@@ -1,7 +1,6 @@
 //! The kernel's sets, by way of the `nft` program: element batches and listings as JSON.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,10 +10,11 @@ use nftables::schema::{Element as SetElements, NfListObject};
 use nftables::types::NfFamily;
 use serde::Deserialize;
 
+use super::order::{self, Order};
 use super::runner::Nft;
 use super::structure::{PAUSED, Structure, TABLE};
 use super::{Adopted, BanSink, Report, SinkError};
-use crate::event::{Change, Element};
+use crate::event::Change;
 use crate::time::Time;
 
 /// The most changes in one transaction (a few megabytes of JSON).
@@ -27,9 +27,6 @@ const SPLITS_MAX: u32 = 128;
 
 /// The longest timeout that every version of nft takes, in seconds (68 years).
 const TIMEOUT_MAX: u32 = i32::MAX.unsigned_abs();
-
-/// The longest comment that nft takes is 128 bytes, its closing zero included.
-const COMMENT_MAX: usize = 127;
 
 /// A listing may take this many times as long as a change: it grows with the number of bans.
 const LISTING_PATIENCE: u32 = 12;
@@ -102,22 +99,13 @@ impl BanSink for NftSink {
 
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
-        let mut refused = Vec::new();
-        let mut orders = Vec::new();
-        for change in last_of_each_key(changes) {
-            match Order::new(change, structure, now) {
-                Ok(order) => orders.push(order),
-                Err(misfit) => refused.push((change, misfit)),
-            }
-        }
-        // Removals make room for what comes after them; a set that is full is halved off early.
-        orders.sort_by(|a, b| (a.put.is_some(), &a.set).cmp(&(b.put.is_some(), &b.set)));
+        let (orders, misfits) = order::orders(changes, structure, now);
         let mut run = Run { nft: &self.nft, splits: SPLITS_MAX, done: 0, refused: Vec::new() };
         for batch in orders.chunks(BATCH_MAX) {
             run.carry_out(batch)?;
         }
         let mut report = run.finish()?;
-        report.refused.extend(refused);
+        report.refused.extend(misfits);
         Ok(report)
     }
 
@@ -197,43 +185,15 @@ impl Run<'_> {
     }
 }
 
-/// A change as the kernel is told.
-struct Order {
-    change: Change,
-    set: String,
-    key: String,
-    put: Option<Put>,
-}
-
-/// What an element is to be like; without a timeout it stays.
-struct Put {
-    timeout: Option<u32>,
-    comment: Option<String>,
-}
-
 impl Order {
-    fn new(change: Change, structure: &Structure, now: Time) -> Result<Self, String> {
-        let (scope, subject) = change.key();
-        let set = structure.set_for(scope, subject).map_err(|misfit| misfit.to_string())?;
-        let put = match change {
-            Change::Remove(..) => None,
-            Change::Put(Element { until: Some(until), .. }) if until <= now => None,
-            Change::Put(Element { until, jail, .. }) => Some(Put {
-                timeout: until.map(|until| seconds(until.since(now))),
-                comment: structure.jails.get(usize::from(jail.0)).map(|name| comment(name)),
-            }),
-        };
-        Ok(Self { change, set, key: subject.address().to_string(), put })
-    }
-
     fn key(&self) -> Expression<'_> {
-        Expression::String(Cow::Borrowed(&self.key))
+        Expression::String(Cow::Owned(self.subject().address().to_string()))
     }
 
     fn element(&self) -> Expression<'_> {
         // What is to be removed is added first, and must not stay if anything goes wrong.
         let (timeout, comment) = match &self.put {
-            Some(put) => (put.timeout, put.comment.as_deref()),
+            Some(put) => (put.timeout.map(seconds), put.comment.as_deref()),
             None => (Some(1), None),
         };
         Expression::Named(NamedExpression::Elem(Elem {
@@ -275,24 +235,10 @@ fn elements<'a>(
     })
 }
 
-/// The changes without those that a later one to the same key makes void, in the order given.
-fn last_of_each_key(changes: &[Change]) -> Vec<Change> {
-    let mut seen = HashSet::new();
-    let mut last: Vec<_> =
-        changes.iter().rev().filter(|change| seen.insert(change.key())).copied().collect();
-    last.reverse();
-    last
-}
-
-/// A timeout for nft: whole seconds, rounded up, at least 1.
+/// A timeout for nft, in seconds; rounded up and at least 1.
 fn seconds(span: Duration) -> u32 {
     let secs = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0));
     u32::try_from(secs).unwrap_or(TIMEOUT_MAX).clamp(1, TIMEOUT_MAX)
-}
-
-fn comment(jail: &str) -> String {
-    let fits = |&(at, c): &(usize, char)| at + c.len_utf8() <= COMMENT_MAX;
-    jail.char_indices().take_while(fits).map(|(_, c)| c).collect()
 }
 
 /// Takes "no such thing" for what it means where only table and sets are asked for. Only the first
@@ -358,7 +304,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{JailId, ScopeId};
+    use crate::event::{Element, JailId, ScopeId};
     use crate::sink::structure::{Ports, Scope};
     use serde_json::Value;
 
@@ -376,8 +322,8 @@ mod tests {
 
     /// The commands of a batch: (command, set, elements).
     fn commands(changes: &[Change]) -> Vec<(String, String, Vec<Value>)> {
-        let order = |change: &Change| Order::new(*change, &structure(), NOW).unwrap();
-        let orders: Vec<_> = changes.iter().map(order).collect();
+        let (orders, misfits) = order::orders(changes, &structure(), NOW);
+        assert_eq!(misfits, []);
         let json: Value = serde_json::from_slice(&batch(&orders).unwrap()).unwrap();
         let commands = json["nftables"].as_array().unwrap().iter();
         commands
@@ -439,12 +385,6 @@ mod tests {
         for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (u64::MAX, TIMEOUT_MAX)] {
             assert_eq!(seconds(Duration::from_millis(millis)), secs);
         }
-    }
-
-    #[test]
-    fn comments_are_cut_between_characters() {
-        assert_eq!(comment(&"ä".repeat(100)), "ä".repeat(63));
-        assert_eq!(comment("scan"), "scan");
     }
 
     #[test]

@@ -225,6 +225,13 @@ impl Structure {
         u16::try_from(index).ok().map(ScopeId)
     }
 
+    /// The names of all sets that bans go to, each with its scope.
+    pub(super) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
+        let both =
+            |(id, scope): (u16, &Scope)| [false, true].map(|ipv6| (ScopeId(id), scope.set(ipv6)));
+        (0..).zip(&self.scopes).flat_map(both)
+    }
+
     /// The element that is found in the sets of `scope` as `address` with a comment.
     pub(super) fn adopted(
         &self,

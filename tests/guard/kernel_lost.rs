@@ -125,7 +125,8 @@ fn guard_with_shim(netns: &Netns) -> Guard {
     let mut command = netns.command("env");
     let path = std::env::var("PATH").unwrap();
     command.arg(format!("PATH={}:{path}", home.path("bin").display())).arg(PROGRAM);
-    let run = home.run(command);
+    let mut run = home.run(command);
+    run.args(["--sink", "nft"]);
     Guard::start_in(home, run)
 }
 

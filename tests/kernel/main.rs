@@ -18,7 +18,7 @@ mod sinks;
 use std::time::Duration;
 
 use asterguard::event::{Change, Element, ScopeId};
-use asterguard::sink::{BanSink, Blocktype, NftSink, Report, Structure};
+use asterguard::sink::{BanSink, Blocktype, NetlinkSink, NftSink, Report, Structure};
 use asterguard::subject::Subject;
 use asterguard::time::Time;
 
@@ -58,6 +58,39 @@ fn sink(netns: &Netns, structure: &Structure) -> NftSink {
     let mut sink = NftSink::new(netns.nft());
     sink.load(structure).unwrap();
     sink
+}
+
+/// The two ways to the kernel's sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Nft,
+    Netlink,
+}
+
+impl Way {
+    /// A namespace and a sink for it, nothing loaded yet.
+    fn open(self) -> (Netns, Box<dyn BanSink>) {
+        let netns = Netns::new();
+        let sink: Box<dyn BanSink> = match self {
+            Self::Nft => Box::new(NftSink::new(netns.nft())),
+            Self::Netlink => {
+                netns.enter();
+                Box::new(NetlinkSink::new(netns.nft()).unwrap())
+            }
+        };
+        (netns, sink)
+    }
+
+    /// A sink for a namespace in which `structure` is loaded already.
+    fn attach(self, netns: &Netns, structure: Structure) -> Box<dyn BanSink> {
+        match self {
+            Self::Nft => Box::new(NftSink::attached(netns.nft(), structure)),
+            Self::Netlink => {
+                netns.enter();
+                Box::new(NetlinkSink::attached(netns.nft(), structure).unwrap())
+            }
+        }
+    }
 }
 
 fn apply(sink: &mut dyn BanSink, changes: &[Change]) {

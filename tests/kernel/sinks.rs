@@ -11,7 +11,7 @@ use asterguard::sink::{
 };
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
-use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, sink, structure, subject};
+use crate::{ALL, MINUTE, ONLY_SIP, Way, apply, element, put, sink, structure, subject};
 
 #[test]
 fn every_structure_loads() {
@@ -48,17 +48,27 @@ fn every_structure_loads() {
 
 #[test]
 fn a_refused_element_costs_only_itself() {
-    if !kit::usable() {
-        return;
+    if kit::usable() {
+        refused_elements(Way::Nft);
     }
+}
+
+#[test]
+fn a_refused_element_costs_only_itself_by_netlink() {
+    if kit::usable() {
+        refused_elements(Way::Netlink);
+    }
+}
+
+fn refused_elements(way: Way) {
     let netns = Netns::new();
     // One set takes three elements only, of which two are there.
     let full = "set ban6 {\n\t\ttype ipv6_addr\n\t\tsize 1048576";
     let tiny = structure().ruleset().replace(full, &full.replace("1048576", "3"));
     assert_ne!(tiny, structure().ruleset());
     netns.nft().run(&["-f", "-"], tiny.as_bytes()).unwrap();
-    let mut sink = NftSink::attached(netns.nft(), structure());
-    apply(&mut sink, &[put(ALL, "2001:db8:1::", MINUTE), put(ALL, "2001:db8:2::", MINUTE)]);
+    let mut sink = way.attach(&netns, structure());
+    apply(&mut *sink, &[put(ALL, "2001:db8:1::", MINUTE), put(ALL, "2001:db8:2::", MINUTE)]);
 
     let mut changes: Vec<_> =
         (0..1000_u16).map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), MINUTE)).collect();
@@ -97,9 +107,19 @@ fn a_refused_element_costs_only_itself() {
 
 #[test]
 fn what_is_there_can_be_adopted() {
-    if !kit::usable() {
-        return;
+    if kit::usable() {
+        adoption(Way::Nft);
     }
+}
+
+#[test]
+fn what_is_there_can_be_adopted_by_netlink() {
+    if kit::usable() {
+        adoption(Way::Netlink);
+    }
+}
+
+fn adoption(way: Way) {
     let netns = Netns::new();
     let structure = structure();
     let mut sink = sink(&netns, &structure);
@@ -120,7 +140,7 @@ fn what_is_there_can_be_adopted() {
 
     // 100 years are more than every nft can be told.
     elements[3].until = Some(now().plus(Duration::from_secs(i32::MAX.unsigned_abs().into())));
-    let mut sink = NftSink::attached(netns.nft(), structure);
+    let mut sink = way.attach(&netns, structure);
     let adopted = sink.adopt(now()).unwrap();
     assert_eq!(adopted.len(), elements.len() + 2);
     for element in &elements {
@@ -236,20 +256,39 @@ fn the_dry_run_behaves_like_a_sink() {
 #[test]
 fn the_kernel_behaves_like_a_sink() {
     if kit::usable() {
-        behaves_like_a_sink(&mut NftSink::new(Netns::new().nft()));
+        let (_netns, mut sink) = Way::Nft.open();
+        behaves_like_a_sink(&mut *sink);
+    }
+}
+
+#[test]
+fn the_kernel_by_netlink_behaves_like_a_sink() {
+    if kit::usable() {
+        let (_netns, mut sink) = Way::Netlink.open();
+        behaves_like_a_sink(&mut *sink);
     }
 }
 
 #[test]
 fn a_table_that_is_gone_is_told_apart() {
-    if !kit::usable() {
-        return;
+    if kit::usable() {
+        table_gone(Way::Nft);
     }
+}
+
+#[test]
+fn a_table_that_is_gone_is_told_apart_by_netlink() {
+    if kit::usable() {
+        table_gone(Way::Netlink);
+    }
+}
+
+fn table_gone(way: Way) {
     let netns = Netns::new();
     let structure = structure();
-    let mut sink = NftSink::attached(netns.nft(), structure.clone());
+    let mut sink = way.attach(&netns, structure.clone());
     let ban = put(ALL, EVE, MINUTE);
-    let gone = |sink: &mut NftSink| {
+    let gone = |sink: &mut dyn BanSink| {
         for changes in [vec![ban], vec![Change::Remove(ALL, subject(EVE))], vec![ban; 3]] {
             assert!(matches!(sink.apply(&changes, now()), Err(SinkError::NoTable)));
         }
@@ -258,18 +297,18 @@ fn a_table_that_is_gone_is_told_apart() {
         assert!(matches!(sink.paused(now()), Err(SinkError::NoTable)));
         assert_eq!(sink.adopt(now()).unwrap(), []);
     };
-    gone(&mut sink);
+    gone(&mut *sink);
     sink.load(&structure).unwrap();
-    apply(&mut sink, &[ban]);
+    apply(&mut *sink, &[ban]);
     netns.exec("nft flush ruleset");
-    gone(&mut sink);
+    gone(&mut *sink);
     sink.load(&structure).unwrap();
     // One set of many is enough.
     let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
     netns.exec("nft 'flush chain inet asterguard prerouting; delete set inet asterguard scope_web_drop_64_v4'");
     assert!(matches!(sink.apply(&[ban, put(web, EVE, MINUTE)], now()), Err(SinkError::NoTable)));
     sink.load(&structure).unwrap();
-    apply(&mut sink, &[ban, put(web, EVE, MINUTE)]);
+    apply(&mut *sink, &[ban, put(web, EVE, MINUTE)]);
 }
 
 #[test]
@@ -316,23 +355,99 @@ fn an_nft_that_does_not_work_is_told_apart() {
 }
 
 #[test]
-fn ten_thousand_bans_go_in_at_once() {
+fn many_bans_go_in_at_once() {
+    for way in [Way::Nft, Way::Netlink] {
+        if !kit::usable() {
+            return;
+        }
+        let (_netns, mut sink) = way.open();
+        sink.load(&structure()).unwrap();
+        let address = |n: u32| match n % 2 {
+            0 => format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255),
+            _ => format!("2001:db8:{n:x}::"),
+        };
+        let changes: Vec<_> = (0..40_000).map(|n| put(ALL, &address(n), MINUTE)).collect();
+        let before = Instant::now();
+        apply(&mut *sink, &changes);
+        let span = before.elapsed();
+        eprintln!("40 000 bans took {span:?} ({way:?})");
+        assert_eq!(sink.adopt(now()).unwrap().len(), changes.len());
+        let removals: Vec<_> =
+            changes.iter().map(|c| Change::Remove(c.key().0, c.key().1)).collect();
+        apply(&mut *sink, &removals);
+        assert_eq!(sink.adopt(now()).unwrap(), []);
+    }
+}
+
+/// What both ways make of the same orders is the same to `nft`.
+#[test]
+fn both_ways_lead_to_the_same_sets() {
+    const OPERATIONS: u32 = 10_000;
     if !kit::usable() {
         return;
     }
-    let netns = Netns::new();
-    let mut sink = sink(&netns, &structure());
-    let address = |n: u32| match n % 2 {
-        0 => format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255),
-        _ => format!("2001:db8:{n:x}::"),
+    let mut ways = [Way::Nft, Way::Netlink].map(Way::open);
+    for (_, sink) in &mut ways {
+        sink.load(&structure()).unwrap();
+    }
+    // Small numbers, so that keys come again: xorshift, the same each time.
+    let mut state = 0x9e37_79b9_u32;
+    let mut random = |below: u32| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state % below
     };
-    let changes: Vec<_> = (0..40_000).map(|n| put(ALL, &address(n), MINUTE)).collect();
-    let before = Instant::now();
-    apply(&mut sink, &changes);
-    let span = before.elapsed();
-    eprintln!("40 000 bans took {span:?}");
-    assert_eq!(sink.adopt(now()).unwrap().len(), changes.len());
-    let removals: Vec<_> = changes.iter().map(|c| Change::Remove(c.key().0, c.key().1)).collect();
-    apply(&mut sink, &removals);
-    assert_eq!(sink.adopt(now()).unwrap(), []);
+    // Whole hours, so that what a slow run takes does not show in the listing.
+    let base = now();
+    let mut left = OPERATIONS;
+    while left > 0 {
+        let count = (1 + random(200)).min(left);
+        left -= count;
+        let changes: Vec<_> = (0..count)
+            .map(|_| {
+                let scope = [ALL, ONLY_SIP][random(2) as usize];
+                let address = match random(2) {
+                    0 => format!("10.0.0.{}", random(250)),
+                    _ => format!("2001:db8:0:{:x}::", random(250)),
+                };
+                if random(4) == 0 {
+                    return Change::Remove(scope, subject(&address));
+                }
+                let hours = random(50);
+                let until =
+                    (hours > 0).then(|| base.plus(Duration::from_secs(3600 * u64::from(hours))));
+                let jail = JailId(u16::try_from(random(5)).unwrap());
+                Change::Put(Element { jail, ..element(scope, &address, until) })
+            })
+            .collect();
+        for (_, sink) in &mut ways {
+            let report = sink.apply(&changes, base).unwrap();
+            assert!(report.refused.is_empty(), "{:?}", report.refused);
+        }
+    }
+    let [by_nft, by_netlink] = ways.map(|(netns, _)| listing(&netns));
+    assert!(by_nft.len() > 500, "{}", by_nft.len());
+    assert_eq!(by_nft, by_netlink);
+}
+
+/// What `nft list` says of all elements: set, address, timeout and comment.
+fn listing(netns: &Netns) -> Vec<(String, String, Option<u64>, String)> {
+    let output = netns.command("nft").args(["-j", "list", "table", "inet", "asterguard"]).output();
+    let json: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let mut all = Vec::new();
+    for set in json["nftables"].as_array().unwrap().iter().map(|object| &object["set"]) {
+        for element in set["elem"].as_array().into_iter().flatten().map(|e| &e["elem"]) {
+            let Some(address) = element["val"].as_str() else { continue };
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            all.push((
+                text(&set["name"]),
+                address.to_owned(),
+                element["timeout"].as_u64(),
+                text(&element["comment"]),
+            ));
+        }
+    }
+    all.sort();
+    all
 }

@@ -5,8 +5,10 @@
 
 pub mod guard;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -16,6 +18,7 @@ use asterguard::config::{Config, Hearsay, Jail, LogLevel, Mode, Punishment};
 use asterguard::event::Class;
 use asterguard::sink::{Blocktype, Nft, Ports};
 use asterguard::time::{BanTime, Lasting, Time};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Why tests with network namespaces cannot run here, if they cannot.
 fn obstacle() -> Option<String> {
@@ -108,6 +111,12 @@ impl Netns {
     }
 
     /// `nft` inside.
+    /// From now on, sockets that this thread opens are inside.
+    pub fn enter(&self) {
+        let namespace = fs::File::open(format!("/run/netns/{}", self.name)).unwrap();
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+    }
+
     pub fn nft(&self) -> Nft {
         Nft::with_argv(["ip", "netns", "exec", &self.name, "nft"])
     }

@@ -1,0 +1,409 @@
+//! The few netlink messages that sets need, as bytes: written for the kernel, and read from it.
+//!
+//! Numbers and layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
+//! `linux/netfilter/nf_tables.h`. Headers are in the machine's byte order, what is in attributes of
+//! `nf_tables` in network order. Attributes begin at multiples of four bytes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::structure::TABLE;
+
+const HEADER: usize = 16;
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// Types of messages.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const BATCH_BEGIN: u16 = 16;
+const BATCH_END: u16 = 17;
+const NFTABLES: u16 = 10;
+const NEW_ELEMENTS: u16 = NFTABLES << 8 | 0x0c;
+const GET_ELEMENTS: u16 = NFTABLES << 8 | 0x0d;
+const DELETE_ELEMENTS: u16 = NFTABLES << 8 | 0x0e;
+
+/// Flags of messages.
+const REQUEST: u16 = 0x1;
+const DUMP: u16 = 0x300;
+const CREATE: u16 = 0x400;
+const DUMP_INTERRUPTED: u16 = 0x10;
+
+/// Families.
+const UNSPECIFIED: u8 = 0;
+const INET: u8 = 1;
+
+/// Attributes of a list of elements.
+const LIST_TABLE: u16 = 1;
+const LIST_SET: u16 = 2;
+const LIST_ELEMENTS: u16 = 3;
+const LIST_ITEM: u16 = 1;
+/// Attributes of an element.
+const KEY: u16 = 1;
+const TIMEOUT: u16 = 4;
+const EXPIRATION: u16 = 5;
+const USERDATA: u16 = 6;
+/// Attributes of a key.
+const VALUE: u16 = 1;
+/// The only kind of userdata that an element has.
+const COMMENT: u8 = 0;
+
+const NESTED: u16 = 0x8000;
+const TYPE_MASK: u16 = 0x3fff;
+
+/// An element to be written, or to be found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Element<'a> {
+    pub(super) key: Key,
+    /// How long from now on; `None`: it stays. At least a millisecond.
+    pub(super) timeout: Option<Duration>,
+    pub(super) comment: Option<&'a str>,
+}
+
+/// The key of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Address(IpAddr),
+    /// A protocol family (`nf_proto`).
+    Family(u8),
+}
+
+/// Messages that the kernel carries out together or not at all.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    bytes: Vec<u8>,
+    /// The sequence number of the next message.
+    next: u32,
+}
+
+impl Transaction {
+    /// Begins with the message numbered `first`.
+    pub(super) fn begin(first: u32) -> Self {
+        let mut transaction = Self { bytes: Vec::new(), next: first };
+        transaction.message(BATCH_BEGIN, REQUEST, UNSPECIFIED, NFTABLES, |_| {});
+        transaction
+    }
+
+    /// Adds an element to a set, unless it is there; returns the message's number.
+    pub(super) fn add(&mut self, set: &str, element: &Element<'_>) -> u32 {
+        self.message(NEW_ELEMENTS, REQUEST | CREATE, INET, 0, |message| {
+            in_set(message, set);
+            elements(message, |item| write_element(item, element));
+        })
+    }
+
+    /// Removes an element that is there.
+    pub(super) fn delete(&mut self, set: &str, key: Key) -> u32 {
+        self.message(DELETE_ELEMENTS, REQUEST, INET, 0, |message| {
+            in_set(message, set);
+            elements(message, |item| write_key(item, key));
+        })
+    }
+
+    /// Removes all elements of a set.
+    pub(super) fn flush(&mut self, set: &str) -> u32 {
+        self.message(DELETE_ELEMENTS, REQUEST, INET, 0, |message| in_set(message, set))
+    }
+
+    /// The bytes of the whole transaction, and the number that follows.
+    pub(super) fn end(mut self) -> (Vec<u8>, u32) {
+        self.message(BATCH_END, REQUEST, UNSPECIFIED, NFTABLES, |_| {});
+        (self.bytes, self.next)
+    }
+
+    fn message(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        resource: u16,
+        content: impl FnOnce(&mut Vec<u8>),
+    ) -> u32 {
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        write_message(&mut self.bytes, kind, flags, number, family, resource, content);
+        number
+    }
+}
+
+/// Asks for all elements of a set.
+pub(super) fn list(set: &str, number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, GET_ELEMENTS, REQUEST | DUMP, number, INET, 0, |message| {
+        in_set(message, set);
+    });
+    bytes
+}
+
+fn write_message(
+    bytes: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    number: u32,
+    family: u8,
+    resource: u16,
+    content: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = bytes.len();
+    bytes.extend([0; 4]);
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(number.to_ne_bytes());
+    // The sender's port: the kernel knows it.
+    bytes.extend([0; 4]);
+    bytes.extend([family, 0]);
+    bytes.extend(resource.to_be_bytes());
+    content(bytes);
+    let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+    if let Some(place) = bytes.get_mut(start..start + 4) {
+        place.copy_from_slice(&length.to_ne_bytes());
+    }
+}
+
+fn in_set(message: &mut Vec<u8>, set: &str) {
+    attribute(message, LIST_TABLE, |value| text(value, TABLE));
+    attribute(message, LIST_SET, |value| text(value, set));
+}
+
+/// A list of one element. One a message, so that the kernel says of each whether it is refused.
+fn elements(message: &mut Vec<u8>, item: impl FnOnce(&mut Vec<u8>)) {
+    attribute(message, LIST_ELEMENTS | NESTED, |list| attribute(list, LIST_ITEM | NESTED, item));
+}
+
+fn write_element(item: &mut Vec<u8>, element: &Element<'_>) {
+    write_key(item, element.key);
+    if let Some(timeout) = element.timeout {
+        // Milliseconds; an element with none would stay for ever.
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+        attribute(item, TIMEOUT, |value| value.extend(millis.to_be_bytes()));
+        // Without it, an element that is there would keep its old end if the timeout is the same.
+        attribute(item, EXPIRATION, |value| value.extend(millis.to_be_bytes()));
+    }
+    if let Some(comment) = element.comment {
+        attribute(item, USERDATA, |value| {
+            value.extend([COMMENT, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)]);
+            text(value, comment);
+        });
+    }
+}
+
+fn write_key(item: &mut Vec<u8>, key: Key) {
+    attribute(item, KEY | NESTED, |data| {
+        attribute(data, VALUE, |value| match key {
+            Key::Address(IpAddr::V4(v4)) => value.extend(v4.octets()),
+            Key::Address(IpAddr::V6(v6)) => value.extend(v6.octets()),
+            Key::Family(family) => value.push(family),
+        });
+    });
+}
+
+fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    bytes.extend([0; 2]);
+    bytes.extend(kind.to_ne_bytes());
+    value(bytes);
+    let length = u16::try_from(bytes.len() - start).unwrap_or(u16::MAX);
+    if let Some(place) = bytes.get_mut(start..start + 2) {
+        place.copy_from_slice(&length.to_ne_bytes());
+    }
+    bytes.resize(aligned(bytes.len()), 0);
+}
+
+fn text(value: &mut Vec<u8>, text: &str) {
+    value.extend(text.as_bytes());
+    value.push(0);
+}
+
+const fn aligned(length: usize) -> usize {
+    (length + 3) & !3
+}
+
+/// An element as the kernel tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) key: Vec<u8>,
+    /// How much of its time is left; `None`: it stays.
+    pub(super) left: Option<Duration>,
+    pub(super) comment: Option<String>,
+}
+
+impl Found {
+    /// The key as an address, if it is as long as one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match *self.key.as_slice() {
+            [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
+            ref long => <[u8; 16]>::try_from(long).ok().map(IpAddr::from),
+        }
+    }
+}
+
+/// What the kernel says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// The message of this number is refused for this reason (an `errno`), or 0: it is not.
+    Status { number: u32, errno: i32 },
+    /// Elements of a list. It has to be asked for again if it was `interrupted` by a change.
+    Elements { found: Vec<Found>, interrupted: bool },
+    /// The list ends here.
+    Done,
+    /// Something else.
+    Other,
+}
+
+/// The messages in what was received at once; what is broken ends it.
+pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply> + '_ {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(number(rest, 0)?) as usize;
+        let message = rest.get(..length.max(HEADER))?;
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+        read(message)
+    })
+}
+
+fn read(message: &[u8]) -> Option<Reply> {
+    let kind = u16::from_ne_bytes(number(message, 4)?);
+    let flags = u16::from_ne_bytes(number(message, 6)?);
+    let sequence = u32::from_ne_bytes(number(message, 8)?);
+    Some(match kind {
+        ERROR => {
+            let errno = i32::from_ne_bytes(number(message, HEADER)?);
+            Reply::Status { number: sequence, errno: errno.saturating_neg() }
+        }
+        DONE => Reply::Done,
+        NEW_ELEMENTS => {
+            let lists = attributes(message.get(HEADER + 4..)?);
+            let items = lists
+                .filter(|(kind, _)| *kind == LIST_ELEMENTS)
+                .flat_map(|(_, list)| attributes(list));
+            Reply::Elements {
+                found: items.filter_map(|(_, item)| found(item)).collect(),
+                interrupted: flags & DUMP_INTERRUPTED != 0,
+            }
+        }
+        _ => Reply::Other,
+    })
+}
+
+fn found(item: &[u8]) -> Option<Found> {
+    let (mut key, mut left, mut comment) = (None, None, None);
+    for (kind, value) in attributes(item) {
+        match kind {
+            KEY => key = attributes(value).find(|(kind, _)| *kind == VALUE).map(|(_, key)| key),
+            EXPIRATION => {
+                left = number(value, 0).map(u64::from_be_bytes).map(Duration::from_millis);
+            }
+            USERDATA => comment = comment_in(value),
+            _ => {}
+        }
+    }
+    Some(Found { key: key?.to_vec(), left, comment })
+}
+
+/// Userdata is a list of (kind, length, bytes); a comment ends with a zero.
+fn comment_in(userdata: &[u8]) -> Option<String> {
+    let mut rest = userdata;
+    while let [kind, length, more @ ..] = rest {
+        let value = more.get(..usize::from(*length))?;
+        if *kind == COMMENT {
+            return String::from_utf8(value.strip_suffix(&[0])?.to_vec()).ok();
+        }
+        rest = more.get(value.len()..)?;
+    }
+    None
+}
+
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
+        let kind = u16::from_ne_bytes(number(rest, 2)?) & TYPE_MASK;
+        let value = rest.get(ATTRIBUTE_HEADER..length)?;
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// What the kernel would tell of an element, from what it was told.
+    fn echoed(element: &Element<'_>) -> Reply {
+        let mut transaction = Transaction::begin(7);
+        let begin = transaction.bytes.len();
+        assert_eq!(transaction.add("ban4", element), 8);
+        let (bytes, next) = transaction.end();
+        assert_eq!(next, 10);
+        let mut replies = replies(&bytes[begin..]);
+        let echo = replies.next().unwrap();
+        assert_eq!((replies.next(), replies.next()), (Some(Reply::Other), None));
+        echo
+    }
+
+    #[test]
+    fn an_element_is_read_as_it_was_written() {
+        for (address, timeout, comment) in [
+            ("192.0.2.1", Some(MINUTE), Some("asterisk-scan")),
+            ("2001:db8::", None, None),
+            ("192.0.2.1", Some(Duration::from_secs(3_155_760_000)), Some("")),
+        ] {
+            let address = address.parse().unwrap();
+            let element = Element { key: Key::Address(address), timeout, comment };
+            let Reply::Elements { found, interrupted: false } = echoed(&element) else { panic!() };
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].address(), Some(address));
+            assert_eq!((found[0].left, found[0].comment.as_deref()), (timeout, comment));
+        }
+    }
+
+    #[test]
+    fn a_timed_element_is_never_sent_without_its_timeout() {
+        let key = Key::Family(2);
+        for (timeout, sent) in
+            [(Duration::ZERO, 1), (Duration::from_micros(900), 1), (MINUTE, 60_000)]
+        {
+            let element = Element { key, timeout: Some(timeout), comment: None };
+            let Reply::Elements { found, .. } = echoed(&element) else { panic!() };
+            assert_eq!(found[0].left, Some(Duration::from_millis(sent)));
+            assert_eq!(found[0].key, [2]);
+        }
+    }
+
+    #[test]
+    fn the_layout_is_the_kernels() {
+        let mut item = Vec::new();
+        let key = Key::Address([192, 0, 2, 1].into());
+        write_element(&mut item, &Element { key, timeout: None, comment: Some("x") });
+        let value = [8_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat();
+        let nest = [12_u16.to_ne_bytes(), 0x8001_u16.to_ne_bytes()].concat();
+        let userdata = [8_u16.to_ne_bytes(), 6_u16.to_ne_bytes()].concat();
+        let expected = [&nest[..], &value, &[192, 0, 2, 1], &userdata, &[0, 2, b'x', 0]].concat();
+        assert_eq!(item, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(replies(&bytes).count() <= bytes.len() / HEADER + 1);
+        }
+
+        #[test]
+        fn broken_answers_are_read_without_harm(at in 0usize..100, byte: u8) {
+            let mut transaction = Transaction::begin(1);
+            let key = Key::Address([192, 0, 2, 1].into());
+            transaction.add("ban4", &Element { key, timeout: Some(MINUTE), comment: Some("scan") });
+            let (mut bytes, _) = transaction.end();
+            let place = at % bytes.len();
+            bytes[place] = byte;
+            prop_assert!(replies(&bytes).count() <= bytes.len() / HEADER + 1);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The kernel's sets, by netlink: microseconds a ban, and no program is run. Table, sets and chains
+//! are still declared by `nft`, which checks them better than anybody.
+
+mod message;
+mod socket;
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::order::{self, Order, Put};
+use super::runner::Nft;
+use super::structure::{PAUSED, Structure};
+use super::{Adopted, BanSink, Report, SinkError};
+use crate::event::Change;
+use crate::time::Time;
+use message::{Element, Key, Transaction};
+use socket::{Refusal, Socket};
+
+/// The most changes in one transaction: a megabyte and a half of messages.
+const BATCH_MAX: usize = 5_000;
+
+/// How often a transaction is tried again without what was refused. Each round shows all that the
+/// kernel does not want, except in a full set, where what is left out makes no room either.
+const ROUNDS: usize = 8;
+
+/// Longer than any ban, and shorter than what the kernel takes: a hundred years.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3_155_760_000);
+
+/// The protocol families, as `nf_proto` sets hold them.
+const FAMILIES: [u8; 2] = [2, 10];
+
+/// The kernel's sets.
+#[derive(Debug)]
+pub struct NetlinkSink {
+    nft: Nft,
+    socket: Socket,
+    structure: Option<Structure>,
+}
+
+impl NetlinkSink {
+    /// A sink that has to be [loaded](BanSink::load), by this `nft`, before it takes changes. It
+    /// works in the network namespace of the thread that calls this; `nft` has to do so too.
+    ///
+    /// # Errors
+    /// When there is no netlink socket to be had.
+    pub fn new(nft: Nft) -> Result<Self, SinkError> {
+        Ok(Self { nft, socket: Socket::open()?, structure: None })
+    }
+
+    /// A sink for a kernel that has `structure` loaded already.
+    ///
+    /// # Errors
+    /// When there is no netlink socket to be had.
+    pub fn attached(nft: Nft, structure: Structure) -> Result<Self, SinkError> {
+        Ok(Self { structure: Some(structure), ..Self::new(nft)? })
+    }
+
+    /// Carries out one transaction of `orders`, and what is left of it as often as some of them
+    /// are refused. What was refused goes to `report`.
+    fn carry_out(&mut self, mut orders: Vec<Order>, report: &mut Report) -> Result<(), SinkError> {
+        for _ in 0..ROUNDS {
+            if orders.is_empty() {
+                return Ok(());
+            }
+            let mut transaction = self.socket.transaction();
+            let begins: Vec<u32> =
+                orders.iter().map(|order| write(&mut transaction, order)).collect();
+            let refusals = self.socket.carry_out(transaction)?;
+            let Some(first) = refusals.first() else {
+                report.done += orders.len();
+                return Ok(());
+            };
+            // The transaction as a whole, if it is none of its orders.
+            if begins.first().is_none_or(|begin| first.number < *begin) {
+                return Err(whole(first.errno));
+            }
+            let mut refused = first_refusals(&refusals, &begins);
+            if refused.values().any(|errno| matches!(*errno, Errno::NOENT | Errno::PERM)) {
+                return Err(whole(first.errno));
+            }
+            let mut place = 0;
+            orders.retain(|order| {
+                let refusal = refused.remove(&place);
+                place += 1;
+                match refusal {
+                    // Adding it, which is how a removal starts, needed room: it was not there.
+                    Some(Errno::NFILE) if order.put.is_none() => report.done += 1,
+                    Some(errno) => report.refused.push((order.change, explained(errno))),
+                    None => {}
+                }
+                refusal.is_none()
+            });
+        }
+        let words = "the kernel refuses it together with others";
+        report.refused.extend(orders.iter().map(|order| (order.change, words.to_owned())));
+        Ok(())
+    }
+}
+
+impl BanSink for NetlinkSink {
+    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
+        self.structure = Some(structure.clone());
+        Ok(())
+    }
+
+    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        let mut adopted = Vec::new();
+        for (scope, set) in structure.sets() {
+            let found = match self.socket.list(&set).map_err(failed) {
+                Err(SinkError::NoTable) => continue,
+                found => found?,
+            };
+            adopted.extend(found.iter().filter_map(|found| {
+                let until = found.left.map(|left| now.plus(left));
+                structure.adopted(scope, found.address()?, until, found.comment.as_deref())
+            }));
+        }
+        Ok(adopted)
+    }
+
+    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        let (orders, misfits) = order::orders(changes, structure, now);
+        let mut report = Report::default();
+        let mut orders = orders.into_iter();
+        loop {
+            let batch: Vec<_> = orders.by_ref().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                break;
+            }
+            self.carry_out(batch, &mut report)?;
+        }
+        report.refused.extend(misfits);
+        Ok(report)
+    }
+
+    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
+        let timeout = span.map(|span| span.min(TIMEOUT_MAX));
+        let mut transaction = self.socket.transaction();
+        // Emptied first: not every kernel gives an element that is there a new timeout.
+        transaction.flush(PAUSED);
+        for family in FAMILIES {
+            let key = Key::Family(family);
+            transaction.add(PAUSED, &Element { key, timeout, comment: None });
+        }
+        all_or_error(&self.socket.carry_out(transaction)?)
+    }
+
+    fn resume(&mut self) -> Result<(), SinkError> {
+        let mut transaction = self.socket.transaction();
+        transaction.flush(PAUSED);
+        all_or_error(&self.socket.carry_out(transaction)?)
+    }
+
+    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+        let elements = self.socket.list(PAUSED).map_err(failed)?;
+        let ends = elements.iter().map(|element| element.left.map(|left| now.plus(left)));
+        // The longest counts, and no end is longer than any.
+        Ok(ends.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))))
+    }
+}
+
+/// Adds, so that there is something to delete, deletes, and adds what is to stay: this works
+/// whether the key was there or not, and on kernels that do not give an element a new timeout or
+/// comment when it is added again. The number of the first message.
+fn write(transaction: &mut Transaction, order: &Order) -> u32 {
+    let key = Key::Address(order.subject().address());
+    let element = match &order.put {
+        Some(Put { timeout, comment }) => Element {
+            key,
+            timeout: timeout.map(|timeout| timeout.min(TIMEOUT_MAX)),
+            comment: comment.as_deref(),
+        },
+        // What is to be removed must not stay if anything goes wrong.
+        None => Element { key, timeout: Some(Duration::from_secs(1)), comment: None },
+    };
+    let first = transaction.add(&order.set, &element);
+    transaction.delete(&order.set, key);
+    if order.put.is_some() {
+        transaction.add(&order.set, &element);
+    }
+    first
+}
+
+/// For each order that the kernel refuses (by its place), why: the first of its messages tells,
+/// those after it fail because of it.
+fn first_refusals(refusals: &[Refusal], begins: &[u32]) -> HashMap<usize, Errno> {
+    let mut first = HashMap::new();
+    for refusal in refusals {
+        let place = begins.partition_point(|begin| *begin <= refusal.number);
+        first.entry(place.saturating_sub(1)).or_insert(refusal.errno);
+    }
+    first
+}
+
+fn all_or_error(refusals: &[Refusal]) -> Result<(), SinkError> {
+    refusals.first().map_or(Ok(()), |refusal| Err(whole(refusal.errno)))
+}
+
+/// What it means that a whole transaction, or a list, is refused.
+fn whole(errno: Errno) -> SinkError {
+    match errno {
+        Errno::NOENT => SinkError::NoTable,
+        Errno::PERM | Errno::ACCESS => SinkError::NotPermitted(errno.to_string()),
+        errno => SinkError::Io(errno.into()),
+    }
+}
+
+fn failed(error: io::Error) -> SinkError {
+    error.raw_os_error().map(Errno::from_raw_os_error).map_or(SinkError::Io(error), whole)
+}
+
+fn explained(errno: Errno) -> String {
+    match errno {
+        Errno::NFILE => format!("the set is full ({errno})"),
+        errno => errno.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What a change means for the kernel: which set, which key, and how long from now on.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::structure::Structure;
+use crate::event::{Change, Element};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// The longest comment that nft takes is 128 bytes, its closing zero included.
+const COMMENT_MAX: usize = 127;
+
+/// A change as the kernel is told.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) change: Change,
+    /// The name of the set.
+    pub(super) set: String,
+    /// What is to be there; `None`: nothing.
+    pub(super) put: Option<Put>,
+}
+
+/// What an element is to be like; without a timeout it stays.
+#[derive(Debug)]
+pub(super) struct Put {
+    /// Whole seconds, at least one.
+    pub(super) timeout: Option<Duration>,
+    pub(super) comment: Option<String>,
+}
+
+impl Order {
+    fn new(change: Change, structure: &Structure, now: Time) -> Result<Self, String> {
+        let (scope, subject) = change.key();
+        let set = structure.set_for(scope, subject).map_err(|misfit| misfit.to_string())?;
+        let put = match change {
+            Change::Remove(..) => None,
+            Change::Put(Element { until: Some(until), .. }) if until <= now => None,
+            Change::Put(Element { until, jail, .. }) => Some(Put {
+                timeout: until.map(|until| whole_seconds(until.since(now))),
+                comment: structure.jails.get(usize::from(jail.0)).map(|name| comment(name)),
+            }),
+        };
+        Ok(Self { change, set, put })
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        self.change.key().1
+    }
+}
+
+/// The orders for `changes`, and the changes that no set can hold, each with the reason.
+///
+/// Of several changes to one key only the last counts. Removals come first, because they make room
+/// for what comes after them; what goes to one set comes together.
+pub(super) fn orders(
+    changes: &[Change],
+    structure: &Structure,
+    now: Time,
+) -> (Vec<Order>, Vec<(Change, String)>) {
+    let (mut orders, mut misfits) = (Vec::new(), Vec::new());
+    for change in last_of_each_key(changes) {
+        match Order::new(change, structure, now) {
+            Ok(order) => orders.push(order),
+            Err(misfit) => misfits.push((change, misfit)),
+        }
+    }
+    orders.sort_by(|a, b| (a.put.is_some(), &a.set).cmp(&(b.put.is_some(), &b.set)));
+    (orders, misfits)
+}
+
+/// The changes without those that a later one to the same key makes void, in the order given.
+fn last_of_each_key(changes: &[Change]) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let mut last: Vec<_> =
+        changes.iter().rev().filter(|change| seen.insert(change.key())).copied().collect();
+    last.reverse();
+    last
+}
+
+/// Rounded up: no ban ends early, and listings are easy to read.
+fn whole_seconds(span: Duration) -> Duration {
+    let rest = u64::from(span.subsec_nanos() > 0);
+    Duration::from_secs(span.as_secs().saturating_add(rest).max(1))
+}
+
+fn comment(jail: &str) -> String {
+    let fits = |&(at, c): &(usize, char)| at + c.len_utf8() <= COMMENT_MAX;
+    jail.char_indices().take_while(fits).map(|(_, c)| c).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_whole_seconds_rounded_up() {
+        for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            let span = Duration::from_millis(millis);
+            assert_eq!(whole_seconds(span), Duration::from_secs(secs));
+        }
+        assert_eq!(whole_seconds(Duration::MAX).as_secs(), u64::MAX);
+    }
+
+    #[test]
+    fn comments_are_cut_between_characters() {
+        assert_eq!(comment(&"ä".repeat(100)), "ä".repeat(63));
+        assert_eq!(comment("scan"), "scan");
+    }
+}

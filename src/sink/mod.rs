@@ -95,9 +95,7 @@ pub enum SinkError {
     #[error("`nft` did not finish within {0:?} and was stopped")]
     Hangs(Duration),
     /// We may not change the ruleset.
-    #[error(
-        "not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})"
-    )]
+    #[error("not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})")]
     NotPermitted(String),
     /// The table or one of its sets is gone.
     #[error("table `inet asterguard` or one of its sets is not there: it has to be loaded again")]

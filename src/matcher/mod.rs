@@ -13,7 +13,7 @@ use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
 
 use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
-use crate::lines::Region;
+use crate::lines::{HISTORY, Region};
 use crate::prefix::{self, Level};
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, RuleSet};
@@ -133,6 +133,8 @@ pub struct Scanner {
     channel: ChannelId,
     caches: Vec<Cache>,
     context: Context,
+    /// Whether anything has been read yet.
+    begun: bool,
     scratch: Vec<u8>,
     found: Vec<usize>,
     seen: Seen,
@@ -148,6 +150,7 @@ impl Scanner {
             channel,
             caches,
             context: Context::default(),
+            begun: false,
             scratch: Vec::new(),
             found: Vec::new(),
             seen: Seen::default(),
@@ -176,6 +179,9 @@ impl Scanner {
     /// Adds an event to `events` for each line of `region` that a rule matches (one for each rule,
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.look_back(region);
+        }
         let text = region.text();
         let matcher = Arc::clone(&self.matcher);
         self.context.enter(region);
@@ -198,6 +204,20 @@ impl Scanner {
             number += 1;
         }
         self.context.leave(region);
+    }
+
+    /// Reads what stands before the first region, for the context alone: what is written after a
+    /// start may be the rest of a message from before it.
+    fn look_back(&mut self, region: &Region<'_>) {
+        let before = region.bytes.get(..region.start).unwrap_or_default();
+        // A full history may begin inside a line, whose head cannot be seen.
+        let cut = before.len() >= HISTORY;
+        let whole = if cut { memchr::memchr(b'\n', before).map(|lf| lf + 1) } else { Some(0) };
+        let lines = before.get(whole.unwrap_or(before.len())..).unwrap_or_default();
+        let seen = self.seen;
+        let before = Region { after_gap: cut, ..Region::of(lines, 0) };
+        self.scan(&before, &mut Clock::At(Time::default()), &mut Vec::new());
+        self.seen = seen;
     }
 
     /// Whether the line is of those that may matter.

@@ -200,6 +200,33 @@ fn what_follows_a_raw_packet_is_hearsay_but_for_its_sender() {
 }
 
 #[test]
+fn what_was_written_before_the_start_is_part_of_the_context() {
+    let head = "[2026-11-22 10:00:00] ERROR[1] net.c: Raw packet from UDP 192.0.2.1:9 follows";
+    let matcher = matcher(&[RULES]);
+    let events = |before: &[u8]| {
+        let lines = text(&[KNOCK, KNOCK]);
+        let bytes = [before, &lines].concat();
+        let region = Region { bytes: &bytes, start: before.len(), ..Region::of(&lines, 1) };
+        let (mut scanner, mut events) =
+            (Scanner::new(Arc::clone(&matcher), ChannelId(0)), Vec::new());
+        scanner.scan(&region, &mut Clock::At(Time::default()), &mut events);
+        assert_eq!(scanner.seen().hits, 2, "only what was given out is counted");
+        events.iter().map(|event| event.evidence).collect::<Vec<_>>()
+    };
+    let (hearsay, believed) = (Evidence::Hearsay, Evidence::Unverified);
+    assert_eq!(events(b""), [believed; 2]);
+    assert_eq!(events(&text(&[NOISE, NOISE])), [believed; 2]);
+    assert_eq!(events(&text(&[head, NOISE])), [hearsay; 2]);
+    // A full history begins inside a line: what follows may be of that line, as far as it reached.
+    let full = [vec![b'x'; HISTORY - 2], b"\n\n".to_vec()].concat();
+    assert_eq!(events(&full), [hearsay; 2]);
+    let quiet = NOISE.repeat(HISTORY).into_bytes();
+    let full = &quiet[quiet.len() - HISTORY..];
+    assert!(memchr::memchr(b'\n', full).unwrap() < KNOCK.len());
+    assert_eq!(events(full), [hearsay, believed]);
+}
+
+#[test]
 fn a_line_after_one_that_is_no_message_is_hearsay() {
     let lines = text(&[NOISE, "Via: SIP/2.0/UDP 198.51.100.119\n", KNOCK, KNOCK]);
     assert_eq!(read(&lines), ["3 offence 203.0.113.9 hearsay", "4 offence 203.0.113.9 unverified"]);

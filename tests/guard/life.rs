@@ -171,3 +171,29 @@ fn what_stands_in_the_way_of_a_start_is_named() {
     assert_eq!(std::fs::read_to_string(home.path("socket")).unwrap(), "somebody's only copy");
     assert_eq!(netns.exec("nft list ruleset"), "");
 }
+
+/// The log holds a raw packet's head; what comes after it may be the packet, whenever it is read.
+#[test]
+fn a_start_in_the_middle_of_a_raw_packet_believes_nothing_of_it() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    home.append(
+        "messages",
+        &["[Nov 22 00:56:07] ERROR[13176] pjproject: \tsip_endpoint.c Error processing packet from \
+           198.51.100.150:5060: Missing required header(s) (PJSIP_EMISSINGHDR)  From [code 171050]:"],
+    );
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("messages", &vec![wrong_password(EVE); 9]);
+    kit::until("the lines are read", || guard.status()["sources"][0]["hearsay"] == 9);
+
+    // Nor does a rotation end the packet.
+    std::fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+    guard.append("messages", &vec![wrong_password(EVE); 9]);
+    kit::until("the lines are read", || guard.status()["sources"][0]["hearsay"] == 18);
+    guard.append("messages", &vec![wrong_password(EVE); 60]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE}"));
+}

@@ -5,18 +5,19 @@
 //! end to it that could not be forged too. So everything within [`REACH`] bytes of a message that
 //! did not end as it should, of the head of a raw packet, or of a line so long that Asterisk cut
 //! it, is hearsay; only whom that message itself names may be named again, because the text is
-//! his. All that has to be remembered of a channel's past is how far that reaches.
+//! his. A console shows free text between its messages, which casts the same doubt. All that has
+//! to be remembered of a channel's past is how far that reaches.
 
 use std::net::IpAddr;
 
 use super::Line;
 use crate::event::{Event, Evidence};
 use crate::lines::Region;
-use crate::prefix::{self, Level};
+use crate::prefix::{self, Level, Shape};
 use crate::rules::MessageShape;
 
 /// How far a doubt reaches, in bytes: the longest message that Asterisk writes (it cuts at 8192).
-pub const REACH: usize = 8192;
+pub const REACH: u64 = 8192;
 
 /// Senders whose text is told apart; with more at once, that of the others is nobody's.
 const DOUBTS: usize = 4;
@@ -24,17 +25,34 @@ const DOUBTS: usize = 4;
 /// Text that somebody outside may have written.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
-    /// How far it reaches from the region's start on, in bytes; 0: there is none.
-    until: usize,
-    /// Who wrote it, if that is known: what names him is believed all the same.
-    sender: Option<IpAddr>,
+    /// How far it reaches: a place in the channel.
+    until: u64,
+    sender: Option<Sender>,
+}
+
+/// Who wrote a doubtful text, if that is known, and how far that is known itself.
+pub(super) type Sender = (IpAddr, Evidence);
+
+impl Doubt {
+    /// How far a line in the text may be believed that names `host`: what names its sender is
+    /// believed like the line that named him first.
+    fn leaves(&self, host: IpAddr) -> Evidence {
+        match self.sender {
+            Some((sender, evidence)) if sender == host => evidence,
+            _ => Evidence::Hearsay,
+        }
+    }
 }
 
 /// The state of a channel: a few words, and a buffer of at most a line.
 #[derive(Debug, Default)]
 pub struct Context {
+    /// The region's place in the channel: bytes of all lines before it.
+    base: u64,
     /// What is doubtful.
     doubts: [Doubt; DOUBTS],
+    /// The place in the channel up to which a console has been looked at for free text.
+    looked_at: u64,
     /// Up to where in the region lines are known to begin as messages do.
     known: usize,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
@@ -48,7 +66,8 @@ impl Context {
     pub fn enter(&mut self, region: &Region<'_>) {
         self.known = usize::MAX;
         if region.after_gap {
-            self.doubt(None, 0, REACH);
+            self.doubt(None, self.base, self.base + REACH);
+            self.looked_at = self.base;
         }
         if !self.free_text {
             self.free_text = holds_verbose_line(region.text(), &mut self.scratch);
@@ -57,9 +76,7 @@ impl Context {
 
     /// Ends with a region.
     pub fn leave(&mut self, region: &Region<'_>) {
-        for doubt in &mut self.doubts {
-            doubt.until = doubt.until.saturating_sub(region.text().len());
-        }
+        self.base += region.text().len() as u64;
     }
 
     /// Whether the channel holds free text.
@@ -75,57 +92,91 @@ impl Context {
         body: &[u8],
         line: &Line<'_>,
         whole: bool,
-        sender: Option<IpAddr>,
+        sender: Option<Sender>,
     ) {
+        let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
         let begins_doubt = messages
             .iter()
             .filter(|message| begins_with(body, &message.head))
             .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
             .any(|message| {
                 let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
-                let in_doubt = || self.doubts.iter().any(|doubt| line.start < doubt.until);
+                let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
                 !whole || message.dump || (message.echo && in_doubt())
             });
         if begins_doubt {
-            self.doubt(sender, line.start, line.next() + REACH);
+            self.doubt(sender, start, next + REACH);
         }
     }
 
     /// From `now` on, doubts everything up to `until` that does not name `sender`.
-    fn doubt(&mut self, sender: Option<IpAddr>, now: usize, until: usize) {
-        let known = self.doubts.iter().position(|doubt| doubt.sender == sender && doubt.until > 0);
+    fn doubt(&mut self, sender: Option<Sender>, now: u64, until: u64) {
+        let host = |sender: Option<Sender>| sender.map(|(host, _)| host);
+        let known = self.doubts.iter().position(|doubt| host(doubt.sender) == host(sender));
         let free = || self.doubts.iter().position(|doubt| doubt.until <= now);
         let (place, sender) = known.or_else(free).map_or((0, None), |place| (place, sender));
         if let Some(doubt) = self.doubts.get_mut(place) {
+            let goes_on = doubt.until > now;
+            let sender = if goes_on { sender.min(doubt.sender) } else { sender };
             *doubt = Doubt { until: until.max(doubt.until), sender };
         }
     }
 
-    /// Makes hearsay of the `hits` in a line that cannot be believed for what stands before it.
-    pub(super) fn weigh(&mut self, line: &Line<'_>, hits: &mut [Event]) {
-        let follows_on = self.follows_on(line);
+    /// Makes less of the `hits` in a line that cannot be believed for what stands before it.
+    pub(super) fn weigh(&mut self, line: &Line<'_>, shape: Shape, hits: &mut [Event]) {
+        let follows_on = match shape {
+            Shape::File => self.follows_on(line),
+            Shape::Console | Shape::Json => {
+                self.look_for_free_text(line);
+                false
+            }
+            Shape::Syslog => false,
+        };
         self.known = line.next();
+        let start = self.base + line.start as u64;
         for hit in hits {
-            let anothers =
-                |doubt: &Doubt| line.start < doubt.until && doubt.sender != Some(hit.host);
-            if self.free_text || follows_on || self.doubts.iter().any(anothers) {
+            let doubts = self.doubts.iter().filter(|doubt| start < doubt.until);
+            let left = doubts.map(|doubt| doubt.leaves(hit.host)).min();
+            if self.free_text || follows_on {
                 hit.evidence = Evidence::Hearsay;
+            } else if let Some(left) = left {
+                hit.evidence = hit.evidence.min(left);
             }
         }
     }
 
-    /// Whether the line before is no message, so that this one may belong to what is. Syslog
-    /// daemons escape line feeds; in a file that Asterisk writes, each message begins with a
-    /// bracket. The line after one that was a message itself need not be looked at.
+    /// Doubts what follows each line before `line` that begins no message: on a console, that is free
+    /// text, of which nobody knows who wrote it. Only what has not been looked at yet and reaches as
+    /// far as `line` matters.
+    fn look_for_free_text(&mut self, line: &Line<'_>) {
+        let here = self.base + line.start as u64;
+        let from = self.looked_at.max(here.saturating_sub(REACH));
+        let end = line.region.start + line.start;
+        let length = usize::try_from(here - from.min(here)).unwrap_or(end);
+        let text = line.region.bytes.get(end.saturating_sub(length)..end).unwrap_or_default();
+        let (mut place, mut is_whole) = (from, from == self.looked_at);
+        for text in text.split_inclusive(|byte| *byte == b'\n') {
+            let next = place + text.len() as u64;
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let explained = self.doubts.iter().any(|doubt| place < doubt.until);
+            if is_whole
+                && !matches!(text, b"" | b"\r")
+                && !explained
+                && !prefix::begins_message(text, &mut self.scratch)
+            {
+                self.doubt(None, place, next + REACH);
+            }
+            (place, is_whole) = (next, true);
+        }
+        self.looked_at = self.base + line.next() as u64;
+    }
+
+    /// Whether the line before is no message, so that this one may belong to what is. The line after
+    /// one that was a message itself need not be looked at.
     fn follows_on(&mut self, line: &Line<'_>) -> bool {
-        line.text.first() == Some(&b'[')
-            && line.start != self.known
-            && line_before(line.region.bytes, line.region.start + line.start).is_some_and(
-                |before| {
-                    prefix::strip(before, &mut self.scratch).is_none()
-                        && !prefix::begins_message(before)
-                },
-            )
+        line.start != self.known
+            && line_before(line.region.bytes, line.region.start + line.start)
+                .is_some_and(|before| !prefix::begins_message(before, &mut self.scratch))
     }
 }
 
@@ -149,8 +200,8 @@ fn holds_verbose_line(text: &[u8], scratch: &mut Vec<u8>) -> bool {
             text.get(..at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |lf| lf + 1);
         let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
             .map_or(text.len(), |lf| at + lf);
-        text.get(start..end)
-            .and_then(|line| prefix::strip(line, scratch))
-            .is_some_and(|stripped| stripped.level == Level::Verbose)
+        text.get(start..end).and_then(|line| prefix::strip(line, scratch)).is_some_and(|stripped| {
+            stripped.level == Level::Verbose && stripped.shape != Shape::Json
+        })
     })
 }

@@ -14,7 +14,7 @@ use regex_automata::util::prefilter::Prefilter;
 
 use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::lines::{HISTORY, Region};
-use crate::prefix::{self, Level};
+use crate::prefix::{self, Level, Shape};
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, RuleSet};
 use crate::subject::canonical;
@@ -58,7 +58,7 @@ impl Matcher {
                 .collect()
         };
         let mut gates = Vec::new();
-        for grammar in [Grammar::Asterisk, Grammar::None] {
+        for grammar in [Grammar::Asterisk, Grammar::Kernel, Grammar::None] {
             let patterns = patterns_of(grammar);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
@@ -75,7 +75,7 @@ impl Matcher {
         // What Asterisk reports is found by the names of its levels: they are few, seldom stand in
         // other lines, and do not depend on the rules. Other lines are found by the rules' literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
-        let others = patterns_of(Grammar::None);
+        let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
@@ -230,11 +230,15 @@ impl Scanner {
     ) -> bool {
         let mut may_matter = false;
         for ((grammar, gate, targets), cache) in matcher.gates.iter().zip(&mut self.caches) {
-            let (stamp, body) = match grammar {
-                Grammar::None => (&[][..], line.text),
+            let (stamp, shape, body) = match grammar {
+                Grammar::None => (&[][..], Shape::Syslog, line.text),
+                Grammar::Kernel => match prefix::kernel(line.text) {
+                    Some((stamp, body)) => (stamp, Shape::Syslog, body),
+                    None => continue,
+                },
                 Grammar::Asterisk => match prefix::strip(line.text, &mut self.scratch) {
                     Some(stripped) if stripped.level == Level::Report => {
-                        (stripped.stamp, stripped.body)
+                        (stripped.stamp, stripped.shape, stripped.body)
                     }
                     _ => continue,
                 },
@@ -258,12 +262,13 @@ impl Scanner {
             let mut sender = None;
             if !hits.is_empty() {
                 settle(hits);
-                sender =
-                    hits.iter().find(|hit| hit.evidence > Evidence::Hearsay).map(|hit| hit.host);
-                self.context.weigh(line, hits);
+                let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
+                sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
+                self.context.weigh(line, shape, hits);
                 self.seen.add(hits);
             }
-            if *grammar == Grammar::Asterisk {
+            // An object holds all of its message.
+            if *grammar == Grammar::Asterisk && shape != Shape::Json {
                 let whole = !self.found.is_empty();
                 self.context.note(&matcher.messages, body, line, whole, sender);
             }

@@ -259,3 +259,94 @@ fn a_file_with_free_text_is_hearsay() {
     let word = "[x] NOTICE[1] pbx.c: [x] VERBOSE[1] pbx.c\n";
     assert!(read(&text(&[word, KNOCK]))[0].ends_with("unverified"));
 }
+
+/// A line as the console shows it.
+fn console(body: &str) -> String {
+    format!(
+        "[Nov 22 00:52:46] \u{1b}[1;33mNOTICE\u{1b}[0m[1]: \u{1b}[1;37mdoor.c\u{1b}[0m:\u{1b}[1;37m6\u{1b}[0m \u{1b}[1;37mf\u{1b}[0m: {body}\n"
+    )
+}
+
+/// A line of the `[json]` formatter; `message` is escaped.
+fn object(file: &str, level: &str, message: &str) -> String {
+    format!(
+        r#"{{"hostname":"","timestamp":"Nov 22 00:52:46","identifiers":{{"lwp":1,"callid":""}},"logmsg":{{"location":{{"filename":"{file}","function":"f","line":6}},"level":"{level}","message":"{message}\n"}}}}"#
+    ) + "\n"
+}
+
+#[test]
+fn free_text_on_a_console_makes_hearsay_of_what_follows() {
+    let knock = console("203.0.113.9 knocked");
+    let other = console("nothing to see here");
+    assert_eq!(
+        read(&text(&[&other, &knock, "\n", &other, &knock])),
+        ["2 offence 203.0.113.9 unverified", "5 offence 203.0.113.9 unverified"]
+    );
+    // A number that somebody dialled broke the line: whatever is made to look like a message follows.
+    let dialled = "    -- Executing [9\n";
+    for forged in [&other, "[x] DEBUG[1]: x.c:1 f: y\n", NOISE, "NOTICE[1]: x.c:1 f: y\n"] {
+        let lines = text(&[&knock, dialled, forged, &knock, &knock]);
+        assert_eq!(
+            read(&lines)[1..],
+            ["4 offence 203.0.113.9 hearsay", "5 offence 203.0.113.9 hearsay"]
+        );
+    }
+    let far = other.repeat(8192 / other.len() + 1);
+    assert!(read(&text(&[dialled, &far, &knock]))[0].ends_with("unverified"));
+    // What journald captured: each line has a header of its own.
+    let captured = |line: &str| format!("Nov 22 00:52:46 pbx asterisk[1]: {line}");
+    let lines = [&knock, dialled, NOISE, &knock].map(captured);
+    assert_eq!(
+        read(lines.concat().as_bytes()),
+        ["1 offence 203.0.113.9 unverified", "4 offence 203.0.113.9 hearsay"]
+    );
+    // A raw packet is its sender's, on a console as well.
+    let packet = console("x").replace("door.c", "net.c");
+    let packet = packet.replace(": x", ": Raw packet from UDP 192.0.2.1:5060 follows");
+    let eve = console("192.0.2.1 knocked");
+    assert_eq!(
+        read(&text(&[&packet, "INVITE sip:a SIP/2.0\n", &other, &knock, &eve])),
+        [
+            "1 offence 192.0.2.1 unverified",
+            "4 offence 203.0.113.9 hearsay",
+            "5 offence 192.0.2.1 unverified"
+        ]
+    );
+}
+
+#[test]
+fn an_object_holds_all_of_its_message() {
+    let knock = object("door.c", "NOTICE", "203.0.113.9 knocked");
+    let forged = r"Call from 'a\n[x] NOTICE[1] door.c: 192.0.2.66 knocked\n{\u0022";
+    let cut = object("door.c", "NOTICE", forged);
+    assert_eq!(
+        read(&text(&[&cut, &knock, &cut, &knock])),
+        ["2 offence 203.0.113.9 unverified", "4 offence 203.0.113.9 unverified"]
+    );
+    // A rule reads beyond a line feed, as one line.
+    let broken = object("door.c", "NOTICE", r"Call from 'a\nb' at '203.0.113.9:1' to 'c' refused");
+    assert_eq!(read(broken.as_bytes()), ["1 offence 203.0.113.9 unverified"]);
+    // Free text inside an object is no danger to the next one.
+    let verbose = object("pbx.c", "VERBOSE", r"[x] VERBOSE[1] pbx.c: -- Executing");
+    assert_eq!(read(&text(&[&verbose, &knock])), ["2 offence 203.0.113.9 unverified"]);
+    // On a console and in a text file, an object may be forged like any line.
+    for before in ["    -- Executing [9\n", "[x] NOTICE[1] door.c: Call from 'a\n"] {
+        let lines = text(&[before, &verbose, &knock]);
+        assert_eq!(read(&lines), ["3 offence 203.0.113.9 hearsay"], "{before}");
+    }
+}
+
+#[test]
+fn a_raw_packet_proves_no_more_than_its_sender_is_known() {
+    let again = "[x] NOTICE[1] net.c: 192.0.2.1 says again x\n";
+    let packet = |transport| {
+        format!("[x] NOTICE[1] net.c: Raw packet from {transport} 192.0.2.1:1 follows\n")
+    };
+    assert_eq!(read(again.as_bytes()), ["1 offence 192.0.2.1 proven"]);
+    for (transport, evidence) in [("UDP", "unverified"), ("TCP", "proven")] {
+        let lines = text(&[&packet(transport), "a\n", NOISE, again]);
+        assert_eq!(read(&lines)[1], format!("4 offence 192.0.2.1 {evidence}"));
+    }
+    let lines = text(&[&packet("TCP"), &packet("UDP"), &packet("TCP"), NOISE, again]);
+    assert_eq!(read(&lines)[3], "5 offence 192.0.2.1 unverified");
+}

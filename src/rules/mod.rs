@@ -34,6 +34,8 @@ pub enum Grammar {
     /// [`crate::prefix`]: the failregex sees `FILE: MESSAGE`.
     #[default]
     Asterisk,
+    /// [`crate::prefix::kernel`]: what the kernel wrote into a syslog.
+    Kernel,
     /// None: the failregex sees the whole line.
     None,
 }

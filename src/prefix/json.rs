@@ -1,0 +1,347 @@
+//! Objects that hold a message: those of Asterisk's `[json]` formatter, and those that Docker wraps
+//! around each line of a console (`json-file`).
+//!
+//! A strict reader of one line, for hostile bytes: it looks at each byte a fixed number of times, never
+//! calls itself, and allocates nothing but the body. An object in which a key that matters stands
+//! twice, or that something follows, is none.
+//!
+//! Asterisk escapes whatever a sender wrote, so an object holds one message and all of it. A line feed
+//! inside it becomes a carriage return in the body: rules are about one line, in which a sender can
+//! have a carriage return anyway, and nothing behind it is taken for a line.
+
+use memchr::{memchr, memchr2};
+
+use super::{LEVELS, Shape, Stripped, colour, strip_in_place};
+
+/// Takes the wrapping of `object` off; `header` is the date of what stood before it. `scratch` never
+/// grows beyond the object's length.
+pub(super) fn strip<'a>(
+    header: &'a [u8],
+    object: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Option<Stripped<'a>> {
+    let object = Object::read(object)?;
+    scratch.clear();
+    if let Some(log) = object.log {
+        unescape(log, scratch)?;
+        trim_end(scratch, 0);
+        colour::remove(scratch);
+        return strip_in_place(scratch);
+    }
+    let name = object.level?;
+    let (_, level) = LEVELS.iter().find(|(known, _)| *known == name)?;
+    unescape(object.filename?, scratch)?;
+    scratch.extend_from_slice(b": ");
+    let start = scratch.len();
+    unescape(object.message?, scratch)?;
+    trim_end(scratch, start);
+    let stamp = object.timestamp.filter(|stamp| !stamp.is_empty()).unwrap_or(header);
+    Some(Stripped { stamp, level: *level, shape: Shape::Json, body: scratch })
+}
+
+/// Takes the line feeds off with which messages end, but nothing before `start`.
+fn trim_end(text: &mut Vec<u8>, start: usize) {
+    while text.len() > start && text.last() == Some(&b'\r') {
+        text.pop();
+    }
+}
+
+/// What matters of an object; text is still escaped.
+#[derive(Default)]
+struct Object<'a> {
+    timestamp: Option<&'a [u8]>,
+    filename: Option<&'a [u8]>,
+    level: Option<&'a [u8]>,
+    message: Option<&'a [u8]>,
+    /// Docker's: a line of the console.
+    log: Option<&'a [u8]>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads `{…}`, and nothing behind it.
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let mut object = Self::default();
+        let mut cursor = Cursor(text);
+        cursor.members(|key, cursor| match key {
+            b"timestamp" => set(&mut object.timestamp, cursor.string()?),
+            b"log" => set(&mut object.log, cursor.string()?),
+            b"logmsg" => cursor.members(|key, cursor| match key {
+                b"location" => cursor.members(|key, cursor| match key {
+                    b"filename" => set(&mut object.filename, cursor.string()?),
+                    _ => cursor.skip(),
+                }),
+                b"level" => set(&mut object.level, cursor.string()?),
+                b"message" => set(&mut object.message, cursor.string()?),
+                _ => cursor.skip(),
+            }),
+            _ => cursor.skip(),
+        })?;
+        cursor.0.is_empty().then_some(object)
+    }
+}
+
+/// Sets what is not set yet.
+fn set<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
+    slot.replace(value).is_none().then_some(())
+}
+
+/// What is left of the text. Each method takes something off its front, or answers `None`.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    /// An object; `member` takes each value off.
+    fn members(&mut self, mut member: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
+        self.eat(b'{')?;
+        if self.eat(b'}').is_some() {
+            return Some(());
+        }
+        loop {
+            let key = self.string()?;
+            self.eat(b':')?;
+            member(key, self)?;
+            if self.eat(b',').is_none() {
+                return self.eat(b'}');
+            }
+        }
+    }
+
+    /// A string; what stands between its quotes is left escaped.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.eat(b'"')?;
+        let text = self.0;
+        let mut at = 0;
+        loop {
+            at += memchr2(b'"', b'\\', text.get(at..)?)?;
+            if text.get(at) == Some(&b'"') {
+                break;
+            }
+            at += 2;
+        }
+        self.0 = text.get(at + 1..)?;
+        text.get(..at)
+    }
+
+    /// A value that does not matter. Brackets are counted, not matched.
+    fn skip(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.0.first()? {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.0 = self.0.get(1..)?;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.0 = self.0.get(1..)?;
+                }
+                b',' | b':' if depth > 0 => self.0 = self.0.get(1..)?,
+                _ => self.word()?,
+            }
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn word(&mut self) -> Option<()> {
+        let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let length = self.0.iter().take_while(|byte| belongs(byte)).count();
+        self.0 = self.0.get(length..)?;
+        (length > 0).then_some(())
+    }
+
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        self.0 = self.0.strip_prefix(&[byte])?;
+        Some(())
+    }
+}
+
+/// Appends `text` to `out` without its escapes. Control bytes are never written as they are, so text
+/// that holds one is no JSON.
+fn unescape(mut text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    loop {
+        let end = memchr(b'\\', text).unwrap_or(text.len());
+        let plain = text.get(..end)?;
+        if plain.iter().any(|byte| *byte < b' ') {
+            return None;
+        }
+        out.extend_from_slice(plain);
+        let Some((escape, rest)) = text.get(end + 1..).and_then(|rest| rest.split_first()) else {
+            return (end == text.len()).then_some(());
+        };
+        let byte = match escape {
+            b'"' | b'\\' | b'/' => *escape,
+            b'n' | b'r' => b'\r',
+            b't' => b'\t',
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'u' => {
+                text = unescape_unit(rest, out)?;
+                continue;
+            }
+            _ => return None,
+        };
+        out.push(byte);
+        text = rest;
+    }
+}
+
+/// Appends the character that `XXXX` (or `XXXX\uXXXX`, where it takes two) stands for, and says what
+/// is behind it.
+fn unescape_unit<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let (first, mut rest) = hex(text)?;
+    let code = if (0xd800..0xdc00).contains(&first) {
+        let (second, behind) = hex(rest.strip_prefix(br"\u")?)?;
+        rest = behind;
+        let low = second.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+        0x1_0000 + ((first - 0xd800) << 10) + low
+    } else {
+        first
+    };
+    let character = match char::from_u32(code)? {
+        '\n' => '\r',
+        character => character,
+    };
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(rest)
+}
+
+/// Four hexadecimal digits.
+fn hex(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    let value = digits
+        .iter()
+        .try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))?;
+    Some((value, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prefix::Level;
+    use proptest::prelude::*;
+
+    fn read(line: &str) -> Option<(String, Level, Shape, String)> {
+        let mut scratch = Vec::new();
+        let stripped = strip(b"", line.as_bytes(), &mut scratch)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Some((text(stripped.stamp), stripped.level, stripped.shape, text(stripped.body)))
+    }
+
+    fn asterisk(message: &str) -> String {
+        format!(
+            r#"{{"hostname":"","timestamp":"Nov 22 10:00:00","identifiers":{{"lwp":1943,"callid":"[C-0000001a]"}},"logmsg":{{"location":{{"filename":"chan_sip.c","function":"f","line":29058}},"level":"NOTICE","message":"{message}"}}}}"#
+        )
+    }
+
+    fn body(message: &str) -> Option<String> {
+        read(&asterisk(message)).map(|(.., body)| body)
+    }
+
+    #[test]
+    fn an_object_holds_its_whole_message() {
+        let (stamp, level, shape, body) = read(&asterisk(r"Hello: you\n")).unwrap();
+        assert_eq!((stamp.as_str(), level, shape), ("Nov 22 10:00:00", Level::Report, Shape::Json));
+        assert_eq!(body, "chan_sip.c: Hello: you");
+    }
+
+    #[test]
+    fn what_a_sender_wrote_stays_in_one_line() {
+        for (message, expected) in [
+            (
+                r#"a\"b\\n\/\t\b\f\u001b[0m\u00e9\uD83D\uDE00"#,
+                "a\"b\\n/\t\x08\x0c\x1b[0m\u{e9}\u{1f600}",
+            ),
+            (
+                r"9\n[Nov 22 10:00:00] NOTICE[1] x.c: y\r\n\n",
+                "9\r[Nov 22 10:00:00] NOTICE[1] x.c: y",
+            ),
+            (r"\u000a\u000D.", "\r\r."),
+            ("", ""),
+        ] {
+            assert_eq!(body(message).unwrap(), format!("chan_sip.c: {expected}"), "{message}");
+        }
+        for message in ["\u{1}", r"\x", r"\u12", r"\ud800", r"\ud800\u0041", r"\udc00", r"\u+123"] {
+            assert_eq!(body(message), None, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_keys_does_not_matter_and_others_are_passed_over() {
+        let line = r#"{"x":[1,{"message":"no","level":"ERROR"},null],"logmsg":{"message":"m","level":"VERBOSE","location":{"filename":"f.c"}},"y":-1.5e3}"#;
+        let (stamp, level, _, body) = read(line).unwrap();
+        assert_eq!((stamp.as_str(), level, body.as_str()), ("", Level::Verbose, "f.c: m"));
+    }
+
+    #[test]
+    fn other_objects_hold_no_message() {
+        let whole = asterisk("m");
+        for line in [
+            "{}".to_owned(),
+            "{".repeat(8000),
+            format!("{}1{}", r#"{"x":"#.repeat(1000), "}".repeat(1000)),
+            format!(r#"{{"x":{}}}"#, "[".repeat(7000)),
+            format!("{whole}{whole}"),
+            format!("{whole} "),
+            whole.replace("NOTICE", "NOTICES"),
+            whole.replace(r#""level""#, r#""levels""#),
+            whole.replace(r#""level":"#, r#""level":"ERROR","level":"#),
+            whole.replace(r#""hostname":"""#, r#""hostname":]"#),
+            whole.trim_end_matches('}').to_owned(),
+        ] {
+            assert_eq!(read(&line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn docker_wraps_a_line_of_the_console() {
+        for log in [
+            r"[Nov 22 10:00:00] NOTICE[566]: chan_sip.c:123 func: Hello: you\n",
+            r"[Nov 22 10:00:00] \u001b[1;33mNOTICE\u001b[0m[566]: \u001b[1;37mchan_sip.c\u001b[0m:\u001b[1;37m123\u001b[0m \u001b[1;37mfunc\u001b[0m: Hello: you\r\n",
+        ] {
+            let line =
+                format!(r#"{{"log":"{log}","stream":"stdout","time":"2026-11-22T10:00:00.1Z"}}"#);
+            let (stamp, level, shape, body) = read(&line).unwrap();
+            assert_eq!(
+                (stamp.as_str(), level, shape),
+                ("Nov 22 10:00:00", Level::Report, Shape::Console)
+            );
+            assert_eq!(body, "chan_sip.c: Hello: you");
+        }
+        assert_eq!(read(r#"{"log":"    -- Executing [9\n","stream":"stdout"}"#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut scratch = Vec::new();
+            for object in [text.clone(), [b"{\"log\":\"", &text[..], b"\"}"].concat()] {
+                let _ = strip(b"", &object, &mut scratch);
+                prop_assert!(scratch.len() <= object.len());
+            }
+        }
+
+        /// What Asterisk's library would write is read back, but for line feeds.
+        #[test]
+        fn what_was_written_is_read(message in any::<String>(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let quoted = serde_json::to_string(&message).unwrap();
+            let expected = message.replace('\n', "\r");
+            let line = asterisk(quoted.trim_matches('"').trim_end_matches('\\'));
+            if !message.ends_with('"') && !message.starts_with('"') && !message.ends_with('\\') {
+                let expected = format!("chan_sip.c: {}", expected.trim_end_matches('\r'));
+                prop_assert_eq!(read(&line).map(|(.., body)| body), Some(expected));
+            }
+            let mut broken = line.into_bytes();
+            let place = cut.index(broken.len());
+            broken[place] = byte;
+            let mut scratch = Vec::new();
+            let _ = strip(b"", &broken, &mut scratch);
+            broken.truncate(place);
+            prop_assert_eq!(strip(b"", &broken, &mut scratch), None);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What stands before a message in a log line: date, level, thread, source file.
+//!
+//! A small hand grammar, because stripping it first is cheaper than one automaton over whole
+//! lines. It knows the shapes that Asterisk's logger writes (1.2 to 23):
+//!
+//! ```text
+//! file            [DATE] LEVEL[tid][C-0000001a] FILE: MESSAGE
+//! plain, console  [DATE] LEVEL[tid][C-0000001a]: FILE:LINE FUNC: MESSAGE
+//! syslog          HEADER LEVEL[tid][C-0000001a]: FILE:LINE in FUNC: MESSAGE
+//! json            {"hostname":…,"timestamp":DATE,…,"logmsg":{…,"level":LEVEL,"message":MESSAGE}}
+//! ```
+//! The console may be coloured, and without a date; journald or Docker may have put a header before
+//! it, or the whole of it into an object of Docker's own. Whatever the shape, what is left is the
+//! *body*: `FILE: MESSAGE`.
+
+mod colour;
+mod json;
+mod syslog;
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memmem};
+
+pub use syslog::kernel;
+
+/// A log level that a message can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// `NOTICE`, `WARNING`, `ERROR` or `SECURITY`: the levels that report what a host did.
+    Report,
+    /// `VERBOSE`: free text, which may hold whole packets.
+    Verbose,
+    /// Any other.
+    Other,
+}
+
+/// How a line was written, which says what a line feed in a message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Asterisk's default for files. A line feed in a message ends the line.
+    File,
+    /// What a console shows, or the `[plain]` formatter writes. A line feed ends the line, and a
+    /// console shows free text (VERBOSE) between the messages without any mark.
+    Console,
+    /// What a syslog daemon writes: it escapes line feeds.
+    Syslog,
+    /// An object of the `[json]` formatter: it holds the whole message, whatever is in it. On a
+    /// console, free text stands between the objects.
+    Json,
+}
+
+/// The names of the levels.
+const LEVELS: [(&[u8], Level); 10] = [
+    (b"NOTICE", Level::Report),
+    (b"SECURITY", Level::Report),
+    (b"WARNING", Level::Report),
+    (b"ERROR", Level::Report),
+    (b"VERBOSE", Level::Verbose),
+    (b"DEBUG", Level::Other),
+    (b"DTMF", Level::Other),
+    (b"TRACE", Level::Other),
+    (b"FAX", Level::Other),
+    (b"EVENT", Level::Other),
+];
+
+/// Names of which every line holds one that is [`Level::Report`] to [`strip`].
+pub fn report_names() -> impl Iterator<Item = &'static [u8]> {
+    LEVELS.iter().filter(|(_, level)| *level == Level::Report).map(|(name, _)| *name)
+}
+
+/// A line without its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripped<'a> {
+    /// The date as written, without brackets.
+    pub stamp: &'a [u8],
+    /// The level.
+    pub level: Level,
+    /// How it was written.
+    pub shape: Shape,
+    /// `FILE: MESSAGE`.
+    pub body: &'a [u8],
+}
+
+/// A line of text taken apart.
+struct Parts<'a> {
+    stamp: &'a [u8],
+    level: Level,
+    shape: Shape,
+    body: Body<'a>,
+}
+
+/// `FILE: MESSAGE`, as it stands in the line.
+enum Body<'a> {
+    Whole(&'a [u8]),
+    /// File and message with line and function between them.
+    Apart(&'a [u8], &'a [u8]),
+}
+
+/// No `dateformat` seen is longer than this many bytes; a `]` further on ends no date.
+const LONGEST_DATE: usize = 64;
+
+/// Takes the prefix off `line` (without its line feed). `scratch` holds the body where it does not
+/// stand in the line as it is; it never grows beyond the line's length.
+///
+/// `None` when the line does not begin like a message: it belongs to the message before it, or is
+/// no Asterisk log line.
+#[must_use]
+pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if let Some(parts) = parts(line) {
+        let Parts { stamp, level, shape, body } = parts;
+        let body = match body {
+            Body::Whole(body) => body,
+            Body::Apart(file, message) => {
+                scratch.clear();
+                scratch.extend_from_slice(file);
+                scratch.extend_from_slice(b": ");
+                scratch.extend_from_slice(message);
+                scratch
+            }
+        };
+        return Some(Stripped { stamp, level, shape, body });
+    }
+    if let Some((stamp, object)) = json_text(line) {
+        return json::strip(stamp, object, scratch);
+    }
+    if colour::is_in(line) {
+        scratch.clear();
+        scratch.extend_from_slice(line);
+        colour::remove(scratch);
+        return strip_in_place(scratch);
+    }
+    None
+}
+
+/// Whether `line` begins like a line of a log: a message, or the banner that Asterisk writes when
+/// it opens a file.
+#[must_use]
+pub fn begins_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
+    strip(line, scratch).is_some() || is_banner(line)
+}
+
+/// `[DATE] Asterisk VERSION built by USER @ HOST on a …`
+fn is_banner(line: &[u8]) -> bool {
+    line.first() == Some(&b'[')
+        && memmem::find(line.get(..LONGEST_DATE + 12).unwrap_or(line), b"] Asterisk ").is_some()
+        && memmem::find(line, b" built by ").is_some()
+}
+
+/// Takes a line of text apart.
+fn parts(line: &[u8]) -> Option<Parts<'_>> {
+    match line.first()? {
+        b'[' => dated(line),
+        b'{' => None,
+        // A console without dates, or journald's bare messages.
+        _ if level(line).is_some() => {
+            leveled(b"", line, Shape::Console).filter(|parts| parts.shape == Shape::Console)
+        }
+        _ => {
+            let (stamp, rest) = syslog::asterisk(line)?;
+            match rest.first()? {
+                b'[' => dated(rest),
+                _ => leveled(stamp, rest, Shape::Syslog),
+            }
+        }
+    }
+}
+
+/// Takes `[DATE] LEVEL…` apart. The date may itself hold brackets (`[[2026-11-22] 01:01:57]`), so it
+/// ends at the first `]` that a level follows.
+fn dated(line: &[u8]) -> Option<Parts<'_>> {
+    let head = line.get(..LONGEST_DATE).unwrap_or(line);
+    let (end, rest) = memchr_iter(b']', head).find_map(|end| {
+        let rest = line.get(end + 1..)?.strip_prefix(b" ")?;
+        level(rest).map(|_| (end, rest))
+    })?;
+    leveled(line.get(1..end)?, rest, Shape::Console)
+}
+
+/// Takes `LEVEL[tid]…` apart, which has the shape `located` if it names a function.
+fn leveled<'a>(stamp: &'a [u8], text: &'a [u8], located: Shape) -> Option<Parts<'a>> {
+    let (level, rest) = level(text)?;
+    let (shape, body) = match thread(rest)? {
+        [b' ', body @ ..] => (Shape::File, Body::Whole(body)),
+        [b':', b' ', text @ ..] => {
+            let (file, message) = located_message(text)?;
+            (located, Body::Apart(file, message))
+        }
+        _ => return None,
+    };
+    Some(Parts { stamp, level, shape, body })
+}
+
+/// An object, with the date of the syslog header before it, if there is one.
+fn json_text(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (stamp, rest) = match line.first()? {
+        b'{' => (&[][..], line),
+        b'[' => return None,
+        _ => syslog::asterisk(line)?,
+    };
+    (rest.first() == Some(&b'{')).then_some((stamp, rest))
+}
+
+/// Takes the prefix off the line that `scratch` holds. Where file and message are apart, the file's
+/// name is moved up to the message.
+fn strip_in_place(scratch: &mut Vec<u8>) -> Option<Stripped<'_>> {
+    let Parts { stamp, level, shape, body } = parts(scratch)?;
+    let stamp = place(stamp, scratch);
+    let body = match body {
+        Body::Whole(body) => place(body, scratch),
+        Body::Apart(file, message) => {
+            let (file, message) = (place(file, scratch), place(message, scratch));
+            let colon = message.start.checked_sub(2)?;
+            let start = colon.checked_sub(file.len())?;
+            scratch.copy_within(file, start);
+            scratch.get_mut(colon..message.start)?.copy_from_slice(b": ");
+            start..message.end
+        }
+    };
+    Some(Stripped { stamp: scratch.get(stamp)?, level, shape, body: scratch.get(body)? })
+}
+
+/// Where in `whole` its part `part` stands.
+fn place(part: &[u8], whole: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}
+
+/// Takes at least one digit off.
+fn digits(text: &[u8]) -> Option<&[u8]> {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 { None } else { text.get(count..) }
+}
+
+/// Takes a level name off, which must be followed by a thread id.
+fn level(text: &[u8]) -> Option<(Level, &[u8])> {
+    // The first byte tells most of them apart, and saves comparing the rest.
+    let is_here = |name: &[u8]| name.first() == text.first() && text.starts_with(name);
+    let (name, level) = LEVELS.iter().find(|(name, _)| is_here(name))?;
+    let rest = text.get(name.len()..)?;
+    matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((*level, rest))
+}
+
+/// Takes `[tid]` and, where there is one, `[C-callid]` off.
+fn thread(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    let rest = digits(text.strip_prefix(b"[")?)?.strip_prefix(b"]")?;
+    let Some(call) = rest.strip_prefix(b"[C-") else { return Some(rest) };
+    let hex = call.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    call.get(hex..)?.strip_prefix(b"]")
+}
+
+/// Splits `FILE:LINE FUNC: MESSAGE`, `FILE:LINE in FUNC: MESSAGE` or `FILE: FUNC: MESSAGE`.
+fn located_message(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let file_end = memchr(b':', text)?;
+    let file = text.get(..file_end)?;
+    let rest = text.get(file_end + 1..)?;
+    let rest = digits(rest).unwrap_or(rest);
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let function_end = memmem::find(rest, b": ")?;
+    Some((file, rest.get(function_end + 2..)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! The headers that syslog daemons, journald and Docker put before a message.
+//!
+//! ```text
+//! traditional     Nov 22 10:00:00 HOST TAG            (journalctl's short and short-precise too)
+//! ISO             2026-11-22T10:00:00.123456+01:00 HOST TAG                (short-iso, rsyslog)
+//! journalctl      Sun 2026-11-22 10:00:00 CET HOST TAG                             (short-full)
+//! RFC 5424        <141>1 2026-11-22T10:00:00+01:00 HOST asterisk 555 - [a b="c"]
+//! docker logs -t  2026-11-22T10:00:00.123456789Z
+//! ```
+//! where `TAG` is `asterisk[555]:` or `asterisk:`. `<PRI>` may stand before all of them, and the host
+//! may be missing.
+
+use memchr::{memchr, memchr2};
+
+use super::{LONGEST_DATE, digits};
+
+/// Splits the header off a line of Asterisk's: its date, and what Asterisk wrote.
+pub(super) fn asterisk(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (stamp, rest) = date(line)?;
+    if matches!(rest, [b'[' | b'{', ..]) {
+        return Some((stamp, rest));
+    }
+    Some((stamp, tagged(rest, b"asterisk")?))
+}
+
+/// Splits the header off a line of the kernel's: its date, and what the kernel wrote, without the time
+/// since it was started.
+#[must_use]
+pub fn kernel(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (stamp, rest) = date(line)?;
+    let text = tagged(rest, b"kernel")?;
+    Some((stamp, without_uptime(text).unwrap_or(text)))
+}
+
+/// Takes `[12345.678901] ` off.
+fn without_uptime(text: &[u8]) -> Option<&[u8]> {
+    let seconds = text.strip_prefix(b"[")?.trim_ascii_start();
+    digits(digits(seconds)?.strip_prefix(b".")?)?.strip_prefix(b"] ")
+}
+
+/// Splits the date off, with what may stand before it: `<PRI>` and version.
+fn date(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = match line {
+        [b'<', rest @ ..] => {
+            let end = memchr(b'>', rest.get(..4).unwrap_or(rest))?;
+            let rest = rest.get(end + 1..)?;
+            rest.strip_prefix(b"1 ").unwrap_or(rest)
+        }
+        _ => line,
+    };
+    let head = line.get(..LONGEST_DATE).unwrap_or(line);
+    let end = if head.first()?.is_ascii_digit() {
+        memchr(b' ', head)?
+    } else {
+        // Day and month, one space or two between them, up to the space behind the time.
+        let time = memchr(b':', head.get(..24).unwrap_or(head))?;
+        let end = time + memchr(b' ', head.get(time..)?)?;
+        // A weekday and a date of digits: a zone follows.
+        let zoned = head.get(4).is_some_and(u8::is_ascii_digit) && head.get(8) == Some(&b'-');
+        if zoned { end + 1 + memchr(b' ', head.get(end + 1..)?)? } else { end }
+    };
+    Some((line.get(..end)?, line.get(end + 1..)?))
+}
+
+/// Takes the host, if there is one, and the tag of `program` off.
+fn tagged<'a>(text: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
+    let behind_host = || text.get(memchr(b' ', text)? + 1..);
+    tag(text, program).or_else(|| tag(behind_host()?, program))
+}
+
+/// Takes `PROGRAM[PID]: ` or `PROGRAM: ` (BSD syslog), or `PROGRAM PID MSGID SD ` (RFC 5424) off.
+fn tag<'a>(text: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
+    match text.strip_prefix(program)? {
+        [b'[', rest @ ..] => digits(rest)?.strip_prefix(b"]: "),
+        [b':', b' ', rest @ ..] => Some(rest),
+        [b' ', rest @ ..] => {
+            let rest = digits(rest).or_else(|| rest.strip_prefix(b"-"))?.strip_prefix(b" ")?;
+            let rest = structured_data(rest.get(memchr(b' ', rest)? + 1..)?)?.strip_prefix(b" ")?;
+            Some(rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest))
+        }
+        _ => None,
+    }
+}
+
+/// Takes `-` or `[id name="value" …][…]` off, where a backslash escapes `"`, `\` and `]` in values.
+fn structured_data(text: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = text.strip_prefix(b"-") {
+        return Some(rest);
+    }
+    let mut rest = text.strip_prefix(b"[")?;
+    loop {
+        let end = memchr2(b'"', b']', rest)?;
+        let is_value = rest.get(end) == Some(&b'"');
+        rest = rest.get(end + 1..)?;
+        if is_value {
+            rest = quoted(rest)?;
+        } else if let Some(next) = rest.strip_prefix(b"[") {
+            rest = next;
+        } else {
+            return Some(rest);
+        }
+    }
+}
+
+/// Takes everything up to and with the next quote off that no backslash escapes.
+fn quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        let at = memchr2(b'"', b'\\', text)?;
+        match text.get(at)? {
+            b'"' => return text.get(at + 1..),
+            _ => text = text.get(at + 2..)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_line_is_split() {
+        for line in [
+            "Nov 22 10:00:00 pbx kernel: [12345.678901] SIP: IN=eth0",
+            "Nov 22 10:00:00 pbx kernel: [    5.678901] SIP: IN=eth0\r",
+            "Nov 22 10:00:00 pbx kernel: SIP: IN=eth0",
+            "2026-11-22T10:00:00.123456+01:00 pbx kernel: SIP: IN=eth0",
+            "<4>1 2026-11-22T10:00:00.123456+01:00 pbx kernel - - - SIP: IN=eth0",
+        ] {
+            let (stamp, text) = kernel(line.as_bytes()).unwrap();
+            assert_eq!(text, b"SIP: IN=eth0", "{line}");
+            assert!(memchr::memmem::find(stamp, b"10:00:00").is_some(), "{line}");
+        }
+        for line in [
+            "kernel: SIP: IN=eth0",
+            "Nov 22 10:00:00 pbx asterisk[1]: kernel: SIP: IN=eth0",
+            "Nov 22 10:00:00 pbx cron kernel: SIP: IN=eth0",
+            "[Nov 22 10:00:00] NOTICE[1] x.c: pbx kernel: SIP: IN=eth0",
+            "",
+        ] {
+            assert_eq!(kernel(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn structured_data_ends_where_it_should() {
+        for (text, rest) in [
+            ("- x", " x"),
+            (r#"[a b="c"] x"#, " x"),
+            (r#"[a b="]" c="\"]\\"][d] x"#, " x"),
+            ("[a] ", " "),
+        ] {
+            assert_eq!(structured_data(text.as_bytes()), Some(rest.as_bytes()), "{text}");
+        }
+        for text in ["", "x", "[a", r#"[a b="c]"#, r#"[a b="\"#] {
+            assert_eq!(structured_data(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Lines of every shape, and what is left of them.
+
+use super::*;
+use proptest::prelude::*;
+
+fn stripped(line: &[u8]) -> Option<(String, Level, Shape, String)> {
+    let mut scratch = Vec::new();
+    let stripped = strip(line, &mut scratch)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((text(stripped.stamp), stripped.level, stripped.shape, text(stripped.body)))
+}
+
+/// The same report in every shape: the line, and the date in it.
+const SHAPES: [(Shape, &str, &str); 38] = [
+    // the default for files
+    (Shape::File, "[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello: you", "Nov 22 00:52:46"),
+    (
+        Shape::File,
+        "[Nov 22 00:52:46] WARNING[3762][C-0000001a] chan_sip.c: Hello: you\r",
+        "Nov 22 00:52:46",
+    ),
+    (
+        Shape::File,
+        "[[2026-11-22] 01:01:57] SECURITY[1] chan_sip.c: Hello: you",
+        "[2026-11-22] 01:01:57",
+    ),
+    (Shape::File, "[] ERROR[1] chan_sip.c: Hello: you", ""),
+    (Shape::File, "[1795309302.748] NOTICE [22382] chan_sip.c: Hello: you", "1795309302.748"),
+    // plain, console
+    (
+        Shape::Console,
+        "[2026-11-22 01:01:03] NOTICE[115]: chan_sip.c:676 log_it: Hello: you",
+        "2026-11-22 01:01:03",
+    ),
+    (Shape::Console, "NOTICE[115][C-1]: chan_sip.c:676 log_it: Hello: you", ""),
+    // colours: as printed, on black, as rsyslog prints the escape byte
+    (
+        Shape::Console,
+        "[Nov 22 10:00:00] \x1b[1;33mNOTICE\x1b[0m[566]: \x1b[1;37mchan_sip.c\x1b[0m:\x1b[1;37m123\x1b[0m \x1b[1;37mfunc\x1b[0m: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Console,
+        "[Nov 22 10:00:00] \x1b[1;33;40mNOTICE \x1b[0;37;40m[566][C-1a]: \x1b[1;37;40mchan_sip.c\x1b[0;37;40m:\x1b[1;37;40m123\x1b[0;37;40m \x1b[1;37;40mfunc\x1b[0;37;40m: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Console,
+        "Nov 22 10:00:00 pbx asterisk[555]: [Nov 22 10:00:00] #033[1;31mERROR#033[0m[566]: #033[1;37mchan_sip.c#033[0m:#033[1;37m123#033[0m #033[1;37mfunc#033[0m: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Console,
+        "\x1b[0;31mERROR\x1b[0m[566]: \x1b[1;37mchan_sip.c\x1b[0m:\x1b[1;37m123\x1b[0m \x1b[1;37mfunc\x1b[0m: Hello: you",
+        "",
+    ),
+    // traditional syslog
+    (
+        Shape::Syslog,
+        "Nov  4 18:30:40 pbx asterisk[32]: NOTICE[32257]: chan_sip.c:6 in log_it: Hello: you",
+        "Nov  4 18:30:40",
+    ),
+    (
+        Shape::Syslog,
+        "Nov 4 18:30:40 pbx asterisk[32]: NOTICE[7][C-1]: chan_sip.c:6 in log_it: Hello: you",
+        "Nov 4 18:30:40",
+    ),
+    (
+        Shape::Syslog,
+        "<133>Nov 22 00:49:18 asterisk[467]: NOTICE[1]: chan_sip.c:6 in f: Hello: you",
+        "Nov 22 00:49:18",
+    ),
+    (
+        Shape::Syslog,
+        "Nov 22 00:49:18 pbx asterisk: NOTICE[1]: chan_sip.c:6 in f: Hello: you",
+        "Nov 22 00:49:18",
+    ),
+    // ISO
+    (
+        Shape::Syslog,
+        "2026-11-22T10:00:00.123456+01:00 pbx asterisk[5]: NOTICE[1]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00.123456+01:00",
+    ),
+    // RFC 5424: without and with data, with a byte order mark, without a process
+    (
+        Shape::Syslog,
+        "<141>1 2026-11-22T10:00:00+01:00 pbx asterisk 555 - - NOTICE[1943]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00+01:00",
+    ),
+    (
+        Shape::Syslog,
+        "<141>1 2026-11-22T10:00:00+01:00 pbx asterisk 555 - - \u{feff}NOTICE[1943]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00+01:00",
+    ),
+    (
+        Shape::Syslog,
+        "<141>1 2026-11-22T10:00:00Z - asterisk 555 ID47 [a@1 b=\"c]\\\"\"][d] NOTICE[1943]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00Z",
+    ),
+    (
+        Shape::Syslog,
+        "2026-11-22T10:00:00Z pbx asterisk - - - NOTICE[1943]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00Z",
+    ),
+    (
+        Shape::Console,
+        "<141>1 2026-11-22T10:00:00Z pbx asterisk 555 - - [Nov 22 10:00:00] NOTICE[1943]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    // journalctl: short, short-precise, short-iso, short-iso-precise, short-full, short-unix, cat
+    (
+        Shape::Syslog,
+        "Nov 22 10:00:00 pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Syslog,
+        "Nov 22 10:00:00.123456 pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "Nov 22 10:00:00.123456",
+    ),
+    (
+        Shape::Syslog,
+        "2026-11-22T10:00:00+0100 pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00+0100",
+    ),
+    (
+        Shape::Syslog,
+        "2026-11-22T10:00:00.123456+01:00 pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "2026-11-22T10:00:00.123456+01:00",
+    ),
+    (
+        Shape::Syslog,
+        "Sun 2026-11-22 10:00:00 CET pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "Sun 2026-11-22 10:00:00 CET",
+    ),
+    (
+        Shape::Syslog,
+        "1795309302.748123 pbx asterisk[123]: NOTICE[566]: chan_sip.c:6 in f: Hello: you",
+        "1795309302.748123",
+    ),
+    (Shape::Console, "NOTICE[566]: chan_sip.c:6 in f: Hello: you", ""),
+    // the console, captured
+    (
+        Shape::Console,
+        "Nov 22 10:00:00 pbx asterisk[1]: [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "Nov 22 10:00:00.123456 pbx asterisk[1]: [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00+0100 pbx asterisk[1]: [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00.123456789Z [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        r#"{"log":"[Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you\n","stream":"stdout","time":"2026-11-22T10:00:00.123456789Z"}"#,
+        "Nov 22 09:59:59",
+    ),
+    // json: a file, syslog, a captured console
+    (
+        Shape::Json,
+        r#"{"hostname":"","timestamp":"2026-11-22 10:00:00","identifiers":{"lwp":1943,"callid":""},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":29058},"level":"NOTICE","message":"Hello: you\n"}}"#,
+        "2026-11-22 10:00:00",
+    ),
+    (
+        Shape::Json,
+        r#"Nov 22 10:00:00 pbx asterisk[1]: {"hostname":"","timestamp":"","identifiers":{"lwp":1943,"callid":""},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":29058},"level":"SECURITY","message":"Hello: you"}}"#,
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Json,
+        r#"<141>1 2026-11-22T10:00:00Z pbx asterisk 5 - - {"hostname":"","timestamp":"[2026-11-22] 10:00:00","identifiers":{"lwp":1943,"callid":""},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":29058},"level":"ERROR","message":"Hello: you\n\n"}}"#,
+        "[2026-11-22] 10:00:00",
+    ),
+    (
+        Shape::Json,
+        r#"{"hostname":"pbx","timestamp":"1795309302.748","identifiers":{"lwp":1943,"callid":"[C-1]"},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":29058},"level":"WARNING","message":"Hello: you\n"}}"#,
+        "1795309302.748",
+    ),
+    (
+        Shape::Json,
+        "{\"hostname\":\"\",\"timestamp\":\"\",\"identifiers\":{\"lwp\":1,\"callid\":\"\"},\"logmsg\":{\"location\":{\"filename\":\"chan_sip.c\",\"function\":\"f\",\"line\":0},\"level\":\"NOTICE\",\"message\":\"Hello: you\"}}\r",
+        "",
+    ),
+];
+
+#[test]
+fn every_shape_leaves_file_and_message() {
+    for (shape, line, stamp) in SHAPES {
+        let expected =
+            (stamp.to_owned(), Level::Report, shape, "chan_sip.c: Hello: you".to_owned());
+        assert_eq!(stripped(line.as_bytes()), Some(expected), "{line}");
+        assert!(report_names().any(|name| memmem::find(line.as_bytes(), name).is_some()));
+    }
+    assert_eq!(stripped(b"[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1, Level::Verbose);
+    assert_eq!(
+        stripped(b"[x] WARNING[1]: pjproject: <?>: \tsip_transport.c Dropping").unwrap().3,
+        "pjproject: \tsip_transport.c Dropping"
+    );
+}
+
+#[test]
+fn other_text_has_no_prefix() {
+    for line in [
+        "",
+        "[",
+        "{",
+        "NOTICE[1] chan_sip.c: x",
+        " [Nov 22 00:52:46] NOTICE[3762] chan_sip.c: x",
+        "[Nov 22 00:52:46] NOTICE chan_sip.c: x",
+        "[Nov 22 00:52:46] NOTICE[12a] chan_sip.c: x",
+        "[Nov 22 00:52:46] HELLO[12] chan_sip.c: x",
+        "[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64 running Linux on 2026-01-01",
+        "[Nov 22 00:52:46] \x1b[1;33HELLO\x1b[0m[12] chan_sip.c: x",
+        "Nov 22 10:00:00 pbx sshd[1]: NOTICE[1]: chan_sip.c:6 in f: Hello",
+        "Nov 22 10:00:00 pbx cron asterisk[1]: NOTICE[1]: chan_sip.c:6 in f: Hello",
+        "Nov 22 10:00:00 pbx asterisk[1]:     -- Executing [9@x:1]",
+        "Nov 22 10:00:00 pbx asterisk[1]: NOTICE[1]: chan_sip.c Hello",
+        "<141>1 2026-11-22T10:00:00Z pbx asterisk 555 - [a NOTICE[1]: chan_sip.c:6 in f: Hello",
+        // journalctl indents what a line feed in a message left over
+        "                                 NOTICE[1]: chan_sip.c:6 in f: Hello",
+    ] {
+        assert_eq!(stripped(line.as_bytes()), None, "{line}");
+    }
+    let mut scratch = Vec::new();
+    let banner = b"[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64";
+    assert!(begins_message(banner, &mut scratch));
+    assert!(!begins_message(b"Via: SIP/2.0/UDP 198.51.100.119:59564", &mut scratch));
+}
+
+#[test]
+fn colours_in_a_message_name_nobody_else() {
+    let line = b"[Nov 22 10:00:00] \x1b[1;33mNOTICE\x1b[0m[566]: x.c:1 f: a\x1b[0mb\x1b[1 c\x1b";
+    assert_eq!(stripped(line).unwrap().3, "x.c: ab\x1b[1 c\x1b");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut scratch = Vec::new();
+        let _ = strip(&line, &mut scratch);
+        prop_assert!(scratch.len() <= line.len());
+        let _ = kernel(&line);
+    }
+
+    #[test]
+    fn nearly_right_lines_are_survived(
+        shape in 0..SHAPES.len(),
+        cut in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut line = SHAPES[shape].1.as_bytes().to_vec();
+        let place = at.index(line.len());
+        line[place] = byte;
+        line.truncate(cut.index(line.len() + 1));
+        let mut scratch = Vec::new();
+        let _ = strip(&line, &mut scratch);
+        prop_assert!(scratch.len() <= line.len());
+    }
+}

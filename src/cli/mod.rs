@@ -2,6 +2,7 @@
 
 mod check;
 mod control;
+mod log_file;
 mod output;
 mod replay;
 mod run;

@@ -1,8 +1,8 @@
 //! `asterguard replay`
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, IsTerminal as _, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::ConfigArg;
 use super::output::{Failure, Output};
+use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::engine::Engine;
 use crate::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
@@ -24,7 +24,7 @@ use crate::timestamp::TimestampParser;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Log files; their lines are merged by the times that stand in them
+    /// Log files, also packed ones (.gz); their lines are merged by the times that stand in them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ struct Summary {
 #[derive(Debug, Serialize)]
 struct BanRecord<'a> {
     action: &'static str,
-    host: std::net::IpAddr,
+    host: IpAddr,
     /// What is banned: the host, or its IPv6 network.
     network: String,
     jail: &'a str,
@@ -56,9 +56,11 @@ struct BanRecord<'a> {
     /// Seconds; null for a permanent ban.
     bantime: Option<u64>,
     scope: &'a str,
+    /// Whether somebody from there also logged in.
+    logged_in: bool,
     filter: Option<&'a str>,
     rule: Option<&'a str>,
-    file: String,
+    file: &'a str,
     line: u64,
 }
 
@@ -74,48 +76,51 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     for path in &args.files {
         let channel = engine.open_channel(jails.clone());
         let scanner = Scanner::new(Arc::clone(&matcher), channel);
-        let mut log = Log::open(path, scanner, progress.clone())
+        let mut log = Log::open(path, scanner, &progress)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
-        log.fill()?;
+        log.fill();
         logs.push(log);
     }
 
-    let mut summary = Summary { action: "summary", ..Summary::default() };
-    let undated = logs
-        .iter()
-        .filter(|log| log.undated)
-        .map(|log| log.path.display().to_string())
-        .collect::<Vec<_>>();
-    let mut replay = Replay {
-        plan: &plan,
-        output,
-        progress: &progress,
-        summary: &mut summary,
-        decisions: Vec::new(),
-    };
-    while let Some(log) = next(&mut logs) {
+    let names = args.files.iter().map(|path| path.display().to_string()).collect();
+    let mut replay = Replay::new(&plan, output, &progress, names);
+    while let Some((index, log)) = next(&mut logs) {
         let Some(event) = log.events.pop_front() else { break };
-        replay.event(&mut engine, &event, &log.path);
-        log.fill()?;
+        replay.event(&mut engine, &event, index);
+        log.fill();
     }
     progress.finish_and_clear();
-    summary.lines = logs.iter().map(|log| log.lines).sum();
-    finish(&summary, &logs, output);
-    if undated.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::new(format!(
+    replay.tell_all();
+    replay.summary.lines = logs.iter().map(|log| log.lines).sum();
+    finish(&replay.summary, &logs, output);
+    complaint(&logs).map_or(Ok(()), Err)
+}
+
+/// What could not be read, or not be used.
+fn complaint(logs: &[Log]) -> Option<Failure> {
+    let mut wrong: Vec<String> = logs
+        .iter()
+        .filter_map(|log| {
+            let (path, error) = (log.path.display(), log.broken.as_ref()?);
+            Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
+        })
+        .collect();
+    let undated: Vec<_> =
+        logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect();
+    if !undated.is_empty() {
+        wrong.push(format!(
             "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
             undated.join(", ")
-        )))
+        ));
     }
+    (!wrong.is_empty()).then(|| Failure::new(wrong.join("\n")))
 }
 
 /// The log with the earliest event that is not taken yet.
-fn next(logs: &mut [Log]) -> Option<&mut Log> {
-    let dated = logs.iter_mut().filter(|log| !log.undated);
+fn next(logs: &mut [Log]) -> Option<(usize, &mut Log)> {
+    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
     dated
-        .filter_map(|log| Some((log.events.front()?.time, log)))
+        .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
         .min_by_key(|(time, _)| *time)
         .map(|(_, log)| log)
 }
@@ -135,43 +140,92 @@ fn progress(files: &[PathBuf]) -> ProgressBar {
     bar
 }
 
+/// Bans that wait to be told, in case somebody from there logs in later in the logs.
+const MOST_WAITING: usize = 65_536;
+/// Hosts that logged in; more are not remembered.
+const MOST_LOGGED_IN: usize = 65_536;
+
+/// A ban that would have been.
+struct WouldBe {
+    action: &'static str,
+    ban: Ban,
+    /// Which log's line completed the count.
+    log: usize,
+}
+
 /// The part that lets the engine decide and tells what it decided.
 struct Replay<'a> {
     plan: &'a Plan,
     output: &'a Output,
     progress: &'a ProgressBar,
-    summary: &'a mut Summary,
+    /// The names of the logs.
+    names: Vec<String>,
+    summary: Summary,
     decisions: Vec<Decision>,
+    waiting: VecDeque<WouldBe>,
+    logged_in: BTreeSet<IpAddr>,
 }
 
-impl Replay<'_> {
-    fn event(&mut self, engine: &mut Engine, event: &Event, path: &Path) {
+impl<'a> Replay<'a> {
+    fn new(
+        plan: &'a Plan,
+        output: &'a Output,
+        progress: &'a ProgressBar,
+        names: Vec<String>,
+    ) -> Self {
+        Self {
+            plan,
+            output,
+            progress,
+            names,
+            summary: Summary { action: "summary", ..Summary::default() },
+            decisions: Vec::new(),
+            waiting: VecDeque::new(),
+            logged_in: BTreeSet::new(),
+        }
+    }
+
+    fn event(&mut self, engine: &mut Engine, event: &Event, log: usize) {
         match (event.meaning, event.evidence) {
             (Meaning::Tampered, _) => self.summary.tampered += 1,
             (Meaning::Ignored, _) => self.summary.ignored += 1,
             (_, Evidence::Hearsay) => self.summary.hearsay += 1,
-            (Meaning::Success, _) => self.summary.successes += 1,
+            (Meaning::Success, _) => {
+                self.summary.successes += 1;
+                if self.logged_in.len() < MOST_LOGGED_IN {
+                    self.logged_in.insert(event.host);
+                }
+            }
             (Meaning::Offence(_), _) => self.summary.offences += 1,
         }
         engine.on_tick(event.time, &mut self.decisions);
         engine.on_event(event, &mut self.decisions);
-        let decisions = std::mem::take(&mut self.decisions);
-        for decision in &decisions {
-            match decision {
-                Decision::Ban(ban) => {
-                    self.summary.banned += 1;
-                    self.ban("ban", ban, path);
-                }
-                Decision::Observed(ban) => self.ban("observe", ban, path),
-                _ => {}
-            }
+        for decision in self.decisions.drain(..) {
+            let (action, ban) = match decision {
+                Decision::Ban(ban) => ("ban", ban),
+                Decision::Observed(ban) => ("observe", ban),
+                _ => continue,
+            };
+            self.summary.banned += u64::from(action == "ban");
+            self.waiting.push_back(WouldBe { action, ban, log });
         }
-        self.decisions = decisions;
-        self.decisions.clear();
+        while self.waiting.len() > MOST_WAITING {
+            self.tell_one();
+        }
     }
 
-    fn ban(&self, action: &'static str, ban: &Ban, path: &Path) {
+    fn tell_all(&mut self) {
+        while !self.waiting.is_empty() {
+            self.tell_one();
+        }
+    }
+
+    /// Tells the ban that has been waiting longest.
+    fn tell_one(&mut self) {
+        let Some(WouldBe { action, ban, log }) = self.waiting.pop_front() else { return };
         let rule = ban.cause.and_then(|(rule, _)| self.plan.rules.get(rule));
+        let network = ban.subject.net();
+        let mut logged_in = self.logged_in.range(network.network()..=network.broadcast());
         let record = BanRecord {
             action,
             host: ban.host,
@@ -187,37 +241,42 @@ impl Replay<'_> {
                 .scopes
                 .get(usize::from(ban.scope.0))
                 .map_or("", |scope| &scope.name),
+            logged_in: logged_in.next().is_some(),
             filter: rule
                 .and_then(|rule| self.plan.rules.file_of(rule))
                 .map(|file| file.name.as_str()),
             rule: rule.map(|rule| rule.id.as_str()),
-            file: path.display().to_string(),
+            file: self.names.get(log).map_or("", String::as_str),
             line: ban.cause.map_or(0, |(_, line)| line),
         };
         self.progress.suspend(|| {
             if self.output.json {
                 self.output.object(&record);
             } else {
-                let length = record
-                    .bantime
-                    .map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
-                let would = if action == "observe" { "Would ban" } else { "Ban" };
-                self.output.line(format_args!(
-                    "{} [{}] {would} {} ({} offences, {}, {}/{}, ports {}, {length}) {}:{}",
-                    record.time,
-                    record.jail,
-                    record.network,
-                    record.offences,
-                    record.evidence,
-                    record.filter.unwrap_or_default(),
-                    record.rule.unwrap_or_default(),
-                    record.scope,
-                    record.file,
-                    record.line
-                ));
+                self.output.line(in_words(&record));
             }
         });
     }
+}
+
+fn in_words(record: &BanRecord<'_>) -> String {
+    let length =
+        record.bantime.map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
+    format!(
+        "{} [{}] {} {} ({} offences, {}, {}/{}, ports {}, {length}{}) {}:{}",
+        record.time,
+        record.jail,
+        if record.action == "observe" { "Would ban" } else { "Ban" },
+        record.network,
+        record.offences,
+        record.evidence,
+        record.filter.unwrap_or_default(),
+        record.rule.unwrap_or_default(),
+        record.scope,
+        if record.logged_in { ", but also logged in" } else { "" },
+        record.file,
+        record.line
+    )
 }
 
 fn finish(summary: &Summary, logs: &[Log], output: &Output) {
@@ -246,7 +305,7 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
 /// A log file at rest and the events that it still holds. Reads a piece at a time.
 struct Log {
     path: PathBuf,
-    file: File,
+    reader: Box<dyn Read>,
     splitter: LineSplitter,
     scanner: Scanner,
     parser: TimestampParser,
@@ -255,21 +314,19 @@ struct Log {
     events: VecDeque<Event>,
     lines: u64,
     at_end: bool,
+    /// Why the rest cannot be read.
+    broken: Option<io::Error>,
     /// Whether there has been a line that matters, and whether the first one had no time.
     begun: bool,
     undated: bool,
-    progress: ProgressBar,
 }
 
 impl Log {
-    fn open(path: &Path, scanner: Scanner, progress: ProgressBar) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
+    fn open(path: &Path, scanner: Scanner, progress: &ProgressBar) -> io::Result<Self> {
+        let reader = log_file::open(path, progress)?;
         // Dates without a year are the last such dates before the file was written.
-        let written = metadata
+        let written = path
+            .metadata()?
             .modified()
             .ok()
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -278,7 +335,7 @@ impl Log {
         );
         Ok(Self {
             path: path.to_owned(),
-            file,
+            reader,
             splitter: LineSplitter::new(1 << 17),
             scanner,
             parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
@@ -286,28 +343,30 @@ impl Log {
             events: VecDeque::new(),
             lines: 0,
             at_end: false,
+            broken: None,
             begun: false,
             undated: false,
-            progress,
         })
     }
 
     /// Reads on until there is an event, or the end.
-    fn fill(&mut self) -> Result<(), Failure> {
+    fn fill(&mut self) {
         let mut found = Vec::new();
         while self.events.is_empty() && !self.at_end {
-            let count = match self.file.read(self.splitter.space()) {
+            let count = match self.reader.read(self.splitter.space()) {
+                Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count.map_err(|error| {
-                    Failure::new(format!("cannot read {}: {error}", self.path.display()))
-                })?,
+                Err(error) => {
+                    self.broken = Some(error);
+                    0
+                }
             };
             self.splitter.filled(count);
-            self.progress.inc(count as u64);
             self.at_end = count == 0;
             loop {
                 let region = match self.splitter.next_region() {
-                    None if self.at_end => self.splitter.finish(),
+                    // What a broken file ends with is no whole line.
+                    None if self.at_end && self.broken.is_none() => self.splitter.finish(),
                     region => region,
                 };
                 let Some(region) = region else { break };
@@ -319,7 +378,6 @@ impl Log {
             self.begun |= first.is_some();
             self.events.extend(found.drain(..));
         }
-        Ok(())
     }
 }
 

@@ -1,15 +1,15 @@
 //! `asterguard test`
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::ConfigArg;
 use super::output::{Failure, Output};
+use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::lines::{LineSplitter, Region};
@@ -72,7 +72,8 @@ pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
     } else if path.exists() {
         let named =
             |error: io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
-        read(File::open(path).map_err(named)?, &mut each).map_err(named)?;
+        let log = log_file::open(path, &ProgressBar::hidden()).map_err(named)?;
+        read(log, &mut each).map_err(named)?;
     } else if args.subject.contains(' ') {
         read(args.subject.as_bytes(), &mut each)?;
     } else {

@@ -203,7 +203,7 @@ fn json_text(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Takes the prefix off the line that `scratch` holds. Where file and message are apart, the file's
 /// name is moved up to the message.
-fn strip_in_place(scratch: &mut Vec<u8>) -> Option<Stripped<'_>> {
+fn strip_in_place(scratch: &mut [u8]) -> Option<Stripped<'_>> {
     let Parts { stamp, level, shape, body } = parts(scratch)?;
     let stamp = place(stamp, scratch);
     let body = match body {

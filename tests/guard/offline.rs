@@ -1,10 +1,12 @@
 //! Commands that need no guard: check, test, replay. None of them needs root.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::kit::guard::{Home, PROGRAM, Told, told};
@@ -246,8 +248,8 @@ fn logs_are_replayed_by_their_times() {
     let first = json!({
         "action": "ban", "host": "198.51.100.1", "network": "198.51.100.1",
         "jail": "asterisk-guess", "time": "2026-11-22T01:04:00Z", "offences": 5,
-        "evidence": "proven", "bantime": 600, "scope": "sip", "filter": "asterisk-sip",
-        "rule": "wrong-password", "file": one, "line": 5
+        "evidence": "proven", "bantime": 600, "scope": "sip", "logged_in": false,
+        "filter": "asterisk-sip", "rule": "wrong-password", "file": one, "line": 5
     });
     assert_eq!(told[0], first);
     let summary = json!({
@@ -277,6 +279,69 @@ fn logs_are_replayed_by_their_times() {
     assert_eq!((&told[0]["action"], &told[2]["banned"]), (&json!("observe"), &json!(0)));
     let (_, out, _) = run(&home, &["replay", &one]);
     assert!(out.contains("[asterisk-guess] Would ban 198.51.100.1 "), "{out}");
+}
+
+/// What Asterisk writes into `security` when the password of `host` is right.
+fn login(service: &str, host: &str) -> String {
+    format!(
+        "[2026-11-22 01:02:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
+         EventTV=\"2026-11-22T01:02:00.659+0000\",Severity=\"Informational\",Service=\"{service}\",\
+         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"0x7f\",\
+         LocalAddress=\"IPV4/UDP/203.0.113.16/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
+         UsingPassword=\"1\""
+    )
+}
+
+#[test]
+fn a_would_be_ban_of_somebody_who_also_logged_in_is_marked() {
+    let home = Home::new(&CONFIG.replace("\"asterisk-sip\"", "\"asterisk-s*\""));
+    for host in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
+        home.append("log", &vec![at("2026-11-22 01:01:00", &wrong_password(host)); 5]);
+    }
+    // The second one's login is what a Via header says: it tells nothing of him.
+    home.append("log", &[login("PJSIP", "198.51.100.1"), login("SIP", "198.51.100.2")]);
+    let log = home.path("log");
+    let (code, out, said) = run(&home, &["replay", log.to_str().unwrap(), "--json"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let marks: Vec<_> = objects(&out)[..3].iter().map(|ban| ban["logged_in"].clone()).collect();
+    assert_eq!(marks, [true, false, false]);
+    let (_, out, _) = run(&home, &["replay", log.to_str().unwrap()]);
+    let marked: Vec<_> = out.lines().filter(|line| line.contains("but also logged in)")).collect();
+    assert!(marked.len() == 1 && marked[0].contains("Ban 198.51.100.1 "), "{out}");
+}
+
+#[test]
+fn packed_logs_are_replayed_as_far_as_they_can_be_read() {
+    let pack = |lines: &[String]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let home = Home::new(CONFIG);
+    let lines = vec![at("2026-11-22 01:01:00", &wrong_password(HOST)); 5];
+    let good = home.path("messages.2.gz");
+    fs::write(&good, pack(&lines)).unwrap();
+    let (code, out, said) = run(&home, &["replay", good.to_str().unwrap()]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    assert!(out.contains(HOST) && out.contains("5 lines: 5 offences, 1 bans"), "{out}");
+    let (_, out, _) = run(&home, &["test", good.to_str().unwrap()]);
+    assert!(out.contains("Lines: 5 lines, 5 matched"), "{out}");
+
+    // All of one part, and what there is of the next: its last line is not whole.
+    let more = lines.iter().enumerate().map(|(n, line)| format!("{line} {n}"));
+    let second = pack(&more.collect::<Vec<_>>());
+    let broken = home.path("messages.1.gz");
+    fs::write(&broken, [&pack(&lines)[..], &second[..second.len() - 9]].concat()).unwrap();
+    let (code, out, said) = run(&home, &["replay", broken.to_str().unwrap()]);
+    assert!(code == 1 && out.contains(HOST) && out.contains(" 5 offences, 1 bans"), "{out}");
+    assert!(
+        said.contains("messages.1.gz after line ") && said.contains("ends in the middle"),
+        "{said}"
+    );
+    fs::write(&broken, b"no gzip file at all").unwrap();
+    let (code, out, said) = run(&home, &["replay", broken.to_str().unwrap()]);
+    assert!(code == 1 && out.starts_with("0 lines: "), "{out}");
+    assert!(said.contains("after line 0: it is damaged"), "{said}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fuzz: deps rust ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 	@cd fuzz
 	host=$$(rustc -vV | sed -n 's/^host: //p')
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --release --target "$$host"
-	for target in lines timestamp files scanner; do
+	for target in lines prefix timestamp files scanner; do
 		mkdir -p corpus/$$target artifacts
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"
 		"target/$$host/release/$$target" -max_total_time=$(FUZZ_SECONDS) -max_len=4000 \

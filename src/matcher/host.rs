@@ -10,6 +10,9 @@ pub enum AddressTag {
     /// `<HOST:PORT>`: `203.0.113.9:5060`, `[2001:db8::9]:5060` or, as `%s:%d` prints it,
     /// `2001:db8::9:5060`, where the port is behind the last colon.
     HostPort,
+    /// `<HOST:PORT:>`: the same with a colon behind it, which belongs to the tag because it could belong
+    /// to an address.
+    HostPortColon,
     /// `<HOST[:PORT]>`: with or without a port (an IPv6 address with a port is in brackets).
     HostMaybePort,
     /// `<TRANSPORT:HOST:PORT>`: `UDP:203.0.113.9:5060`.
@@ -44,9 +47,10 @@ pub struct Sighting {
 
 impl AddressTag {
     /// All tags, as rules spell them.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Host, "<HOST>"),
         (Self::HostPort, "<HOST:PORT>"),
+        (Self::HostPortColon, "<HOST:PORT:>"),
         (Self::HostMaybePort, "<HOST[:PORT]>"),
         (Self::TransportColon, "<TRANSPORT:HOST:PORT>"),
         (Self::TransportSpace, "<TRANSPORT HOST:PORT>"),
@@ -58,7 +62,9 @@ impl AddressTag {
     #[must_use]
     pub fn regex(self) -> &'static str {
         match self {
-            Self::Host | Self::HostPort | Self::HostMaybePort => r"[0-9A-Za-z:.%_\[\]-]+",
+            Self::Host | Self::HostPort | Self::HostPortColon | Self::HostMaybePort => {
+                r"[0-9A-Za-z:.%_\[\]-]+"
+            }
             Self::TransportColon => r"[A-Z]+:[0-9A-Za-z:.%_\[\]-]+",
             Self::TransportSpace => r"[A-Z]+ [0-9A-Za-z:.%_\[\]-]+",
             Self::Slashes => r"IPV[46]/[0-9A-Za-z:.%_/-]+",
@@ -69,7 +75,9 @@ impl AddressTag {
     #[must_use]
     pub fn read(self, text: &[u8]) -> Option<Sighting> {
         let (transport, skip) = match self {
-            Self::Host | Self::HostPort | Self::HostMaybePort => (Transport::Unknown, 0),
+            Self::Host | Self::HostPort | Self::HostPortColon | Self::HostMaybePort => {
+                (Transport::Unknown, 0)
+            }
             Self::TransportColon => transport(text, b':')?,
             Self::TransportSpace => transport(text, b' ')?,
             Self::Slashes => {
@@ -88,6 +96,12 @@ impl AddressTag {
                 (host, len + port(rest.get(len..)?, b':').unwrap_or(0))
             }
             Self::HostPort | Self::TransportColon | Self::TransportSpace => address_and_port(rest)?,
+            Self::HostPortColon => {
+                let belongs = |byte| is_address_byte(byte) || byte == b'[' || byte == b']';
+                let token = rest.get(..run_of(rest, belongs))?.strip_suffix(b":")?;
+                let (host, len) = address_and_port(token).filter(|(_, len)| *len == token.len())?;
+                (host, len + 1)
+            }
             Self::Slashes => {
                 let (host, len) = bare_address(rest)?;
                 (host, len + port(rest.get(len..)?, b'/')?)
@@ -240,6 +254,9 @@ mod tests {
             (HostPort, "[fe80::1%eth0]:5071'", "fe80::1", "'"),
             (HostPort, "2001:db8::7:5060)", "2001:db8::7", ")"),
             (HostPort, "[1.2.3.4]:61470)", "1.2.3.4", ")"),
+            (HostPortColon, "203.0.113.9:5071: Missing", "203.0.113.9", " Missing"),
+            (HostPortColon, "2001:db8::7:5060: Missing", "2001:db8::7", " Missing"),
+            (HostPortColon, "[2001:db8::9]:5071: ", "2001:db8::9", " "),
             (HostMaybePort, "203.0.113.9'", "203.0.113.9", "'"),
             (HostMaybePort, "203.0.113.9:5'", "203.0.113.9", "'"),
             (HostMaybePort, "[2001:db8::9]:5071'", "2001:db8::9", "'"),
@@ -271,6 +288,10 @@ mod tests {
             (HostPort, "[2001:db8::9]"),
             (HostPort, "203.0.113.9:5060:1"),
             (HostPort, "203.0.113.9:50a:1"),
+            (HostPortColon, "203.0.113.9:5071 "),
+            (HostPortColon, "203.0.113.9: "),
+            (HostPortColon, "203.0.113.9:5071:1 "),
+            (HostPortColon, "203.0.113.9:5071:: "),
             (TransportColon, "SCTP:1.2.3.4:5"),
             (Slashes, "IPV6/UDP/203.0.113.9/5071"),
             (Slashes, "IPV4/UDP/(null)/5071"),
@@ -300,7 +321,7 @@ mod tests {
         /// The gate must let through whatever the reader would read.
         #[test]
         fn what_is_read_fits_the_regex(
-            tag in 0usize..6,
+            tag in 0usize..7,
             text in r"(UDP|TCP|WSS|IPV4/|IPV6/UDP/)?[ :]?(\[)?([0-9]{1,3}\.){3}[0-9]{1,3}(\])?[:/]?[0-9]{0,5}|[:/\[]?([0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(%eth0)?\]?[:/]?[0-9]{0,5}|[ -~]{0,40}",
         ) {
             let (tag, _) = AddressTag::ALL[tag];

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn shipped_rules_read_their_examples_right() {
-        let rules = Arc::new(RuleSet::load(None).unwrap());
+        let rules = Arc::new(RuleSet::load(None).unwrap_or_else(|wrong| panic!("{wrong}")));
         let outcome = run(&rules).unwrap();
         assert!(outcome.wrong.0.is_empty(), "{}", outcome.wrong);
         for (_, rule) in rules.iter() {

@@ -19,12 +19,15 @@ use crate::event::{Evidence, Meaning, RuleId};
 use pattern::Pattern;
 
 /// The rule files that come with the program, by name.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 8] = [
     ("asterisk-ami", include_str!("../../rules/asterisk-ami.toml")),
+    ("asterisk-dialplan", include_str!("../../rules/asterisk-dialplan.toml")),
     ("asterisk-iax", include_str!("../../rules/asterisk-iax.toml")),
+    ("asterisk-other", include_str!("../../rules/asterisk-other.toml")),
     ("asterisk-pjsip", include_str!("../../rules/asterisk-pjsip.toml")),
     ("asterisk-security", include_str!("../../rules/asterisk-security.toml")),
     ("asterisk-sip", include_str!("../../rules/asterisk-sip.toml")),
+    ("kernel-firewall", include_str!("../../rules/kernel-firewall.toml")),
 ];
 
 /// Which line grammar is stripped before the failregexes look at what is left.

@@ -1,7 +1,8 @@
 //! Lines that a real Asterisk 16.28 wrote under attack, read with the shipped rules.
 //!
 //! `data/hostile-*.log` are lines by which senders tried to have 192.0.2.66 (or 192.0.2.6), which
-//! did nothing, taken for the attacker, with the lines around them. `data/attack-*.log` are plain
+//! did nothing, taken for the attacker, with the lines around them; in the default shape, and as the
+//! `[plain]` and `[json]` formatters write them. `data/attack-*.log` are plain
 //! attacks, and two phones (198.51.100.2 and .102) whose owners mistyped a password once.
 #![allow(
     clippy::disallowed_methods,
@@ -64,7 +65,9 @@ fn forged_lines_name_nobody_who_did_nothing() {
     let plan = plan("");
     let matcher = matcher(&plan);
     let mut engine = Engine::new(Arc::clone(&plan));
-    for name in ["hostile-messages.log", "hostile-security.log"] {
+    for name in
+        ["hostile-messages.log", "hostile-security.log", "hostile-plain.log", "hostile-json.log"]
+    {
         let text = data(name);
         let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
         let mut readings = [1 << 17, 4096, 97].map(|piece| {

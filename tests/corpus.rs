@@ -130,3 +130,37 @@ fn attackers_are_banned_and_mistyping_phones_are_not() {
     ];
     assert_eq!(bans.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn the_default_jails_go_by_asterisks_rules_and_no_others() {
+    let filters = |plan: &Plan| -> BTreeSet<String> {
+        let jails: Vec<_> = plan.jails().map(|(id, _)| id).collect();
+        let rules = plan.rules_for(&jails);
+        let file = |rule| plan.rules.file_of(plan.rules.get(rule).unwrap()).unwrap().name.clone();
+        rules.into_iter().map(file).collect()
+    };
+    let default = filters(&plan(""));
+    assert!(default.contains("asterisk-dialplan") && default.contains("asterisk-other"));
+    assert!(!default.contains("kernel-firewall"));
+    let asked = filters(&plan("[jail.firewall]\nfilter = \"kernel-firewall\""));
+    assert!(asked.contains("kernel-firewall"));
+}
+
+#[test]
+fn what_a_firewall_logs_is_read_with_its_times() {
+    let line = |prefix: &str| {
+        format!(
+            "Nov 22 01:00:00 pbx kernel: [5.1] {prefix}: IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 \
+             LEN=443 TOS=0x00 PREC=0x00 TTL=52 ID=0 DF PROTO=UDP SPT=5071 DPT=5060 LEN=423\n"
+        )
+    };
+    let text = [line("SIP"), line("OTHER"), "[x] a\n".to_owned(), line("DROPPED")].concat();
+    let plan = plan("");
+    let mut scanner = Scanner::new(matcher(&plan), asterguard::event::ChannelId(0));
+    let events = read(&plan, &mut scanner, text.as_bytes(), 4096);
+    let seen: Vec<_> =
+        events.iter().map(|event| (event.line, event.time.to_string(), event.evidence)).collect();
+    let time = "2026-11-22T01:00:00Z".to_owned();
+    let expected = [(1, time.clone(), Evidence::Unverified), (4, time, Evidence::Unverified)];
+    assert_eq!(seen, expected);
+}

@@ -16,7 +16,7 @@ use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::lines::{HISTORY, Region};
 use crate::prefix::{self, Level, Shape};
 use crate::rules::pattern::Pattern;
-use crate::rules::{Grammar, MessageShape, RuleSet};
+use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
 use crate::subject::canonical;
 use crate::time::Time;
 use crate::timestamp::TimestampParser;
@@ -40,6 +40,8 @@ pub struct Matcher {
 #[derive(Debug)]
 struct Target {
     rule: RuleId,
+    /// Whether what it matches is a whole message.
+    whole: bool,
     confirm: Confirm,
 }
 
@@ -50,11 +52,11 @@ impl Matcher {
     /// When they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, GateError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
-        let patterns_of = |grammar| -> Vec<(RuleId, &Pattern)> {
+        let patterns_of = |grammar| -> Vec<(RuleId, &Rule, &Pattern)> {
             chosen
                 .iter()
                 .filter(|(_, rule)| rules.file_of(rule).is_some_and(|file| file.grammar == grammar))
-                .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, pattern)))
+                .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, *rule, pattern)))
                 .collect()
         };
         let mut gates = Vec::new();
@@ -62,10 +64,14 @@ impl Matcher {
             let patterns = patterns_of(grammar);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
-                    patterns.iter().map(|(_, pattern)| pattern.regex.as_str()).collect();
+                    patterns.iter().map(|(_, _, pattern)| pattern.regex.as_str()).collect();
                 let targets = patterns
                     .iter()
-                    .map(|(rule, pattern)| Target { rule: *rule, confirm: Confirm::new(pattern) })
+                    .map(|(id, rule, pattern)| Target {
+                        rule: *id,
+                        whole: !rule.cut,
+                        confirm: Confirm::new(pattern),
+                    })
                     .collect();
                 gates.push((grammar, Gate::new(&regexes)?, targets));
             }
@@ -79,7 +85,7 @@ impl Matcher {
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
-            .chain(others.iter().map(|(_, pattern)| pattern.needles.as_slice()))
+            .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
             .collect();
         let prefilter = gate::prefilter(&wanted);
         Ok(Self { rules: Arc::clone(rules), gates, messages, prefilter })
@@ -269,7 +275,8 @@ impl Scanner {
             }
             // An object holds all of its message.
             if *grammar == Grammar::Asterisk && shape != Shape::Json {
-                let whole = !self.found.is_empty();
+                let mut targets = self.found.iter().filter_map(|index| targets.get(*index));
+                let whole = targets.any(|target| target.whole);
                 self.context.note(&matcher.messages, body, line, whole, sender);
             }
         }

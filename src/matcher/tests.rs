@@ -29,6 +29,12 @@ failregex = '''^door\.c: Call from '.*' at '<HOST:PORT>' to '.*' refused$'''
 class = "extension"
 evidence = "unverified"
 [[rule]]
+id = "half-a-call"
+failregex = '''^door\.c: Call from '.*' at '<HOST:PORT>' to '[^']*$'''
+class = "malformed"
+evidence = "unverified"
+cut = true
+[[rule]]
 id = "packet"
 failregex = '^net\.c: Raw packet from <TRANSPORT HOST:PORT> follows$'
 class = "malformed"
@@ -172,6 +178,17 @@ fn what_follows_a_message_that_was_cut_is_hearsay() {
     );
     let whole = "[x] NOTICE[1] door.c: Call from 'a' at 'nowhere' refused\n";
     assert_eq!(read(&text(&[whole, KNOCK])), ["2 offence 203.0.113.9 unverified"]);
+    // A rule may read the half that is left. The other half may name its sender, and nobody else.
+    let half = "[x] NOTICE[1] door.c: Call from 'a' at '192.0.2.1:5060' to 'b\n";
+    let knock = KNOCK.replace("203.0.113.9", "192.0.2.1");
+    assert_eq!(
+        read(&text(&[half, KNOCK, &knock])),
+        [
+            "1 offence 192.0.2.1 unverified",
+            "2 offence 203.0.113.9 hearsay",
+            "3 offence 192.0.2.1 unverified"
+        ]
+    );
     // The doubt ends 8192 bytes on.
     let (near, far) = (NOISE.repeat(8192 / NOISE.len()), NOISE.repeat(8192 / NOISE.len() + 1));
     assert!(read(&text(&[cut, &near, KNOCK]))[0].ends_with("hearsay"));

@@ -45,6 +45,8 @@ struct RawRule {
     class: Spanned<String>,
     evidence: Evidence,
     per_attempt: Option<Spanned<u8>>,
+    #[serde(default)]
+    cut: bool,
     since: Option<Spanned<String>>,
     until: Option<Spanned<String>>,
     #[serde(default)]
@@ -235,6 +237,7 @@ impl Reader<'_> {
             meaning,
             evidence: raw.evidence,
             per_attempt,
+            cut: raw.cut,
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),
             examples,

@@ -87,6 +87,9 @@ pub struct Rule {
     pub evidence: Evidence,
     /// How many lines one attempt writes of this rule in one channel.
     pub per_attempt: u8,
+    /// Whether it reads the first half of a message that was cut in two: the line is not whole
+    /// although a rule matches it.
+    pub cut: bool,
     /// The first Asterisk version that writes this message.
     pub since: Option<String>,
     /// The last one.

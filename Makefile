@@ -21,7 +21,7 @@ CARGO_DENY := 0.20.2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test check bench fuzz demo install uninstall
+.PHONY: help deps rust build test check coverage bench fuzz demo install uninstall
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -74,6 +74,17 @@ check: deps rust ## Check formatting, lints, licences and sources of dependencie
 	# out because it needs a clone of the advisory database, and so a network that allows that.
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked --debug cargo-deny --version $(CARGO_DENY)
 	$(CARGO) deny --locked check licenses bans sources
+
+# fail2ban is only asked, so its package is unpacked and not installed: installed, it would start and
+# ban. apt-get need not become another user for that.
+FAIL2BAN := $(TARGET)/fail2ban
+coverage: deps rust ## Write docs/coverage.md: each message, and what fail2ban makes of it (apt-get fetches it)
+	@rm -rf $(FAIL2BAN)
+	mkdir -p $(FAIL2BAN)
+	fetch() { (cd $(FAIL2BAN) && apt-get -qq -o APT::Sandbox::User=root download fail2ban); }
+	fetch 2>/dev/null || { apt-get update -qq && fetch; }
+	dpkg-deb -x $(FAIL2BAN)/fail2ban_*.deb $(FAIL2BAN)
+	$(CARGO) run --locked --quiet --example coverage -- $(FAIL2BAN)
 
 bench: deps rust ## Measure: the parts by themselves, then from a log file to the decision
 	@set -x

@@ -16,7 +16,8 @@ use crate::lines::Region;
 use crate::prefix::{self, Level, Shape};
 use crate::rules::MessageShape;
 
-/// How far a doubt reaches, in bytes: the longest message that Asterisk writes (it cuts at 8192).
+/// How far a doubt reaches, in bytes, unless the message's shape says less: the longest message that
+/// Asterisk writes (it cuts at 8192).
 pub const REACH: u64 = 8192;
 
 /// Senders whose text is told apart; with more at once, that of the others is nobody's.
@@ -95,17 +96,19 @@ impl Context {
         sender: Option<Sender>,
     ) {
         let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-        let begins_doubt = messages
+        let reach = messages
             .iter()
             .filter(|message| begins_with(body, &message.head))
             .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
-            .any(|message| {
+            .filter(|message| {
                 let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
                 let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
                 !whole || message.dump || (message.echo && in_doubt())
-            });
-        if begins_doubt {
-            self.doubt(sender, start, next + REACH);
+            })
+            .map(|message| message.reach.unwrap_or(REACH).min(REACH))
+            .max();
+        if let Some(reach) = reach {
+            self.doubt(sender, start, next + reach);
         }
     }
 

@@ -15,6 +15,15 @@ head = "net.c: "
 contains = "Raw packet"
 dump = true
 [[message]]
+head = "bell.c: Rung by '"
+dump = true
+reach = 100
+[[rule]]
+id = "bell"
+failregex = '''^bell\.c: Rung by '.*' at <HOST>$'''
+class = "scan"
+evidence = "unverified"
+[[message]]
 head = "net.c: "
 contains = "says again"
 echo = true
@@ -241,6 +250,21 @@ fn what_was_written_before_the_start_is_part_of_the_context() {
     let full = &quiet[quiet.len() - HISTORY..];
     assert!(memchr::memchr(b'\n', full).unwrap() < KNOCK.len());
     assert_eq!(events(full), [hearsay, believed]);
+}
+
+#[test]
+fn what_follows_a_short_text_is_hearsay_for_a_short_while() {
+    let rung = "[x] NOTICE[1] bell.c: Rung by 'a' at 192.0.2.1\n";
+    assert_eq!(
+        read(&text(&[rung, KNOCK, rung])),
+        [
+            "1 offence 192.0.2.1 unverified",
+            "2 offence 203.0.113.9 hearsay",
+            "3 offence 192.0.2.1 unverified"
+        ]
+    );
+    let noise = NOISE.repeat(100 / NOISE.len() + 1);
+    assert!(read(&text(&[rung, &noise, KNOCK]))[1].ends_with("unverified"));
 }
 
 #[test]

@@ -35,6 +35,7 @@ struct RawMessage {
     dump: bool,
     #[serde(default)]
     echo: bool,
+    reach: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +171,7 @@ impl Reader<'_> {
             ends: raw.end.into_iter().map(String::into_bytes).collect(),
             dump: raw.dump,
             echo: raw.echo,
+            reach: raw.reach,
         })
     }
 

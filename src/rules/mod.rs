@@ -59,6 +59,8 @@ pub struct MessageShape {
     pub dump: bool,
     /// Whether it repeats such text of a message before it.
     pub echo: bool,
+    /// How many bytes of what follows may be its sender's, if less than Asterisk's longest message.
+    pub reach: Option<u64>,
 }
 
 /// A line with the host that its rule must find in it.

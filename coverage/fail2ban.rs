@@ -20,16 +20,18 @@ pub struct Fail2ban {
 impl Fail2ban {
     /// Asks the `fail2ban-regex` of the package that is unpacked in `root` about all lines.
     pub fn ask(root: &Path, messages: &[Message]) -> Result<Self> {
-        let log = root.join("lines.log");
-        fs::write(&log, lines(messages)).with_context(|| log.display().to_string())?;
-        // --raw: whom it takes for a host is an address here, and no name to be looked up.
-        let hits =
-            run(root, &["--raw", "--out", "<ip>\t<matches>", &log.to_string_lossy(), "asterisk"])?;
         let mut named = BTreeMap::<_, BTreeSet<_>>::new();
-        for hit in hits.lines() {
-            let (host, line) = hit.split_once('\t').with_context(|| format!("a hit: {hit}"))?;
-            if let Ok(host) = host.parse() {
-                named.entry(line.trim_end().to_owned()).or_default().insert(host);
+        let path = root.join("lines.log");
+        for log in logs(messages) {
+            fs::write(&path, log).with_context(|| path.display().to_string())?;
+            // --raw: what it takes for a host is not looked up.
+            let format = "<ip>\t<matches>";
+            let hits = run(root, &["--raw", "--out", format, &path.to_string_lossy(), "asterisk"])?;
+            for hit in hits.lines() {
+                let (host, line) = hit.split_once('\t').with_context(|| format!("a hit: {hit}"))?;
+                if let Ok(host) = host.parse() {
+                    named.entry(line.trim_end().to_owned()).or_default().insert(host);
+                }
             }
         }
         ensure!(!named.is_empty(), "fail2ban-regex hits nothing at all");
@@ -47,13 +49,24 @@ impl Fail2ban {
     }
 }
 
-fn lines(messages: &[Message]) -> String {
-    let mut lines = String::new();
-    for record in messages.iter().flat_map(Message::records) {
-        lines.push_str(&record.sample.line);
-        lines.push('\n');
+/// All lines, in a log for each way to write the time: fail2ban learns from a log which one it has.
+fn logs(messages: &[Message]) -> impl Iterator<Item = String> {
+    let mut logs = BTreeMap::<&str, String>::new();
+    for line in
+        messages.iter().flat_map(Message::records).flat_map(|record| record.sample.line.lines())
+    {
+        let log = logs.entry(before_level(line)).or_default();
+        log.push_str(line);
+        log.push('\n');
     }
-    lines
+    logs.into_values()
+}
+
+/// What stands before the level, and so the time.
+fn before_level(line: &str) -> &str {
+    let levels = ["NOTICE", "WARNING", "ERROR", "SECURITY", "VERBOSE", "kernel"];
+    let at = levels.iter().filter_map(|level| line.find(level)).min();
+    at.and_then(|at| line.get(..at)).unwrap_or_default()
 }
 
 fn run(root: &Path, arguments: &[&str]) -> Result<String> {

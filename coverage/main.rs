@@ -12,7 +12,7 @@ mod page;
 use std::env;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::fail2ban::Fail2ban;
 use crate::messages::Message;
@@ -30,6 +30,12 @@ fn main() -> Result<()> {
         messages.iter().map(|message| page::Row::new(message, &asterguard, &fail2ban)).collect();
     std::fs::write(PAGE, page::write(&rows, fail2ban.version())).context(PAGE)?;
     println!("{PAGE}: {} messages, fail2ban {}", rows.len(), fail2ban.version());
+    let behind = page::families_behind(&rows);
+    ensure!(
+        behind.is_empty(),
+        "fail2ban catches as many messages or more of: {}",
+        behind.join(", ")
+    );
     complain(&messages, &asterguard)
 }
 

@@ -162,13 +162,25 @@ fn sums(rows: &[Row<'_>]) -> String {
     table
 }
 
+/// The families of which asterguard does not catch more than fail2ban.
+pub fn families_behind<'a>(rows: &[Row<'a>]) -> Vec<&'a str> {
+    let behind = |family: &&[Row<'_>]| {
+        caught(family, |row| row.plain.ours) <= caught(family, |row| row.plain.theirs)
+    };
+    families(rows).filter(behind).map(name).collect()
+}
+
+fn caught(rows: &[Row<'_>], answer: impl Fn(&Row<'_>) -> Outcome) -> usize {
+    rows.iter().filter(|row| answer(row) == Outcome::Caught).count()
+}
+
 fn sums_of(rows: &[Row<'_>]) -> String {
     let count = |of: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|row| of(row)).count();
     [
         rows.len(),
         count(&|row| row.message.tells == Tells::Attack),
-        count(&|row| row.plain.ours == Outcome::Caught),
-        count(&|row| row.plain.theirs == Outcome::Caught),
+        caught(rows, |row| row.plain.ours),
+        caught(rows, |row| row.plain.theirs),
         count(&|row| row.outcomes().any(|outcomes| outcomes.ours.is_harmful())),
         count(&|row| row.outcomes().any(|outcomes| outcomes.theirs.is_harmful())),
     ]

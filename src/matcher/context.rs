@@ -153,11 +153,13 @@ impl Context {
     /// far as `line` matters.
     fn look_for_free_text(&mut self, line: &Line<'_>) {
         let here = self.base + line.start as u64;
-        let from = self.looked_at.max(here.saturating_sub(REACH));
-        let end = line.region.start + line.start;
-        let length = usize::try_from(here - from.min(here)).unwrap_or(end);
-        let text = line.region.bytes.get(end.saturating_sub(length)..end).unwrap_or_default();
-        let (mut place, mut is_whole) = (from, from == self.looked_at);
+        let unseen = here.saturating_sub(self.looked_at).min(REACH);
+        let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
+        let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
+        let text = before.get(before.len() - length..).unwrap_or_default();
+        let mut place = here - text.len() as u64;
+        // A line begins where what has been looked at ends, and where a file begins.
+        let mut is_whole = place == self.looked_at || (length as u64) < unseen;
         for text in text.split_inclusive(|byte| *byte == b'\n') {
             let next = place + text.len() as u64;
             let text = text.strip_suffix(b"\n").unwrap_or(text);

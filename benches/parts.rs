@@ -169,6 +169,7 @@ fn offences(c: &mut Criterion) {
         host: logs::numbered_host(0).into(),
         evidence: Evidence::Proven,
         line,
+        account: None,
     };
     let mut group = c.benchmark_group("offences");
     group.throughput(Throughput::Elements(1));

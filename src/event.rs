@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
+use crate::known_good::Report;
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -107,6 +109,8 @@ pub struct Event {
     pub evidence: Evidence,
     /// The line's number in its channel, from 1.
     pub line: u64,
+    /// Which account it was about, where the line says so in a way that can be told.
+    pub account: Option<Account>,
 }
 
 /// A ban: (jail, subject, scope) with a deadline.
@@ -188,6 +192,12 @@ pub enum Decision {
     Observed(Ban),
     /// A ban ended.
     Unban { jail: JailId, subject: Subject, why: Lifted },
+    /// More unverified bans are due than may be: they are withheld from now on.
+    FloodBegins,
+    /// They are carried out again; how many were withheld.
+    FloodEbbs { withheld: u64 },
+    /// Accounts that have logged in from a host fail there now.
+    AccountsFail(Report),
     /// The kernel's sets have to change.
     Change(Change),
 }

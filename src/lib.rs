@@ -21,12 +21,15 @@
 //! comes in as an argument, so `run`, `replay`, `test` and the tests drive the same engine.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod flood;
+pub mod known_good;
 pub mod lines;
 pub mod matcher;
 pub mod offence;

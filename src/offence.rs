@@ -380,6 +380,7 @@ mod tests {
             host: host(1).address(),
             evidence,
             line,
+            account: None,
         }
     }
 

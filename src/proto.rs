@@ -111,6 +111,10 @@ pub struct JailStatus {
     pub total_failed: u64,
     /// Offences of hosts that are never banned.
     pub ignored: u64,
+    /// Offences that were excused because their hosts are known good.
+    pub excused: u64,
+    /// Unverified bans that were withheld because there were too many at once.
+    pub withheld: u64,
     /// Offences whose address could not be trusted.
     pub hearsay: u64,
     /// When an offence was last counted, in seconds since the epoch.

@@ -276,6 +276,8 @@ fn jail_tree(jail: &JailStatus) -> String {
     let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
     let mode =
         if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let excused = some("Excused: ", jail.excused);
+    let withheld = some("Withheld:", jail.withheld);
     let mut text = format!(
         "\
 Status for the jail: {}{mode}
@@ -283,8 +285,8 @@ Status for the jail: {}{mode}
 |  |- Currently failed: {}
 |  |- Total failed:     {}
 |  |- Ignored:          {}
-|  |- Hearsay:          {}
-|  `- File list:        {files}
+{excused}|  |- Hearsay:          {}
+{withheld}|  `- File list:        {files}
 `- Actions
    |- Currently banned: {}
    |- Total banned:     {}
@@ -302,6 +304,11 @@ Status for the jail: {}{mode}
         let _ = writeln!(text, "      {}", ban_line(ban));
     }
     text
+}
+
+/// A line of the tree for what most guards never have.
+fn some(name: &str, count: u64) -> String {
+    if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
 }
 
 fn ban_line(ban: &BanStatus) -> String {

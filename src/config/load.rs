@@ -13,6 +13,7 @@ use super::diagnostic::{Diagnostics, nearest};
 use super::ports::PortLists;
 use super::reader::{Key, Reader, Value};
 use super::section::{KEYS, Known, Section};
+use super::whole::Whole;
 use super::{Config, Jail, LogLevel, MANUAL};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
@@ -103,6 +104,8 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         loglevel: general.loglevel,
         ignoreip: sections.default.ignoreip.unwrap_or_default(),
         ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
+        knowngood: sections.whole.finish_known_good(),
+        maxunverified: sections.whole.finish_maxunverified(),
         ports: general.ports.finish(),
         jails,
     })
@@ -149,6 +152,7 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
 #[derive(Default)]
 struct Sections {
     default: Section,
+    whole: Whole,
     jails: BTreeMap<String, Placed>,
 }
 
@@ -164,6 +168,7 @@ impl Sections {
         if let Some(value) = table.get("default") {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
+                self.whole.read(reader, table);
                 self.default.read(reader, table, known);
             }
         }
@@ -190,6 +195,7 @@ impl Sections {
                 span: key.span(),
                 section: Section::default(),
             });
+            Whole::refuse(reader, table);
             placed.section.read(reader, table, known);
         }
     }

@@ -47,7 +47,7 @@ fn unknown_keys() {
     a.toml:3:1: unknown key "backend"
     3 | backend = 'auto'
       | ^^^^^^^
-    help: known here: enabled, mode, filter, class, logpath, maxretry, findtime, bantime, port, blocktype, ignoreip, ipv6prefix, unverified, hearsay
+    help: known here: enabled, mode, filter, class, logpath, maxretry, findtime, bantime, port, blocktype, ignoreip, ipv6prefix, unverified, hearsay, knowngood, maxunverified
     "#);
     insta::assert_snapshot!(bad("[jail.asterisk-scan]\nbantime = { first = '1h', factors = 4 }\nunverified = { length = '1h' }\n"), @r#"
     a.toml:2:27: unknown key "factors"
@@ -564,4 +564,55 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_about_all_jails_together() {
+    insta::assert_snapshot!(bad("[jail.asterisk-scan]\nmaxunverified = 7\nknowngood = { time = '1h' }\n[default]\nmaxunverified = 0\nknowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }\n"), @r#"
+    a.toml:2:1: "maxunverified" is about all jails together
+    2 | maxunverified = 7
+      | ^^^^^^^^^^^^^
+    help: write it below [default]
+
+    a.toml:3:1: "knowngood" is about all jails together
+    3 | knowngood = { time = '1h' }
+      | ^^^^^^^^^
+    help: write it below [default]
+
+    a.toml:5:17: 0 is not between 1 and 4294967295
+    5 | maxunverified = 0
+      |                 ^
+    help: write how many bans a minute may rest on packets that can be forged
+
+    a.toml:6:15: unknown key "tim"
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |               ^^^
+    help: did you mean "time"?
+
+    a.toml:6:37: expected a whole number, found a string
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                     ^^^^^^^
+    help: write after how many failures of one account in a minute nothing is excused
+
+    a.toml:6:56: expected true or false, found a string
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                                        ^^^^
+    help: write true or false, without quotes
+
+    a.toml:6:73: unknown unit "eon": use s, m, h, d, w, M (months) or y
+    6 | …e = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                          ^^^^^^^
+    help: write for example "10m", "1d 12h", or 3600 (seconds)
+    "#);
+    insta::assert_snapshot!(bad("[default]\nknowngood = true\nmaxunverified = '100'\n"), @r#"
+    a.toml:2:13: expected a table, found true or false
+    2 | knowngood = true
+      |             ^^^^
+    help: write for example { time = "1d", maxunknown = 5, findtime = "10m", maxrate = 30 }
+
+    a.toml:3:17: expected a whole number, found a string
+    3 | maxunverified = '100'
+      |                 ^^^^^
+    help: write how many bans a minute may rest on packets that can be forged
+    "#);
 }

@@ -10,6 +10,7 @@ mod reader;
 mod section;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub struct Config {
     pub ignoreip: Vec<IpNet>,
     /// Bits of an IPv6 address that count, for the scopes `all` and `sip`.
     pub ipv6prefix: u8,
+    /// What makes a host known good.
+    pub knowngood: KnownGood,
+    /// Unverified bans that may be a minute, of all jails together.
+    pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
     /// The jails in the order of their names; [`JailId`](crate::event::JailId) is an index.
@@ -83,6 +88,21 @@ pub struct Punishment {
     pub bantime: BanTime,
     /// Which ports: the name of a list in [`Config::ports`].
     pub port: String,
+}
+
+/// What makes a host known good, and what ends that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownGood {
+    /// Whether there are such hosts at all.
+    pub enabled: bool,
+    /// How long a login counts.
+    pub time: Duration,
+    /// It ends with this many offences of accounts that have not logged in …
+    pub maxunknown: u32,
+    /// … within this time, and for as long.
+    pub findtime: Duration,
+    /// It also ends with this many failures of one account in a minute.
+    pub maxrate: u32,
 }
 
 /// What a jail does with its decisions.

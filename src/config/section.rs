@@ -9,14 +9,14 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Reader, Value, did_you_mean};
-use super::{Hearsay, Jail, Mode, Punishment};
+use super::{Hearsay, Jail, Mode, Punishment, whole};
 use crate::event::Class;
 use crate::sink::structure::Blocktype;
 use crate::subject::canonical;
 use crate::time::{BanTime, Lasting};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 16] = [
     "enabled",
     "mode",
     "filter",
@@ -31,6 +31,8 @@ pub(super) const KEYS: [&str; 14] = [
     "ipv6prefix",
     "unverified",
     "hearsay",
+    "knowngood",
+    "maxunverified",
 ];
 
 const MODES: [(Mode, &str); 2] = [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
@@ -118,6 +120,8 @@ impl Section {
                 "hearsay" => {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
                 }
+                // Whole::read
+                name if whole::KEYS.contains(&name) => {}
                 _ => reader.unknown_key(key, &KEYS),
             }
         }

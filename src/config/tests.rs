@@ -46,6 +46,15 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(config.loglevel, LogLevel::Notice);
     assert_eq!(config.ignoreip, nets(&["127.0.0.0/8", "::1/128"]));
     assert_eq!(config.ipv6prefix, 64);
+    assert_eq!(config.maxunverified, 100);
+    let known_good = KnownGood {
+        enabled: true,
+        time: Duration::from_secs(86400),
+        maxunknown: 5,
+        findtime: Duration::from_secs(600),
+        maxrate: 30,
+    };
+    assert_eq!(config.knowngood, known_good);
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();

@@ -15,6 +15,7 @@ use super::reader::{Matchers, Reader};
 use super::worker::Worker;
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Decision, JailId};
+use crate::known_good::Report;
 use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
 use crate::sink::SinkError;
@@ -195,6 +196,14 @@ impl Core {
                 Decision::Unban { jail, subject, why: _ } => {
                     info!("[{}] Unban {subject}", name(jail));
                 }
+                Decision::FloodBegins => warn!(
+                    "more than {} unverified bans a minute: somebody forges packets; only proven bans until that is over",
+                    plan.config.maxunverified
+                ),
+                Decision::FloodEbbs { withheld } => {
+                    warn!("the flood is over: {withheld} unverified bans were withheld");
+                }
+                Decision::AccountsFail(report) => warn!("{}", accounts_fail(&report)),
                 Decision::Change(change) => changes.push(change),
             }
         }
@@ -315,6 +324,12 @@ impl Core {
                 self.engine.refused()
             ));
         }
+        if let Some((since, withheld)) = self.engine.flood() {
+            problems.push(format!(
+                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so somebody forges packets; proven bans go on",
+                plan.config.maxunverified
+            ));
+        }
         if !sources.iter().any(|source| source.state == "following") {
             problems
                 .push("no log file is being read; see the list of files and `logpath`".to_owned());
@@ -367,6 +382,8 @@ impl Core {
             currently_failed: numbers.live,
             total_failed: numbers.tally.failed,
             ignored: numbers.tally.ignored,
+            excused: numbers.tally.excused,
+            withheld: numbers.tally.withheld,
             hearsay: numbers.tally.hearsay,
             last_failed: numbers.tally.last.map(Time::secs),
             files: self.reader.files_of(id),
@@ -404,6 +421,13 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
         }
         None => format!("by hand, ports {scope}, {length}"),
     }
+}
+
+/// What is said of a site whose phones have an old password.
+fn accounts_fail(report: &Report) -> String {
+    let Report { subject, known, unknown } = report;
+    let (s, fail) = if *known == 1 { ("", "fails") } else { ("s", "fail") };
+    format!("{known} known account{s} {fail} at {subject}, {unknown} unknown: provisioning?")
 }
 
 /// Says what a sink found when it was asked whether there is a pause.

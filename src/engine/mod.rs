@@ -1,10 +1,10 @@
 //! The engine: events and ticks in, decisions out. A pure state machine.
 
-use std::collections::HashMap;
+mod jail;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
 use crate::bans::{self, BanBook};
@@ -12,15 +12,15 @@ use crate::config::{Jail, Mode};
 use crate::event::{
     Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
 };
+use crate::flood::{Flood, Verdict};
+use crate::known_good::KnownGood;
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
 use crate::subject::Subject;
-use crate::time::{BanTime, Lasting, Time};
-
-/// Subjects of one jail whose earlier bans are remembered, for longer bans to come; about 40 bytes
-/// each. When there are more, some that were banned longest ago are forgotten.
-const HISTORY: usize = 1 << 16;
+use crate::time::{Lasting, Time};
+use jail::JailState;
+pub use jail::Tally;
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -31,39 +31,9 @@ pub struct Engine {
     /// In the order of the plan's jails.
     states: Vec<JailState>,
     bans: BanBook,
+    known: KnownGood,
+    flood: Flood,
     refused: u64,
-}
-
-/// What one jail has counted.
-#[derive(Debug)]
-struct JailState {
-    offences: OffenceTable,
-    /// Proven and unverified bans apart: spoofed packets must not make a proven ban longer.
-    history: HashMap<(Subject, Evidence), Earlier, RandomState>,
-    tally: Tally,
-}
-
-/// A subject's bans so far.
-#[derive(Clone, Copy, Debug)]
-struct Earlier {
-    bans: u32,
-    /// When the last one was decided, and when it ended or will end.
-    last: (Time, Option<Time>),
-}
-
-/// What a jail has counted since it was set up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Offences counted.
-    pub failed: u64,
-    /// Bans decided.
-    pub banned: u64,
-    /// Offences of hosts that are never banned.
-    pub ignored: u64,
-    /// Offences whose address could not be trusted.
-    pub hearsay: u64,
-    /// When an offence was last counted.
-    pub last: Option<Time>,
 }
 
 /// What `status` shows of a jail.
@@ -82,7 +52,15 @@ impl Engine {
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
-        Self { plan, channels: Vec::new(), states, bans: BanBook::default(), refused: 0 }
+        Self {
+            known: KnownGood::new(&plan.config.knowngood),
+            flood: Flood::new(plan.config.maxunverified),
+            plan,
+            channels: Vec::new(),
+            states,
+            bans: BanBook::default(),
+            refused: 0,
+        }
     }
 
     /// What the engine goes by.
@@ -101,6 +79,13 @@ impl Engine {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Since when unverified bans are withheld because there are too many at once, and how many
+    /// were; `None` if they are not.
+    #[must_use]
+    pub fn flood(&self) -> Option<(Time, u64)> {
+        self.flood.state()
     }
 
     /// Adds a channel that these jails read.
@@ -129,17 +114,57 @@ impl Engine {
 
     /// Takes an event in.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let Meaning::Offence(_) = event.meaning else { return };
+        match event.meaning {
+            Meaning::Offence(_) => self.on_offence(event, out),
+            // What a stranger may have written proves no login.
+            Meaning::Success if event.evidence > Evidence::Hearsay => {
+                self.known.login(self.known_as(event.host), event);
+            }
+            Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
+        }
+    }
+
+    /// What a host is known good as: what is banned with it.
+    fn known_as(&self, host: IpAddr) -> Subject {
+        Subject::of(host, self.plan.config.ipv6prefix)
+    }
+
+    fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let Some(rule) = plan.rules.get(event.rule) else { return };
+        let mut excused = None;
         for id in plan.counted_by(event.rule) {
             let reads = self
                 .channels
                 .get(usize::from(event.channel.0))
                 .is_some_and(|jails| jails.contains(id));
-            if let (true, Some(jail)) = (reads, plan.jail(*id)) {
-                self.offence(&plan, *id, jail, event, rule.per_attempt, out);
+            if !reads {
+                continue;
             }
+            let (Some(jail), Some(state)) =
+                (plan.jail(*id), self.states.get_mut(usize::from(id.0)))
+            else {
+                continue;
+            };
+            let Some(evidence) = policy::counts_as(jail, event.evidence) else {
+                state.tally.hearsay += 1;
+                continue;
+            };
+            if policy::ignored(jail, event.host) {
+                state.tally.ignored += 1;
+                continue;
+            }
+            // The host is the same for all jails: it is judged once.
+            let subject = Subject::of(event.host, plan.config.ipv6prefix);
+            let known = &mut self.known;
+            if *excused
+                .get_or_insert_with(|| known.excuses(subject, event, evidence, rule.per_attempt))
+            {
+                state.tally.excused += 1;
+                continue;
+            }
+            let event = Event { evidence, ..*event };
+            self.offence(&plan, *id, jail, &event, rule.per_attempt, out);
         }
     }
 
@@ -153,19 +178,10 @@ impl Engine {
         out: &mut Vec<Decision>,
     ) {
         let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
-        let Some(evidence) = policy::counts_as(jail, event.evidence) else {
-            state.tally.hearsay += 1;
-            return;
-        };
-        if policy::ignored(jail, event.host) {
-            state.tally.ignored += 1;
-            return;
-        }
         let subject = Subject::of(event.host, jail.ipv6prefix);
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
-        let event = Event { evidence, ..*event };
-        let count = state.offences.add(subject, &event, per_attempt);
+        let count = state.offences.add(subject, event, per_attempt);
         out.push(Decision::Found { jail: id, host: event.host, offences: count.all });
         let Some(evidence) = policy::verdict(jail, count) else { return };
         state.offences.clear(&subject);
@@ -198,13 +214,31 @@ impl Engine {
             }
             return;
         }
+        if evidence == Evidence::Unverified {
+            match self.flood.judge(event.time) {
+                Verdict::Pass => {}
+                Verdict::Begins => {
+                    state.tally.withheld += 1;
+                    return out.push(Decision::FloodBegins);
+                }
+                Verdict::Withheld => {
+                    state.tally.withheld += 1;
+                    return;
+                }
+            }
+        }
         state.tally.banned += 1;
         state.remember(&ban);
         self.enter(ban, out);
     }
 
-    /// Lets time pass: reports the bans that are over and forgets what is past.
+    /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
+    /// is past.
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
+        out.extend(self.flood.tick(now).map(|withheld| Decision::FloodEbbs { withheld }));
+        let mut reports = Vec::new();
+        self.known.tick(now, &mut reports);
+        out.extend(reports.into_iter().map(Decision::AccountsFail));
         while let Some(ban) = self.bans.pop_expired(now) {
             out.push(Decision::Unban {
                 jail: ban.jail,
@@ -305,6 +339,12 @@ impl Engine {
         for channel in &mut self.channels {
             channel.clear();
         }
+        self.flood.allow(plan.config.maxunverified);
+        if old.config.ipv6prefix == plan.config.ipv6prefix {
+            self.known.change(&plan.config.knowngood);
+        } else {
+            self.known = KnownGood::new(&plan.config.knowngood);
+        }
         for ban in std::mem::take(&mut self.bans).iter() {
             self.carry_over(&old, &plan, ban, out);
         }
@@ -389,53 +429,6 @@ fn covers(known: &Ban, new: &Ban) -> bool {
         && (known.evidence > new.evidence
             || known.scope == new.scope
             || bans::end(known) >= bans::end(new))
-}
-
-impl JailState {
-    fn new(jail: &Jail) -> Self {
-        Self {
-            offences: OffenceTable::new(jail.maxretry, jail.findtime),
-            history: HashMap::default(),
-            tally: Tally::default(),
-        }
-    }
-
-    /// The length of a subject's next ban on this evidence. Earlier bans count until a host has
-    /// kept quiet for as long as the longest ban takes.
-    fn next_length(
-        &self,
-        subject: Subject,
-        evidence: Evidence,
-        bantime: &BanTime,
-        now: Time,
-    ) -> Lasting {
-        let quiet = |end: Time| matches!(bantime.max, Lasting::For(max) if now.since(end) > max);
-        let earlier = self.history.get(&(subject, evidence));
-        let earlier = earlier.filter(|earlier| !earlier.last.1.is_some_and(quiet));
-        bantime.after(earlier.map_or(0, |earlier| earlier.bans))
-    }
-
-    fn remember(&mut self, ban: &Ban) {
-        let key = (ban.subject, ban.evidence);
-        if self.history.len() >= HISTORY && !self.history.contains_key(&key) {
-            let drawn = self.history.iter().take(8);
-            let oldest = drawn.min_by_key(|(_, earlier)| earlier.last.0).map(|(key, _)| *key);
-            oldest.and_then(|key| self.history.remove(&key));
-        }
-        let earlier =
-            self.history.entry(key).or_insert(Earlier { bans: 0, last: (ban.since, ban.until) });
-        earlier.bans = earlier.bans.saturating_add(1);
-        earlier.last = (ban.since, ban.until);
-    }
-}
-
-impl Jail {
-    /// Whether offences counted for this jail mean the same to `other`.
-    fn counts_like(&self, other: &Self) -> bool {
-        self.maxretry == other.maxretry
-            && self.findtime == other.findtime
-            && self.ipv6prefix == other.ipv6prefix
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::account::Account;
 use crate::config;
 use crate::event::{Element, RuleId};
 use crate::rules::RuleSet;
@@ -19,9 +20,15 @@ id = 'scan'
 failregex = '^a\.c: <HOST> scanned$'
 class = 'scan'
 evidence = 'unverified'
+[[rule]]
+id = 'login'
+failregex = '^a\.c: <HOST> came in$'
+class = 'success'
+evidence = 'proven'
 ";
 const GUESS: RuleId = RuleId(0);
 const SCAN: RuleId = RuleId(1);
+const LOGIN: RuleId = RuleId(2);
 
 /// A plan with the built-in jails and what `config` says otherwise.
 fn plan(config: &str) -> Arc<Plan> {
@@ -54,6 +61,17 @@ impl Bench {
     }
 
     fn event(&mut self, rule: RuleId, host: &str, secs: i64, evidence: Evidence) {
+        self.account_event(rule, host, secs, evidence, None);
+    }
+
+    fn account_event(
+        &mut self,
+        rule: RuleId,
+        host: &str,
+        secs: i64,
+        evidence: Evidence,
+        account: Option<&str>,
+    ) {
         self.line += 1;
         let event = Event {
             time: Time::from_secs(secs),
@@ -63,6 +81,7 @@ impl Bench {
             host: host.parse().unwrap(),
             evidence,
             line: self.line,
+            account: account.and_then(|name| Account::named(name.as_bytes())),
         };
         self.engine.on_event(&event, &mut self.decisions);
     }
@@ -83,6 +102,12 @@ impl Bench {
             Decision::Unban { jail: id, subject, why } => {
                 Some(format!("{} Unban {subject} {why:?}", jail(id)))
             }
+            Decision::FloodBegins => Some("flood".to_owned()),
+            Decision::FloodEbbs { withheld } => Some(format!("ebb after {withheld}")),
+            Decision::AccountsFail(report) => Some(format!(
+                "{} known fail at {}, {} unknown",
+                report.known, report.subject, report.unknown
+            )),
             Decision::Found { .. } | Decision::Change(_) => None,
         };
         self.decisions.drain(..).filter_map(words).collect()
@@ -292,4 +317,133 @@ fn a_reload_with_another_ipv6_prefix_gives_bans_their_new_keys() {
     let keys: Vec<_> = bench.changes().iter().map(|change| change.key().1.to_string()).collect();
     assert_eq!(keys, ["2001:db8:1:2::/64", "2001:db8:1::/56"]);
     assert!(matches!(bench.changes()[..], [Change::Remove(..), Change::Put(_)]));
+}
+
+const OFFICE: &str = "203.0.113.7";
+
+impl Bench {
+    fn login(&mut self, host: &str, account: &str, evidence: Evidence) {
+        self.account_event(LOGIN, host, 0, evidence, Some(account));
+    }
+
+    fn tick(&mut self, secs: i64) {
+        self.engine.on_tick(Time::from_secs(secs), &mut self.decisions);
+    }
+}
+
+#[test]
+fn a_site_with_an_old_password_is_reported_and_not_banned() {
+    let mut bench = Bench::new("");
+    (0..30).for_each(|n| bench.login(OFFICE, &format!("10{n:02}"), Evidence::Proven));
+    for round in 1..60 {
+        for n in 0..30 {
+            let account = format!("10{n:02}");
+            let evidence = if n % 2 == 0 { Evidence::Proven } else { Evidence::Unverified };
+            bench.account_event(GUESS, OFFICE, 60 * round, evidence, Some(&account));
+        }
+        bench.tick(60 * round + 30);
+    }
+    assert_eq!(bench.said(), [format!("30 known fail at {OFFICE}, 0 unknown")]);
+    assert!(bench.engine.bans().is_empty());
+    // Proof against somebody else counts from the first line on.
+    for n in 0..5 {
+        bench.account_event(GUESS, OFFICE, 4000 + n, Evidence::Proven, Some("9999"));
+    }
+    assert_eq!(bench.said(), [format!("asterisk-guess Ban {OFFICE} sip 600")]);
+}
+
+#[test]
+fn one_valid_account_is_no_shield() {
+    // For each of these, an attacker logs in before every try.
+    let bans_by = |accounts: fn(i64) -> String, rule: RuleId, evidence: Evidence| {
+        let mut bench = Bench::new("");
+        (0..200).find(|n| {
+            bench.login("203.0.113.9", "1000", Evidence::Proven);
+            bench.account_event(rule, "203.0.113.9", n / 10, evidence, Some(&accounts(*n)));
+            !bench.said().is_empty()
+        })
+    };
+    let many: fn(i64) -> String = |n| format!("20{n:02}");
+    // As early as without a valid account.
+    assert_eq!(bans_by(many, GUESS, Evidence::Proven), Some(4));
+    assert_eq!(bans_by(many, SCAN, Evidence::Proven), Some(2));
+    // Four that can be forged are excused.
+    assert_eq!(bans_by(many, GUESS, Evidence::Unverified), Some(8));
+    assert_eq!(bans_by(|_| "2000".to_owned(), SCAN, Evidence::Unverified), Some(6));
+    // The account that he has the password of, or one of a neighbour.
+    assert_eq!(bans_by(|_| "1000".to_owned(), GUESS, Evidence::Unverified), Some(33));
+}
+
+#[test]
+fn what_makes_nobody_known_good() {
+    let offences = |bench: &mut Bench, host: &str| {
+        for n in 0..5 {
+            bench.account_event(GUESS, host, n, Evidence::Unverified, Some("1000"));
+        }
+        !bench.said().is_empty()
+    };
+    // A login that a stranger may have written, that of another host, or of no account.
+    let mut bench = Bench::new("");
+    bench.login(OFFICE, "1000", Evidence::Hearsay);
+    bench.login("203.0.113.8", "1000", Evidence::Proven);
+    bench.event(LOGIN, OFFICE, 0, Evidence::Proven);
+    assert!(offences(&mut bench, OFFICE));
+    // Nothing at all, when it is switched off.
+    let mut bench = Bench::new("[default]\nknowngood = { enabled = false }");
+    bench.login(OFFICE, "1000", Evidence::Proven);
+    assert!(offences(&mut bench, OFFICE));
+    // An IPv6 network is known as a whole, for it is banned as a whole.
+    let mut bench = Bench::new("");
+    bench.login("2001:db8::7", "1000", Evidence::Proven);
+    assert!(!offences(&mut bench, "2001:db8::8") && offences(&mut bench, "2001:db8:0:1::7"));
+}
+
+#[test]
+fn a_ban_by_hand_beats_known_good_and_a_reload_keeps_it() {
+    let mut bench = Bench::new("");
+    bench.login(OFFICE, "1000", Evidence::Proven);
+    bench.reload("[default]\nmaxretry = 1\nmaxunverified = 7");
+    bench.account_event(GUESS, OFFICE, 0, Evidence::Proven, Some("1000"));
+    assert!(bench.said().is_empty());
+    let order = Order { host: OFFICE.parse().unwrap(), jail: None, length: None };
+    bench.engine.ban(&order, Time::from_secs(1), &mut bench.decisions);
+    assert_eq!(bench.said(), [format!("manual Ban {OFFICE} all 0")]);
+}
+
+#[test]
+fn a_flood_of_forged_packets_bans_a_hundred_a_minute_at_most() {
+    const SOURCES: u32 = 90_000;
+    let host = |n: u32| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
+    let mut bench = Bench::new("");
+    // 15 seconds; in the middle of it somebody guesses over TCP.
+    for n in 0..SOURCES {
+        let second = i64::from(n / 6000);
+        (0..3).for_each(|_| bench.offence(SCAN, &host(n), second));
+        if n % 10_000 == 0 {
+            bench.offence(GUESS, "203.0.113.9", second);
+            bench.tick(second);
+        }
+        bench
+            .decisions
+            .retain(|decision| !matches!(decision, Decision::Found { .. } | Decision::Change(_)));
+    }
+    assert_eq!(bench.engine.flood(), Some((Time::from_secs(0), u64::from(SOURCES) - 100)));
+    assert_eq!(bench.engine.bans().len(), 101);
+    let said = bench.said();
+    assert_eq!(said.iter().filter(|said| *said == "flood").count(), 1, "one word about it");
+    assert!(said.contains(&"asterisk-guess Ban 203.0.113.9 sip 600".to_owned()));
+    assert_eq!(said.len(), 102);
+
+    // It goes on a little, then ebbs.
+    for n in 0..200 {
+        bench.tick(61);
+        (0..3).for_each(|_| bench.offence(SCAN, &host(n + 200_000), 61));
+    }
+    assert!(bench.said().is_empty());
+    bench.tick(121);
+    bench.offence(SCAN, &host(0), 125);
+    bench.tick(182);
+    assert_eq!(bench.said(), ["ebb after 90100"]);
+    (0..3).for_each(|_| bench.offence(SCAN, &host(70_000), 190));
+    assert_eq!(bench.said(), [format!("asterisk-scan Ban {} sip 600", host(70_000))]);
 }

@@ -11,7 +11,7 @@
 use std::net::IpAddr;
 
 use super::Line;
-use crate::event::{Event, Evidence};
+use crate::event::{Event, Evidence, Meaning};
 use crate::lines::Region;
 use crate::prefix::{self, Level, Shape};
 use crate::rules::MessageShape;
@@ -35,11 +35,13 @@ struct Doubt {
 pub(super) type Sender = (IpAddr, Evidence);
 
 impl Doubt {
-    /// How far a line in the text may be believed that names `host`: what names its sender is
-    /// believed like the line that named him first.
-    fn leaves(&self, host: IpAddr) -> Evidence {
+    /// How far a line in the text may be believed: what names its sender is believed like the line
+    /// that named him first. Nobody forges an offence of his own; a login, he would.
+    fn leaves(&self, hit: &Event) -> Evidence {
         match self.sender {
-            Some((sender, evidence)) if sender == host => evidence,
+            Some((sender, evidence)) if sender == hit.host && hit.meaning != Meaning::Success => {
+                evidence
+            }
             _ => Evidence::Hearsay,
         }
     }
@@ -139,7 +141,7 @@ impl Context {
         let start = self.base + line.start as u64;
         for hit in hits {
             let doubts = self.doubts.iter().filter(|doubt| start < doubt.until);
-            let left = doubts.map(|doubt| doubt.leaves(hit.host)).min();
+            let left = doubts.map(|doubt| doubt.leaves(hit)).min();
             if self.free_text || follows_on {
                 hit.evidence = Evidence::Hearsay;
             } else if let Some(left) = left {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
 
+use crate::account::Account;
 use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::lines::{HISTORY, Region};
 use crate::prefix::{self, Level, Shape};
@@ -253,14 +254,15 @@ impl Scanner {
             gate.matching(cache, body, &mut self.found);
             let first = events.len();
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
-                events.extend(matcher.judge(target, body).map(|(meaning, host, evidence)| Event {
+                events.extend(matcher.judge(target, body).map(|reading| Event {
                     time: clock.time(stamp),
                     channel: self.channel,
                     rule: target.rule,
-                    meaning,
-                    host,
-                    evidence,
+                    meaning: reading.meaning,
+                    host: reading.host,
+                    evidence: reading.evidence,
                     line: line.number,
+                    account: reading.account,
                 }));
             }
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
@@ -311,6 +313,14 @@ impl Seen {
     }
 }
 
+/// What one failregex says of a body.
+struct Judgement {
+    meaning: Meaning,
+    host: IpAddr,
+    evidence: Evidence,
+    account: Option<Account>,
+}
+
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Matcher {
@@ -324,14 +334,19 @@ impl Matcher {
     }
 
     /// What one failregex makes of a body that it matches; `None`: there is no host in it.
-    fn judge(&self, target: &Target, body: &[u8]) -> Option<(Meaning, IpAddr, Evidence)> {
+    fn judge(&self, target: &Target, body: &[u8]) -> Option<Judgement> {
         let rule = self.rules.get(target.rule)?;
         let file = self.rules.file_of(rule)?;
         let excused = file.ignoreregex.iter().any(|regex| regex.is_match(body));
         let meaning = if excused { Meaning::Ignored } else { rule.meaning };
         match target.confirm.read(body) {
             Reading::Nothing => None,
-            Reading::Several => Some((Meaning::Tampered, NOBODY, Evidence::Hearsay)),
+            Reading::Several => Some(Judgement {
+                meaning: Meaning::Tampered,
+                host: NOBODY,
+                evidence: Evidence::Hearsay,
+                account: None,
+            }),
             Reading::One(sighting) => {
                 let evidence = match (rule.evidence, sighting.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
@@ -339,7 +354,8 @@ impl Matcher {
                     (_, Transport::Datagram) => Evidence::Unverified,
                     (evidence, Transport::Unknown) => evidence,
                 };
-                Some((meaning, canonical(sighting.host), evidence))
+                let account = rule.account.as_ref().and_then(|place| place.read(body));
+                Some(Judgement { meaning, host: canonical(sighting.host), evidence, account })
             }
         }
     }
@@ -355,6 +371,7 @@ fn settle(hits: &mut [Event]) {
     for hit in hits {
         if tampered {
             (hit.meaning, hit.host, hit.evidence) = (Meaning::Tampered, NOBODY, Evidence::Hearsay);
+            hit.account = None;
         } else if ignored {
             hit.meaning = Meaning::Ignored;
         }

@@ -54,6 +54,12 @@ failregex = '^net\.c: <HOST> says again .*$'
 class = "scan"
 evidence = "proven"
 [[rule]]
+id = "login"
+failregex = '^door\.c: <HOST> came in as "[^"]*"$'
+class = "success"
+evidence = "proven"
+account = { after = 'as "' }
+[[rule]]
 id = "welcome"
 failregex = '^door\.c: <HOST> knocked politely$'
 class = "ignored"
@@ -85,7 +91,7 @@ fn read_in_pieces(matcher: &Arc<Matcher>, text: &[u8], size: usize) -> Vec<Strin
         Meaning::Offence(_) => format!("{} offence {} {}", event.line, event.host, event.evidence),
         Meaning::Tampered => format!("{} tampered", event.line),
         Meaning::Ignored => format!("{} ignored {}", event.line, event.host),
-        Meaning::Success => format!("{} success {}", event.line, event.host),
+        Meaning::Success => format!("{} success {} {}", event.line, event.host, event.evidence),
     };
     events.iter().map(words).collect()
 }
@@ -265,6 +271,15 @@ fn what_follows_a_short_text_is_hearsay_for_a_short_while() {
     );
     let noise = NOISE.repeat(100 / NOISE.len() + 1);
     assert!(read(&text(&[rung, &noise, KNOCK]))[1].ends_with("unverified"));
+}
+
+#[test]
+fn nobody_writes_himself_a_login() {
+    let login = "[x] NOTICE[1] door.c: 192.0.2.1 came in as \"1000\"\n";
+    assert_eq!(read(login.as_bytes()), ["1 success 192.0.2.1 proven"]);
+    let packet = "[x] NOTICE[1] net.c: Raw packet from TCP 192.0.2.1:5060 follows\n";
+    let forged = text(&[packet, "INVITE sip:a SIP/2.0\n", NOISE, login]);
+    assert_eq!(read(&forged), ["1 offence 192.0.2.1 proven", "4 success 192.0.2.1 hearsay"]);
 }
 
 #[test]

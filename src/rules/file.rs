@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 
 use super::pattern::Pattern;
 use super::{Example, Grammar, MessageShape, Rule, RuleFile};
+use crate::account::AccountPlace;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::event::{Class, Evidence, Meaning};
 
@@ -45,6 +46,7 @@ struct RawRule {
     failregex: Spanned<OneOrMany>,
     class: Spanned<String>,
     evidence: Evidence,
+    account: Option<RawAccount>,
     per_attempt: Option<Spanned<u8>>,
     #[serde(default)]
     cut: bool,
@@ -52,6 +54,13 @@ struct RawRule {
     until: Option<Spanned<String>>,
     #[serde(default)]
     example: Vec<RawExample>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAccount {
+    after: Spanned<String>,
+    longest: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -230,6 +239,7 @@ impl Reader<'_> {
                 );
             }
         }
+        let account = raw.account.as_ref().and_then(|account| self.account(account));
         let examples =
             raw.example.into_iter().filter_map(|example| self.example(example)).collect();
         (self.problems.len() == before).then(|| Rule {
@@ -238,12 +248,22 @@ impl Reader<'_> {
             patterns,
             meaning,
             evidence: raw.evidence,
+            account,
             per_attempt,
             cut: raw.cut,
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),
             examples,
         })
+    }
+
+    fn account(&mut self, raw: &RawAccount) -> Option<AccountPlace> {
+        if raw.after.get_ref().is_empty() {
+            let help = "for example { after = 'AccountID=\"' }";
+            self.problem(raw.after.span(), "the text right before the name is missing", Some(help));
+            return None;
+        }
+        Some(AccountPlace::new(raw.after.get_ref(), raw.longest.unwrap_or(usize::MAX)))
     }
 
     fn example(&mut self, raw: RawExample) -> Option<Example> {
@@ -299,6 +319,8 @@ evidence = "unverified"
             (GOOD.replace("unverified", "sure"), "mine.toml:6:12", "sure"),
             (format!("{GOOD}per_attempt = 0\n"), "mine.toml:7:15", "at least one line"),
             (format!("{GOOD}since = \"v1\"\n"), "mine.toml:7:9", "no Asterisk version"),
+            (format!("{GOOD}account = {{ after = '' }}\n"), "mine.toml:7:21", "before the name"),
+            (format!("{GOOD}account = 'x'\n"), "mine.toml:7:11", "expected"),
             ("ignoreregex = ['(']\n".to_owned() + GOOD, "mine.toml:1:16", "no valid regex"),
             ("[[message]]\nhead = 'x'\nend = ['y']\n".to_owned() + GOOD, "mine.toml:2:8", "FILE"),
             ("prefix = 'none'".to_owned(), "mine.toml:1:1", "no rule"),

@@ -14,6 +14,7 @@ use regex_automata::util::syntax;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::account::AccountPlace;
 use crate::config::diagnostic::Diagnostics;
 use crate::event::{Evidence, Meaning, RuleId};
 use pattern::Pattern;
@@ -87,6 +88,8 @@ pub struct Rule {
     pub meaning: Meaning,
     /// How far the address may be believed where the line itself does not say more.
     pub evidence: Evidence,
+    /// Where the account stands, if its messages name one that can be told.
+    pub account: Option<AccountPlace>,
     /// How many lines one attempt writes of this rule in one channel.
     pub per_attempt: u8,
     /// Whether it reads the first half of a message that was cut in two: the line is not whole

@@ -20,6 +20,7 @@ mod life;
 mod offline;
 mod orders;
 mod pause;
+mod policy;
 mod reload;
 mod rotation;
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use asterguard::config::{Config, Hearsay, Jail, LogLevel, Mode, Punishment};
+use asterguard::config::{Config, Hearsay, Jail, KnownGood, LogLevel, Mode, Punishment};
 use asterguard::event::Class;
 use asterguard::sink::{Blocktype, Nft, Ports};
 use asterguard::time::{BanTime, Lasting, Time};
@@ -291,6 +291,14 @@ pub fn config(jails: Vec<Jail>) -> Config {
         loglevel: LogLevel::Notice,
         ignoreip: ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).to_vec(),
         ipv6prefix: 64,
+        knowngood: KnownGood {
+            enabled: true,
+            time: Duration::from_secs(86400),
+            maxunknown: 5,
+            findtime: Duration::from_secs(600),
+            maxrate: 30,
+        },
+        maxunverified: 100,
         ports: vec![
             ("all".to_owned(), Ports::All),
             ("sip".to_owned(), Ports::Ranges(vec![(SIP, SIP + 1)])),

@@ -1,0 +1,97 @@
+//! The accounts that lines name, as far as they matter: two names are the same, or they are not.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::num::NonZeroU64;
+
+use foldhash::quality::FixedState;
+use memchr::memmem::Finder;
+
+/// The longest name that is taken from a line.
+const LONGEST_NAME: usize = 64;
+
+/// An account, by a hash of its name. The name is text that somebody outside sent: it is compared
+/// and nothing else. (The hash is the same for all logs and after a reload. Who makes two names that
+/// share one gains nothing: he has to log in with the one and ask for the other.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Account(NonZeroU64);
+
+impl Account {
+    /// The account of this name; `None` if the name is not a plain one (see [`is_plain`]).
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Self> {
+        if !(1..=LONGEST_NAME).contains(&name.len()) || !name.iter().copied().all(is_plain) {
+            return None;
+        }
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write(name);
+        Some(Self(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)))
+    }
+}
+
+/// What names of accounts are made of: nothing that a log may print in two ways, and nothing that
+/// can stand behind a name.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.+-".contains(&byte)
+}
+
+/// Where a rule's messages name the account.
+#[derive(Clone, Debug)]
+pub struct AccountPlace {
+    /// The text right before the name, at its first occurrence in the message.
+    before: Finder<'static>,
+    /// Messages longer than this name nobody.
+    longest: usize,
+}
+
+impl AccountPlace {
+    /// Right behind the first `before`, in messages of at most `longest` bytes.
+    #[must_use]
+    pub fn new(before: &str, longest: usize) -> Self {
+        Self { before: Finder::new(before).into_owned(), longest }
+    }
+
+    /// The account that `body` names. A message with a byte that is no printable ASCII names none:
+    /// with such bytes a sender keeps a message out of some logs, or changes how others print it, so
+    /// that what two logs tell of one attempt no longer agrees.
+    #[must_use]
+    pub fn read(&self, body: &[u8]) -> Option<Account> {
+        if body.len() > self.longest || !body.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            return None;
+        }
+        let name = body.get(self.before.find(body)? + self.before.needle().len()..)?;
+        let end = name.iter().position(|byte| !is_plain(*byte))?;
+        // What ends a name in an event, and in a SIP address.
+        matches!(name.get(end)?, b'"' | b'@').then(|| Account::named(name.get(..end)?))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_where_it_stands() {
+        let place = AccountPlace::new("AccountID=\"", 40);
+        let read = |body: &str| place.read(body.as_bytes());
+        let account = Account::named(b"1000");
+        assert!(account.is_some() && account != Account::named(b"1001"));
+        assert_eq!(read("AccountID=\"1000\",X"), account);
+        assert_eq!(read("Y,AccountID=\"1000\",AccountID=\"1001\""), account, "the first counts");
+        for nobody in [
+            "AccountID=\"<unknown>\"",
+            "AccountID=\"\"",
+            "AccountID=\"1000",
+            "AccountID=\"1000 \"",
+            "AccountID=\"1000:x\"",
+            "AccountID=\"10%300\"",
+            "AccountID=\"1000\",\x1b",
+            "AccountID=\"1000\",\u{ff}",
+            "AccountID=\"1000\", which is said in too many words",
+            "ID=\"1000\"",
+        ] {
+            assert_eq!(read(nobody), None, "{nobody}");
+        }
+        assert_eq!(AccountPlace::new("<sip:", 99).read(b"<sip:1000@192.0.2.1>"), account);
+        assert_eq!(Account::named(&[b'a'; LONGEST_NAME + 1]), None);
+    }
+}

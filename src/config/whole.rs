@@ -1,0 +1,84 @@
+//! What `[default]` says about all jails together: which hosts are known good, and how many
+//! unverified bans there may be.
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::KnownGood;
+use super::reader::{Reader, Value};
+
+/// The keys.
+pub(super) const KEYS: [&str; 2] = ["knowngood", "maxunverified"];
+
+const HELP: &str =
+    "write for example { time = \"1d\", maxunknown = 5, findtime = \"10m\", maxrate = 30 }";
+
+/// The values so far; those of a file win over those of the files before it.
+#[derive(Default)]
+pub(super) struct Whole {
+    enabled: Option<bool>,
+    time: Option<Duration>,
+    maxunknown: Option<u32>,
+    findtime: Option<Duration>,
+    maxrate: Option<u32>,
+    maxunverified: Option<u32>,
+}
+
+impl Whole {
+    /// Takes over what `[default]` says.
+    pub fn read(&mut self, reader: &mut Reader, table: &DeTable) {
+        if let Some(value) = table.get("knowngood") {
+            self.known_good(reader, value);
+        }
+        if let Some(value) = table.get("maxunverified") {
+            let help = "write how many bans a minute may rest on packets that can be forged";
+            self.maxunverified = reader.number(value, 1..=u32::MAX, help).or(self.maxunverified);
+        }
+    }
+
+    fn known_good(&mut self, reader: &mut Reader, value: &Value) {
+        for (key, value) in reader.table(value, HELP).into_iter().flatten() {
+            match key.get_ref().as_ref() {
+                "enabled" => self.enabled = reader.boolean(value).or(self.enabled),
+                "time" => self.time = reader.duration(value).or(self.time),
+                "maxunknown" => {
+                    let help = "write after how many offences of other accounts nothing is excused";
+                    self.maxunknown = reader.number(value, 1..=u32::MAX, help).or(self.maxunknown);
+                }
+                "findtime" => self.findtime = reader.duration(value).or(self.findtime),
+                "maxrate" => {
+                    let help = "write after how many failures of one account in a minute nothing is excused";
+                    self.maxrate = reader.number(value, 1..=u32::MAX, help).or(self.maxrate);
+                }
+                _ => reader
+                    .unknown_key(key, &["enabled", "time", "maxunknown", "findtime", "maxrate"]),
+            }
+        }
+    }
+
+    /// Notes the keys that a jail cannot have.
+    pub fn refuse(reader: &mut Reader, table: &DeTable) {
+        for (key, _) in table.iter().filter(|(key, _)| KEYS.contains(&key.get_ref().as_ref())) {
+            let message = format_args!("{:?} is about all jails together", key.get_ref());
+            reader.error(key.span(), message, "write it below [default]");
+        }
+    }
+
+    /// What makes a host known good. (The built-in configuration says all of it; without that,
+    /// there are no such hosts.)
+    pub fn finish_known_good(&self) -> KnownGood {
+        KnownGood {
+            enabled: self.enabled.unwrap_or(false),
+            time: self.time.unwrap_or_default(),
+            maxunknown: self.maxunknown.unwrap_or(1),
+            findtime: self.findtime.unwrap_or_default(),
+            maxrate: self.maxrate.unwrap_or(1),
+        }
+    }
+
+    /// Unverified bans that may be a minute.
+    pub fn finish_maxunverified(&self) -> u32 {
+        self.maxunverified.unwrap_or(u32::MAX)
+    }
+}

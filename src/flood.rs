@@ -1,0 +1,127 @@
+//! How many bans a minute may rest on packets whose sender can be forged.
+//!
+//! One machine can send packets in the names of ninety thousand others. Each of them would be banned
+//! for it, mildly, but a customer is a customer. So when more such bans are due than there are on a
+//! bad day, none is carried out until the flood has ebbed.
+
+use std::time::Duration;
+
+use crate::time::Time;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Counts unverified bans by the minute.
+#[derive(Clone, Debug)]
+pub struct Flood {
+    /// Bans a minute that are carried out.
+    most: u32,
+    /// When the minute began, and how many bans were due since.
+    minute: Time,
+    due: u32,
+    /// Since when there is a flood.
+    since: Option<Time>,
+    /// Bans that were not carried out in this flood, or the last one.
+    withheld: u64,
+}
+
+/// What becomes of a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is carried out.
+    Pass,
+    /// It is not, and it is the first one: a flood has begun.
+    Begins,
+    /// It is not.
+    Withheld,
+}
+
+impl Flood {
+    /// Lets `most` bans a minute pass.
+    #[must_use]
+    pub fn new(most: u32) -> Self {
+        Self { most, minute: Time::default(), due: 0, since: None, withheld: 0 }
+    }
+
+    /// Sets how many bans a minute may pass; a flood goes on.
+    pub fn allow(&mut self, most: u32) {
+        self.most = most;
+    }
+
+    /// Since when there has been a flood, if there is one, and how many bans it withheld.
+    #[must_use]
+    pub fn state(&self) -> Option<(Time, u64)> {
+        Some((self.since?, self.withheld))
+    }
+
+    /// Whether a ban that is due now is carried out.
+    pub fn judge(&mut self, now: Time) -> Verdict {
+        if now.since(self.minute) >= MINUTE {
+            (self.minute, self.due) = (now, 0);
+        }
+        self.due = self.due.saturating_add(1);
+        match self.since {
+            None if self.due <= self.most => Verdict::Pass,
+            None => {
+                (self.since, self.withheld) = (Some(now), 1);
+                Verdict::Begins
+            }
+            Some(_) => {
+                self.withheld += 1;
+                Verdict::Withheld
+            }
+        }
+    }
+
+    /// Lets time pass. A flood ends with a minute in which no more bans were due than may pass; says
+    /// how many it withheld. Call it before [`Flood::judge`] for the same time.
+    pub fn tick(&mut self, now: Time) -> Option<u64> {
+        let passed = now.since(self.minute);
+        if passed < MINUTE {
+            return None;
+        }
+        let calm = self.due <= self.most || passed >= 2 * MINUTE;
+        (self.minute, self.due) = (now, 0);
+        if !calm {
+            return None;
+        }
+        self.since.take().map(|_| self.withheld)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Time {
+        Time::from_secs(1_800_000_000 + secs)
+    }
+
+    #[test]
+    fn a_flood_begins_with_one_too_many_and_ebbs_with_a_calm_minute() {
+        let mut flood = Flood::new(3);
+        let mut judge = |secs| {
+            let over = flood.tick(at(secs));
+            (over, flood.judge(at(secs)), flood.state())
+        };
+        for secs in [0, 20, 59] {
+            assert_eq!(judge(secs), (None, Verdict::Pass, None));
+        }
+        assert_eq!(judge(59), (None, Verdict::Begins, Some((at(59), 1))));
+        // A new minute does not end it: the last one was not calm.
+        for (secs, withheld) in [(60, 2), (61, 3), (62, 4)] {
+            assert_eq!(judge(secs), (None, Verdict::Withheld, Some((at(59), withheld))));
+        }
+        // This one was: three were due.
+        assert_eq!(judge(120), (Some(4), Verdict::Pass, None));
+    }
+
+    #[test]
+    fn silence_ends_a_flood() {
+        let mut flood = Flood::new(1);
+        assert_eq!((0..1000).filter(|_| flood.judge(at(0)) == Verdict::Pass).count(), 1);
+        assert_eq!(flood.tick(at(59)), None);
+        assert_eq!(flood.tick(at(61)), None, "the first minute was none of calm");
+        assert_eq!(flood.tick(at(122)), Some(999));
+        assert_eq!(flood.judge(at(122)), Verdict::Pass);
+    }
+}

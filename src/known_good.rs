@@ -1,0 +1,326 @@
+//! Who has logged in lately, from where: what excuses failures of phones, and what does not.
+//!
+//! A host (an IPv6 network as it is banned: what a ban would hit as a whole, and what a phone changes
+//! its addresses in) is known good while one of its accounts has logged in within the time that the
+//! configuration says. Then
+//!
+//! * failures of accounts that have logged in from there do not count: a changed password locks out a
+//!   phone, not the office around it;
+//! * unverified offences of others do not count either: whoever forges a customer's address does not
+//!   get him banned;
+//! * proven offences of others count as ever.
+//!
+//! One valid account must not be a shield for guessing at others. So too many offences of others, of
+//! whatever evidence, or a run of failures of one account, end the excuses of the host for a while.
+//! Nobody gets in by forging a login: its answer goes to the true owner of the address.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::account::Account;
+use crate::config;
+use crate::event::{ChannelId, Event, Evidence};
+use crate::offence::OffenceTable;
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// Accounts that are known in all, each at one host; about 200 bytes each if every one is at a host
+/// of its own. When there are more, a host that has long seen no login is forgotten.
+pub const CAPACITY: usize = 1 << 15;
+/// Accounts that are known at one host.
+const PER_HOST: usize = 2048;
+/// Logs that the failures of an account are told apart for. Each attempt may stand in several.
+const CHANNELS: usize = 2;
+/// How often what is past is looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Failures that were excused at a host before it is reported.
+const WORTH_TELLING: u32 = 5;
+/// How long failures are gathered for one report.
+const GATHER: Duration = Duration::from_secs(60);
+/// A host whose accounts have not failed for so long is reported anew when they do.
+const QUIET: Duration = Duration::from_secs(3600);
+/// What a run of failures is counted in.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The hosts that are known good.
+#[derive(Debug)]
+pub struct KnownGood {
+    terms: config::KnownGood,
+    hosts: HashMap<Subject, Host, RandomState>,
+    /// Accounts at all hosts together.
+    accounts: usize,
+    /// Offences of accounts that have not logged in, at hosts that are known.
+    strangers: OffenceTable,
+    swept: Time,
+}
+
+#[derive(Debug)]
+struct Host {
+    accounts: Vec<Known>,
+    login: Login,
+    /// Until when nothing is excused, because too much was.
+    ended: Option<Time>,
+    trouble: Option<Trouble>,
+}
+
+/// The last login from a host: what it is known good by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// When.
+    pub time: Time,
+    /// In which log.
+    pub channel: ChannelId,
+    /// In which line of it.
+    pub line: u64,
+}
+
+/// An account that has logged in.
+#[derive(Debug)]
+struct Known {
+    name: Account,
+    login: Time,
+    /// When it last failed; `None` if not since it logged in.
+    failed: Option<Time>,
+    /// When the minute began that its failures are counted in, log by log.
+    minute: Time,
+    run: [(ChannelId, u32); CHANNELS],
+}
+
+/// Accounts that logged in once and fail now.
+#[derive(Debug)]
+struct Trouble {
+    since: Time,
+    last: Time,
+    excused: u32,
+    told: bool,
+}
+
+/// A host whose accounts fail: most likely somebody changed a password and not the phones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The host.
+    pub subject: Subject,
+    /// Accounts that have logged in from there before, and fail now.
+    pub known: u32,
+    /// Offences of others.
+    pub unknown: u32,
+}
+
+/// What is known of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Accounts that have logged in.
+    pub accounts: usize,
+    /// Of these, those that fail now.
+    pub failing: usize,
+    /// Offences of others lately.
+    pub unknown: u32,
+    /// The last login.
+    pub login: Login,
+    /// Until when the host is known good if there is no other login.
+    pub until: Time,
+    /// Until when nothing is excused all the same.
+    pub ended: Option<Time>,
+}
+
+impl KnownGood {
+    /// Knows nobody yet.
+    #[must_use]
+    pub fn new(terms: &config::KnownGood) -> Self {
+        Self {
+            strangers: strangers(terms),
+            terms: terms.clone(),
+            hosts: HashMap::default(),
+            accounts: 0,
+            swept: Time::default(),
+        }
+    }
+
+    /// Goes by other terms. Whoever is known stays known, as long as the new terms say.
+    pub fn change(&mut self, terms: &config::KnownGood) {
+        if *terms != self.terms {
+            self.strangers = strangers(terms);
+            self.terms = terms.clone();
+        }
+        if !terms.enabled {
+            self.hosts.clear();
+            self.accounts = 0;
+        }
+    }
+
+    /// Takes in a login that can be believed. It clears the account's failures.
+    pub fn login(&mut self, subject: Subject, event: &Event) {
+        let (Some(name), true) = (event.account, self.terms.enabled) else { return };
+        let login = Login { time: event.time, channel: event.channel, line: event.line };
+        if !self.knows(&subject, name) {
+            self.make_room();
+            self.accounts += 1;
+        }
+        let host = self.hosts.entry(subject).or_insert_with(|| Host {
+            accounts: Vec::new(),
+            login,
+            ended: None,
+            trouble: None,
+        });
+        host.login = login;
+        let fresh = Known {
+            name,
+            login: event.time,
+            failed: None,
+            minute: event.time,
+            run: [(event.channel, 0); CHANNELS],
+        };
+        let full = host.accounts.len() >= PER_HOST;
+        match host.accounts.iter_mut().find(|known| known.name == name) {
+            // The run of failures is not cleared: who knows a password can log in between any two.
+            Some(known) => (known.login, known.failed) = (event.time, None),
+            None if full => self.accounts -= 1,
+            None => host.accounts.push(fresh),
+        }
+    }
+
+    fn knows(&self, subject: &Subject, name: Account) -> bool {
+        let host = self.hosts.get(subject);
+        host.is_some_and(|host| host.accounts.iter().any(|known| known.name == name))
+    }
+
+    /// Whether an offence is excused, so that it does not count. `evidence` is what it counts as
+    /// otherwise.
+    pub fn excuses(
+        &mut self,
+        subject: Subject,
+        event: &Event,
+        evidence: Evidence,
+        per_attempt: u8,
+    ) -> bool {
+        let terms = &self.terms;
+        let Some(host) = self.hosts.get_mut(&subject) else { return false };
+        if host.until(terms.time) <= event.time {
+            return false;
+        }
+        let live = |known: &&mut Known| known.login.plus(terms.time) > event.time;
+        let known = host.accounts.iter_mut().filter(live).find(|k| Some(k.name) == event.account);
+        let is_known = known.is_some();
+        let too_much = match known {
+            Some(known) => known.fail(event) >= terms.maxrate,
+            None => self.strangers.add(subject, event, per_attempt).all >= terms.maxunknown,
+        };
+        if too_much {
+            host.ended = Some(event.time.plus(terms.findtime));
+        }
+        if host.ended.is_some_and(|until| until > event.time) {
+            return false;
+        }
+        if is_known {
+            host.note(event.time);
+        }
+        is_known || evidence < Evidence::Proven
+    }
+
+    /// What is known of a host at `now`; `None` if it is not known good.
+    #[must_use]
+    pub fn standing(&self, subject: &Subject, now: Time) -> Option<Standing> {
+        let host = self.hosts.get(subject)?;
+        let until = host.until(self.terms.time);
+        (until > now).then(|| Standing {
+            accounts: host.accounts.len(),
+            failing: host.failing(now).count(),
+            unknown: self.strangers.count(subject, now).all,
+            login: host.login,
+            until,
+            ended: host.ended.filter(|ended| *ended > now),
+        })
+    }
+
+    /// Lets time pass: forgets what is past, and adds the hosts to `reports` whose accounts fail.
+    pub fn tick(&mut self, now: Time, reports: &mut Vec<Report>) {
+        if now.since(self.swept) < SWEEP {
+            return;
+        }
+        self.swept = now;
+        let (time, strangers) = (self.terms.time, &self.strangers);
+        self.hosts.retain(|subject, host| {
+            host.accounts.retain(|known| known.login.plus(time) > now);
+            if host.is_worth_telling(now) {
+                let known = u32::try_from(host.failing(now).count()).unwrap_or(u32::MAX);
+                let unknown = strangers.count(subject, now).all;
+                reports.extend((known > 0).then_some(Report { subject: *subject, known, unknown }));
+            }
+            !host.accounts.is_empty()
+        });
+        self.accounts = self.hosts.values().map(|host| host.accounts.len()).sum();
+        self.strangers.sweep(now);
+    }
+
+    /// Forgets a host when there are too many accounts: of eight, the one whose last login is the
+    /// longest ago.
+    fn make_room(&mut self) {
+        if self.accounts < CAPACITY {
+            return;
+        }
+        let oldest = self.hosts.iter().take(8).min_by_key(|(_, host)| host.login.time);
+        let oldest = oldest.map(|(subject, _)| *subject);
+        if let Some(host) = oldest.and_then(|subject| self.hosts.remove(&subject)) {
+            self.accounts = self.accounts.saturating_sub(host.accounts.len());
+        }
+    }
+}
+
+fn strangers(terms: &config::KnownGood) -> OffenceTable {
+    OffenceTable::with_capacity(terms.maxunknown, terms.findtime, CAPACITY)
+}
+
+impl Host {
+    fn until(&self, time: Duration) -> Time {
+        self.login.time.plus(time)
+    }
+
+    fn failing(&self, now: Time) -> impl Iterator<Item = &Known> {
+        let lately = move |failed: Time| now.since(failed) < QUIET;
+        self.accounts.iter().filter(move |known| known.failed.is_some_and(lately))
+    }
+
+    /// Takes note of a failure that was excused.
+    fn note(&mut self, now: Time) {
+        let fresh = Trouble { since: now, last: now, excused: 0, told: false };
+        let going_on = self.trouble.take().filter(|trouble| now.since(trouble.last) < QUIET);
+        let trouble = self.trouble.insert(going_on.unwrap_or(fresh));
+        trouble.last = now;
+        trouble.excused = trouble.excused.saturating_add(1);
+    }
+
+    /// Whether failures are to be reported now; says so once.
+    fn is_worth_telling(&mut self, now: Time) -> bool {
+        let due = |trouble: &&mut Trouble| {
+            !trouble.told && trouble.excused >= WORTH_TELLING && now.since(trouble.since) >= GATHER
+        };
+        self.trouble.as_mut().filter(due).is_some_and(|trouble| {
+            trouble.told = true;
+            true
+        })
+    }
+}
+
+impl Known {
+    /// Counts a failure; how many there were within this minute, in the log that has most of them.
+    fn fail(&mut self, event: &Event) -> u32 {
+        self.failed = Some(event.time);
+        if event.time.since(self.minute) >= MINUTE {
+            self.minute = event.time;
+            self.run = [(event.channel, 0); CHANNELS];
+        }
+        let same = self.run.iter().position(|(channel, _)| *channel == event.channel);
+        // With more logs than places, several share the last.
+        let free = || self.run.iter().position(|(_, count)| *count == 0);
+        let place = same.or_else(free).unwrap_or(CHANNELS - 1);
+        if let Some(run) = self.run.get_mut(place) {
+            *run = (event.channel, run.1.saturating_add(1));
+        }
+        self.run.iter().map(|(_, count)| *count).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

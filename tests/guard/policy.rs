@@ -1,0 +1,96 @@
+//! What follows from what is known: sites that log in well, and floods of forged packets.
+
+use crate::kit::guard::Guard;
+use crate::kit::{self, Netns};
+use crate::{CONFIG, addresses, no_such_peer, wrong_password};
+
+const OFFICE: &str = "203.0.113.7";
+
+fn config() -> String {
+    CONFIG
+        .replace("filter = \"asterisk-sip\"", "filter = \"asterisk-*\"")
+        .replace("[\"$DIR/messages\"]", "[\"$DIR/messages\", \"$DIR/security\"]")
+}
+
+/// A SECURITY event of chan_pjsip, as Asterisk 22 writes it.
+fn event(name: &str, severity: &str, account: &str, transport: &str, rest: &str) -> String {
+    format!(
+        "[2026-11-22 01:12:24] SECURITY[13181] res_security_log.c: SecurityEvent=\"{name}\",\
+         EventTV=\"2026-11-22T01:12:24.659+0000\",Severity=\"{severity}\",Service=\"PJSIP\",\
+         EventVersion=\"1\",AccountID=\"{account}\",SessionID=\"4f9a{account}\",\
+         LocalAddress=\"IPV4/{transport}/192.0.2.10/5060\",\
+         RemoteAddress=\"IPV4/{transport}/{OFFICE}/5071\"{rest}"
+    )
+}
+
+fn login(account: &str) -> String {
+    event("SuccessfulAuth", "Informational", account, "UDP", ",UsingPassword=\"1\"")
+}
+
+/// What one failed login leaves in both logs.
+fn failure(account: &str, transport: &str) -> (String, String) {
+    let notice = format!(
+        "[2026-11-22 01:12:24] NOTICE[13171] res_pjsip/pjsip_distributor.c: Request 'REGISTER' from \
+         '<sip:{account}@192.0.2.10>' failed for '{OFFICE}:5071' (callid: 4f9a{account}) - Failed to \
+         authenticate"
+    );
+    let rest = ",Challenge=\"1795310188/ece7\",Response=\"8e18d5a3\",ExpectedResponse=\"\"";
+    (notice, event("ChallengeResponseFailed", "Error", account, transport, rest))
+}
+
+#[test]
+fn thirty_phones_with_an_old_password_are_reported_and_not_banned() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &config());
+    let phones: Vec<_> = (0..30).map(|n| format!("10{n:02}")).collect();
+    guard.append("security", &phones.iter().map(|phone| login(phone)).collect::<Vec<_>>());
+    kit::until("the logins are read", || guard.status()["sources"][1]["lines"] == 30);
+    // Some over UDP, some over TLS, several times, in both logs.
+    for transport in ["UDP", "TLS", "UDP"] {
+        let (notices, events): (Vec<_>, Vec<_>) =
+            phones.iter().map(|phone| failure(phone, transport)).unzip();
+        guard.append("messages", &notices);
+        guard.append("security", &events);
+    }
+    kit::until("all is read", || guard.jail("asterisk-guess")["excused"] == 180);
+    assert_eq!(guard.count("] Ban "), 0, "{:#?}", guard.log_lines());
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], 0);
+
+    // Somebody in that office guesses at an account that is not of there: over TLS that is proof.
+    guard.append("security", &vec![failure("2000", "TLS").1; 5]);
+    guard.says(&format!("[asterisk-guess] Ban {OFFICE}"));
+    kit::until("he is shut out", || addresses(&netns, "sip4") == [OFFICE]);
+}
+
+#[test]
+fn a_flood_of_forged_packets_raises_one_alarm_and_a_proven_attacker_is_banned() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &config());
+    let host = |n: u32| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
+    let lines = |from: u32, to: u32| -> Vec<String> {
+        (from..to).flat_map(|n| vec![no_such_peer(&host(n)); 3]).collect()
+    };
+    guard.append("messages", &lines(0, 10_000));
+    guard.append("messages", &vec![wrong_password("198.51.100.9"); 5]);
+    guard.append("messages", &lines(10_000, 20_000));
+    kit::until("all is read", || guard.status()["sources"][0]["lines"] == 60_005);
+    let ours = |address: &String| address.starts_with("11.");
+    kit::until("the bans are in force", || addresses(&netns, "sip4").len() == 101);
+    assert_eq!(addresses(&netns, "sip4").iter().filter(|address| ours(address)).count(), 100);
+    assert!(addresses(&netns, "sip4").contains(&"198.51.100.9".to_owned()));
+
+    assert_eq!(guard.count("somebody forges packets"), 1);
+    assert_eq!(guard.count("] Ban "), 101);
+    let status = guard.status();
+    assert_eq!(status["health"], "DEGRADED");
+    let problem = status["problems"][0].as_str().unwrap();
+    assert!(problem.contains("19900 unverified bans were withheld"), "{problem}");
+    assert_eq!(guard.jail("asterisk-scan")["withheld"], 19_900);
+    assert!(guard.order(&["status"]).contains("! since "), "for people too");
+}

@@ -70,8 +70,7 @@ impl Plan {
     /// A rule's name, as `filter/id`.
     #[must_use]
     pub fn rule_name(&self, id: RuleId) -> Option<String> {
-        let rule = self.rules.get(id)?;
-        Some(format!("{}/{}", self.rules.file_of(rule)?.name, rule.id))
+        self.rules.name_of(id)
     }
 
     /// The jails that count a rule.

@@ -163,10 +163,33 @@ pub struct SourceStatus {
     pub tampered: u64,
     /// Of these, lines whose address cannot be trusted.
     pub hearsay: u64,
+    /// Which rules the tampered and hearsay lines are of, those with the most first.
+    pub unbelieved: Vec<RuleCount>,
     /// Lines too long to be believed.
     pub oversized: u64,
     /// Whether all lines are hearsay because the file holds free text.
     pub free_text: bool,
+}
+
+impl SourceStatus {
+    /// The rules whose lines name two hosts, for people.
+    #[must_use]
+    pub fn tampered_rules(&self) -> String {
+        let counts = self.unbelieved.iter().filter(|count| count.tampered > 0);
+        let words = counts.map(|count| format!("{} × {}", count.tampered, count.rule));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How many lines of a rule could not be believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// `filter/id`.
+    pub rule: String,
+    /// Lines that name two hosts.
+    pub tampered: u64,
+    /// Lines whose address cannot be trusted.
+    pub hearsay: u64,
 }
 
 /// A rule as text.

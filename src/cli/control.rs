@@ -21,6 +21,8 @@ use crate::sink::runner::Nft;
 use crate::subject::canonical;
 use crate::time::{Lasting, Time};
 
+/// Rules with hearsay that are shown for one file.
+const MOST_RULES: usize = 5;
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -263,6 +265,9 @@ fn overview(status: &Status) -> String {
             "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay",
             source.path, source.state, source.lines, source.hits, source.tampered, source.hearsay
         );
+        for count in source.unbelieved.iter().filter(|count| count.hearsay > 0).take(MOST_RULES) {
+            let _ = writeln!(text, "    hearsay: {} × {}", count.hearsay, count.rule);
+        }
     }
     if !silent.is_empty() {
         let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();

@@ -308,7 +308,7 @@ impl Core {
         let plan = self.engine.plan();
         let now = now();
         let sink = self.worker.health();
-        let sources = self.reader.status();
+        let sources = self.reader.status(&plan.rules);
         let mut problems = Vec::new();
         problems.extend(
             sink.error
@@ -336,8 +336,10 @@ impl Core {
         }
         for source in sources.iter().filter(|source| source.tampered > 0) {
             problems.push(format!(
-                "{} lines in {} name two hosts: somebody tries to have others banned",
-                source.tampered, source.path
+                "{} lines in {} name two hosts: somebody tries to have others banned ({})",
+                source.tampered,
+                source.path,
+                source.tampered_rules()
             ));
         }
         for source in sources.iter().filter(|source| source.free_text) {

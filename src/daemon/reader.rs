@@ -11,9 +11,10 @@ use tracing::{debug, info, warn};
 use crate::engine::Engine;
 use crate::event::{ChannelId, Decision, JailId, RuleId};
 use crate::matcher::gate::GateError;
-use crate::matcher::{Clock, Matcher, Scanner};
+use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
-use crate::proto::SourceStatus;
+use crate::proto::{RuleCount, SourceStatus};
+use crate::rules::RuleSet;
 use crate::source::{FileEvent, Follower, Origin, State, paths};
 use crate::time::Time;
 
@@ -186,8 +187,8 @@ impl Reader {
 
     /// How each file stands.
     #[must_use]
-    pub fn status(&self) -> Vec<SourceStatus> {
-        self.channels.iter().map(Channel::status).collect()
+    pub fn status(&self, rules: &RuleSet) -> Vec<SourceStatus> {
+        self.channels.iter().map(|channel| channel.status(rules)).collect()
     }
 }
 
@@ -205,7 +206,13 @@ impl Channel {
         }
     }
 
-    fn status(&self) -> SourceStatus {
+    fn status(&self, rules: &RuleSet) -> SourceStatus {
+        let named = |(id, count): (RuleId, Unbelieved)| {
+            let rule = rules.name_of(id)?;
+            Some(RuleCount { rule, tampered: count.tampered, hearsay: count.hearsay })
+        };
+        let mut unbelieved: Vec<_> = self.scanner.unbelieved().filter_map(named).collect();
+        unbelieved.sort_by_key(|count| std::cmp::Reverse((count.tampered, count.hearsay)));
         let seen = self.scanner.seen();
         SourceStatus {
             path: self.path.display().to_string(),
@@ -214,6 +221,7 @@ impl Channel {
             hits: seen.hits,
             tampered: seen.tampered,
             hearsay: seen.hearsay,
+            unbelieved,
             oversized: self.follower.oversized(),
             free_text: self.scanner.is_hearsay(),
         }
@@ -251,7 +259,6 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::rules::RuleSet;
 
     #[test]
     fn a_file_that_appears_is_read_for_all_its_jails_from_the_start() {

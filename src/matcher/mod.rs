@@ -5,6 +5,7 @@ mod confirm;
 mod context;
 pub mod gate;
 pub mod host;
+mod seen;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use confirm::{Confirm, Reading};
 use context::Context;
 use gate::{Cache, Gate, GateError};
 use host::Transport;
+use seen::Counts;
+pub use seen::{Seen, Unbelieved};
 
 /// All failregexes that matter for a channel, ready to run. Immutable: channels with the same
 /// rules share one.
@@ -121,17 +124,6 @@ impl Clock<'_> {
     }
 }
 
-/// What a scanner has seen since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Lines that a rule matched.
-    pub hits: u64,
-    /// Of these, lines that could be read in two ways.
-    pub tampered: u64,
-    /// Of these, lines whose address could not be trusted.
-    pub hearsay: u64,
-}
-
 /// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Beside
 /// the matcher it needs two buffers of at most a line each, and a lazy gate's cache.
 #[derive(Debug)]
@@ -144,7 +136,7 @@ pub struct Scanner {
     begun: bool,
     scratch: Vec<u8>,
     found: Vec<usize>,
-    seen: Seen,
+    counts: Counts,
 }
 
 impl Scanner {
@@ -160,13 +152,14 @@ impl Scanner {
             begun: false,
             scratch: Vec::new(),
             found: Vec::new(),
-            seen: Seen::default(),
+            counts: Counts::default(),
         }
     }
 
     /// Goes on with other rules, and the same context.
     pub fn change(&mut self, matcher: Arc<Matcher>, channel: ChannelId) {
         self.caches = matcher.gates.iter().map(|(_, gate, _)| gate.cache()).collect();
+        self.counts.change(&self.matcher.rules, &matcher.rules);
         self.matcher = matcher;
         self.channel = channel;
     }
@@ -174,7 +167,12 @@ impl Scanner {
     /// What has been seen so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        self.seen
+        self.counts.seen
+    }
+
+    /// The lines that could not be believed so far, by rule.
+    pub fn unbelieved(&self) -> impl Iterator<Item = (RuleId, Unbelieved)> {
+        self.counts.unbelieved.iter().map(|(id, count)| (*id, *count))
     }
 
     /// Whether the channel holds free text, so that none of its lines is believed.
@@ -273,7 +271,7 @@ impl Scanner {
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
                 self.context.weigh(line, shape, hits);
-                self.seen.add(hits);
+                self.counts.add(hits);
             }
             // An object holds all of its message.
             if *grammar == Grammar::Asterisk && shape != Shape::Json {
@@ -300,16 +298,6 @@ impl Line<'_> {
     /// Where the next line begins in the region's text.
     fn next(&self) -> usize {
         self.start + self.text.len() + 1
-    }
-}
-
-impl Seen {
-    fn add(&mut self, hits: &[Event]) {
-        let tampered = hits.iter().any(|hit| hit.meaning == Meaning::Tampered);
-        let hearsay = hits.iter().all(|hit| hit.evidence == Evidence::Hearsay);
-        self.hits += 1;
-        self.tampered += u64::from(tampered);
-        self.hearsay += u64::from(hearsay && !tampered);
     }
 }
 

@@ -205,6 +205,24 @@ impl RuleSet {
         self.files.get(rule.file)
     }
 
+    /// The name of a rule, as `filter/id`.
+    #[must_use]
+    pub fn name_of(&self, id: RuleId) -> Option<String> {
+        let rule = self.get(id)?;
+        Some(format!("{}/{}", self.file_of(rule)?.name, rule.id))
+    }
+
+    /// The rule of another set, as it was before a reload, in this one; by its name.
+    #[must_use]
+    pub fn successor(&self, before: &Self, id: RuleId) -> Option<RuleId> {
+        let old = before.get(id)?;
+        let filter = &before.file_of(old)?.name;
+        let same = |rule: &Rule| {
+            rule.id == old.id && self.file_of(rule).is_some_and(|file| file.name == *filter)
+        };
+        self.iter().find(|(_, rule)| same(rule)).map(|(id, _)| id)
+    }
+
     /// All rules with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
         (0..=u16::MAX).map(RuleId).zip(&self.rules)

@@ -5,6 +5,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, no_such_peer, wrong_password};
@@ -173,6 +175,13 @@ fn a_forged_name_has_nobody_else_banned() {
     kit::until("all are read", || guard.status()["sources"][0]["tampered"] == 9);
     let status = guard.order(&["status"]);
     assert!(status.starts_with("DEGRADED: ") && status.contains("! 9 lines in "), "{status}");
+    assert!(status.contains("(9 × asterisk-door/knock)"), "{status}");
+    // A reload with other rules before it in the list takes nothing away.
+    guard.write("rules.d/aaa.toml", &guard.read("rules.d/asterisk-door.toml"));
+    guard.order(&["reload"]);
+    let counts = guard.status()["sources"][0]["unbelieved"].clone();
+    let counted = json!([{ "rule": "asterisk-door/knock", "tampered": 9, "hearsay": 0 }]);
+    assert_eq!(counts, counted);
     assert_eq!((guard.count(victim), guard.count("198.51.100.161")), (0, 0));
     still_guards(&guard, &netns, "198.51.100.1");
     assert_eq!(guard.count("] Ban "), 2);

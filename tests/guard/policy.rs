@@ -12,7 +12,7 @@ fn config() -> String {
         .replace("[\"$DIR/messages\"]", "[\"$DIR/messages\", \"$DIR/security\"]")
 }
 
-/// A SECURITY event of chan_pjsip, as Asterisk 22 writes it.
+/// A SECURITY event of `chan_pjsip`, as Asterisk 22 writes it.
 fn event(name: &str, severity: &str, account: &str, transport: &str, rest: &str) -> String {
     format!(
         "[2026-11-22 01:12:24] SECURITY[13181] res_security_log.c: SecurityEvent=\"{name}\",\

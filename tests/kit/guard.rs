@@ -51,6 +51,10 @@ impl Home {
         fs::write(self.path(name), text.replace("$DIR", self.0.path().to_str().unwrap())).unwrap();
     }
 
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
     /// Appends to a log with a single write.
     pub fn append_bytes(&self, log: &str, bytes: &[u8]) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();

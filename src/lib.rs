@@ -37,6 +37,7 @@ pub mod plan;
 pub mod policy;
 pub mod prefix;
 pub mod proto;
+pub mod recent;
 pub mod rules;
 pub mod sink;
 pub mod source;

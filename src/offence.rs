@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::event::{Event, Evidence};
+use crate::event::{ChannelId, Event, Evidence};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -134,6 +134,17 @@ impl OffenceTable {
     #[must_use]
     pub fn count(&self, subject: &Subject, now: Time) -> Count {
         self.most(self.list(subject), subject, seconds(now))
+    }
+
+    /// A subject's offences at `now`, log by log; logs without any are left out.
+    #[must_use]
+    pub fn channels(&self, subject: &Subject, now: Time) -> Vec<(ChannelId, Count)> {
+        let of_entry = |at: usize| {
+            let channel = self.entries.get(at)?.track.channel;
+            Some((ChannelId(channel), self.count_at(at, seconds(now))))
+        };
+        let counts = self.of(self.list(subject), subject).filter_map(of_entry);
+        counts.filter(|(_, count)| count.all > 0).collect()
     }
 
     /// Forgets a subject.
@@ -364,7 +375,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::event::{ChannelId, Class, Meaning, RuleId};
+    use crate::event::{Class, Meaning, RuleId};
     use proptest::prelude::*;
 
     fn host(n: u32) -> Subject {

@@ -16,6 +16,12 @@ pub fn ignored(jail: &Jail, host: IpAddr) -> bool {
     !bannable(host) || covers(&jail.ignoreip, &IpNet::from(host))
 }
 
+/// The one of `nets` that holds all of `net`.
+#[must_use]
+pub fn holding(nets: &[IpNet], net: &IpNet) -> Option<IpNet> {
+    nets.iter().find(|known| known.contains(net)).copied()
+}
+
 /// Whether one of `nets` holds all of `net`.
 #[must_use]
 pub fn covers(nets: &[IpNet], net: &IpNet) -> bool {

@@ -47,12 +47,14 @@ impl Subject {
 /// A bare address where the subject is one address, else `address/bits`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.prefix_len() == self.0.max_prefix_len() {
-            write!(f, "{}", self.0.addr())
-        } else {
-            write!(f, "{}", self.0)
-        }
+        f.write_str(&written(&self.0))
     }
+}
+
+/// A network as people write it: a bare address where it is one address, else `address/bits`.
+#[must_use]
+pub fn written(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// Reads an address (an IPv6 one alone means the /128) or `address/bits`.

@@ -97,7 +97,7 @@ fn net(text: &str) -> Result<IpNet, String> {
 }
 
 /// Asks the daemon.
-fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
+pub(super) fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
     let unreachable = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::PermissionDenied => {
@@ -316,7 +316,7 @@ fn some(name: &str, count: u64) -> String {
     if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
 }
 
-fn ban_line(ban: &BanStatus) -> String {
+pub(super) fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
         format!("{} left", humantime::format_duration(Duration::from_secs(left)))
     });

@@ -2,6 +2,7 @@
 
 mod check;
 mod control;
+mod explain;
 mod log_file;
 mod output;
 mod replay;
@@ -93,6 +94,8 @@ enum Command {
     Check(ConfigArg),
     /// Show what the rules make of a line, or of each line of a file
     Test(test_line::TestArgs),
+    /// Say why a host is banned or not, or what each jail makes of a line
+    Explain(explain::ExplainArgs),
     /// Say who would have been banned by these logs, when and why; changes nothing
     Replay(replay::ReplayArgs),
 }
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => control::get(&args, &output),
         Command::Check(args) => check::check(args.config.as_deref(), &output),
         Command::Test(args) => test_line::test(&args, &output),
+        Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
     };
     match result {

@@ -30,7 +30,7 @@ pub struct TestArgs {
 /// What the rules make of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Offence,
     Tampered,
     Success,
@@ -39,7 +39,7 @@ enum Verdict {
 }
 
 #[derive(Debug, Serialize)]
-struct LineVerdict<'a> {
+pub(super) struct LineVerdict<'a> {
     line: u64,
     verdict: Verdict,
     host: Option<std::net::IpAddr>,
@@ -145,7 +145,7 @@ fn report(
     }
 }
 
-fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVerdict<'a> {
+pub(super) fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVerdict<'a> {
     let nothing = LineVerdict {
         line,
         verdict: Verdict::None,
@@ -190,14 +190,17 @@ fn is_ignored(plan: &Plan, event: &Event) -> bool {
 }
 
 /// A verdict for people, with the line escaped: its bytes are somebody else's.
-fn in_words(said: &LineVerdict<'_>, line: &[u8]) -> String {
+pub(super) fn in_words(said: &LineVerdict<'_>, line: &[u8]) -> String {
     let word = match said.verdict {
         Verdict::Offence => "offence",
         Verdict::Tampered => "TAMPERED",
         Verdict::Success => "success",
         Verdict::Ignored => "ignored",
-        Verdict::None => "none",
+        Verdict::None => "",
     };
+    if said.verdict == Verdict::None {
+        return format!("{}: no rule matches\n    {}", said.line, printable(line));
+    }
     let host = said.host.map_or("two hosts".to_owned(), |host| host.to_string());
     let evidence = said.evidence.map_or(String::new(), |evidence| evidence.to_string());
     format!(

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
+use super::explain::explain;
 use super::now;
 use super::reader::{Matchers, Reader};
 use super::worker::Worker;
@@ -235,6 +236,10 @@ impl Core {
                 }
             }
             Request::Failregex { jail } => self.failregex(&jail),
+            Request::Explain { host } => {
+                let path = |channel| self.reader.path_of(channel);
+                Answer::Explain(Box::new(explain(&self.engine, host, now(), path)))
+            }
             Request::Reload | Request::Pause { .. } | Request::Resume => {
                 Answer::failed("this is not for the engine")
             }
@@ -396,7 +401,8 @@ impl Core {
     }
 }
 
-fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
+/// A ban in the words of the control protocol.
+pub(super) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),
         scope: plan

@@ -3,6 +3,7 @@
 
 mod control;
 pub mod core;
+pub mod explain;
 pub mod log;
 pub mod reader;
 mod worker;

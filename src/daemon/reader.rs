@@ -178,6 +178,13 @@ impl Reader {
         std::mem::take(&mut self.moved)
     }
 
+    /// The path of a channel; `?` for one that is not read any more.
+    #[must_use]
+    pub fn path_of(&self, id: ChannelId) -> String {
+        let channel = self.channels.iter().find(|channel| channel.id == id);
+        channel.map_or_else(|| "?".to_owned(), |channel| channel.path.display().to_string())
+    }
+
     /// The files that a jail reads.
     #[must_use]
     pub fn files_of(&self, jail: JailId) -> Vec<String> {

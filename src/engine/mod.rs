@@ -1,5 +1,6 @@
 //! The engine: events and ticks in, decisions out. A pure state machine.
 
+mod explain;
 mod jail;
 
 use std::net::IpAddr;
@@ -17,8 +18,10 @@ use crate::known_good::KnownGood;
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
+use crate::recent::Recent;
 use crate::subject::Subject;
 use crate::time::{Lasting, Time};
+pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;
 
@@ -33,6 +36,7 @@ pub struct Engine {
     bans: BanBook,
     known: KnownGood,
     flood: Flood,
+    recent: Recent,
     refused: u64,
 }
 
@@ -59,6 +63,7 @@ impl Engine {
             channels: Vec::new(),
             states,
             bans: BanBook::default(),
+            recent: Recent::default(),
             refused: 0,
         }
     }
@@ -114,6 +119,7 @@ impl Engine {
 
     /// Takes an event in.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        self.recent.push(event);
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),
             // What a stranger may have written proves no login.
@@ -345,8 +351,11 @@ impl Engine {
         } else {
             self.known = KnownGood::new(&plan.config.knowngood);
         }
+        let successor = plan.rules.successors(&old.rules);
+        self.recent.renumber(&successor);
         for ban in std::mem::take(&mut self.bans).iter() {
-            self.carry_over(&old, &plan, ban, out);
+            let cause = ban.cause.and_then(|(rule, line)| Some((successor(rule)?, line)));
+            self.carry_over(&old, &plan, &Ban { cause, ..*ban }, out);
         }
         self.lift(Lifted::Ignored, out, |ban| {
             plan.jail(ban.jail)

@@ -219,10 +219,9 @@ impl Scanner {
         let cut = before.len() >= HISTORY;
         let whole = if cut { memchr::memchr(b'\n', before).map(|lf| lf + 1) } else { Some(0) };
         let lines = before.get(whole.unwrap_or(before.len())..).unwrap_or_default();
-        let seen = self.seen;
         let before = Region { after_gap: cut, ..Region::of(lines, 0) };
         self.scan(&before, &mut Clock::At(Time::default()), &mut Vec::new());
-        self.seen = seen;
+        self.counts = Counts::default();
     }
 
     /// Whether the line is of those that may matter.

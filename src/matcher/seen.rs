@@ -53,7 +53,7 @@ impl Counts {
     /// Goes on with other rules; the counts of those that are gone are dropped.
     pub fn change(&mut self, before: &RuleSet, now: &RuleSet) {
         let counts = std::mem::take(&mut self.unbelieved).into_iter();
-        self.unbelieved =
-            counts.filter_map(|(id, count)| Some((now.successor(before, id)?, count))).collect();
+        let successor = now.successors(before);
+        self.unbelieved = counts.filter_map(|(id, count)| Some((successor(id)?, count))).collect();
     }
 }

@@ -4,6 +4,7 @@ pub mod examples;
 pub mod file;
 pub mod pattern;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -212,15 +213,14 @@ impl RuleSet {
         Some(format!("{}/{}", self.file_of(rule)?.name, rule.id))
     }
 
-    /// The rule of another set, as it was before a reload, in this one; by its name.
-    #[must_use]
-    pub fn successor(&self, before: &Self, id: RuleId) -> Option<RuleId> {
-        let old = before.get(id)?;
-        let filter = &before.file_of(old)?.name;
-        let same = |rule: &Rule| {
-            rule.id == old.id && self.file_of(rule).is_some_and(|file| file.name == *filter)
-        };
-        self.iter().find(|(_, rule)| same(rule)).map(|(id, _)| id)
+    /// For the rules of another set, as it was before a reload, those of this one with the same
+    /// names.
+    pub fn successors(&self, before: &Self) -> impl Fn(RuleId) -> Option<RuleId> + use<> {
+        let named = |id| Some((self.name_of(id)?, id));
+        let ids: HashMap<_, _> = self.iter().filter_map(|(id, _)| named(id)).collect();
+        let successor = |(id, _)| ids.get(&before.name_of(id)?).copied();
+        let successors: Vec<_> = before.iter().map(successor).collect();
+        move |id| successors.get(usize::from(id.0)).copied().flatten()
     }
 
     /// All rules with their ids.

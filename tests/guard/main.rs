@@ -14,6 +14,7 @@
 mod kit;
 
 mod bans;
+mod explain;
 mod hostile;
 mod kernel_lost;
 mod life;

@@ -94,3 +94,35 @@ fn a_flood_of_forged_packets_raises_one_alarm_and_a_proven_attacker_is_banned() 
     assert_eq!(guard.jail("asterisk-scan")["withheld"], 19_900);
     assert!(guard.order(&["status"]).contains("! since "), "for people too");
 }
+
+/// `full`, where callers can write whatever they like: nothing of it is believed, unless somebody says
+/// so. A login is not believed even then.
+#[test]
+fn hearsay_counts_where_it_is_told_to() {
+    if !kit::usable() {
+        return;
+    }
+    let verbose = "[2026-11-22 01:12:20] VERBOSE[1] pbx.c: Executing [s@default:1]".to_owned();
+    let lines = [
+        vec![verbose],
+        vec![login("1000")],
+        vec![failure("1000", "TLS").1; 5],
+        vec![wrong_password("198.51.100.9"); 5],
+    ]
+    .concat();
+    for (hearsay, banned) in [("ignore", vec![]), ("count", vec!["198.51.100.9", OFFICE])] {
+        let netns = Netns::new();
+        let config = config().replace("[default]", &format!("[default]\nhearsay = '{hearsay}'"));
+        let guard = Guard::start(&netns, &config);
+        guard.append("messages", &lines);
+        kit::until("all is read", || guard.status()["sources"][0]["lines"] == 12);
+        assert_eq!(guard.status()["sources"][0]["free_text"], true);
+        kit::until("the bans are in force", || addresses(&netns, "sip4") == banned);
+        for host in &banned {
+            assert!(guard.says(&format!("] Ban {host} ")).contains("5 offences, unverified"));
+        }
+        // Told which rules they are of, whether they count or not.
+        let status = guard.order(&["status"]);
+        assert!(status.contains("    hearsay: 5 × asterisk-sip/wrong-password\n"), "{status}");
+    }
+}

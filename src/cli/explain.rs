@@ -1,0 +1,274 @@
+//! `asterguard explain`
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::control::{ask, ban_line};
+use super::output::{Failure, Output};
+use super::test_line::{LineVerdict, in_words, verdict};
+use super::{ConfigArg, Exit, SocketArg};
+use crate::config::{Jail, Mode};
+use crate::daemon::{self, PlanError, now};
+use crate::engine::Engine;
+use crate::event::{ChannelId, Event, Evidence, JailId, Meaning};
+use crate::lines::Region;
+use crate::matcher::{Clock, Matcher, Scanner};
+use crate::plan::Plan;
+use crate::policy;
+use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
+use crate::subject::{canonical, written};
+use crate::time::Time;
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Address of a host: why it is banned or not. Or a log line: what each jail makes of it
+    #[arg(value_name = "HOST|LINE")]
+    subject: String,
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
+    match args.subject.parse() {
+        Ok(host) => explain_host(host, args, output),
+        Err(_) if args.subject.contains(' ') => {
+            explain_line(&args.subject, args.config.config.as_deref(), output)
+        }
+        Err(_) => Err(Failure {
+            exit: Exit::Usage,
+            message: format!("{:?} is neither an address nor a log line (in quotes)", args.subject),
+        }),
+    }
+}
+
+fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
+    match ask(&args.socket.socket, &Request::Explain { host }) {
+        Ok(Answer::Explain(report)) => {
+            show(&report, output);
+            Ok(())
+        }
+        Ok(_) => Err(Failure::new("the daemon answered something else")),
+        // What the configuration says is known without it.
+        Err(Failure { exit: Exit::NoDaemon, message }) => {
+            let plan = Arc::new(daemon::plan(args.config.config.as_deref())?);
+            let engine = Engine::new(plan);
+            show(&daemon::explain::explain(&engine, host, now(), |_| String::new()), output);
+            let message = format!(
+                "{message}\nThis is what the configuration says; counts, bans and logins are known to the daemon alone, and nothing of them is stored"
+            );
+            Err(Failure { exit: Exit::NoDaemon, message })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn show(report: &HostReport, output: &Output) {
+    if output.json {
+        output.object(report);
+    } else {
+        output.line(host_in_words(report).trim_end());
+    }
+}
+
+fn host_in_words(report: &HostReport) -> String {
+    let state = match (report.bannable, report.bans.as_slice()) {
+        (false, _) => {
+            "can never be banned: it is loopback, link-local, multicast or unspecified".to_owned()
+        }
+        (true, []) => "not banned".to_owned(),
+        (true, [_]) => "banned".to_owned(),
+        (true, bans) => format!("banned {} times", bans.len()),
+    };
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = if report.network == report.host.to_string() {
+        writeln!(text, "{}: {state}", report.host)
+    } else {
+        writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
+    };
+    for ban in &report.bans {
+        let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
+    }
+    if let Some(known) = &report.known_good {
+        let _ = writeln!(text, "  {}", known_good_in_words(known));
+    }
+    for jail in &report.jails {
+        let _ = writeln!(text, "  {}", jail_in_words(jail));
+    }
+    for line in &report.lines {
+        let _ = writeln!(text, "  {}", line_in_words(line));
+    }
+    text
+}
+
+fn known_good_in_words(known: &KnownGoodReport) -> String {
+    let KnownGoodReport { accounts, failing, unknown, source, line, .. } = known;
+    let time = |secs| Time::from_secs(secs).to_string();
+    let mut text = format!(
+        "known good until {}: {accounts} accounts have logged in, last at {} ({source}:{line}); {failing} fail now, {unknown} offences of others",
+        time(known.until),
+        time(known.login),
+    );
+    if let Some(ended) = known.ended {
+        let _ = write!(text, "; too many, so nothing is excused until {}", time(ended));
+    }
+    text
+}
+
+fn jail_in_words(jail: &JailReport) -> String {
+    let observes = if jail.mode == Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let name = format!("{}{observes}", jail.jail);
+    if let Some(entry) = &jail.ignored_by {
+        return format!("{name}: ignored, by ignoreip {entry}");
+    }
+    let findtime = length(jail.findtime);
+    let JailReport { offences, maxretry, proven, .. } = jail;
+    let mut text = format!("{name}: {offences} of {maxretry} offences within {findtime}");
+    if *offences > 0 {
+        let sources: Vec<_> = jail
+            .sources
+            .iter()
+            .map(|source| format!("{} in {}", source.offences, source.path))
+            .collect();
+        let _ = write!(text, ", {proven} proven: {}", sources.join(", "));
+    }
+    text
+}
+
+fn line_in_words(line: &LineReport) -> String {
+    let class = line.class.and_then(|class| {
+        crate::event::Class::ALL.iter().find(|(known, _)| *known == class).map(|(_, name)| *name)
+    });
+    format!(
+        "{} {}:{} {} {}, {}, {}",
+        Time::from_secs(line.time),
+        line.source,
+        line.line,
+        line.host,
+        class.unwrap_or(&line.meaning),
+        line.evidence,
+        line.rule
+    )
+}
+
+fn length(secs: u64) -> String {
+    humantime::format_duration(Duration::from_secs(secs)).to_string()
+}
+
+/// What a jail makes of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Treatment {
+    /// It is an offence.
+    Counts,
+    /// The host is never banned by it.
+    Ignored,
+    /// Its address cannot be trusted.
+    Hearsay,
+    /// It is not one of its filters or classes.
+    Other,
+}
+
+#[derive(Debug, Serialize)]
+struct InJail<'a> {
+    jail: &'a str,
+    treatment: Treatment,
+    /// The entry of `ignoreip` that the host is in.
+    ignored_by: Option<String>,
+    /// How many such lines ban, within how many seconds; what the first ban is like.
+    maxretry: u32,
+    findtime: u64,
+    /// Seconds; null is permanent.
+    bantime: Option<u64>,
+    scope: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    said: LineVerdict<'a>,
+    jails: Vec<InJail<'a>>,
+}
+
+fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let plan = daemon::plan(config)?;
+    let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
+    let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
+    let mut events = Vec::new();
+    let text = format!("{}\n", line.trim_end_matches(['\r', '\n']));
+    let first = text.split_inclusive('\n').next().unwrap_or_default().as_bytes();
+    Scanner::new(Arc::new(matcher), ChannelId(0)).scan(
+        &Region::of(first, 1),
+        &mut Clock::At(Time::default()),
+        &mut events,
+    );
+    let offence = events.first().filter(|event| matches!(event.meaning, Meaning::Offence(_)));
+    let jails = offence.map_or_else(Vec::new, |_| {
+        let jails = plan.jails().filter(|(id, _)| *id != plan.manual());
+        jails.map(|(id, jail)| in_jail(&plan, id, jail, &events)).collect()
+    });
+    let said = verdict(&plan, 1, &events);
+    if output.json {
+        output.object(&Explained { said, jails });
+        return Ok(());
+    }
+    output.line(in_words(&said, first.trim_ascii_end()));
+    for jail in &jails {
+        output.line(format_args!("  {}: {}", jail.jail, treatment_in_words(jail)));
+    }
+    Ok(())
+}
+
+/// What a jail makes of a line, of which there is at least one event.
+fn in_jail<'a>(plan: &'a Plan, id: JailId, jail: &'a Jail, events: &[Event]) -> InJail<'a> {
+    let counted = events.iter().find(|event| plan.counted_by(event.rule).contains(&id));
+    let evidence = counted.and_then(|event| policy::counts_as(jail, event.evidence));
+    let (scope, bantime) = plan.sentence(jail, evidence.unwrap_or(Evidence::Unverified));
+    let treatment = match (counted, evidence) {
+        (None, _) => Treatment::Other,
+        (Some(_), None) => Treatment::Hearsay,
+        (Some(event), _) if policy::ignored(jail, event.host) => Treatment::Ignored,
+        (Some(_), Some(_)) => Treatment::Counts,
+    };
+    let ignored_by = counted
+        .and_then(|event| policy::holding(&jail.ignoreip, &IpNet::from(canonical(event.host))));
+    let first = bantime.after(0);
+    let scope = plan.structure.scopes.get(usize::from(scope.0));
+    InJail {
+        jail: &jail.name,
+        treatment,
+        ignored_by: ignored_by.map(|net| written(&net)),
+        maxretry: jail.maxretry,
+        findtime: jail.findtime.as_secs(),
+        bantime: first.until(Time::default()).map(|until| until.since(Time::default()).as_secs()),
+        scope: scope.map_or("", |scope| &scope.name),
+    }
+}
+
+fn treatment_in_words(jail: &InJail<'_>) -> String {
+    match (jail.treatment, &jail.ignored_by) {
+        (Treatment::Counts, _) => format!(
+            "counts; {} within {} ban from {} ports for {}",
+            jail.maxretry,
+            length(jail.findtime),
+            jail.scope,
+            jail.bantime.map_or("ever".to_owned(), length)
+        ),
+        (Treatment::Ignored, Some(entry)) => format!("ignored, by ignoreip {entry}"),
+        (Treatment::Ignored, None) => "ignored: such an address is never banned".to_owned(),
+        (Treatment::Hearsay, _) => {
+            "hearsay: a stranger may have written the address; counted in the status only"
+                .to_owned()
+        }
+        (Treatment::Other, _) => "does not count this filter or class".to_owned(),
+    }
+}

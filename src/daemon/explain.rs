@@ -1,0 +1,96 @@
+//! Where a host stands, in the words of the control protocol.
+
+use std::net::IpAddr;
+
+use super::core::ban_status;
+use crate::engine::{Engine, Explanation};
+use crate::event::{ChannelId, Event, Meaning};
+use crate::known_good::Standing;
+use crate::plan::Plan;
+use crate::proto::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
+use crate::time::Time;
+
+/// Lines that are shown.
+const MOST_LINES: usize = 20;
+
+/// Where `host` stands; `path` names the logs.
+#[must_use]
+pub fn explain(
+    engine: &Engine,
+    host: IpAddr,
+    now: Time,
+    path: impl Fn(ChannelId) -> String,
+) -> HostReport {
+    let plan = engine.plan();
+    let found = engine.explain(host, now, MOST_LINES);
+    let named = |ban: &crate::event::Ban| NamedBan {
+        jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
+        ban: ban_status(plan, ban, now),
+    };
+    HostReport {
+        host: found.host,
+        network: found.subject.to_string(),
+        bannable: found.bannable,
+        known_good: found.known_good.map(|standing| known_good(&standing, &path)),
+        jails: jails(plan, &found, &path),
+        bans: found.bans.iter().map(named).collect(),
+        lines: found.lines.iter().map(|event| line(plan, event, &path)).collect(),
+    }
+}
+
+fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -> Vec<JailReport> {
+    let report = |standing: &crate::engine::InJail| {
+        let jail = plan.jail(standing.jail)?;
+        Some(JailReport {
+            jail: jail.name.clone(),
+            mode: jail.mode,
+            ignored_by: standing.ignored_by.map(|net| crate::subject::written(&net)),
+            offences: standing.count.all,
+            proven: standing.count.proven,
+            maxretry: jail.maxretry,
+            findtime: jail.findtime.as_secs(),
+            sources: standing
+                .channels
+                .iter()
+                .map(|(channel, count)| SourceCount { path: path(*channel), offences: count.all })
+                .collect(),
+        })
+    };
+    found.jails.iter().filter_map(report).collect()
+}
+
+fn known_good(standing: &Standing, path: impl Fn(ChannelId) -> String) -> KnownGoodReport {
+    KnownGoodReport {
+        accounts: standing.accounts,
+        failing: standing.failing,
+        unknown: standing.unknown,
+        login: standing.login.time.secs(),
+        source: path(standing.login.channel),
+        line: standing.login.line,
+        until: standing.until.secs(),
+        ended: standing.ended.map(Time::secs),
+    }
+}
+
+fn line(plan: &Plan, event: &Event, path: impl Fn(ChannelId) -> String) -> LineReport {
+    let class = match event.meaning {
+        Meaning::Offence(class) => Some(class),
+        _ => None,
+    };
+    LineReport {
+        time: event.time.secs(),
+        host: event.host,
+        source: path(event.channel),
+        line: event.line,
+        rule: plan.rule_name(event.rule).unwrap_or_default(),
+        meaning: match event.meaning {
+            Meaning::Offence(_) => "offence",
+            Meaning::Success => "success",
+            Meaning::Ignored => "ignored",
+            Meaning::Tampered => "tampered",
+        }
+        .to_owned(),
+        class,
+        evidence: event.evidence,
+    }
+}

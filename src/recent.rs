@@ -1,0 +1,80 @@
+//! The last hits, so that somebody can be told why a host stands where it does.
+
+use std::collections::VecDeque;
+
+use ipnet::IpNet;
+
+use crate::event::{Event, RuleId};
+
+/// Hits that are remembered, of all hosts together; 48 bytes each.
+pub const CAPACITY: usize = 1 << 15;
+
+/// A ring of hits.
+#[derive(Debug, Default)]
+pub struct Recent(VecDeque<Event>);
+
+impl Recent {
+    /// Takes note of a hit, in place of the oldest when there are too many.
+    pub fn push(&mut self, event: &Event) {
+        if self.0.len() >= CAPACITY {
+            self.0.pop_front();
+        }
+        self.0.push_back(*event);
+    }
+
+    /// The hits that name a host of `net`, newest first.
+    pub fn of(&self, net: IpNet) -> impl Iterator<Item = &Event> {
+        self.0.iter().rev().filter(move |event| net.contains(&event.host))
+    }
+
+    /// How many hits there are, of whatever host.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Goes by other numbers for rules: those that have a new one get it, hits of others go.
+    pub fn renumber(&mut self, new: impl Fn(RuleId) -> Option<RuleId>) {
+        self.0.retain_mut(|event| new(event.rule).map(|rule| event.rule = rule).is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ChannelId, Evidence, Meaning};
+    use crate::time::Time;
+
+    #[test]
+    fn the_last_hits_of_a_network_are_found() {
+        let mut recent = Recent::default();
+        for n in 0..100_000_u32 {
+            recent.push(&Event {
+                time: Time::from_secs(n.into()),
+                channel: ChannelId(0),
+                rule: RuleId(u16::try_from(n % 3).unwrap()),
+                meaning: Meaning::Success,
+                host: std::net::Ipv4Addr::from(0x0a00_0000 + n % 1000).into(),
+                evidence: Evidence::Proven,
+                line: n.into(),
+                account: None,
+            });
+        }
+        assert_eq!(recent.len(), CAPACITY);
+        let lines = |net: &str| -> Vec<u64> {
+            recent.of(net.parse().unwrap()).map(|event| event.line).take(3).collect()
+        };
+        assert_eq!(lines("10.0.0.7/32"), [99_007, 98_007, 97_007]);
+        assert_eq!(lines("10.0.0.0/29"), [99_007, 99_006, 99_005]);
+        recent.renumber(|rule| (rule != RuleId(1)).then_some(RuleId(9)));
+        assert!((20_000..22_000).contains(&recent.len()));
+        assert!(recent.0.iter().all(|event| event.rule == RuleId(9)));
+        assert_eq!(size_of::<Event>(), 48);
+    }
+}

@@ -1,0 +1,193 @@
+//! `explain`: why a host stands where it does, and what each jail makes of a line.
+
+use serde_json::{Value, json};
+
+use crate::kit::guard::{Guard, Home, Told};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, no_such_peer, wrong_password};
+
+const HOST: &str = "198.51.100.14";
+
+/// `explain` with the configuration of `home`.
+fn explain(home: &Home, args: &[&str]) -> Told {
+    let config = home.path("asterguard.toml");
+    home.ctl(&[&["explain"], args, &["--config", config.to_str().unwrap()]].concat())
+}
+
+fn object(home: &Home, args: &[&str]) -> (i32, Value) {
+    let (code, out, _) = explain(home, &[args, &["--json"]].concat());
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+fn home() -> Home {
+    Home::new(&CONFIG.replace(
+        "[default]\n",
+        "[default]\nignoreip = ['127.0.0.0/8', '192.0.2.0/24']\nhearsay = 'ignore'\n",
+    ))
+}
+
+#[test]
+fn a_host_is_explained_by_its_lines_counts_and_bans() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = home();
+    let run = home.run(netns.command(crate::kit::guard::PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("messages", &vec![no_such_peer(HOST); 2]);
+    guard.append("messages", &vec![wrong_password("198.51.100.15"); 3]);
+    guard.append("messages", &vec![wrong_password(HOST); 7]);
+    guard.append("messages", &[wrong_password("192.0.2.9")]);
+    kit::until("all is read", || guard.status()["sources"][0]["lines"] == 13);
+
+    let (code, report) = object(&guard, &[HOST]);
+    assert_eq!((code, &report["bannable"], &report["known_good"]), (0, &json!(true), &Value::Null));
+    let ban = &report["bans"][0];
+    assert_eq!((&ban["jail"], &ban["offences"]), (&json!("asterisk-guess"), &json!(5)));
+    assert!((590..=600).contains(&ban["left"].as_u64().unwrap()), "{ban}");
+    assert_eq!(report["bans"].as_array().unwrap().len(), 1);
+    let path = guard.path("messages").display().to_string();
+    let [guess, scan] = &report["jails"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(
+        (&guess["offences"], &guess["proven"], &guess["maxretry"]),
+        (&json!(2), &json!(2), &json!(5))
+    );
+    assert_eq!(scan["sources"], json!([{ "path": path, "offences": 2 }]));
+    let lines = report["lines"].as_array().unwrap();
+    let numbers: Vec<_> = lines.iter().map(|line| line["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [12, 11, 10, 9, 8, 7, 6, 2, 1]);
+    assert_eq!(
+        (&lines[8]["rule"], &lines[8]["class"]),
+        (&json!("asterisk-sip/no-matching-peer"), &json!("user"))
+    );
+
+    let (_, text, _) = explain(&guard, &[HOST]);
+    let said: Vec<_> = text.lines().collect();
+    assert_eq!(said[0], format!("{HOST}: banned"));
+    assert!(said[1].starts_with("  ban [asterisk-guess] 198.51.100.14  sip ports, "), "{text}");
+    assert_eq!(
+        said[2],
+        format!("  asterisk-guess: 2 of 5 offences within 10m, 2 proven: 2 in {path}")
+    );
+    assert_eq!(
+        said[3],
+        format!("  asterisk-scan: 2 of 3 offences within 1day, 0 proven: 2 in {path}")
+    );
+    assert!(
+        said[4].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
+        "{text}"
+    );
+    assert_eq!(said.len(), 4 + 9);
+
+    // A host that was only ignored, one that nobody has seen, and one that cannot be banned.
+    let (_, text, _) = explain(&guard, &["192.0.2.9"]);
+    assert!(text.contains("asterisk-guess: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
+    assert!(text.contains("messages:13 192.0.2.9 guess"), "{text}");
+    let (_, text, _) = explain(&guard, &["2001:db8::7"]);
+    assert!(
+        text.starts_with("2001:db8::7, counted and banned as 2001:db8::/64: not banned\n"),
+        "{text}"
+    );
+    assert!(explain(&guard, &["fe80::1"]).1.contains("can never be banned"));
+
+    // Reloading with rules that get other numbers, the reason of a ban stays what it was.
+    guard.write("rules.d/aaa.toml", "[[rule]]\nid = \"a\"\nfailregex = '^a\\.c: <HOST> b$'\nclass = \"scan\"\nevidence = \"proven\"\n");
+    guard.order(&["reload"]);
+    let (_, report) = object(&guard, &[HOST]);
+    assert_eq!(report["bans"][0]["rule"], "asterisk-sip/wrong-password");
+    assert_eq!(report["lines"].as_array().unwrap().len(), 9);
+    assert_eq!(report["lines"][0]["rule"], "asterisk-sip/wrong-password");
+}
+
+#[test]
+fn a_host_that_is_known_good_is_explained() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &CONFIG.replace("\"asterisk-sip\"", "\"asterisk-*\""));
+    guard.append(
+        "messages",
+        &[format!(
+            "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
+             EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
+             EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
+             LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{HOST}/5060\",\
+             UsingPassword=\"1\""
+        )],
+    );
+    guard.append("messages", &vec![no_such_peer(HOST); 3]);
+    kit::until("all is read", || guard.jail("asterisk-scan")["excused"] == 3);
+    let (_, report) = object(&guard, &[HOST]);
+    let known = &report["known_good"];
+    assert_eq!(
+        (&known["accounts"], &known["unknown"], &known["line"]),
+        (&json!(1), &json!(3), &json!(1))
+    );
+    assert_eq!(known["until"].as_i64().unwrap() - known["login"].as_i64().unwrap(), 86_400);
+    assert_eq!(known["ended"], Value::Null);
+    assert!(explain(&guard, &[HOST]).1.contains("\n  known good until "));
+    guard.append("messages", &vec![no_such_peer(HOST); 3]);
+    kit::until("it is over", || guard.jail("asterisk-scan")["total_failed"] == 2);
+    let (_, text, _) = explain(&guard, &[HOST]);
+    assert!(text.contains("too many, so nothing is excused until "), "{text}");
+}
+
+#[test]
+fn without_a_daemon_it_says_what_the_configuration_says() {
+    let home = home();
+    let (code, text, complaint) = explain(&home, &["192.0.2.9"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("  asterisk-scan: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
+    assert!(
+        complaint.contains("no daemon answers") && complaint.contains("nothing of them is stored"),
+        "{complaint}"
+    );
+    let (code, report) = object(&home, &[HOST]);
+    assert_eq!((code, &report["jails"][0]["ignored_by"]), (4, &Value::Null));
+    assert_eq!((&report["bans"], &report["lines"]), (&json!([]), &json!([])));
+    assert_eq!(explain(&home, &["pbx.example"]).0, 2);
+}
+
+#[test]
+fn a_line_is_explained_jail_by_jail() {
+    let home = home();
+    let (code, text, complaint) = explain(&home, &[&wrong_password(HOST)]);
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    let said: Vec<_> = text.lines().collect();
+    assert_eq!(said[0], format!("1: offence {HOST} proven asterisk-sip/wrong-password"));
+    assert_eq!(said[2], "  asterisk-guess: counts; 5 within 10m ban from sip ports for 10m");
+    assert_eq!(said[3], "  asterisk-scan: does not count this filter or class");
+    assert_eq!(said.len(), 4);
+
+    let (_, text, _) = explain(&home, &[&no_such_peer("192.0.2.9")]);
+    assert!(text.ends_with("asterisk-scan: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
+    let (_, text, _) = explain(&home, &[&no_such_peer("127.0.0.1")]);
+    assert!(text.contains("asterisk-scan: ignored, by ignoreip 127.0.0.0/8"), "{text}");
+    let (_, told) = object(&home, &[&no_such_peer(HOST)]);
+    assert_eq!((&told["verdict"], &told["rule"]), (&json!("offence"), &json!("no-matching-peer")));
+    assert_eq!(
+        told["jails"][1],
+        json!({ "jail": "asterisk-scan", "treatment": "counts", "ignored_by": null, "maxretry": 3,
+                "findtime": 86400, "bantime": 600, "scope": "sip" })
+    );
+
+    // What nobody may be banned for, hearsay that counts only where it is told to, and nothing.
+    let hearsay = "[2026-11-22 10:00:00] NOTICE[1638] chan_iax2.c: No registration for peer 'admin' \
+                   (from 203.0.113.9)";
+    home.write("asterguard.toml", &CONFIG.replace("asterisk-sip", "asterisk-iax"));
+    let (_, text, _) = explain(&home, &[hearsay]);
+    assert!(text.contains("asterisk-scan: hearsay: "), "{text}");
+    let counting = CONFIG
+        .replace("asterisk-sip", "asterisk-iax")
+        .replace("[default]", "[default]\nhearsay = 'count'");
+    home.write("asterguard.toml", &counting);
+    let (_, text, _) = explain(&home, &[hearsay]);
+    assert!(
+        text.contains("asterisk-scan: counts; 3 within 1day ban from sip ports for 10m"),
+        "{text}"
+    );
+    let (code, text, _) = explain(&home, &["nothing to see here"]);
+    assert_eq!((code, text.as_str()), (0, "1: no rule matches\n    nothing to see here\n"));
+}

@@ -17,7 +17,7 @@
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
 //! values of a fixed size, so the three parts can live in three processes.
 //!
-//! Everything but `source`, `sink`, `daemon` and `cli` is pure: no clock, no I/O, no runtime. Time
+//! Everything but `source`, `finder`, `sink`, `daemon` and `cli` is pure: no clock, no I/O, no runtime. Time
 //! comes in as an argument, so `run`, `replay`, `test` and the tests drive the same engine.
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ pub mod daemon;
 pub mod engine;
 pub mod event;
 pub mod flood;
+pub mod ignored;
 pub mod known_good;
 pub mod lines;
 pub mod matcher;

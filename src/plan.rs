@@ -132,6 +132,7 @@ fn manual(ipv6prefix: u8) -> Jail {
         blocktype: Blocktype::Drop,
         // A ban by hand beats every list; the kernel's allow set still lets its hosts through.
         ignoreip: Vec::new(),
+        ignorenames: Vec::new(),
         ipv6prefix,
         unverified: forever,
         hearsay: Hearsay::Ignore,

@@ -44,6 +44,12 @@ impl Subject {
     }
 }
 
+impl From<IpNet> for Subject {
+    fn from(net: IpNet) -> Self {
+        Self(net.trunc())
+    }
+}
+
 /// A bare address where the subject is one address, else `address/bits`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,6 +88,19 @@ pub fn canonical(address: IpAddr) -> IpAddr {
         }
         _ => IpAddr::V6(v6),
     }
+}
+
+/// The same for a network, without host bits. One that holds all such addresses, and more, stays
+/// what it is.
+#[must_use]
+pub fn canonical_net(net: IpNet) -> IpNet {
+    let v4 = match canonical(net.addr()) {
+        v4 @ IpAddr::V4(_) if matches!(net, IpNet::V6(_)) => {
+            net.prefix_len().checked_sub(96).and_then(|bits| IpNet::new(v4, bits).ok())
+        }
+        _ => None,
+    };
+    v4.unwrap_or(net).trunc()
 }
 
 /// Whether an address can be told apart at all and may ever be banned: not loopback, unspecified,
@@ -125,6 +144,21 @@ mod tests {
         assert_eq!(wide, Subject::of(ip("2001:0DB8::0001:0:0:0:1"), 64));
         assert_eq!(Subject::of(ip("2001:db8::1"), 128).to_string(), "2001:db8::1");
         assert_eq!("2001:db8::/32".parse::<Subject>().unwrap().to_string(), "2001:db8::/32");
+    }
+
+    #[test]
+    fn one_network_has_one_spelling() {
+        for (written, meant) in [
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7/120", "192.0.2.0/24"),
+            ("64:ff9b::c000:207/128", "192.0.2.7/32"),
+            ("64:ff9b::/96", "0.0.0.0/0"),
+            ("64:ff9b::/64", "64:ff9b::/64"),
+            ("2001:db8::7/64", "2001:db8::/64"),
+        ] {
+            let net = canonical_net(written.parse().unwrap());
+            assert_eq!(net.to_string(), meant, "{written}");
+        }
     }
 
     #[test]

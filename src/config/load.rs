@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::mem::take;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -100,9 +101,13 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     if !errors.is_empty() {
         return Err(Diagnostics(errors));
     }
+    let ignored = sections.default.ignoreip.unwrap_or_default();
     Ok(Config {
         loglevel: general.loglevel,
-        ignoreip: sections.default.ignoreip.unwrap_or_default(),
+        trunks: general.trunks,
+        asteriskconf: general.asteriskconf,
+        ignoreip: ignored.nets,
+        ignorenames: ignored.names,
         ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
         knowngood: sections.whole.finish_known_good(),
         maxunverified: sections.whole.finish_maxunverified(),
@@ -115,6 +120,8 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
 #[derive(Default)]
 struct General {
     loglevel: LogLevel,
+    trunks: bool,
+    asteriskconf: PathBuf,
     ports: PortLists,
 }
 
@@ -125,6 +132,11 @@ impl General {
                 "loglevel" => {
                     self.loglevel =
                         reader.choice(value, "loglevel", &LOGLEVELS).unwrap_or(self.loglevel);
+                }
+                "trunks" => self.trunks = reader.boolean(value).unwrap_or(self.trunks),
+                "asteriskconf" => {
+                    self.asteriskconf =
+                        directory(reader, value).unwrap_or_else(|| take(&mut self.asteriskconf));
                 }
                 "ports" => self.ports.read(reader, value),
                 "default" | "jail" => {} // Sections::read
@@ -144,8 +156,19 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
         let help = format_args!("if it is a jail, write [jail.{name}]");
         reader.error(key.span(), format_args!("unknown section {name:?}"), help);
     } else {
-        reader.unknown_key(key, &["loglevel", "ports", "default", "jail"]);
+        let known = ["loglevel", "trunks", "asteriskconf", "ports", "default", "jail"];
+        reader.unknown_key(key, &known);
     }
+}
+
+fn directory(reader: &mut Reader, value: &Value) -> Option<PathBuf> {
+    let help = "write a whole path, for example \"/etc/asterisk\"";
+    let text = reader.text(value, help)?;
+    if !text.starts_with('/') || text.contains('\0') {
+        reader.error(value.span(), format_args!("{text:?} is not a whole path"), help);
+        return None;
+    }
+    Some(PathBuf::from(text))
 }
 
 /// `[default]` and the jails.

@@ -36,7 +36,7 @@ fn unknown_keys() {
     a.toml:1:1: unknown key "dbpurgeage"
     1 | dbpurgeage = 1
       | ^^^^^^^^^^
-    help: known here: loglevel, ports, default, jail
+    help: known here: loglevel, trunks, asteriskconf, ports, default, jail
     "#);
     insta::assert_snapshot!(bad("[default]\nmaxretries = 3\nbackend = 'auto'\n"), @r#"
     a.toml:2:1: unknown key "maxretries"
@@ -446,34 +446,49 @@ fn names() {
 
 #[test]
 fn addresses() {
-    insta::assert_snapshot!(bad("[default]\nignoreip = ['127.0.0.1', 'pbx.example.com']\n"), @r#"
-    a.toml:2:27: "pbx.example.com" is not an address or network
-    2 | ignoreip = ['127.0.0.1', 'pbx.example.com']
-      |                           ^^^^^^^^^^^^^^^
-    help: write an address such as "203.0.113.10" or a network, "203.0.113.0/24"; names are not looked up
+    insta::assert_snapshot!(bad("[default]\nignoreip = ['127.0.0.1', 'pbx.example.com:5060']\n"), @r#"
+    a.toml:2:27: "pbx.example.com:5060" is not an address, network or name
+    2 | ignoreip = ['127.0.0.1', 'pbx.example.com:5060']
+      |                           ^^^^^^^^^^^^^^^^^^^^
+    help: write an address such as "203.0.113.10", a network, "203.0.113.0/24", or a name, "sip.example.com"
     "#);
     insta::assert_snapshot!(bad("[default]\nignoreip = '127.0.0.1/8 10.0.0.0/33 ::1/255.0'\n"), @r#"
-    a.toml:2:25: "10.0.0.0/33" is not an address or network
+    a.toml:2:25: "10.0.0.0/33" is not an address, network or name
     2 | ignoreip = '127.0.0.1/8 10.0.0.0/33 ::1/255.0'
       |                         ^^^^^^^^^^^
     help: after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6
 
-    a.toml:2:37: "::1/255.0" is not an address or network
+    a.toml:2:37: "::1/255.0" is not an address, network or name
     2 | ignoreip = '127.0.0.1/8 10.0.0.0/33 ::1/255.0'
       |                                     ^^^^^^^^^
     help: after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6
     "#);
     insta::assert_snapshot!(bad("[default]\nignoreip = \"\"\"\n127.0.0.1\n300.1.1.1 ::1\"\"\"\n"), @r#"
-    a.toml:4:1: "300.1.1.1" is not an address or network
+    a.toml:4:1: "300.1.1.1" is not an address, network or name
     4 | 300.1.1.1 ::1"""
       | ^^^^^^^^^
-    help: write an address such as "203.0.113.10" or a network, "203.0.113.0/24"; names are not looked up
+    help: write an address such as "203.0.113.10", a network, "203.0.113.0/24", or a name, "sip.example.com"
     "#);
-    insta::assert_snapshot!(bad("[default]\nignoreip = \"127.0.0.1\\tlocalhost\"\n"), @r#"
-    a.toml:2:12: "localhost" is not an address or network
-    2 | ignoreip = "127.0.0.1\tlocalhost"
-      |            ^^^^^^^^^^^^^^^^^^^^^^
-    help: write an address such as "203.0.113.10" or a network, "203.0.113.0/24"; names are not looked up
+    insta::assert_snapshot!(bad("[default]\nignoreip = \"127.0.0.1\\t-localhost\"\n"), @r#"
+    a.toml:2:12: "-localhost" is not an address, network or name
+    2 | ignoreip = "127.0.0.1\t-localhost"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^
+    help: write an address such as "203.0.113.10", a network, "203.0.113.0/24", or a name, "sip.example.com"
+    "#);
+}
+
+#[test]
+fn where_asterisks_configuration_is() {
+    insta::assert_snapshot!(bad("trunks = 'no'\nasteriskconf = 'etc'\n"), @r#"
+    a.toml:1:10: expected true or false, found a string
+    1 | trunks = 'no'
+      |          ^^^^
+    help: write true or false, without quotes
+
+    a.toml:2:16: "etc" is not a whole path
+    2 | asteriskconf = 'etc'
+      |                ^^^^^
+    help: write a whole path, for example "/etc/asterisk"
     "#);
 }
 

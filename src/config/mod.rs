@@ -12,6 +12,7 @@ mod section;
 mod tests;
 mod whole;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -21,6 +22,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{LoadError, load};
 
 use crate::event::Class;
+use crate::ignored::HostName;
 use crate::sink::structure::{Blocktype, Ports};
 use crate::time::BanTime;
 
@@ -33,8 +35,14 @@ pub const MANUAL: &str = "manual";
 pub struct Config {
     /// How much the daemon says.
     pub loglevel: LogLevel,
+    /// Whether the hosts that Asterisk's configuration names as trunks are never banned.
+    pub trunks: bool,
+    /// The directory that Asterisk's configuration is in.
+    pub asteriskconf: PathBuf,
     /// Addresses and networks that are never banned and always let through by the kernel.
     pub ignoreip: Vec<IpNet>,
+    /// Names of hosts of which the same is true.
+    pub ignorenames: Vec<HostName>,
     /// Bits of an IPv6 address that count, for the scopes `all` and `sip`.
     pub ipv6prefix: u8,
     /// What makes a host known good.
@@ -73,6 +81,8 @@ pub struct Jail {
     pub blocktype: Blocktype,
     /// Never banned by this jail: its own and those of [`Config::ignoreip`].
     pub ignoreip: Vec<IpNet>,
+    /// The names of hosts that are never banned by this jail: its own only.
+    pub ignorenames: Vec<HostName>,
     /// Bits of an IPv6 address that count.
     pub ipv6prefix: u8,
     /// What a ban that rests on unverified evidence is like instead.

@@ -11,8 +11,9 @@ use toml::de::{DeTable, DeValue};
 use super::reader::{Reader, Value, did_you_mean};
 use super::{Hearsay, Jail, Mode, Punishment, whole};
 use crate::event::Class;
+use crate::ignored::HostName;
 use crate::sink::structure::Blocktype;
-use crate::subject::canonical;
+use crate::subject::canonical_net;
 use crate::time::{BanTime, Lasting};
 
 /// The keys of a section.
@@ -44,7 +45,7 @@ const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or
 const GROWTH_HELP: &str =
     "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
 
-const ADDRESS_HELP: &str = "write an address such as \"203.0.113.10\" or a network, \"203.0.113.0/24\"; names are not looked up";
+const ADDRESS_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
 const BITS_HELP: &str =
     "after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6";
 
@@ -70,10 +71,17 @@ pub(super) struct Section {
     pub bantime: Growth,
     pub port: Option<String>,
     pub blocktype: Option<Blocktype>,
-    pub ignoreip: Option<Vec<IpNet>>,
+    pub ignoreip: Option<IgnoreIp>,
     pub ipv6prefix: Option<u8>,
     pub unverified: Milder,
     pub hearsay: Option<Hearsay>,
+}
+
+/// What `ignoreip` lists.
+#[derive(Clone, Default)]
+pub(super) struct IgnoreIp {
+    pub nets: Vec<IpNet>,
+    pub names: Vec<HostName>,
 }
 
 /// The parts of a ban time.
@@ -111,7 +119,7 @@ impl Section {
                 "blocktype" => {
                     set(&mut self.blocktype, reader.choice(value, "blocktype", &BLOCKTYPES));
                 }
-                "ignoreip" => self.ignoreip = Some(networks(reader, value)),
+                "ignoreip" => self.ignoreip = Some(ignored(reader, value)),
                 "ipv6prefix" => {
                     let help = "write 64: whoever has one IPv6 address has its whole /64";
                     set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
@@ -134,8 +142,9 @@ impl Section {
     pub fn jail(&self, name: &str, default: &Self) -> Result<Jail, &'static str> {
         let (own, default) = (self.clone(), default.clone());
         let milder = own.unverified.bantime.over(default.unverified.bantime);
-        let mut ignoreip = default.ignoreip.unwrap_or_default();
-        ignoreip.extend(own.ignoreip.into_iter().flatten());
+        let ignored = own.ignoreip.unwrap_or_default();
+        let mut ignoreip = default.ignoreip.unwrap_or_default().nets;
+        ignoreip.extend(ignored.nets);
         ignoreip.sort_unstable();
         ignoreip.dedup();
         Ok(Jail {
@@ -150,6 +159,7 @@ impl Section {
             port: own.port.or(default.port).ok_or("port")?,
             blocktype: own.blocktype.or(default.blocktype).ok_or("blocktype")?,
             ignoreip,
+            ignorenames: ignored.names,
             ipv6prefix: own.ipv6prefix.or(default.ipv6prefix).ok_or("ipv6prefix")?,
             unverified: Punishment {
                 bantime: milder.finish().ok_or("unverified")?,
@@ -302,38 +312,37 @@ fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
     None
 }
 
-fn networks(reader: &mut Reader, value: &Value) -> Vec<IpNet> {
-    let mut nets = Vec::new();
+fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
+    let mut ignored = IgnoreIp::default();
     for (text, span) in
         reader.texts(value, "write for example [\"203.0.113.10\", \"2001:db8::/32\"]")
     {
         let words = text.split(|c: char| c.is_whitespace() || c == ',');
         for word in words.filter(|word| !word.is_empty()) {
-            match network(word) {
-                Ok(net) => nets.push(net),
-                Err(help) => {
+            match (network(word), word.parse()) {
+                (Ok(net), _) => ignored.nets.push(net),
+                (Err(_), Ok(name)) => ignored.names.push(name),
+                (Err(help), Err(_)) => {
                     let span = reader.inside(&span, text, word);
-                    reader.error(span, format_args!("{word:?} is not an address or network"), help);
+                    let message = format_args!("{word:?} is not an address, network or name");
+                    reader.error(span, message, help);
                 }
             }
         }
     }
-    nets.sort_unstable();
-    nets.dedup();
-    nets
+    ignored.nets.sort_unstable();
+    ignored.nets.dedup();
+    ignored.names.sort_unstable();
+    ignored.names.dedup();
+    ignored
 }
 
-/// An address or network in its one spelling (see [`canonical`]), without host bits; or what to
-/// write instead.
+/// An address or network in its one spelling (see [`canonical_net`]); or what to write instead.
 fn network(word: &str) -> Result<IpNet, &'static str> {
     let (address, bits) =
         word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
     let address: IpAddr = address.parse().map_err(|_| ADDRESS_HELP)?;
     let all = if address.is_ipv4() { 32 } else { 128 };
     let bits: u8 = bits.map_or(Ok(all), str::parse).map_err(|_| BITS_HELP)?;
-    let net = match (address, canonical(address)) {
-        (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if bits >= 96 => IpNet::new(v4, bits - 96),
-        _ => IpNet::new(address, bits),
-    };
-    net.map(|net| net.trunc()).map_err(|_| BITS_HELP)
+    IpNet::new(address, bits).map(canonical_net).map_err(|_| BITS_HELP)
 }

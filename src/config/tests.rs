@@ -45,6 +45,8 @@ fn the_built_in_text_is_complete_and_right() {
     let config = parse(&[], &filters()).unwrap();
     assert_eq!(config.loglevel, LogLevel::Notice);
     assert_eq!(config.ignoreip, nets(&["127.0.0.0/8", "::1/128"]));
+    assert!(config.ignorenames.is_empty() && config.trunks);
+    assert_eq!(config.asteriskconf.to_str(), Some("/etc/asterisk"));
     assert_eq!(config.ipv6prefix, 64);
     assert_eq!(config.maxunverified, 100);
     let known_good = KnownGood {
@@ -81,6 +83,7 @@ fn the_built_in_text_is_complete_and_right() {
             port: "all".to_owned(),
             blocktype: Blocktype::Drop,
             ignoreip: config.ignoreip.clone(),
+            ignorenames: Vec::new(),
             ipv6prefix: 64,
             unverified: Punishment { bantime: mild, port: "sip".to_owned() },
             hearsay: Hearsay::Ignore,
@@ -190,6 +193,23 @@ fn addresses_in_all_spellings() {
     assert_eq!(*scan, nets(&all));
     assert!(scan.iter().any(|net| net.contains(&"198.51.100.9".parse::<IpAddr>().unwrap())));
     assert_eq!(jail(&config, "asterisk-guess").ignoreip, config.ignoreip);
+}
+
+#[test]
+fn names_stand_beside_addresses() {
+    let config = good(
+        "trunks = false\nasteriskconf = '/opt/asterisk'\n\
+         [default]\nignoreip = ['office.example.com., 192.0.2.1', 'Office.Example.com']\n\
+         [jail.asterisk-scan]\nignoreip = 'monitor'\n",
+    );
+    assert!(!config.trunks && config.asteriskconf.to_str() == Some("/opt/asterisk"));
+    let names = |names: &[crate::ignored::HostName]| -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(config.ignoreip, nets(&["192.0.2.1/32"]));
+    assert_eq!(names(&config.ignorenames), ["office.example.com"]);
+    assert_eq!(names(&jail(&config, "asterisk-scan").ignorenames), ["monitor"]);
+    assert!(jail(&config, "asterisk-guess").ignorenames.is_empty());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::event::{
     Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
 };
 use crate::flood::{Flood, Verdict};
+use crate::ignored::IgnoreList;
 use crate::known_good::KnownGood;
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
@@ -38,6 +39,7 @@ pub struct Engine {
     flood: Flood,
     recent: Recent,
     refused: u64,
+    ignored: Arc<IgnoreList>,
 }
 
 /// What `status` shows of a jail.
@@ -65,6 +67,7 @@ impl Engine {
             bans: BanBook::default(),
             recent: Recent::default(),
             refused: 0,
+            ignored: Arc::default(),
         }
     }
 
@@ -156,7 +159,7 @@ impl Engine {
                 state.tally.hearsay += 1;
                 continue;
             };
-            if policy::ignored(jail, event.host) {
+            if policy::ignored(jail, event.host) || never(&self.ignored, jail, event.host) {
                 state.tally.ignored += 1;
                 continue;
             }
@@ -357,9 +360,33 @@ impl Engine {
             let cause = ban.cause.and_then(|(rule, line)| Some((successor(rule)?, line)));
             self.carry_over(&old, &plan, &Ban { cause, ..*ban }, out);
         }
+        self.lift_ignored(out);
+    }
+
+    /// Never bans the hosts of `list` from now on, in place of those of an earlier one, and lifts
+    /// the bans of those that it has.
+    pub fn protect(&mut self, list: Arc<IgnoreList>, out: &mut Vec<Decision>) {
+        self.ignored = list;
+        self.lift_ignored(out);
+    }
+
+    /// Who is never banned, beside those that the plan says.
+    #[must_use]
+    pub fn ignored(&self) -> &Arc<IgnoreList> {
+        &self.ignored
+    }
+
+    /// Lifts the bans of hosts that their jail ignores. Bans by hand stay: the kernel lets through
+    /// whom everything ignores, and the order is there again when it no longer does.
+    fn lift_ignored(&mut self, out: &mut Vec<Decision>) {
+        let (plan, list) = (Arc::clone(&self.plan), Arc::clone(&self.ignored));
+        let manual = plan.manual();
         self.lift(Lifted::Ignored, out, |ban| {
-            plan.jail(ban.jail)
-                .is_some_and(|jail| policy::covers(&jail.ignoreip, &IpNet::from(ban.host)))
+            ban.jail != manual
+                && plan.jail(ban.jail).is_some_and(|jail| {
+                    policy::covers(&jail.ignoreip, &IpNet::from(ban.host))
+                        || never(&list, jail, ban.host)
+                })
         });
     }
 
@@ -427,6 +454,11 @@ pub struct Order {
     pub jail: Option<JailId>,
     /// How long; `None`: as long as the jail would.
     pub length: Option<Lasting>,
+}
+
+/// Whether `jail` never bans `host` because of what was found out.
+fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
+    list.holds(host) || list.has_name(host, &jail.ignorenames)
 }
 
 /// Whether a ban in force makes another one of the same jail pointless.

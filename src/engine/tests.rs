@@ -196,6 +196,48 @@ fn some_hosts_are_never_banned() {
     assert!(bench.said().is_empty());
 }
 
+fn gateway(host: &str) -> crate::ignored::Entry {
+    let host: IpAddr = host.parse().unwrap();
+    crate::ignored::Entry::new(host, crate::ignored::Origin::Gateway)
+}
+
+#[test]
+fn a_host_that_is_found_to_be_ours_is_let_in_and_stays_in() {
+    let mut bench = Bench::new("");
+    for host in ["203.0.113.8", "203.0.113.9", "2001:db8:1:2::9"] {
+        (0..5).for_each(|_| bench.offence(GUESS, host, 0));
+    }
+    assert_eq!(bench.said().len(), 3);
+    bench.decisions.clear();
+    let list = vec![gateway("203.0.113.9"), gateway("2001:db8:1:2::1")];
+    bench.engine.protect(
+        Arc::new(IgnoreList::new(list, std::collections::BTreeMap::new())),
+        &mut bench.decisions,
+    );
+    // Its neighbour in the same network stays out; the kernel lets the gateway itself pass.
+    assert_eq!(bench.said(), ["asterisk-guess Unban 203.0.113.9 Ignored"]);
+    (0..9).for_each(|_| bench.offence(GUESS, "203.0.113.9", 1));
+    bench.reload("");
+    (0..9).for_each(|_| bench.offence(GUESS, "::ffff:203.0.113.9", 2));
+    assert!(bench.said().is_empty(), "a reload changes nothing about it");
+
+    bench.engine.protect(Arc::default(), &mut bench.decisions);
+    (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", 3));
+    assert_eq!(bench.said(), ["asterisk-guess Ban 203.0.113.9 sip 2400"]);
+}
+
+#[test]
+fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
+    let config = "[jail.asterisk-guess]\nignoreip = 'phone.example'";
+    let mut bench = Bench::new(config);
+    let host = "203.0.113.9".parse().unwrap();
+    let names = [("phone.example".parse().unwrap(), vec![host])].into();
+    bench.engine.protect(Arc::new(IgnoreList::new(Vec::new(), names)), &mut bench.decisions);
+    (0..9).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
+    (0..3).for_each(|_| bench.offence(SCAN, "203.0.113.9", 0));
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.9 sip 600"]);
+}
+
 #[test]
 fn an_ipv6_network_is_one_subject() {
     let mut bench = Bench::new("");

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::{Adopted, BanSink, Report, SinkError, Structure};
 use crate::event::{Change, Element};
 use crate::subject::Subject;
@@ -47,6 +49,12 @@ impl DryRunSink {
 impl BanSink for DryRunSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         self.structure = Some(structure.clone());
+        Ok(())
+    }
+
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
+        let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
+        structure.allow = nets.to_vec();
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub mod structure;
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::event::{Change, Element};
@@ -28,6 +29,14 @@ pub trait BanSink {
     /// # Errors
     /// When the sink cannot be reached or refuses the structure.
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError>;
+
+    /// Lets these networks pass from now on, whatever the sets say, in place of those that
+    /// [`Structure::allow`] had; nothing else changes, and nobody is dropped in between.
+    ///
+    /// # Errors
+    /// When the sink does not carry it out; after [`SinkError::NoTable`] [`BanSink::load`] comes
+    /// first.
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError>;
 
     /// The bans that the sink already holds, read once at start. An element whose comment names no
     /// jail of the structure is no [`Adopted::known_jail`].

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use nftables::batch::Batch;
 use nftables::expr::{Elem, Expression, NamedExpression};
 use nftables::schema::{Element as SetElements, NfListObject};
@@ -77,6 +78,13 @@ impl BanSink for NftSink {
         self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
         self.structure = Some(structure.clone());
         Ok(())
+    }
+
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
+        let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
+        structure.allow = nets.to_vec();
+        let text = structure.allow_text();
+        self.command(&text)
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
@@ -243,7 +251,7 @@ fn seconds(span: Duration) -> u32 {
 
 /// Takes "no such thing" for what it means where only table and sets are asked for. Only the first
 /// complaint counts: after an element that is refused the deletion of it misses it.
-fn no_table(error: SinkError) -> SinkError {
+pub(super) fn no_table(error: SinkError) -> SinkError {
     match error {
         SinkError::Refused(words)
             if words.lines().next().is_some_and(|first| first.contains(NOT_THERE)) =>

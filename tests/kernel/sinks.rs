@@ -47,6 +47,37 @@ fn every_structure_loads() {
 }
 
 #[test]
+fn who_is_allowed_changes_without_a_gap() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = kit::Lab::new();
+    let structure = structure();
+    let mut sink = sink(&lab.pbx, &structure);
+    sink.load(&structure).unwrap();
+    apply(&mut sink, &[put(ALL, EVE, MINUTE), put(ALL, MALLORY, MINUTE)]);
+    assert_eq!(lab.udp(EVE, kit::SIP), kit::Fate::Dropped);
+    let eve: ipnet::IpNet = format!("{EVE}/32").parse().unwrap();
+    sink.allow(&[eve]).unwrap();
+    assert_eq!(lab.udp(EVE, kit::SIP), kit::Fate::Arrived);
+    assert_eq!(lab.udp(MALLORY, kit::SIP), kit::Fate::Dropped);
+
+    // One that stays allowed never notices that others come and go.
+    let others: Vec<ipnet::IpNet> =
+        (0..200).map(|n| format!("10.{n}.0.0/24").parse().unwrap()).collect();
+    for round in 0..20 {
+        let nets: Vec<_> = others.iter().skip(round * 10).copied().chain([eve]).collect();
+        sink.allow(&nets).unwrap();
+        assert_eq!(lab.udp(EVE, kit::SIP), kit::Fate::Arrived, "round {round}");
+    }
+    sink.allow(&[]).unwrap();
+    assert_eq!(lab.udp(EVE, kit::SIP), kit::Fate::Dropped, "the ban was there all the time");
+    assert_eq!(sink.adopt(now()).unwrap().len(), 2);
+    lab.pbx.exec("nft flush ruleset");
+    assert!(matches!(sink.allow(&[eve]), Err(SinkError::NoTable)));
+}
+
+#[test]
 fn a_refused_element_costs_only_itself() {
     if kit::usable() {
         refused_elements(Way::Nft);

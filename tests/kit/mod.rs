@@ -279,6 +279,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
         port: port.to_owned(),
         blocktype,
         ignoreip: Vec::new(),
+        ignorenames: Vec::new(),
         ipv6prefix,
         unverified: Punishment { bantime, port: "sip".to_owned() },
         hearsay: Hearsay::Ignore,
@@ -289,6 +290,9 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
 pub fn config(jails: Vec<Jail>) -> Config {
     Config {
         loglevel: LogLevel::Notice,
+        trunks: false,
+        asteriskconf: "/etc/asterisk".into(),
+        ignorenames: Vec::new(),
         ignoreip: ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).to_vec(),
         ipv6prefix: 64,
         knowngood: KnownGood {

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::io::Errno;
 
+use super::nft::no_table;
 use super::order::{self, Order, Put};
 use super::runner::Nft;
 use super::structure::{PAUSED, Structure};
@@ -105,6 +107,14 @@ impl BanSink for NetlinkSink {
         self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
         self.structure = Some(structure.clone());
         Ok(())
+    }
+
+    // Intervals are `nft`'s business, as the table is; this happens seldom.
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
+        let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
+        structure.allow = nets.to_vec();
+        let text = structure.allow_text();
+        self.nft.run(&["-f", "-"], text.as_bytes()).map_err(no_table).map(drop)
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {

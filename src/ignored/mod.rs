@@ -1,0 +1,266 @@
+//! Who is never banned by any jail, and why: what the guard has found out by itself.
+
+pub mod name;
+pub mod nets;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::subject::{bannable, canonical_net};
+pub use name::HostName;
+pub use nets::Nets;
+
+/// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
+/// have to stay small.
+pub const MOST: usize = 1024;
+
+/// Why a network is never banned. In the order in which entries are kept when there are too many.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "origin", rename_all = "lowercase")]
+pub enum Origin {
+    /// It is in `ignoreip`, or a name there has it.
+    Ignoreip {
+        /// The entry.
+        entry: String,
+    },
+    /// It is an address of this machine.
+    Own,
+    /// A default route goes through it.
+    Gateway,
+    /// Names are looked up there.
+    Resolver {
+        /// The file that says so.
+        file: String,
+    },
+    /// Somebody has logged in from there.
+    Session {
+        /// Who.
+        user: String,
+    },
+    /// Asterisk's configuration knows it by address or name.
+    Trunk {
+        /// The section.
+        name: String,
+        /// The file.
+        file: String,
+    },
+}
+
+impl Origin {
+    /// What kind it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ignoreip { .. } => "ignoreip",
+            Self::Own => "own",
+            Self::Gateway => "gateway",
+            Self::Resolver { .. } => "resolver",
+            Self::Session { .. } => "session",
+            Self::Trunk { .. } => "trunk",
+        }
+    }
+}
+
+/// Fits into "192.0.2.1 is …".
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
+            Self::Own => f.write_str("an address of this machine"),
+            Self::Gateway => f.write_str("the gateway"),
+            Self::Resolver { file } => write!(f, "a resolver ({file})"),
+            Self::Session { user } => write!(f, "where {user} is logged in from"),
+            Self::Trunk { name, file } => write!(f, "the trunk {name} ({file})"),
+        }
+    }
+}
+
+/// A network that is never banned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// Why.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
+    pub net: IpNet,
+}
+
+impl Entry {
+    /// An entry for a network.
+    #[must_use]
+    pub fn new(net: impl Into<IpNet>, origin: Origin) -> Self {
+        Self { origin, net: canonical_net(net.into()) }
+    }
+}
+
+/// All that was found, as the engine goes by it. Replaced as a whole when something changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IgnoreList {
+    entries: Vec<Entry>,
+    nets: Nets,
+    names: BTreeMap<HostName, Vec<IpAddr>>,
+    on_link: Vec<Ipv6Net>,
+    /// What is wrong with it, for people.
+    pub problems: Vec<String>,
+}
+
+impl IgnoreList {
+    /// A list of these entries; those that nobody could ban anyway are left out. `names` has what
+    /// is known of the names that single jails ignore.
+    #[must_use]
+    pub fn new(mut entries: Vec<Entry>, names: BTreeMap<HostName, Vec<IpAddr>>) -> Self {
+        entries.retain(|entry| {
+            entry.net.prefix_len() < entry.net.max_prefix_len() || bannable(entry.net.addr())
+        });
+        entries.sort_unstable();
+        entries.dedup();
+        let mut problems = Vec::new();
+        if let Some(more) = entries.len().checked_sub(MOST).filter(|more| *more > 0) {
+            problems.push(format!(
+                "{more} of the trunks that Asterisk's configuration names can be banned: there are too many"
+            ));
+        }
+        entries.truncate(MOST);
+        let nets = Nets::new(entries.iter().map(|entry| entry.net));
+        Self { entries, nets, names, on_link: Vec::new(), problems }
+    }
+
+    /// The same list, with the IPv6 networks that this machine has neighbours in: whoever has an
+    /// address there does not have the whole network.
+    #[must_use]
+    pub fn with_on_link(self, mut on_link: Vec<Ipv6Net>) -> Self {
+        on_link.sort_unstable();
+        on_link.dedup();
+        Self { on_link, ..self }
+    }
+
+    /// The entries, by origin.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The networks.
+    #[must_use]
+    pub fn nets(&self) -> &[IpNet] {
+        self.nets.as_slice()
+    }
+
+    /// Whether no jail bans `host`.
+    #[must_use]
+    pub fn holds(&self, host: IpAddr) -> bool {
+        self.nets.contains(host)
+    }
+
+    /// Whether `host` has one of these names.
+    #[must_use]
+    pub fn has_name(&self, host: IpAddr, names: &[HostName]) -> bool {
+        names.iter().any(|name| self.addresses(name).contains(&host))
+    }
+
+    /// The addresses that are known of a name.
+    #[must_use]
+    pub fn addresses(&self, name: &HostName) -> &[IpAddr] {
+        self.names.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// An entry that `host` is never banned for.
+    #[must_use]
+    pub fn find(&self, host: IpAddr) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.net.contains(&host))
+    }
+
+    /// Whether an IPv6 network has neighbours of this machine in it.
+    #[must_use]
+    pub fn on_link(&self, net: &IpNet) -> bool {
+        let IpNet::V6(net) = net else { return false };
+        self.on_link.iter().any(|link| link.contains(net) || net.contains(link))
+    }
+
+    /// How many entries there are of each kind.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.entries {
+            *counts.entry(entry.origin.kind().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(net: &str, origin: Origin) -> Entry {
+        let net: IpNet = net.parse().unwrap();
+        Entry::new(net, origin)
+    }
+
+    fn trunk(name: &str) -> Origin {
+        Origin::Trunk { name: name.to_owned(), file: "pjsip.conf".to_owned() }
+    }
+
+    #[test]
+    fn a_list_says_who_is_in_it_and_why() {
+        let list = IgnoreList::new(
+            vec![
+                entry("203.0.113.0/28", trunk("carrier")),
+                entry("::ffff:192.0.2.1/128", Origin::Gateway),
+                entry("192.0.2.1/32", Origin::Gateway),
+                entry("127.0.0.1/32", Origin::Own),
+                entry("fe80::1/128", Origin::Gateway),
+            ],
+            BTreeMap::new(),
+        );
+        let nets: Vec<_> = list.nets().iter().map(ToString::to_string).collect();
+        assert_eq!(nets, ["192.0.2.1/32", "203.0.113.0/28"]);
+        assert_eq!(list.counts(), BTreeMap::from([("gateway".into(), 1), ("trunk".into(), 1)]));
+        let host = "203.0.113.15".parse().unwrap();
+        assert!(list.holds(host));
+        assert_eq!(list.find(host).unwrap().origin.to_string(), "the trunk carrier (pjsip.conf)");
+        assert!(!list.holds("203.0.113.16".parse().unwrap()));
+        assert!(!list.holds("2001:db8::1".parse().unwrap()));
+        assert_eq!(list.problems, Vec::<String>::new());
+    }
+
+    #[test]
+    fn when_there_are_too_many_it_is_trunks_that_give_way() {
+        let many = (0..2000_u32).map(|n| {
+            let net = IpNet::from(IpAddr::from((0x0a00_0000 + n * 2).to_be_bytes()));
+            Entry::new(net, trunk("many"))
+        });
+        let entries = many.chain([entry("192.0.2.1/32", Origin::Gateway)]).collect();
+        let list = IgnoreList::new(entries, BTreeMap::new());
+        assert_eq!(list.entries().len(), MOST);
+        assert!(list.holds("192.0.2.1".parse().unwrap()));
+        assert!(list.problems[0].starts_with("977 of the trunks"), "{:?}", list.problems);
+    }
+
+    #[test]
+    fn names_are_for_who_asks_by_them() {
+        let name: HostName = "phone.example.com".parse().unwrap();
+        let (host, other) = ("192.0.2.7".parse().unwrap(), "192.0.2.8".parse().unwrap());
+        let list = IgnoreList::new(Vec::new(), BTreeMap::from([(name.clone(), vec![host])]));
+        assert!(!list.holds(host));
+        assert!(list.has_name(host, std::slice::from_ref(&name)) && !list.has_name(host, &[]));
+        assert!(!list.has_name(other, &[name]));
+    }
+
+    #[test]
+    fn neighbours_are_known_however_wide_the_network_is() {
+        let list = IgnoreList::default().with_on_link(vec!["2001:db8:1::/80".parse().unwrap()]);
+        for (net, near) in [
+            ("2001:db8:1::/64", true),
+            ("2001:db8:1::7/128", true),
+            ("2001:db8:2::/64", false),
+            ("192.0.2.1/32", false),
+        ] {
+            assert_eq!(list.on_link(&net.parse().unwrap()), near, "{net}");
+        }
+    }
+}

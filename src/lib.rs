@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod asterisk;
 pub mod bans;
 pub mod cli;
 pub mod config;

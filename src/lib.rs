@@ -29,6 +29,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod finder;
 pub mod flood;
 pub mod ignored;
 pub mod known_good;

@@ -1,5 +1,6 @@
 //! What the command line and the daemon say to each other: one line of JSON each way.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -33,6 +34,8 @@ pub enum Request {
     Failregex { jail: String },
     /// Where a host stands, and why.
     Explain { host: IpAddr },
+    /// Who is never banned: by any jail, and by this one.
+    Ignoreip { jail: Option<String> },
 }
 
 /// What the daemon answers.
@@ -49,6 +52,8 @@ pub enum Answer {
     Failregex { rules: Vec<RuleText> },
     /// Where a host stands.
     Explain(Box<HostReport>),
+    /// Who is never banned, and why.
+    Ignoreip { ignored: Vec<crate::ignored::Entry> },
 }
 
 impl Answer {
@@ -98,6 +103,9 @@ pub struct Status {
     pub jails: Vec<JailStatus>,
     /// The files that are read.
     pub sources: Vec<SourceStatus>,
+    /// How many networks are never banned, by what they are: `ignoreip`, `own`, `gateway`,
+    /// `resolver`, `session`, `trunk`.
+    pub never_banned: BTreeMap<String, usize>,
     /// Changes that the kernel has yet to be told of.
     pub queue: usize,
 }

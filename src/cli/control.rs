@@ -18,7 +18,7 @@ use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
-use crate::subject::canonical;
+use crate::subject::{Subject, canonical};
 use crate::time::{Lasting, Time};
 
 /// Rules with hearsay that are shown for one file.
@@ -71,8 +71,8 @@ pub struct PauseArgs {
 
 #[derive(Debug, Args)]
 pub struct GetArgs {
-    /// The jail
-    jail: String,
+    /// The jail; `ignoreip` can be asked for without one
+    jail: Option<String>,
     #[command(subcommand)]
     what: What,
     #[command(flatten)]
@@ -83,6 +83,8 @@ pub struct GetArgs {
 enum What {
     /// The failregexes that the jail counts
     Failregex,
+    /// Who is never banned, and why: by any jail, and by the jail that is named
+    Ignoreip,
 }
 
 fn lasting(text: &str) -> Result<Lasting, String> {
@@ -191,9 +193,33 @@ pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
 }
 
 pub fn get(args: &GetArgs, output: &Output) -> Result<(), Failure> {
-    let What::Failregex = args.what;
-    let Answer::Failregex { rules } =
-        ask(&args.socket.socket, &Request::Failregex { jail: args.jail.clone() })?
+    match (&args.what, &args.jail) {
+        (What::Ignoreip, jail) => ignoreip(args, jail.clone(), output),
+        (What::Failregex, Some(jail)) => failregex(args, jail.clone(), output),
+        (What::Failregex, None) => {
+            let message = "which jail? Write: asterguard get JAIL failregex".to_owned();
+            Err(Failure { exit: Exit::Usage, message })
+        }
+    }
+}
+
+fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(), Failure> {
+    let Answer::Ignoreip { ignored } = ask(&args.socket.socket, &Request::Ignoreip { jail })?
+    else {
+        return Err(Failure::new("the daemon answered something else"));
+    };
+    for entry in ignored {
+        if output.json {
+            output.object(&entry);
+        } else {
+            output.line(format_args!("{}\t{}", Subject::from(entry.net), entry.origin));
+        }
+    }
+    Ok(())
+}
+
+fn failregex(args: &GetArgs, jail: String, output: &Output) -> Result<(), Failure> {
+    let Answer::Failregex { rules } = ask(&args.socket.socket, &Request::Failregex { jail })?
     else {
         return Err(Failure::new("the daemon answered something else"));
     };
@@ -273,6 +299,9 @@ fn overview(status: &Status) -> String {
         let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();
         let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
     }
+    let never: Vec<_> =
+        status.never_banned.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let _ = writeln!(text, "  never banned: {}", never.join(", "));
     text
 }
 

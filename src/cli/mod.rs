@@ -88,7 +88,7 @@ enum Command {
     Pause(control::PauseArgs),
     /// End a pause
     Resume(SocketArg),
-    /// Show something of a running jail
+    /// Show something of a running guard: who is never banned, what a jail counts
     Get(control::GetArgs),
     /// Check configuration and rules, and run every rule's examples
     Check(ConfigArg),

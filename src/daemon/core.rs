@@ -1,12 +1,14 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
@@ -16,12 +18,13 @@ use super::reader::{Matchers, Reader};
 use super::worker::Worker;
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Decision, JailId};
+use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::known_good::Report;
 use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
-use crate::sink::SinkError;
+use crate::sink::{SinkError, Structure};
 use crate::source::Origin;
-use crate::subject::{bannable, canonical};
+use crate::subject::{Subject, bannable, canonical};
 use crate::time::{Lasting, Time};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -36,6 +39,8 @@ pub enum Message {
     Ask(Request, oneshot::Sender<Answer>),
     /// Go by another plan, and say whether that worked.
     Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
+    /// Never ban these, in place of those of an earlier list.
+    Ignore(Arc<IgnoreList>),
     /// Have the sink pause for a length of time (`Some(None)`: until it is ended) or resume
     /// (`None`), and say whether that worked.
     Pause(Option<Option<Duration>>, oneshot::Sender<Result<(), SinkError>>),
@@ -92,6 +97,7 @@ impl Core {
                     Message::Change(plan, matchers, reply) => {
                         let _ = reply.send(self.change(plan, matchers));
                     }
+                    Message::Ignore(list) => self.ignore(list),
                     Message::Pause(length, reply) => self.worker.pause(length, |result| {
                         let _ = reply.send(result);
                     }),
@@ -133,10 +139,18 @@ impl Core {
         }
     }
 
-    /// Has the sink told all that it may have lost. The pause comes first: whoever is let pass must
-    /// not be dropped for having been banned again.
+    /// Never bans the hosts of `list` from now on.
+    fn ignore(&mut self, list: Arc<IgnoreList>) {
+        self.engine.protect(list, &mut self.decisions);
+        self.worker.allow(allowed(self.engine.plan(), self.engine.ignored()));
+        self.carry_out();
+    }
+
+    /// Has the sink told all that it may have lost. What lets hosts pass comes first: they must not
+    /// be dropped for having been banned again.
     fn catch_up(&mut self) {
         self.worker.caught_up();
+        self.worker.allow(allowed(self.engine.plan(), self.engine.ignored()));
         if let Some(paused) = self.paused {
             let rest = paused.map(|until| until.since(now()));
             self.worker.pause(Some(rest), |result| {
@@ -165,7 +179,8 @@ impl Core {
         // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
         let deadline = Instant::now() + TICK;
         while self.poll() && Instant::now() < deadline {}
-        self.worker.load(plan.structure.clone())?;
+        let allow = allowed(&plan, self.engine.ignored());
+        self.worker.load(Structure { allow, ..plan.structure.clone() })?;
         self.engine.change(plan, &mut self.decisions);
         self.reader.change(matchers);
         self.refresh(Origin::End);
@@ -240,6 +255,7 @@ impl Core {
                 let path = |channel| self.reader.path_of(channel);
                 Answer::Explain(Box::new(explain(&self.engine, host, now(), path)))
             }
+            Request::Ignoreip { jail } => self.ignoreip(jail.as_deref()),
             Request::Reload | Request::Pause { .. } | Request::Resume => {
                 Answer::failed("this is not for the engine")
             }
@@ -270,6 +286,12 @@ impl Core {
         if crate::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
             return Answer::refused(format!(
                 "{host} is in ignoreip: the kernel lets it through whatever is banned"
+            ));
+        }
+        if let Some(entry) = self.engine.ignored().find(host) {
+            return Answer::refused(format!(
+                "{host} is {}: the kernel lets it through whatever is banned",
+                entry.origin
             ));
         }
         self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
@@ -303,6 +325,28 @@ impl Core {
             })
             .collect();
         Answer::Failregex { rules }
+    }
+
+    /// Who is never banned: by any jail, and by this one.
+    fn ignoreip(&self, jail: Option<&str>) -> Answer {
+        let id = match self.jail(jail) {
+            Ok(id) => id,
+            Err(answer) => return answer,
+        };
+        let (plan, list) = (self.engine.plan(), self.engine.ignored());
+        let mut entries = configured(&plan.config.ignoreip);
+        entries.extend_from_slice(list.entries());
+        if let Some(jail) = id.and_then(|id| plan.jail(id)) {
+            entries.extend(configured(&jail.ignoreip));
+            for name in &jail.ignorenames {
+                let origin = IgnoreOrigin::Ignoreip { entry: name.to_string() };
+                let addresses = list.addresses(name).iter();
+                entries.extend(addresses.map(|address| Entry::new(*address, origin.clone())));
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        Answer::Ignoreip { ignored: entries }
     }
 
     fn status(&self, jail: Option<&str>) -> Answer {
@@ -350,6 +394,7 @@ impl Core {
         for source in sources.iter().filter(|source| source.free_text) {
             problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
         }
+        problems.extend(self.engine.ignored().problems.iter().cloned());
         let health = match (self.paused, problems.is_empty()) {
             (Some(_), _) => Health::Paused,
             (None, true) => Health::Ok,
@@ -369,6 +414,7 @@ impl Core {
             paused_until: self.paused.flatten().map(Time::secs),
             jails: shown.filter_map(|(id, jail)| self.jail_status(plan, id, jail, now)).collect(),
             sources,
+            never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
         }))
     }
@@ -399,6 +445,28 @@ impl Core {
             banned: bans.into_iter().map(|ban| ban_status(plan, ban, now)).collect(),
         })
     }
+}
+
+/// Whom the kernel lets through, whatever is banned.
+#[must_use]
+pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
+    plan.config.ignoreip.iter().chain(list.nets()).copied().collect()
+}
+
+/// Networks that the configuration itself has.
+fn configured(nets: &[IpNet]) -> Vec<Entry> {
+    nets.iter()
+        .map(|net| {
+            Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
+        })
+        .collect()
+}
+
+/// How many entries are never banned by any jail, of each kind.
+fn never_banned(plan: &Plan, list: &IgnoreList) -> BTreeMap<String, usize> {
+    let mut counts = list.counts();
+    *counts.entry("ignoreip".to_owned()).or_default() += plan.config.ignoreip.len();
+    counts
 }
 
 /// A ban in the words of the control protocol.

@@ -1,5 +1,5 @@
-//! The daemon: an engine thread and a sink thread, and a small runtime around them for file
-//! notifications, the control socket and signals.
+//! The daemon: an engine thread and a sink thread, a small runtime around them for file
+//! notifications, the control socket and signals, and the threads of the [`finder`](crate::finder).
 
 mod control;
 pub mod core;
@@ -23,6 +23,7 @@ use self::core::{Core, Message};
 use crate::config::load::LoadError;
 use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
+use crate::finder::{Finder, Wanted};
 use crate::matcher::gate::GateError;
 use crate::plan::Plan;
 use crate::proto::Answer;
@@ -31,7 +32,7 @@ use crate::sink::dry_run::DryRunSink;
 use crate::sink::netlink::NetlinkSink;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
-use crate::sink::{BanSink, SinkError};
+use crate::sink::{BanSink, SinkError, Structure};
 use crate::source::Watcher;
 use crate::time::Time;
 pub use control::pause_message;
@@ -127,12 +128,22 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         SinkKind::Nft => Box::new(NftSink::new(Nft::new())),
         SinkKind::DryRun => Box::new(DryRunSink::new()),
     };
-    sink.load(&plan.structure)?;
+    let (inbox, messages) = std::sync::mpsc::channel();
+    let engine_inbox = inbox.clone();
+    let (finder, ignored) = Finder::start(Wanted::by(&plan.config), move |list| {
+        engine_inbox.send(Message::Ignore(list)).is_ok()
+    })
+    .context("cannot start a thread")?;
+    let allow = core::allowed(&plan, &ignored);
+    let structure = Structure { allow, ..plan.structure.clone() };
+    sink.load(&structure)?;
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
     let mut engine = Engine::new(Arc::clone(&plan));
     engine.adopt(&found, now());
+    let mut decisions = Vec::new();
+    engine.protect(ignored, &mut decisions);
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
@@ -141,9 +152,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     );
     core::note_pause(&paused);
 
-    let worker = Worker::start(sink, plan.structure.clone()).context("cannot start a thread")?;
+    let worker = Worker::start(sink, structure).context("cannot start a thread")?;
     let (watch, watched) = mpsc::unbounded_channel();
-    let (inbox, messages) = std::sync::mpsc::channel();
     let core = Core {
         engine,
         reader: Reader::new(matchers),
@@ -152,7 +162,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
         paused,
-        decisions: Vec::new(),
+        decisions,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,7 +174,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .name("engine".into())
         .spawn(move || core.run(&messages, ready))
         .context("cannot start a thread")?;
-    let daemon = Arc::new(Daemon { inbox, options: options.clone(), volume });
+    let daemon = Arc::new(Daemon { inbox, options: options.clone(), volume, finder });
     runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready));
 
     // Fails only when the thread has ended; then there is nothing to stop.
@@ -185,6 +195,7 @@ struct Daemon {
     inbox: Sender<Message>,
     options: Options,
     volume: log::Volume,
+    finder: Finder,
 }
 
 impl Daemon {
@@ -266,6 +277,7 @@ impl Daemon {
             }
         };
         let loglevel: LogLevel = plan.config.loglevel;
+        let wanted = Wanted::by(&plan.config);
         let (reply, answer) = oneshot::channel();
         if self.inbox.send(Message::Change(Arc::new(plan), matchers, reply)).is_err() {
             return Answer::failed("asterguard is stopping");
@@ -273,6 +285,7 @@ impl Daemon {
         match answer.await {
             Ok(Ok(())) => {
                 self.volume.set(loglevel);
+                self.finder.change(wanted);
                 Answer::Done { message: "reloaded".to_owned() }
             }
             Ok(Err(error)) => {

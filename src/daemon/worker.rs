@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::now;
@@ -27,6 +28,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 enum Message {
     Changes(Vec<Change>),
+    Allow(Vec<IpNet>),
     Load(Structure, SyncSender<Result<(), SinkError>>),
     Pause(Option<Option<Duration>>, Told),
     Stop,
@@ -65,6 +67,7 @@ impl Worker {
         let state = State {
             sink,
             structure,
+            allow_changed: false,
             pending: HashMap::new(),
             order: Vec::new(),
             health: Arc::clone(&health),
@@ -78,6 +81,14 @@ impl Worker {
     /// Hands changes over; never waits. When the worker cannot keep up it is [`SinkHealth::behind`].
     pub fn apply(&self, changes: Vec<Change>) {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Changes(changes)) {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Has the sink let these networks pass, ahead of every change that is handed over later; never
+    /// waits. When the worker cannot keep up it is [`SinkHealth::behind`].
+    pub fn allow(&self, nets: Vec<IpNet>) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Allow(nets)) {
             lock(&self.health).behind = true;
         }
     }
@@ -140,6 +151,8 @@ fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
 struct State {
     sink: Box<dyn BanSink + Send>,
     structure: Structure,
+    /// Whether the sink has yet to be told whom the structure allows.
+    allow_changed: bool,
     /// What is to be done, the last word for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
@@ -172,6 +185,10 @@ impl State {
                             self.gather(change);
                         }
                     }
+                    Message::Allow(nets) => {
+                        self.allow_changed |= self.structure.allow != nets;
+                        self.structure.allow = nets;
+                    }
                     other => {
                         self.apply();
                         match other {
@@ -180,7 +197,7 @@ impl State {
                             }
                             Message::Pause(length, told) => told(self.pause(length)),
                             Message::Stop => return,
-                            Message::Changes(_) => {}
+                            Message::Changes(_) | Message::Allow(_) => {}
                         }
                     }
                 }
@@ -214,6 +231,7 @@ impl State {
         };
         self.sink.load(&structure)?;
         self.structure = structure;
+        self.allow_changed = false;
         lock(&self.health).behind |= gone;
         if !self.pending.is_empty() {
             // They speak of the old structure.
@@ -238,6 +256,15 @@ impl State {
     /// Carries out all that is pending, or notes the failure and when to try again.
     fn apply(&mut self) {
         let mut rebuilt = false;
+        if self.allow_changed {
+            // First: whoever is let pass must not be dropped for a moment.
+            match self.sink.allow(&self.structure.allow) {
+                Ok(()) => self.succeeded(),
+                Err(SinkError::NoTable) if self.rebuild() => rebuilt = true,
+                Err(error) => return self.failed(&error),
+            }
+            self.allow_changed = false;
+        }
         while !self.order.is_empty() {
             let batch: Vec<_> = self.order.iter().take(BATCH).copied().collect();
             let changes: Vec<_> =
@@ -266,6 +293,7 @@ impl State {
         warn!("the nftables table is gone; building it again");
         match self.sink.load(&self.structure) {
             Ok(()) => {
+                self.allow_changed = false;
                 lock(&self.health).behind = true;
                 true
             }

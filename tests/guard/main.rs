@@ -16,6 +16,7 @@ mod kit;
 mod bans;
 mod explain;
 mod hostile;
+mod ignored;
 mod kernel_lost;
 mod life;
 mod offline;

@@ -1,0 +1,255 @@
+//! Finds out who is never banned, and keeps watch over it: the threads that do, and what they know.
+//!
+//! One thread puts everything together; once a second it looks whether files have changed. One
+//! waits for what the kernel says about addresses and routes, one waits for name servers. None of
+//! them is waited for by the engine, which gets a new list whenever there is one.
+
+mod names;
+mod network;
+mod resolvers;
+mod sessions;
+mod stamp;
+mod trunks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::asterisk::trunks::{Target, Trunk};
+use crate::config::Config;
+use crate::ignored::{Entry, HostName, IgnoreList, Origin};
+use names::{Answer, Names};
+use network::Network;
+
+/// How often files are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the configuration asks to be found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The names in `[default]`'s `ignoreip`.
+    names: Vec<HostName>,
+    /// Those in the jails' own.
+    jail_names: Vec<HostName>,
+    /// Where Asterisk's configuration is, if the trunks in it are wanted.
+    asterisk: Option<PathBuf>,
+}
+
+impl Wanted {
+    /// What this configuration asks for.
+    #[must_use]
+    pub fn by(config: &Config) -> Self {
+        Self {
+            names: config.ignorenames.clone(),
+            jail_names: config.jails.iter().flat_map(|jail| jail.ignorenames.clone()).collect(),
+            asterisk: config.trunks.then(|| config.asteriskconf.clone()),
+        }
+    }
+}
+
+/// What is there now, without names: nobody is asked, nothing is watched.
+#[must_use]
+pub fn look(wanted: &Wanted) -> IgnoreList {
+    let mut found = Found { wanted: wanted.clone(), ..Found::default() };
+    found.network = network::look().unwrap_or_default();
+    found.look();
+    found.list()
+}
+
+/// The way to the threads.
+#[derive(Debug)]
+pub struct Finder {
+    inbox: Sender<Message>,
+}
+
+enum Message {
+    Wanted(Wanted),
+    Network(Network),
+    Name(HostName, Answer),
+}
+
+impl Finder {
+    /// Starts the threads. Also returns what is there now; what changes, `tell` is told, until it
+    /// says that nobody listens any more. Names are not waited for.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        wanted: Wanted,
+        tell: impl Fn(Arc<IgnoreList>) -> bool + Send + 'static,
+    ) -> io::Result<(Self, Arc<IgnoreList>)> {
+        let (inbox, messages) = channel();
+        let mut found = Found { wanted, ..Found::default() };
+        let told = inbox.clone();
+        match network::watch(move |network| told.send(Message::Network(network)).is_ok()) {
+            Ok(network) => found.network = network,
+            Err(error) => {
+                warn!("cannot follow addresses and routes: {error}; put yours into ignoreip");
+                found.blind = true;
+            }
+        }
+        found.look();
+        let told = inbox.clone();
+        let names =
+            Names::start(move |name, answer| told.send(Message::Name(name, answer)).is_ok())?;
+        names.ask(found.names());
+        let list = Arc::new(found.list());
+        info!("never banned: {}", summary(&list));
+        let last = Arc::clone(&list);
+        thread::Builder::new()
+            .name("finder".into())
+            .spawn(move || found.run(&messages, &names, last, &tell))?;
+        Ok((Self { inbox }, list))
+    }
+
+    /// Goes by another configuration from now on; all names are looked up again.
+    pub fn change(&self, wanted: Wanted) {
+        // The thread ends only with the engine's.
+        let _ = self.inbox.send(Message::Wanted(wanted));
+    }
+}
+
+/// How many of each kind there are.
+fn summary(list: &IgnoreList) -> String {
+    let counts = list.counts();
+    let words: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if words.is_empty() { "nobody but ignoreip".to_owned() } else { words.join(", ") }
+}
+
+/// All that is known.
+#[derive(Default)]
+struct Found {
+    wanted: Wanted,
+    network: Network,
+    /// Whether the network cannot be followed.
+    blind: bool,
+    resolvers: resolvers::Resolvers,
+    sessions: sessions::Sessions,
+    trunks: trunks::TrunkFiles,
+    /// What is known of each name that is looked up.
+    names: BTreeMap<HostName, names::Known>,
+}
+
+impl Found {
+    fn run(
+        mut self,
+        inbox: &Receiver<Message>,
+        names: &Names,
+        mut last: Arc<IgnoreList>,
+        tell: &dyn Fn(Arc<IgnoreList>) -> bool,
+    ) {
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(message) => self.take(message, names),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(message) = inbox.try_recv() {
+                self.take(message, names);
+            }
+            let before = self.names();
+            self.look();
+            if self.names() != before {
+                names.ask(self.names());
+            }
+            let list = self.list();
+            if list != *last {
+                if list.entries() != last.entries() {
+                    info!("never banned from now on: {}", summary(&list));
+                }
+                last = Arc::new(list);
+                if !tell(Arc::clone(&last)) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message, names: &Names) {
+        match message {
+            Message::Wanted(wanted) => {
+                self.wanted = wanted;
+                self.look();
+                names.ask(self.names());
+            }
+            Message::Network(network) => self.network = network,
+            // One that has been taken out of the configuration meanwhile is nobody's.
+            Message::Name(name, answer) if self.names().contains(&name) => {
+                self.names.entry(name.clone()).or_default().take(&name, answer);
+            }
+            Message::Name(..) => {}
+        }
+    }
+
+    /// Reads the files that have changed.
+    fn look(&mut self) {
+        self.resolvers.look();
+        self.sessions.look();
+        self.trunks.look(self.wanted.asterisk.as_deref());
+        let wanted: BTreeSet<_> = self.names().into_iter().collect();
+        self.names.retain(|name, _| wanted.contains(name));
+    }
+
+    /// The names to be looked up, each once, the administrator's first.
+    fn names(&self) -> Vec<HostName> {
+        let own = self.wanted.names.iter().chain(&self.wanted.jail_names);
+        let trunks = self.trunks.found().trunks.iter().filter_map(|trunk| match &trunk.target {
+            Target::Name(name) => Some(name),
+            Target::Net(_) => None,
+        });
+        let mut seen = BTreeSet::new();
+        own.chain(trunks).filter(|name| seen.insert(*name)).take(names::MOST).cloned().collect()
+    }
+
+    fn list(&self) -> IgnoreList {
+        let addresses = |name| self.names.get(name).map_or(&[][..], names::Known::addresses);
+        let named = self.wanted.names.iter().flat_map(|name| {
+            let origin = Origin::Ignoreip { entry: name.to_string() };
+            addresses(name).iter().map(move |address| Entry::new(*address, origin.clone()))
+        });
+        let trunks = self.trunks.found().trunks.iter().flat_map(|trunk| {
+            let Trunk { name, file, target } = trunk;
+            let origin = Origin::Trunk { name: name.clone(), file: file.clone() };
+            let nets = match target {
+                Target::Net(net) => vec![*net],
+                Target::Name(name) => addresses(name).iter().map(|ip| (*ip).into()).collect(),
+            };
+            nets.into_iter().map(move |net| Entry::new(net, origin.clone()))
+        });
+        let own = self.network.own.iter().map(|own| Entry::new(own.addr(), Origin::Own));
+        let gateways =
+            self.network.gateways.iter().map(|gateway| Entry::new(*gateway, Origin::Gateway));
+        let entries = named
+            .chain(own)
+            .chain(gateways)
+            .chain(self.resolvers.entries())
+            .chain(self.sessions.entries())
+            .chain(trunks)
+            .collect();
+        let jail_names = self.wanted.jail_names.iter();
+        let jail_names = jail_names.map(|name| (name.clone(), addresses(name).to_vec())).collect();
+        let mut list = IgnoreList::new(entries, jail_names).with_on_link(self.network.on_link());
+        list.problems.extend(self.problems());
+        list
+    }
+
+    /// What the administrator has to know: whom he means to protect, and who is not.
+    fn problems(&self) -> Vec<String> {
+        let blind = self.blind.then(|| {
+            "addresses and routes cannot be followed: put this machine's addresses and its gateway into ignoreip"
+                .to_owned()
+        });
+        let own = self.wanted.names.iter().chain(&self.wanted.jail_names);
+        let unknown = own.filter_map(|name| {
+            let why = self.names.get(name)?.never_known()?;
+            Some(format!("{name} in ignoreip can be banned, for its address is not known: {why}"))
+        });
+        blind.into_iter().chain(unknown).collect()
+    }
+}

@@ -1,0 +1,15 @@
+//! Whether a file is still what it was, without reading it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// By what a file is known to be the same: device and inode, time of change, size. `None`: it is
+/// not there.
+pub type Stamp = Option<(u64, u64, i64, i64, u64)>;
+
+/// The stamp of what is at `path` now.
+pub fn stamp(path: &Path) -> Stamp {
+    let data = fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino(), data.ctime(), data.ctime_nsec(), data.size()))
+}

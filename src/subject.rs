@@ -37,6 +37,15 @@ impl Subject {
         self.0.addr()
     }
 
+    /// Whether this is a single IPv6 address that a set of networks of `ipv6prefix` bits can hold
+    /// beside them: its key is none of a network's.
+    #[must_use]
+    pub fn is_single_within(&self, ipv6prefix: u8) -> bool {
+        self.is_ipv6()
+            && self.0.prefix_len() == 128
+            && Self::of(self.address(), ipv6prefix).address() != self.address()
+    }
+
     /// Whether this is an IPv6 network.
     #[must_use]
     pub fn is_ipv6(&self) -> bool {
@@ -144,6 +153,22 @@ mod tests {
         assert_eq!(wide, Subject::of(ip("2001:0DB8::0001:0:0:0:1"), 64));
         assert_eq!(Subject::of(ip("2001:db8::1"), 128).to_string(), "2001:db8::1");
         assert_eq!("2001:db8::/32".parse::<Subject>().unwrap().to_string(), "2001:db8::/32");
+    }
+
+    #[test]
+    fn single_addresses_are_told_from_networks_by_their_keys() {
+        for (subject, bits, single) in [
+            ("2001:db8::7", 64, true),
+            ("2001:db8::7", 128, false),
+            ("2001:db8::", 64, false),
+            ("2001:db8:0:1::", 64, false),
+            ("2001:db8:0:1::", 48, true),
+            ("2001:db8::/64", 48, false),
+            ("192.0.2.7", 24, false),
+        ] {
+            let subject: Subject = subject.parse().unwrap();
+            assert_eq!(subject.is_single_within(bits), single, "{subject} {bits}");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Engine {
 
     /// What a host is known good as: what is banned with it.
     fn known_as(&self, host: IpAddr) -> Subject {
-        Subject::of(host, self.plan.config.ipv6prefix)
+        subject(&self.ignored, host, self.plan.config.ipv6prefix)
     }
 
     fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
@@ -164,7 +164,7 @@ impl Engine {
                 continue;
             }
             // The host is the same for all jails: it is judged once.
-            let subject = Subject::of(event.host, plan.config.ipv6prefix);
+            let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
             let known = &mut self.known;
             if *excused
                 .get_or_insert_with(|| known.excuses(subject, event, evidence, rule.per_attempt))
@@ -187,7 +187,7 @@ impl Engine {
         out: &mut Vec<Decision>,
     ) {
         let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
-        let subject = Subject::of(event.host, jail.ipv6prefix);
+        let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
         let count = state.offences.add(subject, event, per_attempt);
@@ -270,7 +270,7 @@ impl Engine {
             return;
         };
         let (scope, bantime) = plan.sentence(jail, Evidence::Proven);
-        let subject = Subject::of(order.host, jail.ipv6prefix);
+        let subject = subject(&self.ignored, order.host, jail.ipv6prefix);
         let length = order
             .length
             .unwrap_or_else(|| state.next_length(subject, Evidence::Proven, &bantime, now));
@@ -368,6 +368,25 @@ impl Engine {
     pub fn protect(&mut self, list: Arc<IgnoreList>, out: &mut Vec<Decision>) {
         self.ignored = list;
         self.lift_ignored(out);
+        self.narrow(out);
+    }
+
+    /// Has bans of networks that this machine is in itself mean only the host that they are for.
+    fn narrow(&mut self, out: &mut Vec<Decision>) {
+        let wide = |ban: &&Ban| {
+            ban.subject.net().prefix_len() < 128 && self.ignored.on_link(&ban.subject.net())
+        };
+        let wide: Vec<Ban> = self.bans.iter().filter(wide).copied().collect();
+        for ban in wide {
+            out.push(Decision::Change(self.bans.remove(&ban)));
+            let subject = Subject::of(ban.host, 128);
+            if subject.is_single_within(ban.subject.net().prefix_len()) {
+                out.extend(self.bans.put(Ban { subject, ..ban }).map(Decision::Change));
+            } else {
+                let (jail, subject) = (ban.jail, ban.subject);
+                out.push(Decision::Unban { jail, subject, why: Lifted::Ignored });
+            }
+        }
     }
 
     /// Who is never banned, beside those that the plan says.
@@ -410,7 +429,9 @@ impl Engine {
             out.push(Decision::Unban { jail, subject: ban.subject, why: Lifted::ByHand });
             return;
         };
-        let rekeyed = now_bits != before_bits && ban.subject.is_ipv6();
+        let rekeyed = now_bits != before_bits
+            && ban.subject.is_ipv6()
+            && ban.subject.net().prefix_len() == before_bits;
         let subject = if rekeyed { Subject::of(ban.host, now_bits) } else { ban.subject };
         let change = self.bans.put(Ban { jail, subject, scope, ..*ban });
         if rekeyed {
@@ -458,7 +479,18 @@ pub struct Order {
 
 /// Whether `jail` never bans `host` because of what was found out.
 fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
-    list.holds(host) || list.has_name(host, &jail.ignorenames)
+    // The address of a network is no host's (RFC 4291, section 2.6.1), and its key the network's.
+    let anycast = |net: &Subject| net.address() == host && list.on_link(&net.net());
+    list.holds(host)
+        || list.has_name(host, &jail.ignorenames)
+        || (host.is_ipv6() && jail.ipv6prefix < 128 && anycast(&Subject::of(host, jail.ipv6prefix)))
+}
+
+/// Who is counted and banned for what `host` does: where this machine has neighbours, only that
+/// one address.
+fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
+    let subject = Subject::of(host, ipv6prefix);
+    if list.on_link(&subject.net()) { Subject::of(host, 128) } else { subject }
 }
 
 /// Whether a ban in force makes another one of the same jail pointless.

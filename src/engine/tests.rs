@@ -239,6 +239,37 @@ fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
 }
 
 #[test]
+fn of_a_network_that_this_machine_is_in_only_one_address_is_banned() {
+    let mut bench = Bench::new("");
+    let near = |bench: &mut Bench, nets: &[&str]| {
+        let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
+        let list = IgnoreList::default().with_on_link(nets);
+        bench.engine.protect(Arc::new(list), &mut bench.decisions);
+    };
+    near(&mut bench, &["2001:db8:1:2::/64"]);
+    (0..5).for_each(|n| bench.offence(GUESS, &format!("2001:db8:1:2::{n:x}"), 0));
+    (0..5).for_each(|_| bench.offence(GUESS, "2001:db8:1:2::9", 0));
+    (0..9).for_each(|_| bench.offence(GUESS, "2001:db8:1:2::", 0));
+    (0..5).for_each(|_| bench.offence(GUESS, "2001:db8:1:3::9", 0));
+    assert_eq!(
+        bench.said(),
+        [
+            "asterisk-guess Ban 2001:db8:1:2::9 sip 600",
+            "asterisk-guess Ban 2001:db8:1:3::/64 sip 600"
+        ]
+    );
+    bench.decisions.clear();
+    near(&mut bench, &["2001:db8:1:3::/80"]);
+    let keys: Vec<_> = bench.changes().iter().map(|change| change.key().1.to_string()).collect();
+    assert_eq!(keys, ["2001:db8:1:3::/64", "2001:db8:1:3::9"]);
+    assert!(bench.said().is_empty(), "it is the same ban");
+    bench.decisions.clear();
+    bench.reload("[default]\nipv6prefix = 56");
+    assert!(bench.changes().is_empty(), "single addresses stay what they are");
+    assert_eq!(bench.engine.bans().len(), 2);
+}
+
+#[test]
 fn an_ipv6_network_is_one_subject() {
     let mut bench = Bench::new("");
     (0..5).for_each(|n| bench.offence(GUESS, &format!("2001:db8:1:2::{n:x}"), 0));

@@ -117,7 +117,9 @@ impl Scope {
         };
         let (v4, v6, mask) = (self.set(false), self.set(true), mask(self.ipv6prefix));
         format!(
-            "\t\t{ports}ip saddr @{v4} {verdict}\n\t\t{ports}ip6 saddr & {mask} @{v6} {verdict}\n"
+            "\t\t{ports}ip saddr @{v4} {verdict}\n\
+             \t\t{ports}ip6 saddr & {mask} @{v6} {verdict}\n\
+             \t\t{ports}ip6 saddr @{v6} {verdict}\n"
         )
     }
 }
@@ -143,8 +145,8 @@ pub enum Misfit {
     /// An IPv4 network; the sets hold addresses.
     #[error("{0} is an IPv4 network, and only single IPv4 addresses can be banned")]
     Ipv4Network(Subject),
-    /// An IPv6 network of another length than those in the set: banned as it is, it would shut out
-    /// too little or nothing.
+    /// An IPv6 network of another length than those in the set, and no single address within one:
+    /// banned as it is, it would shut out too much, too little or nothing.
     #[error("{subject} has {} bits, and IPv6 hosts are banned by /{ipv6prefix} here", subject.net().prefix_len())]
     OtherPrefix {
         /// Who should have been banned.
@@ -210,7 +212,10 @@ impl Structure {
         };
         match subject.net() {
             IpNet::V4(net) if net.prefix_len() != 32 => Err(Misfit::Ipv4Network(subject)),
-            IpNet::V6(net) if net.prefix_len() != found.ipv6prefix => {
+            IpNet::V6(net)
+                if net.prefix_len() != found.ipv6prefix
+                    && !subject.is_single_within(found.ipv6prefix) =>
+            {
                 Err(Misfit::OtherPrefix { subject, ipv6prefix: found.ipv6prefix })
             }
             IpNet::V4(_) | IpNet::V6(_) => Ok(found.set(subject.is_ipv6())),
@@ -240,7 +245,13 @@ impl Structure {
         until: Option<Time>,
         comment: Option<&str>,
     ) -> Option<Adopted> {
-        let subject = Subject::of(address, self.scopes.get(usize::from(scope.0))?.ipv6prefix);
+        let ipv6prefix = self.scopes.get(usize::from(scope.0))?.ipv6prefix;
+        let single = Subject::of(address, 128);
+        let subject = if single.is_single_within(ipv6prefix) {
+            single
+        } else {
+            Subject::of(address, ipv6prefix)
+        };
         if subject.is_ipv6() != address.is_ipv6() {
             return None; // an IPv4 address in IPv6 dress: no packet looks like that
         }
@@ -450,6 +461,7 @@ mod tests {
             |scope, subject: &str| structure.set_for(ScopeId(scope), subject.parse().unwrap());
         assert_eq!(set(0, "192.0.2.1").unwrap(), "ban4");
         assert_eq!(set(1, "2001:db8::/64").unwrap(), "sip6");
+        assert_eq!(set(1, "2001:db8::7").unwrap(), "sip6", "one address of a network");
         assert_eq!(set(2, "2001:db8::").unwrap(), "scope_all_drop_128_v6");
         assert!(matches!(set(0, "192.0.2.0/31"), Err(Misfit::Ipv4Network(_))));
         assert!(matches!(set(0, "2001:db8::"), Err(Misfit::OtherPrefix { ipv6prefix: 64, .. })));

@@ -320,3 +320,28 @@ fn nobody_is_cut_off_who_is_logged_in() {
     kit::until("the session is over", || !never(&guard).contains(&format!("{EVE}/32 session")));
     ban(&machine, &guard, EVE);
 }
+
+#[test]
+fn a_neighbour_is_banned_without_its_network() {
+    if !kit::usable() {
+        return;
+    }
+    let machine = Machine::new();
+    machine.netns.exec("ip address add 2001:db8:1::1/64 dev eth0 nodad");
+    let guard = machine.guard(CONFIG);
+    guard.append("messages", &vec![wrong_password("2001:db8:1::66"); 5]);
+    guard.append("messages", &vec![wrong_password("2001:db8:2::66"); 5]);
+    kit::until("both are banned", || {
+        addresses(&machine.netns, "sip6") == ["2001:db8:1::66", "2001:db8:2::"]
+    });
+    guard.says("[asterisk-guess] Ban 2001:db8:1::66 (5 offences");
+    guard.says("[asterisk-guess] Ban 2001:db8:2::/64 (5 offences");
+
+    // The next one knows both for what they are.
+    let home = guard.kill();
+    let run = home.run(machine.netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    assert_eq!(guard.order(&["unban", "2001:db8:1::66"]), "1 ban lifted\n");
+    assert_eq!(guard.order(&["unban", "2001:db8:2::7"]), "1 ban lifted\n");
+    kit::until("both are out", || addresses(&machine.netns, "sip6").is_empty());
+}

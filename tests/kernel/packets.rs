@@ -113,6 +113,27 @@ fn a_reject_is_noticed_at_once() {
 }
 
 #[test]
+fn one_address_of_a_network_can_be_shut_out_alone() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let structure = structure();
+    let mut sink = sink(&lab.pbx, &structure);
+    let polite = structure.scope("all", Blocktype::Reject, 64).unwrap();
+    for (scope, fate) in [(ALL, Dropped), (ONLY_SIP, Dropped), (polite, Refused)] {
+        let subject = Subject::of(EVE_V6.parse().unwrap(), 128);
+        let until = Some(now().plus(MINUTE));
+        let one = Element { scope, subject, until, jail: JailId(0) };
+        apply(&mut sink, &[Change::Put(one)]);
+        assert_eq!((lab.udp(EVE_V6, SIP), lab.udp(EVE_V6_TOO, SIP)), (fate, Arrived));
+        assert_eq!(sink.adopt(now()).unwrap()[0].element.subject, subject);
+        apply(&mut sink, &[Change::Remove(scope, subject)]);
+        assert_eq!(lab.udp(EVE_V6, SIP), Arrived);
+    }
+}
+
+#[test]
 fn allowed_beats_blocked_and_banned() {
     if !kit::usable() {
         return;

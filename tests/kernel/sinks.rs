@@ -9,6 +9,7 @@ use asterguard::event::{Change, Element, JailId, ScopeId};
 use asterguard::sink::{
     Adopted, BanSink, Blocktype, DryRunSink, Nft, NftSink, Ports, SinkError, Structure,
 };
+use asterguard::subject::Subject;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, Way, apply, element, put, sink, structure, subject};
@@ -103,7 +104,7 @@ fn refused_elements(way: Way) {
 
     let mut changes: Vec<_> =
         (0..1000_u16).map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), MINUTE)).collect();
-    let misfit = Change::Remove(ALL, "2001:db8::1/128".parse().unwrap());
+    let misfit = Change::Remove(ALL, "2001:db8::/63".parse().unwrap());
     let network = Change::Remove(ALL, "10.0.0.0/8".parse().unwrap());
     changes.insert(500, misfit);
     changes.insert(600, network);
@@ -185,7 +186,8 @@ fn adoption(way: Way) {
             .iter()
             .any(|found| same(&Element { jail: by_hand.jail, ..found.element }, &by_hand))
     );
-    assert!(foreign.iter().any(|found| found.element.subject == subject("2001:db8:c::")));
+    let alone = Subject::of("2001:db8:c::7".parse().unwrap(), 128);
+    assert!(foreign.iter().any(|found| found.element.subject == alone));
 }
 
 /// Whether two elements are the same up to a second or so.
@@ -257,7 +259,7 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
     apply(sink, &[Change::Put(element(ALL, MALLORY, Some(now())))]);
     is(sink, &[eve6]);
     // Nobody is banned wider or narrower than asked for.
-    let odd = ["10.0.0.0/8", "2001:db8::/63", "2001:db8::1"]
+    let odd = ["10.0.0.0/8", "2001:db8::/63", "2001:db8::"]
         .map(|s| Change::Remove(ALL, s.parse().unwrap()));
     let nowhere = Change::Put(Element { scope: ScopeId(99), ..mallory });
     let report = sink.apply(&[&odd[..], &[nowhere, Change::Put(mallory)]].concat(), now()).unwrap();

@@ -216,9 +216,11 @@ impl Lab {
         let plug_in = |netns: &Netns, own: &[&str], other: &[&str], other_mac: &str| {
             let mut script = vec!["set -e; ip link set eth0 up".to_owned()];
             for address in own {
-                let bits = if address.contains(':') { "32 nodad" } else { "24" };
+                // All of 2001:db8::/32 is on the wire, and no network that the PBX is in itself.
+                let bits = if address.contains(':') { "128 nodad" } else { "24" };
                 script.push(format!("ip address add {address}/{bits} dev eth0"));
             }
+            script.push("ip route add 2001:db8::/32 dev eth0".to_owned());
             for address in other {
                 script.push(format!("ip neighbour add {address} lladdr {other_mac} dev eth0"));
             }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Exit;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, reader};
+use crate::finder::{self, Wanted};
+use crate::ignored::words;
 use crate::rules::RulesError;
 use crate::rules::examples;
 
@@ -29,6 +31,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         });
     }
     let files = reader::wanted(&plan);
+    let (never, left_out) = finder::look(&Wanted::by(&plan.config));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",
@@ -36,6 +39,8 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             "filters": plan.rules.filters(),
             "rules": plan.rules.rules.len(),
             "examples": outcome.run,
+            "never_banned": never.counts(),
+            "left_out": left_out,
             "files": files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>(),
         }));
     } else {
@@ -51,6 +56,9 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             let note = if path.is_file() { "" } else { "  (not there yet: awaited)" };
             output.line(format_args!("  {}{note}", path.display()));
         }
+        let words = words(&never.counts());
+        output.line(format_args!("  never banned, beside ignoreip and names: {words}"));
+        left_out.iter().for_each(|words| output.line(format_args!("  ! {words}")));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::daemon::{now, pause_message};
+use crate::ignored::words;
 use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
@@ -299,9 +300,7 @@ fn overview(status: &Status) -> String {
         let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();
         let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
     }
-    let never: Vec<_> =
-        status.never_banned.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let _ = writeln!(text, "  never banned: {}", never.join(", "));
+    let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));
     text
 }
 

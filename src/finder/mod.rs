@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::asterisk::trunks::{Target, Trunk};
 use crate::config::Config;
-use crate::ignored::{Entry, HostName, IgnoreList, Origin};
+use crate::ignored::{Entry, HostName, IgnoreList, Origin, words};
 use names::{Answer, Names};
 use network::Network;
 
@@ -53,13 +53,13 @@ impl Wanted {
     }
 }
 
-/// What is there now, without names: nobody is asked, nothing is watched.
+/// What is there now, and what was left out, for people. No name is looked up.
 #[must_use]
-pub fn look(wanted: &Wanted) -> IgnoreList {
+pub fn look(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
     let mut found = Found { wanted: wanted.clone(), ..Found::default() };
     found.network = network::look().unwrap_or_default();
     found.look();
-    found.list()
+    (found.list(), found.trunks.found().left_out.clone())
 }
 
 /// The way to the threads.
@@ -100,7 +100,7 @@ impl Finder {
             Names::start(move |name, answer| told.send(Message::Name(name, answer)).is_ok())?;
         names.ask(found.names());
         let list = Arc::new(found.list());
-        info!("never banned: {}", summary(&list));
+        info!("never banned, beside ignoreip: {}", words(&list.counts()));
         let last = Arc::clone(&list);
         thread::Builder::new()
             .name("finder".into())
@@ -113,13 +113,6 @@ impl Finder {
         // The thread ends only with the engine's.
         let _ = self.inbox.send(Message::Wanted(wanted));
     }
-}
-
-/// How many of each kind there are.
-fn summary(list: &IgnoreList) -> String {
-    let counts = list.counts();
-    let words: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    if words.is_empty() { "nobody but ignoreip".to_owned() } else { words.join(", ") }
 }
 
 /// All that is known.
@@ -161,7 +154,7 @@ impl Found {
             let list = self.list();
             if list != *last {
                 if list.entries() != last.entries() {
-                    info!("never banned from now on: {}", summary(&list));
+                    info!("never banned from now on, beside ignoreip: {}", words(&list.counts()));
                 }
                 last = Arc::new(list);
                 if !tell(Arc::clone(&last)) {

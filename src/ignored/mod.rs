@@ -192,6 +192,21 @@ impl IgnoreList {
     }
 }
 
+/// Counts by kind, for people.
+#[must_use]
+pub fn words(counts: &BTreeMap<String, usize>) -> String {
+    let word = |(kind, count): (&String, &usize)| {
+        let plural = if *count == 1 { "" } else { "s" };
+        match kind.as_str() {
+            "ignoreip" => format!("{count} in ignoreip"),
+            "own" => format!("{count} own address{}", if *count == 1 { "" } else { "es" }),
+            kind => format!("{count} {kind}{plural}"),
+        }
+    };
+    let words: Vec<_> = counts.iter().map(word).collect();
+    if words.is_empty() { "nobody".to_owned() } else { words.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +235,8 @@ mod tests {
         let nets: Vec<_> = list.nets().iter().map(ToString::to_string).collect();
         assert_eq!(nets, ["192.0.2.1/32", "203.0.113.0/28"]);
         assert_eq!(list.counts(), BTreeMap::from([("gateway".into(), 1), ("trunk".into(), 1)]));
+        assert_eq!(words(&list.counts()), "1 gateway, 1 trunk");
+        assert_eq!(words(&[("own".into(), 2)].into()), "2 own addresses");
         let host = "203.0.113.15".parse().unwrap();
         assert!(list.holds(host));
         assert_eq!(list.find(host).unwrap().origin.to_string(), "the trunk carrier (pjsip.conf)");

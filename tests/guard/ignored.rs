@@ -151,7 +151,11 @@ fn this_machine_its_gateway_and_its_resolvers_are_never_banned() {
     assert_eq!(allowed(&machine.netns), set(["127.0.0.0/8", OWN, GATEWAY, RESOLVER]));
     let counts = json!({ "ignoreip": 2, "own": 1, "gateway": 1, "resolver": 1 });
     assert_eq!(guard.status()["never_banned"], counts);
-    assert!(guard.order(&["status"]).contains("never banned: 1 gateway, 2 ignoreip, 1 own"));
+    assert!(
+        guard
+            .order(&["status"])
+            .contains("never banned: 1 gateway, 2 in ignoreip, 1 own address, 1 resolver\n")
+    );
     let text = guard.order(&["get", "ignoreip"]);
     assert!(text.contains("192.0.2.53\ta resolver (/etc/resolv.conf)\n"), "{text}");
     let (code, _, said) = guard.ctl(&["ban", GATEWAY]);

@@ -37,6 +37,24 @@ fn at(time: &str, line: &str) -> String {
 }
 
 #[test]
+fn trunks_are_shown_by_check() {
+    let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{CONFIG}"));
+    home.write(
+        "asterisk/sip.conf",
+        "[carrier]\ntype=peer\nhost=203.0.113.7\n[all]\ntype=friend\nhost=0.0.0.0/0\n",
+    );
+    let (code, out, said) = run(&home, &["check"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains(" 1 trunk\n") && out.contains("! 0.0.0.0/0 of the trunk all ("), "{out}");
+    let (_, out, _) = run(&home, &["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&json["never_banned"]["trunk"], json["left_out"].as_array().unwrap().len()),
+        (&1.into(), 1)
+    );
+}
+
+#[test]
 fn a_good_configuration_is_checked_with_all_examples() {
     let home = Home::new(&CONFIG.replace("messages\"", "messages\", \"$DIR/later\""));
     let (code, out, said) = run(&home, &["check"]);

@@ -213,7 +213,11 @@ fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(),
         if output.json {
             output.object(&entry);
         } else {
-            output.line(format_args!("{}\t{}", Subject::from(entry.net), entry.origin));
+            output.line(format_args!(
+                "{:<17} {}",
+                Subject::from(entry.net).to_string(),
+                entry.origin
+            ));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! `[name](+)` goes on with a section; `;` begins a comment unless `\;` is written, `;--` and `--;`
 //! enclose one; `key = value` and `key => value` say the same. `#exec` is never carried out.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Files that include each other, deep at most; what Asterisk allows.
@@ -58,8 +59,7 @@ pub struct Conf {
 
 /// Reads `main` and what it includes. Only the values of `keys` (lower case) are kept.
 pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
-    let mut parser =
-        Parser { keys, conf: Conf::default(), current: None, values: 0, overflown: false };
+    let mut parser = Parser { keys, ..Parser::default() };
     parser.include(files, main, 0);
     if parser.overflown {
         parser.conf.left_out.push(format!("{main} is too large: a part of it was not read"));
@@ -67,9 +67,12 @@ pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
     parser.conf
 }
 
+#[derive(Default)]
 struct Parser<'k> {
     keys: &'k [&'k str],
     conf: Conf,
+    /// The last section of each name (in lower case).
+    named: HashMap<String, usize>,
     /// The section that values go to.
     current: Option<usize>,
     values: usize,
@@ -140,6 +143,7 @@ impl Parser<'_> {
             values.extend_from_slice(inherited);
         }
         self.current = Some(self.conf.sections.len());
+        self.named.insert(name.to_ascii_lowercase(), self.conf.sections.len());
         self.conf.sections.push(Section {
             name: name.to_owned(),
             file: Rc::clone(file),
@@ -150,7 +154,7 @@ impl Parser<'_> {
 
     /// The last section of this name.
     fn find(&self, name: &str) -> Option<usize> {
-        self.conf.sections.iter().rposition(|section| section.name.eq_ignore_ascii_case(name))
+        self.named.get(&name.to_ascii_lowercase()).copied()
     }
 
     fn value(&mut self, key: &str, value: &str) {

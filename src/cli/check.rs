@@ -58,7 +58,9 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         }
         let words = words(&never.counts());
         output.line(format_args!("  never banned, beside ignoreip and names: {words}"));
-        left_out.iter().for_each(|words| output.line(format_args!("  ! {words}")));
+        for words in left_out {
+            output.line(format_args!("  ! {words}"));
+        }
     }
     Ok(())
 }

@@ -137,19 +137,28 @@ impl Found {
         mut last: Arc<IgnoreList>,
         tell: &dyn Fn(Arc<IgnoreList>) -> bool,
     ) {
+        let mut asked = self.names();
         loop {
-            match inbox.recv_timeout(TICK) {
-                Ok(message) => self.take(message, names),
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut message = match inbox.recv_timeout(TICK) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let told = message.is_some();
+            let mut again = false;
+            while let Some(next) = message {
+                again |= matches!(next, Message::Wanted(_));
+                self.take(next);
+                message = inbox.try_recv().ok();
             }
-            while let Ok(message) = inbox.try_recv() {
-                self.take(message, names);
+            if !self.look() && !told {
+                continue;
             }
-            let before = self.names();
-            self.look();
-            if self.names() != before {
-                names.ask(self.names());
+            let now = self.names();
+            if again || now != asked {
+                self.names.retain(|name, _| now.contains(name));
+                names.ask(now.clone());
+                asked = now;
             }
             let list = self.list();
             if list != *last {
@@ -164,13 +173,9 @@ impl Found {
         }
     }
 
-    fn take(&mut self, message: Message, names: &Names) {
+    fn take(&mut self, message: Message) {
         match message {
-            Message::Wanted(wanted) => {
-                self.wanted = wanted;
-                self.look();
-                names.ask(self.names());
-            }
+            Message::Wanted(wanted) => self.wanted = wanted,
             Message::Network(network) => self.network = network,
             // One that has been taken out of the configuration meanwhile is nobody's.
             Message::Name(name, answer) if self.names().contains(&name) => {
@@ -180,13 +185,12 @@ impl Found {
         }
     }
 
-    /// Reads the files that have changed.
-    fn look(&mut self) {
-        self.resolvers.look();
-        self.sessions.look();
-        self.trunks.look(self.wanted.asterisk.as_deref());
-        let wanted: BTreeSet<_> = self.names().into_iter().collect();
-        self.names.retain(|name, _| wanted.contains(name));
+    /// Reads the files that have changed, and says whether any has.
+    fn look(&mut self) -> bool {
+        let resolvers = self.resolvers.look();
+        let sessions = self.sessions.look();
+        let trunks = self.trunks.look(self.wanted.asterisk.as_deref());
+        resolvers || sessions || trunks
     }
 
     /// The names to be looked up, each once, the administrator's first.

@@ -23,14 +23,15 @@ pub struct Resolvers {
 }
 
 impl Resolvers {
-    /// Reads the files again if one has changed.
-    pub fn look(&mut self) {
+    /// Reads the files again if one has changed; says whether.
+    pub fn look(&mut self) -> bool {
         let now = FILES.map(|file| stamp(Path::new(file)));
         if now == self.seen {
-            return;
+            return false;
         }
         self.seen = now;
         self.found = FILES.iter().flat_map(|file| read(file)).collect();
+        true
     }
 
     /// The name servers.

@@ -27,8 +27,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Looks again.
-    pub fn look(&mut self) {
+    /// Looks again; says whether anything has changed.
+    pub fn look(&mut self) -> bool {
         let files = match fs::read_dir(LOGIND) {
             Ok(entries) => {
                 // References are FIFOs: opening one would wait for whoever writes to it.
@@ -44,7 +44,7 @@ impl Sessions {
             None => vec![stamp(Path::new(UTMP))],
         };
         if seen == self.seen {
-            return;
+            return false;
         }
         self.seen = seen;
         let sessions: Vec<_> = match files {
@@ -55,6 +55,7 @@ impl Sessions {
         };
         let entry = |(user, host)| Entry::new(host, Origin::Session { user });
         self.found = sessions.into_iter().map(entry).collect();
+        true
     }
 
     /// Where they are logged in from.

@@ -25,17 +25,18 @@ pub struct TrunkFiles {
 }
 
 impl TrunkFiles {
-    /// Reads the configuration in `directory` if it has changed; `None`: there is nothing to read.
-    pub fn look(&mut self, directory: Option<&Path>) {
+    /// Reads the configuration in `directory` if it has changed, and says whether; `None`: there is
+    /// nothing to read.
+    pub fn look(&mut self, directory: Option<&Path>) -> bool {
         let same = self.directory.as_deref() == directory
             && self.seen.iter().all(|(path, seen)| stamp(path) == *seen);
         if same {
-            return;
+            return false;
         }
         self.directory = directory.map(Path::to_owned);
         let Some(directory) = directory else {
             *self = Self::default();
-            return;
+            return true;
         };
         let mut disk = Disk {
             directory,
@@ -52,6 +53,7 @@ impl TrunkFiles {
             warn!("{words}");
         }
         self.found = found;
+        true
     }
 
     /// What was found.

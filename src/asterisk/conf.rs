@@ -24,41 +24,41 @@ pub trait Files {
 
 /// A section, with what it inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
+pub struct Section<'k> {
     /// Its name.
     pub name: String,
     /// The file in which it begins.
     pub file: Rc<str>,
     /// Whether it only is there to be inherited from.
     pub template: bool,
-    /// The values of the keys that were asked for, in their order; keys in lower case.
-    pub values: Vec<(Rc<str>, Rc<str>)>,
+    /// The values of the keys that were asked for, in their order.
+    pub values: Vec<(&'k str, Rc<str>)>,
 }
 
-impl Section {
+impl Section<'_> {
     /// All values of a key.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.values.iter().filter(move |(known, _)| &**known == key).map(|(_, value)| &**value)
+        self.values.iter().filter(move |(known, _)| *known == key).map(|(_, value)| &**value)
     }
 
     /// The last value of a key: the one that counts where there can be only one.
     #[must_use]
     pub fn last(&self, key: &str) -> Option<&str> {
-        self.values.iter().rev().find(|(known, _)| &**known == key).map(|(_, value)| &**value)
+        self.values.iter().rev().find(|(known, _)| *known == key).map(|(_, value)| &**value)
     }
 }
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Conf {
+pub struct Conf<'k> {
     /// The sections in their order.
-    pub sections: Vec<Section>,
+    pub sections: Vec<Section<'k>>,
     /// What was left out, for people.
     pub left_out: Vec<String>,
 }
 
 /// Reads `main` and what it includes. Only the values of `keys` (lower case) are kept.
-pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
+pub fn read<'k>(files: &mut dyn Files, main: &str, keys: &'k [&'k str]) -> Conf<'k> {
     let mut parser = Parser { keys, ..Parser::default() };
     parser.include(files, main, 0);
     if parser.overflown {
@@ -70,7 +70,7 @@ pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
 #[derive(Default)]
 struct Parser<'k> {
     keys: &'k [&'k str],
-    conf: Conf,
+    conf: Conf<'k>,
     /// The last section of each name (in lower case).
     named: HashMap<String, usize>,
     /// The section that values go to.
@@ -166,7 +166,7 @@ impl Parser<'_> {
             self.overflown = true;
         } else if let Some(section) = section {
             self.values += 1;
-            section.values.push(((*key).into(), value.into()));
+            section.values.push((key, value.into()));
         }
     }
 }
@@ -237,7 +237,7 @@ pub(super) mod tests {
     /// What is read of `main`, as `name: key=value …`.
     fn sections(files: &[(&str, &str)], keys: &[&str]) -> Vec<String> {
         let conf = read(&mut Memory::of(files), "main", keys);
-        let text = |section: &Section| {
+        let text = |section: &Section<'_>| {
             let values: Vec<_> =
                 section.values.iter().map(|(key, value)| format!(" {key}={value}")).collect();
             let kind = if section.template { "!" } else { ":" };

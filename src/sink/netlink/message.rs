@@ -253,8 +253,9 @@ pub(super) enum Reply {
 pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply> + '_ {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let length = u32::from_ne_bytes(number(rest, 0)?) as usize;
-        let message = rest.get(..length.max(HEADER))?;
+        // Shorter than its own header it cannot be; taken at its word, it would never end.
+        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
+        let message = rest.get(..length)?;
         rest = rest.get(aligned(length)..).unwrap_or_default();
         read(message)
     })

@@ -222,6 +222,8 @@ pub struct HostReport {
     pub network: String,
     /// Whether it can be banned at all.
     pub bannable: bool,
+    /// Why no jail bans it, beside what the configuration says: "the gateway", for example.
+    pub protected: Option<String>,
     /// What it is known good by; `null` if it is not.
     pub known_good: Option<KnownGoodReport>,
     /// In each jail.

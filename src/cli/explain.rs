@@ -88,6 +88,10 @@ fn host_in_words(report: &HostReport) -> String {
         (true, [_]) => "banned".to_owned(),
         (true, bans) => format!("banned {} times", bans.len()),
     };
+    let state = match &report.protected {
+        Some(origin) => format!("never banned: it is {origin}; {state}"),
+        None => state,
+    };
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = if report.network == report.host.to_string() {

@@ -31,6 +31,7 @@ pub fn explain(
         host: found.host,
         network: found.subject.to_string(),
         bannable: found.bannable,
+        protected: found.protected.as_ref().map(ToString::to_string),
         known_good: found.known_good.map(|standing| known_good(&standing, &path)),
         jails: jails(plan, &found, &path),
         bans: found.bans.iter().map(named).collect(),
@@ -44,7 +45,7 @@ fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -
         Some(JailReport {
             jail: jail.name.clone(),
             mode: jail.mode,
-            ignored_by: standing.ignored_by.map(|net| crate::subject::written(&net)),
+            ignored_by: standing.ignored_by.clone(),
             offences: standing.count.all,
             proven: standing.count.proven,
             maxretry: jail.maxretry,

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::Engine;
 use crate::event::{Ban, ChannelId, Event, JailId};
+use crate::ignored::{HostName, Origin};
 use crate::known_good;
 use crate::offence::Count;
 use crate::policy;
-use crate::subject::{Subject, bannable, canonical};
+use crate::subject::{Subject, bannable, canonical, written};
 use crate::time::Time;
 
 /// Where a host stands.
@@ -21,6 +22,8 @@ pub struct Explanation {
     pub subject: Subject,
     /// Whether it can be banned at all.
     pub bannable: bool,
+    /// Why no jail bans it, beside what the configuration says.
+    pub protected: Option<Origin>,
     /// What it is known good by.
     pub known_good: Option<known_good::Standing>,
     /// In each jail.
@@ -37,7 +40,7 @@ pub struct InJail {
     /// Which.
     pub jail: JailId,
     /// The entry of `ignoreip` that it is in.
-    pub ignored_by: Option<IpNet>,
+    pub ignored_by: Option<String>,
     /// Its offences within findtime: the largest of the next.
     pub count: Count,
     /// Log by log.
@@ -52,10 +55,13 @@ impl Engine {
         let subject = self.known_as(host);
         let jails = self.plan.jails().filter(|(id, _)| *id != self.plan.manual());
         let jails = jails.zip(&self.states).map(|((id, jail), state)| {
-            let subject = Subject::of(host, jail.ipv6prefix);
+            let subject = super::subject(&self.ignored, host, jail.ipv6prefix);
+            let net = policy::holding(&jail.ignoreip, &IpNet::from(host));
+            let has = |name: &&HostName| self.ignored.addresses(name).contains(&host);
+            let name = || jail.ignorenames.iter().find(has).map(ToString::to_string);
             InJail {
                 jail: id,
-                ignored_by: policy::holding(&jail.ignoreip, &IpNet::from(host)),
+                ignored_by: net.map(|net| written(&net)).or_else(name),
                 count: state.offences.count(&subject, now),
                 channels: state.offences.channels(&subject, now),
             }
@@ -65,6 +71,7 @@ impl Engine {
             host,
             subject,
             bannable: bannable(host),
+            protected: self.ignored.find(host).map(|entry| entry.origin.clone()),
             known_good: self.known.standing(&subject, now),
             jails: jails.collect(),
             bans: self.bans.iter().filter(concerns).copied().collect(),

@@ -158,6 +158,8 @@ fn this_machine_its_gateway_and_its_resolvers_are_never_banned() {
     );
     let text = guard.order(&["get", "ignoreip"]);
     assert!(text.contains("192.0.2.53        a resolver (/etc/resolv.conf)\n"), "{text}");
+    let why = guard.order(&["explain", GATEWAY]);
+    assert!(why.starts_with(&format!("{GATEWAY}: never banned: it is the gateway; ")), "{why}");
     let (code, _, said) = guard.ctl(&["ban", GATEWAY]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("192.0.2.254 is the gateway: the kernel lets it through"), "{said}");

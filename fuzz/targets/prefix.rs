@@ -20,6 +20,7 @@ const FRAMES: [(&str, &str); 8] = [
 fuzz_target!(|data: &[u8]| {
     let mut scratch = Vec::new();
     for (before, behind) in FRAMES {
+        scratch.clear();
         let line = [before.as_bytes(), data, behind.as_bytes()].concat();
         let left = prefix::strip(&line, &mut scratch).map(|stripped| stripped.body.len());
         assert!(left.is_none_or(|left| left <= line.len()));

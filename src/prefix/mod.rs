@@ -121,6 +121,11 @@ pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a
         };
         return Some(Stripped { stamp, level, shape, body });
     }
+    strip_copied(line, scratch)
+}
+
+/// Takes the prefix off lines that have to be rewritten first: objects, colours.
+fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     if let Some((stamp, object)) = json_text(line) {
         return json::strip(stamp, object, scratch);
     }
@@ -148,39 +153,46 @@ fn is_banner(line: &[u8]) -> bool {
 }
 
 /// Takes a line of text apart.
+#[inline]
 fn parts(line: &[u8]) -> Option<Parts<'_>> {
     match line.first()? {
         b'[' => dated(line),
         b'{' => None,
-        // A console without dates, or journald's bare messages.
-        _ if level(line).is_some() => {
-            leveled(b"", line, Shape::Console).filter(|parts| parts.shape == Shape::Console)
-        }
-        _ => {
-            let (stamp, rest) = syslog::asterisk(line)?;
-            match rest.first()? {
-                b'[' => dated(rest),
-                _ => leveled(stamp, rest, Shape::Syslog),
-            }
-        }
+        _ => undated(line),
     }
+}
+
+/// Takes a line apart that does not begin with a date in brackets.
+fn undated(line: &[u8]) -> Option<Parts<'_>> {
+    // A console without dates, or journald's bare messages.
+    if let Some((level, rest)) = level(line) {
+        let parts = leveled(b"", level, rest, Shape::Console)?;
+        return (parts.shape == Shape::Console).then_some(parts);
+    }
+    let (stamp, rest) = syslog::asterisk(line)?;
+    if rest.first() == Some(&b'[') {
+        return dated(rest);
+    }
+    let (level, rest) = level(rest)?;
+    leveled(stamp, level, rest, Shape::Syslog)
 }
 
 /// Takes `[DATE] LEVEL…` apart. The date may itself hold brackets (`[[2026-11-22] 01:01:57]`), so it
 /// ends at the first `]` that a level follows.
+#[inline]
 fn dated(line: &[u8]) -> Option<Parts<'_>> {
     let head = line.get(..LONGEST_DATE).unwrap_or(line);
-    let (end, rest) = memchr_iter(b']', head).find_map(|end| {
-        let rest = line.get(end + 1..)?.strip_prefix(b" ")?;
-        level(rest).map(|_| (end, rest))
+    let (stamp, level, rest) = memchr_iter(b']', head).find_map(|end| {
+        let (level, rest) = level(line.get(end + 1..)?.strip_prefix(b" ")?)?;
+        Some((line.get(1..end)?, level, rest))
     })?;
-    leveled(line.get(1..end)?, rest, Shape::Console)
+    leveled(stamp, level, rest, Shape::Console)
 }
 
-/// Takes `LEVEL[tid]…` apart, which has the shape `located` if it names a function.
-fn leveled<'a>(stamp: &'a [u8], text: &'a [u8], located: Shape) -> Option<Parts<'a>> {
-    let (level, rest) = level(text)?;
-    let (shape, body) = match thread(rest)? {
+/// Takes apart what stands behind a level: `[tid]…`. It has the shape `located` if it names a function.
+#[inline]
+fn leveled<'a>(stamp: &'a [u8], level: Level, text: &'a [u8], located: Shape) -> Option<Parts<'a>> {
+    let (shape, body) = match thread(text)? {
         [b' ', body @ ..] => (Shape::File, Body::Whole(body)),
         [b':', b' ', text @ ..] => {
             let (file, message) = located_message(text)?;

@@ -2,9 +2,9 @@
 //!
 //! Some messages hold text that a sender chose and that may hold line feeds. Where such a message
 //! is cut in two, what follows may be a complete forged line at the start of a line; there is no
-//! end to it that could not be forged too. So everything within [`REACH`] bytes of a message that
-//! did not end as it should, of the head of a raw packet, or of a line so long that Asterisk cut
-//! it, is hearsay; only whom that message itself names may be named again, because the text is
+//! end to it that could not be forged too. So everything within reach (as much text as the message
+//! can hold, [`LONGEST_MESSAGE`] bytes at most) of a message that did not end as it should, of the
+//! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only whom that message itself names may be named again, because the text is
 //! his. A console shows free text between its messages, which casts the same doubt. All that has
 //! to be remembered of a channel's past is how far that reaches.
 
@@ -14,11 +14,10 @@ use super::Line;
 use crate::event::{Event, Evidence, Meaning};
 use crate::lines::Region;
 use crate::prefix::{self, Level, Shape};
-use crate::rules::MessageShape;
+use crate::rules::{LONGEST_MESSAGE, MessageShape};
 
-/// How far a doubt reaches, in bytes, unless the message's shape says less: the longest message that
-/// Asterisk writes (it cuts at 8192).
-pub const REACH: u64 = 8192;
+/// How far a doubt reaches at most, in bytes.
+const REACH: u64 = LONGEST_MESSAGE as u64;
 
 /// Senders whose text is told apart; with more at once, that of the others is nobody's.
 const DOUBTS: usize = 4;
@@ -107,7 +106,7 @@ impl Context {
                 let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
                 !whole || message.dump || (message.echo && in_doubt())
             })
-            .map(|message| message.reach.unwrap_or(REACH).min(REACH))
+            .map(|message| message.reach as u64)
             .max();
         if let Some(reach) = reach {
             self.doubt(sender, start, next + reach);

@@ -265,18 +265,28 @@ impl Scanner {
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
             let hits = events.get_mut(first..).unwrap_or_default();
             let mut sender = None;
+            // What Asterisk itself writes as text may be broken in two, or hold two messages. A
+            // syslog daemon escapes line feeds, and an object holds all of its message.
+            let is_text = matches!(shape, Shape::File | Shape::Console);
+            let is_loose = *grammar == Grammar::Asterisk && is_text;
+            let second = if is_loose { prefix::second_body(body) } else { None };
             if !hits.is_empty() {
                 settle(hits);
+                if second.is_some() {
+                    hits.iter_mut().for_each(tamper);
+                }
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
                 self.context.weigh(line, shape, hits);
                 self.counts.add(hits);
             }
-            // An object holds all of its message.
-            if *grammar == Grammar::Asterisk && shape != Shape::Json {
+            if is_loose {
                 let mut targets = self.found.iter().filter_map(|index| targets.get(*index));
                 let whole = targets.any(|target| target.whole);
                 self.context.note(&matcher.messages, body, line, whole, sender);
+                if let Some(second) = second {
+                    self.context.note(&matcher.messages, &second, line, false, None);
+                }
             }
         }
         may_matter
@@ -357,12 +367,17 @@ fn settle(hits: &mut [Event]) {
     let ignored = hits.iter().any(|hit| hit.meaning == Meaning::Ignored);
     for hit in hits {
         if tampered {
-            (hit.meaning, hit.host, hit.evidence) = (Meaning::Tampered, NOBODY, Evidence::Hearsay);
-            hit.account = None;
+            tamper(hit);
         } else if ignored {
             hit.meaning = Meaning::Ignored;
         }
     }
+}
+
+/// Lets a hit name nobody.
+fn tamper(hit: &mut Event) {
+    (hit.meaning, hit.host, hit.evidence) = (Meaning::Tampered, NOBODY, Evidence::Hearsay);
+    hit.account = None;
 }
 
 #[cfg(test)]

@@ -406,3 +406,28 @@ fn a_raw_packet_proves_no_more_than_its_sender_is_known() {
     let lines = text(&[&packet("TCP"), &packet("UDP"), &packet("TCP"), NOISE, again]);
     assert_eq!(read(&lines)[3], "5 offence 192.0.2.1 unverified");
 }
+
+#[test]
+fn a_line_that_two_messages_share_names_nobody() {
+    // The first was cut, its line feed too, and an ESC hid how long it was.
+    let call = "[x] NOTICE[1] door.c: Call from 'a' at '203.0.113.9:5060' to 'b";
+    let end = "[x] NOTICE[1] pbx.c: ' refused\n";
+    assert_eq!(
+        read(&text(&[call, end, KNOCK])),
+        ["1 tampered", "2 offence 203.0.113.9 unverified"]
+    );
+    // What the second may hold is not lost.
+    let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";
+    assert_eq!(read(&text(&[call, packet, KNOCK])), ["2 offence 203.0.113.9 hearsay"]);
+}
+
+#[test]
+fn a_doubt_reaches_as_far_as_its_message() {
+    let rules = RULES.replace("dump = true", "dump = true\nreach = 100");
+    let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";
+    for (noise, evidence) in [(1, "hearsay"), (2, "unverified")] {
+        let lines = text(&[packet, &NOISE.repeat(noise), KNOCK]);
+        let events = read_in_pieces(&matcher(&[&rules]), &lines, 61);
+        assert!(events[1].ends_with(evidence), "{noise}: {events:?}");
+    }
+}

@@ -17,9 +17,14 @@ mod colour;
 mod json;
 mod syslog;
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::{memchr, memchr_iter, memmem};
+use regex_automata::meta::Regex;
+
+use crate::rules::byte_regex;
 
 pub use syslog::kernel;
 
@@ -143,6 +148,25 @@ fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped
 #[must_use]
 pub fn begins_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
     strip(line, scratch).is_some() || is_banner(line)
+}
+
+/// The body of the message that begins within `body`, if there is one; of several, the last. Asterisk
+/// cuts what is longer than its buffer, the line feed too, and writes the next message right behind
+/// it; of the first, an ESC may have hidden most. Or its sender wrote that himself.
+#[must_use]
+pub fn second_body(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    // An automaton, because a line full of brackets must not take longer than others.
+    static BEGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let names = LEVELS.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).join("|");
+        byte_regex(&format!(r"\] (?:{names}) ?\[[0-9]")).ok()
+    });
+    let begin = BEGIN.as_ref()?.find_iter(body).last()?;
+    let (level, rest) = level(body.get(begin.start() + 2..)?)?;
+    let parts = leveled(b"", level, rest, Shape::Console)?;
+    Some(match parts.body {
+        Body::Whole(body) => Cow::Borrowed(body),
+        Body::Apart(file, message) => Cow::Owned([file, b": ", message].concat()),
+    })
 }
 
 /// `[DATE] Asterisk VERSION built by USER @ HOST on a …`

@@ -243,6 +243,20 @@ fn colours_in_a_message_name_nobody_else() {
     assert_eq!(stripped(line).unwrap().3, "x.c: ab\x1b[1 c\x1b");
 }
 
+#[test]
+fn a_second_message_in_a_body_is_seen() {
+    let second = |body: &str| {
+        second_body(body.as_bytes()).map(|body| String::from_utf8_lossy(&body).into_owned())
+    };
+    let hello = Some("chan_sip.c: Hello".to_owned());
+    assert_eq!(second("a.c: Hi[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello"), hello);
+    assert_eq!(second("a.c: Hi[] NOTICE[3][C-1]: chan_sip.c:7 log_it: Hello"), hello);
+    assert_eq!(second("a.c: [] ERROR[1] b.c: x[] NOTICE[3] chan_sip.c: Hello"), hello);
+    for one in ["a.c: Hi", "a.c: from [2001:db8::9]:5060 NOTICE[3] b.c: x", "a.c: ] NOTICE: b"] {
+        assert_eq!(second(one), None, "{one}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_survived(line in proptest::collection::vec(any::<u8>(), 0..300)) {

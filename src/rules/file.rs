@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::pattern::Pattern;
-use super::{Example, Grammar, MessageShape, Rule, RuleFile};
+use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile};
 use crate::account::AccountPlace;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::event::{Class, Evidence, Meaning};
@@ -36,7 +36,7 @@ struct RawMessage {
     dump: bool,
     #[serde(default)]
     echo: bool,
-    reach: Option<u64>,
+    reach: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -174,13 +174,17 @@ impl Reader<'_> {
             );
             return None;
         };
+        let reach = raw.reach.as_ref().map_or(LONGEST_MESSAGE, |reach| *reach.get_ref());
+        if let Some(wrong) = raw.reach.filter(|_| !(1..=LONGEST_MESSAGE).contains(&reach)) {
+            self.problem(wrong.span(), format!("`reach` is 1 to {LONGEST_MESSAGE} bytes"), None);
+        }
         Some(MessageShape {
             needle: needle.into_bytes(),
             head: raw.head.into_inner().into_bytes(),
             ends: raw.end.into_iter().map(String::into_bytes).collect(),
             dump: raw.dump,
             echo: raw.echo,
-            reach: raw.reach,
+            reach,
         })
     }
 

@@ -32,6 +32,9 @@ const BUILTIN: [(&str, &str); 8] = [
     ("kernel-firewall", include_str!("../../rules/kernel-firewall.toml")),
 ];
 
+/// The longest message that Asterisk writes, in bytes (`max(BUFSIZ, 8192)` in `main/logger.c`).
+pub const LONGEST_MESSAGE: usize = 8192;
+
 /// Which line grammar is stripped before the failregexes look at what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,8 +64,9 @@ pub struct MessageShape {
     pub dump: bool,
     /// Whether it repeats such text of a message before it.
     pub echo: bool,
-    /// How many bytes of what follows may be its sender's, if less than Asterisk's longest message.
-    pub reach: Option<u64>,
+    /// How much text from outside it can hold, in bytes: no line that is part of it begins further
+    /// than that behind its first.
+    pub reach: usize,
 }
 
 /// A line with the host that its rule must find in it.

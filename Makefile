@@ -21,7 +21,7 @@ CARGO_DENY := 0.20.2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test check coverage bench fuzz demo install uninstall
+.PHONY: help deps rust build test soak check coverage bench fuzz demo install uninstall
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -65,6 +65,14 @@ build: rust ## Build the program
 test: deps rust ## Run all tests; as root, those with a real kernel too (in network namespaces of their own)
 	@[ "$$(id -u)" = 0 ] || echo "not root: tests with network namespaces say that they are skipped" >&2
 	$(CARGO) test --locked
+
+# Each run makes other messages, unless it is given SEED, which a failure names.
+MESSAGES ?= 10000000
+SEED     ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+soak: deps rust ## Ten million hostile messages (MESSAGES, SEED): does one name an innocent host, is a line slow?
+	@SEED=$(SEED) MESSAGES=$(MESSAGES) \
+		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
+	$(CARGO) test --locked --release --test slow_lines -- --nocapture
 
 check: deps rust ## Check formatting, lints, licences and sources of dependencies
 	@set -x

@@ -215,7 +215,7 @@ fn the_lines_of_a_file_are_tested() {
         verdicts[..3],
         [
             format!("1: offence {HOST} proven asterisk-sip/wrong-password"),
-            "3: offence 2001:db8::7 unverified asterisk-sip/no-matching-peer".to_owned(),
+            "3: offence 2001:db8::7 hearsay asterisk-sip/no-matching-peer".to_owned(),
             "4: offence 198.51.100.15 proven asterisk-sip/wrong-password".to_owned(),
         ]
     );

@@ -72,9 +72,15 @@ impl Stream {
         let honest = random.chance(15);
         let packets = 2 + random.below(10);
         let victim = victim(random);
+        // One packet's record is cut, and the next packet's goes on with it.
+        let cut = random.chance(10).then(|| random.below(packets - 1));
         let mut kinds: Vec<Kind> = (0..packets).map(|_| *random.pick(Kind::ALL)).collect();
         // Where nobody uses tricks, nothing may stand that makes hearsay of so much after it.
         kinds.retain(|kind| !honest || !OVERSHADOWING.contains(kind));
+        if let Some(next) = cut.and_then(|cut| kinds.get_mut(cut + 1)).filter(|_| random.chance(50))
+        {
+            *next = *random.pick(&[Kind::SipInviteRefused, Kind::SipFrom]);
+        }
         let (bank, ranges) = bank(&kinds, victim, version, &logger, random);
         let mut stream = Self {
             entries: Vec::new(),
@@ -86,15 +92,20 @@ impl Stream {
             piece: *random.pick(&[1 << 17, 4096, 97]),
         };
         let mut waiting: Vec<Vec<Entry>> = Vec::new();
-        for (number, (kind, range)) in kinds.iter().zip(ranges).enumerate() {
+        for (number, (kind, range)) in kinds.iter().zip(&ranges).enumerate() {
             let hostile = !honest && random.chance(75);
             let sender = sender(*kind, number, hostile, victim, random);
             let (records, deed) = if hostile {
-                let mut copy = Random::new(random.next(), 0);
-                let mut forger = Forger::new(&mut copy, &bank, range, &logger);
+                let mut copy = Random::new(random.number(), 0);
+                let mut forger = Forger::new(&mut copy, &bank, range.clone(), &logger);
+                if cut == Some(number) {
+                    forger = forger.cutting();
+                } else if cut.is_some_and(|cut| cut + 1 == number) {
+                    forger = forger.completing(ranges[number - 1].clone());
+                }
                 messages::write(*kind, &sender, version, random, &mut forger)
             } else {
-                let mut copy = Random::new(random.next(), 0);
+                let mut copy = Random::new(random.number(), 0);
                 messages::write(*kind, &sender, version, random, &mut Plain(&mut copy))
             };
             stream.note(&sender, deed);
@@ -152,7 +163,7 @@ fn bank(
         let begin = messages.len();
         let transport = *random.pick(&[Transport::Udp, Transport::Tcp]);
         let sender = Sender { host: victim, port: 5060, transport, spoofed: false, maddr: victim };
-        let mut copy = Random::new(random.next(), 0);
+        let mut copy = Random::new(random.number(), 0);
         let (records, _) = messages::write(*kind, &sender, version, random, &mut Plain(&mut copy));
         for record in records {
             lines.push(logger.write(&record));

@@ -17,7 +17,7 @@ impl Values for Plain<'_> {
             Field::Method => "INVITE".to_owned(),
             Field::Packet => "INVITE sip:100@192.0.2.10 SIP/2.0\r\nVia: x\r\n".to_owned(),
             Field::Name => "sipvicious".to_owned(),
-            Field::CallId | Field::Digest => format!("{:016x}", self.0.next()),
+            Field::CallId | Field::Digest => format!("{:016x}", self.0.number()),
             _ => number.to_string(),
         };
         text.into_bytes()
@@ -44,6 +44,8 @@ enum Plan {
     Hide { from: usize },
     /// As much as fits, so that the record is cut: visible, or hidden from ESC to "m".
     Cut,
+    /// What a record that was cut lacks, to the end of what is wanted.
+    End,
 }
 
 /// Fills the fields of one packet.
@@ -60,6 +62,21 @@ pub struct Forger<'a> {
 const ESC: u8 = 0x1b;
 
 impl<'a> Forger<'a> {
+    /// Has the record cut, so that the next one is written right behind it.
+    pub fn cutting(mut self) -> Self {
+        self.plan = Plan::Cut;
+        self
+    }
+
+    /// Completes a record that was cut, as one of the messages `of` the bank.
+    pub fn completing(mut self, of: std::ops::Range<usize>) -> Self {
+        if !of.is_empty() {
+            self.wanted = &self.bank.messages[of.start + self.random.below(of.len())];
+        }
+        self.plan = Plan::End;
+        self
+    }
+
     /// `same` says which of the bank's messages are of the kind that the packet causes.
     pub fn new(
         random: &'a mut Random,
@@ -116,6 +133,10 @@ impl<'a> Forger<'a> {
                 let end = joint(self.random, self.wanted).max(from);
                 text.extend_from_slice(&self.wanted[from..end]);
                 text
+            }
+            Plan::End => {
+                let from = joint(self.random, self.wanted);
+                bytes![self.word(), self.wanted[from..]]
             }
             Plan::Cut => {
                 let mut text = self.word();
@@ -192,7 +213,7 @@ impl<'a> Forger<'a> {
             let byte = if self.random.chance(50) {
                 *self.random.pick(b"\x1bm\n'\" \\)(:[]\xff\r,=")
             } else {
-                self.random.next().to_le_bytes()[0]
+                self.random.number().to_le_bytes()[0]
             };
             match self.random.below(3) {
                 0 => text.insert(at, byte),

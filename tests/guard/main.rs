@@ -56,9 +56,12 @@ fn wrong_password(host: &str) -> String {
     )
 }
 
-/// What it writes when `host` tries an account that does not exist.
-fn no_such_peer(host: &str) -> String {
-    wrong_password(host).replace("Wrong password", "No matching peer found")
+/// What it writes when `host` sends a packet that no phone sends.
+fn odd_packet(host: &str) -> String {
+    format!(
+        "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Invalid to address: '<100@203.0.113.16>' from \
+         {host} (missing sip:) trying to use anyway..."
+    )
 }
 
 /// An element of a set in the kernel.

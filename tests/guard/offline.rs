@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Home, PROGRAM, Told, told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, no_such_peer, wrong_password};
+use crate::{CONFIG, odd_packet, wrong_password};
 
 const HOST: &str = "198.51.100.14";
 
@@ -202,7 +202,7 @@ fn a_line_is_tested() {
 fn the_lines_of_a_file_are_tested() {
     let home = Home::new(CONFIG);
     let nothing = "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well".to_owned();
-    home.append("messages", &[wrong_password(HOST), nothing, no_such_peer("2001:db8::7")]);
+    home.append("messages", &[wrong_password(HOST), nothing, odd_packet("2001:db8::7")]);
     // Without a last line feed, and with bytes that act on terminals.
     let odd = wrong_password("198.51.100.15").replace("1000", "\x1b[2J\u{9b}");
     home.append_bytes("messages", odd.as_bytes());
@@ -215,7 +215,7 @@ fn the_lines_of_a_file_are_tested() {
         verdicts[..3],
         [
             format!("1: offence {HOST} proven asterisk-sip/wrong-password"),
-            "3: offence 2001:db8::7 hearsay asterisk-sip/no-matching-peer".to_owned(),
+            "3: offence 2001:db8::7 unverified asterisk-sip/invalid-to-address".to_owned(),
             "4: offence 198.51.100.15 proven asterisk-sip/wrong-password".to_owned(),
         ]
     );

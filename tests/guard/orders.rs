@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Fate, Lab, Netns, SIP};
-use crate::{CONFIG, addresses, elements, no_such_peer, wrong_password};
+use crate::{CONFIG, addresses, elements, odd_packet, wrong_password};
 
 fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -165,7 +165,7 @@ fn status_shows_what_fail2ban_shows() {
     let netns = Netns::new();
     let guard = Guard::start(&netns, CONFIG);
     guard.append("messages", &vec![wrong_password(EVE); 5]);
-    guard.append("messages", &vec![no_such_peer("198.51.100.7"); 2]);
+    guard.append("messages", &vec![odd_packet("198.51.100.7"); 2]);
     kit::until("the lines are read", || guard.jail("asterisk-scan")["total_failed"] == 2);
 
     let all = guard.order(&["status"]);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::guard::Guard;
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, elements, no_such_peer, wrong_password};
+use crate::{CONFIG, addresses, elements, odd_packet, wrong_password};
 
 const EVE: &str = "198.51.100.14";
 const MALLORY: &str = "198.51.100.15";
@@ -214,7 +214,7 @@ fn under_load_every_line_counts_exactly_once() {
     let guard = Guard::start(&netns, config);
     let stop = AtomicBool::new(false);
     let written = thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&guard, 50_000, 150_000, &stop, no_such_peer));
+        let writer = scope.spawn(|| write(&guard, 50_000, 150_000, &stop, odd_packet));
         for round in 0..26 {
             // The jail's number changes with every second reload.
             let text = format!(

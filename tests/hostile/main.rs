@@ -49,8 +49,7 @@ use messages::Kind;
 use stream::{Entry, Stream};
 
 /// Attacks that leave no line whose address can be believed, or none with an address.
-const NEVER_COUNTED: [Kind; 8] = [
-    Kind::AmiLongLine,
+const NEVER_COUNTED: [Kind; 7] = [
     Kind::Dialplan,
     Kind::IaxUnknownPeer,
     Kind::SipForeignDomain,

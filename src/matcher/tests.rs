@@ -418,12 +418,15 @@ fn a_line_that_two_messages_share_names_nobody() {
     );
     // What the second may hold is not lost.
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";
-    assert_eq!(read(&text(&[call, packet, KNOCK])), ["2 offence 203.0.113.9 hearsay"]);
+    assert_eq!(
+        read(&text(&[call, packet, KNOCK])),
+        ["1 tampered", "2 offence 203.0.113.9 hearsay"]
+    );
 }
 
 #[test]
 fn a_doubt_reaches_as_far_as_its_message() {
-    let rules = RULES.replace("dump = true", "dump = true\nreach = 100");
+    let rules = RULES.replacen("dump = true", "dump = true\nreach = 100", 1);
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";
     for (noise, evidence) in [(1, "hearsay"), (2, "unverified")] {
         let lines = text(&[packet, &NOISE.repeat(noise), KNOCK]);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Guard, Home, Told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, no_such_peer, wrong_password};
+use crate::{CONFIG, odd_packet, wrong_password};
 
 const HOST: &str = "198.51.100.14";
 
@@ -35,7 +35,7 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     let home = home();
     let run = home.run(netns.command(crate::kit::guard::PROGRAM));
     let guard = Guard::start_in(home, run);
-    guard.append("messages", &vec![no_such_peer(HOST); 2]);
+    guard.append("messages", &vec![odd_packet(HOST); 2]);
     guard.append("messages", &vec![wrong_password("198.51.100.15"); 3]);
     guard.append("messages", &vec![wrong_password(HOST); 7]);
     guard.append("messages", &[wrong_password("192.0.2.9")]);
@@ -59,7 +59,7 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     assert_eq!(numbers, [12, 11, 10, 9, 8, 7, 6, 2, 1]);
     assert_eq!(
         (&lines[8]["rule"], &lines[8]["class"]),
-        (&json!("asterisk-sip/no-matching-peer"), &json!("user"))
+        (&json!("asterisk-sip/invalid-to-address"), &json!("malformed"))
     );
 
     let (_, text, _) = explain(&guard, &[HOST]);
@@ -117,7 +117,7 @@ fn a_host_that_is_known_good_is_explained() {
              UsingPassword=\"1\""
         )],
     );
-    guard.append("messages", &vec![no_such_peer(HOST); 3]);
+    guard.append("messages", &vec![odd_packet(HOST); 3]);
     kit::until("all is read", || guard.jail("asterisk-scan")["excused"] == 3);
     let (_, report) = object(&guard, &[HOST]);
     let known = &report["known_good"];
@@ -128,7 +128,7 @@ fn a_host_that_is_known_good_is_explained() {
     assert_eq!(known["until"].as_i64().unwrap() - known["login"].as_i64().unwrap(), 86_400);
     assert_eq!(known["ended"], Value::Null);
     assert!(explain(&guard, &[HOST]).1.contains("\n  known good until "));
-    guard.append("messages", &vec![no_such_peer(HOST); 3]);
+    guard.append("messages", &vec![odd_packet(HOST); 3]);
     kit::until("it is over", || guard.jail("asterisk-scan")["total_failed"] == 2);
     let (_, text, _) = explain(&guard, &[HOST]);
     assert!(text.contains("too many, so nothing is excused until "), "{text}");
@@ -161,12 +161,15 @@ fn a_line_is_explained_jail_by_jail() {
     assert_eq!(said[3], "  asterisk-scan: does not count this filter or class");
     assert_eq!(said.len(), 4);
 
-    let (_, text, _) = explain(&home, &[&no_such_peer("192.0.2.9")]);
+    let (_, text, _) = explain(&home, &[&odd_packet("192.0.2.9")]);
     assert!(text.ends_with("asterisk-scan: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
-    let (_, text, _) = explain(&home, &[&no_such_peer("127.0.0.1")]);
+    let (_, text, _) = explain(&home, &[&odd_packet("127.0.0.1")]);
     assert!(text.contains("asterisk-scan: ignored, by ignoreip 127.0.0.0/8"), "{text}");
-    let (_, told) = object(&home, &[&no_such_peer(HOST)]);
-    assert_eq!((&told["verdict"], &told["rule"]), (&json!("offence"), &json!("no-matching-peer")));
+    let (_, told) = object(&home, &[&odd_packet(HOST)]);
+    assert_eq!(
+        (&told["verdict"], &told["rule"]),
+        (&json!("offence"), &json!("invalid-to-address"))
+    );
     assert_eq!(
         told["jails"][1],
         json!({ "jail": "asterisk-scan", "treatment": "counts", "ignored_by": null, "maxretry": 3,

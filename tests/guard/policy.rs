@@ -2,7 +2,7 @@
 
 use crate::kit::guard::Guard;
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, no_such_peer, wrong_password};
+use crate::{CONFIG, addresses, odd_packet, wrong_password};
 
 const OFFICE: &str = "203.0.113.7";
 
@@ -74,7 +74,7 @@ fn a_flood_of_forged_packets_raises_one_alarm_and_a_proven_attacker_is_banned() 
     let guard = Guard::start(&netns, &config());
     let host = |n: u32| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
     let lines = |from: u32, to: u32| -> Vec<String> {
-        (from..to).flat_map(|n| vec![no_such_peer(&host(n)); 3]).collect()
+        (from..to).flat_map(|n| vec![odd_packet(&host(n)); 3]).collect()
     };
     guard.append("messages", &lines(0, 10_000));
     guard.append("messages", &vec![wrong_password("198.51.100.9"); 5]);

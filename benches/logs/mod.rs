@@ -305,7 +305,7 @@ impl<'a, W: Write> Log<'a, W> {
                 "Registration from '\"{name}\" <sip:{name}@{PBX}>' failed for '{at}' - Wrong password"
             )),
             74..86 => self.message("NOTICE", "chan_sip.c", format_args!(
-                "Registration from '<sip:{name}@{PBX}>' failed for '{at}' - No matching peer found"
+                "Registration from '<sip:{name}@{PBX}>' failed for '{at}' - Wrong password"
             )),
             86..92 => self.call("NOTICE", "chan_sip.c", format_args!(
                 "Call from '' ({at}) to extension '00{number}' rejected because extension not found in context 'public'."

@@ -4,9 +4,10 @@
 //! is cut in two, what follows may be a complete forged line at the start of a line; there is no
 //! end to it that could not be forged too. So everything within reach (as much text as the message
 //! can hold, [`LONGEST_MESSAGE`] bytes at most) of a message that did not end as it should, of the
-//! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only whom that message itself names may be named again, because the text is
-//! his. A console shows free text between its messages, which casts the same doubt. All that has
-//! to be remembered of a channel's past is how far that reaches.
+//! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only whom that
+//! message itself names may be named again, because the text is his. A console shows free text
+//! between its messages, which casts the same doubt. All that has to be remembered of a channel's
+//! past is how far that reaches.
 
 use std::net::IpAddr;
 

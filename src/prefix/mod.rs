@@ -86,19 +86,13 @@ pub struct Stripped<'a> {
     pub body: &'a [u8],
 }
 
-/// A line of text taken apart.
-struct Parts<'a> {
+/// What stands before the thread id, and the rest.
+struct Head<'a> {
     stamp: &'a [u8],
     level: Level,
-    shape: Shape,
-    body: Body<'a>,
-}
-
-/// `FILE: MESSAGE`, as it stands in the line.
-enum Body<'a> {
-    Whole(&'a [u8]),
-    /// File and message with line and function between them.
-    Apart(&'a [u8], &'a [u8]),
+    /// The shape that the line has if it names a function.
+    located: Shape,
+    rest: &'a [u8],
 }
 
 /// No `dateformat` seen is longer than this many bytes; a `]` further on ends no date.
@@ -112,24 +106,25 @@ const LONGEST_DATE: usize = 64;
 #[must_use]
 pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if let Some(parts) = parts(line) {
-        let Parts { stamp, level, shape, body } = parts;
-        let body = match body {
-            Body::Whole(body) => body,
-            Body::Apart(file, message) => {
-                scratch.clear();
-                scratch.extend_from_slice(file);
-                scratch.extend_from_slice(b": ");
-                scratch.extend_from_slice(message);
-                scratch
-            }
-        };
-        return Some(Stripped { stamp, level, shape, body });
+    let Some(Head { stamp, level, located, rest }) = head(line) else {
+        return strip_copied(line, scratch);
+    };
+    match thread(rest)? {
+        [b' ', body @ ..] => Some(Stripped { stamp, level, shape: Shape::File, body }),
+        [b':', b' ', text @ ..] => {
+            let (file, message) = located_message(text)?;
+            scratch.clear();
+            scratch.extend_from_slice(file);
+            scratch.extend_from_slice(b": ");
+            scratch.extend_from_slice(message);
+            Some(Stripped { stamp, level, shape: located, body: scratch })
+        }
+        _ => None,
     }
-    strip_copied(line, scratch)
 }
 
 /// Takes the prefix off lines that have to be rewritten first: objects, colours.
+#[cold]
 fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     if let Some((stamp, object)) = json_text(line) {
         return json::strip(stamp, object, scratch);
@@ -161,12 +156,15 @@ pub fn second_body(body: &[u8]) -> Option<Cow<'_, [u8]>> {
         byte_regex(&format!(r"\] (?:{names}) ?\[[0-9]")).ok()
     });
     let begin = BEGIN.as_ref()?.find_iter(body).last()?;
-    let (level, rest) = level(body.get(begin.start() + 2..)?)?;
-    let parts = leveled(b"", level, rest, Shape::Console)?;
-    Some(match parts.body {
-        Body::Whole(body) => Cow::Borrowed(body),
-        Body::Apart(file, message) => Cow::Owned([file, b": ", message].concat()),
-    })
+    let (_, rest) = level(body.get(begin.start() + 2..)?)?;
+    match thread(rest)? {
+        [b' ', body @ ..] => Some(Cow::Borrowed(body)),
+        [b':', b' ', text @ ..] => {
+            let (file, message) = located_message(text)?;
+            Some(Cow::Owned([file, b": ", message].concat()))
+        }
+        _ => None,
+    }
 }
 
 /// `[DATE] Asterisk VERSION built by USER @ HOST on a …`
@@ -176,9 +174,9 @@ fn is_banner(line: &[u8]) -> bool {
         && memmem::find(line, b" built by ").is_some()
 }
 
-/// Takes a line of text apart.
+/// Splits a line of text behind its level.
 #[inline]
-fn parts(line: &[u8]) -> Option<Parts<'_>> {
+fn head(line: &[u8]) -> Option<Head<'_>> {
     match line.first()? {
         b'[' => dated(line),
         b'{' => None,
@@ -186,45 +184,31 @@ fn parts(line: &[u8]) -> Option<Parts<'_>> {
     }
 }
 
-/// Takes a line apart that does not begin with a date in brackets.
-fn undated(line: &[u8]) -> Option<Parts<'_>> {
+/// Splits `[DATE] LEVEL…`, as most lines begin. The date may itself hold brackets
+/// (`[[2026-11-22] 01:01:57]`), so it ends at the first `]` that a level follows.
+#[inline]
+fn dated(line: &[u8]) -> Option<Head<'_>> {
+    let head = line.get(..LONGEST_DATE).unwrap_or(line);
+    memchr_iter(b']', head).find_map(|end| {
+        let (level, rest) = level(line.get(end + 1..)?.strip_prefix(b" ")?)?;
+        Some(Head { stamp: line.get(1..end)?, level, located: Shape::Console, rest })
+    })
+}
+
+/// Splits a line that does not begin with a date in brackets.
+fn undated(line: &[u8]) -> Option<Head<'_>> {
     // A console without dates, or journald's bare messages.
     if let Some((level, rest)) = level(line) {
-        let parts = leveled(b"", level, rest, Shape::Console)?;
-        return (parts.shape == Shape::Console).then_some(parts);
+        let names_function = thread(rest)?.starts_with(b": ");
+        let bare = Head { stamp: b"", level, located: Shape::Console, rest };
+        return names_function.then_some(bare);
     }
     let (stamp, rest) = syslog::asterisk(line)?;
     if rest.first() == Some(&b'[') {
         return dated(rest);
     }
     let (level, rest) = level(rest)?;
-    leveled(stamp, level, rest, Shape::Syslog)
-}
-
-/// Takes `[DATE] LEVEL…` apart. The date may itself hold brackets (`[[2026-11-22] 01:01:57]`), so it
-/// ends at the first `]` that a level follows.
-#[inline]
-fn dated(line: &[u8]) -> Option<Parts<'_>> {
-    let head = line.get(..LONGEST_DATE).unwrap_or(line);
-    let (stamp, level, rest) = memchr_iter(b']', head).find_map(|end| {
-        let (level, rest) = level(line.get(end + 1..)?.strip_prefix(b" ")?)?;
-        Some((line.get(1..end)?, level, rest))
-    })?;
-    leveled(stamp, level, rest, Shape::Console)
-}
-
-/// Takes apart what stands behind a level: `[tid]…`. It has the shape `located` if it names a function.
-#[inline]
-fn leveled<'a>(stamp: &'a [u8], level: Level, text: &'a [u8], located: Shape) -> Option<Parts<'a>> {
-    let (shape, body) = match thread(text)? {
-        [b' ', body @ ..] => (Shape::File, Body::Whole(body)),
-        [b':', b' ', text @ ..] => {
-            let (file, message) = located_message(text)?;
-            (located, Body::Apart(file, message))
-        }
-        _ => return None,
-    };
-    Some(Parts { stamp, level, shape, body })
+    Some(Head { stamp, level, located: Shape::Syslog, rest })
 }
 
 /// An object, with the date of the syslog header before it, if there is one.
@@ -240,18 +224,20 @@ fn json_text(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Takes the prefix off the line that `scratch` holds. Where file and message are apart, the file's
 /// name is moved up to the message.
 fn strip_in_place(scratch: &mut [u8]) -> Option<Stripped<'_>> {
-    let Parts { stamp, level, shape, body } = parts(scratch)?;
+    let Head { stamp, level, located, rest } = head(scratch)?;
     let stamp = place(stamp, scratch);
-    let body = match body {
-        Body::Whole(body) => place(body, scratch),
-        Body::Apart(file, message) => {
+    let (shape, body) = match thread(rest)? {
+        [b' ', body @ ..] => (Shape::File, place(body, scratch)),
+        [b':', b' ', text @ ..] => {
+            let (file, message) = located_message(text)?;
             let (file, message) = (place(file, scratch), place(message, scratch));
             let colon = message.start.checked_sub(2)?;
             let start = colon.checked_sub(file.len())?;
             scratch.copy_within(file, start);
             scratch.get_mut(colon..message.start)?.copy_from_slice(b": ");
-            start..message.end
+            (located, start..message.end)
         }
+        _ => return None,
     };
     Some(Stripped { stamp: scratch.get(stamp)?, level, shape, body: scratch.get(body)? })
 }

@@ -1,7 +1,6 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::event::{Ban, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::known_good::Report;
 use crate::plan::Plan;
-use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, RuleText, Status};
+use crate::proto::{Answer, Request, RuleText};
 use crate::sink::{SinkError, Structure};
 use crate::source::Origin;
 use crate::subject::{Subject, bannable, canonical};
@@ -263,7 +262,7 @@ impl Core {
     }
 
     /// The jail of this name; `None` for no name.
-    fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
+    pub(super) fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
         let Some(name) = name else { return Ok(None) };
         let plan = self.engine.plan();
         plan.jail_named(name).map(Some).ok_or_else(|| {
@@ -348,103 +347,6 @@ impl Core {
         entries.dedup();
         Answer::Ignoreip { ignored: entries }
     }
-
-    fn status(&self, jail: Option<&str>) -> Answer {
-        let only = match self.jail(jail) {
-            Ok(only) => only,
-            Err(answer) => return answer,
-        };
-        let plan = self.engine.plan();
-        let now = now();
-        let sink = self.worker.health();
-        let sources = self.reader.status(&plan.rules);
-        let mut problems = Vec::new();
-        problems.extend(
-            sink.error
-                .as_ref()
-                .map(|error| format!("{} bans wait for nftables: {error}", sink.pending)),
-        );
-        if sink.refused > 0 {
-            problems.push(format!("the kernel refused {} bans; see the log", sink.refused));
-        }
-        if self.engine.refused() > 0 {
-            problems.push(format!(
-                "{} bans were not entered: there are too many",
-                self.engine.refused()
-            ));
-        }
-        if let Some((since, withheld)) = self.engine.flood() {
-            problems.push(format!(
-                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so somebody forges packets; proven bans go on",
-                plan.config.maxunverified
-            ));
-        }
-        if !sources.iter().any(|source| source.state == "following") {
-            problems
-                .push("no log file is being read; see the list of files and `logpath`".to_owned());
-        }
-        for source in sources.iter().filter(|source| source.tampered > 0) {
-            problems.push(format!(
-                "{} lines in {} name two hosts: somebody tries to have others banned ({})",
-                source.tampered,
-                source.path,
-                source.tampered_rules()
-            ));
-        }
-        for source in sources.iter().filter(|source| source.free_text) {
-            problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
-        }
-        problems.extend(self.engine.ignored().problems.iter().cloned());
-        let health = match (self.paused, problems.is_empty()) {
-            (Some(_), _) => Health::Paused,
-            (None, true) => Health::Ok,
-            (None, false) => Health::Degraded,
-        };
-        let idle = |id: JailId| {
-            id == plan.manual() && !self.engine.bans().iter().any(|ban| ban.jail == id)
-        };
-        let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
-        Answer::Status(Box::new(Status {
-            health,
-            problems,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            uptime: self.started.elapsed().as_secs(),
-            dry_run: self.dry_run,
-            paused_until: self.paused.flatten().map(Time::secs),
-            jails: shown.filter_map(|(id, jail)| self.jail_status(plan, id, jail, now)).collect(),
-            sources,
-            never_banned: never_banned(plan, self.engine.ignored()),
-            queue: sink.pending,
-        }))
-    }
-
-    fn jail_status(
-        &self,
-        plan: &Plan,
-        id: JailId,
-        jail: &crate::config::Jail,
-        now: Time,
-    ) -> Option<JailStatus> {
-        let numbers = self.engine.numbers(id, now)?;
-        let mut bans: Vec<&Ban> = self.engine.bans().iter().filter(|ban| ban.jail == id).collect();
-        bans.sort_by_key(|ban| std::cmp::Reverse(crate::bans::end(ban)));
-        Some(JailStatus {
-            jail: jail.name.clone(),
-            mode: jail.mode,
-            currently_failed: numbers.live,
-            total_failed: numbers.tally.failed,
-            ignored: numbers.tally.ignored,
-            excused: numbers.tally.excused,
-            withheld: numbers.tally.withheld,
-            hearsay: numbers.tally.hearsay,
-            last_failed: numbers.tally.last.map(Time::secs),
-            files: self.reader.files_of(id),
-            currently_banned: numbers.banned,
-            total_banned: numbers.tally.banned,
-            banned: bans.into_iter().map(|ban| ban_status(plan, ban, now)).collect(),
-        })
-    }
 }
 
 /// Whom the kernel lets through, whatever is banned.
@@ -460,30 +362,6 @@ fn configured(nets: &[IpNet]) -> Vec<Entry> {
             Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
         })
         .collect()
-}
-
-/// How many entries are never banned by any jail, of each kind.
-fn never_banned(plan: &Plan, list: &IgnoreList) -> BTreeMap<String, usize> {
-    let mut counts = list.counts();
-    *counts.entry("ignoreip".to_owned()).or_default() += plan.config.ignoreip.len();
-    counts
-}
-
-/// A ban in the words of the control protocol.
-pub(super) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
-    BanStatus {
-        host: ban.subject.to_string(),
-        scope: plan
-            .structure
-            .scopes
-            .get(usize::from(ban.scope.0))
-            .map_or_else(String::new, |scope| scope.name.clone()),
-        left: ban.until.map(|until| until.since(now).as_secs()),
-        since: ban.since.secs(),
-        offences: ban.offences,
-        evidence: ban.evidence,
-        rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
-    }
 }
 
 /// Why somebody is banned, for the log.

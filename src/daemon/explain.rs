@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::core::ban_status;
+use super::status::ban_status;
 use crate::engine::{Engine, Explanation};
 use crate::event::{ChannelId, Event, Meaning};
 use crate::known_good::Standing;

@@ -6,6 +6,7 @@ pub mod core;
 pub mod explain;
 pub mod log;
 pub mod reader;
+mod status;
 mod worker;
 
 use std::path::{Path, PathBuf};

@@ -135,6 +135,12 @@ impl LineSplitter {
         self.end - self.taken
     }
 
+    /// Whether all that was read has been given out, and ended with a line's end.
+    #[must_use]
+    pub fn is_between_lines(&self) -> bool {
+        self.carry() == 0 && self.within == Within::Line
+    }
+
     /// Gives up the unterminated rest and returns its length in bytes: what is read next begins a
     /// line. The rest stays visible as history: it may be the head of an unfinished message.
     pub fn drop_carry(&mut self) -> usize {

@@ -120,6 +120,7 @@ impl Core {
 
     fn poll(&mut self) -> bool {
         let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
+        self.reader.note_rest(now());
         self.carry_out();
         self.watch_changes();
         more

@@ -24,6 +24,10 @@ const TURN: u64 = 4 << 20;
 /// A file that appears is read from its start if it is not older than this.
 const YOUNG: Duration = Duration::from_secs(5);
 
+/// Asterisk writes a message at once, in two or three writes if it is long. When nothing comes for so
+/// long, it was whole.
+const REST: Duration = Duration::from_secs(1);
+
 /// Compiled rules by the rules they are made of: channels with the same jails share one.
 pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
 
@@ -80,6 +84,10 @@ struct Channel {
     follower: Follower,
     scanner: Scanner,
     lines: u64,
+    /// Whether all that was written has been read, down to the end of a line.
+    at_rest: bool,
+    /// Since when.
+    rests_since: Option<Time>,
     /// The state that was logged last.
     said: String,
 }
@@ -138,6 +146,8 @@ impl Reader {
                 follower,
                 scanner: Scanner::new(matcher, id),
                 lines: 0,
+                at_rest: false,
+                rests_since: None,
                 said: String::new(),
             });
         }
@@ -150,7 +160,11 @@ impl Reader {
         let mut events = Vec::new();
         for channel in &mut self.channels {
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
+            let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
             let poll = channel.follower.poll(TURN, &mut |region| {
+                if std::mem::take(&mut rested) {
+                    scanner.rested();
+                }
                 scanner.scan(&region, &mut Clock::At(now), &mut events);
                 *lines = region.next_line - 1;
                 for event in events.drain(..) {
@@ -158,6 +172,10 @@ impl Reader {
                 }
             });
             more |= poll.more;
+            channel.at_rest = !poll.more && channel.follower.is_between_lines();
+            if poll.bytes > 0 || !channel.at_rest {
+                channel.rests_since = None;
+            }
             self.moved |= poll.events.iter().any(|event| matches!(event, FileEvent::Opened { .. }));
             for event in &poll.events {
                 debug!("{}: {event:?}", channel.path.display());
@@ -165,6 +183,14 @@ impl Reader {
             channel.say_state();
         }
         more
+    }
+
+    /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
+    /// it: however long the reading took, no rest looks longer than it was.
+    pub fn note_rest(&mut self, now: Time) {
+        for channel in self.channels.iter_mut().filter(|channel| channel.at_rest) {
+            channel.rests_since.get_or_insert(now);
+        }
     }
 
     /// The paths that are read.
@@ -263,9 +289,61 @@ fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Write as _;
 
     use super::*;
     use crate::config;
+
+    /// A reader of one empty file, and the engine that it feeds.
+    fn reader_of(log: &Path) -> (Reader, Engine) {
+        File::create(log).unwrap();
+        let main = log.with_extension("toml");
+        std::fs::write(&main, format!("[default]\nlogpath = {log:?}\n")).unwrap();
+        let rules = Arc::new(RuleSet::load(None).unwrap());
+        let filters: Vec<_> = rules.files.iter().map(|file| file.name.clone()).collect();
+        let plan = Plan::new(config::load(Some(&main), &filters).unwrap(), rules);
+        let mut reader = Reader::new(compile(&plan).unwrap());
+        let mut engine = Engine::new(Arc::new(plan));
+        reader.refresh(&mut engine, Origin::Start);
+        (reader, engine)
+    }
+
+    /// Who is found to have offended, in lines of which each is written when its time has come, in
+    /// milliseconds.
+    fn found(lines: &[(i64, &str)]) -> Vec<String> {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("messages");
+        let (mut reader, mut engine) = reader_of(&log);
+        let mut decisions = Vec::new();
+        for (millis, line) in lines {
+            let mut file = File::options().append(true).open(&log).unwrap();
+            file.write_all(line.as_bytes()).unwrap();
+            let now = Time::from_millis(*millis);
+            while reader.poll(&mut engine, now, &mut decisions) {}
+            reader.note_rest(now);
+        }
+        let found = decisions.iter().filter_map(|decision| match decision {
+            Decision::Found { host, .. } => Some(host.to_string()),
+            _ => None,
+        });
+        found.collect()
+    }
+
+    #[test]
+    fn a_message_that_asterisk_has_done_with_casts_no_doubt() {
+        let user = |host: &str, name: &str| {
+            format!(
+                "[x] NOTICE[1] manager.c: {host} tried to authenticate with nonexistent user '{name}'\n"
+            )
+        };
+        let (eve, mallory) = (user("198.51.100.1", "a"), user("198.51.100.2", "b"));
+        let times = |second| found(&[(0, eve.as_str()), (second, mallory.as_str())]);
+        assert_eq!(times(999), ["198.51.100.1"], "it could be the end of Eve's");
+        assert_eq!(times(1000), ["198.51.100.1", "198.51.100.2"]);
+        // In the middle of a line, Asterisk has not done with it, however long it takes.
+        let (head, tail) = mallory.split_at(20);
+        assert_eq!(found(&[(0, &(eve + head)), (5000, tail)]), ["198.51.100.1"]);
+    }
 
     #[test]
     fn a_file_that_appears_is_read_for_all_its_jails_from_the_start() {

@@ -5,7 +5,8 @@
 //! end to it that could not be forged too. So everything within reach (as much text as the message
 //! can hold, [`LONGEST_MESSAGE`] bytes at most) of a message that did not end as it should, of the
 //! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only whom that
-//! message itself names may be named again, because the text is his. A console shows free text
+//! message itself names may be named again, because the text is his. Asterisk writes a message at
+//! once: when it has rested, the message is over, and so is the doubt. A console shows free text
 //! between its messages, which casts the same doubt. All that has to be remembered of a channel's
 //! past is how far that reaches.
 
@@ -58,6 +59,8 @@ pub struct Context {
     looked_at: u64,
     /// Up to where in the region lines are known to begin as messages do.
     known: usize,
+    /// Whether the next region begins with a message.
+    rested: bool,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
     /// files without any mark of their end.
     free_text: bool,
@@ -67,7 +70,7 @@ pub struct Context {
 impl Context {
     /// Begins with a region.
     pub fn enter(&mut self, region: &Region<'_>) {
-        self.known = usize::MAX;
+        self.known = if std::mem::take(&mut self.rested) { 0 } else { usize::MAX };
         if region.after_gap {
             self.doubt(None, self.base, self.base + REACH);
             self.looked_at = self.base;
@@ -80,6 +83,13 @@ impl Context {
     /// Ends with a region.
     pub fn leave(&mut self, region: &Region<'_>) {
         self.base += region.text().len() as u64;
+    }
+
+    /// Takes note that what comes next begins a message.
+    pub fn rested(&mut self) {
+        self.doubts = Default::default();
+        self.looked_at = self.base;
+        self.rested = true;
     }
 
     /// Whether the channel holds free text.

@@ -15,6 +15,8 @@ pub enum AddressTag {
     HostPortColon,
     /// `<HOST[:PORT]>`: with or without a port (an IPv6 address with a port is in brackets).
     HostMaybePort,
+    /// `<HOST.PORT>`: `203.0.113.9.4569`.
+    HostDotPort,
     /// `<TRANSPORT:HOST:PORT>`: `UDP:203.0.113.9:5060`.
     TransportColon,
     /// `<TRANSPORT HOST:PORT>`: `UDP 203.0.113.9:5060`.
@@ -47,11 +49,12 @@ pub struct Sighting {
 
 impl AddressTag {
     /// All tags, as rules spell them.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Host, "<HOST>"),
         (Self::HostPort, "<HOST:PORT>"),
         (Self::HostPortColon, "<HOST:PORT:>"),
         (Self::HostMaybePort, "<HOST[:PORT]>"),
+        (Self::HostDotPort, "<HOST.PORT>"),
         (Self::TransportColon, "<TRANSPORT:HOST:PORT>"),
         (Self::TransportSpace, "<TRANSPORT HOST:PORT>"),
         (Self::Slashes, "<IPV/TRANSPORT/HOST/PORT>"),
@@ -65,6 +68,7 @@ impl AddressTag {
             Self::Host | Self::HostPort | Self::HostPortColon | Self::HostMaybePort => {
                 r"[0-9A-Za-z:.%_\[\]-]+"
             }
+            Self::HostDotPort => r"[0-9.]+",
             Self::TransportColon => r"[A-Z]+:[0-9A-Za-z:.%_\[\]-]+",
             Self::TransportSpace => r"[A-Z]+ [0-9A-Za-z:.%_\[\]-]+",
             Self::Slashes => r"IPV[46]/[0-9A-Za-z:.%_/-]+",
@@ -75,9 +79,11 @@ impl AddressTag {
     #[must_use]
     pub fn read(self, text: &[u8]) -> Option<Sighting> {
         let (transport, skip) = match self {
-            Self::Host | Self::HostPort | Self::HostPortColon | Self::HostMaybePort => {
-                (Transport::Unknown, 0)
-            }
+            Self::Host
+            | Self::HostPort
+            | Self::HostPortColon
+            | Self::HostMaybePort
+            | Self::HostDotPort => (Transport::Unknown, 0),
             Self::TransportColon => transport(text, b':')?,
             Self::TransportSpace => transport(text, b' ')?,
             Self::Slashes => {
@@ -96,6 +102,11 @@ impl AddressTag {
                 (host, len + port(rest.get(len..)?, b':').unwrap_or(0))
             }
             Self::HostPort | Self::TransportColon | Self::TransportSpace => address_and_port(rest)?,
+            Self::HostDotPort => {
+                let token = rest.get(..run_of(rest, |b| b.is_ascii_digit() || b == b'.'))?;
+                let (host, dotted) = token.split_at_checked(memchr::memrchr(b'.', token)?)?;
+                (IpAddr::V4(ipv4(host)?), host.len() + port(dotted, b'.')?)
+            }
             Self::HostPortColon => {
                 let belongs = |byte| is_address_byte(byte) || byte == b'[' || byte == b']';
                 let token = rest.get(..run_of(rest, belongs))?.strip_suffix(b":")?;
@@ -260,6 +271,7 @@ mod tests {
             (HostMaybePort, "203.0.113.9'", "203.0.113.9", "'"),
             (HostMaybePort, "203.0.113.9:5'", "203.0.113.9", "'"),
             (HostMaybePort, "[2001:db8::9]:5071'", "2001:db8::9", "'"),
+            (HostDotPort, "203.0.113.9.4569'", "203.0.113.9", "'"),
             (TransportColon, "WSS:203.0.113.9:5071)", "203.0.113.9", ")"),
             (TransportSpace, "UDP 2001:db8::9:5071 :", "2001:db8::9", " :"),
             (Slashes, "IPV4/UDP/203.0.113.9/5071\"", "203.0.113.9", "\""),
@@ -292,6 +304,9 @@ mod tests {
             (HostPortColon, "203.0.113.9: "),
             (HostPortColon, "203.0.113.9:5071:1 "),
             (HostPortColon, "203.0.113.9:5071:: "),
+            (HostDotPort, "203.0.113.9'"),
+            (HostDotPort, "203.0.113.9.65536'"),
+            (HostDotPort, "203.0.113.9.4.5'"),
             (TransportColon, "SCTP:1.2.3.4:5"),
             (Slashes, "IPV6/UDP/203.0.113.9/5071"),
             (Slashes, "IPV4/UDP/(null)/5071"),
@@ -321,7 +336,7 @@ mod tests {
         /// The gate must let through whatever the reader would read.
         #[test]
         fn what_is_read_fits_the_regex(
-            tag in 0usize..7,
+            tag in 0usize..8,
             text in r"(UDP|TCP|WSS|IPV4/|IPV6/UDP/)?[ :]?(\[)?([0-9]{1,3}\.){3}[0-9]{1,3}(\])?[:/]?[0-9]{0,5}|[:/\[]?([0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(%eth0)?\]?[:/]?[0-9]{0,5}|[ -~]{0,40}",
         ) {
             let (tag, _) = AddressTag::ALL[tag];

@@ -181,6 +181,12 @@ impl Scanner {
         self.context.has_free_text()
     }
 
+    /// Takes note that the writer has rested since the last region: what comes next is no part of a
+    /// message that was begun before.
+    pub fn rested(&mut self) {
+        self.context.rested();
+    }
+
     /// Adds an event to `events` for each line of `region` that a rule matches (one for each rule,
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {

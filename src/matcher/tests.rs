@@ -425,6 +425,26 @@ fn a_line_that_two_messages_share_names_nobody() {
 }
 
 #[test]
+fn a_doubt_ends_when_the_writer_rests() {
+    let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
+    let events = |rested: bool| {
+        let mut scanner = Scanner::new(matcher(&[RULES]), ChannelId(0));
+        let mut events = Vec::new();
+        let (first, then) = (text(&[packet]), text(&[KNOCK, KNOCK]));
+        let whole = [first.clone(), then].concat();
+        scanner.scan(&Region::of(&first, 1), &mut Clock::At(Time::default()), &mut events);
+        if rested {
+            scanner.rested();
+        }
+        let rest = Region { bytes: &whole, start: first.len(), ..Region::of(&whole, 3) };
+        scanner.scan(&rest, &mut Clock::At(Time::default()), &mut events);
+        events.iter().skip(1).map(|event| event.evidence).collect::<Vec<_>>()
+    };
+    assert_eq!(events(false), [Evidence::Hearsay; 2]);
+    assert_eq!(events(true), [Evidence::Unverified; 2]);
+}
+
+#[test]
 fn a_doubt_reaches_as_far_as_its_message() {
     let rules = RULES.replacen("dump = true", "dump = true\nreach = 100", 1);
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";

@@ -7,8 +7,8 @@
 //! RFC 5424        <141>1 2026-11-22T10:00:00+01:00 HOST asterisk 555 - [a b="c"]
 //! docker logs -t  2026-11-22T10:00:00.123456789Z
 //! ```
-//! where `TAG` is `asterisk[555]:` or `asterisk:`. `<PRI>` may stand before all of them, and the host
-//! may be missing.
+//! where `TAG` is `asterisk[555]:` or `asterisk:`. `<PRI>` may stand before all of them, or be left out
+//! where it belongs, and the host may be missing.
 
 use memchr::{memchr, memchr2};
 
@@ -47,7 +47,8 @@ fn date(line: &[u8]) -> Option<(&[u8], &[u8])> {
             let rest = rest.get(end + 1..)?;
             rest.strip_prefix(b"1 ").unwrap_or(rest)
         }
-        _ => line,
+        // Its priority is for the daemon; some leave it out of the file.
+        _ => line.strip_prefix(b"1 ").unwrap_or(line),
     };
     let head = line.get(..LONGEST_DATE).unwrap_or(line);
     let end = if head.first()?.is_ascii_digit() {

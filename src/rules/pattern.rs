@@ -129,7 +129,7 @@ fn expand(text: &str) -> Result<String, PatternError> {
         let upper = name.len() > 2
             && name[1..name.len() - 1]
                 .bytes()
-                .all(|b| b.is_ascii_uppercase() || b"[]:/ -".contains(&b));
+                .all(|b| b.is_ascii_uppercase() || b"[]:./ -".contains(&b));
         (upper && !before.ends_with("(?") && !before.ends_with("(?P")).then(|| name.to_owned())
     });
     stray.map_or(Ok(expanded), |tag| Err(PatternError::UnknownTag(tag)))

@@ -249,6 +249,12 @@ impl Follower {
         self.splitter.oversized()
     }
 
+    /// Whether what has been read ends with a line's end.
+    #[must_use]
+    pub fn is_between_lines(&self) -> bool {
+        self.splitter.is_between_lines()
+    }
+
     /// Where to go on later: right after the last line that was given out. `None` while no file is
     /// open.
     #[must_use]

@@ -17,8 +17,9 @@
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
 //! values of a fixed size, so the three parts can live in three processes.
 //!
-//! Everything but `source`, `finder`, `sink`, `daemon` and `cli` is pure: no clock, no I/O, no runtime. Time
-//! comes in as an argument, so `run`, `replay`, `test` and the tests drive the same engine.
+//! Everything but `source`, `finder`, `firewall`, `sink`, `daemon`, `doctor` and `cli` is pure: no clock, no
+//! I/O, no runtime. Time comes in as an argument, so `run`, `replay`, `test` and the tests drive the
+//! same engine.
 #![forbid(unsafe_code)]
 
 pub mod account;
@@ -27,9 +28,11 @@ pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod finder;
+pub mod firewall;
 pub mod flood;
 pub mod ignored;
 pub mod known_good;

@@ -24,41 +24,52 @@ pub trait Files {
 
 /// A section, with what it inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section<'k> {
+pub struct Section {
     /// Its name.
     pub name: String,
     /// The file in which it begins.
     pub file: Rc<str>,
     /// Whether it only is there to be inherited from.
     pub template: bool,
-    /// The values of the keys that were asked for, in their order.
-    pub values: Vec<(&'k str, Rc<str>)>,
+    /// The values of the keys that were asked for, each with its key, in their order.
+    pub values: Vec<(Rc<str>, Rc<str>)>,
 }
 
-impl Section<'_> {
+impl Section {
     /// All values of a key.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.values.iter().filter(move |(known, _)| *known == key).map(|(_, value)| &**value)
+        let of_key = move |(known, _): &&(Rc<str>, _)| known.eq_ignore_ascii_case(key);
+        self.values.iter().filter(of_key).map(|(_, value)| &**value)
     }
 
     /// The last value of a key: the one that counts where there can be only one.
     #[must_use]
     pub fn last(&self, key: &str) -> Option<&str> {
-        self.values.iter().rev().find(|(known, _)| *known == key).map(|(_, value)| &**value)
+        let of_key = |(known, _): &&(Rc<str>, _)| known.eq_ignore_ascii_case(key);
+        self.values.iter().rev().find(of_key).map(|(_, value)| &**value)
     }
 }
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Conf<'k> {
+pub struct Conf {
     /// The sections in their order.
-    pub sections: Vec<Section<'k>>,
+    pub sections: Vec<Section>,
     /// What was left out, for people.
     pub left_out: Vec<String>,
 }
 
 /// Reads `main` and what it includes. Only the values of `keys` (lower case) are kept.
-pub fn read<'k>(files: &mut dyn Files, main: &str, keys: &'k [&'k str]) -> Conf<'k> {
+pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
+    parse(files, main, Some(keys.iter().map(|key| Rc::from(*key)).collect()))
+}
+
+/// Reads `main` and what it includes, whatever the keys are.
+pub fn read_all(files: &mut dyn Files, main: &str) -> Conf {
+    parse(files, main, None)
+}
+
+fn parse(files: &mut dyn Files, main: &str, keys: Option<Vec<Rc<str>>>) -> Conf {
     let mut parser = Parser { keys, ..Parser::default() };
     parser.include(files, main, 0);
     if parser.overflown {
@@ -68,9 +79,10 @@ pub fn read<'k>(files: &mut dyn Files, main: &str, keys: &'k [&'k str]) -> Conf<
 }
 
 #[derive(Default)]
-struct Parser<'k> {
-    keys: &'k [&'k str],
-    conf: Conf<'k>,
+struct Parser {
+    /// The keys whose values are kept; `None`: all.
+    keys: Option<Vec<Rc<str>>>,
+    conf: Conf,
     /// The last section of each name (in lower case).
     named: HashMap<String, usize>,
     /// The section that values go to.
@@ -79,7 +91,7 @@ struct Parser<'k> {
     overflown: bool,
 }
 
-impl Parser<'_> {
+impl Parser {
     fn include(&mut self, files: &mut dyn Files, pattern: &str, depth: usize) {
         if depth >= DEEPEST {
             self.overflown = true;
@@ -158,9 +170,11 @@ impl Parser<'_> {
     }
 
     fn value(&mut self, key: &str, value: &str) {
-        let Some(key) = self.keys.iter().find(|known| key.eq_ignore_ascii_case(known)) else {
-            return;
+        let key = match &self.keys {
+            Some(keys) => keys.iter().find(|known| key.eq_ignore_ascii_case(known)).map(Rc::clone),
+            None => Some(key.into()),
         };
+        let Some(key) = key else { return };
         let section = self.current.and_then(|at| self.conf.sections.get_mut(at));
         if self.values >= MOST_VALUES {
             self.overflown = true;
@@ -204,7 +218,7 @@ fn without_comments(line: &str, within: &mut usize) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -237,7 +251,7 @@ pub(super) mod tests {
     /// What is read of `main`, as `name: key=value …`.
     fn sections(files: &[(&str, &str)], keys: &[&str]) -> Vec<String> {
         let conf = read(&mut Memory::of(files), "main", keys);
-        let text = |section: &Section<'_>| {
+        let text = |section: &Section| {
             let values: Vec<_> =
                 section.values.iter().map(|(key, value)| format!(" {key}={value}")).collect();
             let kind = if section.template { "!" } else { ":" };
@@ -271,6 +285,15 @@ pub(super) mod tests {
             sections(&[("main", text)], &["host"]),
             ["a: host=1 host=2;transport=tcp host=3 host=6 host=7", "b: host="]
         );
+    }
+
+    #[test]
+    fn all_values_can_be_asked_for() {
+        let mut files = Memory::of(&[("main", "[a]\nMessages.log => notice\n/x/y=*\n")]);
+        let conf = read_all(&mut files, "main");
+        let values: Vec<_> = conf.sections[0].values.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(values, [("Messages.log", "notice"), ("/x/y", "*")]);
+        assert_eq!(conf.sections[0].last("messages.LOG"), Some("notice"));
     }
 
     #[test]

@@ -18,11 +18,13 @@ use crate::config::{Jail, Mode};
 use crate::daemon::{self, PlanError, now};
 use crate::engine::Engine;
 use crate::event::{ChannelId, Event, Evidence, JailId, Meaning};
+use crate::firewall::{self, Dropper};
 use crate::lines::Region;
 use crate::matcher::{Clock, Matcher, Scanner};
 use crate::plan::Plan;
 use crate::policy;
 use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
+use crate::sink::Nft;
 use crate::subject::{canonical, written};
 use crate::time::Time;
 
@@ -53,7 +55,7 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match ask(&args.socket.socket, &Request::Explain { host }) {
         Ok(Answer::Explain(report)) => {
-            show(&report, output);
+            show(&report, &elsewhere(host), output);
             Ok(())
         }
         Ok(_) => Err(Failure::new("the daemon answered something else")),
@@ -61,7 +63,8 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
         Err(Failure { exit: Exit::NoDaemon, message }) => {
             let plan = Arc::new(daemon::plan(args.config.config.as_deref())?);
             let engine = Engine::new(plan);
-            show(&daemon::explain::explain(&engine, host, now(), |_| String::new()), output);
+            let report = daemon::explain::explain(&engine, host, now(), |_| String::new());
+            show(&report, &elsewhere(host), output);
             let message = format!(
                 "{message}\nThis is what the configuration says; counts, bans and logins are known to the daemon alone, and nothing of them is stored"
             );
@@ -71,12 +74,38 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
     }
 }
 
-fn show(report: &HostReport, output: &Output) {
+/// The rest of the firewall, looked at once: rules that turn the host away, or why they are not
+/// known.
+fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
+    firewall::who_drops(&Nft::new(), canonical(host)).map_err(|error| error.to_string())
+}
+
+/// A host's report, and what the rest of the firewall does.
+#[derive(Debug, Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: &'a HostReport,
+    /// `None`: it could not be looked at.
+    elsewhere: Option<&'a [Dropper]>,
+}
+
+fn show(report: &HostReport, elsewhere: &Result<Vec<Dropper>, String>, output: &Output) {
     if output.json {
-        output.object(report);
-    } else {
-        output.line(host_in_words(report).trim_end());
+        output.object(&Whole { report, elsewhere: elsewhere.as_deref().ok() });
+        return;
     }
+    output.line(host_in_words(report).trim_end());
+    match elsewhere {
+        Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
+        Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),
+    }
+}
+
+fn dropper_in_words(dropper: &Dropper) -> String {
+    let Dropper { table, chain, rule, set, partly } = dropper;
+    let partly = if *partly { ", of certain packets," } else { "" };
+    let set = set.as_ref().map_or_else(String::new, |set| format!(", by its set {set}"));
+    format!("  dropped{partly} elsewhere too: table {table}, chain {chain}, {rule}{set}")
 }
 
 fn host_in_words(report: &HostReport) -> String {

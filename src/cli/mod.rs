@@ -2,6 +2,7 @@
 
 mod check;
 mod control;
+mod doctor;
 mod explain;
 mod log_file;
 mod output;
@@ -92,6 +93,9 @@ enum Command {
     Get(control::GetArgs),
     /// Check configuration and rules, and run every rule's examples
     Check(ConfigArg),
+    /// Look for what goes wrong in practice, and say what to change; works without the daemon too.
+    /// Exit code 1 if there is a problem
+    Doctor(doctor::DoctorArgs),
     /// Show what the rules make of a line, or of each line of a file
     Test(test_line::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let result = match cli.command {
+        Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => run::run(&args),
         Command::Reload(args) => control::reload(&args.socket, &output),
         Command::Status(args) => control::status(&args, &output),
@@ -119,11 +124,14 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
     };
-    match result {
-        Ok(()) => ExitCode::from(Exit::Done as u8),
-        Err(Failure { exit, message }) => {
-            output.failure(&message);
-            ExitCode::from(exit as u8)
-        }
-    }
+    ended(result.map(|()| Exit::Done), &output)
+}
+
+/// The exit code, after saying what went wrong if something did.
+fn ended(result: Result<Exit, Failure>, output: &Output) -> ExitCode {
+    let exit = result.unwrap_or_else(|Failure { exit, message }| {
+        output.failure(&message);
+        exit
+    });
+    ExitCode::from(exit as u8)
 }

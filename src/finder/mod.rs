@@ -4,6 +4,7 @@
 //! waits for what the kernel says about addresses and routes, one waits for name servers. None of
 //! them is waited for by the engine, which gets a new list whenever there is one.
 
+mod disk;
 mod names;
 mod network;
 mod resolvers;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 use crate::asterisk::trunks::{Target, Trunk};
 use crate::config::Config;
 use crate::ignored::{Entry, HostName, IgnoreList, Origin, words};
+pub use disk::Disk;
 use names::{Answer, Names};
 use network::Network;
 

@@ -1,19 +1,13 @@
 //! Asterisk's configuration on disk: read, and read again when one of its files has changed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::disk::Disk;
 use super::stamp::{Stamp, stamp};
-use crate::asterisk::conf::Files;
 use crate::asterisk::trunks::Trunks;
-
-/// Files at most, and their bytes in all.
-const MOST_FILES: usize = 256;
-const MOST_BYTES: u64 = 16 << 20;
 
 /// The trunks, and the files that they were found in.
 #[derive(Debug, Default)]
@@ -38,17 +32,11 @@ impl TrunkFiles {
             *self = Self::default();
             return true;
         };
-        let mut disk = Disk {
-            directory,
-            seen: BTreeMap::new(),
-            files: 0,
-            left: MOST_BYTES,
-            left_out: Vec::new(),
-        };
-        disk.see(directory);
+        let mut disk = Disk::new(directory);
         let mut found = Trunks::read(&mut disk);
-        found.left_out.append(&mut disk.left_out);
-        self.seen = disk.seen;
+        let (seen, mut left_out) = disk.finish();
+        found.left_out.append(&mut left_out);
+        self.seen = seen;
         for words in found.left_out.iter().filter(|words| !self.found.left_out.contains(words)) {
             warn!("{words}");
         }
@@ -62,78 +50,11 @@ impl TrunkFiles {
     }
 }
 
-/// Hands files out, and remembers what they were like.
-struct Disk<'a> {
-    directory: &'a Path,
-    seen: BTreeMap<PathBuf, Stamp>,
-    files: usize,
-    left: u64,
-    left_out: Vec<String>,
-}
-
-impl Disk<'_> {
-    /// Remembers what is at `path` now: before it is read, so that a change meanwhile is seen.
-    fn see(&mut self, path: &Path) {
-        if self.seen.len() < 2 * MOST_FILES {
-            self.seen.entry(path.to_owned()).or_insert_with(|| stamp(path));
-        }
-    }
-
-    fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
-        self.see(path);
-        if self.files >= MOST_FILES || self.left == 0 {
-            return self.refuse(path, "there is too much of it");
-        }
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| {
-            // A pipe would never end; a directory is not read.
-            let regular = file.metadata()?.is_file();
-            if regular { file.take(self.left).read_to_end(&mut bytes) } else { Ok(0) }
-        });
-        match read {
-            Ok(read) => {
-                self.files += 1;
-                self.left -= read as u64;
-                Some(bytes)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => self.refuse(path, &error.to_string()),
-        }
-    }
-
-    fn refuse(&mut self, path: &Path, why: &str) -> Option<Vec<u8>> {
-        if self.left_out.len() < 16 {
-            let path = path.display();
-            self.left_out.push(format!("{path} is not searched for trunks: {why}"));
-        }
-        None
-    }
-}
-
-impl Files for Disk<'_> {
-    fn open(&mut self, pattern: &str) -> Vec<(String, Vec<u8>)> {
-        let whole = self.directory.join(pattern);
-        if let Some(parent) = whole.parent() {
-            self.see(parent);
-        }
-        let paths = match whole.to_str().map(glob::glob) {
-            Some(Ok(paths)) if pattern.contains(['*', '?', '[']) => {
-                paths.flatten().take(MOST_FILES + 1).collect()
-            }
-            _ => vec![whole],
-        };
-        let named = |path: PathBuf| {
-            let bytes = self.read(&path)?;
-            Some((path.display().to_string(), bytes))
-        };
-        paths.into_iter().filter_map(named).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::super::disk::MOST_FILES;
     use super::*;
 
     #[test]
@@ -173,6 +94,6 @@ mod tests {
         let mut files = TrunkFiles::default();
         files.look(Some(directory.path()));
         assert_eq!(files.found().trunks.len(), MOST_FILES - 1);
-        assert!(files.found().left_out[0].ends_with("trunks: there is too much of it"));
+        assert!(files.found().left_out[0].ends_with("was not read: there is too much of it"));
     }
 }

@@ -27,6 +27,8 @@ const STDERR_MAX: usize = 4 << 10;
 pub struct Nft {
     argv: Vec<OsString>,
     limit: Duration,
+    /// The most that is read from its standard output, in bytes.
+    most: usize,
 }
 
 impl Default for Nft {
@@ -44,13 +46,19 @@ impl Nft {
 
     /// Another program and its first arguments, which then get those of `nft`.
     pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
-        Self { argv: argv.into_iter().map(Into::into).collect(), limit: LIMIT }
+        Self { argv: argv.into_iter().map(Into::into).collect(), limit: LIMIT, most: STDOUT_MAX }
     }
 
     /// The same, stopped after `limit`.
     #[must_use]
     pub fn limited(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
+    }
+
+    /// The same, which may print `most` bytes.
+    #[must_use]
+    pub fn capped(&self, most: usize) -> Self {
+        Self { most, ..self.clone() }
     }
 
     /// How long a run may take.
@@ -64,11 +72,13 @@ impl Nft {
     /// # Errors
     /// [`SinkError::NoProgram`], [`SinkError::Hangs`] (the program and all that it started are
     /// killed), [`SinkError::NotPermitted`], [`SinkError::Refused`] with its own words when it
-    /// fails for another reason, [`SinkError::Output`] when it prints more than 512 MiB.
+    /// fails for another reason, [`SinkError::Output`] when it prints more than 512 MiB, or what it
+    /// is [capped](Self::capped) to.
     pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, SinkError> {
         let deadline = Instant::now() + self.limit;
         let mut child = self.start(args)?;
-        let told = Conversation::new(&mut child, input).and_then(|talk| talk.hold(deadline));
+        let told =
+            Conversation::new(&mut child, input, self.most).and_then(|talk| talk.hold(deadline));
         let outcome = match told {
             Ok(told) => wait(&mut child, deadline).map(|status| (told, status)),
             Err(error) => Err(error),
@@ -81,7 +91,7 @@ impl Nft {
                 Err(match error {
                     Broken::Late => SinkError::Hangs(self.limit),
                     Broken::Endless => {
-                        SinkError::Output(format!("more than {} MiB", STDOUT_MAX >> 20))
+                        SinkError::Output(format!("more than {} MiB", self.most >> 20))
                     }
                     Broken::Io(error) => SinkError::Io(error),
                 })
@@ -160,7 +170,7 @@ trait Source: Read + AsFd {}
 impl<T: Read + AsFd> Source for T {}
 
 impl<'a> Conversation<'a> {
-    fn new(child: &mut Child, input: &'a [u8]) -> Result<Self, Broken> {
+    fn new(child: &mut Child, input: &'a [u8], most: usize) -> Result<Self, Broken> {
         let stdin = child.stdin.take();
         if let Some(stdin) = &stdin {
             // Otherwise a write of more than the pipe holds would wait for the reader.
@@ -171,7 +181,7 @@ impl<'a> Conversation<'a> {
         Ok(Self {
             stdin,
             rest: input,
-            stdout: Listener { pipe: stdout, heard: Vec::new(), max: STDOUT_MAX, cut: false },
+            stdout: Listener { pipe: stdout, heard: Vec::new(), max: most, cut: false },
             stderr: Listener { pipe: stderr, heard: Vec::new(), max: STDERR_MAX, cut: false },
         })
     }
@@ -324,6 +334,12 @@ mod tests {
         let error = shell("echo 'Error: no' >&2; exit 1").run(&[], &input).unwrap_err();
         assert!(matches!(&error, SinkError::Refused(text) if text == "Error: no"), "{error}");
         assert!(shell("exit 0").run(&[], &input).is_ok());
+    }
+
+    #[test]
+    fn what_prints_too_much_is_stopped() {
+        let error = shell("yes").capped(1 << 20).run(&[], b"").unwrap_err();
+        assert!(matches!(&error, SinkError::Output(text) if text == "more than 1 MiB"), "{error}");
     }
 
     #[test]

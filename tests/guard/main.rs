@@ -14,6 +14,7 @@
 mod kit;
 
 mod bans;
+mod doctor;
 mod explain;
 mod hostile;
 mod ignored;

@@ -1,0 +1,100 @@
+//! `asterguard doctor`
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::control::ask;
+use super::output::{Failure, Output};
+use super::{ConfigArg, Exit, SocketArg};
+use crate::daemon;
+use crate::doctor::{CHECKS, Finding, Verdict, World};
+use crate::proto::{Answer, Request, Status};
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Show what is as it should be, too
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
+    let progress = progress(output);
+    let step = |what: &'static str| {
+        progress.set_message(what);
+        progress.tick();
+    };
+    let plan =
+        daemon::plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
+    step("daemon");
+    let world = World::look(plan, status(args), step);
+    let mut findings = Vec::new();
+    for (name, check) in CHECKS {
+        step(name);
+        findings.extend(check(&world));
+    }
+    progress.finish_and_clear();
+    for finding in &findings {
+        if output.json {
+            output.object(finding);
+        } else if finding.verdict != Verdict::Ok || args.verbose {
+            output.line(in_words(finding).trim_end());
+        }
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    if !output.json {
+        output.line(format_args!(
+            "{} problems, {} hints, {} not checked, {} as it should be",
+            count(Verdict::Problem),
+            count(Verdict::Advice),
+            count(Verdict::Unchecked),
+            count(Verdict::Ok)
+        ));
+    }
+    if count(Verdict::Problem) > 0 { Exit::Failed } else { Exit::Done }
+}
+
+fn status(args: &DoctorArgs) -> Result<Status, String> {
+    match ask(&args.socket.socket, &Request::Status { jail: None }) {
+        Ok(Answer::Status(status)) => Ok(*status),
+        Ok(_) => Err("the daemon answered something else".to_owned()),
+        Err(Failure { message, .. }) => Err(message),
+    }
+}
+
+/// Shown where somebody is looking and nothing else is printed there.
+fn progress(output: &Output) -> ProgressBar {
+    if output.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("looking at {msg} …");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style)
+}
+
+fn in_words(finding: &Finding) -> String {
+    let (word, colour) = match finding.verdict {
+        Verdict::Problem => ("problem", AnsiColor::Red),
+        Verdict::Advice => ("hint", AnsiColor::Yellow),
+        Verdict::Unchecked => ("?", AnsiColor::Cyan),
+        Verdict::Ok => ("ok", AnsiColor::Green),
+    };
+    let style = Style::new().fg_color(Some(colour.into()));
+    let seen = finding.seen.replace('\n', "\n         ");
+    let mut text = format!("{style}{word:<8}{style:#} {}: {seen}\n", finding.check);
+    // Writing to a string does not fail.
+    if let Some(place) = &finding.place {
+        let _ = writeln!(text, "         where: {place}");
+    }
+    if let Some(change) = &finding.change {
+        let _ = writeln!(text, "         do: {change}");
+    }
+    text
+}

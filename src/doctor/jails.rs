@@ -1,0 +1,122 @@
+//! Checks of the configuration, the daemon, and what its jails have seen.
+
+use std::time::Duration;
+
+use super::Finding;
+use super::world::World;
+use crate::config::{MANUAL, Mode};
+use crate::proto::{Health, JailStatus, Status};
+
+/// A guard that runs this long without a single offence sees nothing, on a network that has any.
+const LONG: u64 = 86_400;
+/// Offences without a ban that are worth a question.
+const MANY: u64 = 100;
+
+/// The guard's own configuration.
+pub fn configuration(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "configuration";
+    vec![match &world.plan {
+        Err(why) => Finding::problem(CHECK, format!("it cannot be used: {}", why.trim_end()))
+            .change("asterguard check"),
+        Ok(plan) => {
+            let jails = plan.jails().filter(|(_, jail)| jail.name != MANUAL).count();
+            match jails {
+                0 => Finding::problem(CHECK, "no jail is enabled: nobody is ever banned")
+                    .change("enable one: `enabled = true`"),
+                jails => Finding::ok(CHECK, format!("{jails} jails")),
+            }
+        }
+    }]
+}
+
+/// Whether the daemon runs, and is well.
+pub fn daemon(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "daemon";
+    let status = match &world.status {
+        Ok(status) => status,
+        Err(why) => {
+            let why = why.lines().next().unwrap_or_default();
+            return vec![Finding::advice(CHECK, why).change("systemctl enable --now asterguard")];
+        }
+    };
+    let mut found: Vec<_> = status
+        .problems
+        .iter()
+        .map(|words| Finding::problem(CHECK, words).at("asterguard status"))
+        .collect();
+    if status.health == Health::Paused {
+        found.push(Finding::problem(CHECK, "dropping is paused").change("asterguard resume"));
+    }
+    if status.dry_run {
+        found.push(
+            Finding::advice(CHECK, "it only says whom it would ban")
+                .change("run it without --dry-run"),
+        );
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(CHECK, format!("pid {}, up {}", status.pid, words(status.uptime))));
+    }
+    found
+}
+
+fn words(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// Jails that see nothing, or much without effect.
+pub fn jails(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "jails";
+    let Ok(status) = &world.status else {
+        return vec![Finding::unchecked(
+            CHECK,
+            "only a running daemon knows what its jails have seen",
+        )];
+    };
+    let mut found = Vec::new();
+    for jail in status.jails.iter().filter(|jail| jail.jail != MANUAL) {
+        found.extend(
+            of_jail(status, jail).map(|finding| finding.at(format!("[jail.{}]", jail.jail))),
+        );
+    }
+    for source in status.sources.iter().filter(|source| source.oversized > 0) {
+        let seen = format!("{} lines were too long to be believed", source.oversized);
+        found.push(
+            Finding::advice(CHECK, seen).at(&source.path).change(
+                "somebody sends packets that are made to break the log; look at them there",
+            ),
+        );
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(CHECK, format!("as they should be after {}", words(status.uptime))));
+    }
+    found
+}
+
+fn of_jail(status: &Status, jail: &JailStatus) -> Option<Finding> {
+    const CHECK: &str = "jails";
+    let JailStatus { total_failed, total_banned, hearsay, ignored, excused, .. } = *jail;
+    if total_failed == 0 && hearsay >= MANY {
+        let seen = format!("{hearsay} attempts, and all of them hearsay: nobody is banned");
+        return Some(Finding::problem(CHECK, seen).change(
+            "`asterguard status` names the rules; let Asterisk write `messages` and `security`, without VERBOSE",
+        ));
+    }
+    if total_failed >= MANY && total_banned == 0 && jail.mode == Mode::Enforce {
+        let seen = format!("{total_failed} attempts and not one ban");
+        return Some(Finding::problem(CHECK, seen).change(
+            "lower `maxretry`, or lengthen `findtime`: the attempts come too slowly for them",
+        ));
+    }
+    if jail.mode == Mode::Observe {
+        return Some(
+            Finding::advice(CHECK, "it observes and bans nobody").change("`mode = \"enforce\"`"),
+        );
+    }
+    let silent = total_failed + hearsay + ignored + excused == 0;
+    (silent && status.uptime >= LONG).then(|| {
+        let seen = format!("not one attempt in {}", words(status.uptime));
+        Finding::advice(CHECK, seen).change(
+            "if this machine can be reached from the Internet, its logs are not the right ones: asterguard test FILE",
+        )
+    })
+}

@@ -1,0 +1,120 @@
+//! `asterguard doctor`: looks for what goes wrong in practice, and says what to change.
+//!
+//! Each check is a small function from the [`World`] to findings. It needs neither the daemon nor
+//! Asterisk: what cannot be looked at is said, with the reason.
+
+mod accounts;
+mod beside;
+mod jails;
+mod logger;
+mod logs;
+mod reader;
+mod tables;
+mod trunks;
+mod world;
+
+use serde::Serialize;
+
+pub use world::World;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It could not be looked at.
+    Unchecked,
+    /// It works; it could be better or safer.
+    Advice,
+    /// Something is wrong: attacks are not seen or not stopped, or innocents are.
+    Problem,
+}
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which check; the names are part of the interface.
+    pub check: &'static str,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub seen: String,
+    /// Where: a file, a section, a table.
+    pub place: Option<String>,
+    /// What to change.
+    pub change: Option<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, verdict: Verdict, seen: impl Into<String>) -> Self {
+        Self { check, verdict, seen: seen.into(), place: None, change: None }
+    }
+
+    fn ok(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Ok, seen)
+    }
+
+    fn unchecked(check: &'static str, why: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Unchecked, why)
+    }
+
+    fn advice(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Advice, seen)
+    }
+
+    fn problem(check: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Problem, seen)
+    }
+
+    fn at(self, place: impl Into<String>) -> Self {
+        Self { place: Some(place.into()), ..self }
+    }
+
+    fn change(self, change: impl Into<String>) -> Self {
+        Self { change: Some(change.into()), ..self }
+    }
+}
+
+/// A check: its name, and what it finds.
+pub type Check = (&'static str, fn(&World) -> Vec<Finding>);
+
+/// All checks, in the order in which they are told.
+pub const CHECKS: &[Check] = &[
+    ("configuration", jails::configuration),
+    ("daemon", jails::daemon),
+    ("logger", logger::levels_of),
+    ("logger-files", logger::files),
+    ("dateformat", logger::dateformat),
+    ("logger-filter", logger::filter),
+    ("logpath", logs::logpath),
+    ("permissions", reader::permissions),
+    ("clock", logs::clock),
+    ("log-queue", logs::queue),
+    ("nft", tables::nft),
+    ("kernel", tables::kernel),
+    ("table", tables::ours),
+    ("table-order", tables::order),
+    ("other-guards", beside::guards),
+    ("jails", jails::jails),
+    ("trunks", trunks::ignored),
+    ("guests", accounts::guests),
+    ("account-names", accounts::alwaysauthreject),
+    ("passwords", accounts::passwords),
+    ("acl", accounts::acl),
+    ("manager", accounts::manager),
+    ("rtp-timeout", accounts::rtp_timeout),
+];
+
+/// A few names out of a long list, for people.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

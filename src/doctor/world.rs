@@ -1,0 +1,163 @@
+//! What the checks look at: gathered once, at the edge.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::asterisk::conf::{self, Conf};
+use crate::daemon::{now, reader};
+use crate::finder::Disk;
+use crate::firewall::{self, Ruleset};
+use crate::plan::Plan;
+use crate::proto::Status;
+use crate::sink::Nft;
+use crate::time::Time;
+
+/// How long a program that is asked something may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Processes that are looked at, at most.
+const MOST_PROCESSES: usize = 1 << 16;
+
+/// What there is to look at. A part that is not to be had is the reason why.
+#[derive(Debug)]
+pub struct World {
+    /// What the guard goes by.
+    pub plan: Result<Plan, String>,
+    /// The logs that the jails read, whether they exist or not.
+    pub logs: Vec<PathBuf>,
+    /// The directory of Asterisk's configuration.
+    pub asterisk: PathBuf,
+    /// How the daemon is.
+    pub status: Result<Status, String>,
+    /// The firewall's tables, chains and rules.
+    pub ruleset: Result<Ruleset, String>,
+    /// What `nft --version` prints.
+    pub nft: Result<String, String>,
+    /// What Asterisk answers to `logger filter show`.
+    pub filter: Result<String, String>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The names of the processes that run.
+    pub processes: Vec<String>,
+    /// The present.
+    pub now: Time,
+}
+
+impl World {
+    /// Looks around. `step` is told what is looked at next.
+    pub fn look(
+        plan: Result<Plan, String>,
+        status: Result<Status, String>,
+        mut step: impl FnMut(&'static str),
+    ) -> Self {
+        let unknown = Path::new("/etc/asterisk");
+        let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
+        let logs = plan
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |plan| reader::wanted(plan).into_keys().collect());
+        step("nft");
+        let nft = ask(&["nft", "--version"]);
+        let ruleset = firewall::list(&Nft::new()).map_err(|error| error.to_string());
+        step("asterisk");
+        let filter = ask(&["asterisk", "-rx", "logger filter show"]);
+        step("processes");
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        let (processes, now) = (processes(), now());
+        Self { plan, logs, asterisk, status, ruleset, nft, filter, kernel, processes, now }
+    }
+
+    /// A file of Asterisk's configuration, with what it includes.
+    ///
+    /// # Errors
+    /// Why there is nothing to be said about it.
+    pub fn conf(&self, name: &str, keys: &[&str]) -> Result<Conf, String> {
+        self.read(name, |disk| conf::read(disk, name, keys))
+    }
+
+    /// The same, whatever the keys are.
+    ///
+    /// # Errors
+    /// Why there is nothing to be said about it.
+    pub fn conf_all(&self, name: &str) -> Result<Conf, String> {
+        self.read(name, |disk| conf::read_all(disk, name))
+    }
+
+    fn read(&self, name: &str, read: impl FnOnce(&mut Disk<'_>) -> Conf) -> Result<Conf, String> {
+        let mut disk = Disk::new(&self.asterisk);
+        let conf = read(&mut disk);
+        match (conf.sections.is_empty(), disk.left_out().first()) {
+            (true, Some(why)) => Err(why.clone()),
+            (true, None) => Err(format!("there is no {}", self.path(name))),
+            (false, _) => Ok(conf),
+        }
+    }
+
+    /// The whole path of a file of Asterisk's configuration.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        self.asterisk.join(name).display().to_string()
+    }
+
+    /// Whether Asterisk loads this module, as far as `modules.conf` says.
+    #[must_use]
+    pub fn loads(&self, module: &str) -> bool {
+        let Ok(conf) = self.conf("modules.conf", &["autoload", "load", "noload", "preload"]) else {
+            return true;
+        };
+        let named = |key: &'static str| {
+            let named = move |value: &str| value.trim_end_matches(".so") == module;
+            conf.sections.iter().any(|section| section.all(key).any(named))
+        };
+        let autoload =
+            conf.sections.iter().filter_map(|section| section.last("autoload")).next_back();
+        !named("noload") && (autoload.is_some_and(is_yes) || named("load") || named("preload"))
+    }
+}
+
+/// Whether Asterisk takes a value for yes.
+#[must_use]
+pub fn is_yes(value: &str) -> bool {
+    ["yes", "true", "y", "t", "1", "on"].iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Whether Asterisk takes a value for no.
+#[must_use]
+pub fn is_no(value: &str) -> bool {
+    ["no", "false", "n", "f", "0", "off"].iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// What a program prints.
+fn ask(argv: &[&str]) -> Result<String, String> {
+    let program = argv.first().copied().unwrap_or_default();
+    let run = Nft::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20).run(&[], b"");
+    match run {
+        Ok(output) => Ok(String::from_utf8_lossy(&output).trim().to_owned()),
+        Err(crate::sink::SinkError::NoProgram { .. }) => {
+            Err(format!("there is no `{program}` here"))
+        }
+        Err(error) => Err(error.to_string().replace("`nft`", &format!("`{program}`"))),
+    }
+}
+
+/// The names of all processes; of those that an interpreter runs, the script's.
+fn processes() -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let names = pids.take(MOST_PROCESSES).filter_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+        let first = name(words.next()?.as_ref());
+        let interpreted = ["python", "php", "perl", "bash", "sh"].iter();
+        let script = interpreted.filter(|i| first.starts_with(**i)).find_map(|_| {
+            words.by_ref().take(8).find(|word| !word.starts_with('-') && !word.is_empty())
+        });
+        Some(script.map_or(first, |script| name(&script)))
+    });
+    let mut names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

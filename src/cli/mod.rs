@@ -13,8 +13,9 @@ mod test_line;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::finder::helper;
 use crate::proto::SOCKET;
 use output::{Failure, Output};
 
@@ -102,6 +103,15 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Say who would have been banned by these logs, when and why; changes nothing
     Replay(replay::ReplayArgs),
+    /// Look up the name on standard input: what asterguard-names@.service runs
+    #[command(hide = true)]
+    LookUp,
+}
+
+/// The command line's definition, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program.
@@ -123,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test_line::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
+        Command::LookUp => helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new),
     };
     ended(result.map(|()| Exit::Done), &output)
 }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::output::Failure;
 use super::{ConfigArg, SocketArg};
 use crate::daemon::{self, Options, STATE_DIR, SinkKind};
+use crate::finder::helper::Resolver;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -23,6 +24,9 @@ pub struct RunArgs {
     /// How bans get into the kernel
     #[arg(long, value_enum, default_value = "netlink")]
     sink: Sink,
+    /// Have names looked up by the helper at this socket (asterguard-names.socket)
+    #[arg(long, value_name = "PATH")]
+    names: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -43,6 +47,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             Sink::Netlink => SinkKind::Netlink,
             Sink::Nft => SinkKind::Nft,
         },
+        resolver: args.names.clone().map_or(Resolver::Here, Resolver::Helper),
     })?;
     Ok(())
 }

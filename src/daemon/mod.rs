@@ -24,6 +24,7 @@ use self::core::{Core, Message};
 use crate::config::load::LoadError;
 use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
+use crate::finder::helper::Resolver;
 use crate::finder::{Finder, Wanted};
 use crate::matcher::gate::GateError;
 use crate::plan::Plan;
@@ -56,6 +57,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// Where bans go.
     pub sink: SinkKind,
+    /// Who looks names up.
+    pub resolver: Resolver,
 }
 
 /// Where bans go.
@@ -131,7 +134,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     };
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_inbox = inbox.clone();
-    let (finder, ignored) = Finder::start(Wanted::by(&plan.config), move |list| {
+    let wanted = Wanted::by(&plan.config);
+    let (finder, ignored) = Finder::start(wanted, options.resolver.clone(), move |list| {
         engine_inbox.send(Message::Ignore(list)).is_ok()
     })
     .context("cannot start a thread")?;

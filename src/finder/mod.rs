@@ -5,6 +5,7 @@
 //! them is waited for by the engine, which gets a new list whenever there is one.
 
 mod disk;
+pub mod helper;
 mod names;
 mod network;
 mod resolvers;
@@ -26,6 +27,7 @@ use crate::asterisk::trunks::{Target, Trunk};
 use crate::config::Config;
 use crate::ignored::{Entry, HostName, IgnoreList, Origin, words};
 pub use disk::Disk;
+use helper::Resolver;
 use names::{Answer, Names};
 use network::Network;
 
@@ -77,13 +79,14 @@ enum Message {
 }
 
 impl Finder {
-    /// Starts the threads. Also returns what is there now; what changes, `tell` is told, until it
+    /// Starts the threads; `resolver` looks names up. Also returns what is there now; what changes, `tell` is told, until it
     /// says that nobody listens any more. Names are not waited for.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(
         wanted: Wanted,
+        resolver: Resolver,
         tell: impl Fn(Arc<IgnoreList>) -> bool + Send + 'static,
     ) -> io::Result<(Self, Arc<IgnoreList>)> {
         let (inbox, messages) = channel();
@@ -98,8 +101,8 @@ impl Finder {
         }
         found.look();
         let told = inbox.clone();
-        let names =
-            Names::start(move |name, answer| told.send(Message::Name(name, answer)).is_ok())?;
+        let tell_name = move |name, answer| told.send(Message::Name(name, answer)).is_ok();
+        let names = Names::start(resolver, tell_name)?;
         names.ask(found.names());
         let list = Arc::new(found.list());
         info!("never banned, beside ignoreip: {}", words(&list.counts()));

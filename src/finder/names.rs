@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::helper::Resolver;
 use crate::ignored::HostName;
 use crate::subject::{bannable, canonical};
 
 /// Names at most.
 pub const MOST: usize = 1024;
 /// Addresses of a name at most.
-const MOST_ADDRESSES: usize = 64;
+pub(super) const MOST_ADDRESSES: usize = 64;
 /// Names that are looked up at once.
 const AT_ONCE: usize = 8;
 /// How long an answer is good for. `getaddrinfo` does not tell the time to live that DNS has.
@@ -81,9 +82,12 @@ enum Message {
 
 impl Names {
     /// Starts the thread; `tell` hears every answer, until it says that nobody listens any more.
-    pub fn start(tell: impl Fn(HostName, Answer) -> bool + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        resolver: Resolver,
+        tell: impl Fn(HostName, Answer) -> bool + Send + 'static,
+    ) -> io::Result<Self> {
         let (inbox, messages) = channel();
-        let round = Round::new(inbox.clone());
+        let round = Round::new(resolver, inbox.clone());
         thread::Builder::new().name("names".into()).spawn(move || round.run(&messages, &tell))?;
         Ok(Self { inbox })
     }
@@ -98,6 +102,7 @@ impl Names {
 /// What is being looked up. Each name has a thread while it is: one that no server answers for
 /// keeps no other waiting.
 struct Round {
+    resolver: Resolver,
     told: Sender<Message>,
     names: Vec<HostName>,
     due: VecDeque<HostName>,
@@ -107,9 +112,9 @@ struct Round {
 }
 
 impl Round {
-    fn new(told: Sender<Message>) -> Self {
+    fn new(resolver: Resolver, told: Sender<Message>) -> Self {
         let (due, busy) = (VecDeque::new(), BTreeSet::new());
-        Self { told, names: Vec::new(), due, busy, failed: false }
+        Self { resolver, told, names: Vec::new(), due, busy, failed: false }
     }
 
     fn run(mut self, inbox: &Receiver<Message>, tell: &dyn Fn(HostName, Answer) -> bool) {
@@ -149,9 +154,9 @@ impl Round {
                 self.due.push_back(name);
                 continue;
             }
-            let (told, asked) = (self.told.clone(), name.clone());
+            let (resolver, told, asked) = (self.resolver.clone(), self.told.clone(), name.clone());
             let spawned = thread::Builder::new().name("name".into()).spawn(move || {
-                let answer = look_up(&asked);
+                let answer = resolver.look_up(&asked);
                 // Nobody listens any more: the daemon is ending.
                 let _ = told.send(Message::Answered(asked, answer));
             });
@@ -167,17 +172,24 @@ impl Round {
 }
 
 /// Asks `getaddrinfo`, and so whatever this machine goes by: `/etc/hosts`, DNS, or others.
-fn look_up(name: &HostName) -> Answer {
+pub(super) fn look_up(name: &HostName) -> Answer {
     let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
         let words = error.to_string();
         words.strip_prefix("failed to lookup address information: ").unwrap_or(&words).to_owned()
     })?;
-    let mut addresses: Vec<_> = found.map(|socket| canonical(socket.ip())).collect();
+    Ok(usable(found.map(|socket| socket.ip()).collect()))
+}
+
+/// Those of a name's addresses that anything follows from, in order.
+pub(super) fn usable(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    for address in &mut addresses {
+        *address = canonical(*address);
+    }
     addresses.sort_unstable();
     addresses.dedup();
     addresses.retain(|address| bannable(*address));
     addresses.truncate(MOST_ADDRESSES);
-    Ok(addresses)
+    addresses
 }
 
 #[cfg(test)]

@@ -1,0 +1,129 @@
+//! Has names looked up by another process: one that may use the network, where the guard may not.
+//!
+//! Under systemd, `asterguard-names.socket` starts one for each name (`Accept=yes`). The guard, which
+//! may change the firewall, then needs no internet socket at all, and parses nothing that a name server
+//! sent. A name and a line feed go there, one line of JSON comes back.
+
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::names::{self, Answer};
+use crate::ignored::HostName;
+
+/// How long a helper may take: longer than `getaddrinfo` does with three name servers that are mute.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest request: a name has 253 bytes at most.
+const LONGEST_REQUEST: u64 = 256;
+/// The longest answer, in bytes; that of [`names::MOST_ADDRESSES`] takes less than 3 KiB.
+const LONGEST_ANSWER: u64 = 8192;
+
+/// Who looks names up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolver {
+    /// This process.
+    Here,
+    /// Whoever listens at this socket.
+    Helper(PathBuf),
+}
+
+impl Resolver {
+    /// The addresses of `name`. This may take a minute.
+    pub(super) fn look_up(&self, name: &HostName) -> Answer {
+        match self {
+            Self::Here => names::look_up(name),
+            Self::Helper(socket) => ask(socket, name).unwrap_or_else(|error| {
+                let socket = socket.display();
+                Err(format!("nobody looks names up at {socket} (asterguard-names.socket): {error}"))
+            }),
+        }
+    }
+}
+
+fn ask(socket: &Path, name: &HostName) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{name}")?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut line)?;
+    // It is believed no more than `getaddrinfo` would be.
+    let answer: Result<Vec<IpAddr>, String> = serde_json::from_str(&line)?;
+    Ok(answer.map(names::usable))
+}
+
+/// Answers one question: the other side of a [`Resolver::Helper`].
+///
+/// # Errors
+/// When the question cannot be read, is no name, or the answer cannot be written.
+pub fn serve(question: impl Read, mut answer: impl Write) -> io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(question.take(LONGEST_REQUEST)).read_line(&mut line)?;
+    let name: HostName = line
+        .trim_end()
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let told = names::look_up(&name);
+    writeln!(answer, "{}", serde_json::to_string(&told)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Serves one question at a socket in a directory of its own.
+    fn helper(answer: impl FnOnce(UnixStream) + Send + 'static) -> (tempfile::TempDir, Resolver) {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("names");
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || answer(listener.accept().unwrap().0));
+        (directory, Resolver::Helper(socket))
+    }
+
+    fn name(text: &str) -> HostName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_helper_answers_what_this_process_would() {
+        // RFC 6761: this name never exists, so no network is needed to find nothing.
+        let nowhere = name("nowhere.invalid");
+        let (_directory, resolver) = helper(|stream| serve(&stream, &stream).unwrap());
+        assert_eq!(resolver.look_up(&nowhere), Resolver::Here.look_up(&nowhere));
+    }
+
+    #[test]
+    fn what_cannot_be_banned_is_not_taken_from_a_helper_either() {
+        let (_directory, resolver) = helper(|mut stream| {
+            stream.write_all(b"{\"Ok\":[\"127.0.0.1\",\"198.51.100.7\"]}\n").unwrap();
+        });
+        let answer = resolver.look_up(&name("a.example"));
+        assert_eq!(answer, Ok(vec!["198.51.100.7".parse().unwrap()]));
+    }
+
+    #[test]
+    fn a_helper_that_is_not_there_or_talks_nonsense_is_a_failure() {
+        let nobody = Resolver::Helper("/nonexistent/names".into());
+        let why = nobody.look_up(&name("a.example")).unwrap_err();
+        assert!(why.contains("asterguard-names.socket") && why.contains("No such file"), "{why}");
+        for nonsense in ["", "\n", "198.51.100.7\n", "{\"Ok\":[\"a.example\"]}\n"] {
+            let (_directory, resolver) =
+                helper(move |mut stream| stream.write_all(nonsense.as_bytes()).unwrap());
+            resolver.look_up(&name("a.example")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn only_names_are_looked_up() {
+        for question in ["", "\n", "127.0.0.1\n", "a b\n", &"a".repeat(5000)] {
+            let mut answer = Vec::new();
+            serve(question.as_bytes(), &mut answer).unwrap_err();
+            assert_eq!(answer, b"");
+        }
+    }
+}

@@ -72,6 +72,7 @@ impl Core {
         self.refresh(Origin::End);
         self.tick();
         let _ = ready.send(());
+        let watched = sd_notify::watchdog_enabled().is_some();
         let mut next_tick = Instant::now() + TICK;
         let mut more = true;
         loop {
@@ -107,6 +108,10 @@ impl Core {
             }
             if Instant::now() >= next_tick {
                 self.tick();
+                if watched {
+                    // Nobody listens any more: then nobody waits for it either.
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
                 next_tick = Instant::now() + TICK;
             }
             more = self.poll();

@@ -1,0 +1,136 @@
+//! Writes manual pages and completions, from what the program itself goes by: the definition of its
+//! command line, and its built-in configuration. So they cannot say something else than it does.
+//!
+//! `make pages` runs it. Its tests run with all others.
+
+mod config_page;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use roff::{Roff, bold, roman};
+
+const DEFAULT: &str = include_str!("../etc/asterguard.toml");
+
+fn main() -> Result<()> {
+    let directory = std::env::args_os().nth(1).context("where shall the pages go?")?;
+    let directory = Path::new(&directory);
+    for (path, text) in pages()? {
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(directory))?;
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// All files: their names, and what is in them.
+fn pages() -> Result<Vec<(String, Vec<u8>)>> {
+    let mut program = asterguard::cli::command();
+    program.build();
+    let mut pages = Vec::new();
+    commands(&program, &mut pages)?;
+    pages.push(("man/asterguard.toml.5".to_owned(), config_page::page(DEFAULT)?));
+    for (shell, name) in [
+        (Shell::Bash, "asterguard.bash"),
+        (Shell::Zsh, "_asterguard"),
+        (Shell::Fish, "asterguard.fish"),
+    ] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut asterguard::cli::command(), "asterguard", &mut script);
+        pages.push((format!("completions/{name}"), script));
+    }
+    Ok(pages)
+}
+
+/// The page of a command, and those of its own commands.
+fn commands(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let main = !name.contains('-');
+    let page = Man::new(command.clone().disable_help_subcommand(true))
+        .title(name.clone())
+        .section("8")
+        .manual("System administration");
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    if main { files() } else { see_also() }.to_writer(&mut text)?;
+    pages.push((format!("man/{name}.8"), text));
+    let own =
+        command.get_subcommands().filter(|own| !own.is_hide_set() && own.get_name() != "help");
+    for own in own {
+        commands(own, pages)?;
+    }
+    Ok(())
+}
+
+/// Which files the program goes by.
+fn files() -> Roff {
+    let mut page = Roff::new();
+    page.control("SH", ["FILES"]);
+    for (file, what) in [
+        ("/etc/asterguard/asterguard.toml", "The configuration; see asterguard.toml(5)."),
+        ("/etc/asterguard/conf.d/*.toml", "Read after it, in the order of their names."),
+        (
+            "/etc/asterguard/rules.d/*.toml",
+            "Rules beside those that are built in, or in their place.",
+        ),
+        (asterguard::daemon::STATE_DIR, "What must outlive the daemon."),
+        (asterguard::proto::SOCKET, "The control socket."),
+    ] {
+        page.control("TP", []).text([bold(file)]).text([roman(what)]);
+    }
+    page.control("SH", ["SEE ALSO"]);
+    page.text([bold("asterguard.toml"), roman("(5), "), bold("nft"), roman("(8)")]);
+    page
+}
+
+fn see_also() -> Roff {
+    let mut page = Roff::new();
+    page.control("SH", ["SEE ALSO"]);
+    page.text([bold("asterguard"), roman("(8), "), bold("asterguard.toml"), roman("(5)")]);
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(name: &str) -> String {
+        let pages = pages().unwrap();
+        let (_, bytes) = pages.into_iter().find(|(path, _)| path == name).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_is_completed() {
+        let program = asterguard::cli::command();
+        let shells = ["asterguard.bash", "_asterguard", "asterguard.fish"]
+            .map(|name| text(&format!("completions/{name}")));
+        for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            let page = text(&format!("man/asterguard-{name}.8"));
+            assert!(page.contains(".SH DESCRIPTION"), "{page}");
+            for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let dashes = option.replace('-', "\\-");
+                assert!(page.contains(&dashes), "{name} --{option} is in its page: {page}");
+            }
+            for script in &shells {
+                assert!(script.contains(name), "{name} is completed");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_program_tells_commands_files_and_exit_codes() {
+        let page = text("man/asterguard.8");
+        for word in
+            ["asterguard\\-replay(8)", "Exit codes", "asterguard.toml", "/var/lib/asterguard"]
+        {
+            assert!(page.contains(word), "{word}: {page}");
+        }
+        assert!(!page.contains("look\\-up"), "what is hidden is not told: {page}");
+    }
+}

@@ -17,14 +17,15 @@ CARGO   ?= cargo
 # The oldest Rust that builds it (rust-version in Cargo.toml), and the cargo-deny that `check` uses.
 MSRV       := 1.85
 CARGO_DENY := 0.20.2
+CARGO_DEB  := 3.8.0
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test soak check coverage bench fuzz demo install uninstall
+.PHONY: help deps rust build test soak check coverage bench fuzz demo pages deb test-deb static install uninstall
 
 help: ## Say what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
 	echo
 	echo "Variables: PREFIX=$(PREFIX) PROFILE=$(PROFILE) CARGO=$(CARGO)"
 
@@ -120,21 +121,87 @@ fuzz: deps rust ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 demo: deps build ## Show it at work, in network namespaces of its own (as root, or by sudo)
 	@$(if $(filter-out 0,$(shell id -u)),sudo )demo/demo.sh $(BINARY)
 
-install: ## Install what was built into PREFIX, with a default configuration and a systemd unit
-	@[ -x $(BINARY) ] || { echo "$(BINARY) is not there yet: make build" >&2; exit 1; }
-	set -x
-	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/asterguard
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/systemd/asterguard.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/asterguard.service
+# One file for every Linux of this machine's architecture. Its C library looks names up in /etc/hosts and
+# DNS only.
+STATIC := $(shell uname -m)-unknown-linux-musl
+static: rust ## Build a program that needs no libraries (musl)
+	@rustup target add $(STATIC)
+	command -v musl-gcc >/dev/null || apt-get install -y -qq musl-tools
+	$(CARGO) build --locked --profile $(PROFILE) --target $(STATIC)
+	ls -l $(TARGET)/$(STATIC)/$(notdir $(patsubst %/,%,$(dir $(BINARY))))/asterguard
+
+PAGES := $(TARGET)/pages
+pages: rust ## Write manual pages, completions, and the notices of the crates that the program is linked with
+	@rm -rf $(PAGES)
+	$(CARGO) run --locked --quiet --example pages -- $(PAGES)
+	packaging/notices.py >$(PAGES)/NOTICES
+
+# DEB_ARCH=arm64 builds for that one, with Debian's cross compiler; DEB_REVISION is what comes after the
+# version. What is built here asks for the C library of here, so a package for Debian 12 is built on
+# Debian 12 (or anything with glibc 2.36 or older); packaging/debian/check sees to it.
+HOST_ARCH    := $(shell dpkg --print-architecture 2>/dev/null)
+DEB_ARCH     ?= $(HOST_ARCH)
+DEB_REVISION ?= 1
+DEB_CROSS    := $(if $(filter-out $(HOST_ARCH),$(DEB_ARCH)),--target aarch64-unknown-linux-gnu)
+DEB_DIR      := $(TARGET)/debian
+CARGO_DEB_RUN = $(CARGO) deb --locked --quiet --strip --profile $(PROFILE) $(DEB_CROSS) --output $(DEB_DIR)/
+deb: deps rust pages ## Build the package for Debian 12 and later (DEB_ARCH=arm64 for another machine)
+	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --debug cargo-deb --version $(CARGO_DEB)
+	if [ -n "$(DEB_CROSS)" ]; then
+		rustup target add $(lastword $(DEB_CROSS))
+		command -v aarch64-linux-gnu-gcc >/dev/null || apt-get install -y -qq gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+		export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+	fi
+	mkdir -p $(DEB_DIR)
+	$(CARGO_DEB_RUN) --deb-revision $(DEB_REVISION)
+	packaging/debian/check $(DEB_DIR)/asterguard_*-$(DEB_REVISION)_$(DEB_ARCH).deb
+
+# In machines with systemd of their own; see packaging/test/machine. KEEP the directory: debootstrap
+# takes a minute for each suite, and nothing after that.
+SUITES ?= bookworm trixie
+test-deb: deb ## Install, use, upgrade and purge the package in Debian 12 and 13 (as root; needs debootstrap)
+	@command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap
+	# The same program, but for the package's revision: what an upgrade is to dpkg.
+	$(CARGO_DEB_RUN) --no-build --deb-revision $(DEB_REVISION)+newer
+	package() { ls $(abspath $(DEB_DIR))/asterguard_*-$(DEB_REVISION)$${1:-}_$(DEB_ARCH).deb; }
+	for suite in $(SUITES); do
+		MACHINES=$(abspath $(TARGET))/machines packaging/test/life $$suite "$$(package)" "$$(package +newer)"
+	done
+
+# For systems without a package of their own. It needs no Rust: build first, then install as root.
+UNIT_DIR   := $(PREFIX)/lib/systemd/system
+SHARE      := $(PREFIX)/share
+UNITS      := $(notdir $(wildcard packaging/systemd/*.service packaging/systemd/*.socket))
+COMPLETION := $(SHARE)/bash-completion/completions/asterguard $(SHARE)/zsh/site-functions/_asterguard \
+	$(SHARE)/fish/vendor_completions.d/asterguard.fish
+install: ## Install what `make build pages` made into PREFIX, with a default configuration and systemd units
+	@[ -x $(BINARY) ] && [ -d $(PAGES) ] || { echo "$(BINARY) or $(PAGES) is not there yet: make build pages" >&2; exit 1; }
+	to() { install -D -m "$$1" "$$2" "$(DESTDIR)$$3"; }
+	to 755 $(BINARY) $(PREFIX)/bin/asterguard
+	install -d $(DESTDIR)$(UNIT_DIR)
+	for unit in $(UNITS); do
+		sed 's|/usr/bin/asterguard|$(PREFIX)/bin/asterguard|' packaging/systemd/$$unit >$(DESTDIR)$(UNIT_DIR)/$$unit
+	done
+	to 644 packaging/systemd/asterguard.conf $(PREFIX)/lib/sysusers.d/asterguard.conf
+	for file in rules/*.toml nft/*.nft; do to 644 $$file $(SHARE)/asterguard/$$file; done
+	for page in $(PAGES)/man/*; do to 644 $$page $(SHARE)/man/man$${page##*.}/$${page##*/}; done
+	for script in $(COMPLETION); do
+		name=$${script##*/}
+		to 644 $(PAGES)/completions/$${name/%asterguard/$$([ $$name = asterguard ] && echo asterguard.bash || echo asterguard)} $$script
+	done
 	# A configuration that is there is yours.
-	[ -e $(DESTDIR)/etc/asterguard/asterguard.toml ] \
-		|| install -Dm644 packaging/etc/asterguard.toml $(DESTDIR)/etc/asterguard/asterguard.toml
-	set +x
-	echo "Now: systemctl daemon-reload && systemctl enable --now asterguard"
+	for file in asterguard.toml conf.d/README rules.d/README; do
+		[ -e $(DESTDIR)/etc/asterguard/$$file ] || to 644 packaging/etc/$$file /etc/asterguard/$$file
+	done
+	echo "Installed into $(DESTDIR)$(PREFIX). Now, with systemd:"
+	echo "  systemd-sysusers $(PREFIX)/lib/sysusers.d/asterguard.conf; usermod -aG asterisk asterguard"
+	echo "  systemctl daemon-reload; systemctl enable --now asterguard-names.socket asterguard-restore asterguard"
+	echo "Elsewhere: docs/install.md"
 
 uninstall: ## Remove what install put there, except /etc/asterguard
-	@set -x
-	rm -f $(DESTDIR)$(PREFIX)/bin/asterguard $(DESTDIR)$(PREFIX)/lib/systemd/system/asterguard.service
-	set +x
-	echo "Left: /etc/asterguard, and bans in force (to end them: nft delete table inet asterguard)"
+	@rm -f $(DESTDIR)$(PREFIX)/bin/asterguard $(addprefix $(DESTDIR)$(UNIT_DIR)/,$(UNITS))
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/asterguard.conf $(addprefix $(DESTDIR),$(COMPLETION))
+	rm -f $(DESTDIR)$(SHARE)/man/man8/asterguard{,-*}.8 $(DESTDIR)$(SHARE)/man/man5/asterguard.toml.5
+	rm -rf $(DESTDIR)$(SHARE)/asterguard
+	echo "Left: /etc/asterguard, /var/lib/asterguard, the user asterguard, and bans in force (to end them:"
+	echo "nft delete table inet asterguard)"

@@ -234,6 +234,11 @@ impl KnownGood {
         })
     }
 
+    /// All hosts that are known good at `now`.
+    pub fn standings(&self, now: Time) -> impl Iterator<Item = (Subject, Standing)> {
+        self.hosts.keys().filter_map(move |subject| Some((*subject, self.standing(subject, now)?)))
+    }
+
     /// Lets time pass: forgets what is past, and adds the hosts to `reports` whose accounts fail.
     pub fn tick(&mut self, now: Time, reports: &mut Vec<Report>) {
         if now.since(self.swept) < SWEEP {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment};
 use crate::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
+use crate::lists::Lists;
 use crate::policy;
 use crate::rules::RuleSet;
+use crate::sink::lists::ListSet;
 use crate::sink::structure::{Blocktype, Structure};
 use crate::time::{BanTime, Lasting};
 
@@ -17,6 +19,8 @@ pub struct Plan {
     pub config: Config,
     /// The rules.
     pub rules: Arc<RuleSet>,
+    /// The lists, as they were last read.
+    pub lists: Arc<Lists>,
     /// What the kernel's table is like.
     pub structure: Structure,
     /// For each rule, the jails that count it.
@@ -41,7 +45,15 @@ impl Plan {
                     .collect()
             })
             .collect();
-        Self { config, rules, structure, counted_by }
+        Self { config, rules, lists: Arc::default(), structure, counted_by }
+    }
+
+    /// With these lists, whose sets in the kernel are `sets`.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Arc<Lists>, sets: Vec<ListSet>) -> Self {
+        self.lists = lists;
+        self.structure.lists = sets;
+        self
     }
 
     /// A jail.

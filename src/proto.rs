@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Class, Evidence};
+use crate::lists::Feed;
 
 /// Where the daemon listens unless it is told otherwise.
 pub const SOCKET: &str = "/run/asterguard/asterguard.sock";
@@ -36,6 +38,24 @@ pub enum Request {
     Explain { host: IpAddr },
     /// Who is never banned: by any jail, and by this one.
     Ignoreip { jail: Option<String> },
+    /// Who is banned, or the bans of a host.
+    Banned { host: Option<IpAddr> },
+    /// What is in a list, or in it for this host.
+    List { list: ListName, host: Option<IpAddr> },
+}
+
+/// A list that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListName {
+    /// Who is let through, whatever is banned
+    Allow,
+    /// Who is dropped because you say so
+    Block,
+    /// What others say is bad: feeds
+    Feed,
+    /// Hosts from which somebody has logged in lately
+    KnownGood,
 }
 
 /// What the daemon answers.
@@ -54,6 +74,15 @@ pub enum Answer {
     Explain(Box<HostReport>),
     /// Who is never banned, and why.
     Ignoreip { ignored: Vec<crate::ignored::Entry> },
+    /// Who is banned.
+    Banned { bans: Vec<NamedBan> },
+    /// The entries of `block`.
+    Block { blocked: Vec<BlockReport> },
+    /// The feeds.
+    Feed { feeds: Vec<FeedReport>, dropped: Dropped },
+    /// Hosts that are known good.
+    #[serde(rename = "known-good")]
+    KnownGood { known: Vec<KnownHost> },
 }
 
 impl Answer {
@@ -158,6 +187,12 @@ pub struct BanStatus {
     pub evidence: Evidence,
     /// The rule that completed the count, as `filter/id`.
     pub rule: Option<String>,
+    /// What was dropped of it; `null` if the kernel does not say.
+    #[serde(flatten)]
+    pub dropped: Dropped,
+    /// When it was last seen to knock, in seconds since the epoch; `null` if it was not: it is seen
+    /// when its counter has moved between two looks.
+    pub knocked: Option<i64>,
 }
 
 /// How one log file stands.
@@ -253,6 +288,81 @@ pub struct KnownGoodReport {
     pub until: i64,
     /// Until when nothing is excused all the same; `null` if it is.
     pub ended: Option<i64>,
+}
+
+/// A host that is known good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHost {
+    /// Who: an address, or an IPv6 network.
+    pub host: String,
+    /// By what.
+    #[serde(flatten)]
+    pub report: KnownGoodReport,
+}
+
+/// An entry of `block`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockReport {
+    /// Who.
+    pub net: IpNet,
+    /// `block`, or `hand` if somebody put it into `block4` or `block6` with `nft`.
+    pub origin: String,
+    /// In which file it is written.
+    pub file: Option<Arc<str>>,
+    /// In which line.
+    pub line: Option<usize>,
+    /// What was dropped; `null` if the kernel does not say. An entry within another has that of the
+    /// other.
+    #[serde(flatten)]
+    pub dropped: Dropped,
+}
+
+/// What the kernel has dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Packets.
+    pub packets: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
+impl From<Option<(u64, u64)>> for Dropped {
+    fn from(count: Option<(u64, u64)>) -> Self {
+        let (packets, bytes) = count.unzip();
+        Self { packets, bytes }
+    }
+}
+
+/// A feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedReport {
+    /// Its name.
+    pub feed: String,
+    /// Its file.
+    pub path: String,
+    /// Networks in it that lie in no other of them.
+    pub networks: usize,
+    /// Lines of it that were skipped.
+    pub skipped: usize,
+    /// Why it is not what its file says.
+    pub problem: Option<String>,
+    /// The network of it that the host is in that was asked for.
+    pub net: Option<IpNet>,
+}
+
+impl FeedReport {
+    /// A feed, and the network in it that `host` is in.
+    #[must_use]
+    pub fn new(feed: &Feed, host: Option<IpAddr>) -> Self {
+        Self {
+            feed: feed.name.clone(),
+            path: feed.path.display().to_string(),
+            networks: feed.networks.len(),
+            skipped: feed.skipped,
+            problem: feed.problem.clone(),
+            net: host.and_then(|host| feed.networks.find(host)),
+        }
+    }
 }
 
 /// Where a host stands in one jail.

@@ -8,6 +8,8 @@ use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, reader};
 use crate::finder::{self, Wanted};
 use crate::ignored::words;
+use crate::lists::{self, Lists};
+use crate::proto::FeedReport;
 use crate::rules::RulesError;
 use crate::rules::examples;
 
@@ -30,8 +32,9 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             message: "no jail is enabled: nothing would ever be banned".to_owned(),
         });
     }
+    let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = reader::wanted(&plan);
-    let (never, left_out) = finder::look(&Wanted::by(&plan.config));
+    let (never, left_out) = finder::look(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",
@@ -41,6 +44,8 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             "examples": outcome.run,
             "never_banned": never.counts(),
             "left_out": left_out,
+            "blocked": lists.block.len(),
+            "feeds": lists.feeds.iter().map(told).collect::<Vec<_>>(),
             "files": files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>(),
         }));
     } else {
@@ -58,9 +63,22 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         }
         let words = words(&never.counts());
         output.line(format_args!("  never banned, beside ignoreip and names: {words}"));
+        if !lists.block.is_empty() {
+            output.line(format_args!("  blocked: {} networks", lists.block.len()));
+        }
+        for feed in &lists.feeds {
+            let FeedReport { feed: name, networks, skipped, .. } = told(feed);
+            output
+                .line(format_args!("  feed {name}: {networks} networks, {skipped} lines skipped"));
+        }
+        let left_out = left_out.into_iter().chain(lists.problems());
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }
     }
     Ok(())
+}
+
+fn told(feed: &lists::Feed) -> FeedReport {
+    FeedReport::new(feed, None)
 }

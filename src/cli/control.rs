@@ -14,12 +14,15 @@ use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::daemon::{now, pause_message};
-use crate::ignored::words;
-use crate::proto::{Answer, BanStatus, Health, JailStatus, Request, Status};
+use crate::ignored::{Entry, words};
+use crate::proto::{
+    Answer, BanStatus, BlockReport, Dropped, FeedReport, Health, JailStatus, KnownGoodReport,
+    KnownHost, ListName, Request, Status,
+};
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
-use crate::subject::{Subject, canonical};
+use crate::subject::{Subject, canonical, written};
 use crate::time::{Lasting, Time};
 
 /// Rules with hearsay that are shown for one file.
@@ -66,6 +69,24 @@ pub struct PauseArgs {
     /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
     length: Lasting,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct BannedArgs {
+    /// Only the bans that hold this host
+    host: Option<IpAddr>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which list
+    list: ListName,
+    /// Only what this host is in it for
+    host: Option<IpAddr>,
     #[command(flatten)]
     socket: SocketArg,
 }
@@ -209,9 +230,14 @@ fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(),
     else {
         return Err(Failure::new("the daemon answered something else"));
     };
-    for entry in ignored {
+    never_banned(&ignored, output);
+    Ok(())
+}
+
+fn never_banned(entries: &[Entry], output: &Output) {
+    for entry in entries {
         if output.json {
-            output.object(&entry);
+            output.object(entry);
         } else {
             output.line(format_args!(
                 "{:<17} {}",
@@ -220,7 +246,6 @@ fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(),
             ));
         }
     }
-    Ok(())
 }
 
 fn failregex(args: &GetArgs, jail: String, output: &Output) -> Result<(), Failure> {
@@ -354,5 +379,106 @@ pub(super) fn ban_line(ban: &BanStatus) -> String {
     });
     let rule =
         ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
-    format!("{}  {} ports, {left}, {}{rule}", ban.host, ban.scope, ban.evidence)
+    let dropped = dropped(ban.dropped);
+    let knocked = ban.knocked.map_or(String::new(), |time| {
+        let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
+        format!(", knocked {} ago", humantime::format_duration(ago))
+    });
+    format!("{}  {} ports, {left}, {}{rule}{dropped}{knocked}", ban.host, ban.scope, ban.evidence)
+}
+
+/// What was dropped, if anything was.
+fn dropped(dropped: Dropped) -> String {
+    match dropped.packets {
+        Some(packets @ 1..) => format!(", {packets} packets dropped"),
+        _ => String::new(),
+    }
+}
+
+pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
+    let request = Request::Banned { host: args.host };
+    let Answer::Banned { bans } = ask(&args.socket.socket, &request)? else {
+        return Err(Failure::new("the daemon answered something else"));
+    };
+    for named in bans {
+        if output.json {
+            output.object(&named);
+        } else {
+            output.line(format_args!("[{}] {}", named.jail, ban_line(&named.ban)));
+        }
+    }
+    Ok(())
+}
+
+pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
+    match ask(&args.socket.socket, &Request::List { list: args.list, host: args.host })? {
+        Answer::Ignoreip { ignored } => never_banned(&ignored, output),
+        Answer::Block { blocked } => {
+            for entry in &blocked {
+                blocked_line(entry, output);
+            }
+        }
+        Answer::Feed { feeds, dropped } => {
+            for feed in &feeds {
+                feed_line(feed, output);
+            }
+            if output.json {
+                output.object(&serde_json::json!({ "feed": null, "dropped": dropped }));
+            } else if let Some(packets) = dropped.packets {
+                output.line(format_args!("{packets} packets dropped by feeds"));
+            }
+        }
+        Answer::KnownGood { known } => {
+            for host in &known {
+                known_line(host, output);
+            }
+        }
+        other => {
+            return Err(Failure::new(format!("the daemon answered something else: {other:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn blocked_line(entry: &BlockReport, output: &Output) {
+    if output.json {
+        return output.object(entry);
+    }
+    let origin = match (&entry.file, entry.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        _ => "by hand".to_owned(),
+    };
+    let dropped = dropped(entry.dropped);
+    output.line(format_args!("{:<17} {origin}{dropped}", written(&entry.net)));
+}
+
+fn feed_line(feed: &FeedReport, output: &Output) {
+    if output.json {
+        return output.object(feed);
+    }
+    let FeedReport { feed: name, path, networks, skipped, .. } = feed;
+    match &feed.net {
+        Some(net) => output.line(format_args!("{:<17} feed {name} ({path})", written(net))),
+        None => output
+            .line(format_args!("{name}: {networks} networks, {skipped} lines skipped ({path})")),
+    }
+    if let Some(problem) = &feed.problem {
+        output.line(format_args!("  ! {problem}"));
+    }
+}
+
+fn known_line(host: &KnownHost, output: &Output) {
+    if output.json {
+        return output.object(host);
+    }
+    let KnownGoodReport { accounts, failing, until, source, line, ended, .. } = &host.report;
+    let s = if *accounts == 1 { "" } else { "s" };
+    let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
+    let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
+    let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
+    let left = humantime::format_duration(left);
+    output.line(format_args!(
+        "{:<17} {accounts} account{s}{failing}{ended}, {left} left, {source}:{line}",
+        host.host
+    ));
 }

@@ -82,6 +82,10 @@ enum Command {
     Reload(SocketArg),
     /// Show what was counted and who is banned
     Status(control::StatusArgs),
+    /// Show who is banned, and whether they still knock
+    Banned(control::BannedArgs),
+    /// Show a list: who is in it, why, and what was dropped
+    List(control::ListArgs),
     /// Ban a host
     Ban(control::BanArgs),
     /// Lift the bans of a host or network
@@ -124,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Reload(args) => control::reload(&args.socket, &output),
         Command::Status(args) => control::status(&args, &output),
+        Command::Banned(args) => control::banned(&args, &output),
+        Command::List(args) => control::list(&args, &output),
         Command::Ban(args) => control::ban(&args, &output),
         Command::Unban(args) => control::unban(&args, &output),
         Command::Pause(args) => control::pause(&args, &output),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::config::load::LoadError;
 use crate::daemon::{PlanError, RunError};
+use crate::lists::ListsError;
 use crate::rules::RulesError;
 use crate::sink::SinkError;
 
@@ -33,7 +34,8 @@ impl From<PlanError> for Failure {
         let colour = colours();
         let message = match &error {
             PlanError::Rules(RulesError::Wrong(wrong))
-            | PlanError::Config(LoadError::Invalid(wrong)) => wrong.render(colour),
+            | PlanError::Config(LoadError::Invalid(wrong))
+            | PlanError::Lists(ListsError::Wrong(wrong)) => wrong.render(colour),
             other => other.to_string(),
         };
         Self { exit: Exit::Config, message }

@@ -1,6 +1,6 @@
 //! `asterguard replay`
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IsTerminal as _, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::engine::Engine;
 use crate::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
+use crate::ignored::IgnoreList;
 use crate::lines::{LineSplitter, Region};
+use crate::lists::{self, Lists};
 use crate::matcher::{Clock, Matcher, Scanner};
 use crate::plan::Plan;
 use crate::time::{Lasting, Time};
@@ -70,6 +72,10 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let rules = plan.rules_for(&jails);
     let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
+    let allowed =
+        lists::read(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
+    let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
+    engine.protect(Arc::new(allowed), &mut Vec::new());
 
     let progress = progress(&args.files);
     let mut logs = Vec::new();

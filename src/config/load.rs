@@ -11,6 +11,7 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
+use super::lists::ListSections;
 use super::ports::PortLists;
 use super::reader::{Key, Reader, Value};
 use super::section::{KEYS, Known, Section};
@@ -30,7 +31,7 @@ const LARGEST: u64 = 16 << 20;
 const MOST_JAILS: usize = 1000;
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 3] = ["ports", "default", "jail"];
+const SECTIONS: [&str; 5] = ["ports", "default", "jail", "lists", "feed"];
 
 const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -83,6 +84,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         .unzip();
     let mut general = General::default();
     let mut sections = Sections::default();
+    let mut lists = ListSections::default();
 
     // With a file half understood, errors about what it defines would lead astray.
     if !readers.iter().any(Reader::failed) {
@@ -93,9 +95,11 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         let known = Known { filters, ports: &ports };
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
             sections.read(reader, file, table.get_ref(), known);
+            lists.read(reader, file, table.get_ref());
         }
     }
     let jails = sections.jails(&mut readers);
+    let lists = lists.finish(&mut readers);
 
     let errors: Vec<_> = readers.into_iter().flat_map(Reader::into_errors).collect();
     if !errors.is_empty() {
@@ -112,6 +116,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         knowngood: sections.whole.finish_known_good(),
         maxunverified: sections.whole.finish_maxunverified(),
         ports: general.ports.finish(),
+        lists,
         jails,
     })
 }
@@ -139,7 +144,7 @@ impl General {
                         directory(reader, value).unwrap_or_else(|| take(&mut self.asteriskconf));
                 }
                 "ports" => self.ports.read(reader, value),
-                "default" | "jail" => {} // Sections::read
+                "default" | "jail" | "lists" | "feed" => {} // Sections::read, ListSections::read
                 _ => unknown(reader, key, value),
             }
         }
@@ -156,7 +161,8 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
         let help = format_args!("if it is a jail, write [jail.{name}]");
         reader.error(key.span(), format_args!("unknown section {name:?}"), help);
     } else {
-        let known = ["loglevel", "trunks", "asteriskconf", "ports", "default", "jail"];
+        let known =
+            ["loglevel", "trunks", "asteriskconf", "ports", "default", "jail", "lists", "feed"];
         reader.unknown_key(key, &known);
     }
 }

@@ -36,7 +36,7 @@ fn unknown_keys() {
     a.toml:1:1: unknown key "dbpurgeage"
     1 | dbpurgeage = 1
       | ^^^^^^^^^^
-    help: known here: loglevel, trunks, asteriskconf, ports, default, jail
+    help: known here: loglevel, trunks, asteriskconf, ports, default, jail, lists, feed
     "#);
     insta::assert_snapshot!(bad("[default]\nmaxretries = 3\nbackend = 'auto'\n"), @r#"
     a.toml:2:1: unknown key "maxretries"
@@ -630,4 +630,56 @@ fn what_is_about_all_jails_together() {
       |                 ^^^^^
     help: write how many bans a minute may rest on packets that can be forged
     "#);
+}
+
+#[test]
+fn lists() {
+    insta::assert_snapshot!(bad("[lists]\nallow = ['203.0.113.256', 'sip.example.com']\nblock = '0.0.0.0/0'\nblockfile = '/x'\nblockfiles = 'x'\n"), @r#"
+    a.toml:2:10: "203.0.113.256" is not an address or network
+    2 | allow = ['203.0.113.256', 'sip.example.com']
+      |          ^^^^^^^^^^^^^^^
+    help: write an address such as 203.0.113.10, or a network, 203.0.113.0/24
+
+    a.toml:2:27: "sip.example.com" is a name: lists have addresses only
+    2 | allow = ['203.0.113.256', 'sip.example.com']
+      |                           ^^^^^^^^^^^^^^^^^
+    help: write names into ignoreip: they are looked up there
+
+    a.toml:3:9: networks wider than /8 (IPv6: /16) are not blocked
+    3 | block = '0.0.0.0/0'
+      |         ^^^^^^^^^^^
+    help: leave it out
+
+    a.toml:4:1: unknown key "blockfile"
+    4 | blockfile = '/x'
+      | ^^^^^^^^^
+    help: did you mean "blockfiles"?
+
+    a.toml:5:14: "x" is not the path of a file
+    5 | blockfiles = 'x'
+      |              ^^^
+    help: write whole paths, for example "/etc/asterguard/block.list"
+    "#);
+    insta::assert_snapshot!(bad("[feed.drop]\nfile = '/x'\n[feed.\"a b\"]\n"), @r#"
+    a.toml:1:7: feed "drop" has no path
+    1 | [feed.drop]
+      |       ^^^^
+    help: write for example: path = "/var/lib/feed.list"
+
+    a.toml:2:1: unknown key "file"
+    2 | file = '/x'
+      | ^^^^
+    help: known here: enabled, path
+
+    a.toml:3:7: "a b" cannot be a name
+    3 | [feed."a b"]
+      |       ^^^^^
+    help: use letters, digits, - and _, at most 64 of them
+    "#);
+    insta::assert_snapshot!(bad("[lists]\nguardedports = 22\n"), @"
+    a.toml:2:16: these ports would be closed to everybody
+    2 | guardedports = 22
+      |                ^^
+    help: say in allow or allowfiles who may reach them
+    ");
 }

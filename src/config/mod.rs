@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod duration;
+mod lists;
 pub mod load;
 #[cfg(test)]
 mod mistakes;
@@ -19,7 +20,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
+pub(crate) use section::network;
 
 use crate::event::Class;
 use crate::ignored::HostName;
@@ -51,6 +54,8 @@ pub struct Config {
     pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
+    /// Whom to let pass and whom to block, and where that is written.
+    pub lists: ListConfig,
     /// The jails in the order of their names; [`JailId`](crate::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,

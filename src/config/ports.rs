@@ -33,15 +33,8 @@ impl PortLists {
     }
 
     fn insert(&mut self, reader: &mut Reader, key: &Key, value: &Value) {
-        let items = match value.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => vec![value],
-        };
-        if items.is_empty() {
-            reader.error(value.span(), "empty list", HELP);
-        }
-        let ranges = items.into_iter().filter_map(|item| range(reader, item)).collect();
-        self.0.insert(key.get_ref().to_string(), Ports::Ranges(merged(ranges)));
+        let ranges = ranges(reader, value);
+        self.0.insert(key.get_ref().to_string(), Ports::Ranges(ranges));
     }
 
     /// The names.
@@ -55,6 +48,18 @@ impl PortLists {
         lists.sort_by_key(|(name, _)| (name != "all", name != "sip"));
         lists
     }
+}
+
+/// The ranges that a value lists, at least one.
+pub(super) fn ranges(reader: &mut Reader, value: &Value) -> Vec<(u16, u16)> {
+    let items = match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => vec![value],
+    };
+    if items.is_empty() {
+        reader.error(value.span(), "empty list", HELP);
+    }
+    merged(items.into_iter().filter_map(|item| range(reader, item)).collect())
 }
 
 fn range(reader: &mut Reader, value: &Value) -> Option<(u16, u16)> {

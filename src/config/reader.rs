@@ -11,6 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
+use crate::lists::Place;
 use crate::time::Lasting;
 
 /// A key and where it stands.
@@ -196,6 +197,13 @@ impl Reader {
             _ => return self.wrong_type(value, "a length of time", help),
         };
         length.map_err(|error| self.error(value.span(), error, help)).ok()
+    }
+
+    /// The file and line in which something stands.
+    pub fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.source.get(..span.start).unwrap_or(&self.source);
+        let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1;
+        Place { file: self.path.to_string_lossy().into(), line }
     }
 
     /// Where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,

@@ -45,7 +45,8 @@ const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or
 const GROWTH_HELP: &str =
     "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
 
-const ADDRESS_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
+const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
+const ADDRESS_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
 const BITS_HELP: &str =
     "after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6";
 
@@ -323,6 +324,7 @@ fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
                 (Ok(net), _) => ignored.nets.push(net),
                 (Err(_), Ok(name)) => ignored.names.push(name),
                 (Err(help), Err(_)) => {
+                    let help = if help == ADDRESS_HELP { NAME_HELP } else { help };
                     let span = reader.inside(&span, text, word);
                     let message = format_args!("{word:?} is not an address, network or name");
                     reader.error(span, message, help);
@@ -338,7 +340,7 @@ fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
 }
 
 /// An address or network in its one spelling (see [`canonical_net`]); or what to write instead.
-fn network(word: &str) -> Result<IpNet, &'static str> {
+pub(crate) fn network(word: &str) -> Result<IpNet, &'static str> {
     let (address, bits) =
         word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
     let address: IpAddr = address.parse().map_err(|_| ADDRESS_HELP)?;

@@ -16,8 +16,11 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{info, warn};
 
 use super::core::Message;
+use super::listing::{self, Snapshot};
+use super::lists::ListKeeper;
 use super::{Daemon, RunError, now};
-use crate::proto::{Answer, LONGEST_REQUEST, Request};
+use crate::proto::{Answer, LONGEST_REQUEST, ListName, Request};
+use crate::subject::canonical;
 use crate::time::Time;
 
 /// How long a caller may take to send its request.
@@ -137,15 +140,65 @@ async fn answer(daemon: &Daemon, request: Request) -> Answer {
         }
         Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
         Request::Resume => pause(daemon, None).await,
-        request => {
-            let (reply, answer) = oneshot::channel();
-            let sent = daemon.inbox.send(Message::Ask(request, reply));
-            match (sent, answer.await) {
-                (Ok(()), Ok(answer)) => answer,
-                _ => Answer::failed("asterguard is stopping"),
+        Request::Status { .. } => {
+            let (mut status, snapshot) = match (ask(daemon, request).await, bans(daemon).await) {
+                (Answer::Status(status), Some(snapshot)) => (status, snapshot),
+                (answer, _) => return answer,
+            };
+            apart(daemon, move |keeper| {
+                listing::fill(&mut status, snapshot, keeper);
+                Answer::Status(status)
+            })
+            .await
+        }
+        Request::Banned { host } => {
+            let Some(snapshot) = bans(daemon).await else {
+                return Answer::failed("asterguard is stopping");
+            };
+            apart(daemon, move |keeper| listing::banned(host, snapshot, keeper)).await
+        }
+        Request::List { list: list @ (ListName::Block | ListName::Feed), host } => {
+            apart(daemon, move |keeper| listing::list(list, host, keeper)).await
+        }
+        Request::List { list: ListName::Allow, host } => {
+            let host = host.map(canonical);
+            match ask(daemon, Request::Ignoreip { jail: None }).await {
+                Answer::Ignoreip { mut ignored } => {
+                    ignored.retain(|entry| host.is_none_or(|host| entry.net.contains(&host)));
+                    Answer::Ignoreip { ignored }
+                }
+                answer => answer,
             }
         }
+        request => ask(daemon, request).await,
     }
+}
+
+/// Asks the engine.
+async fn ask(daemon: &Daemon, request: Request) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let sent = daemon.inbox.send(Message::Ask(request, reply));
+    match (sent, answer.await) {
+        (Ok(()), Ok(answer)) => answer,
+        _ => Answer::failed("asterguard is stopping"),
+    }
+}
+
+/// The bans that the engine has; `None` if it is stopping.
+async fn bans(daemon: &Daemon) -> Option<Snapshot> {
+    let (reply, answer) = oneshot::channel();
+    daemon.inbox.send(Message::Bans(reply)).ok()?;
+    answer.await.ok()
+}
+
+/// Has an answer put together where it keeps nobody waiting.
+async fn apart(
+    daemon: &Daemon,
+    answer: impl FnOnce(&ListKeeper) -> Answer + Send + 'static,
+) -> Answer {
+    let keeper = Arc::clone(&daemon.lists);
+    let answered = tokio::task::spawn_blocking(move || answer(&keeper)).await;
+    answered.unwrap_or_else(|error| Answer::failed(format!("answering failed: {error}")))
 }
 
 /// Pauses for a length of time (`Some(None)`: until told otherwise) or resumes (`None`).

@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use super::explain::explain;
+use super::listing::Snapshot;
+use super::lists::ListKeeper;
 use super::now;
 use super::reader::{Matchers, Reader};
 use super::worker::Worker;
@@ -20,7 +22,7 @@ use crate::event::{Ban, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::known_good::Report;
 use crate::plan::Plan;
-use crate::proto::{Answer, Request, RuleText};
+use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
 use crate::sink::{SinkError, Structure};
 use crate::source::Origin;
 use crate::subject::{Subject, bannable, canonical};
@@ -36,6 +38,8 @@ pub enum Message {
     Wake,
     /// Answer this.
     Ask(Request, oneshot::Sender<Answer>),
+    /// Say who is banned.
+    Bans(oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
     Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
     /// Never ban these, in place of those of an earlier list.
@@ -54,6 +58,7 @@ pub struct Core {
     pub engine: Engine,
     pub reader: Reader,
     pub worker: Worker,
+    pub lists: Arc<ListKeeper>,
     /// The paths that are to be watched are sent here when they, or their files, change.
     pub watch: mpsc::UnboundedSender<Vec<PathBuf>>,
     pub dry_run: bool,
@@ -93,6 +98,11 @@ impl Core {
                         let answer = self.answer(request);
                         // Nobody waits for the answer any more: fine.
                         let _ = reply.send(answer);
+                    }
+                    Message::Bans(reply) => {
+                        let plan = Arc::clone(self.engine.plan());
+                        let bans = self.engine.bans().iter().copied().collect();
+                        let _ = reply.send(Snapshot { plan, bans });
                     }
                     Message::Change(plan, matchers, reply) => {
                         let _ = reply.send(self.change(plan, matchers));
@@ -165,6 +175,7 @@ impl Core {
             });
         }
         self.worker.apply(self.engine.bans().elements().collect());
+        self.lists.refill();
     }
 
     fn refresh(&mut self, from: Origin) {
@@ -261,9 +272,12 @@ impl Core {
                 Answer::Explain(Box::new(explain(&self.engine, host, now(), path)))
             }
             Request::Ignoreip { jail } => self.ignoreip(jail.as_deref()),
-            Request::Reload | Request::Pause { .. } | Request::Resume => {
-                Answer::failed("this is not for the engine")
-            }
+            Request::List { list: ListName::KnownGood, host } => self.known_good(host),
+            Request::List { .. }
+            | Request::Banned { .. }
+            | Request::Reload
+            | Request::Pause { .. }
+            | Request::Resume => Answer::failed("this is not for the engine"),
         }
     }
 
@@ -316,6 +330,20 @@ impl Core {
         }
     }
 
+    /// The hosts that are known good, or the one that `host` is.
+    fn known_good(&self, host: Option<IpAddr>) -> Answer {
+        let path = |channel| self.reader.path_of(channel);
+        let known = self.engine.known_good(now());
+        let known = known.filter(|(subject, _)| {
+            host.is_none_or(|host| subject.net().contains(&canonical(host)))
+        });
+        let report = |(subject, standing): (Subject, _)| KnownHost {
+            host: subject.to_string(),
+            report: super::explain::known_good(&standing, path),
+        };
+        Answer::KnownGood { known: known.map(report).collect() }
+    }
+
     fn failregex(&self, jail: &str) -> Answer {
         let id = match self.jail(Some(jail)) {
             Ok(id) => id.unwrap_or(JailId(0)),
@@ -358,7 +386,8 @@ impl Core {
 /// Whom the kernel lets through, whatever is banned.
 #[must_use]
 pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
-    plan.config.ignoreip.iter().chain(list.nets()).copied().collect()
+    let listed = plan.lists.allow.iter().map(|listed| listed.net);
+    plan.config.ignoreip.iter().chain(list.nets()).copied().chain(listed).collect()
 }
 
 /// Networks that the configuration itself has.

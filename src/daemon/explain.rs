@@ -60,7 +60,10 @@ fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -
     found.jails.iter().filter_map(report).collect()
 }
 
-fn known_good(standing: &Standing, path: impl Fn(ChannelId) -> String) -> KnownGoodReport {
+pub(super) fn known_good(
+    standing: &Standing,
+    path: impl Fn(ChannelId) -> String,
+) -> KnownGoodReport {
     KnownGoodReport {
         accounts: standing.accounts,
         failing: standing.failing,

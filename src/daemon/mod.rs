@@ -4,6 +4,8 @@
 mod control;
 pub mod core;
 pub mod explain;
+mod listing;
+mod lists;
 pub mod log;
 pub mod reader;
 mod status;
@@ -26,6 +28,7 @@ use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
 use crate::finder::helper::Resolver;
 use crate::finder::{Finder, Wanted};
+use crate::lists::{Lists, ListsError};
 use crate::matcher::gate::GateError;
 use crate::plan::Plan;
 use crate::proto::Answer;
@@ -38,6 +41,7 @@ use crate::sink::{BanSink, SinkError, Structure};
 use crate::source::Watcher;
 use crate::time::Time;
 pub use control::pause_message;
+use lists::ListKeeper;
 use reader::{Matchers, Reader};
 use worker::Worker;
 
@@ -81,6 +85,9 @@ pub enum PlanError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] LoadError),
+    /// The lists that the configuration names.
+    #[error(transparent)]
+    Lists(#[from] ListsError),
     /// Both, taken together.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -122,6 +129,9 @@ pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<(), RunError> {
     let plan = plan(options.config.as_deref())?;
+    let lists =
+        crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
+    let lists = Arc::new(lists);
     let volume = log::start(plan.config.loglevel);
     let matchers = reader::compile(&plan).map_err(PlanError::from)?;
     let _lock = control::lock(&options.state_dir)?;
@@ -134,14 +144,19 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     };
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_inbox = inbox.clone();
-    let wanted = Wanted::by(&plan.config);
+    let wanted = Wanted::by(&plan.config, &lists);
     let (finder, ignored) = Finder::start(wanted, options.resolver.clone(), move |list| {
         engine_inbox.send(Message::Ignore(list)).is_ok()
     })
     .context("cannot start a thread")?;
+    // Filled before the rules refer to them: after a restart, nobody is let in for a moment.
+    let keeper = Arc::new(ListKeeper::new(options.sink)?);
+    let sets = keeper.prepare(&lists)?;
+    let plan = plan.with_lists(Arc::clone(&lists), sets);
     let allow = core::allowed(&plan, &ignored);
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
+    keeper.settle(&structure, lists);
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
@@ -163,6 +178,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         engine,
         reader: Reader::new(matchers),
         worker,
+        lists: Arc::clone(&keeper),
         watch,
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
@@ -179,7 +195,14 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .name("engine".into())
         .spawn(move || core.run(&messages, ready))
         .context("cannot start a thread")?;
-    let daemon = Arc::new(Daemon { inbox, options: options.clone(), volume, finder });
+    let daemon = Arc::new(Daemon {
+        inbox,
+        options: options.clone(),
+        volume,
+        finder,
+        lists: keeper,
+        reloading: tokio::sync::Mutex::default(),
+    });
     runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready));
 
     // Fails only when the thread has ended; then there is nothing to stop.
@@ -201,6 +224,9 @@ struct Daemon {
     options: Options,
     volume: log::Volume,
     finder: Finder,
+    lists: Arc<ListKeeper>,
+    /// One reload at a time: a list that is being filled belongs to one.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 impl Daemon {
@@ -266,39 +292,53 @@ impl Daemon {
     /// Reads configuration and rules again and has the engine go by them; the old ones stay where
     /// something is wrong.
     async fn reload(&self) -> Answer {
-        let config = self.options.config.clone();
-        let prepared =
-            tokio::task::spawn_blocking(move || -> Result<(Plan, Matchers), PlanError> {
-                let plan = plan(config.as_deref())?;
-                let matchers = reader::compile(&plan)?;
-                Ok((plan, matchers))
-            })
-            .await;
-        let (plan, matchers) = match prepared {
+        let _turn = self.reloading.lock().await;
+        let (config, keeper) = (self.options.config.clone(), Arc::clone(&self.lists));
+        let prepared = tokio::task::spawn_blocking(move || prepare(config.as_deref(), &keeper));
+        let (plan, matchers) = match prepared.await {
             Ok(Ok(prepared)) => prepared,
-            Ok(Err(error)) => return Answer::refused(error.to_string()),
+            Ok(Err(RunError::Plan(error))) => return Answer::refused(error.to_string()),
+            Ok(Err(error)) => {
+                return Answer::failed(format!("the old configuration stays in force: {error}"));
+            }
             Err(error) => {
                 return Answer::failed(format!("reading the configuration failed: {error}"));
             }
         };
         let loglevel: LogLevel = plan.config.loglevel;
-        let wanted = Wanted::by(&plan.config);
+        let wanted = Wanted::by(&plan.config, &plan.lists);
+        let plan = Arc::new(plan);
         let (reply, answer) = oneshot::channel();
-        if self.inbox.send(Message::Change(Arc::new(plan), matchers, reply)).is_err() {
+        if self.inbox.send(Message::Change(Arc::clone(&plan), matchers, reply)).is_err() {
             return Answer::failed("asterguard is stopping");
         }
         match answer.await {
             Ok(Ok(())) => {
                 self.volume.set(loglevel);
                 self.finder.change(wanted);
+                let keeper = Arc::clone(&self.lists);
+                let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
+                // Fails only if it panics; then old sets stay.
+                let _ = tokio::task::spawn_blocking(settle).await;
                 Answer::Done { message: "reloaded".to_owned() }
             }
             Ok(Err(error)) => {
+                let keeper = Arc::clone(&self.lists);
+                let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
                 Answer::failed(format!("the old configuration stays in force: {error}"))
             }
             Err(_) => Answer::failed("asterguard is stopping"),
         }
     }
+}
+
+/// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force.
+fn prepare(config: Option<&Path>, keeper: &ListKeeper) -> Result<(Plan, Matchers), RunError> {
+    let plan = plan(config)?;
+    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+    let lists = crate::lists::read(&plan.config.lists, &keeper.lists()).map_err(PlanError::from)?;
+    let sets = keeper.prepare(&lists)?;
+    Ok((plan.with_lists(Arc::new(lists), sets), matchers))
 }
 
 /// The one place where the time of day is read.

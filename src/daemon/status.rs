@@ -40,7 +40,7 @@ impl Core {
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
             paused_until: self.paused.flatten().map(Time::secs),
-            jails: shown.filter_map(|(id, jail)| self.jail_status(plan, id, jail, now)).collect(),
+            jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
             never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
@@ -87,19 +87,12 @@ impl Core {
             problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
         }
         problems.extend(self.engine.ignored().problems.iter().cloned());
+        problems.extend(plan.lists.problems());
         problems
     }
 
-    fn jail_status(
-        &self,
-        plan: &Plan,
-        id: JailId,
-        jail: &crate::config::Jail,
-        now: Time,
-    ) -> Option<JailStatus> {
+    fn jail_status(&self, id: JailId, jail: &crate::config::Jail, now: Time) -> Option<JailStatus> {
         let numbers = self.engine.numbers(id, now)?;
-        let mut bans: Vec<&Ban> = self.engine.bans().iter().filter(|ban| ban.jail == id).collect();
-        bans.sort_by_key(|ban| std::cmp::Reverse(crate::bans::end(ban)));
         Some(JailStatus {
             jail: jail.name.clone(),
             mode: jail.mode,
@@ -113,7 +106,8 @@ impl Core {
             files: self.reader.files_of(id),
             currently_banned: numbers.banned,
             total_banned: numbers.tally.banned,
-            banned: bans.into_iter().map(|ban| ban_status(plan, ban, now)).collect(),
+            // listing::fill
+            banned: Vec::new(),
         })
     }
 }
@@ -139,5 +133,7 @@ pub(super) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         offences: ban.offences,
         evidence: ban.evidence,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
+        dropped: None.into(),
+        knocked: None,
     }
 }

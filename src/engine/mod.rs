@@ -15,7 +15,7 @@ use crate::event::{
 };
 use crate::flood::{Flood, Verdict};
 use crate::ignored::IgnoreList;
-use crate::known_good::KnownGood;
+use crate::known_good::{KnownGood, Standing};
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
@@ -94,6 +94,11 @@ impl Engine {
     #[must_use]
     pub fn flood(&self) -> Option<(Time, u64)> {
         self.flood.state()
+    }
+
+    /// The hosts that are known good at `now`.
+    pub fn known_good(&self, now: Time) -> impl Iterator<Item = (Subject, Standing)> {
+        self.known.standings(now)
     }
 
     /// Adds a channel that these jails read.

@@ -26,6 +26,7 @@ use tracing::{info, warn};
 use crate::asterisk::trunks::{Target, Trunk};
 use crate::config::Config;
 use crate::ignored::{Entry, HostName, IgnoreList, Origin, words};
+use crate::lists::Lists;
 pub use disk::Disk;
 use helper::Resolver;
 use names::{Answer, Names};
@@ -41,6 +42,8 @@ pub struct Wanted {
     names: Vec<HostName>,
     /// Those in the jails' own.
     jail_names: Vec<HostName>,
+    /// Those in the lists to let pass.
+    allow: Vec<Entry>,
     /// Where Asterisk's configuration is, if the trunks in it are wanted.
     asterisk: Option<PathBuf>,
 }
@@ -48,10 +51,11 @@ pub struct Wanted {
 impl Wanted {
     /// What this configuration asks for.
     #[must_use]
-    pub fn by(config: &Config) -> Self {
+    pub fn by(config: &Config, lists: &Lists) -> Self {
         Self {
             names: config.ignorenames.clone(),
             jail_names: config.jails.iter().flat_map(|jail| jail.ignorenames.clone()).collect(),
+            allow: lists.allowed(),
             asterisk: config.trunks.then(|| config.asteriskconf.clone()),
         }
     }
@@ -228,6 +232,7 @@ impl Found {
         let gateways =
             self.network.gateways.iter().map(|gateway| Entry::new(*gateway, Origin::Gateway));
         let entries = named
+            .chain(self.wanted.allow.iter().cloned())
             .chain(own)
             .chain(gateways)
             .chain(self.resolvers.entries())

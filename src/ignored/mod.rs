@@ -6,6 +6,7 @@ pub mod nets;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,13 @@ pub enum Origin {
     Ignoreip {
         /// The entry.
         entry: String,
+    },
+    /// It is in `allow`, or in a file of `allowfiles`.
+    Allow {
+        /// The file.
+        file: Arc<str>,
+        /// The line there.
+        line: usize,
     },
     /// It is an address of this machine.
     Own,
@@ -56,6 +64,7 @@ impl Origin {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Ignoreip { .. } => "ignoreip",
+            Self::Allow { .. } => "allow",
             Self::Own => "own",
             Self::Gateway => "gateway",
             Self::Resolver { .. } => "resolver",
@@ -70,6 +79,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
+            Self::Allow { file, line } => write!(f, "in allow ({file}:{line})"),
             Self::Own => f.write_str("an address of this machine"),
             Self::Gateway => f.write_str("the gateway"),
             Self::Resolver { file } => write!(f, "a resolver ({file})"),
@@ -119,12 +129,16 @@ impl IgnoreList {
         entries.sort_unstable();
         entries.dedup();
         let mut problems = Vec::new();
-        if let Some(more) = entries.len().checked_sub(MOST).filter(|more| *more > 0) {
+        // The list of one's own has a bound of its own.
+        let own =
+            entries.iter().filter(|entry| matches!(entry.origin, Origin::Allow { .. })).count();
+        let most = MOST + own;
+        if let Some(more) = entries.len().checked_sub(most).filter(|more| *more > 0) {
             problems.push(format!(
                 "{more} of the trunks that Asterisk's configuration names can be banned: there are too many"
             ));
         }
-        entries.truncate(MOST);
+        entries.truncate(most);
         let nets = Nets::new(entries.iter().map(|entry| entry.net));
         Self { entries, nets, names, on_link: Vec::new(), problems }
     }
@@ -198,7 +212,7 @@ pub fn words(counts: &BTreeMap<String, usize>) -> String {
     let word = |(kind, count): (&String, &usize)| {
         let plural = if *count == 1 { "" } else { "s" };
         match kind.as_str() {
-            "ignoreip" => format!("{count} in ignoreip"),
+            "ignoreip" | "allow" => format!("{count} in {kind}"),
             "own" => format!("{count} own address{}", if *count == 1 { "" } else { "es" }),
             kind => format!("{count} {kind}{plural}"),
         }

@@ -1,6 +1,7 @@
 //! Carrying decisions out: where elements and the ruleset around them go.
 
 pub mod dry_run;
+pub mod lists;
 pub mod netlink;
 pub mod nft;
 mod order;
@@ -16,7 +17,8 @@ use crate::event::{Change, Element};
 use crate::time::Time;
 
 pub use dry_run::DryRunSink;
-pub use netlink::NetlinkSink;
+pub use lists::{Contents, ListSink};
+pub use netlink::{CounterSocket, NetlinkSink};
 pub use nft::NftSink;
 pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};

@@ -243,6 +243,14 @@ fn elements<'a>(
     })
 }
 
+/// The names of all sets of the table. Their elements are not read.
+pub(super) fn set_names(nft: &Nft) -> Result<Vec<String>, SinkError> {
+    let output = nft.run(&["-j", "-t", "list", "table", "inet", TABLE], b"").map_err(no_table)?;
+    let listing: Listing =
+        serde_json::from_slice(&output).map_err(|error| SinkError::Output(error.to_string()))?;
+    Ok(listing.nftables.into_iter().filter_map(|object| Some(object.set?.name)).collect())
+}
+
 /// A timeout for nft, in seconds; rounded up and at least 1.
 fn seconds(span: Duration) -> u32 {
     let secs = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0));
@@ -320,7 +328,13 @@ mod tests {
 
     fn structure() -> Structure {
         let ban = Scope::builtin("all", Ports::All, 64, "ban");
-        Structure { scopes: vec![ban], jails: vec!["scan".to_owned()], allow: Vec::new() }
+        Structure {
+            scopes: vec![ban],
+            jails: vec!["scan".to_owned()],
+            allow: Vec::new(),
+            lists: Vec::new(),
+            guarded: Vec::new(),
+        }
     }
 
     fn put(address: &str, until: Option<Time>) -> Change {

@@ -14,12 +14,16 @@ use crate::subject::Subject;
 use crate::time::Time;
 
 use super::Adopted;
+use super::lists::{ListSet, write_lists};
 
 /// The name of the table, in family `inet`.
 pub const TABLE: &str = "asterguard";
 
 /// The name of the set whose elements stop all dropping.
 pub const PAUSED: &str = "paused";
+
+/// The sets of those that are never dropped, and whether they hold IPv6 networks.
+pub(super) const ALLOWED: [(&str, bool); 2] = [("allow4", false), ("allow6", true)];
 
 /// The part of the ruleset that is the same everywhere.
 const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
@@ -134,6 +138,11 @@ pub struct Structure {
     pub jails: Vec<String>,
     /// Addresses and networks that are never dropped, whatever the sets say.
     pub allow: Vec<IpNet>,
+    /// The sets of lists whose networks are dropped.
+    pub lists: Vec<ListSet>,
+    /// Ports of this machine, over UDP and TCP, that only those reach who are never dropped:
+    /// ranges as in [`Ports`].
+    pub guarded: Vec<(u16, u16)>,
 }
 
 /// Why a subject cannot be in the sets of a scope.
@@ -172,6 +181,8 @@ impl Structure {
             ],
             jails: config.jails.iter().map(|jail| jail.name.clone()).collect(),
             allow: config.ignoreip.clone(),
+            lists: Vec::new(),
+            guarded: config.lists.guardedports.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -273,6 +284,8 @@ impl Structure {
         );
         self.write_allowed(&mut text);
         write_further(&mut text, further);
+        write_lists(&mut text, &self.lists);
+        write_guarded(&mut text, &self.guarded);
         text
     }
 
@@ -287,7 +300,7 @@ impl Structure {
 
     /// Refills the allow sets. Overlaps are merged here, since not every `nft` copes with them.
     fn write_allowed(&self, text: &mut String) {
-        for (set, ipv6) in [("allow4", false), ("allow6", true)] {
+        for (set, ipv6) in ALLOWED {
             let mine = self.allow.iter().filter(|net| matches!(net, IpNet::V6(_)) == ipv6);
             let nets = IpNet::aggregate(&mine.map(IpNet::trunc).collect());
             if !nets.is_empty() {
@@ -334,6 +347,22 @@ fn write_further(text: &mut String, further: &[Scope]) {
     let _ = writeln!(text, "\ntable inet {TABLE} {{\n\tchain prerouting {{\n{rules}\t}}\n}}");
 }
 
+/// Appends the rule that closes ports of this machine to everybody who has come so far.
+fn write_guarded(text: &mut String, ports: &[(u16, u16)]) {
+    if ports.is_empty() {
+        return;
+    }
+    // Only what is for this machine: `fib` knows its addresses. A connection that is under way, or
+    // that this machine began, goes on.
+    let to = format!("th dport {} fib daddr type local counter drop", port_elements(ports));
+    let _ = writeln!(
+        text,
+        "\ntable inet {TABLE} {{\n\tchain prerouting {{\n\
+         \t\ttcp flags & (syn | ack) == syn {to}\n\
+         \t\tmeta l4proto udp {to}\n\t}}\n}}"
+    );
+}
+
 /// Port ranges as nft writes them. nft has no empty list; no packet is for port 0.
 fn port_elements(ranges: &[(u16, u16)]) -> String {
     let ranges: Vec<_> = ranges
@@ -344,7 +373,7 @@ fn port_elements(ranges: &[(u16, u16)]) -> String {
 }
 
 /// The netmask of an IPv6 network of `bits` bits.
-fn mask(bits: u8) -> Ipv6Addr {
+pub(super) fn mask(bits: u8) -> Ipv6Addr {
     let host_bits = 128_u32.saturating_sub(bits.into());
     Ipv6Addr::from(u128::MAX.checked_shl(host_bits).unwrap_or(0))
 }
@@ -371,7 +400,13 @@ mod tests {
             Scope::builtin("sip", sip, 64, "sip"),
         ];
         scopes.extend(further);
-        Structure { scopes, jails: Vec::new(), allow: Vec::new() }
+        Structure {
+            scopes,
+            jails: Vec::new(),
+            allow: Vec::new(),
+            lists: Vec::new(),
+            guarded: Vec::new(),
+        }
     }
 
     #[test]

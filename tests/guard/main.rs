@@ -20,6 +20,7 @@ mod hostile;
 mod ignored;
 mod kernel_lost;
 mod life;
+mod lists;
 mod offline;
 mod orders;
 mod pause;

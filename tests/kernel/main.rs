@@ -12,6 +12,7 @@
 
 #[path = "../kit/mod.rs"]
 mod kit;
+mod lists;
 mod packets;
 mod sinks;
 

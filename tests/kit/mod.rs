@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use asterguard::config::{Config, Hearsay, Jail, KnownGood, LogLevel, Mode, Punishment};
+use asterguard::config::{
+    Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment,
+};
 use asterguard::event::Class;
 use asterguard::sink::{Blocktype, Nft, Ports};
 use asterguard::time::{BanTime, Lasting, Time};
@@ -310,6 +312,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
             ("sip".to_owned(), Ports::Ranges(vec![(SIP, SIP + 1)])),
             ("web".to_owned(), Ports::Ranges(vec![(80, 80), (WEB, WEB + 1)])),
         ],
+        lists: ListConfig::default(),
         jails,
     }
 }

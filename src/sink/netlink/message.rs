@@ -18,9 +18,14 @@ const DONE: u16 = 3;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NFTABLES: u16 = 10;
+const NEW_SET: u16 = NFTABLES << 8 | 0x09;
+const GET_SET: u16 = NFTABLES << 8 | 0x0a;
+const DELETE_SET: u16 = NFTABLES << 8 | 0x0b;
 const NEW_ELEMENTS: u16 = NFTABLES << 8 | 0x0c;
 const GET_ELEMENTS: u16 = NFTABLES << 8 | 0x0d;
 const DELETE_ELEMENTS: u16 = NFTABLES << 8 | 0x0e;
+const NEW_OBJECT: u16 = NFTABLES << 8 | 0x12;
+const GET_OBJECT: u16 = NFTABLES << 8 | 0x13;
 
 /// Flags of messages.
 const REQUEST: u16 = 0x1;
@@ -37,11 +42,32 @@ const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
 const LIST_ELEMENTS: u16 = 3;
 const LIST_ITEM: u16 = 1;
+/// Attributes of a set, and of a named object.
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const OBJECT_TABLE: u16 = 1;
+const OBJECT_NAME: u16 = 2;
+const OBJECT_TYPE: u16 = 3;
+const OBJECT_DATA: u16 = 4;
+/// The type of an object that counts, and its attributes.
+const TYPE_COUNTER: u32 = 1;
+const COUNTER_BYTES: u16 = 1;
+const COUNTER_PACKETS: u16 = 2;
 /// Attributes of an element.
 const KEY: u16 = 1;
+const FLAGS: u16 = 3;
 const TIMEOUT: u16 = 4;
 const EXPIRATION: u16 = 5;
 const USERDATA: u16 = 6;
+const EXPRESSION: u16 = 7;
+const EXPRESSIONS: u16 = 11;
+/// Attributes of an expression.
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+/// That an element is not in an interval, but ends one.
+const INTERVAL_END: u32 = 1;
+/// Elements in one message: the length of their list has 16 bits.
+const MANY: usize = 1000;
 /// Attributes of a key.
 const VALUE: u16 = 1;
 /// The only kind of userdata that an element has.
@@ -67,6 +93,14 @@ pub(super) enum Key {
     Family(u8),
 }
 
+/// An element with nothing but a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bare {
+    pub(super) key: Key,
+    /// Whether it ends an interval, and is not in it.
+    pub(super) ends: bool,
+}
+
 /// Messages that the kernel carries out together or not at all.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -89,6 +123,20 @@ impl Transaction {
             in_set(message, set);
             elements(message, |item| write_element(item, element));
         })
+    }
+
+    /// Adds elements, as many in a message as fit; those that are there stay.
+    pub(super) fn add_many(&mut self, set: &str, elements: &[Bare]) {
+        for some in elements.chunks(MANY) {
+            self.message(NEW_ELEMENTS, REQUEST | CREATE, INET, 0, |message| {
+                in_set(message, set);
+                attribute(message, LIST_ELEMENTS | NESTED, |list| {
+                    for bare in some {
+                        attribute(list, LIST_ITEM | NESTED, |item| write_bare(item, *bare));
+                    }
+                });
+            });
+        }
     }
 
     /// Removes an element that is there.
@@ -132,6 +180,33 @@ pub(super) fn list(set: &str, number: u32) -> Vec<u8> {
         in_set(message, set);
     });
     bytes
+}
+
+/// Asks for all sets of the table.
+pub(super) fn list_sets(number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, GET_SET, REQUEST | DUMP, number, INET, 0, |message| {
+        attribute(message, SET_TABLE, |value| text(value, TABLE));
+    });
+    bytes
+}
+
+/// Asks for all named counters of the table.
+pub(super) fn counters(number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, GET_OBJECT, REQUEST | DUMP, number, INET, 0, |message| {
+        attribute(message, OBJECT_TABLE, |value| text(value, TABLE));
+        attribute(message, OBJECT_TYPE, |value| value.extend(TYPE_COUNTER.to_be_bytes()));
+    });
+    bytes
+}
+
+/// Adds the removal of a set.
+pub(super) fn delete_set(transaction: &mut Transaction, set: &str) {
+    transaction.message(DELETE_SET, REQUEST, INET, 0, |message| {
+        attribute(message, SET_TABLE, |value| text(value, TABLE));
+        attribute(message, SET_NAME, |value| text(value, set));
+    });
 }
 
 fn write_message(
@@ -186,6 +261,13 @@ fn write_element(item: &mut Vec<u8>, element: &Element<'_>) {
     }
 }
 
+fn write_bare(item: &mut Vec<u8>, bare: Bare) {
+    write_key(item, bare.key);
+    if bare.ends {
+        attribute(item, FLAGS, |value| value.extend(INTERVAL_END.to_be_bytes()));
+    }
+}
+
 fn write_key(item: &mut Vec<u8>, key: Key) {
     attribute(item, KEY | NESTED, |data| {
         attribute(data, VALUE, |value| match key {
@@ -224,7 +306,14 @@ pub(super) struct Found {
     /// How much of its time is left; `None`: it stays.
     pub(super) left: Option<Duration>,
     pub(super) comment: Option<String>,
+    /// What it has dropped, if that is counted.
+    pub(super) dropped: Option<Count>,
+    /// Whether it ends an interval, and is not in it.
+    pub(super) ends: bool,
 }
+
+/// Packets and bytes.
+pub type Count = (u64, u64);
 
 impl Found {
     /// The key as an address, if it is as long as one.
@@ -243,6 +332,10 @@ pub(super) enum Reply {
     Status { number: u32, errno: i32 },
     /// Elements of a list. It has to be asked for again if it was `interrupted` by a change.
     Elements { found: Vec<Found>, interrupted: bool },
+    /// A set of this name.
+    Set(String),
+    /// A named counter.
+    Counter(String, Count),
     /// The list ends here.
     Done,
     /// Something else.
@@ -281,23 +374,71 @@ fn read(message: &[u8]) -> Option<Reply> {
                 interrupted: flags & DUMP_INTERRUPTED != 0,
             }
         }
+        NEW_SET => {
+            let name = attributes(message.get(HEADER + 4..)?).find(|(kind, _)| *kind == SET_NAME);
+            Reply::Set(string(name?.1)?)
+        }
+        NEW_OBJECT => {
+            let (mut name, mut count) = (None, None);
+            for (kind, value) in attributes(message.get(HEADER + 4..)?) {
+                match kind {
+                    OBJECT_NAME => name = string(value),
+                    OBJECT_DATA => count = counted(value),
+                    _ => {}
+                }
+            }
+            Reply::Counter(name?, count?)
+        }
         _ => Reply::Other,
     })
 }
 
 fn found(item: &[u8]) -> Option<Found> {
-    let (mut key, mut left, mut comment) = (None, None, None);
+    let (mut key, mut left, mut comment, mut dropped) = (None, None, None, None);
+    let mut ends = false;
     for (kind, value) in attributes(item) {
         match kind {
             KEY => key = attributes(value).find(|(kind, _)| *kind == VALUE).map(|(_, key)| key),
             EXPIRATION => {
                 left = number(value, 0).map(u64::from_be_bytes).map(Duration::from_millis);
             }
+            FLAGS => {
+                let flags = number(value, 0).map_or(0, u32::from_be_bytes);
+                ends = flags & INTERVAL_END != 0;
+            }
             USERDATA => comment = comment_in(value),
+            EXPRESSION => dropped = dropped.or(counter_in(value)),
+            EXPRESSIONS => {
+                dropped = dropped.or(attributes(value).find_map(|(_, one)| counter_in(one)));
+            }
             _ => {}
         }
     }
-    Some(Found { key: key?.to_vec(), left, comment })
+    Some(Found { key: key?.to_vec(), left, comment, dropped, ends })
+}
+
+/// What an expression has counted, if it counts.
+fn counter_in(expression: &[u8]) -> Option<Count> {
+    let (mut counts, mut count) = (false, None);
+    for (kind, value) in attributes(expression) {
+        match kind {
+            EXPRESSION_NAME => counts = value == b"counter\0",
+            EXPRESSION_DATA => count = counted(value),
+            _ => {}
+        }
+    }
+    count.filter(|_| counts)
+}
+
+fn counted(counter: &[u8]) -> Option<Count> {
+    let find = |wanted| attributes(counter).find(|(kind, _)| *kind == wanted);
+    let read = |wanted| number(find(wanted)?.1, 0).map(u64::from_be_bytes);
+    Some((read(COUNTER_PACKETS)?, read(COUNTER_BYTES)?))
+}
+
+/// Text that ends with a zero.
+fn string(value: &[u8]) -> Option<String> {
+    String::from_utf8(value.strip_suffix(&[0])?.to_vec()).ok()
 }
 
 /// Userdata is a list of (kind, length, bytes); a comment ends with a zero.
@@ -306,7 +447,7 @@ fn comment_in(userdata: &[u8]) -> Option<String> {
     while let [kind, length, more @ ..] = rest {
         let value = more.get(..usize::from(*length))?;
         if *kind == COMMENT {
-            return String::from_utf8(value.strip_suffix(&[0])?.to_vec()).ok();
+            return string(value);
         }
         rest = more.get(value.len()..)?;
     }

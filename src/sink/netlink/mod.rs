@@ -1,6 +1,8 @@
 //! The kernel's sets, by netlink: microseconds a ban, and no program is run. Table, sets and chains
 //! are still declared by `nft`, which checks them better than anybody.
 
+mod counters;
+mod lists;
 mod message;
 mod socket;
 
@@ -11,13 +13,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::nft::no_table;
 use super::order::{self, Order, Put};
 use super::runner::Nft;
-use super::structure::{PAUSED, Structure};
+use super::structure::{ALLOWED, PAUSED, Structure};
 use super::{Adopted, BanSink, Report, SinkError};
 use crate::event::Change;
 use crate::time::Time;
+pub use counters::CounterSocket;
+pub use lists::ListSocket;
 use message::{Element, Key, Transaction};
 use socket::{Refusal, Socket};
 
@@ -109,12 +112,15 @@ impl BanSink for NetlinkSink {
         Ok(())
     }
 
-    // Intervals are `nft`'s business, as the table is; this happens seldom.
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
         let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
         structure.allow = nets.to_vec();
-        let text = structure.allow_text();
-        self.nft.run(&["-f", "-"], text.as_bytes()).map_err(no_table).map(drop)
+        let mut transaction = self.socket.transaction();
+        for (set, ipv6) in ALLOWED {
+            transaction.flush(set);
+            transaction.add_many(set, &lists::intervals(nets, ipv6));
+        }
+        all_or_error(&self.socket.carry_out(transaction)?)
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {

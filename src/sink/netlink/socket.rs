@@ -13,7 +13,7 @@ use rustix::net::sockopt::{
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, recv, send, socket_with};
 
-use super::message::{Found, Reply, Transaction, list, replies};
+use super::message::{Count, Found, Reply, Transaction, list, replies};
 
 /// What the kernel may keep for us to send and receive, in bytes: more than a transaction and an
 /// answer to each of its messages.
@@ -88,20 +88,78 @@ impl Socket {
 
     /// All elements of a set.
     pub(super) fn list(&mut self, set: &str) -> io::Result<Vec<Found>> {
+        let mut all = Vec::new();
         for _ in 0..ATTEMPTS {
-            if let Some(found) = self.list_once(set)? {
-                return Ok(found);
+            all.clear();
+            let interrupted = self.ask(
+                |number| list(set, number),
+                |reply| match reply {
+                    Reply::Elements { found, interrupted } => {
+                        all.extend(found);
+                        interrupted
+                    }
+                    _ => false,
+                },
+            )?;
+            if !interrupted {
+                return Ok(all);
             }
         }
         Err(io::Error::other("the set changed each time that it was read"))
     }
 
-    /// As [`Socket::list`]; `None` if the set changed meanwhile.
-    fn list_once(&mut self, set: &str) -> io::Result<Option<Vec<Found>>> {
+    /// Has each element of a set taken in, once. While the set changes, some may be missed.
+    pub(super) fn each(&mut self, set: &str, mut take: impl FnMut(Found)) -> io::Result<()> {
+        self.ask(
+            |number| list(set, number),
+            |reply| {
+                if let Reply::Elements { found, .. } = reply {
+                    found.into_iter().for_each(&mut take);
+                }
+                false
+            },
+        )
+        .map(drop)
+    }
+
+    /// The names of the sets that a question brings up.
+    pub(super) fn names(&mut self, question: fn(u32) -> Vec<u8>) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.ask(question, |reply| {
+            if let Reply::Set(name) = reply {
+                names.push(name);
+            }
+            false
+        })?;
+        Ok(names)
+    }
+
+    /// The named counters that a question brings up.
+    pub(super) fn counters(
+        &mut self,
+        question: fn(u32) -> Vec<u8>,
+    ) -> io::Result<Vec<(String, Count)>> {
+        let mut counters = Vec::new();
+        self.ask(question, |reply| {
+            if let Reply::Counter(name, count) = reply {
+                counters.push((name, count));
+            }
+            false
+        })?;
+        Ok(counters)
+    }
+
+    /// Asks for a list, and has each part of it taken in; whether one of them says that the list
+    /// is no good.
+    fn ask(
+        &mut self,
+        question: impl Fn(u32) -> Vec<u8>,
+        mut take: impl FnMut(Reply) -> bool,
+    ) -> io::Result<bool> {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        send(&self.fd, &list(set, number), SendFlags::empty())?;
-        let (mut all, mut interrupted) = (Vec::new(), false);
+        send(&self.fd, &question(number), SendFlags::empty())?;
+        let mut bad = false;
         loop {
             let Some(length) = self.receive(RecvFlags::empty())? else {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -111,12 +169,9 @@ impl Socket {
                     Reply::Status { errno: errno @ 1.., .. } => {
                         return Err(io::Error::from_raw_os_error(errno));
                     }
-                    Reply::Elements { found, interrupted: again } => {
-                        all.extend(found);
-                        interrupted |= again;
-                    }
-                    Reply::Done => return Ok((!interrupted).then_some(all)),
+                    Reply::Done => return Ok(bad),
                     Reply::Status { .. } | Reply::Other => {}
+                    part => bad |= take(part),
                 }
             }
         }

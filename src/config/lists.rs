@@ -1,0 +1,182 @@
+//! What `[lists]` and `[feed.NAME]` say: whom to let pass and whom to block, and where that is
+//! written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::ports;
+use super::reader::{Reader, Value};
+use super::section::network;
+use crate::ignored::HostName;
+use crate::lists::Listed;
+use crate::lists::parse::unblockable;
+
+const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guardedports"];
+const FEED: [&str; 2] = ["enabled", "path"];
+
+const NETS_HELP: &str = "write for example [\"203.0.113.10\", \"2001:db8::/32\"]";
+const PATHS_HELP: &str = "write whole paths, for example \"/etc/asterguard/block.list\"";
+
+/// The lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListConfig {
+    /// Never banned, always let through.
+    pub allow: Vec<Listed>,
+    /// Always dropped, unless they are let through.
+    pub block: Vec<Listed>,
+    /// Files with more of the first.
+    pub allowfiles: Vec<PathBuf>,
+    /// Files with more of the second.
+    pub blockfiles: Vec<PathBuf>,
+    /// Ports of this machine that only those reach who are let through: ranges, both ends
+    /// included, in ascending order, not overlapping.
+    pub guardedports: Vec<(u16, u16)>,
+    /// Lists that others make, by name.
+    pub feeds: Vec<ListFile>,
+}
+
+impl ListConfig {
+    /// The same without what others make.
+    #[must_use]
+    pub fn own(&self) -> Self {
+        Self { feeds: Vec::new(), ..self.clone() }
+    }
+}
+
+/// A list that somebody else makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFile {
+    /// What it is called here.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The values so far; those of a file win over those of the files before it.
+#[derive(Default)]
+pub(super) struct ListSections {
+    lists: ListConfig,
+    /// The file (by its number) and place where ports are guarded.
+    guarded: Option<(usize, Range<usize>)>,
+    feeds: BTreeMap<String, FeedSection>,
+}
+
+struct FeedSection {
+    file: usize,
+    span: Range<usize>,
+    enabled: bool,
+    path: Option<PathBuf>,
+}
+
+impl ListSections {
+    /// Takes over what the file of this number says.
+    pub fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable) {
+        if let Some(value) = table.get("lists") {
+            let help = "write [lists], and its keys below it";
+            for (key, value) in reader.table(value, help).into_iter().flatten() {
+                match key.get_ref().as_ref() {
+                    "allow" => self.lists.allow = nets(reader, value, |_| None),
+                    "block" => self.lists.block = nets(reader, value, unblockable),
+                    "allowfiles" => self.lists.allowfiles = paths(reader, value),
+                    "blockfiles" => self.lists.blockfiles = paths(reader, value),
+                    "guardedports" => {
+                        self.lists.guardedports = ports::ranges(reader, value);
+                        self.guarded = Some((file, value.span()));
+                    }
+                    _ => reader.unknown_key(key, &LISTS),
+                }
+            }
+        }
+        let Some(value) = table.get("feed") else { return };
+        let help = "write [feed.NAME], and its keys below it";
+        for (key, value) in reader.table(value, help).into_iter().flatten() {
+            if !reader.is_name(key) {
+                continue;
+            }
+            let Some(table) = reader.table(value, help) else { continue };
+            let fresh = || FeedSection { file, span: key.span(), enabled: true, path: None };
+            let feed = self.feeds.entry(key.get_ref().to_string()).or_insert_with(fresh);
+            for (key, value) in table {
+                match key.get_ref().as_ref() {
+                    "enabled" => feed.enabled = reader.boolean(value).unwrap_or(feed.enabled),
+                    "path" => {
+                        let text = reader.text(value, PATHS_HELP);
+                        let own = text.and_then(|text| path(reader, text, value.span()));
+                        feed.path = own.or(feed.path.take());
+                    }
+                    _ => reader.unknown_key(key, &FEED),
+                }
+            }
+        }
+    }
+
+    /// The lists; what is missing is noted.
+    pub fn finish(self, readers: &mut [Reader]) -> ListConfig {
+        let mut lists = self.lists;
+        let nobody = lists.allow.is_empty() && lists.allowfiles.is_empty();
+        if let (false, true, Some((file, span))) =
+            (lists.guardedports.is_empty(), nobody, self.guarded)
+        {
+            if let Some(reader) = readers.get_mut(file) {
+                let message = "these ports would be closed to everybody";
+                reader.error(span, message, "say in allow or allowfiles who may reach them");
+            }
+        }
+        for (name, feed) in self.feeds {
+            match (feed.path, readers.get_mut(feed.file)) {
+                (Some(path), _) if feed.enabled => lists.feeds.push(ListFile { name, path }),
+                (None, Some(reader)) => {
+                    let message = format_args!("feed {name:?} has no path");
+                    reader.error(
+                        feed.span,
+                        message,
+                        "write for example: path = \"/var/lib/feed.list\"",
+                    );
+                }
+                _ => {}
+            }
+        }
+        lists
+    }
+}
+
+fn nets(
+    reader: &mut Reader,
+    value: &Value,
+    check: fn(&IpNet) -> Option<&'static str>,
+) -> Vec<Listed> {
+    let mut nets = Vec::new();
+    for (text, span) in reader.texts(value, NETS_HELP) {
+        match network(text.trim()) {
+            Ok(net) => match check(&net) {
+                None => nets.push(Listed { net, place: reader.place(&span) }),
+                Some(message) => reader.error(span, message, "leave it out"),
+            },
+            Err(_) if text.parse::<HostName>().is_ok() => {
+                let message = format_args!("{text:?} is a name: lists have addresses only");
+                reader.error(span, message, "write names into ignoreip: they are looked up there");
+            }
+            Err(help) => {
+                reader.error(span, format_args!("{text:?} is not an address or network"), help);
+            }
+        }
+    }
+    nets
+}
+
+fn paths(reader: &mut Reader, value: &Value) -> Vec<PathBuf> {
+    let texts = reader.texts(value, PATHS_HELP);
+    texts.into_iter().filter_map(|(text, span)| path(reader, text, span)).collect()
+}
+
+fn path(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<PathBuf> {
+    if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
+        reader.error(span, format_args!("{text:?} is not the path of a file"), PATHS_HELP);
+        return None;
+    }
+    Some(PathBuf::from(text))
+}

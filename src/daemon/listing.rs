@@ -1,0 +1,100 @@
+//! Answers what takes long to put together, away from the engine: who is banned, and what is in
+//! the lists, with what the kernel has dropped of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::lists::ListKeeper;
+use super::now;
+use super::status::ban_status;
+use crate::bans::end;
+use crate::event::{Ban, JailId};
+use crate::lists::Listed;
+use crate::plan::Plan;
+use crate::proto::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
+use crate::subject::canonical;
+
+/// The bans in force, as the engine had them.
+pub struct Snapshot {
+    pub plan: Arc<Plan>,
+    pub bans: Vec<Ban>,
+}
+
+impl Snapshot {
+    /// The bans of a jail, longest first, or only those that hold `host`.
+    fn named(self, host: Option<IpAddr>, keeper: &ListKeeper) -> Vec<(JailId, NamedBan)> {
+        let Self { plan, mut bans } = self;
+        let host = host.map(canonical);
+        bans.retain(|ban| host.is_none_or(|host| ban.subject.net().contains(&host)));
+        bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
+        let counts = keeper.banned(&plan.structure);
+        let now = now();
+        let named = |ban: &Ban| {
+            let count = counts.get(&(ban.scope, ban.subject.address()));
+            let dropped = count.map(|count| count.dropped).into();
+            let knocked = count.and_then(|count| count.moved).map(crate::time::Time::secs);
+            let ban_status = BanStatus { dropped, knocked, ..ban_status(&plan, ban, now) };
+            let jail = plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone());
+            (ban.jail, NamedBan { jail, ban: ban_status })
+        };
+        bans.iter().map(named).collect()
+    }
+}
+
+/// Fills the bans into a status.
+pub fn fill(status: &mut Status, snapshot: Snapshot, keeper: &ListKeeper) {
+    for (_, NamedBan { jail, ban }) in snapshot.named(None, keeper) {
+        if let Some(known) = status.jails.iter_mut().find(|known| known.jail == jail) {
+            known.banned.push(ban);
+        }
+    }
+}
+
+/// Who is banned: everybody, or the bans that `host` has.
+pub fn banned(host: Option<IpAddr>, snapshot: Snapshot, keeper: &ListKeeper) -> Answer {
+    Answer::Banned {
+        bans: snapshot.named(host, keeper).into_iter().map(|(_, named)| named).collect(),
+    }
+}
+
+/// What is in `block` or in the feeds; of one `host`, if that is asked for.
+pub fn list(list: ListName, host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
+    match list {
+        ListName::Feed => feeds(host.map(canonical), keeper),
+        _ => block(host.map(canonical), keeper),
+    }
+}
+
+fn feeds(host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
+    let lists = keeper.lists();
+    let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host));
+    let feeds = feeds.filter(|feed| host.is_none() || feed.net.is_some()).collect();
+    Answer::Feed { feeds, dropped: keeper.fed().into() }
+}
+
+fn block(host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
+    let lists = keeper.lists();
+    let (counts, by_hand) = keeper.blocked();
+    let networks = lists.blocked();
+    let report = |listed: &Listed| {
+        // An entry within another is not in the kernel.
+        let held = networks.find(listed.net.addr());
+        BlockReport {
+            net: listed.net,
+            origin: "block".to_owned(),
+            file: Some(Arc::clone(&listed.place.file)),
+            line: Some(listed.place.line),
+            dropped: held.and_then(|net| counts.get(&net).copied()).into(),
+        }
+    };
+    let hand = |net| BlockReport {
+        net,
+        origin: "hand".to_owned(),
+        file: None,
+        line: None,
+        dropped: None.into(),
+    };
+    let all = lists.block.iter().map(report).chain(by_hand.into_iter().map(hand));
+    let wanted = |report: &BlockReport| host.is_none_or(|host| report.net.contains(&host));
+    Answer::Block { blocked: all.filter(wanted).collect() }
+}

@@ -1,0 +1,167 @@
+//! Keeps the lists in the kernel: fills sets before anybody needs them, and again when they are lost.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::{error, info, warn};
+
+use super::{SinkKind, now};
+use crate::knocking::{Key, Knocking, Seen};
+use crate::lists::Lists;
+use crate::sink::lists::{Contents, FED, ListSet, ListSink};
+use crate::sink::{CounterSocket, Nft, SinkError, Structure};
+
+/// The pause after a failure to fill the sets.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The lists in force. Whoever calls its methods waits for the kernel, except for
+/// [`ListKeeper::refill`].
+pub struct ListKeeper {
+    state: Mutex<State>,
+    /// Whether somebody is about to fill all sets.
+    refilling: AtomicBool,
+    /// What was last seen of the counters of the banned.
+    knocking: Mutex<Knocking>,
+    /// Whether there is a kernel to read from.
+    dry_run: bool,
+}
+
+struct State {
+    sink: ListSink,
+    lists: Arc<Lists>,
+    /// The sets in force.
+    sets: Vec<ListSet>,
+}
+
+impl ListKeeper {
+    /// No lists yet.
+    ///
+    /// # Errors
+    /// When there is no netlink socket to be had.
+    pub fn new(kind: SinkKind) -> Result<Self, SinkError> {
+        let sink = match kind {
+            SinkKind::Netlink => ListSink::netlink(Nft::new())?,
+            SinkKind::Nft => ListSink::Nft(Nft::new()),
+            SinkKind::DryRun => ListSink::DryRun,
+        };
+        let state = State { sink, lists: Arc::default(), sets: Vec::new() };
+        Ok(Self {
+            state: Mutex::new(state),
+            refilling: AtomicBool::new(false),
+            knocking: Mutex::default(),
+            dry_run: kind == SinkKind::DryRun,
+        })
+    }
+
+    /// The lists in force.
+    pub fn lists(&self) -> Arc<Lists> {
+        Arc::clone(&self.state().lists)
+    }
+
+    /// Fills the sets for `lists` beside those in force, and says which to load a structure with.
+    ///
+    /// # Errors
+    /// When the kernel does not take them.
+    pub fn prepare(&self, lists: &Lists) -> Result<Vec<ListSet>, SinkError> {
+        let contents = Contents::new(lists);
+        let sets = contents.sets();
+        let mut state = self.state();
+        let new = contents.beside(&state.sets);
+        state.sink.fill(&new)?;
+        Ok(sets)
+    }
+
+    /// Takes note that a structure is loaded, for these lists.
+    pub fn settle(&self, structure: &Structure, lists: Arc<Lists>) {
+        let mut state = self.state();
+        if state.lists != lists {
+            let (blocked, fed) = (lists.block.len(), lists.fed().len());
+            info!("lists: {blocked} to block, {fed} from feeds, {} to allow", lists.allow.len());
+            for problem in lists.problems() {
+                warn!("{problem}");
+            }
+        }
+        state.sets.clone_from(&structure.lists);
+        state.lists = lists;
+        if let Err(error) = state.sink.sweep(&structure.lists) {
+            warn!("lists that are not needed any more stay in the kernel: {error}");
+        }
+    }
+
+    /// Takes note that what was prepared is not needed.
+    pub fn withdraw(&self) {
+        let mut state = self.state();
+        let State { sink, sets, .. } = &mut *state;
+        // What stays is swept away with the next change.
+        let _ = sink.sweep(sets);
+    }
+
+    /// Fills the sets in force again, after the table was lost. Nobody waits for it.
+    pub fn refill(self: &Arc<Self>) {
+        let idle = self.state.try_lock().is_ok_and(|state| state.sets.is_empty());
+        if idle || self.refilling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let keeper = Arc::clone(self);
+        let filling = thread::Builder::new().name("lists".into()).spawn(move || {
+            // From here on, a loss is a new one.
+            while let Err(error) = keeper.fill_all() {
+                error!("the lists are not in the kernel: {error}");
+                thread::sleep(RETRY);
+            }
+        });
+        if let Err(error) = filling {
+            self.refilling.store(false, Ordering::Release);
+            error!("the lists are not in the kernel: {error}");
+        }
+    }
+
+    fn fill_all(&self) -> Result<(), SinkError> {
+        let mut state = self.state();
+        self.refilling.store(false, Ordering::Release);
+        let contents = Contents::new(&state.lists);
+        state.sink.fill(&contents)?;
+        info!("lists: {} networks are in the kernel again", contents.len());
+        Ok(())
+    }
+
+    /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
+    pub fn banned(&self, structure: &Structure) -> HashMap<Key, Seen> {
+        let mut knocking = self.knocking.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.read(|socket| socket.banned(structure)) {
+            Some(counters) => drop(knocking.look(counters, now())),
+            None => return HashMap::new(),
+        }
+        knocking.seen().clone()
+    }
+
+    /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
+    /// be known.
+    pub fn fed(&self) -> Option<(u64, u64)> {
+        self.read(|socket| socket.named(FED)).flatten()
+    }
+
+    /// What each network that is blocked has dropped, and the networks that somebody put there by
+    /// hand.
+    pub fn blocked(&self) -> (HashMap<IpNet, (u64, u64)>, Vec<IpNet>) {
+        let sets = self.state().sets.clone();
+        self.read(|socket| Ok((socket.blocked(&sets)?, socket.by_hand()?))).unwrap_or_default()
+    }
+
+    /// Reads from the kernel, by a socket of its own: that takes as long as it takes.
+    fn read<T>(&self, read: impl FnOnce(&mut CounterSocket) -> Result<T, SinkError>) -> Option<T> {
+        if self.dry_run {
+            return None;
+        }
+        let read = CounterSocket::open().map_err(SinkError::Io).and_then(|mut s| read(&mut s));
+        read.map_err(|error| warn!("counters cannot be read: {error}")).ok()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

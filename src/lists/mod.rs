@@ -1,0 +1,114 @@
+//! The lists that an administrator keeps or fetches: whom to let pass, whom to block.
+
+pub mod files;
+pub mod networks;
+pub mod parse;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::ignored::{Entry, Origin};
+pub use files::{ListsError, read};
+pub use networks::Networks;
+
+/// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
+/// intervals, which slows every run of `nft` while it is large.
+pub const MOST_ALLOWED: usize = 4096;
+
+/// Entries of `block` and `blockfiles` together; about 60 bytes each beside the names of the files.
+pub const MOST_BLOCKED: usize = 131_072;
+
+/// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
+pub const MOST_FED: usize = 1 << 20;
+
+/// Where an entry is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// An entry of a list of one's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Who.
+    pub net: IpNet,
+    /// Where that is written.
+    pub place: Place,
+}
+
+/// What somebody else says is bad, as it was last read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// What it is called.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// The networks in it.
+    pub networks: Arc<Networks>,
+    /// Lines that are no networks, or such as no feed may block.
+    pub skipped: usize,
+    /// Why it is not what its file says.
+    pub problem: Option<String>,
+}
+
+/// All lists, as they were last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// Whom to let pass.
+    pub allow: Vec<Listed>,
+    /// Whom to block, in the order of their addresses, wider networks first.
+    pub block: Vec<Listed>,
+    /// The feeds, by name.
+    pub feeds: Vec<Feed>,
+}
+
+impl Lists {
+    /// Whom to let pass, as something that is never banned.
+    #[must_use]
+    pub fn allowed(&self) -> Vec<Entry> {
+        let entry = |listed: &Listed| {
+            let Place { file, line } = listed.place.clone();
+            Entry::new(listed.net, Origin::Allow { file, line })
+        };
+        self.allow.iter().map(entry).collect()
+    }
+
+    /// The networks to block.
+    #[must_use]
+    pub fn blocked(&self) -> Networks {
+        Networks::new(self.block.iter().map(|listed| listed.net))
+    }
+
+    /// The networks of all feeds.
+    #[must_use]
+    pub fn fed(&self) -> Networks {
+        Networks::new(self.feeds.iter().flat_map(|feed| feed.networks.iter()))
+    }
+
+    /// The entries of `block` that hold `host`.
+    pub fn blocking(&self, host: IpAddr) -> impl Iterator<Item = &Listed> {
+        self.block.iter().filter(move |listed| listed.net.contains(&host))
+    }
+
+    /// What is wrong with them, for people.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.feeds.iter().filter_map(|feed| {
+            let why = feed.problem.as_ref()?;
+            Some(format!("feed {}: {why}", feed.name))
+        })
+    }
+}

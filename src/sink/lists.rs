@@ -1,0 +1,304 @@
+//! Lists in the kernel: a hash set for the networks of each length, named by what is in it.
+//!
+//! One set of intervals could hold them all, but with a hundred thousand elements in one, whoever
+//! runs `nft`, for whatever table, waits for seconds. Beside hash sets nobody does. A list that
+//! changes gets other names: its new sets are filled beside the old ones, and the rules change over
+//! in one transaction.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::netlink::ListSocket;
+use super::nft::no_table;
+use super::structure::{TABLE, mask};
+use super::{Nft, SinkError};
+use crate::lists::networks::Keys;
+use crate::lists::{Lists, Networks};
+
+/// What the names of all list sets begin with.
+const PREFIX: &str = "list_";
+
+/// The counter of all that feeds have dropped.
+pub const FED: &str = "fed";
+
+/// Elements in one transaction of the `nft` program.
+const NFT_BATCH: usize = 50_000;
+
+/// Which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListKind {
+    /// The administrator's: each entry counts what it drops.
+    Block,
+    /// Those of others: one counter for all.
+    Feed,
+}
+
+/// A set that holds the networks of one length of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListSet {
+    /// Which list.
+    pub kind: ListKind,
+    /// Whether it holds IPv6 networks.
+    pub ipv6: bool,
+    /// How long they are, in bits.
+    pub bits: u8,
+    /// How many there are.
+    pub size: usize,
+    /// What the set is called: different for different contents.
+    pub name: String,
+}
+
+impl ListSet {
+    fn new(kind: ListKind, ipv6: bool, bits: u8, keys: &Keys) -> Self {
+        let mut hasher = DefaultHasher::new();
+        keys.hash(&mut hasher);
+        let word = match kind {
+            ListKind::Block => "block",
+            ListKind::Feed => "feed",
+        };
+        let family = if ipv6 { 6 } else { 4 };
+        let name = format!("{PREFIX}{word}{family}_{bits}_{:016x}", hasher.finish());
+        Self { kind, ipv6, bits, size: keys.len(), name }
+    }
+
+    /// The set as nft declares it. Without flags and with a size, it is the kernel's fastest kind.
+    fn declaration(&self) -> String {
+        let kind = if self.ipv6 { "ipv6_addr" } else { "ipv4_addr" };
+        let counter = match self.kind {
+            ListKind::Block => "\t\tcounter\n",
+            ListKind::Feed => "",
+        };
+        let Self { name, size, .. } = self;
+        format!("\tset {name} {{\n\t\ttype {kind}\n\t\tsize {size}\n{counter}\t}}\n")
+    }
+
+    fn rule(&self) -> String {
+        let family = if self.ipv6 { "ip6" } else { "ip" };
+        let mask = match (self.ipv6, self.bits) {
+            (false, 32) | (true, 128) => String::new(),
+            (false, bits) => {
+                let host_bits = 32_u32.saturating_sub(bits.into());
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                format!("& {} ", std::net::Ipv4Addr::from(mask))
+            }
+            (true, bits) => format!("& {} ", mask(bits)),
+        };
+        let verdict = match self.kind {
+            ListKind::Block => "drop".to_owned(),
+            ListKind::Feed => format!("counter name \"{FED}\" drop"),
+        };
+        format!("\t\t{family} saddr {mask}@{} {verdict}\n", self.name)
+    }
+}
+
+/// Declares these sets, and nothing else.
+fn declared(sets: &[ListSet]) -> String {
+    let sets: String = sets.iter().map(ListSet::declaration).collect();
+    format!("table inet {TABLE} {{\n{sets}}}\n")
+}
+
+/// Appends the sets and their rules to the text of a structure.
+pub(super) fn write_lists(text: &mut String, sets: &[ListSet]) {
+    if sets.is_empty() {
+        return;
+    }
+    let rules: String = sets.iter().map(ListSet::rule).collect();
+    let _ = write!(
+        text,
+        "\n{}\ntable inet {TABLE} {{\n\tchain prerouting {{\n{rules}\t}}\n}}\n",
+        declared(sets)
+    );
+}
+
+/// The sets of some lists, and what is in them.
+#[derive(Clone, Debug, Default)]
+pub struct Contents(Vec<(ListSet, Keys)>);
+
+impl Contents {
+    /// What is to be in the kernel for `lists`.
+    #[must_use]
+    pub fn new(lists: &Lists) -> Self {
+        let sets = |kind, networks: &Networks| {
+            let lengths = networks.by_length().into_iter();
+            lengths
+                .map(|((ipv6, bits), keys)| (ListSet::new(kind, ipv6, bits, &keys), keys))
+                .collect::<Vec<_>>()
+        };
+        let mut all = sets(ListKind::Block, &lists.blocked());
+        all.extend(sets(ListKind::Feed, &lists.fed()));
+        Self(all)
+    }
+
+    /// The sets, those of the administrator's list first, IPv4 first, wide networks first.
+    #[must_use]
+    pub fn sets(&self) -> Vec<ListSet> {
+        self.0.iter().map(|(set, _)| set.clone()).collect()
+    }
+
+    /// Without the sets that `there` has too.
+    #[must_use]
+    pub fn beside(mut self, there: &[ListSet]) -> Self {
+        self.0.retain(|(set, _)| !there.contains(set));
+        self
+    }
+
+    /// How many networks there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|(set, _)| set.size).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Where the networks of lists go.
+#[derive(Debug)]
+pub enum ListSink {
+    /// To the kernel, by netlink.
+    Netlink(Nft, ListSocket),
+    /// To the kernel, by the `nft` program.
+    Nft(Nft),
+    /// Nowhere.
+    DryRun,
+}
+
+impl ListSink {
+    /// By netlink, in the network namespace of the thread that calls this.
+    ///
+    /// # Errors
+    /// When there is no netlink socket to be had.
+    pub fn netlink(nft: Nft) -> Result<Self, SinkError> {
+        Ok(Self::Netlink(nft, ListSocket::open()?))
+    }
+
+    /// Declares the sets, and fills them a part at a time, so that others get their turn between
+    /// two parts. What is in them already does no harm. Nothing is dropped by them until a
+    /// structure that has them is loaded.
+    ///
+    /// # Errors
+    /// When the kernel does not take all of it.
+    pub fn fill(&mut self, contents: &Contents) -> Result<(), SinkError> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        let sets = contents.sets();
+        match self {
+            Self::Netlink(nft, socket) => {
+                nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
+                contents.0.iter().try_for_each(|(set, keys)| socket.fill(&set.name, keys))
+            }
+            Self::Nft(nft) => {
+                nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
+                contents.0.iter().try_for_each(|(set, keys)| fill(nft, &set.name, keys))
+            }
+            Self::DryRun => Ok(()),
+        }
+    }
+
+    /// Removes the list sets that are none of `used`.
+    ///
+    /// # Errors
+    /// When the sets cannot be listed. One that cannot be removed stays.
+    pub fn sweep(&mut self, used: &[ListSet]) -> Result<(), SinkError> {
+        let idle =
+            |name: &String| name.starts_with(PREFIX) && !used.iter().any(|set| set.name == *name);
+        match self {
+            Self::Netlink(_, socket) => {
+                let sets = socket.sets()?;
+                sets.iter().filter(|name| idle(name)).try_for_each(|name| socket.delete(name))
+            }
+            Self::Nft(nft) => {
+                let sets = super::nft::set_names(nft)?;
+                for name in sets.iter().filter(|name| idle(name)) {
+                    nft.run(&["delete", "set", "inet", TABLE, name], b"").map_err(no_table)?;
+                }
+                Ok(())
+            }
+            Self::DryRun => Ok(()),
+        }
+    }
+}
+
+fn fill(nft: &Nft, set: &str, keys: &Keys) -> Result<(), SinkError> {
+    let mut keys = keys.iter();
+    loop {
+        let part: Vec<_> = keys.by_ref().take(NFT_BATCH).map(|key| key.to_string()).collect();
+        if part.is_empty() {
+            return Ok(());
+        }
+        let text = format!("add element inet {TABLE} {set} {{ {} }}\n", part.join(", "));
+        nft.run(&["-f", "-"], text.as_bytes()).map_err(no_table)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lists::{Feed, Listed, Place};
+
+    fn lists(block: &[&str], feed: &[&str]) -> Lists {
+        let listed = |net: &&str| Listed {
+            net: net.parse().unwrap(),
+            place: Place { file: "block.list".into(), line: 1 },
+        };
+        let networks = Networks::new(feed.iter().map(|net| net.parse().unwrap()));
+        let feed = Feed {
+            name: "drop".to_owned(),
+            path: "/drop".into(),
+            networks: Arc::new(networks),
+            skipped: 0,
+            problem: None,
+        };
+        Lists { allow: Vec::new(), block: block.iter().map(listed).collect(), feeds: vec![feed] }
+    }
+
+    #[test]
+    fn each_length_has_a_set_of_its_own() {
+        let contents = Contents::new(&lists(
+            &["198.51.100.0/24", "198.51.100.7/32", "2001:db8::7/128"],
+            &["203.0.113.7/32", "203.0.113.9/32", "192.0.0.0/9", "2001:db8::/33"],
+        ));
+        let mut text = String::new();
+        write_lists(&mut text, &contents.sets());
+        let rules: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("saddr"))
+            .map(|line| line.replace('\t', ""))
+            .collect();
+        let starts = [
+            "ip saddr & 255.255.255.0 @list_block4_24_",
+            "ip6 saddr @list_block6_128_",
+            "ip saddr & 255.128.0.0 @list_feed4_9_",
+            "ip saddr @list_feed4_32_",
+            "ip6 saddr & ffff:ffff:8000:: @list_feed6_33_",
+        ];
+        assert_eq!(rules.len(), starts.len(), "{text}");
+        for (rule, start) in rules.iter().zip(starts) {
+            assert!(rule.starts_with(start) && rule.ends_with(" drop"), "{rule}");
+        }
+        assert_eq!(text.matches("\t\tcounter\n").count(), 2);
+        assert_eq!(text.matches("counter name \"fed\" drop").count(), 3);
+        assert_eq!(text.matches("size 2\n").count(), 1);
+        let mut nothing = String::new();
+        write_lists(&mut nothing, &[]);
+        assert_eq!(nothing, "");
+    }
+
+    #[test]
+    fn what_has_not_changed_keeps_its_name() {
+        let before = Contents::new(&lists(&["198.51.100.0/24"], &["203.0.113.7/32"]));
+        let same = Contents::new(&lists(&["198.51.100.0/24"], &["203.0.113.7/32"]));
+        let other = Contents::new(&lists(&["198.51.100.0/24"], &["203.0.113.8/32"]));
+        assert_eq!(before.sets(), same.sets());
+        assert!(same.beside(&before.sets()).is_empty());
+        let new = other.beside(&before.sets()).sets();
+        assert_eq!(new.len(), 1);
+        assert_eq!(new[0].kind, ListKind::Feed);
+    }
+}

@@ -14,6 +14,9 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u16);
 
+/// The channel of what is not read but decided: bans, as the jail `recidive` counts them.
+pub const BANS: ChannelId = ChannelId(u16::MAX);
+
 /// A rule: its index in the [`RuleSet`](crate::rules::RuleSet) in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub u16);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment};
+use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment, RECIDIVE};
 use crate::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::lists::Lists;
 use crate::policy;
@@ -77,6 +77,12 @@ impl Plan {
     #[must_use]
     pub fn manual(&self) -> JailId {
         JailId(u16::try_from(self.config.jails.len().saturating_sub(1)).unwrap_or(u16::MAX))
+    }
+
+    /// The jail that counts the bans of the others, if it is in use.
+    #[must_use]
+    pub fn recidive(&self) -> Option<(JailId, &Jail)> {
+        self.jails().find(|(_, jail)| jail.name == RECIDIVE)
     }
 
     /// A rule's name, as `filter/id`.

@@ -91,26 +91,52 @@ pub struct BanTime {
     pub first: Lasting,
     /// Each further ban is this many times as long as the one before (1: always the same).
     pub factor: u32,
-    /// No ban is longer than this.
+    /// No ban is longer than this, but for `rndtime`.
     pub max: Lasting,
+    /// Each time that a host keeps quiet for so long after its last ban, one ban is forgotten;
+    /// `None`: never.
+    pub decay: Option<Duration>,
+    /// Up to so much is added by chance, so that nobody knows when to come back.
+    pub rndtime: Duration,
+    /// Whether the bans of other jails count too.
+    pub overalljails: bool,
 }
 
 impl BanTime {
     /// Always the same length.
     #[must_use]
     pub const fn fixed(length: Lasting) -> Self {
-        Self { first: length, factor: 1, max: length }
+        Self {
+            first: length,
+            factor: 1,
+            max: length,
+            decay: None,
+            rndtime: Duration::ZERO,
+            overalljails: false,
+        }
     }
 
-    /// The length of the ban that follows `earlier` bans of the same host.
+    /// The length of the ban that follows `earlier` bans of the same host; `chance` is any number.
     #[must_use]
-    pub fn after(&self, earlier: u32) -> Lasting {
+    pub fn after(&self, earlier: u32, chance: u64) -> Lasting {
         let Lasting::For(first) = self.first else { return Lasting::Permanent };
         let grown = first.saturating_mul(self.factor.saturating_pow(earlier));
-        match self.max {
-            Lasting::For(max) => Lasting::For(grown.min(max.max(first))),
-            Lasting::Permanent => Lasting::For(grown),
-        }
+        let length = match self.max {
+            Lasting::For(max) => grown.min(max.max(first)),
+            Lasting::Permanent => grown,
+        };
+        let more = Duration::from_secs(chance % self.rndtime.as_secs().saturating_add(1));
+        Lasting::For(length.saturating_add(more))
+    }
+
+    /// How many of `bans` still count when their host has been quiet for so long. Never more than
+    /// make the longest ban: however many there were, quiet makes the next one shorter.
+    #[must_use]
+    pub fn remembered(&self, bans: u32, quiet: Duration) -> u32 {
+        let longest = self.after(u32::MAX, 0);
+        let enough = (0..32).find(|bans| self.after(*bans, 0) == longest).unwrap_or(32);
+        let forgotten = self.decay.map_or(0, |decay| quiet.as_millis() / decay.as_millis().max(1));
+        bans.min(enough).saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
 
@@ -121,12 +147,39 @@ mod tests {
     #[test]
     fn bans_grow_up_to_their_maximum() {
         let hour = Duration::from_secs(3600);
-        let growing =
-            BanTime { first: Lasting::For(hour), factor: 4, max: Lasting::For(24 * hour) };
-        let lengths: Vec<_> = (0..5).map(|n| growing.after(n)).collect();
+        let growing = BanTime {
+            factor: 4,
+            max: Lasting::For(24 * hour),
+            ..BanTime::fixed(Lasting::For(hour))
+        };
+        let lengths: Vec<_> = (0..5).map(|n| growing.after(n, 99)).collect();
         assert_eq!(lengths, [1, 4, 16, 24, 24].map(|h| Lasting::For(h * hour)));
-        assert_eq!(growing.after(u32::MAX), Lasting::For(24 * hour));
-        assert_eq!(BanTime::fixed(Lasting::Permanent).after(7), Lasting::Permanent);
+        assert_eq!(growing.after(u32::MAX, 0), Lasting::For(24 * hour));
+        assert_eq!(BanTime::fixed(Lasting::Permanent).after(7, 0), Lasting::Permanent);
+    }
+
+    #[test]
+    fn chance_adds_up_to_rndtime() {
+        let fixed = BanTime::fixed(Lasting::For(Duration::from_secs(600)));
+        let by_chance = BanTime { rndtime: Duration::from_secs(60), ..fixed };
+        for (chance, seconds) in [(0, 600), (60, 660), (61, 600), (u64::MAX, 600 + u64::MAX % 61)] {
+            let length = Lasting::For(Duration::from_secs(seconds));
+            assert_eq!(by_chance.after(0, chance), length, "{chance}");
+        }
+    }
+
+    #[test]
+    fn quiet_takes_bans_back_one_by_one() {
+        let day = Duration::from_secs(86_400);
+        let (first, max) = (Lasting::For(day), Lasting::For(60 * day));
+        let never = BanTime { factor: 4, max, ..BanTime::fixed(first) };
+        let daily = BanTime { decay: Some(day), ..never };
+        assert_eq!(never.remembered(2, 1000 * day), 2);
+        assert_eq!(never.remembered(1000, 1000 * day), 3, "1, 4, 16, 60 days");
+        for (quiet, left) in [(day / 2, 3), (day, 2), (3 * day, 0), (u32::MAX * day, 0)] {
+            assert_eq!(daily.remembered(1000, quiet), left, "{quiet:?}");
+        }
+        assert_eq!(BanTime::fixed(first).remembered(9, Duration::ZERO), 0, "all are alike");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::ports::PortLists;
 use super::reader::{Key, Reader, Value};
 use super::section::{KEYS, Known, Section};
 use super::whole::Whole;
-use super::{Config, Jail, LogLevel, MANUAL};
+use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -225,6 +225,9 @@ impl Sections {
                 section: Section::default(),
             });
             Whole::refuse(reader, table);
+            if name == RECIDIVE {
+                refuse_logs(reader, table);
+            }
             placed.section.read(reader, table, known);
         }
     }
@@ -234,6 +237,7 @@ impl Sections {
         let known: Vec<_> = self.jails.keys().map(String::as_str).collect();
         let mut jails = Vec::new();
         for (name, Placed { file, span, section }) in &self.jails {
+            let section = if name == RECIDIVE { section.of_bans() } else { section.clone() };
             match (section.jail(name, &self.default), readers.get_mut(*file)) {
                 (Ok(jail), _) if section.enabled(&self.default) => jails.push(jail),
                 // Of all keys, only `filter` has no default.
@@ -249,6 +253,19 @@ impl Sections {
             }
         }
         jails
+    }
+}
+
+/// Notes the keys that the jail [`RECIDIVE`] cannot have.
+fn refuse_logs(reader: &mut Reader, table: &DeTable) {
+    let of_logs = ["filter", "class", "logpath", "hearsay", "unverified"];
+    for (key, _) in table.iter().filter(|(key, _)| of_logs.contains(&key.get_ref().as_ref())) {
+        let message = format_args!("{RECIDIVE:?} has no {}", key.get_ref());
+        reader.error(
+            key.span(),
+            message,
+            "it reads no logs: it counts the proven bans of all jails",
+        );
     }
 }
 
@@ -413,8 +430,8 @@ mod tests {
             (0..n).map(|i| format!("[jail.j{i}]\nfilter = '*'\n")).collect::<Vec<_>>().concat()
         };
         let source = |n| [(PathBuf::from("a.toml"), jails(n))];
-        // Two are built in.
-        assert_eq!(parse(&source(MOST_JAILS - 2), &filters()).unwrap().jails.len(), MOST_JAILS);
+        // Three are built in.
+        assert_eq!(parse(&source(MOST_JAILS - 3), &filters()).unwrap().jails.len(), MOST_JAILS);
         let errors = parse(&source(MOST_JAILS), &filters()).unwrap_err();
         assert_eq!(errors.0.len(), 1);
         assert_eq!(errors.0[0].message, "more than 1000 jails");

@@ -328,6 +328,12 @@ fn jails_without_a_filter() {
       |       ^^^^^^
     help: give this jail another name
     "#);
+    insta::assert_snapshot!(bad("[jail.recidive]\nclass = 'scan'\n"), @r#"
+    a.toml:2:1: "recidive" has no class
+    2 | class = 'scan'
+      | ^^^^^
+    help: it reads no logs: it counts the proven bans of all jails
+    "#);
     insta::assert_snapshot!(bad("[jail.web]\n"), @r#"
     a.toml:1:7: jail "web" has no filter
     1 | [jail.web]

@@ -33,6 +33,9 @@ use crate::time::BanTime;
 /// jail. It reads nothing, and no section of the configuration describes it.
 pub const MANUAL: &str = "manual";
 
+/// The jail that counts the proven bans of the others. It reads nothing either.
+pub const RECIDIVE: &str = "recidive";
+
 /// The whole configuration, defaults filled in and every value checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

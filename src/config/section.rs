@@ -45,6 +45,9 @@ const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or
 const GROWTH_HELP: &str =
     "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
 
+/// The keys of a ban time.
+const GROWTH: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
+
 const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
 const ADDRESS_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
 const BITS_HELP: &str =
@@ -91,6 +94,9 @@ pub(super) struct Growth {
     first: Option<Lasting>,
     factor: Option<u32>,
     max: Option<Lasting>,
+    decay: Option<Duration>,
+    rndtime: Option<Duration>,
+    overalljails: Option<bool>,
 }
 
 /// The parts of `unverified`.
@@ -170,6 +176,12 @@ impl Section {
         })
     }
 
+    /// This section, for a jail that counts bans and reads nothing.
+    pub fn of_bans(&self) -> Self {
+        let (filter, class, logpath) = (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()));
+        Self { filter, class, logpath, ..self.clone() }
+    }
+
     /// Whether the jail that this section, laid over `default`, describes is wanted.
     pub fn enabled(&self, default: &Self) -> bool {
         self.enabled.or(default.enabled).unwrap_or(true)
@@ -180,7 +192,7 @@ impl Growth {
     fn read(&mut self, reader: &mut Reader, value: &Value) {
         let DeValue::Table(table) = value.get_ref() else {
             if let Some(length) = reader.lasting(value, GROWTH_HELP) {
-                *self = Self { first: Some(length), factor: Some(1), max: Some(length) };
+                *self = Self { first: Some(length), factor: Some(1), max: Some(length), ..*self };
             }
             return;
         };
@@ -197,7 +209,10 @@ impl Growth {
                     own.max = reader.lasting(value, BAN_HELP);
                     longest = Some(value.span());
                 }
-                _ => reader.unknown_key(key, &["first", "factor", "max"]),
+                "decay" => own.decay = reader.duration(value),
+                "rndtime" => own.rndtime = reader.duration(value),
+                "overalljails" => own.overalljails = reader.boolean(value),
+                _ => reader.unknown_key(key, &GROWTH),
             }
         }
         if let (Some(first), Some(max), Some(span)) = (own.first, own.max, longest) {
@@ -217,12 +232,27 @@ impl Growth {
             first: self.first.or(below.first),
             factor: self.factor.or(below.factor),
             max: self.max.or(below.max),
+            decay: self.decay.or(below.decay),
+            rndtime: self.rndtime.or(below.rndtime),
+            overalljails: self.overalljails.or(below.overalljails),
         }
     }
 
     fn finish(self) -> Option<BanTime> {
         let first = self.first?;
-        Some(BanTime { first, factor: self.factor?, max: longer(first, self.max?) })
+        let max = longer(first, self.max?);
+        let quiet = match max {
+            Lasting::For(max) => Some(max),
+            Lasting::Permanent => None,
+        };
+        Some(BanTime {
+            first,
+            factor: self.factor?,
+            max,
+            decay: self.decay.or(quiet),
+            rndtime: self.rndtime.unwrap_or_default(),
+            overalljails: self.overalljails.unwrap_or(false),
+        })
     }
 }
 

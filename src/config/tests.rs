@@ -36,6 +36,13 @@ fn hours(n: u64) -> Lasting {
     Lasting::For(Duration::from_secs(n * 3600))
 }
 
+/// A ban time with the factor 4 and nothing unusual.
+fn growing(first: Lasting, max: Lasting) -> BanTime {
+    let Lasting::For(decay) = max else { panic!() };
+    let fixed = BanTime::fixed(first);
+    BanTime { factor: 4, max, decay: Some(decay), ..fixed }
+}
+
 fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -60,14 +67,10 @@ fn the_built_in_text_is_complete_and_right() {
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "asterisk-scan"]);
+    assert_eq!(names, ["asterisk-guess", "asterisk-scan", "recidive"]);
 
     let day = Duration::from_secs(86400);
-    let mild = BanTime {
-        first: Lasting::For(Duration::from_secs(600)),
-        factor: 4,
-        max: Lasting::For(day),
-    };
+    let mild = growing(Lasting::For(Duration::from_secs(600)), Lasting::For(day));
     let scan = jail(&config, "asterisk-scan");
     assert_eq!(
         *scan,
@@ -79,7 +82,7 @@ fn the_built_in_text_is_complete_and_right() {
             logpath: scan.logpath.clone(),
             maxretry: 3,
             findtime: day,
-            bantime: BanTime { first: hours(1), factor: 4, max: hours(30 * 24) },
+            bantime: growing(hours(1), hours(30 * 24)),
             port: "all".to_owned(),
             blocktype: Blocktype::Drop,
             ignoreip: config.ignoreip.clone(),
@@ -98,6 +101,27 @@ fn the_built_in_text_is_complete_and_right() {
         (5, Duration::from_secs(600), mild)
     );
     assert_eq!(guess.port, "sip");
+    let recidive = jail(&config, "recidive");
+    assert!(recidive.filter.is_empty() && recidive.class.is_empty() && recidive.logpath.is_empty());
+    assert_eq!((recidive.maxretry, recidive.findtime), (5, day));
+    assert_eq!(recidive.port, "all");
+    let week = Duration::from_secs(7 * 86400);
+    let weekly = BanTime { decay: Some(week), ..BanTime::fixed(Lasting::For(week)) };
+    assert_eq!(recidive.bantime, weekly);
+}
+
+#[test]
+fn how_bans_grow_is_inherited_key_by_key() {
+    let config = good(
+        "[default]\nbantime = { decay = '3d', rndtime = '5m' }\n\
+         [jail.a]\nfilter = '*'\nbantime = { first = '1h', overalljails = true }\n\
+         [jail.b]\nfilter = '*'\nbantime = 'permanent'\n",
+    );
+    let (decay, rndtime) = (Some(Duration::from_secs(3 * 86400)), Duration::from_secs(300));
+    let a = BanTime { decay, rndtime, overalljails: true, ..growing(hours(1), hours(24)) };
+    assert_eq!(jail(&config, "a").bantime, a);
+    let b = BanTime { decay, rndtime, ..BanTime::fixed(Lasting::Permanent) };
+    assert_eq!(jail(&config, "b").bantime, b);
 }
 
 #[test]
@@ -119,24 +143,21 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
     let config = good("[jail.asterisk-scan]\nmaxretry = 7\nbantime = { first = \"2h\" }\n");
     let scan = jail(&config, "asterisk-scan");
     assert_eq!(scan.maxretry, 7);
-    assert_eq!(scan.bantime, BanTime { first: hours(2), factor: 4, max: hours(720) });
+    assert_eq!(scan.bantime, growing(hours(2), hours(720)));
     assert_eq!(scan.port, "all");
     assert_eq!(jail(&config, "asterisk-guess"), jail(&good(""), "asterisk-guess"));
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
-    assert_eq!(config.jails.len(), 1);
-    assert_eq!(config.jails[0].name, "asterisk-guess");
-    assert_eq!(
-        good("[jail.asterisk-scan]\nenabled = false\n[jail.asterisk-guess]\nenabled = false").jails,
-        []
-    );
+    let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
+    assert_eq!(names, ["asterisk-guess", "recidive"]);
+    assert_eq!(good("[default]\nenabled = false").jails, []);
 }
 
 #[test]
 fn a_first_ban_longer_than_the_inherited_longest_raises_it() {
     let config = good("[jail.asterisk-scan]\nbantime = { first = \"60d\" }\n");
     let scan = jail(&config, "asterisk-scan");
-    assert_eq!(scan.bantime, BanTime { first: hours(1440), factor: 4, max: hours(1440) });
+    assert_eq!(scan.bantime, growing(hours(1440), hours(1440)));
 }
 
 #[test]

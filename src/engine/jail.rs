@@ -1,6 +1,7 @@
 //! What one jail has counted, and the bans that its subjects have had.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
@@ -8,7 +9,7 @@ use crate::config::Jail;
 use crate::event::{Ban, Evidence};
 use crate::offence::OffenceTable;
 use crate::subject::Subject;
-use crate::time::{BanTime, Lasting, Time};
+use crate::time::{BanTime, Time};
 
 /// Subjects of one jail whose earlier bans are remembered, for longer bans to come; about 40 bytes
 /// each. When there are more, some that were banned longest ago are forgotten.
@@ -59,32 +60,20 @@ impl JailState {
         }
     }
 
-    /// The length of a subject's next ban on this evidence. Earlier bans count until a host has
-    /// kept quiet for as long as the longest ban takes.
-    pub fn next_length(
-        &self,
-        subject: Subject,
-        evidence: Evidence,
-        bantime: &BanTime,
-        now: Time,
-    ) -> Lasting {
-        let quiet = |end: Time| matches!(bantime.max, Lasting::For(max) if now.since(end) > max);
-        let earlier = self.history.get(&(subject, evidence));
-        let earlier = earlier.filter(|earlier| !earlier.last.1.is_some_and(quiet));
-        bantime.after(earlier.map_or(0, |earlier| earlier.bans))
+    /// How many earlier bans still count of somebody who has been quiet for so long.
+    pub fn earlier(&self, whose: &(Subject, Evidence), bantime: &BanTime, quiet: Duration) -> u32 {
+        self.history.get(whose).map_or(0, |earlier| bantime.remembered(earlier.bans, quiet))
     }
 
-    pub fn remember(&mut self, ban: &Ban) {
+    pub fn remember(&mut self, ban: &Ban, bantime: &BanTime, quiet: Duration) {
+        let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);
         if self.history.len() >= HISTORY && !self.history.contains_key(&key) {
             let drawn = self.history.iter().take(8);
             let oldest = drawn.min_by_key(|(_, earlier)| earlier.last.0).map(|(key, _)| *key);
             oldest.and_then(|key| self.history.remove(&key));
         }
-        let earlier =
-            self.history.entry(key).or_insert(Earlier { bans: 0, last: (ban.since, ban.until) });
-        earlier.bans = earlier.bans.saturating_add(1);
-        earlier.last = (ban.since, ban.until);
+        self.history.insert(key, Earlier { bans, last: (ban.since, ban.until) });
     }
 }
 

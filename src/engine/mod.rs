@@ -269,7 +269,7 @@ impl Engine {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
         let said = state.history.get(&(ban.subject, ban.evidence));
-        if !said.is_some_and(|said| said.last.1.is_none_or(|until| until > ban.since)) {
+        if said.is_none_or(|said| said.last.1.is_some_and(|until| until <= ban.since)) {
             state.remember(&ban, bantime, quiet);
             out.push(Decision::Observed(ban));
         }

@@ -246,7 +246,8 @@ fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<()
     );
     let offence = events.first().filter(|event| matches!(event.meaning, Meaning::Offence(_)));
     let jails = offence.map_or_else(Vec::new, |_| {
-        let jails = plan.jails().filter(|(id, _)| *id != plan.manual());
+        // The others count no lines.
+        let jails = plan.jails().filter(|(_, jail)| !jail.filter.is_empty());
         jails.map(|(id, jail)| in_jail(&plan, id, jail, &events)).collect()
     });
     let said = verdict(&plan, 1, &events);

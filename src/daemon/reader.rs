@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::engine::Engine;
-use crate::event::{ChannelId, Decision, JailId, RuleId};
+use crate::event::{BANS, ChannelId, Decision, JailId, RuleId};
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
@@ -204,9 +204,13 @@ impl Reader {
         std::mem::take(&mut self.moved)
     }
 
-    /// The path of a channel; `?` for one that is not read any more.
+    /// The path of a channel; `bans` for what the jail `recidive` counts, `?` for one that is not read
+    /// any more.
     #[must_use]
     pub fn path_of(&self, id: ChannelId) -> String {
+        if id == BANS {
+            return "bans".to_owned();
+        }
         let channel = self.channels.iter().find(|channel| channel.id == id);
         channel.map_or_else(|| "?".to_owned(), |channel| channel.path.display().to_string())
     }

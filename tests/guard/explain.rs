@@ -48,7 +48,11 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     assert!((590..=600).contains(&ban["left"].as_u64().unwrap()), "{ban}");
     assert_eq!(report["bans"].as_array().unwrap().len(), 1);
     let path = guard.path("messages").display().to_string();
-    let [guess, scan] = &report["jails"].as_array().unwrap()[..] else { panic!("{report}") };
+    let [guess, scan, recidive] = &report["jails"].as_array().unwrap()[..] else {
+        panic!("{report}")
+    };
+    assert_eq!((&recidive["jail"], &recidive["offences"]), (&json!("recidive"), &json!(1)));
+    assert_eq!(recidive["sources"], json!([{ "path": "bans", "offences": 1 }]));
     assert_eq!(
         (&guess["offences"], &guess["proven"], &guess["maxretry"]),
         (&json!(2), &json!(2), &json!(5))
@@ -74,11 +78,12 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
         said[3],
         format!("  asterisk-scan: 2 of 3 offences within 1day, 0 proven: 2 in {path}")
     );
+    assert_eq!(said[4], "  recidive: 1 of 5 offences within 1day, 1 proven: 1 in bans");
     assert!(
-        said[4].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
+        said[5].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
         "{text}"
     );
-    assert_eq!(said.len(), 4 + 9);
+    assert_eq!(said.len(), 5 + 9);
 
     // A host that was only ignored, one that nobody has seen, and one that cannot be banned.
     let (_, text, _) = explain(&guard, &["192.0.2.9"]);

@@ -61,14 +61,17 @@ fn a_good_configuration_is_checked_with_all_examples() {
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
     let mut lines = out.lines();
     let first = lines.next().unwrap();
-    assert!(first.starts_with("ok: 2 jails (asterisk-guess, asterisk-scan), "), "{first}");
+    assert!(
+        first.starts_with("ok: 3 jails (asterisk-guess, asterisk-scan, recidive), "),
+        "{first}"
+    );
     assert!(lines.next().unwrap().ends_with("/later  (not there yet: awaited)"), "{out}");
     assert!(lines.next().unwrap().ends_with("/messages"), "{out}");
 
     let (code, out, _) = run(&home, &["check", "--json"]);
     let report = &objects(&out)[0];
     assert_eq!((code, &report["result"]), (0, &json!("done")));
-    assert_eq!(report["jails"], json!(["asterisk-guess", "asterisk-scan"]));
+    assert_eq!(report["jails"], json!(["asterisk-guess", "asterisk-scan", "recidive"]));
     assert!(report["filters"].as_array().unwrap().contains(&json!("asterisk-sip")), "{report}");
     assert!(report["examples"].as_u64() >= report["rules"].as_u64(), "{report}");
 }

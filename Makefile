@@ -143,8 +143,8 @@ HOST_ARCH    := $(shell dpkg --print-architecture 2>/dev/null)
 DEB_ARCH     ?= $(HOST_ARCH)
 DEB_REVISION ?= 1
 DEB_CROSS    := $(if $(filter-out $(HOST_ARCH),$(DEB_ARCH)),--target aarch64-unknown-linux-gnu)
-DEB_DIR      := $(TARGET)/debian
-CARGO_DEB_RUN = $(CARGO) deb --locked --quiet --strip --profile $(PROFILE) $(DEB_CROSS) --output $(DEB_DIR)/
+DEB_DIR      := $(TARGET)/deb
+CARGO_DEB_RUN = $(CARGO) deb --locked --quiet --strip --profile $(PROFILE) $(DEB_CROSS)
 deb: deps rust pages ## Build the package for Debian 12 and later (DEB_ARCH=arm64 for another machine)
 	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --debug cargo-deb --version $(CARGO_DEB)
 	if [ -n "$(DEB_CROSS)" ]; then
@@ -153,7 +153,8 @@ deb: deps rust pages ## Build the package for Debian 12 and later (DEB_ARCH=arm6
 		export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 	fi
 	mkdir -p $(DEB_DIR)
-	$(CARGO_DEB_RUN) --deb-revision $(DEB_REVISION)
+	rm -f $(DEB_DIR)/*_$(DEB_ARCH).deb
+	$(CARGO_DEB_RUN) --output $(DEB_DIR)/ --deb-revision $(DEB_REVISION)
 	packaging/debian/check $(DEB_DIR)/asterguard_*-$(DEB_REVISION)_$(DEB_ARCH).deb
 
 # In machines with systemd of their own; see packaging/test/machine. KEEP the directory: debootstrap
@@ -162,10 +163,10 @@ SUITES ?= bookworm trixie
 test-deb: deb ## Install, use, upgrade and purge the package in Debian 12 and 13 (as root; needs debootstrap)
 	@command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap
 	# The same program, but for the package's revision: what an upgrade is to dpkg.
-	$(CARGO_DEB_RUN) --no-build --deb-revision $(DEB_REVISION)+newer
-	package() { ls $(abspath $(DEB_DIR))/asterguard_*-$(DEB_REVISION)$${1:-}_$(DEB_ARCH).deb; }
+	$(CARGO_DEB_RUN) --output $(DEB_DIR)/newer/ --no-build --deb-revision $(DEB_REVISION)+newer
 	for suite in $(SUITES); do
-		MACHINES=$(abspath $(TARGET))/machines packaging/test/life $$suite "$$(package)" "$$(package +newer)"
+		MACHINES=$(abspath $(TARGET))/machines packaging/test/life $$suite \
+			$(abspath $(DEB_DIR))/asterguard_*_$(DEB_ARCH).deb $(abspath $(DEB_DIR))/newer/asterguard_*_$(DEB_ARCH).deb
 	done
 
 # For systems without a package of their own. It needs no Rust: build first, then install as root.

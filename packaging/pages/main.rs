@@ -98,6 +98,28 @@ fn see_also() -> Roff {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_package_has_the_version_of_the_program() {
+        let changelog = include_str!("../debian/changelog");
+        let version = concat!("asterguard (", env!("CARGO_PKG_VERSION"), "-");
+        assert!(changelog.starts_with(version), "packaging/debian/changelog begins with {version}");
+        let news = include_str!("../../CHANGELOG.md");
+        assert!(news.contains(concat!("## [", env!("CARGO_PKG_VERSION"), "]")), "CHANGELOG.md");
+    }
+
+    #[test]
+    fn the_examples_of_configurations_are_right() {
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples");
+        let mut tried = 0;
+        for file in fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "toml") {
+                asterguard::daemon::plan(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+                tried += 1;
+            }
+        }
+        assert!(tried > 0);
+    }
+
     fn text(name: &str) -> String {
         let pages = pages().unwrap();
         let (_, bytes) = pages.into_iter().find(|(path, _)| path == name).unwrap();

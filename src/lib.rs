@@ -39,6 +39,7 @@ pub mod knocking;
 pub mod known_good;
 pub mod lines;
 pub mod lists;
+pub mod logins;
 pub mod matcher;
 pub mod offence;
 pub mod plan;

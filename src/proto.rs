@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Class, Evidence};
 use crate::lists::Feed;
+use crate::time::Time;
 
 /// Where the daemon listens unless it is told otherwise.
 pub const SOCKET: &str = "/run/asterguard/asterguard.sock";
@@ -137,6 +138,61 @@ pub struct Status {
     pub never_banned: BTreeMap<String, usize>,
     /// Changes that the kernel has yet to be told of.
     pub queue: usize,
+    /// Who has logged in.
+    pub logins: LoginStatus,
+    /// Where bans go.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// Whether the phones are well. Only logins that can be believed count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginStatus {
+    /// When the last one was, in seconds since the epoch; `null` if none was seen.
+    pub last: Option<i64>,
+    /// How many seconds ago that was.
+    pub ago: Option<u64>,
+    /// From where.
+    pub host: Option<String>,
+    /// Hosts with a login within the last five minutes.
+    pub lately: usize,
+    /// How many bans in force are of hosts with a login at any time before.
+    pub banned: usize,
+    /// Some of these hosts.
+    pub banned_hosts: Vec<String>,
+}
+
+/// How one of the ways to put bans into force does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// What it is: `netlink`, `nft`, `dry run`.
+    pub sink: String,
+    /// Changes that wait.
+    pub queue: usize,
+    /// Changes that it refused for good.
+    pub refused: u64,
+    /// Why it does not work now; `null` if it does.
+    pub error: Option<String>,
+    /// What last went wrong.
+    pub last_error: Option<PastError>,
+    /// When the table was last built anew because it was gone, in seconds since the epoch.
+    pub last_heal: Option<i64>,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastError {
+    /// In seconds since the epoch.
+    pub time: i64,
+    /// In words.
+    pub error: String,
+}
+
+impl PastError {
+    /// What went wrong at `time`.
+    #[must_use]
+    pub fn new(time: Time, error: &str) -> Self {
+        Self { time: time.secs(), error: error.to_owned() }
+    }
 }
 
 /// How one jail stands.
@@ -204,6 +260,18 @@ pub struct SourceStatus {
     pub state: String,
     /// Lines read.
     pub lines: u64,
+    /// When the last one was read, in seconds since the epoch.
+    pub last_line: Option<i64>,
+    /// Seconds since then, or since the file was first looked at.
+    pub silent_for: u64,
+    /// Bytes that have not been read yet.
+    pub unread: u64,
+    /// Seconds since all was read, if there are such bytes.
+    pub lag: u64,
+    /// How many times it could not be read.
+    pub errors: u64,
+    /// Why not, the last time.
+    pub last_error: Option<PastError>,
     /// Lines that a rule matched.
     pub hits: u64,
     /// Of these, lines that name two hosts.

@@ -1,6 +1,5 @@
 //! The commands that talk to a running daemon.
 
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
@@ -11,13 +10,13 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use super::output::{Failure, Output};
+use super::status::{ban_line, dropped};
 use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::daemon::{now, pause_message};
-use crate::ignored::{Entry, words};
+use crate::ignored::Entry;
 use crate::proto::{
-    Answer, BanStatus, BlockReport, Dropped, FeedReport, Health, JailStatus, KnownGoodReport,
-    KnownHost, ListName, Request, Status,
+    Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
 };
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
@@ -25,18 +24,8 @@ use crate::sink::runner::Nft;
 use crate::subject::{Subject, canonical, written};
 use crate::time::{Lasting, Time};
 
-/// Rules with hearsay that are shown for one file.
-const MOST_RULES: usize = 5;
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// Only this jail
-    jail: Option<String>,
-    #[command(flatten)]
-    socket: SocketArg,
-}
 
 #[derive(Debug, Args)]
 pub struct BanArgs {
@@ -263,136 +252,6 @@ fn failregex(args: &GetArgs, jail: String, output: &Output) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
-    let Answer::Status(status) =
-        ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })?
-    else {
-        return Err(Failure::new("the daemon answered something else"));
-    };
-    if output.json {
-        output.object(&status);
-        return Ok(());
-    }
-    if args.jail.is_none() {
-        output.line(overview(&status).trim_end());
-    }
-    for jail in &status.jails {
-        output.line(jail_tree(jail).trim_end());
-    }
-    Ok(())
-}
-
-/// The part of the status that is not about one jail; its first line is for the person called at
-/// night.
-fn overview(status: &Status) -> String {
-    let mut text = String::new();
-    let health = match status.health {
-        Health::Ok => "OK",
-        Health::Degraded => "DEGRADED",
-        Health::Paused => "PAUSED",
-    };
-    let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
-    let up = humantime::format_duration(Duration::from_secs(status.uptime));
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{health}: asterguard {}, pid {}, up {up}, {banned} banned",
-        status.version, status.pid
-    );
-    if status.health == Health::Paused {
-        let until = status.paused_until.map(Time::from_secs);
-        let _ = writeln!(text, "! {}", pause_message(Some(until)));
-    }
-    if status.dry_run {
-        let _ = writeln!(text, "! dry run: bans are only said");
-    }
-    for problem in &status.problems {
-        let _ = writeln!(text, "! {problem}");
-    }
-    let (silent, read): (Vec<_>, Vec<_>) = status
-        .sources
-        .iter()
-        .partition(|source| source.lines == 0 && source.state.starts_with("waiting"));
-    for source in read {
-        let _ = writeln!(
-            text,
-            "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay",
-            source.path, source.state, source.lines, source.hits, source.tampered, source.hearsay
-        );
-        for count in source.unbelieved.iter().filter(|count| count.hearsay > 0).take(MOST_RULES) {
-            let _ = writeln!(text, "    hearsay: {} × {}", count.hearsay, count.rule);
-        }
-    }
-    if !silent.is_empty() {
-        let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();
-        let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
-    }
-    let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));
-    text
-}
-
-/// A jail, as fail2ban-client shows it.
-fn jail_tree(jail: &JailStatus) -> String {
-    let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
-    let mode =
-        if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
-    let excused = some("Excused: ", jail.excused);
-    let withheld = some("Withheld:", jail.withheld);
-    let mut text = format!(
-        "\
-Status for the jail: {}{mode}
-|- Filter
-|  |- Currently failed: {}
-|  |- Total failed:     {}
-|  |- Ignored:          {}
-{excused}|  |- Hearsay:          {}
-{withheld}|  `- File list:        {files}
-`- Actions
-   |- Currently banned: {}
-   |- Total banned:     {}
-   `- Banned IP list:
-",
-        jail.jail,
-        jail.currently_failed,
-        jail.total_failed,
-        jail.ignored,
-        jail.hearsay,
-        jail.currently_banned,
-        jail.total_banned
-    );
-    for ban in &jail.banned {
-        let _ = writeln!(text, "      {}", ban_line(ban));
-    }
-    text
-}
-
-/// A line of the tree for what most guards never have.
-fn some(name: &str, count: u64) -> String {
-    if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
-}
-
-pub(super) fn ban_line(ban: &BanStatus) -> String {
-    let left = ban.left.map_or("permanent".to_owned(), |left| {
-        format!("{} left", humantime::format_duration(Duration::from_secs(left)))
-    });
-    let rule =
-        ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
-    let dropped = dropped(ban.dropped);
-    let knocked = ban.knocked.map_or(String::new(), |time| {
-        let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", knocked {} ago", humantime::format_duration(ago))
-    });
-    format!("{}  {} ports, {left}, {}{rule}{dropped}{knocked}", ban.host, ban.scope, ban.evidence)
-}
-
-/// What was dropped, if anything was.
-fn dropped(dropped: Dropped) -> String {
-    match dropped.packets {
-        Some(packets @ 1..) => format!(", {packets} packets dropped"),
-        _ => String::new(),
-    }
 }
 
 pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {

@@ -10,8 +10,9 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::control::{ask, ban_line};
+use super::control::ask;
 use super::output::{Failure, Output};
+use super::status::ban_line;
 use super::test_line::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};

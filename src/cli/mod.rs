@@ -8,6 +8,7 @@ mod log_file;
 mod output;
 mod replay;
 mod run;
+mod status;
 mod test_line;
 
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ enum Command {
     /// Read configuration and rules again; bans, counts and unread lines stay
     Reload(SocketArg),
     /// Show what was counted and who is banned
-    Status(control::StatusArgs),
+    Status(status::StatusArgs),
     /// Show who is banned, and whether they still knock
     Banned(control::BannedArgs),
     /// Show a list: who is in it, why, and what was dropped
@@ -127,7 +128,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => run::run(&args),
         Command::Reload(args) => control::reload(&args.socket, &output),
-        Command::Status(args) => control::status(&args, &output),
+        Command::Status(args) => status::status(&args, &output),
         Command::Banned(args) => control::banned(&args, &output),
         Command::List(args) => control::list(&args, &output),
         Command::Ban(args) => control::ban(&args, &output),

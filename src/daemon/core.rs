@@ -61,6 +61,8 @@ pub struct Core {
     pub lists: Arc<ListKeeper>,
     /// The paths that are to be watched are sent here when they, or their files, change.
     pub watch: mpsc::UnboundedSender<Vec<PathBuf>>,
+    /// Where bans go, in a word.
+    pub sink: &'static str,
     pub dry_run: bool,
     pub started: Instant,
     /// See [`Message::Paused`].

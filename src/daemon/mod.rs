@@ -76,6 +76,17 @@ pub enum SinkKind {
     DryRun,
 }
 
+impl SinkKind {
+    /// In a word.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Netlink => "netlink",
+            Self::Nft => "nft",
+            Self::DryRun => "dry run",
+        }
+    }
+}
+
 /// Why configuration and rules cannot be used.
 #[derive(Debug, Error)]
 pub enum PlanError {
@@ -180,6 +191,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         worker,
         lists: Arc::clone(&keeper),
         watch,
+        sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
         paused,

@@ -13,7 +13,7 @@ use crate::event::{BANS, ChannelId, Decision, JailId, RuleId};
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
-use crate::proto::{RuleCount, SourceStatus};
+use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
 use crate::source::{FileEvent, Follower, Origin, State, paths};
 use crate::time::Time;
@@ -90,6 +90,37 @@ struct Channel {
     rests_since: Option<Time>,
     /// The state that was logged last.
     said: String,
+    pace: Pace,
+}
+
+/// How a file has been read.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it was first looked at.
+    first: Option<Time>,
+    /// When its last line was read.
+    line: Option<Time>,
+    /// When all of it was last read.
+    level: Option<Time>,
+    errors: u64,
+    last_error: Option<(Time, String)>,
+}
+
+impl Pace {
+    fn note(&mut self, now: Time, lines: bool, level: bool) {
+        self.first.get_or_insert(now);
+        if lines {
+            self.line = Some(now);
+        }
+        if level {
+            self.level = Some(now);
+        }
+    }
+
+    fn error(&mut self, now: Time, words: &str) {
+        self.errors += 1;
+        self.last_error = Some((now, words.to_owned()));
+    }
 }
 
 impl Reader {
@@ -149,6 +180,7 @@ impl Reader {
                 at_rest: false,
                 rests_since: None,
                 said: String::new(),
+                pace: Pace::default(),
             });
         }
     }
@@ -159,6 +191,7 @@ impl Reader {
         let mut more = false;
         let mut events = Vec::new();
         for channel in &mut self.channels {
+            let before = channel.lines;
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
             let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
             let poll = channel.follower.poll(TURN, &mut |region| {
@@ -179,8 +212,12 @@ impl Reader {
             self.moved |= poll.events.iter().any(|event| matches!(event, FileEvent::Opened { .. }));
             for event in &poll.events {
                 debug!("{}: {event:?}", channel.path.display());
+                if let FileEvent::ReadFailed { error } = event {
+                    channel.pace.error(now, error);
+                }
             }
-            channel.say_state();
+            channel.pace.note(now, channel.lines != before, !poll.more);
+            channel.say_state(now);
         }
         more
     }
@@ -224,18 +261,19 @@ impl Reader {
 
     /// How each file stands.
     #[must_use]
-    pub fn status(&self, rules: &RuleSet) -> Vec<SourceStatus> {
-        self.channels.iter().map(|channel| channel.status(rules)).collect()
+    pub fn status(&self, rules: &RuleSet, now: Time) -> Vec<SourceStatus> {
+        self.channels.iter().map(|channel| channel.status(rules, now)).collect()
     }
 }
 
 impl Channel {
     /// Logs when a file can be read that could not, or the other way round.
-    fn say_state(&mut self) {
+    fn say_state(&mut self, now: Time) {
         let state = self.follower.state().to_string();
         if state != self.said {
             if matches!(self.follower.state(), State::Unreadable { .. }) {
                 warn!("{}: {state}", self.path.display());
+                self.pace.error(now, &state);
             } else {
                 info!("{}: {state}", self.path.display());
             }
@@ -243,7 +281,7 @@ impl Channel {
         }
     }
 
-    fn status(&self, rules: &RuleSet) -> SourceStatus {
+    fn status(&self, rules: &RuleSet, now: Time) -> SourceStatus {
         let named = |(id, count): (RuleId, Unbelieved)| {
             let rule = rules.name_of(id)?;
             Some(RuleCount { rule, tampered: count.tampered, hearsay: count.hearsay })
@@ -251,10 +289,19 @@ impl Channel {
         let mut unbelieved: Vec<_> = self.scanner.unbelieved().filter_map(named).collect();
         unbelieved.sort_by_key(|count| std::cmp::Reverse((count.tampered, count.hearsay)));
         let seen = self.scanner.seen();
+        let since = |time: Option<Time>| time.map_or(0, |time| now.since(time).as_secs());
+        let unread = self.follower.unread();
+        let pace = &self.pace;
         SourceStatus {
             path: self.path.display().to_string(),
             state: self.follower.state().to_string(),
             lines: self.lines,
+            last_line: pace.line.map(Time::secs),
+            silent_for: since(pace.line.or(pace.first)),
+            unread,
+            lag: if unread == 0 { 0 } else { since(pace.level) },
+            errors: pace.errors,
+            last_error: pace.last_error.as_ref().map(|(time, words)| PastError::new(*time, words)),
             hits: seen.hits,
             tampered: seen.tampered,
             hearsay: seen.hearsay,

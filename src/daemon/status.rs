@@ -1,6 +1,7 @@
 //! What `status` tells: how the guard, its files and its jails are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::core::Core;
 use super::now;
@@ -8,8 +9,15 @@ use super::worker::SinkHealth;
 use crate::event::{Ban, JailId};
 use crate::ignored::IgnoreList;
 use crate::plan::Plan;
-use crate::proto::{Answer, BanStatus, Health, JailStatus, SourceStatus, Status};
+use crate::proto::{
+    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
+};
 use crate::time::Time;
+
+/// Logins within this time say that the phones are well.
+const LATELY: Duration = Duration::from_secs(300);
+/// Hosts that are named, where there may be many.
+const MOST_NAMED: usize = 16;
 
 impl Core {
     /// How things stand, of one jail or of all.
@@ -21,7 +29,7 @@ impl Core {
         let plan = self.engine.plan();
         let now = now();
         let sink = self.worker.health();
-        let sources = self.reader.status(&plan.rules);
+        let sources = self.reader.status(&plan.rules, now);
         let problems = self.problems(&sink, &sources);
         let health = match (self.paused, problems.is_empty()) {
             (Some(_), _) => Health::Paused,
@@ -44,7 +52,24 @@ impl Core {
             sources,
             never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
+            logins: self.logins(now),
+            sinks: vec![sink_status(self.sink, &sink)],
         }))
+    }
+
+    /// Who has logged in, and whom of them a ban keeps out.
+    fn logins(&self, now: Time) -> LoginStatus {
+        let logins = self.engine.logins();
+        let known = |ban: &&Ban| logins.of(&ban.subject).is_some();
+        let banned = || self.engine.bans().iter().filter(known);
+        LoginStatus {
+            last: logins.last().map(|(_, time)| time.secs()),
+            ago: logins.last().map(|(_, time)| now.since(time).as_secs()),
+            host: logins.last().map(|(host, _)| host.to_string()),
+            lately: logins.within(LATELY, now),
+            banned: banned().count(),
+            banned_hosts: banned().take(MOST_NAMED).map(|ban| ban.subject.to_string()).collect(),
+        }
     }
 
     /// What is wrong, for people.
@@ -117,6 +142,18 @@ fn never_banned(plan: &Plan, list: &IgnoreList) -> BTreeMap<String, usize> {
     let mut counts = list.counts();
     *counts.entry("ignoreip".to_owned()).or_default() += plan.config.ignoreip.len();
     counts
+}
+
+fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
+    let past = |(time, words): &(Time, String)| PastError::new(*time, words);
+    SinkStatus {
+        sink: name.to_owned(),
+        queue: health.pending,
+        refused: health.refused,
+        error: health.error.clone(),
+        last_error: health.last_error.as_ref().map(past),
+        last_heal: health.healed.map(Time::secs),
+    }
 }
 
 /// A ban in the words of the control protocol.

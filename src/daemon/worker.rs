@@ -15,6 +15,7 @@ use super::now;
 use crate::event::{Change, ScopeId};
 use crate::sink::{BanSink, SinkError, Structure};
 use crate::subject::Subject;
+use crate::time::Time;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
 const QUEUE: usize = 1024;
@@ -43,6 +44,10 @@ pub struct SinkHealth {
     pub pending: usize,
     /// Why the last attempt failed; `None` if it did not.
     pub error: Option<String>,
+    /// What last went wrong, and when.
+    pub last_error: Option<(Time, String)>,
+    /// When the table was last built anew because it was gone.
+    pub healed: Option<Time>,
     /// Changes that the sink refused for good.
     pub refused: u64,
     /// Whether changes were lost, so that all elements have to be sent again.
@@ -294,7 +299,9 @@ impl State {
         match self.sink.load(&self.structure) {
             Ok(()) => {
                 self.allow_changed = false;
-                lock(&self.health).behind = true;
+                let mut health = lock(&self.health);
+                health.behind = true;
+                health.healed = Some(now());
                 true
             }
             Err(error) => {
@@ -317,6 +324,8 @@ impl State {
             error!("{} bans are waiting: {error}", self.pending.len());
         }
         self.retry = Some((Instant::now() + wait, (wait * 2).min(RETRY.1)));
-        lock(&self.health).error = Some(error.to_string());
+        let mut health = lock(&self.health);
+        health.error = Some(error.to_string());
+        health.last_error = Some((now(), error.to_string()));
     }
 }

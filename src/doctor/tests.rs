@@ -358,7 +358,8 @@ fn status(uptime: u64, jail: &str) -> Status {
     );
     let text = format!(
         r#"{{"answer":"status","health":"OK","problems":[],"version":"0","pid":1,"uptime":{uptime},"dry_run":false,
-        "paused_until":null,"jails":[{jail}],"sources":[],"never_banned":{{}},"queue":0}}"#
+        "paused_until":null,"jails":[{jail}],"sources":[],"never_banned":{{}},"queue":0,"sinks":[],
+        "logins":{{"last":null,"ago":null,"host":null,"lately":0,"banned":0,"banned_hosts":[]}}}}"#
     );
     match serde_json::from_str(&text).unwrap() {
         Answer::Status(status) => *status,

@@ -19,6 +19,7 @@ use crate::event::{
 use crate::flood::{Flood, Verdict};
 use crate::ignored::IgnoreList;
 use crate::known_good::{KnownGood, Standing};
+use crate::logins::Logins;
 use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
@@ -39,6 +40,7 @@ pub struct Engine {
     states: Vec<JailState>,
     bans: BanBook,
     known: KnownGood,
+    logins: Logins,
     flood: Flood,
     recent: Recent,
     refused: u64,
@@ -65,6 +67,7 @@ impl Engine {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
         Self {
             known: KnownGood::new(&plan.config.knowngood),
+            logins: Logins::default(),
             flood: Flood::new(plan.config.maxunverified),
             plan,
             channels: Vec::new(),
@@ -93,6 +96,12 @@ impl Engine {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Who has logged in.
+    #[must_use]
+    pub fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// Since when unverified bans are withheld because there are too many at once, and how many
@@ -138,7 +147,9 @@ impl Engine {
             Meaning::Offence(_) => self.on_offence(event, out),
             // What a stranger may have written proves no login.
             Meaning::Success if event.evidence > Evidence::Hearsay => {
-                self.known.login(self.known_as(event.host), event);
+                let host = self.known_as(event.host);
+                self.logins.note(host, event.time);
+                self.known.login(host, event);
             }
             Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
         }

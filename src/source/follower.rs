@@ -249,6 +249,14 @@ impl Follower {
         self.splitter.oversized()
     }
 
+    /// Bytes of the open file that have not been read yet; 0 while none is open.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let unread =
+            |reading: &Reading| Some(reading.file.len().ok()?.saturating_sub(reading.offset));
+        self.current.as_ref().and_then(unread).unwrap_or(0)
+    }
+
     /// Whether what has been read ends with a line's end.
     #[must_use]
     pub fn is_between_lines(&self) -> bool {

@@ -16,6 +16,7 @@ mod kit;
 mod bans;
 mod doctor;
 mod explain;
+mod health;
 mod hostile;
 mod ignored;
 mod kernel_lost;

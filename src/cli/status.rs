@@ -1,0 +1,228 @@
+//! `asterguard status`
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::SocketArg;
+use super::control::ask;
+use super::output::{Failure, Output};
+use crate::daemon::{now, pause_message};
+use crate::ignored::words;
+use crate::proto::{
+    Answer, BanStatus, Dropped, Health, JailStatus, LoginStatus, PastError, Request, SinkStatus,
+    SourceStatus, Status,
+};
+use crate::time::Time;
+
+/// Rules with hearsay that are shown for one file.
+const MOST_RULES: usize = 5;
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this jail
+    jail: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
+    let Answer::Status(status) =
+        ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })?
+    else {
+        return Err(Failure::new("the daemon answered something else"));
+    };
+    if output.json {
+        output.object(&status);
+        return Ok(());
+    }
+    if args.jail.is_none() {
+        output.line(overview(&status).trim_end());
+    }
+    for jail in &status.jails {
+        output.line(jail_tree(jail).trim_end());
+    }
+    Ok(())
+}
+
+/// The first line: for the person called at night.
+fn headline(status: &Status) -> String {
+    let health = match status.health {
+        Health::Ok => "OK",
+        Health::Degraded => "DEGRADED",
+        Health::Paused => "PAUSED",
+    };
+    let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
+    let LoginStatus { ago, lately, banned: known, .. } = &status.logins;
+    let known = match known {
+        0 => String::new(),
+        1 => " (one of a host that has logged in)".to_owned(),
+        known => format!(" ({known} of hosts that have logged in)"),
+    };
+    let logins = match ago {
+        None => "no login seen".to_owned(),
+        Some(ago) => {
+            let s = if *lately == 1 { "" } else { "s" };
+            format!("last login {} ago, {lately} host{s} within 5m", brief(*ago))
+        }
+    };
+    format!("{health}: {banned} banned{known}; {logins}\n")
+}
+
+/// The part of the status that is not about one jail.
+fn overview(status: &Status) -> String {
+    let mut text = headline(status);
+    // Writing to a string does not fail.
+    if status.health == Health::Paused {
+        let until = status.paused_until.map(Time::from_secs);
+        let _ = writeln!(text, "! {}", pause_message(Some(until)));
+    }
+    if status.dry_run {
+        let _ = writeln!(text, "! dry run: bans are only said");
+    }
+    for problem in &status.problems {
+        let _ = writeln!(text, "! {problem}");
+    }
+    let Status { version, pid, .. } = status;
+    let _ = writeln!(text, "  asterguard {version}, pid {pid}, up {}", brief(status.uptime));
+    let (silent, read): (Vec<_>, Vec<_>) = status
+        .sources
+        .iter()
+        .partition(|source| source.lines == 0 && source.state.starts_with("waiting"));
+    for source in read {
+        let _ = writeln!(
+            text,
+            "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay{}",
+            source.path,
+            source.state,
+            source.lines,
+            source.hits,
+            source.tampered,
+            source.hearsay,
+            pace(source)
+        );
+        for count in source.unbelieved.iter().filter(|count| count.hearsay > 0).take(MOST_RULES) {
+            let _ = writeln!(text, "    hearsay: {} × {}", count.hearsay, count.rule);
+        }
+    }
+    if !silent.is_empty() {
+        let paths: Vec<_> = silent.iter().map(|source| source.path.as_str()).collect();
+        let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
+    }
+    status.sinks.iter().for_each(|sink| text += &sink_line(sink));
+    if !status.logins.banned_hosts.is_empty() {
+        let hosts = status.logins.banned_hosts.join(" ");
+        let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
+    }
+    let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));
+    text
+}
+
+/// How a file is being read, as far as it is worth a word.
+fn pace(source: &SourceStatus) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = match source.last_line {
+        Some(_) => write!(text, ", last line {} ago", brief(source.silent_for)),
+        None => write!(text, ", silent for {}", brief(source.silent_for)),
+    };
+    if source.unread > 0 {
+        let _ = write!(text, ", {} bytes behind for {}", source.unread, brief(source.lag));
+    }
+    if let Some(last) = &source.last_error {
+        let _ = write!(text, ", {} errors, the last one {}", source.errors, past(last));
+    }
+    text
+}
+
+/// How bans get to the kernel; nothing where all is well and always was.
+fn sink_line(sink: &SinkStatus) -> String {
+    let mut parts = Vec::new();
+    if sink.queue > 0 {
+        parts.push(format!("{} changes wait", sink.queue));
+    }
+    if let Some(last) = &sink.last_error {
+        parts.push(format!("last error {}", past(last)));
+    }
+    if let Some(time) = sink.last_heal {
+        parts.push(format!("the table was built anew at {}", Time::from_secs(time)));
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("  {}: {}\n", sink.sink, parts.join(", "))
+    }
+}
+
+fn past(error: &PastError) -> String {
+    format!("at {}: {}", Time::from_secs(error.time), error.error)
+}
+
+/// A length of time, to its two largest units.
+fn brief(seconds: u64) -> String {
+    let whole = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// A jail, as fail2ban-client shows it.
+fn jail_tree(jail: &JailStatus) -> String {
+    let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
+    let mode =
+        if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let excused = some("Excused: ", jail.excused);
+    let withheld = some("Withheld:", jail.withheld);
+    let mut text = format!(
+        "\
+Status for the jail: {}{mode}
+|- Filter
+|  |- Currently failed: {}
+|  |- Total failed:     {}
+|  |- Ignored:          {}
+{excused}|  |- Hearsay:          {}
+{withheld}|  `- File list:        {files}
+`- Actions
+   |- Currently banned: {}
+   |- Total banned:     {}
+   `- Banned IP list:
+",
+        jail.jail,
+        jail.currently_failed,
+        jail.total_failed,
+        jail.ignored,
+        jail.hearsay,
+        jail.currently_banned,
+        jail.total_banned
+    );
+    for ban in &jail.banned {
+        let _ = writeln!(text, "      {}", ban_line(ban));
+    }
+    text
+}
+
+/// A line of the tree for what most guards never have.
+fn some(name: &str, count: u64) -> String {
+    if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
+}
+
+pub(super) fn ban_line(ban: &BanStatus) -> String {
+    let left = ban.left.map_or("permanent".to_owned(), |left| {
+        format!("{} left", humantime::format_duration(Duration::from_secs(left)))
+    });
+    let rule =
+        ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
+    let dropped = dropped(ban.dropped);
+    let knocked = ban.knocked.map_or(String::new(), |time| {
+        let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
+        format!(", knocked {} ago", humantime::format_duration(ago))
+    });
+    format!("{}  {} ports, {left}, {}{rule}{dropped}{knocked}", ban.host, ban.scope, ban.evidence)
+}
+
+/// What was dropped, if anything was.
+pub(super) fn dropped(dropped: Dropped) -> String {
+    match dropped.packets {
+        Some(packets @ 1..) => format!(", {packets} packets dropped"),
+        _ => String::new(),
+    }
+}

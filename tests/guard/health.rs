@@ -1,0 +1,127 @@
+//! What `status` says at night: whether the phones are well, whether logs are read, whether bans
+//! arrive.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::kit::guard::Guard;
+use crate::kit::{self, Netns};
+use crate::{CONFIG, addresses, odd_packet, wrong_password};
+
+const OFFICE: &str = "198.51.100.20";
+
+/// A login over PJSIP, which can be believed.
+fn login(host: &str) -> String {
+    format!(
+        "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
+         EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
+         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
+         LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
+         UsingPassword=\"1\""
+    )
+}
+
+fn guard(netns: &Netns) -> Guard {
+    Guard::start(
+        netns,
+        &CONFIG.replace("\"asterisk-sip\"", "[\"asterisk-sip\", \"asterisk-security\"]"),
+    )
+}
+
+fn source(guard: &Guard) -> Value {
+    guard.status()["sources"][0].clone()
+}
+
+fn first_line(guard: &Guard) -> String {
+    guard.order(&["status"]).lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn the_first_line_says_whether_the_phones_are_well() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
+    assert_eq!(first_line(&guard), "OK: 0 banned; no login seen");
+    assert_eq!(guard.status()["logins"]["last"], Value::Null);
+    guard.append("messages", &[login(OFFICE), login("198.51.100.21"), login(OFFICE)]);
+    guard.append("messages", &[wrong_password("198.51.100.66")]);
+    kit::until("they are read", || guard.jail("asterisk-guess")["total_failed"] == 1);
+    let line = first_line(&guard);
+    assert!(line.starts_with("OK: 0 banned; last login "), "{line}");
+    assert!(line.ends_with(" ago, 2 hosts within 5m"), "{line}");
+    let logins = guard.status()["logins"].clone();
+    assert_eq!((&logins["host"], &logins["banned"]), (&json!(OFFICE), &json!(0)));
+
+    // A ban of somebody who could log in is what to look at first.
+    guard.order(&["ban", "203.0.113.5"]);
+    guard.order(&["ban", OFFICE]);
+    let line = first_line(&guard);
+    assert!(line.starts_with("OK: 2 banned (one of a host that has logged in); "), "{line}");
+    let all = guard.order(&["status"]);
+    assert!(
+        all.contains(&format!("banned, though there were logins from there: {OFFICE}\n")),
+        "{all}"
+    );
+    assert_eq!(guard.status()["logins"]["banned_hosts"], json!([OFFICE]));
+    guard.order(&["unban", OFFICE]);
+    assert_eq!(guard.status()["logins"]["banned"], 0);
+    guard.order(&["pause"]);
+    assert!(first_line(&guard).starts_with("PAUSED: 1 banned; last login "));
+}
+
+#[test]
+fn each_log_says_when_it_last_spoke_and_what_went_wrong() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
+    guard.append("messages", &["[Nov 22 01:12:24] NOTICE[1] x.c: nothing"]);
+    kit::until("it is read", || source(&guard)["lines"] == 1);
+    let before = source(&guard);
+    let age = kit::now().secs() - before["last_line"].as_i64().unwrap();
+    assert!((0..20).contains(&age), "{before}");
+    assert!(before["silent_for"].as_i64().unwrap() <= age + 1, "{before}");
+    assert_eq!(
+        (&before["unread"], &before["lag"], &before["errors"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
+
+    fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+    fs::create_dir(guard.path("messages")).unwrap();
+    kit::until("that is seen", || source(&guard)["errors"] == 1);
+    let error = source(&guard)["last_error"]["error"].clone();
+    assert!(error.as_str().unwrap().contains("it is a directory"), "{error}");
+    let all = guard.order(&["status"]);
+    assert!(all.contains(", 1 errors, the last one at "), "{all}");
+    // It stays known when it is over.
+    fs::remove_dir(guard.path("messages")).unwrap();
+    guard.append("messages", &[odd_packet("198.51.100.66")]);
+    kit::until("it is read again", || source(&guard)["lines"] == 2);
+    assert_eq!(source(&guard)["errors"], 1);
+}
+
+#[test]
+fn the_way_to_the_kernel_says_when_it_was_last_mended() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
+    let sink = |guard: &Guard| guard.status()["sinks"][0].clone();
+    let well = json!({
+        "sink": "netlink", "queue": 0, "refused": 0, "error": null, "last_error": null, "last_heal": null
+    });
+    assert_eq!(sink(&guard), well);
+    netns.exec("nft flush ruleset");
+    guard.order(&["ban", "203.0.113.5"]);
+    kit::until("the ban is there", || addresses(&netns, "ban4") == ["203.0.113.5"]);
+    kit::until("it says so", || sink(&guard)["last_heal"].is_i64());
+    let age = kit::now().secs() - sink(&guard)["last_heal"].as_i64().unwrap();
+    assert!((0..20).contains(&age), "{age}");
+    let all = guard.order(&["status"]);
+    assert!(all.contains("\n  netlink: the table was built anew at 20"), "{all}");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Ban, Change, Element, JailId, ScopeId};
+use crate::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -18,6 +18,17 @@ pub struct BanBook {
     bans: BTreeMap<Key, Ban>,
     /// The bans that end by themselves, soonest first.
     deadlines: BTreeSet<(Time, Key)>,
+    /// What has changed since somebody asked, if anybody ever will.
+    journal: Option<Vec<Entry>>,
+}
+
+/// What has changed in the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// This ban is in force, in place of one with the same jail, subject and scope.
+    Entered(Ban),
+    /// This one no longer is, and why.
+    Struck(Ban, Lifted),
 }
 
 impl BanBook {
@@ -34,14 +45,18 @@ impl BanBook {
         if let Some(until) = ban.until {
             self.deadlines.insert((until, key));
         }
+        self.note(Entry::Entered(ban));
         Some(self.element(ban.scope, ban.subject))
     }
 
     /// Strikes a ban out; what the kernel has to do then.
-    pub fn remove(&mut self, ban: &Ban) -> Change {
+    pub fn remove(&mut self, ban: &Ban, why: Lifted) -> Change {
         let key = (ban.subject, ban.scope, ban.jail);
-        if let Some(Ban { until: Some(until), .. }) = self.bans.remove(&key) {
-            self.deadlines.remove(&(until, key));
+        if let Some(known) = self.bans.remove(&key) {
+            if let Some(until) = known.until {
+                self.deadlines.remove(&(until, key));
+            }
+            self.note(Entry::Struck(known, why));
         }
         self.element(ban.scope, ban.subject)
     }
@@ -53,7 +68,31 @@ impl BanBook {
             return None;
         }
         self.deadlines.pop_first();
-        self.bans.remove(&key)
+        let ban = self.bans.remove(&key)?;
+        self.note(Entry::Struck(ban, Lifted::Expired));
+        Some(ban)
+    }
+
+    /// Keeps a journal from now on, for [`BanBook::take_journal`] to be called often.
+    pub fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// Whether a journal is kept.
+    #[must_use]
+    pub fn keeps_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// What has changed since the last call; nothing if no journal is kept.
+    pub fn take_journal(&mut self) -> Vec<Entry> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, entry: Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(entry);
+        }
     }
 
     /// What the kernel must hold for a subject in a scope.
@@ -140,9 +179,9 @@ mod tests {
         assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(2, None))), Some(None));
         assert_eq!(book.elements().count(), 1);
-        assert_eq!(until(Some(book.remove(&ban(2, None)))), Some(Some(100)));
-        assert_eq!(until(Some(book.remove(&ban(0, None)))), Some(Some(50)));
-        assert_eq!(until(Some(book.remove(&ban(1, None)))), None);
+        assert_eq!(until(Some(book.remove(&ban(2, None), Lifted::ByHand))), Some(Some(100)));
+        assert_eq!(until(Some(book.remove(&ban(0, None), Lifted::ByHand))), Some(Some(50)));
+        assert_eq!(until(Some(book.remove(&ban(1, None), Lifted::ByHand))), None);
         assert!(book.is_empty() && book.deadlines.is_empty());
     }
 

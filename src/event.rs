@@ -148,6 +148,8 @@ pub enum Lifted {
     ByHand,
     /// The host became ignored.
     Ignored,
+    /// Another one took its place: longer, or of another network.
+    Replaced,
 }
 
 /// An element of the kernel's sets: who is shut out of what, and until when. One element may stand

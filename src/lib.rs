@@ -17,7 +17,7 @@
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
 //! values of a fixed size, so the three parts can live in three processes.
 //!
-//! Everything but `source`, `finder`, `firewall`, `sink`, `daemon`, `doctor` and `cli` is pure: no clock, no
+//! Everything but `source`, `finder`, `firewall`, `sink`, `store`, `daemon`, `doctor` and `cli` is pure: no clock, no
 //! I/O, no runtime. Time comes in as an argument, so `run`, `replay`, `test` and the tests drive the
 //! same engine.
 #![forbid(unsafe_code)]
@@ -50,6 +50,7 @@ pub mod recent;
 pub mod rules;
 pub mod sink;
 pub mod source;
+pub mod store;
 pub mod subject;
 pub mod time;
 pub mod timestamp;

@@ -7,6 +7,7 @@ mod explain;
 mod log_file;
 mod output;
 mod replay;
+mod restore;
 mod run;
 mod status;
 mod test_line;
@@ -36,6 +37,8 @@ pub enum Exit {
     NoDaemon = 4,
     /// nftables cannot be used.
     NoNftables = 5,
+    /// The state file cannot be used, or only in part.
+    BadState = 6,
 }
 
 const AFTER_HELP: &str = "\
@@ -47,7 +50,7 @@ Locked out?
   asterguard pause                               nothing is dropped for 15 minutes
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or rules,
-4 no daemon answers, 5 nftables cannot be used.";
+4 no daemon answers, 5 nftables cannot be used, 6 the state file cannot be used.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -108,6 +111,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Say who would have been banned by these logs, when and why; changes nothing
     Replay(replay::ReplayArgs),
+    /// Put stored bans into the kernel, before the network comes up and the guard runs
+    Restore(restore::RestoreArgs),
     /// Look up the name on standard input: what asterguard-names@.service runs
     #[command(hide = true)]
     LookUp,
@@ -140,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test_line::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
+        Command::Restore(args) => restore::restore(&args, &output),
         Command::LookUp => helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new),
     };
     ended(result.map(|()| Exit::Done), &output)

@@ -29,18 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CALLERS: usize = 64;
 
 /// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
-/// closed, by whatever way this process ends.
-pub fn lock(directory: &Path) -> Result<File, RunError> {
+/// closed, by whatever way this process ends. `None` where no lock can be made, because nothing can
+/// be written there: that must not keep the guard from starting, and the control socket keeps a
+/// second one out too.
+pub fn lock(directory: &Path) -> Result<Option<File>, RunError> {
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot make the state directory {}", directory.display()))?;
     let path = directory.join("asterguard.lock");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("cannot open the lock {}", path.display()))?;
+    let open = |write: bool| {
+        OpenOptions::new().create(write).truncate(false).read(true).write(write).open(&path)
+    };
+    // A lock that is there already holds as well if it can only be read.
+    let mut file = match open(true).or_else(|error| open(false).map_err(|_| error)) {
+        Ok(file) => file,
+        Err(error) => {
+            warn!("cannot make the lock {}: {error}", path.display());
+            return Ok(None);
+        }
+    };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut pid = String::new();
         // Who holds it is only for the message.
@@ -53,7 +59,7 @@ pub fn lock(directory: &Path) -> Result<File, RunError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()));
     // A full disk must not keep the guard from starting; the lock holds without the number.
     drop(written);
-    Ok(file)
+    Ok(Some(file))
 }
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has

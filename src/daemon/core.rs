@@ -16,6 +16,7 @@ use super::listing::Snapshot;
 use super::lists::ListKeeper;
 use super::now;
 use super::reader::{Matchers, Reader};
+use super::recorder::Recorder;
 use super::worker::Worker;
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Decision, JailId};
@@ -59,6 +60,7 @@ pub struct Core {
     pub reader: Reader,
     pub worker: Worker,
     pub lists: Arc<ListKeeper>,
+    pub recorder: Recorder,
     /// The paths that are to be watched are sent here when they, or their files, change.
     pub watch: mpsc::UnboundedSender<Vec<PathBuf>>,
     /// Where bans go, in a word.
@@ -71,10 +73,14 @@ pub struct Core {
 }
 
 impl Core {
-    /// Runs until it is told to stop, and hands the worker back. Says when it is `ready`: from
+    /// Runs until it is told to stop, and hands worker and recorder back. Says when it is `ready`: from
     /// then on, no line is missed.
     #[must_use]
-    pub fn run(mut self, inbox: &Receiver<Message>, ready: oneshot::Sender<()>) -> Worker {
+    pub fn run(
+        mut self,
+        inbox: &Receiver<Message>,
+        ready: oneshot::Sender<()>,
+    ) -> (Worker, Recorder) {
         // Lines from before the start are not ours; files that appear later are read whole.
         self.refresh(Origin::End);
         self.tick();
@@ -97,9 +103,12 @@ impl Core {
                 match told {
                     Message::Wake => {}
                     Message::Ask(request, reply) => {
+                        let orders = matches!(request, Request::Ban { .. } | Request::Unban { .. });
                         let answer = self.answer(request);
                         // Nobody waits for the answer any more: fine.
-                        let _ = reply.send(answer);
+                        let tell = move || drop(reply.send(answer));
+                        // What somebody ordered is done when a crash no longer undoes it.
+                        if orders { self.recorder.then(tell) } else { tell() }
                     }
                     Message::Bans(reply) => {
                         let plan = Arc::clone(self.engine.plan());
@@ -130,9 +139,9 @@ impl Core {
         }
     }
 
-    fn stop(mut self) -> Worker {
+    fn stop(mut self) -> (Worker, Recorder) {
         self.poll();
-        self.worker
+        (self.worker, self.recorder)
     }
 
     fn poll(&mut self) -> bool {
@@ -154,6 +163,7 @@ impl Core {
         if self.worker.health().behind {
             self.catch_up();
         }
+        self.recorder.tick(&mut self.engine, now());
     }
 
     /// Never bans the hosts of `list` from now on.
@@ -203,6 +213,7 @@ impl Core {
         self.reader.change(matchers);
         self.refresh(Origin::End);
         self.carry_out();
+        self.recorder.note_all(&mut self.engine, now());
         Ok(())
     }
 
@@ -244,6 +255,7 @@ impl Core {
         if !changes.is_empty() {
             self.worker.apply(changes);
         }
+        self.recorder.note(&mut self.engine, now());
     }
 
     fn answer(&mut self, request: Request) -> Answer {

@@ -8,6 +8,8 @@ mod listing;
 mod lists;
 pub mod log;
 pub mod reader;
+mod recorder;
+mod restore;
 mod status;
 mod worker;
 
@@ -43,6 +45,7 @@ use crate::time::Time;
 pub use control::pause_message;
 use lists::ListKeeper;
 use reader::{Matchers, Reader};
+pub use restore::{Restored, restore};
 use worker::Worker;
 
 /// Where the configuration is unless the command line says otherwise.
@@ -172,8 +175,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
     let mut engine = Engine::new(Arc::clone(&plan));
-    engine.adopt(&found, now());
     let mut decisions = Vec::new();
+    let recorder = restore::take_up(options, &mut engine, &found, &mut decisions)?;
     engine.protect(ignored, &mut decisions);
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
@@ -190,6 +193,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         reader: Reader::new(matchers),
         worker,
         lists: Arc::clone(&keeper),
+        recorder,
         watch,
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
@@ -221,7 +225,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let _ = daemon.inbox.send(Message::Stop);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     match thread.join() {
-        Ok(worker) => worker.stop(Duration::from_millis(700)),
+        Ok((worker, recorder)) => {
+            worker.stop(Duration::from_millis(700));
+            recorder.stop(Duration::from_millis(700));
+        }
         Err(_) => error!("the engine's thread failed"),
     }
     // Best effort: the next start replaces a socket that is left over.

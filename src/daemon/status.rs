@@ -111,6 +111,7 @@ impl Core {
         for source in sources.iter().filter(|source| source.free_text) {
             problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
         }
+        problems.extend(self.recorder.problems());
         problems.extend(self.engine.ignored().problems.iter().cloned());
         problems.extend(plan.lists.problems());
         problems

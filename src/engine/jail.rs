@@ -68,12 +68,16 @@ impl JailState {
     pub fn remember(&mut self, ban: &Ban, bantime: &BanTime, quiet: Duration) {
         let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);
-        if self.history.len() >= HISTORY && !self.history.contains_key(&key) {
+        self.make_room(&key);
+        self.history.insert(key, Earlier { bans, last: (ban.since, ban.until) });
+    }
+
+    fn make_room(&mut self, key: &(Subject, Evidence)) {
+        if self.history.len() >= HISTORY && !self.history.contains_key(key) {
             let drawn = self.history.iter().take(8);
             let oldest = drawn.min_by_key(|(_, earlier)| earlier.last.0).map(|(key, _)| *key);
             oldest.and_then(|key| self.history.remove(&key));
         }
-        self.history.insert(key, Earlier { bans, last: (ban.since, ban.until) });
     }
 }
 

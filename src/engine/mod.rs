@@ -2,6 +2,7 @@
 
 mod explain;
 mod jail;
+mod restart;
 
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::time::{BanTime, Lasting, Time};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;
+pub use restart::{Remembered, TakenUp};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -90,6 +92,16 @@ impl Engine {
     #[must_use]
     pub fn bans(&self) -> &BanBook {
         &self.bans
+    }
+
+    /// Keeps a journal of the bans from now on; see [`BanBook::take_journal`].
+    pub fn keep_journal(&mut self) {
+        self.bans.keep_journal();
+    }
+
+    /// What has changed in the bans since the last call.
+    pub fn take_journal(&mut self) -> Vec<bans::Entry> {
+        self.bans.take_journal()
     }
 
     /// Bans that were not entered because there are too many.
@@ -431,9 +443,13 @@ impl Engine {
         }
         let successor = plan.rules.successors(&old.rules);
         self.recent.renumber(&successor);
-        for ban in std::mem::take(&mut self.bans).iter() {
+        let before = std::mem::take(&mut self.bans);
+        for ban in before.iter() {
             let cause = ban.cause.and_then(|(rule, line)| Some((successor(rule)?, line)));
             self.carry_over(&old, &plan, &Ban { cause, ..*ban }, out);
+        }
+        if before.keeps_journal() {
+            self.bans.keep_journal();
         }
         self.lift_ignored(out);
     }
@@ -453,9 +469,11 @@ impl Engine {
         };
         let wide: Vec<Ban> = self.bans.iter().filter(wide).copied().collect();
         for ban in wide {
-            out.push(Decision::Change(self.bans.remove(&ban)));
             let subject = Subject::of(ban.host, 128);
-            if subject.is_single_within(ban.subject.net().prefix_len()) {
+            let narrowed = subject.is_single_within(ban.subject.net().prefix_len());
+            let why = if narrowed { Lifted::Replaced } else { Lifted::Ignored };
+            out.push(Decision::Change(self.bans.remove(&ban, why)));
+            if narrowed {
                 out.extend(self.bans.put(Ban { subject, ..ban }).map(Decision::Change));
             } else {
                 let (jail, subject) = (ban.jail, ban.subject);
@@ -530,7 +548,7 @@ impl Engine {
     ) -> usize {
         let lifted: Vec<Ban> = self.bans.iter().filter(|ban| concerned(ban)).copied().collect();
         for ban in &lifted {
-            let change = self.bans.remove(ban);
+            let change = self.bans.remove(ban, why);
             if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
                 state.offences.clear(&ban.subject);
             }

@@ -1,5 +1,7 @@
 //! What the engine decides, event by event.
 
+mod restart;
+
 use std::time::Duration;
 
 use super::*;

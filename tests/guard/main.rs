@@ -27,6 +27,7 @@ mod orders;
 mod pause;
 mod policy;
 mod reload;
+mod restart;
 mod rotation;
 
 use kit::Netns;

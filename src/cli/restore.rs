@@ -1,0 +1,54 @@
+//! `asterguard restore`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{Failure, Output};
+use super::{ConfigArg, Exit};
+use crate::daemon::{self, Restored, STATE_DIR};
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Directory that the daemon keeps its state in
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    result: &'static str,
+    /// Bans that were put into the kernel.
+    restored: usize,
+    /// Bans that were there already.
+    found: usize,
+    /// Bans whose time was over.
+    expired: usize,
+}
+
+pub fn restore(args: &RestoreArgs, output: &Output) -> Result<(), Failure> {
+    let Restored { bans, stored, problem } =
+        daemon::restore(args.config.config.as_deref(), &args.state_dir)?;
+    let found = bans.kept + bans.adopted;
+    if output.json {
+        let (restored, expired) = (bans.missing, bans.expired);
+        output.object(&Done { result: "done", restored, found, expired });
+    } else if stored {
+        output.line(format_args!(
+            "{} bans put into the kernel, {found} were there, {} are over",
+            bans.missing, bans.expired
+        ));
+    } else {
+        output.line("nothing is stored yet; table, sets and chains are there");
+    }
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Failure {
+            exit: Exit::BadState,
+            message: format!("{problem}; restored is what could be read"),
+        }),
+    }
+}

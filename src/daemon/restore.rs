@@ -1,0 +1,113 @@
+//! Bringing back what was stored: into a daemon that starts, or into the kernel without one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tracing::{error, info, warn};
+
+use super::core::allowed;
+use super::lists::ListKeeper;
+use super::recorder::Recorder;
+use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
+use crate::engine::{Engine, Remembered, TakenUp};
+use crate::event::Decision;
+use crate::ignored::IgnoreList;
+use crate::lists::Lists;
+use crate::sink::netlink::NetlinkSink;
+use crate::sink::runner::Nft;
+use crate::sink::{Adopted, BanSink as _, Structure};
+use crate::store::{self, Store};
+
+/// What `restore` did.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// What became of the bans.
+    pub bans: TakenUp,
+    /// Whether there was a state file at all.
+    pub stored: bool,
+    /// What was wrong with it.
+    pub problem: Option<String>,
+}
+
+/// Loads the structure into the kernel and puts all bans there that are stored, with the rest of
+/// their time. Reads configuration and state file, and nothing else; there need be no network yet.
+///
+/// # Errors
+/// When the configuration is wrong, nftables does not work, or a daemon runs. A state file that is
+/// missing or damaged is none: see [`Restored`].
+pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunError> {
+    let plan = plan(config)?;
+    let _lock = if state_dir.exists() { control::lock(state_dir)? } else { None };
+    let mut sink = NetlinkSink::new(Nft::new())?;
+    let lists = Arc::new(
+        crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?,
+    );
+    let keeper = ListKeeper::new(SinkKind::Netlink)?;
+    let sets = keeper.prepare(&lists)?;
+    let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
+    let allow = allowed(&plan, &IgnoreList::default());
+    sink.load(&Structure { allow, ..plan.structure.clone() })?;
+    keeper.settle(&plan.structure, lists);
+    let now = now();
+    let read = store::read(state_dir, now);
+    let stored = read.is_some();
+    let (loaded, problem) = read.unwrap_or_default();
+    let found = sink.adopt(now)?;
+    let mut engine = Engine::new(Arc::clone(&plan));
+    let mut decisions = Vec::new();
+    let bans = engine.take_up(&loaded.remembered(&plan), &found, now, &mut decisions);
+    // Whom the configuration ignores since is none of these.
+    engine.protect(Arc::default(), &mut decisions);
+    let changes: Vec<_> = decisions
+        .iter()
+        .filter_map(|decision| match decision {
+            Decision::Change(change) => Some(*change),
+            _ => None,
+        })
+        .collect();
+    let report = sink.apply(&changes, now)?;
+    for (change, reason) in &report.refused {
+        error!("the kernel did not take {}: {reason}", change.key().1);
+    }
+    Ok(Restored { bans, stored, problem })
+}
+
+/// Has a new engine take up what is stored and what was found in the kernel, and says what that was.
+/// From then on, what changes is stored.
+pub(super) fn take_up(
+    options: &Options,
+    engine: &mut Engine,
+    found: &[Adopted],
+    out: &mut Vec<Decision>,
+) -> Result<Recorder, RunError> {
+    if options.sink == SinkKind::DryRun {
+        // Its bans are none, and must not become some at the next start.
+        engine.take_up(&Remembered::default(), found, now(), out);
+        return Ok(Recorder::default());
+    }
+    let opened = store::open(&options.state_dir, now());
+    if let Some(notice) = &opened.health.notice {
+        error!("{notice}");
+    }
+    if let Some(problem) = &opened.health.error {
+        error!("nothing is stored, the guard goes on in memory: {problem}");
+    }
+    let remembered = opened.loaded.remembered(engine.plan());
+    let gone = opened.loaded.bans.len() - remembered.bans.len();
+    let taken = engine.take_up(&remembered, found, now(), out);
+    let TakenUp { kept, missing, adopted, lifted, expired } = taken;
+    if !remembered.bans.is_empty() || lifted > 0 {
+        info!(
+            "of the stored bans, {kept} are in the kernel, {missing} are put back there, {expired} are over; {adopted} are in the kernel alone, {lifted} were lifted before and are taken out"
+        );
+    }
+    if gone > 0 {
+        warn!("{gone} stored bans are for ports that the configuration no longer has");
+    }
+    let store = Store::start(opened).context("cannot start a thread")?;
+    let recorder = Recorder::new(store, engine);
+    // The store hears of what became of its bans, and of those that only the kernel had.
+    recorder.note_all(engine, now());
+    Ok(recorder)
+}

@@ -1,0 +1,188 @@
+//! What an engine takes up after a restart: bans, from the store and from the kernel, and how often
+//! hosts were banned before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::bans::{self, BanBook};
+use crate::event::{Ban, Change, Decision, Element, ScopeId};
+use crate::sink::Adopted;
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// Deadlines of the store and the kernel that are no further apart are the same.
+const SAME: Duration = Duration::from_secs(1);
+
+/// What was stored, in terms of the plan in force.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// The bans that were in force, with deadlines by the clock on the wall.
+    pub bans: Vec<Ban>,
+    /// Bans that somebody lifted, or that ended with their host being ignored, by the element they
+    /// were: the kernel may not have been told any more.
+    pub lifted: Vec<Element>,
+    /// All bans that there were, those in force too, the oldest first. Of these, only whom they were
+    /// for, by which jail, on what evidence and how long matters.
+    pub past: Vec<Ban>,
+    /// When something was last stored.
+    pub saved: Option<Time>,
+}
+
+/// What became of the bans of store and kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenUp {
+    /// In force, and known to both.
+    pub kept: usize,
+    /// Stored, and missing in the kernel: they are put there, with the rest of their time.
+    pub missing: usize,
+    /// In the kernel, and not stored.
+    pub adopted: usize,
+    /// In the kernel, and lifted before: they are taken out.
+    pub lifted: usize,
+    /// Stored, and over meanwhile.
+    pub expired: usize,
+}
+
+type Key = (ScopeId, Subject);
+
+impl Engine {
+    /// Takes up what was stored, and the elements that are `found` in the kernel: what has to change
+    /// there is added to `out`.
+    ///
+    /// * Both know a ban: it has the store's details and the later deadline. If the clock was set
+    ///   back since, the kernel's, whose time is not that of the clock.
+    /// * Only the kernel: it is taken over, unless the store says that it was lifted.
+    /// * Only the store: it goes on for the rest of its time, and never for longer than it was
+    ///   meant to last, whatever became of the clock.
+    pub fn take_up(
+        &mut self,
+        stored: &Remembered,
+        found: &[Adopted],
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) -> TakenUp {
+        let set_back = stored.saved.is_some_and(|saved| saved.since(now) > SAME);
+        let mut taken = TakenUp::default();
+        let mut unmatched: BTreeMap<Key, Element> = BTreeMap::new();
+        let mut adopted = Vec::new();
+        for known in found {
+            unmatched.insert((known.element.scope, known.element.subject), known.element);
+        }
+        let mut book = BanBook::default();
+        for ban in &stored.bans {
+            let ban = within_its_length(ban, now);
+            if book.put(ban).is_none() {
+                self.refused += 1;
+            }
+        }
+        let keys: Vec<Key> =
+            elements(&book).map(|element| (element.scope, element.subject)).collect();
+        for key in keys {
+            let in_kernel = unmatched.remove(&key);
+            match in_kernel {
+                Some(element) => {
+                    taken.kept += 1;
+                    agree(&mut book, &element, set_back, out);
+                }
+                None => match book.element(key.0, key.1) {
+                    Change::Put(element) if element.until.is_none_or(|until| until > now) => {
+                        taken.missing += 1;
+                        out.push(Decision::Change(Change::Put(element)));
+                    }
+                    _ => taken.expired += 1,
+                },
+            }
+        }
+        let lifted: HashMap<Key, Option<Time>> =
+            stored.lifted.iter().map(|e| ((e.scope, e.subject), e.until)).collect();
+        for known in found {
+            let key = (known.element.scope, known.element.subject);
+            if unmatched.remove(&key).is_none() {
+                continue;
+            }
+            if lifted.get(&key).is_some_and(|until| is_same(*until, known.element.until)) {
+                taken.lifted += 1;
+                out.push(Decision::Change(Change::Remove(key.0, key.1)));
+            } else {
+                taken.adopted += 1;
+                adopted.push(known.clone());
+            }
+        }
+        for ban in book.iter() {
+            if self.bans.put(*ban).is_none() {
+                self.refused += 1;
+            }
+        }
+        self.adopt(&adopted, now);
+        self.recall(&stored.past);
+        taken
+    }
+}
+
+impl Engine {
+    /// Goes through earlier bans as they came, so that the next ones grow as they would have.
+    fn recall(&mut self, past: &[Ban]) {
+        let plan = Arc::clone(&self.plan);
+        for ban in past {
+            let Some(jail) = plan.jail(ban.jail) else { continue };
+            let (_, bantime) = plan.sentence(jail, ban.evidence);
+            let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
+            if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
+                state.remember(ban, &bantime, quiet);
+            }
+        }
+    }
+}
+
+/// A ban that lasts no longer from `now` than it was meant to from its beginning.
+fn within_its_length(ban: &Ban, now: Time) -> Ban {
+    let longest = ban.until.map(|until| now.plus(until.since(ban.since)));
+    Ban { until: ban.until.zip(longest).map(|(until, longest)| until.min(longest)), ..*ban }
+}
+
+/// Brings the deadline of an element that the kernel holds and that of its bans together.
+fn agree(book: &mut BanBook, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
+    let of_element = |ban: &&Ban| ban.scope == element.scope;
+    let Some(latest) = book.of(element.subject).filter(of_element).max_by_key(|ban| bans::end(ban))
+    else {
+        return;
+    };
+    let (latest, later) = (*latest, bans::end(latest) > (element.until.is_none(), element.until));
+    if is_same(latest.until, element.until) {
+        return;
+    }
+    if later && !set_back {
+        out.push(Decision::Change(book.element(element.scope, element.subject)));
+        return;
+    }
+    let named = book.of(element.subject).filter(of_element).find(|ban| ban.jail == element.jail);
+    let lasting = named.copied().unwrap_or(latest);
+    if set_back {
+        // None of them lasts longer than the element.
+        let others: Vec<Ban> = book.of(element.subject).filter(of_element).copied().collect();
+        for ban in others {
+            let until = match (ban.until, element.until) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            book.put(Ban { until, ..ban });
+        }
+    }
+    book.put(Ban { until: element.until, ..lasting });
+}
+
+fn is_same(a: Option<Time>, b: Option<Time>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SAME,
+        (a, b) => a == b,
+    }
+}
+
+fn elements(book: &BanBook) -> impl Iterator<Item = Element> {
+    book.elements().filter_map(|change| match change {
+        Change::Put(element) => Some(element),
+        Change::Remove(..) => None,
+    })
+}

@@ -1,0 +1,159 @@
+//! What becomes of the bans of store and kernel at a start.
+
+use super::*;
+use crate::engine::{Remembered, TakenUp};
+
+const SIP: ScopeId = ScopeId(1);
+const HOST: &str = "203.0.113.9";
+/// The present, in seconds.
+const NOW: i64 = 1_800_000_000;
+
+/// A ban by `asterisk-guess` that began 100 s ago and was meant for 600 s, if it ends at all.
+fn stored(bench: &Bench, ends_in: Option<i64>) -> Ban {
+    let subject: Subject = HOST.parse().unwrap();
+    Ban {
+        jail: bench.engine.plan().jail_named("asterisk-guess").unwrap(),
+        subject,
+        host: subject.address(),
+        scope: SIP,
+        since: Time::from_secs(NOW + ends_in.unwrap_or(500) - 600),
+        until: ends_in.map(|secs| Time::from_secs(NOW + secs)),
+        offences: 5,
+        evidence: Evidence::Proven,
+        cause: Some((GUESS, 7)),
+    }
+}
+
+fn element(bench: &Bench, ends_in: Option<i64>) -> Adopted {
+    let ban = stored(bench, ends_in);
+    let element = Element { scope: SIP, subject: ban.subject, until: ban.until, jail: ban.jail };
+    Adopted { element, known_jail: true }
+}
+
+/// The only ban: offences, and in how many seconds it ends.
+fn ban(bench: &Bench) -> Option<(u32, Option<i64>)> {
+    assert!(bench.engine.bans().len() <= 1);
+    let ban = bench.engine.bans().iter().next()?;
+    Some((ban.offences, ban.until.map(|until| until.secs() - NOW)))
+}
+
+/// What the kernel is told: in how many seconds the element ends, or that it goes.
+fn told(bench: &mut Bench) -> Vec<Option<Option<i64>>> {
+    let ends = |change: Change| match change {
+        Change::Put(element) => Some(element.until.map(|until| until.secs() - NOW)),
+        Change::Remove(..) => None,
+    };
+    bench.changes().into_iter().map(ends).collect()
+}
+
+type Ends = Option<Option<i64>>;
+type Case = (Ends, Ends, Option<(u32, Option<i64>)>, &'static [Ends]);
+
+#[test]
+fn store_and_kernel_are_brought_together() {
+    // What is stored, what the kernel has, and what the ban is then: offences and end; what the
+    // kernel is told.
+    let cases: [Case; 10] = [
+        // Both, and they agree, also if the clocks are a little apart.
+        (Some(Some(500)), Some(Some(500)), Some((5, Some(500))), &[]),
+        (Some(Some(500)), Some(Some(501)), Some((5, Some(500))), &[]),
+        (Some(None), Some(None), Some((5, None)), &[]),
+        // Both: the later deadline, with the store's details.
+        (Some(Some(500)), Some(Some(900)), Some((5, Some(900))), &[]),
+        (Some(Some(500)), Some(Some(50)), Some((5, Some(500))), &[Some(Some(500))]),
+        (Some(Some(500)), Some(None), Some((5, None)), &[]),
+        // Over by the clock, but the kernel knows better: the clock was set.
+        (Some(Some(-9)), Some(Some(60)), Some((5, Some(60))), &[]),
+        // Only one of them.
+        (None, Some(Some(60)), Some((0, Some(60))), &[]),
+        (Some(Some(500)), None, Some((5, Some(500))), &[Some(Some(500))]),
+        (Some(None), None, Some((5, None)), &[Some(None)]),
+    ];
+    for (at, (in_store, in_kernel, expected, changes)) in cases.into_iter().enumerate() {
+        let mut bench = Bench::new("");
+        let bans = in_store.map(|ends| stored(&bench, ends)).into_iter().collect();
+        let found: Vec<_> = in_kernel.map(|ends| element(&bench, ends)).into_iter().collect();
+        let remembered = Remembered { bans, ..Remembered::default() };
+        let now = Time::from_secs(NOW);
+        bench.engine.take_up(&remembered, &found, now, &mut bench.decisions);
+        bench.engine.on_tick(now, &mut bench.decisions);
+        assert_eq!(ban(&bench), expected, "case {at}");
+        assert_eq!(told(&mut bench), changes, "case {at}");
+    }
+}
+
+#[test]
+fn what_is_over_is_reported_and_forgotten() {
+    let mut bench = Bench::new("");
+    let bans = vec![stored(&bench, Some(-9))];
+    let remembered = Remembered { bans, ..Remembered::default() };
+    let now = Time::from_secs(NOW);
+    let taken = bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
+    assert_eq!(taken, TakenUp { expired: 1, ..TakenUp::default() });
+    bench.engine.on_tick(now, &mut bench.decisions);
+    assert_eq!(bench.said(), ["asterisk-guess Unban 203.0.113.9 Expired"]);
+    assert_eq!(ban(&bench), None);
+}
+
+#[test]
+fn what_was_lifted_does_not_come_back_from_the_kernel() {
+    for (ends_in, is_the_same) in [(Some(300), true), (Some(900), false), (None, false)] {
+        let mut bench = Bench::new("");
+        let lifted = vec![element(&bench, Some(300)).element];
+        let found = [element(&bench, ends_in)];
+        let remembered = Remembered { lifted, ..Remembered::default() };
+        bench.engine.take_up(&remembered, &found, Time::from_secs(NOW), &mut bench.decisions);
+        assert_eq!(ban(&bench).is_none(), is_the_same, "{ends_in:?}");
+        assert_eq!(told(&mut bench), if is_the_same { vec![None] } else { vec![] });
+    }
+}
+
+#[test]
+fn no_ban_lasts_longer_than_it_was_meant_to_when_the_clock_is_set_back() {
+    const DAY: i64 = 86400;
+    let now = Time::from_secs(NOW - DAY);
+    let saved = Some(Time::from_secs(NOW - 100));
+    // After a reboot, the whole length at most; without one, what the kernel says.
+    for (in_kernel, ends_in) in [(None, 600), (Some(500), 500)] {
+        let mut bench = Bench::new("");
+        let remembered =
+            Remembered { bans: vec![stored(&bench, Some(500))], saved, ..Remembered::default() };
+        let found: Vec<_> =
+            in_kernel.map(|secs| element(&bench, Some(secs - DAY))).into_iter().collect();
+        bench.engine.take_up(&remembered, &found, now, &mut bench.decisions);
+        assert_eq!(ban(&bench), Some((5, Some(ends_in - DAY))), "{in_kernel:?}");
+    }
+}
+
+#[test]
+fn an_element_of_two_jails_is_put_back_for_the_longer_one() {
+    let mut bench = Bench::new("");
+    let scan = bench.engine.plan().jail_named("asterisk-scan").unwrap();
+    let short = stored(&bench, Some(100));
+    let long = Ban { jail: scan, ..stored(&bench, Some(500)) };
+    let remembered = Remembered { bans: vec![short, long], ..Remembered::default() };
+    let now = Time::from_secs(NOW);
+    let taken = bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
+    assert_eq!(taken, TakenUp { missing: 1, ..TakenUp::default() });
+    assert_eq!(told(&mut bench), [Some(Some(500))]);
+    assert_eq!(bench.engine.bans().len(), 2);
+}
+
+#[test]
+fn bans_go_on_growing() {
+    let mut bench = Bench::new("");
+    let now = Time::from_secs(NOW);
+    let earlier = |since: i64, length: i64| Ban {
+        since: Time::from_secs(NOW + since),
+        until: Some(Time::from_secs(NOW + since + length)),
+        ..stored(&bench, None)
+    };
+    let past = vec![earlier(-9000, 600), earlier(-4000, 2400)];
+    let remembered = Remembered { past, ..Remembered::default() };
+    bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
+    for _ in 0..5 {
+        bench.offence(GUESS, HOST, NOW);
+    }
+    // 10 minutes, 40, and now 160.
+    assert_eq!(ban(&bench).unwrap().1, Some(160 * 60));
+}

@@ -1,0 +1,238 @@
+//! Bans in the state file: those in force and those that were.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, params};
+
+use super::record::{Key, Record};
+use crate::event::{Evidence, Lifted};
+use crate::time::Time;
+
+/// Bans that are over and are kept, at most; about 250 bytes each.
+pub const MOST_PAST: i64 = 1 << 18;
+/// How long bans that are over are kept.
+pub const KEPT: Duration = Duration::from_secs(400 * 86400);
+/// Earlier bans that are gone through at a start.
+const MOST_RECALLED: i64 = 1 << 17;
+/// Bans that were lifted, and that the kernel may not have been told of, taken up at a start.
+const MOST_LIFTED: i64 = 1 << 16;
+
+const COLUMNS: &str =
+    "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how";
+
+/// Writes that a ban is in force, in place of one with the same host, jail and set.
+pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Result<()> {
+    // A ban of another moment is another ban: the one before becomes history.
+    connection
+        .prepare_cached(
+            "UPDATE bans SET ended = ?1, how = 'replaced'
+             WHERE host = ?2 AND jail = ?3 AND nft_set = ?4 AND ended IS NULL AND since <> ?5",
+        )?
+        .execute(params![
+            now.millis(),
+            ban.host.to_string(),
+            ban.jail,
+            ban.set,
+            ban.since.millis()
+        ])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO bans
+             (host, jail, nft_set, address, since, until, attempts, evidence, rule, line)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (host, jail, nft_set) WHERE ended IS NULL DO UPDATE SET
+             address = ?4, until = ?6, attempts = ?7, evidence = ?8, rule = ?9, line = ?10",
+        )?
+        .execute(params![
+            ban.host.to_string(),
+            ban.jail,
+            ban.set,
+            ban.address.to_string(),
+            ban.since.millis(),
+            ban.until.map(Time::millis),
+            ban.attempts,
+            ban.evidence.to_string(),
+            ban.rule.as_ref().map(|(name, _)| name),
+            ban.rule.as_ref().map(|(_, line)| i64::try_from(*line).unwrap_or(i64::MAX)),
+        ])?;
+    Ok(())
+}
+
+/// Writes that a ban is over.
+pub fn strike(
+    connection: &Connection,
+    (host, jail, set): &Key,
+    ended: Time,
+    how: Lifted,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE bans SET ended = ?1, how = ?2
+             WHERE host = ?3 AND jail = ?4 AND nft_set = ?5 AND ended IS NULL",
+        )?
+        .execute(params![ended.millis(), word(how), host, jail, set])?;
+    Ok(())
+}
+
+/// Writes that these bans are in force, and no others.
+pub fn replace(connection: &Connection, bans: &[Record], now: Time) -> rusqlite::Result<()> {
+    let mut known: HashMap<Key, (Time, Option<Time>)> = HashMap::new();
+    in_force(connection, |ban| {
+        let key = (ban.host.to_string(), ban.jail, ban.set);
+        known.insert(key, (ban.since, ban.until));
+    })?;
+    for ban in bans {
+        let key = (ban.host.to_string(), ban.jail.clone(), ban.set.clone());
+        if known.remove(&key) != Some((ban.since, ban.until)) {
+            enter(connection, ban, now)?;
+        }
+    }
+    for (key, (_, until)) in known {
+        // Whose time was over is not worth another word.
+        match until.filter(|until| *until <= now) {
+            Some(until) => strike(connection, &key, until, Lifted::Expired)?,
+            None => strike(connection, &key, now, Lifted::Replaced)?,
+        }
+    }
+    Ok(())
+}
+
+/// Hands over each ban in force, as far as they can be read.
+///
+/// # Errors
+/// When the file is damaged from some place on.
+pub fn in_force(connection: &Connection, each: impl FnMut(Record)) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {COLUMNS} FROM bans NOT INDEXED WHERE ended IS NULL");
+    select(connection, &sql, [], each)
+}
+
+/// All bans, past and in force, of a network: those that hold any of it or lie in it; newest first,
+/// at most `most`.
+///
+/// # Errors
+/// When the file is damaged.
+#[cfg(test)]
+pub fn of_hosts(
+    connection: &Connection,
+    hosts: &[String],
+    most: usize,
+) -> rusqlite::Result<Vec<Record>> {
+    let mut found = Vec::new();
+    let sql = format!("SELECT {COLUMNS} FROM bans WHERE host = ?1 ORDER BY since DESC LIMIT ?2");
+    for host in hosts {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        select(connection, &sql, params![host, most], |ban| found.push(ban))?;
+    }
+    found.sort_by_key(|ban| std::cmp::Reverse(ban.since));
+    found.truncate(most);
+    Ok(found)
+}
+
+/// The bans that were lifted and would not be over yet.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<Record>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored')
+         AND (until IS NULL OR until > ?1) ORDER BY ended DESC LIMIT ?2"
+    );
+    let mut found = Vec::new();
+    select(connection, &sql, params![now.millis(), MOST_LIFTED], |ban| found.push(ban))?;
+    Ok(found)
+}
+
+/// The last bans there were, those in force too, the oldest first.
+pub fn past(connection: &Connection) -> rusqlite::Result<Vec<Record>> {
+    let sql = format!("SELECT {COLUMNS} FROM bans ORDER BY id DESC LIMIT ?1");
+    let mut found = Vec::new();
+    select(connection, &sql, [MOST_RECALLED], |ban| found.push(ban))?;
+    found.sort_by_key(|ban| ban.since);
+    Ok(found)
+}
+
+/// Forgets bans that have long been over, and the oldest ones when there are too many.
+pub fn prune(connection: &Connection, now: Time) -> rusqlite::Result<usize> {
+    let oldest = now.millis().saturating_sub(KEPT.as_millis().try_into().unwrap_or(i64::MAX));
+    let aged = connection.execute("DELETE FROM bans WHERE ended < ?1", [oldest])?;
+    let past: i64 =
+        connection
+            .query_row("SELECT count(*) FROM bans WHERE ended IS NOT NULL", [], |row| row.get(0))?;
+    let surplus = past.saturating_sub(MOST_PAST);
+    if surplus <= 0 {
+        return Ok(aged);
+    }
+    let pushed_out = connection.execute(
+        "DELETE FROM bans WHERE id IN
+         (SELECT id FROM bans WHERE ended IS NOT NULL ORDER BY ended LIMIT ?1)",
+        [surplus],
+    )?;
+    Ok(aged + pushed_out)
+}
+
+/// Hands over each row that makes sense. One that does not was written by nobody here.
+fn select(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    mut each: impl FnMut(Record),
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        if let Some(ban) = record(row)? {
+            each(ban);
+        }
+    }
+    Ok(())
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
+    let time = |millis: Option<i64>| millis.map(Time::from_millis);
+    let (Some(host), Some(address), Some(evidence)) =
+        (parsed(row, 0)?, parsed(row, 3)?, evidence(&row.get::<_, String>(7)?))
+    else {
+        return Ok(None);
+    };
+    let rule: Option<String> = row.get(8)?;
+    let line: Option<i64> = row.get(9)?;
+    let how: Option<String> = row.get(11)?;
+    Ok(Some(Record {
+        host,
+        jail: row.get(1)?,
+        set: row.get(2)?,
+        address,
+        since: Time::from_millis(row.get(4)?),
+        until: time(row.get(5)?),
+        attempts: row.get(6)?,
+        evidence,
+        rule: rule.map(|rule| (rule, line.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))),
+        ended: time(row.get(10)?).zip(how.as_deref().and_then(lifted_as)),
+    }))
+}
+
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(row.get_ref(column)?.as_str().ok().and_then(|text| text.parse().ok()))
+}
+
+fn evidence(word: &str) -> Option<Evidence> {
+    [Evidence::Unverified, Evidence::Proven].into_iter().find(|known| known.to_string() == word)
+}
+
+const WORDS: [(Lifted, &str); 4] = [
+    (Lifted::Expired, "expired"),
+    (Lifted::ByHand, "lifted"),
+    (Lifted::Ignored, "ignored"),
+    (Lifted::Replaced, "replaced"),
+];
+
+/// How a ban ended, as it is stored.
+#[must_use]
+pub fn word(how: Lifted) -> &'static str {
+    WORDS.iter().find(|(known, _)| *known == how).map_or("expired", |(_, word)| word)
+}
+
+fn lifted_as(word: &str) -> Option<Lifted> {
+    WORDS.iter().find(|(_, known)| *known == word).map(|(how, _)| *how)
+}

@@ -1,0 +1,288 @@
+//! What outlives the daemon: an `SQLite` file in the state directory, written by a thread of its own.
+//!
+//! The store never stops the guard, and the engine never waits for it. A file that is damaged,
+//! another program's, or of a later version is kept aside, and a new one is begun; one that cannot
+//! be read or written at the moment is tried again. Until then, the guard goes on with what it
+//! has in memory, and at the next start with what the kernel has.
+
+mod aside;
+pub(crate) mod bans;
+pub(crate) mod record;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::bans::Entry;
+use crate::engine::Remembered;
+use crate::event::Ban;
+use crate::plan::Plan;
+use crate::time::Time;
+use record::{Names, Record};
+use schema::StoreError;
+use writer::Writer;
+
+/// The name of the file in the state directory.
+pub const FILE: &str = "asterguard.db";
+/// Messages that may wait for the thread.
+const QUEUE: usize = 1024;
+/// Changes of bans that may wait for the thread, about 150 bytes each. Beyond that, all bans are
+/// stored anew once it has caught up.
+const MOST_PENDING: usize = 1 << 16;
+
+/// What the thread is told.
+enum Message {
+    /// What has changed in the book of bans, in terms of a plan.
+    Changes(Arc<Plan>, Vec<Entry>, Time),
+    /// All bans in force.
+    All(Arc<Plan>, Vec<Ban>, Time),
+    /// Call this once all that was told before is stored, or cannot be.
+    Then(Box<dyn FnOnce() + Send>),
+    Stop,
+}
+
+/// How the store is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing is stored at the moment; `None` if it is.
+    pub error: Option<String>,
+    /// What was found wrong with the file at the start or since, and what became of it.
+    pub notice: Option<String>,
+    /// Whether something was not stored, so that all has to be told again.
+    pub behind: bool,
+}
+
+/// What was stored, as far as it can be read.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Bans that were in force.
+    pub bans: Vec<Record>,
+    /// Bans that somebody lifted before their time was over.
+    pub lifted: Vec<Record>,
+    /// The last bans there were, those in force too, the oldest first.
+    pub past: Vec<Record>,
+    /// When something was last stored.
+    pub saved: Option<Time>,
+}
+
+impl Loaded {
+    /// The same in terms of a plan.
+    #[must_use]
+    pub fn remembered(&self, plan: &Plan) -> Remembered {
+        let names = Names::new(plan);
+        Remembered {
+            bans: self.bans.iter().filter_map(|ban| ban.ban(&names)).collect(),
+            lifted: self.lifted.iter().filter_map(|ban| ban.element(&names)).collect(),
+            past: self.past.iter().filter_map(|ban| ban.past(&names)).collect(),
+            saved: self.saved,
+        }
+    }
+}
+
+/// A state file that was looked at: what it holds, and how to go on with it.
+#[derive(Debug)]
+pub struct Opened {
+    /// What could be read.
+    pub loaded: Loaded,
+    /// What was wrong.
+    pub health: Health,
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+/// Opens the state file in `directory`. Whatever is wrong with it is told and dealt with; what can
+/// be read of it is.
+#[must_use]
+pub fn open(directory: &Path, now: Time) -> Opened {
+    let path = directory.join(FILE);
+    let mut opened = Opened {
+        loaded: Loaded::default(),
+        health: Health::default(),
+        path: path.clone(),
+        connection: None,
+    };
+    let why = match schema::open(&path) {
+        Ok(connection) => match load(&connection, What::All, now, &mut opened.loaded) {
+            Ok(()) => {
+                opened.connection = Some(connection);
+                return opened;
+            }
+            Err(error) => error,
+        },
+        Err(error) => {
+            // Of a damaged file, what stands before the damage; of one that may not be written, all.
+            if let Ok(connection) = schema::open_unchecked(&path) {
+                let _ = load(&connection, What::All, now, &mut opened.loaded);
+            }
+            error
+        }
+    };
+    match begin_anew(&path, &why, now) {
+        Ok((connection, notice)) => {
+            opened.connection = Some(connection);
+            opened.health.notice = Some(notice);
+            // The new file has nothing of it yet.
+            opened.health.behind = true;
+        }
+        Err(error) => opened.health.error = Some(error),
+    }
+    opened
+}
+
+/// Reads of the state file in `directory` what is in force, and leaves it alone; `None` if there is none. What is wrong
+/// with it, if anything is.
+#[must_use]
+pub fn read(directory: &Path, now: Time) -> Option<(Loaded, Option<String>)> {
+    let path = directory.join(FILE);
+    if !path.exists() {
+        return None;
+    }
+    let mut loaded = Loaded::default();
+    let mut look = |connection: Result<Connection, StoreError>| {
+        connection.and_then(|connection| load(&connection, What::InForce, now, &mut loaded))
+    };
+    let wrong = match look(schema::open_to_read(&path)) {
+        Ok(()) => None,
+        Err(error) => {
+            let _ = look(schema::open_unchecked(&path));
+            Some(format!("{}: {error}", path.display()))
+        }
+    };
+    Some((loaded, wrong))
+}
+
+/// Puts a file aside that is of no use, and opens a new one. What to tell about it.
+///
+/// # Errors
+/// When the file may be good but cannot be used now, or a new one cannot be made.
+fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, String), String> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let StoreError::Unusable(_) = why else { return Err(told(why)) };
+    let kept = aside::set_aside(path, now)
+        .map_err(|error| format!("{}: {why}, and it cannot be renamed: {error}", path.display()))?;
+    let notice = format!(
+        "the state file {} could not be used ({why}); it is kept as {}, and a new one was begun",
+        path.display(),
+        kept.display()
+    );
+    let connection = schema::open(path).map_err(|error| format!("{notice}, but: {error}"))?;
+    Ok((connection, notice))
+}
+
+/// What is read of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// All that a guard goes on with.
+    All,
+    /// What the kernel has to know.
+    InForce,
+}
+
+/// Reads a file, up to a damage if there is one.
+fn load(
+    connection: &Connection,
+    read: What,
+    now: Time,
+    loaded: &mut Loaded,
+) -> Result<(), StoreError> {
+    loaded.bans.clear();
+    bans::in_force(connection, |ban| loaded.bans.push(ban))?;
+    loaded.lifted = bans::lifted(connection, now)?;
+    loaded.saved = writer::saved(connection)?;
+    if read == What::All {
+        loaded.past = bans::past(connection)?;
+    }
+    Ok(())
+}
+
+/// The way to the store.
+#[derive(Debug)]
+pub struct Store {
+    queue: SyncSender<Message>,
+    pending: Arc<AtomicUsize>,
+    health: Arc<Mutex<Health>>,
+    thread: JoinHandle<()>,
+}
+
+impl Store {
+    /// Starts the thread that goes on with the file.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(opened: Opened) -> std::io::Result<Self> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let pending = Arc::default();
+        let health = Arc::new(Mutex::new(opened.health));
+        let writer =
+            Writer::new(opened.path, opened.connection, Arc::clone(&health), Arc::clone(&pending));
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
+        Ok(Self { queue, pending, health, thread })
+    }
+
+    /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
+    pub fn note(&self, plan: &Arc<Plan>, entries: Vec<Entry>, now: Time) {
+        let count = entries.len();
+        if self.pending.load(Ordering::Relaxed) + count > MOST_PENDING {
+            lock(&self.health).behind = true;
+            return;
+        }
+        self.pending.fetch_add(count, Ordering::Relaxed);
+        if self.queue.try_send(Message::Changes(Arc::clone(plan), entries, now)).is_err() {
+            self.pending.fetch_sub(count, Ordering::Relaxed);
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Has it stored that these bans are in force and no others; never waits.
+    pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
+        lock(&self.health).behind = false;
+        if self.queue.try_send(Message::All(Arc::clone(plan), bans, now)).is_err() {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Calls `then` once all that was handed over before is stored, or cannot be stored.
+    pub fn then(&self, then: impl FnOnce() + Send + 'static) {
+        if let Err(
+            TrySendError::Full(Message::Then(then))
+            | TrySendError::Disconnected(Message::Then(then)),
+        ) = self.queue.try_send(Message::Then(Box::new(then)))
+        {
+            then();
+        }
+    }
+
+    /// How the store is doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
+    /// Stores what is waiting, within `limit`, and ends the thread.
+    pub fn stop(self, limit: Duration) {
+        let (done, is_done) = sync_channel(1);
+        self.then(move || {
+            let _ = done.send(());
+        });
+        let _ = is_done.recv_timeout(limit);
+        if self.queue.try_send(Message::Stop).is_ok() {
+            // It has nothing left to do but to close the file.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+fn lock(health: &Mutex<Health>) -> std::sync::MutexGuard<'_, Health> {
+    health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

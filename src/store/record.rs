@@ -1,0 +1,136 @@
+//! A ban as it is stored: with names, because numbers of jails, sets and rules are a run's own.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::event::{Ban, Element, Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::plan::Plan;
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// A ban as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Who is banned.
+    pub host: Subject,
+    /// By which jail.
+    pub jail: String,
+    /// Which set of the kernel it is in: what is closed to the host.
+    pub set: String,
+    /// The very address whose line completed the count.
+    pub address: IpAddr,
+    /// When it was decided.
+    pub since: Time,
+    /// When it ends; `None`: never.
+    pub until: Option<Time>,
+    /// Offences counted.
+    pub attempts: u32,
+    /// The weakest evidence that it rests on.
+    pub evidence: Evidence,
+    /// The rule that completed the count, as `filter/id`, and the line's number.
+    pub rule: Option<(String, u64)>,
+    /// When and how it ended; `None`: it is in force.
+    pub ended: Option<(Time, Lifted)>,
+}
+
+/// What a ban is found by.
+pub type Key = (String, String, String);
+
+/// Jail, host and set of a ban by name; `None` if the plan does not know them.
+#[must_use]
+pub fn key(plan: &Plan, ban: &Ban) -> Option<Key> {
+    let jail = plan.jail(ban.jail)?.name.clone();
+    let set = plan.structure.scopes.get(usize::from(ban.scope.0))?.set(ban.subject.is_ipv6());
+    Some((ban.subject.to_string(), jail, set))
+}
+
+impl Record {
+    /// The ban that is stored, as the numbers of `names` have it; `None` if its set is gone from
+    /// the configuration.
+    #[must_use]
+    pub fn ban(&self, names: &Names) -> Option<Ban> {
+        let (scope, ipv6prefix) = names.scope(&self.set)?;
+        // Networks of another length than the sets have now: the address says which one is meant.
+        let bits = self.host.net().prefix_len();
+        let fits =
+            !self.host.is_ipv6() || bits == ipv6prefix || self.host.is_single_within(ipv6prefix);
+        Some(Ban {
+            jail: names.jail(&self.jail),
+            subject: if fits { self.host } else { Subject::of(self.address, ipv6prefix) },
+            host: self.address,
+            scope,
+            since: self.since,
+            until: self.until,
+            offences: self.attempts,
+            evidence: self.evidence,
+            cause: self.rule.as_ref().and_then(|(name, line)| Some((names.rule(name)?, *line))),
+        })
+    }
+
+    /// The same of a ban that may be over, for what it says of its host; `None` if its jail is gone.
+    #[must_use]
+    pub fn past(&self, names: &Names) -> Option<Ban> {
+        let jail = *names.jails.get(&self.jail)?;
+        Some(Ban {
+            jail,
+            subject: self.host,
+            host: self.address,
+            scope: ScopeId(0),
+            since: self.since,
+            until: self.until,
+            offences: self.attempts,
+            evidence: self.evidence,
+            cause: None,
+        })
+    }
+
+    /// The element that it was in the kernel.
+    #[must_use]
+    pub fn element(&self, names: &Names) -> Option<Element> {
+        let ban = self.ban(names)?;
+        Some(Element { scope: ban.scope, subject: ban.subject, until: ban.until, jail: ban.jail })
+    }
+}
+
+/// The numbers that names have in a plan.
+#[derive(Debug)]
+pub struct Names {
+    jails: HashMap<String, JailId>,
+    manual: JailId,
+    sets: HashMap<String, (ScopeId, u8)>,
+    rules: HashMap<String, RuleId>,
+}
+
+impl Names {
+    /// Those of `plan`.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);
+        let both = |(id, scope): (ScopeId, &crate::sink::Scope)| {
+            [false, true].map(|ipv6| (scope.set(ipv6), (id, scope.ipv6prefix)))
+        };
+        let named = |(id, _)| Some((plan.rule_name(id)?, id));
+        Self {
+            jails: plan.jails().map(|(id, jail)| (jail.name.clone(), id)).collect(),
+            manual: plan.manual(),
+            sets: scopes.flat_map(both).collect(),
+            rules: plan.rules.iter().filter_map(named).collect(),
+        }
+    }
+
+    /// A jail; the one for bans by hand if there is none of that name any more.
+    #[must_use]
+    pub fn jail(&self, name: &str) -> JailId {
+        self.jails.get(name).copied().unwrap_or(self.manual)
+    }
+
+    fn scope(&self, set: &str) -> Option<(ScopeId, u8)> {
+        self.sets.get(set).copied()
+    }
+
+    /// A rule.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<RuleId> {
+        self.rules.get(name).copied()
+    }
+}

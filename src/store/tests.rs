@@ -1,0 +1,236 @@
+//! The state file by itself: what is written can be read, and what is not a state file is kept
+//! aside.
+#![expect(clippy::disallowed_methods, reason = "waits, and gives up")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::bans::Entry;
+use crate::config;
+use crate::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::rules::RuleSet;
+use crate::subject::Subject;
+
+const NOW: Time = Time::from_secs(1_800_000_000);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn plan() -> Arc<Plan> {
+    let rules = Arc::new(RuleSet::load(None).unwrap());
+    let config = config::load::parse(&[], &rules.filters()).unwrap();
+    Arc::new(Plan::new(config, rules))
+}
+
+fn ban(host: &str, secs: Option<u64>) -> Ban {
+    let subject: Subject = host.parse().unwrap();
+    Ban {
+        jail: JailId(0),
+        subject,
+        host: subject.address(),
+        scope: ScopeId(1),
+        since: NOW,
+        until: secs.map(|secs| NOW.plus(Duration::from_secs(secs))),
+        offences: 5,
+        evidence: Evidence::Proven,
+        cause: Some((RuleId(3), 42)),
+    }
+}
+
+/// Ends a store once all is written.
+fn close(store: Store) {
+    store.stop(PATIENCE);
+}
+
+/// Waits until the store has dealt with all that it was told.
+fn settle(store: &Store) {
+    let (done, is_done) = channel();
+    store.then(move || done.send(()).unwrap());
+    is_done.recv_timeout(PATIENCE).unwrap();
+}
+
+fn reopened(directory: &Path, now: Time) -> Opened {
+    let opened = open(directory, now);
+    assert_eq!(opened.health, Health::default());
+    opened
+}
+
+/// Bans in force, by host, as the plan has them.
+fn bans(loaded: &Loaded, plan: &Plan) -> Vec<Ban> {
+    let mut bans = loaded.remembered(plan).bans;
+    bans.sort_by_key(|ban| ban.subject);
+    bans
+}
+
+#[test]
+fn bans_are_there_again_as_they_were() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("2001:db8::/64", Some(9))];
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
+    close(store);
+    assert_eq!(bans(&reopened(home.path(), NOW).loaded, &plan), all);
+
+    // One ends, one is lifted, one is replaced by a longer one.
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let later = NOW.plus(Duration::from_secs(5));
+    let longer = Ban { since: later, until: None, ..all[0] };
+    let entries = vec![
+        Entry::Struck(all[2], Lifted::Expired),
+        Entry::Struck(all[1], Lifted::ByHand),
+        Entry::Entered(longer),
+    ];
+    store.note(&plan, entries, later);
+    close(store);
+    let opened = reopened(home.path(), later);
+    assert_eq!(bans(&opened.loaded, &plan), [longer]);
+    assert_eq!(opened.loaded.saved, Some(later));
+    let lifted: Vec<_> = opened.loaded.lifted.iter().map(|ban| ban.host.to_string()).collect();
+    assert_eq!(lifted, ["192.0.2.2"]);
+    let past: Vec<_> = opened.loaded.past.iter().map(|ban| ban.host.to_string()).collect();
+    assert_eq!(past, ["192.0.2.1", "192.0.2.2", "2001:db8::/64", "192.0.2.1"]);
+    let past = bans::of_hosts(opened.connection.as_ref().unwrap(), &["192.0.2.1".to_owned()], 9);
+    let ended: Vec<_> = past.unwrap().into_iter().map(|ban| ban.ended).collect();
+    assert_eq!(ended, [None, Some((later, Lifted::Replaced))]);
+}
+
+#[test]
+fn telling_of_all_bans_ends_the_others() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let entries = ["192.0.2.1", "192.0.2.2"].map(|host| Entry::Entered(ban(host, Some(600))));
+    store.note(&plan, entries.to_vec(), NOW);
+    let now = [ban("192.0.2.2", Some(700)), ban("192.0.2.3", Some(600))];
+    store.note_all(&plan, now.to_vec(), NOW);
+    close(store);
+    assert_eq!(bans(&reopened(home.path(), NOW).loaded, &plan), now);
+}
+
+#[test]
+fn history_has_an_end() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let opened = reopened(home.path(), NOW);
+    let connection = opened.connection.as_ref().unwrap();
+    for n in 0..20_i64 {
+        let days = Duration::from_secs(86400 * 30 * u64::try_from(n).unwrap());
+        let ended = NOW.plus(days).millis();
+        let host = format!("192.0.2.{n}");
+        connection
+            .execute(
+                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired')",
+                rusqlite::params![host, ended],
+            )
+            .unwrap();
+    }
+    let now = NOW.plus(Duration::from_secs(86400 * 600));
+    // Those that were over more than 400 days ago: 0 to 180 days after the first.
+    assert_eq!(bans::prune(connection, now).unwrap(), 7);
+    assert_eq!(bans::prune(connection, now).unwrap(), 0);
+    drop(plan);
+}
+
+type Make<'a> = &'a dyn Fn(&Path);
+
+#[test]
+fn what_is_no_state_file_is_kept_aside() {
+    let plan = plan();
+    let text = |path: &Path| fs::write(path, "dear diary\n".repeat(1000)).unwrap();
+    let other = |path: &Path| {
+        Connection::open(path).unwrap().execute_batch("CREATE TABLE songs (name)").unwrap();
+    };
+    let later = |path: &Path| {
+        drop(schema::open(path).unwrap());
+        Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    };
+    let without_tables = |path: &Path| {
+        drop(schema::open(path).unwrap());
+        Connection::open(path).unwrap().execute_batch("DROP TABLE bans").unwrap();
+    };
+    let cases: [(&str, Make); 4] = [
+        ("not a database", &text),
+        ("another program's", &other),
+        ("a later asterguard wrote it", &later),
+        ("damaged", &without_tables),
+    ];
+    for (why, make) in cases {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(FILE);
+        make(&path);
+        let before = fs::read(&path).unwrap();
+        let opened = open(home.path(), NOW);
+        let notice = opened.health.notice.clone().unwrap();
+        assert!(notice.contains(why), "{notice}");
+        assert_eq!(opened.health.error, None);
+        let kept = home.path().join(format!("{FILE}.broken-{}", NOW.millis()));
+        assert!(notice.contains(kept.to_str().unwrap()), "{notice}");
+        assert!(fs::read(&kept).unwrap() == before, "{why}: it is what it was");
+        let store = Store::start(opened).unwrap();
+        store.note_all(&plan, vec![ban("192.0.2.1", None)], NOW);
+        close(store);
+        assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
+    }
+}
+
+/// A state file with bans, closed.
+fn file_with_bans(directory: &Path, count: u32) -> Vec<u8> {
+    let plan = plan();
+    let store = Store::start(reopened(directory, NOW)).unwrap();
+    let address = |n: u32| std::net::Ipv4Addr::from(0xc633_6400 + n).to_string();
+    store.note_all(&plan, (0..count).map(|n| ban(&address(n), Some(600))).collect(), NOW);
+    close(store);
+    fs::read(directory.join(FILE)).unwrap()
+}
+
+#[test]
+fn a_file_torn_anywhere_opens_with_what_can_be_read() {
+    let home = tempfile::tempdir().unwrap();
+    let whole = file_with_bans(home.path(), 200);
+    let path = home.path().join(FILE);
+    let mut most = 0;
+    // Much of the header, the ends of pages, and some places in between.
+    let places =
+        (0..whole.len()).filter(|at| (*at < 110 && at % 9 < 2) || at % 1531 == 0 || at % 4096 < 2);
+    for at in places {
+        for fill in [None, Some(0_u8), Some(0xa5)] {
+            let mut torn = whole[..at].to_vec();
+            if let Some(fill) = fill {
+                torn.extend((at..whole.len()).map(|n| if n % 2 == 0 { fill } else { !fill }));
+            }
+            let home = tempfile::tempdir().unwrap();
+            fs::write(home.path().join(FILE), &torn).unwrap();
+            let opened = open(home.path(), NOW);
+            assert_eq!(opened.health.error, None, "cut at {at}");
+            assert!(opened.connection.is_some(), "cut at {at}");
+            // An empty file is a new one; anything else that is not whole is said.
+            assert_eq!(opened.health.notice.is_none(), torn.is_empty(), "cut at {at} {fill:?}");
+            most = most.max(opened.loaded.bans.len());
+        }
+    }
+    assert!(most > 100, "of 200 bans, at most {most} could be read");
+    assert!(path.exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_tried_again() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    // A directory in its place cannot be opened, and is nobody's broken file.
+    let path = home.path().join(FILE);
+    fs::create_dir(&path).unwrap();
+    let opened = open(home.path(), NOW);
+    assert!(opened.health.error.is_some() && opened.health.notice.is_none());
+    let store = Store::start(opened).unwrap();
+    store.note(&plan, vec![Entry::Entered(ban("192.0.2.1", None))], NOW);
+    settle(&store);
+    assert!(store.health().behind && store.health().error.is_some());
+    fs::remove_dir(&path).unwrap();
+    let begin = std::time::Instant::now();
+    while store.health().error.is_some() {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", store.health());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Now it wants to be told all.
+    assert!(store.health().behind);
+    store.note_all(&plan, vec![ban("192.0.2.2", None)], NOW);
+    close(store);
+    assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
+}

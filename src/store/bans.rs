@@ -148,7 +148,7 @@ pub fn past(connection: &Connection) -> rusqlite::Result<Vec<Record>> {
     let sql = format!("SELECT {COLUMNS} FROM bans ORDER BY id DESC LIMIT ?1");
     let mut found = Vec::new();
     select(connection, &sql, [MOST_RECALLED], |ban| found.push(ban))?;
-    found.sort_by_key(|ban| ban.since);
+    found.reverse();
     Ok(found)
 }
 

@@ -257,6 +257,6 @@ impl Found {
             let why = self.names.get(name)?.never_known()?;
             Some(format!("{name} in ignoreip can be banned, for its address is not known: {why}"))
         });
-        blind.into_iter().chain(unknown).collect()
+        blind.into_iter().chain(self.trunks.problem()).chain(unknown).collect()
     }
 }

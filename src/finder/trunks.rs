@@ -16,6 +16,8 @@ pub struct TrunkFiles {
     /// What was looked at: files, and the directories that they are in.
     seen: BTreeMap<PathBuf, Stamp>,
     found: Trunks,
+    /// Files that could not be read, each with the reason.
+    unread: Vec<String>,
 }
 
 impl TrunkFiles {
@@ -34,14 +36,26 @@ impl TrunkFiles {
         };
         let mut disk = Disk::new(directory);
         let mut found = Trunks::read(&mut disk);
-        let (seen, mut left_out) = disk.finish();
-        found.left_out.append(&mut left_out);
-        self.seen = seen;
+        (self.seen, self.unread) = disk.finish();
+        found.left_out.extend_from_slice(&self.unread);
         for words in found.left_out.iter().filter(|words| !self.found.left_out.contains(words)) {
             warn!("{words}");
         }
         self.found = found;
         true
+    }
+
+    /// What follows from files that could not be read, for people.
+    pub fn problem(&self) -> Option<String> {
+        let (first, others) = self.unread.split_first()?;
+        let others = match others.len() {
+            0 => String::new(),
+            1 => " (nor another file)".to_owned(),
+            more => format!(" (nor {more} others)"),
+        };
+        Some(format!(
+            "trunks can be banned, for {first}{others}: let the guard's user read it, or put them into ignoreip"
+        ))
     }
 
     /// What was found.
@@ -80,6 +94,27 @@ mod tests {
         assert_eq!(names(&mut files), ["other"]);
         files.look(None);
         assert!(files.found().trunks.is_empty());
+    }
+
+    #[test]
+    fn trunks_that_cannot_be_read_are_a_problem_until_they_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = TrunkFiles::default();
+        files.look(Some(directory.path()));
+        assert_eq!(files.problem(), None, "what is not there has no trunks");
+        // A link to itself cannot be opened, not even by root.
+        for name in ["pjsip.conf", "sip.conf"] {
+            std::os::unix::fs::symlink(name, directory.path().join(name)).unwrap();
+        }
+        files.look(Some(directory.path()));
+        let problem = files.problem().unwrap();
+        assert!(problem.contains("/pjsip.conf was not read: "), "{problem}");
+        assert!(problem.contains("(nor another file)"), "{problem}");
+        for name in ["pjsip.conf", "sip.conf"] {
+            fs::remove_file(directory.path().join(name)).unwrap();
+        }
+        files.look(Some(directory.path()));
+        assert_eq!(files.problem(), None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub struct Ban {
     pub host: IpAddr,
     /// What is closed to the subject.
     pub scope: ScopeId,
-    /// When it was decided.
+    /// When it was decided, or renewed.
     pub since: Time,
     /// When the kernel lets go; `None`: never.
     pub until: Option<Time>,
@@ -193,6 +193,8 @@ pub enum Decision {
     Found { jail: JailId, host: IpAddr, offences: u32 },
     /// A ban begins. What the kernel has to do about it follows as [`Decision::Change`].
     Ban(Ban),
+    /// A ban begins anew, because its host still knocks.
+    Renewed(Ban),
     /// A jail in observe mode would have banned.
     Observed(Ban),
     /// A ban ended.

@@ -154,5 +154,6 @@ fn manual(ipv6prefix: u8) -> Jail {
         ipv6prefix,
         unverified: forever,
         hearsay: Hearsay::Ignore,
+        renew: false,
     }
 }

@@ -95,6 +95,8 @@ pub struct Jail {
     pub ipv6prefix: u8,
     /// What a ban that rests on unverified evidence is like instead.
     pub unverified: Punishment,
+    /// Whether proven bans of hosts that still knock begin anew.
+    pub renew: bool,
     /// Whether hearsay counts (as unverified evidence).
     pub hearsay: Hearsay,
 }

@@ -17,7 +17,7 @@ use crate::subject::canonical_net;
 use crate::time::{BanTime, Lasting};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "enabled",
     "mode",
     "filter",
@@ -32,6 +32,7 @@ pub(super) const KEYS: [&str; 16] = [
     "ipv6prefix",
     "unverified",
     "hearsay",
+    "renew",
     "knowngood",
     "maxunverified",
 ];
@@ -79,6 +80,7 @@ pub(super) struct Section {
     pub ipv6prefix: Option<u8>,
     pub unverified: Milder,
     pub hearsay: Option<Hearsay>,
+    pub renew: Option<bool>,
 }
 
 /// What `ignoreip` lists.
@@ -131,6 +133,7 @@ impl Section {
                     let help = "write 64: whoever has one IPv6 address has its whole /64";
                     set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
                 }
+                "renew" => set(&mut self.renew, reader.boolean(value)),
                 "unverified" => self.unverified.read(reader, value, known.ports),
                 "hearsay" => {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
@@ -173,6 +176,7 @@ impl Section {
                 port: own.unverified.port.or(default.unverified.port).ok_or("unverified")?,
             },
             hearsay: own.hearsay.or(default.hearsay).ok_or("hearsay")?,
+            renew: own.renew.or(default.renew).ok_or("renew")?,
         })
     }
 

@@ -90,6 +90,7 @@ fn the_built_in_text_is_complete_and_right() {
             ipv6prefix: 64,
             unverified: Punishment { bantime: mild, port: "sip".to_owned() },
             hearsay: Hearsay::Ignore,
+            renew: false,
         }
     );
     assert_eq!(scan.logpath.len(), 8);

@@ -17,8 +17,7 @@ use tracing::{info, warn};
 
 use super::core::Message;
 use super::listing::{self, Snapshot};
-use super::lists::ListKeeper;
-use super::{Daemon, RunError, now};
+use super::{Daemon, Kernel, RunError, now};
 use crate::proto::{Answer, LONGEST_REQUEST, ListName, Request};
 use crate::subject::canonical;
 use crate::time::Time;
@@ -151,8 +150,8 @@ async fn answer(daemon: &Daemon, request: Request) -> Answer {
                 (Answer::Status(status), Some(snapshot)) => (status, snapshot),
                 (answer, _) => return answer,
             };
-            apart(daemon, move |keeper| {
-                listing::fill(&mut status, snapshot, keeper);
+            apart(daemon, move |kernel| {
+                listing::fill(&mut status, snapshot, kernel);
                 Answer::Status(status)
             })
             .await
@@ -161,10 +160,10 @@ async fn answer(daemon: &Daemon, request: Request) -> Answer {
             let Some(snapshot) = bans(daemon).await else {
                 return Answer::failed("asterguard is stopping");
             };
-            apart(daemon, move |keeper| listing::banned(host, snapshot, keeper)).await
+            apart(daemon, move |kernel| listing::banned(host, snapshot, kernel)).await
         }
         Request::List { list: list @ (ListName::Block | ListName::Feed), host } => {
-            apart(daemon, move |keeper| listing::list(list, host, keeper)).await
+            apart(daemon, move |kernel| listing::list(list, host, kernel)).await
         }
         Request::List { list: ListName::Allow, host } => {
             let host = host.map(canonical);
@@ -198,12 +197,9 @@ async fn bans(daemon: &Daemon) -> Option<Snapshot> {
 }
 
 /// Has an answer put together where it keeps nobody waiting.
-async fn apart(
-    daemon: &Daemon,
-    answer: impl FnOnce(&ListKeeper) -> Answer + Send + 'static,
-) -> Answer {
-    let keeper = Arc::clone(&daemon.lists);
-    let answered = tokio::task::spawn_blocking(move || answer(&keeper)).await;
+async fn apart(daemon: &Daemon, answer: impl FnOnce(&Kernel) -> Answer + Send + 'static) -> Answer {
+    let kernel = Arc::clone(&daemon.kernel);
+    let answered = tokio::task::spawn_blocking(move || answer(&kernel)).await;
     answered.unwrap_or_else(|error| Answer::failed(format!("answering failed: {error}")))
 }
 

@@ -21,6 +21,7 @@ use super::worker::Worker;
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
+use crate::knocking::Key;
 use crate::known_good::Report;
 use crate::plan::Plan;
 use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
@@ -39,6 +40,10 @@ pub enum Message {
     Wake,
     /// Answer this.
     Ask(Request, oneshot::Sender<Answer>),
+    /// Say what the engine goes by.
+    Plan(oneshot::Sender<Arc<Plan>>),
+    /// These still knock: renew their bans, where that is wanted.
+    Renew(Vec<Key>),
     /// Say who is banned.
     Bans(oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
@@ -109,6 +114,13 @@ impl Core {
                         let tell = move || drop(reply.send(answer));
                         // What somebody ordered is done when a crash no longer undoes it.
                         if orders { self.recorder.then(tell) } else { tell() }
+                    }
+                    Message::Plan(reply) => {
+                        let _ = reply.send(Arc::clone(self.engine.plan()));
+                    }
+                    Message::Renew(knocking) => {
+                        self.engine.renew(&knocking, now(), &mut self.decisions);
+                        self.carry_out();
                     }
                     Message::Bans(reply) => {
                         let plan = Arc::clone(self.engine.plan());
@@ -229,6 +241,9 @@ impl Core {
                 }
                 Decision::Ban(ban) => {
                     info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
+                }
+                Decision::Renewed(ban) => {
+                    info!("[{}] Renew {} (it still knocks)", name(ban.jail), ban.subject);
                 }
                 Decision::Observed(ban) => {
                     info!(

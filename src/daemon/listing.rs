@@ -4,9 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::lists::ListKeeper;
-use super::now;
 use super::status::ban_status;
+use super::{Kernel, now};
 use crate::bans::end;
 use crate::event::{Ban, JailId};
 use crate::lists::Listed;
@@ -22,12 +21,12 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The bans of a jail, longest first, or only those that hold `host`.
-    fn named(self, host: Option<IpAddr>, keeper: &ListKeeper) -> Vec<(JailId, NamedBan)> {
+    fn named(self, host: Option<IpAddr>, kernel: &Kernel) -> Vec<(JailId, NamedBan)> {
         let Self { plan, mut bans } = self;
         let host = host.map(canonical);
         bans.retain(|ban| host.is_none_or(|host| ban.subject.net().contains(&host)));
         bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
-        let counts = keeper.banned(&plan.structure);
+        let counts = kernel.counters.banned(&plan.structure);
         let now = now();
         let named = |ban: &Ban| {
             let count = counts.get(&(ban.scope, ban.subject.address()));
@@ -42,8 +41,8 @@ impl Snapshot {
 }
 
 /// Fills the bans into a status.
-pub fn fill(status: &mut Status, snapshot: Snapshot, keeper: &ListKeeper) {
-    for (_, NamedBan { jail, ban }) in snapshot.named(None, keeper) {
+pub fn fill(status: &mut Status, snapshot: Snapshot, kernel: &Kernel) {
+    for (_, NamedBan { jail, ban }) in snapshot.named(None, kernel) {
         if let Some(known) = status.jails.iter_mut().find(|known| known.jail == jail) {
             known.banned.push(ban);
         }
@@ -51,30 +50,30 @@ pub fn fill(status: &mut Status, snapshot: Snapshot, keeper: &ListKeeper) {
 }
 
 /// Who is banned: everybody, or the bans that `host` has.
-pub fn banned(host: Option<IpAddr>, snapshot: Snapshot, keeper: &ListKeeper) -> Answer {
+pub fn banned(host: Option<IpAddr>, snapshot: Snapshot, kernel: &Kernel) -> Answer {
     Answer::Banned {
-        bans: snapshot.named(host, keeper).into_iter().map(|(_, named)| named).collect(),
+        bans: snapshot.named(host, kernel).into_iter().map(|(_, named)| named).collect(),
     }
 }
 
 /// What is in `block` or in the feeds; of one `host`, if that is asked for.
-pub fn list(list: ListName, host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
+pub fn list(list: ListName, host: Option<IpAddr>, kernel: &Kernel) -> Answer {
     match list {
-        ListName::Feed => feeds(host.map(canonical), keeper),
-        _ => block(host.map(canonical), keeper),
+        ListName::Feed => feeds(host.map(canonical), kernel),
+        _ => block(host.map(canonical), kernel),
     }
 }
 
-fn feeds(host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
-    let lists = keeper.lists();
+fn feeds(host: Option<IpAddr>, kernel: &Kernel) -> Answer {
+    let lists = kernel.lists.lists();
     let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host));
     let feeds = feeds.filter(|feed| host.is_none() || feed.net.is_some()).collect();
-    Answer::Feed { feeds, dropped: keeper.fed().into() }
+    Answer::Feed { feeds, dropped: kernel.counters.fed().into() }
 }
 
-fn block(host: Option<IpAddr>, keeper: &ListKeeper) -> Answer {
-    let lists = keeper.lists();
-    let (counts, by_hand) = keeper.blocked();
+fn block(host: Option<IpAddr>, kernel: &Kernel) -> Answer {
+    let lists = kernel.lists.lists();
+    let (counts, by_hand) = kernel.counters.blocked(&kernel.lists.sets());
     let networks = lists.blocked();
     let report = |listed: &Listed| {
         // An entry within another is not in the kernel.

@@ -1,19 +1,16 @@
 //! Keeps the lists in the kernel: fills sets before anybody needs them, and again when they are lost.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::{SinkKind, now};
-use crate::knocking::{Key, Knocking, Seen};
+use super::SinkKind;
 use crate::lists::Lists;
-use crate::sink::lists::{Contents, FED, ListSet, ListSink};
-use crate::sink::{CounterSocket, Nft, SinkError, Structure};
+use crate::sink::lists::{Contents, ListSet, ListSink};
+use crate::sink::{Nft, SinkError, Structure};
 
 /// The pause after a failure to fill the sets.
 const RETRY: Duration = Duration::from_secs(2);
@@ -24,10 +21,6 @@ pub struct ListKeeper {
     state: Mutex<State>,
     /// Whether somebody is about to fill all sets.
     refilling: AtomicBool,
-    /// What was last seen of the counters of the banned.
-    knocking: Mutex<Knocking>,
-    /// Whether there is a kernel to read from.
-    dry_run: bool,
 }
 
 struct State {
@@ -49,12 +42,7 @@ impl ListKeeper {
             SinkKind::DryRun => ListSink::DryRun,
         };
         let state = State { sink, lists: Arc::default(), sets: Vec::new() };
-        Ok(Self {
-            state: Mutex::new(state),
-            refilling: AtomicBool::new(false),
-            knocking: Mutex::default(),
-            dry_run: kind == SinkKind::DryRun,
-        })
+        Ok(Self { state: Mutex::new(state), refilling: AtomicBool::new(false) })
     }
 
     /// The lists in force.
@@ -129,36 +117,9 @@ impl ListKeeper {
         Ok(())
     }
 
-    /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
-    pub fn banned(&self, structure: &Structure) -> HashMap<Key, Seen> {
-        let mut knocking = self.knocking.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.read(|socket| socket.banned(structure)) {
-            Some(counters) => drop(knocking.look(counters, now())),
-            None => return HashMap::new(),
-        }
-        knocking.seen().clone()
-    }
-
-    /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
-    /// be known.
-    pub fn fed(&self) -> Option<(u64, u64)> {
-        self.read(|socket| socket.named(FED)).flatten()
-    }
-
-    /// What each network that is blocked has dropped, and the networks that somebody put there by
-    /// hand.
-    pub fn blocked(&self) -> (HashMap<IpNet, (u64, u64)>, Vec<IpNet>) {
-        let sets = self.state().sets.clone();
-        self.read(|socket| Ok((socket.blocked(&sets)?, socket.by_hand()?))).unwrap_or_default()
-    }
-
-    /// Reads from the kernel, by a socket of its own: that takes as long as it takes.
-    fn read<T>(&self, read: impl FnOnce(&mut CounterSocket) -> Result<T, SinkError>) -> Option<T> {
-        if self.dry_run {
-            return None;
-        }
-        let read = CounterSocket::open().map_err(SinkError::Io).and_then(|mut s| read(&mut s));
-        read.map_err(|error| warn!("counters cannot be read: {error}")).ok()
+    /// The sets in force.
+    pub fn sets(&self) -> Vec<ListSet> {
+        self.state().sets.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

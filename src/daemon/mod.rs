@@ -3,6 +3,7 @@
 
 mod control;
 pub mod core;
+mod counters;
 pub mod explain;
 mod listing;
 mod lists;
@@ -43,6 +44,7 @@ use crate::sink::{BanSink, SinkError, Structure};
 use crate::source::Watcher;
 use crate::time::Time;
 pub use control::pause_message;
+use counters::Counters;
 use lists::ListKeeper;
 use reader::{Matchers, Reader};
 pub use restore::{Restored, restore};
@@ -52,6 +54,9 @@ use worker::Worker;
 pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
+
+/// How often to look whether bans are to be renewed at all.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How a daemon is run.
 #[derive(Clone, Debug)]
@@ -216,7 +221,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         options: options.clone(),
         volume,
         finder,
-        lists: keeper,
+        kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(options.sink) }),
         reloading: tokio::sync::Mutex::default(),
     });
     runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready));
@@ -237,13 +242,19 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     Ok(())
 }
 
+/// What takes long to ask or to tell the kernel, and is not the engine's.
+struct Kernel {
+    lists: Arc<ListKeeper>,
+    counters: Counters,
+}
+
 /// What the runtime's tasks share.
 struct Daemon {
     inbox: Sender<Message>,
     options: Options,
     volume: log::Volume,
     finder: Finder,
-    lists: Arc<ListKeeper>,
+    kernel: Arc<Kernel>,
     /// One reload at a time: a list that is being filled belongs to one.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -305,6 +316,34 @@ impl Daemon {
             () = watching => {}
             () = signals => {}
             () = control::serve(Arc::clone(&self), listener) => {}
+            () = self.renewals() => {}
+        }
+    }
+
+    /// Looks now and then who still knocks, while a jail renews bans.
+    async fn renewals(&self) {
+        let mut since = now();
+        let mut pause = IDLE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let (reply, answer) = oneshot::channel();
+            if self.inbox.send(Message::Plan(reply)).is_err() {
+                return;
+            }
+            let Ok(plan) = answer.await else { return };
+            let Some(pace) = counters::pace(&plan) else {
+                pause = IDLE;
+                continue;
+            };
+            let (began, kernel) = (now(), Arc::clone(&self.kernel));
+            let look = move || kernel.counters.knocking(&plan.structure, since);
+            let knocking = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            if !knocking.is_empty() && self.inbox.send(Message::Renew(knocking)).is_err() {
+                return;
+            }
+            // However many are banned, it takes no more than a hundredth of the time.
+            pause = pace.max(now().since(began) * 100);
+            since = began;
         }
     }
 
@@ -312,7 +351,7 @@ impl Daemon {
     /// something is wrong.
     async fn reload(&self) -> Answer {
         let _turn = self.reloading.lock().await;
-        let (config, keeper) = (self.options.config.clone(), Arc::clone(&self.lists));
+        let (config, keeper) = (self.options.config.clone(), Arc::clone(&self.kernel.lists));
         let prepared = tokio::task::spawn_blocking(move || prepare(config.as_deref(), &keeper));
         let (plan, matchers) = match prepared.await {
             Ok(Ok(prepared)) => prepared,
@@ -335,14 +374,14 @@ impl Daemon {
             Ok(Ok(())) => {
                 self.volume.set(loglevel);
                 self.finder.change(wanted);
-                let keeper = Arc::clone(&self.lists);
+                let keeper = Arc::clone(&self.kernel.lists);
                 let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
                 // Fails only if it panics; then old sets stay.
                 let _ = tokio::task::spawn_blocking(settle).await;
                 Answer::Done { message: "reloaded".to_owned() }
             }
             Ok(Err(error)) => {
-                let keeper = Arc::clone(&self.lists);
+                let keeper = Arc::clone(&self.kernel.lists);
                 let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
                 Answer::failed(format!("the old configuration stays in force: {error}"))
             }

@@ -65,6 +65,13 @@ impl JailState {
         self.history.get(whose).map_or(0, |earlier| bantime.remembered(earlier.bans, quiet))
     }
 
+    /// Takes note that a ban ends later.
+    pub fn prolong(&mut self, ban: &Ban) {
+        if let Some(earlier) = self.history.get_mut(&(ban.subject, ban.evidence)) {
+            earlier.last = (ban.since, ban.until);
+        }
+    }
+
     pub fn remember(&mut self, ban: &Ban, bantime: &BanTime, quiet: Duration) {
         let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);

@@ -2,6 +2,7 @@
 
 mod explain;
 mod jail;
+mod renew;
 mod restart;
 
 use std::hash::BuildHasher as _;

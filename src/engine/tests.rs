@@ -98,6 +98,10 @@ impl Bench {
                 let scope = &plan.structure.scopes[usize::from(ban.scope.0)].name;
                 Some(format!("{} Ban {} {scope} {length}", jail(ban.jail), ban.subject))
             }
+            Decision::Renewed(ban) => {
+                let length = ban.until.map_or(0, |until| until.since(ban.since).as_secs());
+                Some(format!("{} Renew {} {length}", jail(ban.jail), ban.subject))
+            }
             Decision::Observed(ban) => {
                 Some(format!("{} Would ban {}", jail(ban.jail), ban.subject))
             }
@@ -140,6 +144,36 @@ fn enough_offences_ban() {
     bench.engine.on_tick(Time::from_secs(604), &mut bench.decisions);
     assert_eq!(bench.said(), ["asterisk-guess Unban 203.0.113.9 Expired"]);
     assert!(bench.changes().is_empty(), "the kernel lets go by itself");
+}
+
+#[test]
+fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
+    let mut bench = Bench::new("[jail.asterisk-guess]\nrenew = true\n");
+    let (host, forged) = ("2001:db8::9", "203.0.113.10");
+    for second in 0..5 {
+        bench.offence(GUESS, host, second);
+        bench.event(GUESS, forged, second, Evidence::Unverified);
+        bench.offence(SCAN, "203.0.113.11", second);
+    }
+    assert_eq!(bench.said().len(), 3);
+    // Scope 1 is `sip`. The network's key stands for the host.
+    let key = |host: &str| (ScopeId(1), host.parse().unwrap());
+    let knock = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
+    let renew = |bench: &mut Bench, secs| {
+        bench.engine.renew(&knock, Time::from_secs(secs), &mut bench.decisions);
+    };
+    renew(&mut bench, 303);
+    assert!(bench.decisions.is_empty(), "half of it is left");
+    renew(&mut bench, 305);
+    let until = Some(Time::from_secs(905));
+    assert!(matches!(bench.changes()[..], [Change::Put(element)] if element.until == until));
+    assert_eq!(bench.said(), ["asterisk-guess Renew 2001:db8::/64 600"]);
+    bench.engine.on_tick(Time::from_secs(700), &mut bench.decisions);
+    assert_eq!(bench.said().len(), 2, "the others are over");
+    renew(&mut bench, 905);
+    assert!(bench.decisions.is_empty(), "over");
+    bench.engine.on_tick(Time::from_secs(905), &mut bench.decisions);
+    assert_eq!(bench.said(), ["asterisk-guess Unban 2001:db8::/64 Expired"]);
 }
 
 /// The bans of a host that guesses as often as it is banned for, each time after a pause in seconds.

@@ -248,6 +248,20 @@ impl Structure {
         (0..).zip(&self.scopes).flat_map(both)
     }
 
+    /// Who is meant by `address` as a key in the sets of `scope`.
+    #[must_use]
+    pub fn subject(&self, scope: ScopeId, address: IpAddr) -> Option<Subject> {
+        let ipv6prefix = self.scopes.get(usize::from(scope.0))?.ipv6prefix;
+        let single = Subject::of(address, 128);
+        let subject = if single.is_single_within(ipv6prefix) {
+            single
+        } else {
+            Subject::of(address, ipv6prefix)
+        };
+        // An IPv4 address in IPv6 dress: no packet looks like that.
+        (subject.is_ipv6() == address.is_ipv6()).then_some(subject)
+    }
+
     /// The element that is found in the sets of `scope` as `address` with a comment.
     pub(super) fn adopted(
         &self,
@@ -256,16 +270,7 @@ impl Structure {
         until: Option<Time>,
         comment: Option<&str>,
     ) -> Option<Adopted> {
-        let ipv6prefix = self.scopes.get(usize::from(scope.0))?.ipv6prefix;
-        let single = Subject::of(address, 128);
-        let subject = if single.is_single_within(ipv6prefix) {
-            single
-        } else {
-            Subject::of(address, ipv6prefix)
-        };
-        if subject.is_ipv6() != address.is_ipv6() {
-            return None; // an IPv4 address in IPv6 dress: no packet looks like that
-        }
+        let subject = self.subject(scope, address)?;
         let jail = comment.and_then(|name| self.jail(name));
         let element = Element { scope, subject, until, jail: jail.unwrap_or(JailId(0)) };
         Some(Adopted { element, known_jail: jail.is_some() })

@@ -169,7 +169,6 @@ fn the_banned_are_seen_to_knock() {
     assert_eq!(of(&before, MALLORY)["packets"], 0);
     let packets = of(&before, EVE)["packets"].as_u64().unwrap();
     assert!(packets > 0);
-    assert_eq!(of(&before, EVE)["knocked"], Value::Null);
     assert_eq!((lab.udp(EVE, SIP), lab.tcp(EVE_V6, WEB)), (Dropped, Dropped));
     let after = banned();
     assert!(of(&after, EVE)["packets"].as_u64().unwrap() > packets);
@@ -183,4 +182,27 @@ fn the_banned_are_seen_to_knock() {
     let status = guard.jail("manual");
     assert_eq!(of(status["banned"].as_array().unwrap(), EVE)["jail"], Value::Null);
     assert!(of(status["banned"].as_array().unwrap(), EVE)["packets"].as_u64() > Some(packets));
+}
+
+#[test]
+fn a_host_that_knocks_stays_out_where_that_is_wanted() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let config = CONFIG.replace("bantime = \"10m\"", "bantime = \"6s\"\nrenew = true");
+    let guard = Guard::start(&lab.pbx, &config);
+    for host in [EVE, MALLORY] {
+        guard.append("messages", &vec![wrong_password(host); 5]);
+        guard.says(&format!("[asterisk-guess] Ban {host}"));
+    }
+    kit::until("the bans are in force", || lab.udp(EVE, SIP) == Dropped);
+    kit::until("the ban is renewed", || {
+        assert_eq!(lab.udp(EVE, SIP), Dropped);
+        guard.count(&format!("[asterisk-guess] Renew {EVE} (it still knocks)")) > 1
+    });
+    assert_eq!(guard.count(&format!("[asterisk-guess] Unban {MALLORY}")), 1);
+    assert_eq!(guard.count("] Renew "), guard.count(&format!("] Renew {EVE} ")));
+    guard.says(&format!("[asterisk-guess] Unban {EVE}"));
+    kit::until("it is over", || lab.udp(EVE, SIP) == Arrived);
 }

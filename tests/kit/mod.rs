@@ -287,6 +287,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
         ipv6prefix,
         unverified: Punishment { bantime, port: "sip".to_owned() },
         hearsay: Hearsay::Ignore,
+        renew: false,
     }
 }
 

@@ -1,0 +1,89 @@
+//! Reads what the kernel has dropped: on request, and now and then where bans are renewed. Never for
+//! the engine, which would have to wait.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::warn;
+
+use super::{SinkKind, now};
+use crate::knocking::{Key, Knocking, Seen};
+use crate::plan::Plan;
+use crate::sink::lists::{FED, ListSet};
+use crate::sink::{CounterSocket, SinkError, Structure};
+use crate::time::{Lasting, Time};
+
+/// The longest pause between two looks at the counters for renewals.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The shortest.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The way to the counters.
+pub struct Counters {
+    /// What was last seen of those of the banned.
+    knocking: Mutex<Knocking>,
+    /// Whether there is no kernel to read from.
+    dry_run: bool,
+}
+
+impl Counters {
+    /// Counters of where bans go.
+    pub fn new(kind: SinkKind) -> Self {
+        Self { knocking: Mutex::default(), dry_run: kind == SinkKind::DryRun }
+    }
+
+    /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
+    pub fn banned(&self, structure: &Structure) -> HashMap<Key, Seen> {
+        self.look(structure, |knocking| knocking.seen().clone())
+    }
+
+    /// Whose counters have been seen to move since then.
+    pub fn knocking(&self, structure: &Structure, since: Time) -> Vec<Key> {
+        self.look(structure, |knocking| knocking.since(since))
+    }
+
+    /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
+    /// be known.
+    pub fn fed(&self) -> Option<(u64, u64)> {
+        self.read(|socket| socket.named(FED)).flatten()
+    }
+
+    /// What each network that is blocked has dropped, and the networks that somebody put there by
+    /// hand.
+    pub fn blocked(&self, sets: &[ListSet]) -> (HashMap<IpNet, (u64, u64)>, Vec<IpNet>) {
+        self.read(|socket| Ok((socket.blocked(sets)?, socket.by_hand()?))).unwrap_or_default()
+    }
+
+    fn look<T: Default>(&self, structure: &Structure, tell: impl FnOnce(&Knocking) -> T) -> T {
+        // One look at a time: each is compared with the one before.
+        let mut knocking = self.knocking.lock().unwrap_or_else(PoisonError::into_inner);
+        let counters = self.read(|socket| socket.banned(structure));
+        counters.map_or_else(T::default, |counters| {
+            knocking.look(counters, now());
+            tell(&knocking)
+        })
+    }
+
+    /// Reads by a socket of its own: that takes as long as it takes.
+    fn read<T>(&self, read: impl FnOnce(&mut CounterSocket) -> Result<T, SinkError>) -> Option<T> {
+        if self.dry_run {
+            return None;
+        }
+        let read = CounterSocket::open().map_err(SinkError::Io).and_then(|mut s| read(&mut s));
+        read.map_err(|error| warn!("counters cannot be read: {error}")).ok()
+    }
+}
+
+/// How often to look who still knocks: four times in the shortest ban that may be renewed. `None`:
+/// never, since none may.
+pub fn pace(plan: &Plan) -> Option<Duration> {
+    let renewed = plan.jails().filter(|(_, jail)| jail.renew);
+    let shortest = renewed.map(|(_, jail)| match jail.bantime.first {
+        Lasting::For(length) => length / 4,
+        Lasting::Permanent => LONGEST,
+    });
+    shortest.min().map(|pace| pace.clamp(SHORTEST, LONGEST))
+}

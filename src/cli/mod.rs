@@ -8,6 +8,7 @@ mod log_file;
 mod output;
 mod replay;
 mod restore;
+mod ruleset;
 mod run;
 mod status;
 mod test_line;
@@ -100,6 +101,8 @@ enum Command {
     Resume(SocketArg),
     /// Show something of a running guard: who is never banned, what a jail counts
     Get(control::GetArgs),
+    /// Print the nftables table without its bans, to be included in a firewall of yours
+    Ruleset(ruleset::RulesetArgs),
     /// Check configuration and rules, and run every rule's examples
     Check(ConfigArg),
     /// Look for what goes wrong in practice, and say what to change; works without the daemon too.
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => control::pause(&args, &output),
         Command::Resume(args) => control::resume(&args.socket, &output),
         Command::Get(args) => control::get(&args, &output),
+        Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Check(args) => check::check(args.config.as_deref(), &output),
         Command::Test(args) => test_line::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),

@@ -19,6 +19,7 @@ mod explain;
 mod health;
 mod hostile;
 mod ignored;
+mod include;
 mod kernel_lost;
 mod life;
 mod lists;

@@ -127,8 +127,13 @@ async fn converse(daemon: &Daemon, stream: UnixStream) {
             Err(error) => Answer::refused(format!("this is no request: {error}")),
         },
     };
-    let mut text = serde_json::to_string(&answer).unwrap_or_default();
-    text.push('\n');
+    // Written where it keeps nobody waiting: it may tell of a great many bans.
+    let written = tokio::task::spawn_blocking(move || {
+        let mut text = serde_json::to_string(&answer).unwrap_or_default();
+        text.push('\n');
+        text
+    });
+    let Ok(text) = written.await else { return };
     // A caller that does not wait for the answer does not get it.
     let _ = tokio::time::timeout(PATIENCE, writing.write_all(text.as_bytes())).await;
 }

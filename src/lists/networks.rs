@@ -82,6 +82,21 @@ impl Networks {
         IpNet::new(address, length).ok()
     }
 
+    /// The same networks in fewer lengths: those of a length that few have are written as networks
+    /// of the next length that there is, as long as not more than a quarter is added in all.
+    #[must_use]
+    pub fn in_few_lengths(&self) -> Self {
+        let v4 = longer(self.v4.iter().map(|(_, length)| *length), self.v4.len() / 4);
+        let v6 = longer(self.v6.iter().map(|(_, length)| *length), self.v6.len() / 4);
+        let nets = self.iter().flat_map(|net| {
+            let lengths = if matches!(net, IpNet::V4(_)) { &v4 } else { &v6 };
+            let length = lengths.get(&net.prefix_len()).copied().unwrap_or(net.prefix_len());
+            // Never shorter than it is.
+            net.subnets(length).into_iter().flatten()
+        });
+        Self::new(nets)
+    }
+
     /// The same, sorted by family (`true`: IPv6) and length.
     #[must_use]
     pub fn by_length(&self) -> BTreeMap<(bool, u8), Keys> {
@@ -125,6 +140,33 @@ impl Keys {
     }
 }
 
+/// Which length the networks of each length are to have, if no more than `room` may be added.
+fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8> {
+    let mut counts = BTreeMap::<u8, usize>::new();
+    for length in lengths {
+        *counts.entry(length).or_default() += 1;
+    }
+    let mut longer: BTreeMap<u8, u8> = counts.keys().map(|length| (*length, *length)).collect();
+    loop {
+        // What it takes to be rid of each length but the longest.
+        let pairs = counts.iter().zip(counts.keys().skip(1));
+        let costs = pairs.map(|((from, count), to)| {
+            let parts = 1_usize.checked_shl(u32::from(to - from)).unwrap_or(usize::MAX);
+            (count.saturating_mul(parts), *count, *from, *to)
+        });
+        let Some((many, few, from, to)) = costs.min_by_key(|(many, few, ..)| many - few) else {
+            return longer;
+        };
+        if many - few > room {
+            return longer;
+        }
+        room -= many - few;
+        counts.remove(&from);
+        *counts.entry(to).or_default() += many;
+        longer.values_mut().filter(|length| **length == from).for_each(|length| *length = to);
+    }
+}
+
 fn same_start(differing: u32, bits: u8) -> bool {
     differing.leading_zeros() >= u32::from(bits)
 }
@@ -154,6 +196,19 @@ mod tests {
         prop_oneof![v4, v6]
     }
 
+    #[test]
+    fn a_length_that_few_have_is_no_length_of_its_own() {
+        let host = |n: u32| IpNet::from(IpAddr::from((0xc633_0000 + n * 2).to_be_bytes()));
+        let wide = ["203.0.112.0/22", "198.18.0.0/17", "192.0.2.0/24"].map(str::parse);
+        let wide = wide.into_iter().map(Result::unwrap);
+        let few = Networks::new((0..20_000).map(host).chain(wide)).in_few_lengths();
+        let lengths: Vec<_> =
+            few.by_length().iter().map(|((_, length), keys)| (*length, keys.len())).collect();
+        // The /22 and /24 are four and one of /24; 128 of them make the /17; 256 hosts each were
+        // too many.
+        assert_eq!(lengths, [(24, 133), (32, 20_000)]);
+    }
+
     proptest! {
         #[test]
         fn they_hold_what_one_of_them_holds(
@@ -167,6 +222,20 @@ mod tests {
                 prop_assert_eq!(found.is_some(), one, "{} in {:?}", host, nets);
                 prop_assert!(found.is_none_or(|net| net.contains(&host)));
             }
+        }
+
+        #[test]
+        fn in_few_lengths_they_are_the_same(nets in prop::collection::vec(net(), 0..40)) {
+            let set = Networks::new(nets);
+            let few = set.in_few_lengths();
+            prop_assert!(few.len() <= set.len() + set.len() / 4);
+            prop_assert!(few.by_length().len() <= set.by_length().len());
+            let merged = |set: &Networks| {
+                let mut nets = IpNet::aggregate(&set.iter().collect());
+                nets.sort_unstable();
+                nets
+            };
+            prop_assert_eq!(merged(&few), merged(&set));
         }
 
         #[test]

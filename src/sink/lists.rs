@@ -125,7 +125,7 @@ impl Contents {
                 .collect::<Vec<_>>()
         };
         let mut all = sets(ListKind::Block, &lists.blocked());
-        all.extend(sets(ListKind::Feed, &lists.fed()));
+        all.extend(sets(ListKind::Feed, &lists.fed().in_few_lengths()));
         Self(all)
     }
 
@@ -262,6 +262,7 @@ mod tests {
     fn each_length_has_a_set_of_its_own() {
         let contents = Contents::new(&lists(
             &["198.51.100.0/24", "198.51.100.7/32", "2001:db8::7/128"],
+            // Too few to make fewer lengths of.
             &["203.0.113.7/32", "203.0.113.9/32", "192.0.0.0/9", "2001:db8::/33"],
         ));
         let mut text = String::new();

@@ -22,10 +22,10 @@ CARGO_DEB  := 3.8.0
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test soak check coverage bench fuzz demo pages deb test-deb static install uninstall
+.PHONY: help deps rust build test test-kernels soak check coverage bench fuzz demo pages deb test-deb static install uninstall
 
 help: ## Say what there is
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
 	echo
 	echo "Variables: PREFIX=$(PREFIX) PROFILE=$(PROFILE) CARGO=$(CARGO)"
 
@@ -70,10 +70,17 @@ test: deps rust ## Run all tests; as root, those with a real kernel too (in netw
 # Each run makes other messages, unless it is given SEED, which a failure names.
 MESSAGES ?= 10000000
 SEED     ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-soak: deps rust ## Ten million hostile messages (MESSAGES, SEED): does one name an innocent host, is a line slow?
+ROTATIONS ?= 1000
+soak: deps rust ## Ten million hostile messages (MESSAGES, SEED), 1000 rotations of each kind (ROTATIONS), slow lines
 	@SEED=$(SEED) MESSAGES=$(MESSAGES) \
 		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
 	$(CARGO) test --locked --release --test slow_lines -- --nocapture
+	# 50 000 lines a second into files that stay in use for 20 ms each.
+	ROTATIONS=$(ROTATIONS) $(CARGO) test --locked --release --test follow -- \
+		--nocapture --test-threads=1 under_load
+
+test-kernels: deps rust ## Run the kernel's tests on Debian's 6.1 and 6.12, in machines of qemu's (RELEASES, TESTS, ACCEL)
+	@CARGO="$(CARGO)" CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" tests/kernels/run.sh
 
 check: deps rust ## Check formatting, lints, licences and sources of dependencies
 	@set -x

@@ -13,7 +13,60 @@ use asterguard::source::{Follower, Origin};
 
 use crate::{Bench, appender, numbered, until};
 
+/// Rotations of each method in the short form: as fast as can be, and at intervals of up to 15 ms.
 const ROTATIONS: u32 = 250;
+/// Rotated files that are kept, as logrotate keeps some.
+const KEPT: u32 = 250;
+/// In the long form, how long a file stays in use, and how many lines are written in a millisecond.
+const LIFE: Duration = Duration::from_millis(20);
+const LINES_PER_MS: u64 = 50;
+
+/// How many rotations there are in the long form (`ROTATIONS`); `None`: the short one.
+pub fn long_form() -> Option<u32> {
+    let asked = std::env::var("ROTATIONS").ok()?;
+    Some(asked.parse().expect("ROTATIONS is a number"))
+}
+
+fn rotations() -> u32 {
+    long_form().unwrap_or(ROTATIONS)
+}
+
+/// Hands out the next lines' number: one in the short form; in the long one, as many as are due by
+/// now, so that the rate is kept.
+struct Pace {
+    begin: Instant,
+    long: bool,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { begin: Instant::now(), long: long_form().is_some() }
+    }
+
+    /// How many lines to write, if so many have been written.
+    fn due(&self, written: u64) -> u64 {
+        if !self.long {
+            return 1;
+        }
+        let millis = u64::try_from(self.begin.elapsed().as_millis()).unwrap();
+        (millis * LINES_PER_MS).saturating_sub(written)
+    }
+
+    /// How long the file of this rotation stays in use.
+    fn life(&self, rotation: u32) -> Duration {
+        if self.long { LIFE } else { Duration::from_millis(u64::from(rotation % 4) * 5) }
+    }
+
+    /// Says what it was like.
+    fn tell(&self, method: &str, lines: u64, lost: usize) {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        let rotations = rotations();
+        eprintln!(
+            "{method}: {rotations} rotations in {seconds:.1} s, {lines} lines ({:.0} a second), {lost} lost, none twice",
+            f64::from(u32::try_from(lines).unwrap()) / seconds
+        );
+    }
+}
 
 /// Polls until line `end` (or the end that is stored later) has come; returns the numbers read.
 /// The last one so far is in `read`.
@@ -42,32 +95,37 @@ fn number_of(line: &[u8]) -> u64 {
 }
 
 /// Writes lines until told to rotate, over and over; `rotate` gets the count.
-fn write_and_rotate(path: &Path, end: &AtomicU64, rotate: impl Fn(u32)) {
+fn write_and_rotate(path: &Path, end: &AtomicU64, pace: &Pace, rotate: impl Fn(u32)) {
     let mut next = 0;
-    for rotation in 0..=ROTATIONS {
+    for rotation in 0..=rotations() {
         let mut file = appender(path);
-        let until = Instant::now() + Duration::from_millis(u64::from(rotation % 4) * 5);
+        let until = Instant::now() + pace.life(rotation);
         loop {
-            file.write_all(numbered(next, 1).as_bytes()).unwrap();
-            next += 1;
+            let due = pace.due(next);
+            file.write_all(numbered(next, due).as_bytes()).unwrap();
+            next += due;
             if Instant::now() >= until {
                 break;
             }
+            if due == 0 {
+                thread::yield_now();
+            }
         }
-        if rotation < ROTATIONS {
+        if rotation < rotations() {
             rotate(rotation);
         }
     }
     end.store(next - 1, Ordering::Release);
 }
 
-/// Nothing lost, nothing twice, however files are named. They stay in use for 0 to 15 ms.
-fn nothing_is_lost(rotate: impl Fn(&Path, u32) + Sync) {
+/// Nothing lost, nothing twice, however files are named.
+fn nothing_is_lost(method: &str, rotate: impl Fn(&Path, u32) + Sync) {
+    let pace = Pace::new();
     let mut bench = Bench::with(Origin::Start, |log| drop(appender(log)));
     let path = bench.at("log");
     let end = AtomicU64::new(u64::MAX);
     let numbers = thread::scope(|scope| {
-        scope.spawn(|| write_and_rotate(&path, &end, |rotation| rotate(&path, rotation)));
+        scope.spawn(|| write_and_rotate(&path, &end, &pace, |rotation| rotate(&path, rotation)));
         read_all(&mut bench.follower, &end, &AtomicU64::new(0))
     });
     let count = numbers.len() as u64;
@@ -75,22 +133,32 @@ fn nothing_is_lost(rotate: impl Fn(&Path, u32) + Sync) {
     assert_eq!(wrong, None, "the first line that is not the next one");
     assert_eq!(count, end.load(Ordering::Acquire) + 1);
     assert_eq!(bench.open_files(), 1);
-    eprintln!("{count} lines over {ROTATIONS} rotations");
+    pace.tell(method, count, 0);
 }
 
 fn numbered_path(path: &Path, number: u32) -> std::path::PathBuf {
     path.with_file_name(format!("log.{number}"))
 }
 
+/// Removes the oldest file that is kept no longer.
+fn forget(path: &Path, rotation: u32) {
+    if let Some(old) = rotation.checked_sub(KEPT) {
+        fs::remove_file(numbered_path(path, old)).unwrap();
+    }
+}
+
 #[test]
 fn sequential_names_under_load() {
-    nothing_is_lost(|path, rotation| fs::rename(path, numbered_path(path, rotation)).unwrap());
+    nothing_is_lost("renamed to .0, .1, .2 …", |path, rotation| {
+        fs::rename(path, numbered_path(path, rotation)).unwrap();
+        forget(path, rotation);
+    });
 }
 
 #[test]
 fn shifted_names_under_load() {
-    nothing_is_lost(|path, rotation| {
-        for number in (0..rotation).rev() {
+    nothing_is_lost("shifted, the newest is .0", |path, rotation| {
+        for number in (0..rotation.min(KEPT)).rev() {
             fs::rename(numbered_path(path, number), numbered_path(path, number + 1)).unwrap();
         }
         fs::rename(path, numbered_path(path, 0)).unwrap();
@@ -99,8 +167,9 @@ fn shifted_names_under_load() {
 
 #[test]
 fn empty_files_in_between_under_load() {
-    nothing_is_lost(|path, rotation| {
+    nothing_is_lost("renamed, the new one is made empty", |path, rotation| {
         fs::rename(path, numbered_path(path, rotation)).unwrap();
+        forget(path, rotation);
         File::create(path).unwrap();
     });
 }
@@ -115,25 +184,31 @@ fn copytruncate_under_load() {
     let (written, read) = (AtomicU64::new(0), AtomicU64::new(0));
     let file = Mutex::new(appender(&path));
     let excused = Mutex::new(HashSet::new());
+    let pace = Pace::new();
 
     let writer = || {
         let mut next = 0;
         while !done.load(Ordering::Acquire) {
+            let due = pace.due(next);
+            if due == 0 {
+                thread::yield_now();
+                continue;
+            }
             let mut file = file.lock().unwrap();
-            file.write_all(numbered(next, 1).as_bytes()).unwrap();
-            written.store(next, Ordering::Release);
-            next += 1;
+            file.write_all(numbered(next, due).as_bytes()).unwrap();
+            next += due;
+            written.store(next - 1, Ordering::Release);
         }
         // The last line cannot fall into the gap: nobody truncates any more.
         file.lock().unwrap().write_all(numbered(next, 1).as_bytes()).unwrap();
         end.store(next, Ordering::Release);
     };
     let rotator = || {
-        for rotation in 0..100 {
+        for rotation in 0..long_form().unwrap_or(100) {
             // Something of each file has to be read, or nothing tells that it was there.
             let begun = written.load(Ordering::Acquire);
             until("the follower", || read.load(Ordering::Acquire) > begun);
-            let wait = Instant::now() + Duration::from_millis(u64::from(rotation % 4) * 5);
+            let wait = Instant::now() + pace.life(rotation);
             until("the time to rotate", || Instant::now() >= wait);
 
             let copied = fs::copy(&path, numbered_path(&path, rotation)).unwrap();
@@ -144,6 +219,8 @@ fn copytruncate_under_load() {
             let gap = all[cut..].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
             excused.lock().unwrap().extend(gap.map(number_of));
             file.set_len(0).unwrap();
+            drop(file);
+            forget(&path, rotation);
         }
         done.store(true, Ordering::Release);
     };
@@ -158,12 +235,8 @@ fn copytruncate_under_load() {
     let read: HashSet<u64> = numbers.iter().copied().collect();
     let lost = (0..*numbers.last().unwrap()).filter(|n| !read.contains(n));
     let lost: HashSet<u64> = lost.collect();
-    eprintln!(
-        "{} lines, {} of them in a gap, {} lost",
-        numbers.len() + lost.len(),
-        excused.len(),
-        lost.len()
-    );
+    pace.tell("copied and truncated", (numbers.len() + lost.len()) as u64, lost.len());
+    eprintln!("  {} lines were written between a copy and its truncation", excused.len());
     let wrongly = lost.difference(&excused);
     assert_eq!(wrongly.clone().min(), None, "{} lost outside of a gap", wrongly.count());
     drop(file);

@@ -119,9 +119,11 @@ fn numbers(lines: &[String]) -> Vec<u64> {
     lines.iter().map(|line| line[1..9].parse().unwrap()).collect()
 }
 
-/// Repeats `step` until it is satisfied; a minute is far more than any step here takes.
+/// Repeats `step` until it is satisfied. A minute is far more than any step takes, but for the long
+/// form of the rotations.
 fn until(what: &str, mut step: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let patience = if load::long_form().is_some() { 3600 } else { 60 };
+    let deadline = Instant::now() + Duration::from_secs(patience);
     while !step() {
         assert!(Instant::now() < deadline, "still waiting for {what}");
         thread::yield_now();

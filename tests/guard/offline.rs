@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -457,4 +458,38 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command(&home, &["check"]).stdout(full).output().unwrap();
     assert_eq!(told(&output).0, 1);
+}
+
+/// All of a directory's Rust, as one text.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn the_table_of_faults_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code = sources(&root.join("src")) + &sources(&root.join("tests"));
+    let table = fs::read_to_string(root.join("tests/README.md")).unwrap();
+    let rows = table.lines().skip_while(|line| !line.starts_with("| fault")).skip(2);
+    let mut names = 0;
+    for row in rows.filter(|row| row.starts_with('|')) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for name in tests.split('`').skip(1).step_by(2).filter(|name| name.contains('_')) {
+            // `NAME_*` stands for all that begin so.
+            let whole = name.strip_suffix('*').map_or(format!("fn {name}("), |n| format!("fn {n}"));
+            let exists = code.contains(&whole) || root.join(format!("tests/{name}.rs")).exists();
+            assert!(exists, "{name} of the row {row}");
+            names += 1;
+        }
+    }
+    assert!(names > 50, "{names}");
 }

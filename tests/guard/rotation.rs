@@ -159,3 +159,30 @@ fn rotations_in_quick_succession_lose_and_repeat_nothing() {
     assert_eq!(guard.status()["sources"][0]["lines"], 12 * 51 + 5);
     assert_eq!(guard.count("] Ban "), 2);
 }
+
+/// Notifications are a hint: a guard that gets none finds lines, rotations and new files by looking.
+#[test]
+fn without_inotify_everything_is_found_once_a_second() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    for limit in ["watches", "instances"] {
+        let home = Home::new(CONFIG);
+        // The limit of a user namespace of its own; there it may not write to the kernel's sets.
+        let mut command = netns.command("unshare");
+        let script = format!("echo 0 >/proc/sys/user/max_inotify_{limit} && exec \"$0\" \"$@\"");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script, PROGRAM]);
+        let mut run = home.run(command);
+        run.arg("--dry-run");
+        let guard = Guard::start_in(home, run);
+        guard.append("messages", &vec![wrong_password(EVE); 2]);
+        kit::until("they are read", || guard.jail("asterisk-guess")["total_failed"] == 2);
+        fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
+        // A file that begins like the old one would pass for a copy of it.
+        guard.append("messages", &["[Nov 22 01:12:25] NOTICE[17931] logger.c: another file"]);
+        guard.append("messages", &vec![wrong_password(EVE); 3]);
+        guard.says(&format!("[asterisk-guess] Ban {EVE} (5 offences"));
+        guard.says("polled instead");
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::explain::explain;
 use super::listing::Snapshot;
@@ -17,9 +17,9 @@ use super::lists::ListKeeper;
 use super::now;
 use super::reader::{Matchers, Reader};
 use super::recorder::Recorder;
-use super::worker::Worker;
+use super::worker::{Whole, Worker};
 use crate::engine::{Engine, Order};
-use crate::event::{Ban, Decision, JailId};
+use crate::event::{Ban, Change, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::knocking::Key;
 use crate::known_good::Report;
@@ -55,6 +55,8 @@ pub enum Message {
     Pause(Option<Option<Duration>>, oneshot::Sender<Result<(), SinkError>>),
     /// The pause that is in force: `None`, or until when (`Some(None)`: until it is ended).
     Paused(Option<Option<Time>>),
+    /// The sink may have lost something: tell it the whole.
+    Lost,
     /// Read what there is, and end.
     Stop,
 }
@@ -135,6 +137,7 @@ impl Core {
                         let _ = reply.send(result);
                     }),
                     Message::Paused(paused) => self.paused = paused,
+                    Message::Lost => self.catch_up(),
                     Message::Stop => return self.stop(),
                 }
                 message = inbox.try_recv().ok();
@@ -185,20 +188,18 @@ impl Core {
         self.carry_out();
     }
 
-    /// Has the sink told all that it may have lost. What lets hosts pass comes first: they must not
-    /// be dropped for having been banned again.
+    /// Has the sink told all that it may have lost.
     fn catch_up(&mut self) {
         self.worker.caught_up();
-        self.worker.allow(allowed(self.engine.plan(), self.engine.ignored()));
-        if let Some(paused) = self.paused {
-            let rest = paused.map(|until| until.since(now()));
-            self.worker.pause(Some(rest), |result| {
-                if let Err(error) = result {
-                    error!("the pause is not in force: {error}");
-                }
-            });
-        }
-        self.worker.apply(self.engine.bans().elements().collect());
+        let elements = self.engine.bans().elements().filter_map(|change| match change {
+            Change::Put(element) => Some(element),
+            Change::Remove(..) => None,
+        });
+        self.worker.restore(Whole {
+            allow: allowed(self.engine.plan(), self.engine.ignored()),
+            paused: self.paused.map(|paused| paused.map(|until| until.since(now()))),
+            elements: elements.collect(),
+        });
         self.lists.refill();
     }
 

@@ -5,9 +5,11 @@ mod control;
 pub mod core;
 mod counters;
 pub mod explain;
+mod heal;
 mod listing;
 mod lists;
 pub mod log;
+mod pace;
 pub mod reader;
 mod recorder;
 mod restore;
@@ -40,7 +42,7 @@ use crate::sink::dry_run::DryRunSink;
 use crate::sink::netlink::NetlinkSink;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
-use crate::sink::{BanSink, SinkError, Structure};
+use crate::sink::{BanSink, SinkError, Structure, Watch};
 use crate::source::Watcher;
 use crate::time::Time;
 pub use control::pause_message;
@@ -48,7 +50,7 @@ use counters::Counters;
 use lists::ListKeeper;
 use reader::{Matchers, Reader};
 pub use restore::{Restored, restore};
-use worker::Worker;
+use worker::{News, Worker};
 
 /// Where the configuration is unless the command line says otherwise.
 pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
@@ -156,11 +158,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let _lock = control::lock(&options.state_dir)?;
     control::make_room(&options.socket)?;
 
-    let mut sink: Box<dyn BanSink + Send> = match options.sink {
-        SinkKind::Netlink => Box::new(NetlinkSink::new(Nft::new())?),
-        SinkKind::Nft => Box::new(NftSink::new(Nft::new())),
-        SinkKind::DryRun => Box::new(DryRunSink::new()),
-    };
+    let (mut sink, watch) = sink(options.sink)?;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_inbox = inbox.clone();
     let wanted = Wanted::by(&plan.config, &lists);
@@ -191,7 +189,18 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     );
     core::note_pause(&paused);
 
-    let worker = Worker::start(sink, structure).context("cannot start a thread")?;
+    let news = inbox.clone();
+    let tell = move |told| {
+        // Fails when the engine has ended; then there is nobody to tell.
+        let _ = news.send(match told {
+            News::Lost => Message::Lost,
+            News::Paused(paused) => Message::Paused(paused),
+        });
+    };
+    let worker = Worker::start(sink, structure, tell).context("cannot start a thread")?;
+    if let Some(watch) = watch {
+        worker.listen(watch).context("cannot start a thread")?;
+    }
     let (watch, watched) = mpsc::unbounded_channel();
     let core = Core {
         engine,
@@ -240,6 +249,19 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let _ = std::fs::remove_file(&options.socket);
     info!("asterguard has stopped; bans stay in force");
     Ok(())
+}
+
+/// The sink of this kind, and what tells of others who change what it holds.
+fn sink(kind: SinkKind) -> Result<(Box<dyn BanSink + Send>, Option<Watch>), SinkError> {
+    Ok(match kind {
+        SinkKind::Netlink => {
+            let sink = NetlinkSink::new(Nft::new())?;
+            let watch = sink.watch()?;
+            (Box::new(sink), Some(watch))
+        }
+        SinkKind::Nft => (Box::new(NftSink::new(Nft::new())), None),
+        SinkKind::DryRun => (Box::new(DryRunSink::new()), None),
+    })
 }
 
 /// What takes long to ask or to tell the kernel, and is not the engine's.

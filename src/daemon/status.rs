@@ -81,6 +81,11 @@ impl Core {
                 .as_ref()
                 .map(|error| format!("{} bans wait for nftables: {error}", sink.pending)),
         );
+        problems.extend(sink.fight.as_ref().map(|(deed, _)| {
+            format!(
+                "{deed}, and did so again and again: the table is put back once a second at most"
+            )
+        }));
         if sink.refused > 0 {
             problems.push(format!("the kernel refused {} bans; see the log", sink.refused));
         }

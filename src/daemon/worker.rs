@@ -1,4 +1,5 @@
-//! The thread that owns the sink: gathers changes, carries them out, and tries again.
+//! The thread that owns the sink: gathers changes, carries them out, tries again, and puts back what
+//! others take away.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::collections::HashMap;
@@ -9,11 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use super::heal::Healing;
 use super::now;
-use crate::event::{Change, ScopeId};
-use crate::sink::{BanSink, SinkError, Structure};
+use crate::event::{Change, Element, ScopeId};
+use crate::sink::{BanSink, Foreign, Report, SinkError, Structure, Watch};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -32,10 +34,33 @@ enum Message {
     Allow(Vec<IpNet>),
     Load(Structure, SyncSender<Result<(), SinkError>>),
     Pause(Option<Option<Duration>>, Told),
+    /// Others changed something, at this time.
+    Foreign(Foreign, Instant),
+    Restore(Box<Whole>),
     Stop,
 }
 
 type Told = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
+
+/// All that the sink is to hold.
+#[derive(Debug)]
+pub struct Whole {
+    /// Whom it lets pass.
+    pub allow: Vec<IpNet>,
+    /// How long it drops nothing (`Some(None)`: until it is told otherwise); `None`: it drops.
+    pub paused: Option<Option<Duration>>,
+    /// The bans.
+    pub elements: Vec<Element>,
+}
+
+/// What the worker has to say by itself.
+#[derive(Debug)]
+pub enum News {
+    /// The sink may have lost something: it has to be told the whole.
+    Lost,
+    /// Somebody paused the sink, until then, or ended a pause.
+    Paused(Option<Option<Time>>),
+}
 
 /// How the sink is doing.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +77,8 @@ pub struct SinkHealth {
     pub refused: u64,
     /// Whether changes were lost, so that all elements have to be sent again.
     pub behind: bool,
+    /// What somebody does to the table faster than it is put back, and how long that is worth telling.
+    pub fight: Option<(String, Instant)>,
 }
 
 /// The way to the worker.
@@ -62,11 +89,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread; `structure` is what the sink has loaded.
+    /// Starts the thread; `structure` is what the sink has loaded. `tell` is called with what the
+    /// worker has to say by itself.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(sink: Box<dyn BanSink + Send>, structure: Structure) -> std::io::Result<Self> {
+    pub fn start(
+        sink: Box<dyn BanSink + Send>,
+        structure: Structure,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let health = Arc::default();
         let state = State {
@@ -77,10 +109,43 @@ impl Worker {
             order: Vec::new(),
             health: Arc::clone(&health),
             retry: None,
+            tell: Box::new(tell),
+            healing: Healing::new(Instant::now()),
         };
         let thread =
             std::thread::Builder::new().name("sink".into()).spawn(move || state.run(&inbox))?;
         Ok(Self { queue, health, thread })
+    }
+
+    /// Has a thread listen to what others do to the table, and this one put it back.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn listen(&self, mut watch: Watch) -> std::io::Result<()> {
+        let queue = self.queue.clone();
+        let listen = move || loop {
+            match watch.wait() {
+                // While the worker is busy, what comes waits with the kernel.
+                Ok(heard) => {
+                    if queue.send(Message::Foreign(heard, Instant::now())).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!("what others do to the table is noticed at the next ban only: {error}");
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("watch".into()).spawn(listen).map(drop)
+    }
+
+    /// Has the sink hold this whole; never waits. When the worker cannot keep up it is
+    /// [`SinkHealth::behind`].
+    pub fn restore(&self, whole: Whole) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Restore(Box::new(whole))) {
+            lock(&self.health).behind = true;
+        }
     }
 
     /// Hands changes over; never waits. When the worker cannot keep up it is [`SinkHealth::behind`].
@@ -124,7 +189,9 @@ impl Worker {
     /// How the sink is doing.
     #[must_use]
     pub fn health(&self) -> SinkHealth {
-        lock(&self.health).clone()
+        let mut health = lock(&self.health).clone();
+        health.fight = health.fight.filter(|(_, until)| *until > Instant::now());
+        health
     }
 
     /// Takes note that all elements are being sent again.
@@ -149,28 +216,37 @@ impl Worker {
     }
 }
 
-fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
+pub(super) fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
     health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-struct State {
-    sink: Box<dyn BanSink + Send>,
-    structure: Structure,
+pub(super) struct State {
+    pub(super) sink: Box<dyn BanSink + Send>,
+    pub(super) structure: Structure,
     /// Whether the sink has yet to be told whom the structure allows.
-    allow_changed: bool,
+    pub(super) allow_changed: bool,
     /// What is to be done, the last word for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
-    health: Arc<Mutex<SinkHealth>>,
+    pub(super) health: Arc<Mutex<SinkHealth>>,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<(Instant, Duration)>,
+    pub(super) tell: Box<dyn Fn(News) + Send>,
+    pub(super) healing: Healing,
 }
 
 impl State {
+    /// When there is something to do by itself.
+    fn due(&self) -> Option<Instant> {
+        let retry = self.retry.map(|(at, _)| at);
+        // What has just failed is not tried again at once, whoever wants it.
+        self.healing.due().filter(|_| retry.is_none()).or(retry)
+    }
+
     fn run(mut self, inbox: &Receiver<Message>) {
         loop {
-            let message = match self.retry {
-                Some((at, _)) => {
+            let message = match self.due() {
+                Some(at) => {
                     match inbox.recv_timeout(at.saturating_duration_since(Instant::now())) {
                         Err(RecvTimeoutError::Disconnected) => return,
                         message => message.ok(),
@@ -194,6 +270,7 @@ impl State {
                         self.allow_changed |= self.structure.allow != nets;
                         self.structure.allow = nets;
                     }
+                    Message::Foreign(heard, since) => self.healing.hear(heard, since),
                     other => {
                         self.apply();
                         match other {
@@ -201,21 +278,25 @@ impl State {
                                 let _ = reply.send(self.load(structure));
                             }
                             Message::Pause(length, told) => told(self.pause(length)),
+                            Message::Restore(whole) => self.restore(*whole),
                             Message::Stop => return,
-                            Message::Changes(_) | Message::Allow(_) => {}
+                            Message::Changes(_) | Message::Allow(_) | Message::Foreign(..) => {}
                         }
                     }
                 }
                 next = inbox.try_recv().ok();
             }
             if self.retry.is_none_or(|(at, _)| at <= Instant::now()) {
+                if self.healing.due().is_some_and(|at| at <= Instant::now()) {
+                    self.heal();
+                }
                 self.apply();
             }
             lock(&self.health).pending = self.pending.len();
         }
     }
 
-    fn gather(&mut self, change: Change) {
+    pub(super) fn gather(&mut self, change: Change) {
         let key = change.key();
         if self.pending.len() >= MOST_PENDING && !self.pending.contains_key(&key) {
             lock(&self.health).behind = true;
@@ -237,12 +318,13 @@ impl State {
         self.sink.load(&structure)?;
         self.structure = structure;
         self.allow_changed = false;
-        lock(&self.health).behind |= gone;
-        if !self.pending.is_empty() {
-            // They speak of the old structure.
-            self.pending.clear();
-            self.order.clear();
-            lock(&self.health).behind = true;
+        // Those that wait speak of the old structure.
+        let waiting = !std::mem::take(&mut self.order).is_empty();
+        self.pending.clear();
+        self.healing.mended |= gone;
+        self.healing.lost_pause |= gone;
+        if gone || waiting {
+            (self.tell)(News::Lost);
         }
         Ok(())
     }
@@ -252,20 +334,23 @@ impl State {
             Some(length) => sink.pause(length),
             None => sink.resume(),
         };
-        match set(&mut *self.sink) {
-            Err(SinkError::NoTable) if self.rebuild() => set(&mut *self.sink),
-            result => result,
+        let mut done = set(&mut *self.sink);
+        if matches!(done, Err(SinkError::NoTable)) {
+            self.healing.lost();
+            self.heal();
+            done = set(&mut *self.sink);
         }
+        // Whatever there was before does not count any more.
+        self.healing.lost_pause &= done.is_err();
+        done
     }
 
     /// Carries out all that is pending, or notes the failure and when to try again.
-    fn apply(&mut self) {
-        let mut rebuilt = false;
+    pub(super) fn apply(&mut self) {
         if self.allow_changed {
             // First: whoever is let pass must not be dropped for a moment.
             match self.sink.allow(&self.structure.allow) {
                 Ok(()) => self.succeeded(),
-                Err(SinkError::NoTable) if self.rebuild() => rebuilt = true,
                 Err(error) => return self.failed(&error),
             }
             self.allow_changed = false;
@@ -281,44 +366,31 @@ impl State {
                         self.pending.remove(key);
                     }
                     self.succeeded();
-                    for (change, reason) in &report.refused {
-                        error!("the kernel did not take {}: {reason}", change.key().1);
-                    }
-                    lock(&self.health).refused += report.refused.len() as u64;
+                    self.note_refused(&report);
                 }
-                Err(SinkError::NoTable)
-                    if !std::mem::replace(&mut rebuilt, true) && self.rebuild() => {}
                 Err(error) => return self.failed(&error),
             }
         }
     }
 
-    /// The table is gone: somebody flushed the ruleset. Builds it anew and asks for all elements.
-    fn rebuild(&mut self) -> bool {
-        warn!("the nftables table is gone; building it again");
-        match self.sink.load(&self.structure) {
-            Ok(()) => {
-                self.allow_changed = false;
-                let mut health = lock(&self.health);
-                health.behind = true;
-                health.healed = Some(now());
-                true
-            }
-            Err(error) => {
-                error!("{error}");
-                false
-            }
+    pub(super) fn note_refused(&self, report: &Report) {
+        for (change, reason) in &report.refused {
+            error!("the kernel did not take {}: {reason}", change.key().1);
         }
+        lock(&self.health).refused += report.refused.len() as u64;
     }
 
-    fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         if self.retry.take().is_some() {
             info!("nftables works again");
         }
         lock(&self.health).error = None;
     }
 
-    fn failed(&mut self, error: &SinkError) {
+    pub(super) fn failed(&mut self, error: &SinkError) {
+        if matches!(error, SinkError::NoTable) {
+            return self.healing.lost();
+        }
         let wait = self.retry.map_or(RETRY.0, |(_, wait)| wait);
         if self.retry.is_none() {
             error!("{} bans are waiting: {error}", self.pending.len());

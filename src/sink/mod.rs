@@ -1,6 +1,9 @@
 //! Carrying decisions out: where elements and the ruleset around them go.
 
+mod compare;
+mod damage;
 pub mod dry_run;
+mod foreign;
 pub mod lists;
 pub mod netlink;
 pub mod nft;
@@ -16,9 +19,12 @@ use thiserror::Error;
 use crate::event::{Change, Element};
 use crate::time::Time;
 
+pub use compare::{Comparison, TOLERANCE};
+pub use damage::{Damage, Part};
 pub use dry_run::DryRunSink;
+pub use foreign::{Actor, Deed, Done, Foreign, Thing};
 pub use lists::{Contents, ListSink};
-pub use netlink::{CounterSocket, NetlinkSink};
+pub use netlink::{CounterSocket, NetlinkSink, Watch};
 pub use nft::NftSink;
 pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};
@@ -55,6 +61,34 @@ pub trait BanSink {
     /// known to have been carried out, and all of it should be tried again; after
     /// [`SinkError::NoTable`] [`BanSink::load`] comes first.
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError>;
+
+    /// What of the structure is not there any more, or not as it was loaded. A sink that cannot look
+    /// finds nothing.
+    ///
+    /// # Errors
+    /// When the sink cannot be read.
+    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    /// Puts back what others took away or changed of `structure`, which is loaded; what its sets hold
+    /// may be lost then.
+    ///
+    /// # Errors
+    /// As [`BanSink::load`].
+    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.load(structure)
+    }
+
+    /// Has the sets hold these elements, until the times that they have; what they hold beside them
+    /// stays. The report counts what was missing or wrong.
+    ///
+    /// # Errors
+    /// As [`BanSink::apply`].
+    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
+        let changes: Vec<_> = wanted.iter().map(|element| Change::Put(*element)).collect();
+        self.apply(&changes, now)
+    }
 
     /// Stops all dropping at once, for `span` (`None`: until [`BanSink::resume`]). The sink itself
     /// ends the pause.

@@ -1,11 +1,13 @@
 //! Runs the `nft` program: input in, output out, within a time limit, errors sorted by kind.
 #![expect(clippy::disallowed_methods, reason = "an edge: a program must end within its limit")]
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +24,9 @@ const STDOUT_MAX: usize = 512 << 20;
 /// The most that is kept of what `nft` complains about, in bytes; the rest is read and forgotten.
 const STDERR_MAX: usize = 4 << 10;
 
+/// How many of the last runs are remembered.
+const RUNS_MAX: usize = 16;
+
 /// How the `nft` program is run.
 #[derive(Clone, Debug)]
 pub struct Nft {
@@ -29,6 +34,8 @@ pub struct Nft {
     limit: Duration,
     /// The most that is read from its standard output, in bytes.
     most: usize,
+    /// The processes of the last runs, of all clones of this.
+    ran: Arc<Mutex<VecDeque<u32>>>,
 }
 
 impl Default for Nft {
@@ -46,7 +53,8 @@ impl Nft {
 
     /// Another program and its first arguments, which then get those of `nft`.
     pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
-        Self { argv: argv.into_iter().map(Into::into).collect(), limit: LIMIT, most: STDOUT_MAX }
+        let argv = argv.into_iter().map(Into::into).collect();
+        Self { argv, limit: LIMIT, most: STDOUT_MAX, ran: Arc::default() }
     }
 
     /// The same, stopped after `limit`.
@@ -67,6 +75,12 @@ impl Nft {
         self.limit
     }
 
+    /// Whether one of the last runs was this process.
+    #[must_use]
+    pub fn ran(&self, pid: u32) -> bool {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner).contains(&pid)
+    }
+
     /// Runs the program with `args` and gives it `input`; returns what it printed.
     ///
     /// # Errors
@@ -77,6 +91,7 @@ impl Nft {
     pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, SinkError> {
         let deadline = Instant::now() + self.limit;
         let mut child = self.start(args)?;
+        self.remember(child.id());
         let told =
             Conversation::new(&mut child, input, self.most).and_then(|talk| talk.hold(deadline));
         let outcome = match told {
@@ -96,6 +111,14 @@ impl Nft {
                     Broken::Io(error) => SinkError::Io(error),
                 })
             }
+        }
+    }
+
+    fn remember(&self, pid: u32) {
+        let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.push_back(pid);
+        if ran.len() > RUNS_MAX {
+            ran.pop_front();
         }
     }
 

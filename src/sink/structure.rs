@@ -377,6 +377,21 @@ fn port_elements(ranges: &[(u16, u16)]) -> String {
     if ranges.is_empty() { "{ 0 }".to_owned() } else { format!("{{ {} }}", ranges.join(", ")) }
 }
 
+/// Kinds and names of the chains, sets and counters that a text of ours declares.
+pub(super) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let declared = (words.next()?, words.next()?);
+        let opens = words.next() == Some("{") && words.next().is_none();
+        (opens && matches!(declared.0, "chain" | "set" | "counter")).then_some(declared)
+    })
+}
+
+/// Whether the configuration decides what the set of this name holds: whom we let pass, and ports.
+pub(super) fn is_filled(set: &str) -> bool {
+    matches!(set, "allow4" | "allow6") || set.starts_with("ports_")
+}
+
 /// The netmask of an IPv6 network of `bits` bits.
 pub(super) fn mask(bits: u8) -> Ipv6Addr {
     let host_bits = 128_u32.saturating_sub(bits.into());
@@ -412,6 +427,26 @@ mod tests {
             lists: Vec::new(),
             guarded: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_a_text_declares_is_found() {
+        let web = scope("web", Ports::Ranges(vec![(80, 80)]), Blocktype::Drop, 48);
+        let text = with(vec![web]).ruleset();
+        let declared: std::collections::BTreeSet<_> = declarations(&text).collect();
+        for (kind, name) in [
+            ("chain", "prerouting"),
+            ("chain", "refuse"),
+            ("set", "ban4"),
+            ("set", "paused"),
+            ("set", "ports_sip"),
+            ("set", "ports_web"),
+            ("set", "scope_web_drop_48_v6"),
+            ("counter", "fed"),
+        ] {
+            assert!(declared.contains(&(kind, name)), "{kind} {name}");
+        }
+        assert_eq!(declared.len(), 16, "{declared:?}");
     }
 
     #[test]

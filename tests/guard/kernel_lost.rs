@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::kit::Fate::{Arrived, Dropped};
+use crate::kit::Fate::Dropped;
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
 use crate::{CONFIG, addresses, elements, wrong_password};
@@ -22,10 +22,8 @@ fn the_next_ban_brings_a_lost_table_back() {
     guard.says("Ban 198.51.100.8 ");
     kit::until("the host is shut out", || lab.udp(EVE, SIP) == Dropped);
     lab.pbx.exec("nft flush ruleset");
-    assert_eq!(lab.udp(EVE, SIP), Arrived);
-
     guard.append("messages", &vec![wrong_password(MALLORY); 5]);
-    guard.says("table is gone; building it again");
+    guard.says("deleted table inet asterguard, and ");
     kit::until("all bans are back", || {
         addresses(&lab.pbx, "ban4").len() == 2
             && addresses(&lab.pbx, "ban6").len() == 1

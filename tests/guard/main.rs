@@ -16,6 +16,7 @@ mod kit;
 mod bans;
 mod doctor;
 mod explain;
+mod heal;
 mod health;
 mod hostile;
 mod ignored;

@@ -118,7 +118,7 @@ fn a_pause_survives_the_loss_of_the_table() {
     guard.order(&["pause"]);
     lab.pbx.exec("nft flush ruleset");
     guard.append("messages", &vec![wrong_password(MALLORY); 5]);
-    guard.says("building it again");
+    guard.says("put back");
     kit::until("all bans are back", || {
         addresses(&lab.pbx, "ban4") == [EVE] && addresses(&lab.pbx, "sip4") == [MALLORY]
     });

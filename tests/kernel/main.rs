@@ -13,6 +13,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 mod lists;
+mod mend;
 mod packets;
 mod sinks;
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
-use super::message::{self, Count, Found};
+use super::message::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::event::ScopeId;
@@ -83,7 +83,7 @@ impl CounterSocket {
     /// # Errors
     /// When the kernel does not answer.
     pub fn named(&mut self, name: &str) -> Result<Option<Count>, SinkError> {
-        let all = self.0.counters(message::counters).map_err(failed)?;
+        let all = self.0.counters().map_err(failed)?;
         Ok(all.into_iter().find(|(known, _)| known == name).map(|(_, count)| count))
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::message::{Bare, Key, delete_set, list_sets};
+use super::message::{Bare, Key, delete_set};
 use super::socket::Socket;
 use super::{SinkError, all_or_error, failed};
 use crate::lists::networks::Keys;
@@ -42,7 +42,7 @@ impl ListSocket {
 
     /// The names of all sets of the table.
     pub(in crate::sink) fn sets(&mut self) -> Result<Vec<String>, SinkError> {
-        self.0.names(list_sets).map_err(failed)
+        self.0.names().map_err(failed)
     }
 
     /// Removes a set, unless a rule refers to it.

@@ -1,4 +1,4 @@
-//! The few netlink messages that sets need, as bytes: written for the kernel, and read from it.
+//! The few netlink messages that a table needs, as bytes: written for the kernel, and read from it.
 //!
 //! Numbers and layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
 //! `linux/netfilter/nf_tables.h`. Headers are in the machine's byte order, what is in attributes of
@@ -18,46 +18,57 @@ const DONE: u16 = 3;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NFTABLES: u16 = 10;
-const NEW_SET: u16 = NFTABLES << 8 | 0x09;
-const GET_SET: u16 = NFTABLES << 8 | 0x0a;
-const DELETE_SET: u16 = NFTABLES << 8 | 0x0b;
-const NEW_ELEMENTS: u16 = NFTABLES << 8 | 0x0c;
-const GET_ELEMENTS: u16 = NFTABLES << 8 | 0x0d;
-const DELETE_ELEMENTS: u16 = NFTABLES << 8 | 0x0e;
-const NEW_OBJECT: u16 = NFTABLES << 8 | 0x12;
+pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
+pub(super) const GET_TABLE: u16 = NFTABLES << 8 | 0x01;
+pub(super) const DELETE_TABLE: u16 = NFTABLES << 8 | 0x02;
+pub(super) const NEW_CHAIN: u16 = NFTABLES << 8 | 0x03;
+pub(super) const GET_CHAIN: u16 = NFTABLES << 8 | 0x04;
+pub(super) const DELETE_CHAIN: u16 = NFTABLES << 8 | 0x05;
+pub(super) const NEW_RULE: u16 = NFTABLES << 8 | 0x06;
+pub(super) const GET_RULE: u16 = NFTABLES << 8 | 0x07;
+pub(super) const DELETE_RULE: u16 = NFTABLES << 8 | 0x08;
+pub(super) const NEW_SET: u16 = NFTABLES << 8 | 0x09;
+pub(super) const GET_SET: u16 = NFTABLES << 8 | 0x0a;
+pub(super) const DELETE_SET: u16 = NFTABLES << 8 | 0x0b;
+pub(super) const NEW_ELEMENTS: u16 = NFTABLES << 8 | 0x0c;
+pub(super) const GET_ELEMENTS: u16 = NFTABLES << 8 | 0x0d;
+pub(super) const DELETE_ELEMENTS: u16 = NFTABLES << 8 | 0x0e;
+pub(super) const NEW_GENERATION: u16 = NFTABLES << 8 | 0x0f;
+pub(super) const NEW_OBJECT: u16 = NFTABLES << 8 | 0x12;
 const GET_OBJECT: u16 = NFTABLES << 8 | 0x13;
 
 /// Flags of messages.
 const REQUEST: u16 = 0x1;
 const DUMP: u16 = 0x300;
-const CREATE: u16 = 0x400;
+pub(super) const CREATE: u16 = 0x400;
+pub(super) const APPEND: u16 = 0x800;
 const DUMP_INTERRUPTED: u16 = 0x10;
 
 /// Families.
 const UNSPECIFIED: u8 = 0;
-const INET: u8 = 1;
+pub(super) const INET: u8 = 1;
 
 /// Attributes of a list of elements.
-const LIST_TABLE: u16 = 1;
-const LIST_SET: u16 = 2;
-const LIST_ELEMENTS: u16 = 3;
-const LIST_ITEM: u16 = 1;
+pub(super) const LIST_TABLE: u16 = 1;
+pub(super) const LIST_SET: u16 = 2;
+pub(super) const LIST_ELEMENTS: u16 = 3;
+pub(super) const LIST_SET_ID: u16 = 4;
+pub(super) const LIST_ITEM: u16 = 1;
 /// Attributes of a set, and of a named object.
 const SET_TABLE: u16 = 1;
-const SET_NAME: u16 = 2;
-const OBJECT_TABLE: u16 = 1;
-const OBJECT_NAME: u16 = 2;
-const OBJECT_TYPE: u16 = 3;
-const OBJECT_DATA: u16 = 4;
+pub(super) const SET_NAME: u16 = 2;
+pub(super) const OBJECT_NAME: u16 = 2;
+pub(super) const OBJECT_TYPE: u16 = 3;
+pub(super) const OBJECT_DATA: u16 = 4;
 /// The type of an object that counts, and its attributes.
-const TYPE_COUNTER: u32 = 1;
+pub(super) const TYPE_COUNTER: u32 = 1;
 const COUNTER_BYTES: u16 = 1;
 const COUNTER_PACKETS: u16 = 2;
 /// Attributes of an element.
 const KEY: u16 = 1;
 const FLAGS: u16 = 3;
 const TIMEOUT: u16 = 4;
-const EXPIRATION: u16 = 5;
+pub(super) const EXPIRATION: u16 = 5;
 const USERDATA: u16 = 6;
 const EXPRESSION: u16 = 7;
 const EXPRESSIONS: u16 = 11;
@@ -66,14 +77,15 @@ const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
 /// That an element is not in an interval, but ends one.
 const INTERVAL_END: u32 = 1;
-/// Elements in one message: the length of their list has 16 bits.
-const MANY: usize = 1000;
 /// Attributes of a key.
 const VALUE: u16 = 1;
 /// The only kind of userdata that an element has.
 const COMMENT: u8 = 0;
 
-const NESTED: u16 = 0x8000;
+pub(super) const NESTED: u16 = 0x8000;
+/// The most bytes of elements in one message: the length of an attribute has 16 bits, and the longest
+/// element needs 200 bytes.
+pub(super) const LIST_MAX: usize = 65_000;
 const TYPE_MASK: u16 = 0x3fff;
 
 /// An element to be written, or to be found.
@@ -127,16 +139,37 @@ impl Transaction {
 
     /// Adds elements, as many in a message as fit; those that are there stay.
     pub(super) fn add_many(&mut self, set: &str, elements: &[Bare]) {
-        for some in elements.chunks(MANY) {
+        self.add_list(set, elements.iter(), |item, bare| write_bare(item, **bare));
+    }
+
+    /// The same, with timeouts and comments.
+    pub(super) fn add_all<'a>(&mut self, set: &str, elements: impl Iterator<Item = Element<'a>>) {
+        self.add_list(set, elements, write_element);
+    }
+
+    fn add_list<T>(
+        &mut self,
+        set: &str,
+        elements: impl Iterator<Item = T>,
+        write: impl Fn(&mut Vec<u8>, &T),
+    ) {
+        let mut elements = elements.peekable();
+        while elements.peek().is_some() {
             self.message(NEW_ELEMENTS, REQUEST | CREATE, INET, 0, |message| {
                 in_set(message, set);
                 attribute(message, LIST_ELEMENTS | NESTED, |list| {
-                    for bare in some {
-                        attribute(list, LIST_ITEM | NESTED, |item| write_bare(item, *bare));
+                    let start = list.len();
+                    while let Some(element) = elements.next_if(|_| list.len() - start < LIST_MAX) {
+                        attribute(list, LIST_ITEM | NESTED, |item| write(item, &element));
                     }
                 });
             });
         }
+    }
+
+    /// A message about our table with these attributes.
+    pub(super) fn order(&mut self, kind: u16, flags: u16, attributes: &[u8]) -> u32 {
+        self.message(kind, REQUEST | flags, INET, 0, |message| message.extend(attributes))
     }
 
     /// Removes an element that is there.
@@ -173,32 +206,50 @@ impl Transaction {
     }
 }
 
-/// Asks for all elements of a set.
-pub(super) fn list(set: &str, number: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write_message(&mut bytes, GET_ELEMENTS, REQUEST | DUMP, number, INET, 0, |message| {
-        in_set(message, set);
-    });
-    bytes
+/// What can be asked for of our table.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question<'a> {
+    Table,
+    /// All chains of the family, of whatever table: not every kernel can be asked for some.
+    Chains,
+    Rules,
+    Sets,
+    Objects,
+    /// The named counters.
+    Counters,
+    Elements(&'a str),
 }
 
-/// Asks for all sets of the table.
-pub(super) fn list_sets(number: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write_message(&mut bytes, GET_SET, REQUEST | DUMP, number, INET, 0, |message| {
-        attribute(message, SET_TABLE, |value| text(value, TABLE));
-    });
-    bytes
-}
+impl Question<'_> {
+    /// The message that asks it.
+    pub(super) fn bytes(self, number: u32) -> Vec<u8> {
+        let (kind, flags) = match self {
+            Self::Table => (GET_TABLE, 0),
+            Self::Chains => (GET_CHAIN, DUMP),
+            Self::Rules => (GET_RULE, DUMP),
+            Self::Sets => (GET_SET, DUMP),
+            Self::Objects | Self::Counters => (GET_OBJECT, DUMP),
+            Self::Elements(_) => (GET_ELEMENTS, DUMP),
+        };
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, kind, REQUEST | flags, number, INET, 0, |message| {
+            // Everywhere the first attribute.
+            attribute(message, LIST_TABLE, |value| text(value, TABLE));
+            match self {
+                Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
+                Self::Counters => attribute(message, OBJECT_TYPE, |value| {
+                    value.extend(TYPE_COUNTER.to_be_bytes());
+                }),
+                Self::Table | Self::Chains | Self::Rules | Self::Sets | Self::Objects => {}
+            }
+        });
+        bytes
+    }
 
-/// Asks for all named counters of the table.
-pub(super) fn counters(number: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write_message(&mut bytes, GET_OBJECT, REQUEST | DUMP, number, INET, 0, |message| {
-        attribute(message, OBJECT_TABLE, |value| text(value, TABLE));
-        attribute(message, OBJECT_TYPE, |value| value.extend(TYPE_COUNTER.to_be_bytes()));
-    });
-    bytes
+    /// Whether the answer is a list, which has an end of its own.
+    pub(super) fn is_list(self) -> bool {
+        !matches!(self, Self::Table)
+    }
 }
 
 /// Adds the removal of a set.
@@ -234,7 +285,7 @@ fn write_message(
     }
 }
 
-fn in_set(message: &mut Vec<u8>, set: &str) {
+pub(super) fn in_set(message: &mut Vec<u8>, set: &str) {
     attribute(message, LIST_TABLE, |value| text(value, TABLE));
     attribute(message, LIST_SET, |value| text(value, set));
 }
@@ -278,7 +329,7 @@ fn write_key(item: &mut Vec<u8>, key: Key) {
     });
 }
 
-fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend([0; 2]);
     bytes.extend(kind.to_ne_bytes());
@@ -290,7 +341,7 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
     bytes.resize(aligned(bytes.len()), 0);
 }
 
-fn text(value: &mut Vec<u8>, text: &str) {
+pub(super) fn text(value: &mut Vec<u8>, text: &str) {
     value.extend(text.as_bytes());
     value.push(0);
 }
@@ -327,73 +378,103 @@ impl Found {
 
 /// What the kernel says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum Reply<'a> {
     /// The message of this number is refused for this reason (an `errno`), or 0: it is not.
     Status { number: u32, errno: i32 },
-    /// Elements of a list. It has to be asked for again if it was `interrupted` by a change.
-    Elements { found: Vec<Found>, interrupted: bool },
-    /// A set of this name.
-    Set(String),
-    /// A named counter.
-    Counter(String, Count),
+    /// Part of an answer. All has to be asked for again if it was `interrupted` by a change.
+    Part { kind: u16, attributes: &'a [u8], interrupted: bool },
     /// The list ends here.
     Done,
-    /// Something else.
-    Other,
+}
+
+/// A message as it was received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received<'a> {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) number: u32,
+    /// The port of whoever had the kernel send it.
+    pub(super) port: u32,
+    /// What follows the header.
+    pub(super) rest: &'a [u8],
+}
+
+impl<'a> Received<'a> {
+    /// The attributes of a message of `nf_tables`.
+    pub(super) fn attributes(&self) -> &'a [u8] {
+        self.rest.get(4..).unwrap_or_default()
+    }
+
+    /// The family of a message of `nf_tables`.
+    pub(super) fn family(&self) -> u8 {
+        self.rest.first().copied().unwrap_or_default()
+    }
 }
 
 /// The messages in what was received at once; what is broken ends it.
-pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply> + '_ {
+pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         // Shorter than its own header it cannot be; taken at its word, it would never end.
         let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
         let message = rest.get(..length)?;
         rest = rest.get(aligned(length)..).unwrap_or_default();
-        read(message)
+        Some(Received {
+            kind: u16::from_ne_bytes(number(message, 4)?),
+            flags: u16::from_ne_bytes(number(message, 6)?),
+            number: u32::from_ne_bytes(number(message, 8)?),
+            port: u32::from_ne_bytes(number(message, 12)?),
+            rest: message.get(HEADER..)?,
+        })
     })
 }
 
-fn read(message: &[u8]) -> Option<Reply> {
-    let kind = u16::from_ne_bytes(number(message, 4)?);
-    let flags = u16::from_ne_bytes(number(message, 6)?);
-    let sequence = u32::from_ne_bytes(number(message, 8)?);
-    Some(match kind {
-        ERROR => {
-            let errno = i32::from_ne_bytes(number(message, HEADER)?);
-            Reply::Status { number: sequence, errno: errno.saturating_neg() }
-        }
-        DONE => Reply::Done,
-        NEW_ELEMENTS => {
-            let lists = attributes(message.get(HEADER + 4..)?);
-            let items = lists
-                .filter(|(kind, _)| *kind == LIST_ELEMENTS)
-                .flat_map(|(_, list)| attributes(list));
-            Reply::Elements {
-                found: items.filter_map(|(_, item)| found(item)).collect(),
-                interrupted: flags & DUMP_INTERRUPTED != 0,
+/// What the kernel answers in what was received at once.
+pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+    messages(bytes).filter_map(|message| {
+        Some(match message.kind {
+            ERROR => {
+                let errno = i32::from_ne_bytes(number(message.rest, 0)?);
+                Reply::Status { number: message.number, errno: errno.saturating_neg() }
             }
-        }
-        NEW_SET => {
-            let name = attributes(message.get(HEADER + 4..)?).find(|(kind, _)| *kind == SET_NAME);
-            Reply::Set(string(name?.1)?)
-        }
-        NEW_OBJECT => {
-            let (mut name, mut count) = (None, None);
-            for (kind, value) in attributes(message.get(HEADER + 4..)?) {
-                match kind {
-                    OBJECT_NAME => name = string(value),
-                    OBJECT_DATA => count = counted(value),
-                    _ => {}
-                }
-            }
-            Reply::Counter(name?, count?)
-        }
-        _ => Reply::Other,
+            DONE => Reply::Done,
+            kind => Reply::Part {
+                kind,
+                attributes: message.attributes(),
+                interrupted: message.flags & DUMP_INTERRUPTED != 0,
+            },
+        })
     })
 }
 
-fn found(item: &[u8]) -> Option<Found> {
+/// The elements in a message that lists some, as bytes.
+pub(super) fn items(attributes_of_list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    attributes(attributes_of_list)
+        .filter(|(kind, _)| *kind == LIST_ELEMENTS)
+        .flat_map(|(_, list)| attributes(list))
+        .map(|(_, item)| item)
+}
+
+/// The name of the set that a message describes.
+pub(super) fn set_name(set: &[u8]) -> Option<String> {
+    string(attributes(set).find(|(kind, _)| *kind == SET_NAME)?.1)
+}
+
+/// The name of the counter that a message describes, and what it has counted.
+pub(super) fn counter(object: &[u8]) -> Option<(String, Count)> {
+    let (mut name, mut count) = (None, None);
+    for (kind, value) in attributes(object) {
+        match kind {
+            OBJECT_NAME => name = string(value),
+            OBJECT_DATA => count = counted(value),
+            _ => {}
+        }
+    }
+    Some((name?, count?))
+}
+
+/// An element as it is listed.
+pub(super) fn found(item: &[u8]) -> Option<Found> {
     let (mut key, mut left, mut comment, mut dropped) = (None, None, None, None);
     let mut ends = false;
     for (kind, value) in attributes(item) {
@@ -454,7 +535,8 @@ fn comment_in(userdata: &[u8]) -> Option<String> {
     None
 }
 
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// Kinds and values; what is broken ends it.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
@@ -465,7 +547,7 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
@@ -478,15 +560,17 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// What the kernel would tell of an element, from what it was told.
-    fn echoed(element: &Element<'_>) -> Reply {
+    fn echoed(element: &Element<'_>) -> Found {
         let mut transaction = Transaction::begin(7);
         let begin = transaction.bytes.len();
         assert_eq!(transaction.add("ban4", element), 8);
         let (bytes, next) = transaction.end();
         assert_eq!(next, 10);
-        let mut replies = replies(&bytes[begin..]);
-        let echo = replies.next().unwrap();
-        assert_eq!((replies.next(), replies.next()), (Some(Reply::Other), None));
+        let all: Vec<_> = messages(&bytes[begin..]).collect();
+        assert_eq!(all.len(), 2, "the element and the end");
+        let mut elements = items(all[0].attributes());
+        let echo = found(elements.next().unwrap()).unwrap();
+        assert_eq!((all[0].kind, elements.next()), (NEW_ELEMENTS, None));
         echo
     }
 
@@ -499,10 +583,9 @@ mod tests {
         ] {
             let address = address.parse().unwrap();
             let element = Element { key: Key::Address(address), timeout, comment };
-            let Reply::Elements { found, interrupted: false } = echoed(&element) else { panic!() };
-            assert_eq!(found.len(), 1);
-            assert_eq!(found[0].address(), Some(address));
-            assert_eq!((found[0].left, found[0].comment.as_deref()), (timeout, comment));
+            let found = echoed(&element);
+            assert_eq!(found.address(), Some(address));
+            assert_eq!((found.left, found.comment.as_deref()), (timeout, comment));
         }
     }
 
@@ -513,9 +596,30 @@ mod tests {
             [(Duration::ZERO, 1), (Duration::from_micros(900), 1), (MINUTE, 60_000)]
         {
             let element = Element { key, timeout: Some(timeout), comment: None };
-            let Reply::Elements { found, .. } = echoed(&element) else { panic!() };
-            assert_eq!(found[0].left, Some(Duration::from_millis(sent)));
-            assert_eq!(found[0].key, [2]);
+            let found = echoed(&element);
+            assert_eq!(found.left, Some(Duration::from_millis(sent)));
+            assert_eq!(found.key, [2]);
+        }
+    }
+
+    #[test]
+    fn many_elements_are_as_many_messages_as_they_need() {
+        let comment = "c".repeat(127);
+        let element = |n: u32| Element {
+            key: Key::Address(IpAddr::from(u128::from(n).to_be_bytes())),
+            timeout: Some(MINUTE),
+            comment: Some(&comment),
+        };
+        for count in [0, 1, 10_000] {
+            let mut transaction = Transaction::begin(1);
+            transaction.add_all("ban6", (0..count).map(element));
+            let (bytes, _) = transaction.end();
+            let lists = messages(&bytes).filter(|message| message.kind == NEW_ELEMENTS);
+            let keys = lists.flat_map(|list| items(list.attributes())).filter_map(found);
+            let keys: Vec<_> = keys.filter_map(|found| found.address()).collect();
+            let expected: Vec<_> =
+                (0..count).map(|n| IpAddr::from(u128::from(n).to_be_bytes())).collect();
+            assert!(keys == expected);
         }
     }
 
@@ -535,6 +639,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(replies(&bytes).count() <= bytes.len() / HEADER + 1);
+            prop_assert!(items(&bytes).filter_map(found).count() <= bytes.len());
         }
 
         #[test]

@@ -1,10 +1,16 @@
 //! The kernel's sets, by netlink: microseconds a ban, and no program is run. Table, sets and chains
-//! are still declared by `nft`, which checks them better than anybody.
+//! are declared by `nft`, which checks them better than anybody; what others take away of them is put
+//! back by netlink, as the kernel itself described it.
 
 mod counters;
 mod lists;
 mod message;
+mod notice;
+mod replay;
+mod snapshot;
 mod socket;
+mod table;
+mod watch;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,16 +19,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::order::{self, Order, Put};
+use super::order::{self, Order};
 use super::runner::Nft;
 use super::structure::{ALLOWED, PAUSED, Structure};
-use super::{Adopted, BanSink, Report, SinkError};
-use crate::event::Change;
+use super::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
+use crate::event::{self, Change};
 use crate::time::Time;
 pub use counters::CounterSocket;
 pub use lists::ListSocket;
 use message::{Element, Key, Transaction};
+use snapshot::Snapshot;
 use socket::{Refusal, Socket};
+pub use watch::Watch;
 
 /// The most changes in one transaction: a megabyte and a half of messages.
 const BATCH_MAX: usize = 5_000;
@@ -43,6 +51,8 @@ pub struct NetlinkSink {
     nft: Nft,
     socket: Socket,
     structure: Option<Structure>,
+    /// The table as the kernel described it when it was loaded.
+    ours: Option<Snapshot>,
 }
 
 impl NetlinkSink {
@@ -52,7 +62,7 @@ impl NetlinkSink {
     /// # Errors
     /// When there is no netlink socket to be had.
     pub fn new(nft: Nft) -> Result<Self, SinkError> {
-        Ok(Self { nft, socket: Socket::open()?, structure: None })
+        Ok(Self { nft, socket: Socket::open()?, structure: None, ours: None })
     }
 
     /// A sink for a kernel that has `structure` loaded already.
@@ -109,7 +119,7 @@ impl BanSink for NetlinkSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
         self.structure = Some(structure.clone());
-        Ok(())
+        self.remember(structure)
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
@@ -120,7 +130,8 @@ impl BanSink for NetlinkSink {
             transaction.flush(set);
             transaction.add_many(set, &lists::intervals(nets, ipv6));
         }
-        all_or_error(&self.socket.carry_out(transaction)?)
+        all_or_error(&self.socket.carry_out(transaction)?)?;
+        self.remember_content()
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
@@ -143,16 +154,25 @@ impl BanSink for NetlinkSink {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let (orders, misfits) = order::orders(changes, structure, now);
         let mut report = Report::default();
-        let mut orders = orders.into_iter();
-        loop {
-            let batch: Vec<_> = orders.by_ref().take(BATCH_MAX).collect();
-            if batch.is_empty() {
-                break;
-            }
-            self.carry_out(batch, &mut report)?;
-        }
+        self.carry_out_all(orders, &mut report)?;
         report.refused.extend(misfits);
         Ok(report)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+        self.damage()
+    }
+
+    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        if self.structure.as_ref() == Some(structure) && self.put_back()? {
+            return Ok(());
+        }
+        self.load(structure)
+    }
+
+    fn restore(&mut self, wanted: &[event::Element], now: Time) -> Result<Report, SinkError> {
+        let held = self.adopt(now)?;
+        self.put(&Comparison::new(&held, wanted), now)
     }
 
     fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
@@ -186,15 +206,9 @@ impl BanSink for NetlinkSink {
 /// comment when it is added again. The number of the first message.
 fn write(transaction: &mut Transaction, order: &Order) -> u32 {
     let key = Key::Address(order.subject().address());
-    let element = match &order.put {
-        Some(Put { timeout, comment }) => Element {
-            key,
-            timeout: timeout.map(|timeout| timeout.min(TIMEOUT_MAX)),
-            comment: comment.as_deref(),
-        },
-        // What is to be removed must not stay if anything goes wrong.
-        None => Element { key, timeout: Some(Duration::from_secs(1)), comment: None },
-    };
+    // What is to be removed must not stay if anything goes wrong.
+    let moment = Element { key, timeout: Some(Duration::from_secs(1)), comment: None };
+    let element = table::element(order).unwrap_or(moment);
     let first = transaction.add(&order.set, &element);
     transaction.delete(&order.set, key);
     if order.put.is_some() {

@@ -11,9 +11,11 @@ use rustix::net::sockopt::{
     set_socket_timeout,
 };
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{bind, recv, send, socket_with};
+use rustix::net::{bind, getsockname, recv, send, socket_with};
 
-use super::message::{Count, Found, Reply, Transaction, list, replies};
+use super::message::{
+    Count, Found, Question, Reply, Transaction, counter, found, items, replies, set_name,
+};
 
 /// What the kernel may keep for us to send and receive, in bytes: more than a transaction and an
 /// answer to each of its messages.
@@ -86,80 +88,66 @@ impl Socket {
         Ok(refusals)
     }
 
+    /// The number by which the kernel knows this socket.
+    pub(super) fn port(&self) -> io::Result<u32> {
+        let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
+        Ok(name.pid())
+    }
+
     /// All elements of a set.
     pub(super) fn list(&mut self, set: &str) -> io::Result<Vec<Found>> {
-        let mut all = Vec::new();
-        for _ in 0..ATTEMPTS {
-            all.clear();
-            let interrupted = self.ask(
-                |number| list(set, number),
-                |reply| match reply {
-                    Reply::Elements { found, interrupted } => {
-                        all.extend(found);
-                        interrupted
-                    }
-                    _ => false,
-                },
-            )?;
-            if !interrupted {
-                return Ok(all);
-            }
-        }
-        Err(io::Error::other("the set changed each time that it was read"))
+        self.ask(Question::Elements(set), |all: &mut Vec<Found>, _, list| {
+            all.extend(items(list).filter_map(found));
+        })
     }
 
     /// Has each element of a set taken in, once. While the set changes, some may be missed.
     pub(super) fn each(&mut self, set: &str, mut take: impl FnMut(Found)) -> io::Result<()> {
-        self.ask(
-            |number| list(set, number),
-            |reply| {
-                if let Reply::Elements { found, .. } = reply {
-                    found.into_iter().for_each(&mut take);
-                }
-                false
-            },
-        )
+        self.ask_once(Question::Elements(set), |(), _, list| {
+            items(list).filter_map(found).for_each(&mut take);
+        })
         .map(drop)
     }
 
-    /// The names of the sets that a question brings up.
-    pub(super) fn names(&mut self, question: fn(u32) -> Vec<u8>) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        self.ask(question, |reply| {
-            if let Reply::Set(name) = reply {
-                names.push(name);
-            }
-            false
-        })?;
-        Ok(names)
+    /// The names of all sets of the table.
+    pub(super) fn names(&mut self) -> io::Result<Vec<String>> {
+        self.ask(Question::Sets, |names: &mut Vec<String>, _, set| names.extend(set_name(set)))
     }
 
-    /// The named counters that a question brings up.
-    pub(super) fn counters(
-        &mut self,
-        question: fn(u32) -> Vec<u8>,
-    ) -> io::Result<Vec<(String, Count)>> {
-        let mut counters = Vec::new();
-        self.ask(question, |reply| {
-            if let Reply::Counter(name, count) = reply {
-                counters.push((name, count));
-            }
-            false
-        })?;
-        Ok(counters)
+    /// The named counters of the table.
+    pub(super) fn counters(&mut self) -> io::Result<Vec<(String, Count)>> {
+        self.ask(Question::Counters, |counters: &mut Vec<_>, _, object| {
+            counters.extend(counter(object));
+        })
     }
 
-    /// Asks for a list, and has each part of it taken in; whether one of them says that the list
-    /// is no good.
-    fn ask(
+    /// Asks something, and has `take` gather the kinds and attributes of the messages that answer it.
+    /// It is asked anew where something changed meanwhile.
+    pub(super) fn ask<T: Default>(
         &mut self,
-        question: impl Fn(u32) -> Vec<u8>,
-        mut take: impl FnMut(Reply) -> bool,
-    ) -> io::Result<bool> {
+        question: Question<'_>,
+        take: impl Fn(&mut T, u16, &[u8]),
+    ) -> io::Result<T> {
+        for _ in 0..ATTEMPTS {
+            if let (answer, true) = self.ask_once(question, &take)? {
+                return Ok(answer);
+            }
+        }
+        Err(io::Error::other("the ruleset changed each time that it was read"))
+    }
+
+    /// The same, whether something changed meanwhile or, as it says, not.
+    fn ask_once<T: Default>(
+        &mut self,
+        question: Question<'_>,
+        mut take: impl FnMut(&mut T, u16, &[u8]),
+    ) -> io::Result<(T, bool)> {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        send(&self.fd, &question(number), SendFlags::empty())?;
-        let mut bad = false;
+        // What an answer that was given up half-way left unread is none of ours.
+        while self.receive(RecvFlags::DONTWAIT)?.is_some() {}
+        send(&self.fd, &question.bytes(number), SendFlags::empty())?;
+        let (mut answer, mut whole) = (T::default(), true);
         loop {
             let Some(length) = self.receive(RecvFlags::empty())? else {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -169,9 +157,15 @@ impl Socket {
                     Reply::Status { errno: errno @ 1.., .. } => {
                         return Err(io::Error::from_raw_os_error(errno));
                     }
-                    Reply::Done => return Ok(bad),
-                    Reply::Status { .. } | Reply::Other => {}
-                    part => bad |= take(part),
+                    Reply::Part { kind, attributes, interrupted } => {
+                        take(&mut answer, kind, attributes);
+                        whole &= !interrupted;
+                        if !question.is_list() {
+                            return Ok((answer, whole));
+                        }
+                    }
+                    Reply::Done => return Ok((answer, whole)),
+                    Reply::Status { .. } => {}
                 }
             }
         }

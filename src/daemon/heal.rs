@@ -1,0 +1,168 @@
+//! Puts back what others take away of the sink's table.
+#![expect(clippy::disallowed_methods, reason = "an edge: it must not do so all the time")]
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::pace::Pace;
+use super::worker::{News, State, Whole, lock};
+use super::{now, pause_message};
+use crate::event::{Change, Element};
+use crate::sink::structure::PAUSED;
+use crate::sink::{Damage, Foreign, Part, Report, SinkError};
+
+/// How long it is told that somebody fights for the table.
+const FIGHT: Duration = Duration::from_secs(10);
+
+/// What has been heard of others, and how far it has been made up for.
+#[derive(Debug)]
+pub(super) struct Healing {
+    /// What has yet to be looked at, and since when.
+    heard: Option<(Foreign, Instant)>,
+    pace: Pace,
+    /// Whether the sink said that its table is gone.
+    gone: bool,
+    /// What was looked at, and made us ask for the whole.
+    asked: Option<(Foreign, Instant)>,
+    /// Whether the sink may have lost what its sets held.
+    pub(super) mended: bool,
+    /// Whether it may have lost a pause.
+    pub(super) lost_pause: bool,
+}
+
+impl Healing {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            heard: None,
+            pace: Pace::new(now),
+            gone: false,
+            asked: None,
+            mended: false,
+            lost_pause: false,
+        }
+    }
+
+    /// When there is something to look at.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.heard.as_ref().map(|_| self.pace.next())
+    }
+
+    /// Takes note of what others did; it is looked at when the pace allows it.
+    pub(super) fn hear(&mut self, heard: Foreign, since: Instant) {
+        match &mut self.heard {
+            Some((before, _)) => before.merge(heard),
+            none => *none = Some((heard, since)),
+        }
+    }
+
+    /// Takes note that the table is gone.
+    pub(super) fn lost(&mut self) {
+        self.gone = true;
+        self.hear(Foreign { heard: true, ..Foreign::default() }, Instant::now());
+    }
+}
+
+impl State {
+    /// Looks at what others did. Puts the table back at once if that is needed, and asks for what it
+    /// is to hold.
+    pub(super) fn heal(&mut self) {
+        let Some((heard, since)) = self.healing.heard.take() else { return };
+        let begin = Instant::now();
+        let healed = self.heal_structure(&heard);
+        self.healing.pace.looked(begin, Instant::now());
+        match healed {
+            Ok(false) => {}
+            Ok(true) => match &mut self.healing.asked {
+                Some((before, _)) => before.merge(heard),
+                none => {
+                    *none = Some((heard, since));
+                    (self.tell)(News::Lost);
+                }
+            },
+            Err(error) => {
+                self.healing.hear(heard, since);
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Whether the sets have to be filled again.
+    fn heal_structure(&mut self, heard: &Foreign) -> Result<bool, SinkError> {
+        let damage = if self.healing.gone { Vec::new() } else { self.sink.inspect()? };
+        let lost_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Damage::Missing);
+        let kept_pause =
+            !self.healing.gone && !damage.iter().any(|damage| lost_pause.contains(damage));
+        if kept_pause && (heard.lost || heard.sets.contains(PAUSED)) {
+            let paused = self.sink.paused(now())?;
+            if !heard.lost {
+                info!("{heard}: {}", pause_message(paused));
+            }
+            (self.tell)(News::Paused(paused));
+        }
+        if self.healing.gone || !damage.is_empty() {
+            self.healing.pace.spend(Instant::now());
+            if self.healing.pace.is_slowed() {
+                let until = Instant::now() + FIGHT;
+                lock(&self.health).fight = Some((heard.to_string(), until));
+            }
+            self.sink.mend(&self.structure)?;
+            self.allow_changed = false;
+            self.healing.gone = false;
+            lock(&self.health).healed = Some(now());
+            self.healing.mended = true;
+            self.healing.lost_pause |= !kept_pause;
+            return Ok(true);
+        }
+        let bans = |set: &String| self.structure.scope_of_set(set).is_some();
+        // Sets of lists are filled by another thread, which never empties one.
+        let lists = |set: &String| self.structure.lists.iter().any(|list| list.name == *set);
+        Ok(heard.lost || heard.sets.iter().any(bans) || heard.emptied.iter().any(lists))
+    }
+
+    /// Has the sink hold this whole, of which it may have lost something.
+    pub(super) fn restore(&mut self, whole: Whole) {
+        let asked = self.healing.asked.take();
+        let Whole { allow, paused, elements } = whole;
+        self.allow_changed |= self.structure.allow != allow;
+        self.structure.allow = allow;
+        self.apply();
+        let mended = self.healing.mended;
+        let begin = Instant::now();
+        match self.refill(paused, &elements) {
+            Ok(report) => {
+                self.healing.mended = false;
+                self.succeeded();
+                self.note_refused(&report);
+                let bans = report.done;
+                if let Some((heard, since)) = asked.filter(|_| mended || bans > 0) {
+                    let millis = since.elapsed().as_millis();
+                    warn!("{heard}: put back, {bans} bans in {millis} ms");
+                }
+            }
+            Err(error) => {
+                for element in elements {
+                    self.gather(Change::Put(element));
+                }
+                if let Some((heard, since)) = asked {
+                    self.healing.hear(heard, since);
+                }
+                self.failed(&error);
+            }
+        }
+        self.healing.pace.looked(begin, Instant::now());
+    }
+
+    fn refill(
+        &mut self,
+        paused: Option<Option<Duration>>,
+        elements: &[Element],
+    ) -> Result<Report, SinkError> {
+        // First: nobody is to be dropped meanwhile.
+        if let Some(rest) = paused.filter(|_| self.healing.lost_pause) {
+            self.sink.pause(rest)?;
+        }
+        self.healing.lost_pause = false;
+        self.sink.restore(elements, now())
+    }
+}

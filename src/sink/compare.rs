@@ -1,0 +1,88 @@
+//! What a sink holds, beside what it should hold.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Adopted;
+use crate::event::{Element, ScopeId};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// How far two ends of one ban may lie apart: the kernel is told whole seconds.
+pub const TOLERANCE: Duration = Duration::from_secs(2);
+
+/// How the elements that are held differ from those that are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Wanted, and not held.
+    pub missing: Vec<Element>,
+    /// Held, but ending at another time, which is beside it.
+    pub wrong: Vec<(Element, Option<Time>)>,
+    /// Held, and not wanted.
+    pub extra: Vec<Element>,
+}
+
+impl Comparison {
+    /// Compares what is held with what is wanted, which has each key once.
+    #[must_use]
+    pub fn new(held: &[Adopted], wanted: &[Element]) -> Self {
+        let mut left: HashMap<(ScopeId, Subject), Element> = held
+            .iter()
+            .map(|held| ((held.element.scope, held.element.subject), held.element))
+            .collect();
+        let mut comparison = Self::default();
+        for element in wanted {
+            match left.remove(&(element.scope, element.subject)) {
+                None => comparison.missing.push(*element),
+                Some(held) if near(held.until, element.until) => {}
+                Some(held) => comparison.wrong.push((*element, held.until)),
+            }
+        }
+        comparison.extra = left.into_values().collect();
+        comparison.extra.sort_unstable_by_key(|element| (element.scope.0, element.subject));
+        comparison
+    }
+}
+
+fn near(a: Option<Time>, b: Option<Time>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.since(b) + b.since(a) <= TOLERANCE,
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::JailId;
+
+    fn element(address: &str, until: Option<i64>) -> Element {
+        let subject = address.parse().unwrap();
+        Element { scope: ScopeId(0), subject, until: until.map(Time::from_secs), jail: JailId(0) }
+    }
+
+    #[test]
+    fn what_is_missing_wrong_and_extra_is_told_apart() {
+        let held = [
+            element("192.0.2.1", Some(100)),
+            element("192.0.2.2", Some(103)),
+            element("192.0.2.3", None),
+            element("192.0.2.4", Some(100)),
+            element("192.0.2.6", None),
+        ];
+        let held = held.map(|element| Adopted { element, known_jail: true });
+        let wanted = [
+            element("192.0.2.1", Some(102)),
+            element("192.0.2.2", Some(100)),
+            element("192.0.2.3", Some(100)),
+            element("192.0.2.5", None),
+            element("192.0.2.6", None),
+        ];
+        let comparison = Comparison::new(&held, &wanted);
+        assert_eq!(comparison.missing, [wanted[3]]);
+        let wrong = [(wanted[1], Some(Time::from_secs(103))), (wanted[2], None)];
+        assert_eq!(comparison.wrong, wrong);
+        assert_eq!(comparison.extra, [held[3].element]);
+        assert_eq!(Comparison::new(&[], &[]), Comparison::default());
+    }
+}

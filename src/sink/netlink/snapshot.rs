@@ -1,0 +1,279 @@
+//! Our table as the kernel describes it: to be compared with what it was, and to be put back.
+//!
+//! What changes by itself is left out: handles, numbers of users, counters, and the names of anonymous
+//! sets. Attributes are those of `linux/netfilter/nf_tables.h`.
+
+use std::collections::BTreeMap;
+
+use super::super::damage::{Damage, Part};
+use super::super::structure::{TABLE, is_filled};
+use super::message::{
+    EXPIRATION, NESTED, NEW_CHAIN, NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, OBJECT_DATA,
+    OBJECT_NAME, OBJECT_TYPE, SET_NAME, TYPE_COUNTER, attribute, attributes, number,
+};
+
+/// Attributes of tables, chains, sets, objects and rules.
+/// Everywhere the first.
+const TABLE_NAME: u16 = 1;
+const TABLE_USE: u16 = 3;
+const TABLE_HANDLE: u16 = 4;
+const CHAIN_HANDLE: u16 = 2;
+pub(super) const CHAIN_NAME: u16 = 3;
+const CHAIN_USE: u16 = 6;
+const CHAIN_COUNTERS: u16 = 8;
+const SET_FLAGS: u16 = 3;
+pub(super) const SET_ID: u16 = 10;
+const SET_HANDLE: u16 = 16;
+/// What a set is made of: the kernel tells it, and does not want to be told.
+const SET_KIND: u16 = 19;
+const SET_COUNT: u16 = 20;
+pub(super) const RULE_CHAIN: u16 = 2;
+const OBJECT_USE: u16 = 5;
+const OBJECT_HANDLE: u16 = 6;
+const RULE_HANDLE: u16 = 3;
+const RULE_EXPRESSIONS: u16 = 4;
+const RULE_POSITION: u16 = 6;
+/// Attributes of expressions.
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+pub(super) const LOOKUP_SET: u16 = 1;
+/// Attributes of an element that others count with it.
+const ELEMENT_EXPRESSION: u16 = 7;
+const ELEMENT_EXPRESSIONS: u16 = 11;
+
+const ANONYMOUS: u32 = 1;
+
+/// The parts of our table, each as attributes without what changes by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) table: Option<Vec<u8>>,
+    pub(super) chains: BTreeMap<String, Vec<u8>>,
+    /// Of each chain, in order.
+    pub(super) rules: BTreeMap<String, Vec<Vec<u8>>>,
+    pub(super) sets: BTreeMap<String, Vec<u8>>,
+    /// Named counters, and the like.
+    pub(super) objects: BTreeMap<String, Vec<u8>>,
+    /// Sets without a name of their own, by the name that the kernel gave them.
+    pub(super) anonymous: BTreeMap<String, Vec<u8>>,
+    /// Of anonymous sets, and of those that the configuration fills.
+    pub(super) elements: BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+impl Snapshot {
+    /// Takes in the attributes of a message that describes a part of a table; of another table's it
+    /// takes nothing.
+    pub(super) fn take(&mut self, kind: u16, part: &[u8]) {
+        if text_of(part, TABLE_NAME).as_deref() != Some(TABLE) {
+            return;
+        }
+        match kind {
+            NEW_TABLE => self.table = Some(without(part, &[TABLE_USE, TABLE_HANDLE])),
+            NEW_CHAIN => {
+                let Some(name) = text_of(part, CHAIN_NAME) else { return };
+                let same = without(part, &[CHAIN_HANDLE, CHAIN_USE, CHAIN_COUNTERS]);
+                self.chains.insert(name, same);
+            }
+            NEW_SET => {
+                let Some(name) = text_of(part, SET_NAME) else { return };
+                let flags = value_of(part, SET_FLAGS).and_then(|flags| number(flags, 0));
+                let same = without(part, &[SET_ID, SET_HANDLE, SET_KIND, SET_COUNT]);
+                let anonymous = flags.map_or(0, u32::from_be_bytes) & ANONYMOUS != 0;
+                let sets = if anonymous { &mut self.anonymous } else { &mut self.sets };
+                sets.insert(name, same);
+            }
+            NEW_OBJECT => {
+                let Some(name) = text_of(part, OBJECT_NAME) else { return };
+                self.objects.insert(name, object(part));
+            }
+            NEW_RULE => {
+                let Some(chain) = text_of(part, RULE_CHAIN) else { return };
+                let same = without(part, &[RULE_HANDLE, RULE_POSITION]);
+                self.rules.entry(chain).or_default().push(without_counts(&same));
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets the parts that `wanted`, which gets their kinds and names, does not want.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&str, &str) -> bool) {
+        self.chains.retain(|name, _| wanted("chain", name));
+        self.rules.retain(|chain, _| wanted("chain", chain));
+        self.sets.retain(|name, _| wanted("set", name));
+        self.objects.retain(|name, _| wanted("counter", name));
+        let rules = &self.rules;
+        let used = |set: &str| {
+            let mut all = rules.values().flatten();
+            all.any(|rule| with_lookups(rule, |name| (name == set).then(Vec::new)) != *rule)
+        };
+        self.anonymous.retain(|name, _| used(name));
+        let (sets, anonymous) = (&self.sets, &self.anonymous);
+        self.elements.retain(|set, _| sets.contains_key(set) || anonymous.contains_key(set));
+    }
+
+    /// Whether there is a part of this kind and name.
+    pub(super) fn has(&self, kind: &str, name: &str) -> bool {
+        match kind {
+            "chain" => self.chains.contains_key(name),
+            "set" => self.sets.contains_key(name),
+            _ => self.objects.contains_key(name),
+        }
+    }
+
+    /// The sets whose elements belong to the picture.
+    pub(super) fn filled_sets(&self) -> Vec<String> {
+        let named = self.sets.keys().filter(|name| is_filled(name));
+        named.chain(self.anonymous.keys()).cloned().collect()
+    }
+
+    /// Takes in what a set holds.
+    pub(super) fn hold<'a>(&mut self, set: &str, items: impl Iterator<Item = &'a [u8]>) {
+        let changing = [EXPIRATION, ELEMENT_EXPRESSION, ELEMENT_EXPRESSIONS];
+        let mut items: Vec<_> = items.map(|item| without(item, &changing)).collect();
+        items.sort_unstable();
+        self.elements.insert(set.to_owned(), items);
+    }
+
+    /// What of this is missing or different in `now`. What is there beside it is none of ours, except
+    /// in our own chains.
+    pub(super) fn damage(&self, now: &Self) -> Vec<Damage> {
+        if self.table.is_some() && now.table.is_none() {
+            return vec![Damage::Missing(Part::Table)];
+        }
+        let mut damage = Vec::new();
+        if self.table != now.table {
+            damage.push(Damage::Changed(Part::Table));
+        }
+        compare(&self.chains, &now.chains, Part::Chain, &mut damage);
+        compare(&self.sets, &now.sets, Part::Set, &mut damage);
+        compare(&self.objects, &now.objects, Part::Object, &mut damage);
+        for (set, content) in &self.elements {
+            let held = now.elements.get(set);
+            if self.sets.contains_key(set) && held.is_some_and(|held| held != content) {
+                damage.push(Damage::Content(set.clone()));
+            }
+        }
+        for chain in self.chains.keys().filter(|chain| now.chains.contains_key(*chain)) {
+            let (ours, theirs) = (self.readable_rules(chain), now.readable_rules(chain));
+            if ours != theirs {
+                let foreign = surplus(&theirs, &ours);
+                let missing = surplus(&ours, &theirs);
+                damage.push(Damage::Rules { chain: chain.clone(), missing, foreign });
+            }
+        }
+        damage
+    }
+
+    /// A chain's rules, with the content of anonymous sets in the place of their names.
+    fn readable_rules(&self, chain: &str) -> Vec<Vec<u8>> {
+        let content = |name: &str| {
+            let set = self.anonymous.get(name)?;
+            let mut content = without(set, &[SET_NAME]);
+            content.extend(self.elements.get(name)?.concat());
+            Some(content)
+        };
+        let rules = self.rules.get(chain).into_iter().flatten();
+        rules.map(|rule| with_lookups(rule, content)).collect()
+    }
+}
+
+/// A named object, without what it has counted if it is a counter.
+fn object(part: &[u8]) -> Vec<u8> {
+    let mut same = without(part, &[OBJECT_USE, OBJECT_HANDLE]);
+    if value_of(part, OBJECT_TYPE) == Some(&TYPE_COUNTER.to_be_bytes()) {
+        same = without(&same, &[OBJECT_DATA]);
+        attribute(&mut same, OBJECT_DATA | NESTED, |_| {});
+    }
+    same
+}
+
+/// Rules of `these` that `those` do not have.
+fn surplus(these: &[Vec<u8>], those: &[Vec<u8>]) -> usize {
+    let mut left: Vec<_> = those.iter().collect();
+    let found = these.iter().filter(|rule| {
+        let place = left.iter().position(|other| other == rule);
+        place.map(|place| left.swap_remove(place)).is_some()
+    });
+    these.len() - found.count()
+}
+
+fn compare(
+    ours: &BTreeMap<String, Vec<u8>>,
+    theirs: &BTreeMap<String, Vec<u8>>,
+    part: impl Fn(String) -> Part,
+    damage: &mut Vec<Damage>,
+) {
+    for (name, described) in ours {
+        match theirs.get(name) {
+            None => damage.push(Damage::Missing(part(name.clone()))),
+            Some(other) if other != described => damage.push(Damage::Changed(part(name.clone()))),
+            Some(_) => {}
+        }
+    }
+}
+
+/// The attributes of a rule without what its expressions have counted.
+fn without_counts(rule: &[u8]) -> Vec<u8> {
+    with_expressions(rule, |name, expression| match name {
+        b"counter\0" | b"last\0" => Some(without(expression, &[EXPRESSION_DATA])),
+        _ => None,
+    })
+}
+
+/// The attributes of a rule with `lookup` in the place of the names of anonymous sets, where it has
+/// something to put there.
+pub(super) fn with_lookups(rule: &[u8], lookup: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
+    with_expressions(rule, |name, expression| {
+        if name != b"lookup\0" {
+            return None;
+        }
+        let data = value_of(expression, EXPRESSION_DATA)?;
+        let replaced = lookup(&text_of(data, LOOKUP_SET)?)?;
+        let mut same = without(expression, &[EXPRESSION_DATA]);
+        attribute(&mut same, EXPRESSION_DATA | NESTED, |written| {
+            written.extend(&replaced);
+            written.extend(without(data, &[LOOKUP_SET]));
+        });
+        Some(same)
+    })
+}
+
+/// The attributes of a rule, with its expressions changed where `change` (which gets their names and
+/// attributes) says so.
+fn with_expressions(rule: &[u8], change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut written = Vec::with_capacity(rule.len());
+    for (kind, value) in attributes(rule) {
+        if kind != RULE_EXPRESSIONS {
+            attribute(&mut written, kind, |same| same.extend(value));
+            continue;
+        }
+        attribute(&mut written, RULE_EXPRESSIONS | NESTED, |list| {
+            for (kind, expression) in attributes(value) {
+                let name = value_of(expression, EXPRESSION_NAME).unwrap_or_default();
+                let changed = change(name, expression);
+                attribute(list, kind | NESTED, |item| {
+                    item.extend(changed.as_deref().unwrap_or(expression));
+                });
+            }
+        });
+    }
+    written
+}
+
+/// Attributes without those of these kinds.
+pub(super) fn without(list: &[u8], kinds: &[u16]) -> Vec<u8> {
+    let mut same = Vec::with_capacity(list.len());
+    for (kind, value) in attributes(list).filter(|(kind, _)| !kinds.contains(kind)) {
+        attribute(&mut same, kind, |written| written.extend(value));
+    }
+    same
+}
+
+fn value_of(list: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(list).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
+/// A name, as the kernel writes it: with a zero at its end.
+pub(super) fn text_of(list: &[u8], wanted: u16) -> Option<String> {
+    let text = value_of(list, wanted)?;
+    String::from_utf8(text.strip_suffix(&[0]).unwrap_or(text).to_vec()).ok()
+}

@@ -1,0 +1,214 @@
+//! The table itself: what is there, what of it is missing, and how it is put back.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::super::damage::Damage;
+use super::super::structure::{Structure, declarations};
+use super::super::{Comparison, Report, SinkError};
+use super::message::{Element, Key, Question, items};
+use super::replay::{self, Clearing, Kept};
+use super::snapshot::Snapshot;
+use super::watch::{self, Watch};
+use super::{BATCH_MAX, NetlinkSink, TIMEOUT_MAX, all_or_error, failed};
+use crate::event::Change;
+use crate::sink::order::{self, Order};
+use crate::time::Time;
+
+/// Elements of one transaction where all of them are known to be missing.
+const FRESH_MAX: usize = 20_000;
+
+impl NetlinkSink {
+    /// Listens for what others do to our table, from now on.
+    ///
+    /// # Errors
+    /// When there is no permission for that, or no socket to be had.
+    pub fn watch(&self) -> Result<Watch, SinkError> {
+        self.watch_with(watch::BUFFER)
+    }
+
+    /// The same, with so many bytes that the kernel may keep for us.
+    ///
+    /// # Errors
+    /// As [`NetlinkSink::watch`].
+    pub fn watch_with(&self, buffer: usize) -> Result<Watch, SinkError> {
+        let open = |own| Watch::open(own, self.nft.clone(), buffer);
+        self.socket.port().and_then(open).map_err(failed)
+    }
+
+    /// Takes note of what is there now as what is to be there, as far as `structure` declares it: what
+    /// else is in the table is somebody else's.
+    pub(super) fn remember(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        let mut seen = self.look()?;
+        let text = structure.ruleset();
+        let declared: BTreeSet<_> = declarations(&text).collect();
+        seen.keep(|kind, name| declared.contains(&(kind, name)));
+        if !declared.iter().all(|(kind, name)| seen.has(kind, name)) {
+            return Err(SinkError::NoTable);
+        }
+        self.ours = Some(seen);
+        Ok(())
+    }
+
+    /// Takes note of what the sets hold that the configuration fills.
+    pub(super) fn remember_content(&mut self) -> Result<(), SinkError> {
+        let Some(mut ours) = self.ours.take() else { return Ok(()) };
+        let mut sets = ours.filled_sets();
+        sets.retain(|set| ours.sets.contains_key(set));
+        let held = self.hold(&mut ours, sets);
+        self.ours = Some(ours);
+        held.map_err(failed)
+    }
+
+    /// What is damaged, compared with what was loaded.
+    pub(super) fn damage(&mut self) -> Result<Vec<Damage>, SinkError> {
+        let now = self.look()?;
+        Ok(self.ours.as_ref().map(|ours| ours.damage(&now)).unwrap_or_default())
+    }
+
+    /// Puts back what was loaded, without a program being run. Whether that worked.
+    pub(super) fn put_back(&mut self) -> Result<bool, SinkError> {
+        let Some(ours) = self.ours.clone() else { return Ok(false) };
+        let now = self.look()?;
+        for clearing in [Clearing::least(&ours, &now), Clearing::all(&now)] {
+            let kept = self.kept(&ours, &now, &clearing).map_err(failed)?;
+            let mut transaction = self.socket.transaction();
+            replay::write(&mut transaction, &ours, &now, &clearing, &kept);
+            let refusals = self.socket.carry_out(transaction)?;
+            if refusals.is_empty() {
+                return Ok(self.damage()?.is_empty());
+            }
+            if matches!(all_or_error(&refusals), Err(SinkError::NotPermitted(_))) {
+                return all_or_error(&refusals).map(|()| false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What sets hold that have to go and come back as they were. Bans are not among it: whoever has
+    /// them put back knows better.
+    fn kept(&mut self, ours: &Snapshot, now: &Snapshot, clearing: &Clearing) -> io::Result<Kept> {
+        let bans: Vec<String> = self
+            .structure
+            .iter()
+            .flat_map(|structure| structure.sets().map(|(_, set)| set))
+            .collect();
+        let same = |set: &&String| {
+            ours.sets.get(*set) == now.sets.get(*set)
+                && !ours.elements.contains_key(*set)
+                && !bans.contains(set)
+        };
+        let mut kept = Kept::new();
+        for set in clearing.sets.iter().filter(same) {
+            kept.insert(set.clone(), self.content(set)?);
+        }
+        Ok(kept)
+    }
+
+    /// What a set holds, as the kernel lists it.
+    fn content(&mut self, set: &str) -> io::Result<Vec<Vec<u8>>> {
+        self.socket.ask(Question::Elements(set), |held: &mut Vec<Vec<u8>>, _, list| {
+            held.extend(items(list).map(<[u8]>::to_vec));
+        })
+    }
+
+    /// The table as it is; an empty picture if it is not there.
+    fn look(&mut self) -> Result<Snapshot, SinkError> {
+        match self.look_at_all().map_err(failed) {
+            Err(SinkError::NoTable) => Ok(Snapshot::default()),
+            seen => seen,
+        }
+    }
+
+    fn look_at_all(&mut self) -> io::Result<Snapshot> {
+        let mut seen = Snapshot::default();
+        let parts =
+            [Question::Table, Question::Chains, Question::Rules, Question::Sets, Question::Objects];
+        for question in parts {
+            let parts =
+                self.socket.ask(question, |parts: &mut Vec<(u16, Vec<u8>)>, kind, part| {
+                    parts.push((kind, part.to_vec()));
+                })?;
+            for (kind, part) in &parts {
+                seen.take(*kind, part);
+            }
+        }
+        let sets = seen.filled_sets();
+        self.hold(&mut seen, sets)?;
+        Ok(seen)
+    }
+
+    /// Has a picture show what these sets hold.
+    fn hold(&mut self, picture: &mut Snapshot, sets: Vec<String>) -> io::Result<()> {
+        for set in sets {
+            let content = self.content(&set)?;
+            picture.hold(&set, content.iter().map(Vec::as_slice));
+        }
+        Ok(())
+    }
+
+    /// Puts what `comparison` says is missing or wrong.
+    pub(super) fn put(&mut self, comparison: &Comparison, now: Time) -> Result<Report, SinkError> {
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        let changes = |elements: &mut dyn Iterator<Item = crate::event::Element>| {
+            elements.map(Change::Put).collect::<Vec<_>>()
+        };
+        let missing = changes(&mut comparison.missing.iter().copied());
+        let (missing, misfits) = order::orders(&missing, structure, now);
+        let wrong = changes(&mut comparison.wrong.iter().map(|(element, _)| *element));
+        let (wrong, others) = order::orders(&wrong, structure, now);
+        let mut report = Report::default();
+        report.refused.extend(misfits.into_iter().chain(others));
+        let mut missing = missing.into_iter();
+        loop {
+            let fresh: Vec<_> = missing.by_ref().take(FRESH_MAX).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            self.add_fresh(fresh, &mut report)?;
+        }
+        self.carry_out_all(wrong, &mut report)?;
+        Ok(report)
+    }
+
+    /// Adds what is known to be missing, many elements a message; one by one if the kernel does not
+    /// want all of them.
+    fn add_fresh(&mut self, orders: Vec<Order>, report: &mut Report) -> Result<(), SinkError> {
+        let mut transaction = self.socket.transaction();
+        for one_set in orders.chunk_by(|a, b| a.set == b.set) {
+            let Some(Order { set, .. }) = one_set.first() else { continue };
+            transaction.add_all(set, one_set.iter().filter_map(element));
+        }
+        if self.socket.carry_out(transaction)?.is_empty() {
+            report.done += orders.len();
+            return Ok(());
+        }
+        self.carry_out_all(orders, report)
+    }
+
+    /// Carries out orders in transactions of bounded length.
+    pub(super) fn carry_out_all(
+        &mut self,
+        orders: Vec<Order>,
+        report: &mut Report,
+    ) -> Result<(), SinkError> {
+        let mut orders = orders.into_iter();
+        loop {
+            let batch: Vec<_> = orders.by_ref().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.carry_out(batch, report)?;
+        }
+    }
+}
+
+/// The element that an order wants; `None`: it wants none.
+pub(super) fn element(order: &Order) -> Option<Element<'_>> {
+    let put = order.put.as_ref()?;
+    Some(Element {
+        key: Key::Address(order.subject().address()),
+        timeout: put.timeout.map(|timeout| timeout.min(TIMEOUT_MAX)),
+        comment: put.comment.as_deref(),
+    })
+}

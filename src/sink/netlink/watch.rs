@@ -1,0 +1,78 @@
+//! Listens to the kernel for what others do to our table.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+
+use super::super::foreign::Foreign;
+use super::super::runner::Nft;
+use super::notice::Listener;
+
+/// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.
+const GROUP: u32 = 1 << (7 - 1);
+
+/// What the kernel may keep for us, in bytes, where nothing else is said.
+pub const BUFFER: usize = 8 << 20;
+
+/// What is received at once, in bytes. The kernel writes what fits into a page, or one message.
+const PART: usize = 64 << 10;
+
+/// How many of these are taken together, at most.
+const PARTS_MAX: u32 = 4096;
+
+/// An ear for what others do, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Watch {
+    fd: OwnedFd,
+    part: Vec<u8>,
+    listener: Listener,
+    nft: Nft,
+}
+
+impl Watch {
+    /// Listens from now on. What comes by the socket `own`, or is done by runs of `nft`, is ours.
+    pub(super) fn open(own: u32, nft: Nft, buffer: usize) -> io::Result<Self> {
+        let fd = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(netlink::NETFILTER),
+        )?;
+        // Without permission there is less room, and more is lost; that is noticed and made up for.
+        let _ = set_socket_recv_buffer_size_force(&fd, buffer);
+        bind(&fd, &SocketAddrNetlink::new(0, GROUP))?;
+        Ok(Self { fd, part: vec![0; PART], listener: Listener::new(own), nft })
+    }
+
+    /// Waits until others have done something to our table, and says what.
+    ///
+    /// # Errors
+    /// When the socket does not work any more.
+    pub fn wait(&mut self) -> io::Result<Foreign> {
+        let (mut heard, mut parts) = (Foreign::default(), 0);
+        while parts < PARTS_MAX {
+            // Whatever is there already belongs to it.
+            let flags = if heard.is_empty() {
+                RecvFlags::empty()
+            } else {
+                parts += 1;
+                RecvFlags::DONTWAIT
+            };
+            match recv(&self.fd, self.part.as_mut_slice(), flags) {
+                Ok((length, _)) => {
+                    let bytes = self.part.get(..length).unwrap_or_default();
+                    self.listener.hear(bytes, |pid| self.nft.ran(pid), &mut heard);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => self.listener.lose(&mut heard),
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(heard)
+    }
+}

@@ -1,0 +1,132 @@
+//! What others took away or changed is put back by netlink, as the kernel itself described it.
+
+use asterguard::sink::{BanSink, Damage, NetlinkSink, Nft, Part};
+
+use crate::kit::{self, EVE, EVE_V6, MALLORY, Netns, now};
+use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, structure};
+
+/// A namespace in which the structure is loaded, and a sink whose `nft` fails from now on.
+fn loaded() -> (Netns, NetlinkSink, tempfile::TempDir) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let netns = Netns::new();
+    netns.enter();
+    let bin = tempfile::tempdir().unwrap();
+    let shim = bin.path().join("nft");
+    let text = format!("#!/bin/sh\nexec ip netns exec {} nft \"$@\"\n", netns.name());
+    std::fs::write(&shim, text).unwrap();
+    std::fs::set_permissions(&shim, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut sink = NetlinkSink::new(Nft::with_argv([&shim])).unwrap();
+    sink.load(&structure()).unwrap();
+    std::fs::remove_file(shim).unwrap();
+    (netns, sink, bin)
+}
+
+#[test]
+fn every_damage_is_told_and_mended_without_a_program() {
+    if !kit::usable() {
+        return;
+    }
+    let (netns, mut sink, _bin) = loaded();
+    let missing = |part| vec![Damage::Missing(part)];
+    let set = |name: &str| Part::Set(name.to_owned());
+    let rules =
+        |missing, foreign| vec![Damage::Rules { chain: "prerouting".to_owned(), missing, foreign }];
+    let all =
+        netns.exec("nft -a list chain inet asterguard prerouting").matches("# handle").count();
+    let all = all - 1;
+    assert_eq!(sink.inspect().unwrap(), []);
+    for (deed, damage) in [
+        ("delete table inet asterguard", missing(Part::Table)),
+        ("flush ruleset", missing(Part::Table)),
+        ("flush chain inet asterguard prerouting", rules(all, 0)),
+        ("add rule inet asterguard prerouting accept", rules(0, 1)),
+        ("insert rule inet asterguard prerouting counter drop", rules(0, 1)),
+        ("delete set inet asterguard block4", missing(set("block4"))),
+        ("flush set inet asterguard allow4", vec![Damage::Content("allow4".to_owned())]),
+        (
+            "add element inet asterguard ports_sip { 7 }",
+            vec![Damage::Content("ports_sip".to_owned())],
+        ),
+        ("table inet asterguard { flags dormant; }", vec![Damage::Changed(Part::Table)]),
+        (
+            "add chain inet asterguard prerouting { policy drop; }",
+            vec![Damage::Changed(Part::Chain("prerouting".to_owned()))],
+        ),
+    ] {
+        if deed.starts_with("delete set") {
+            let uses = netns.exec("nft -a list chain inet asterguard prerouting");
+            let rule = uses.lines().find(|line| line.contains("@block4")).unwrap();
+            let handle = rule.rsplit(' ').next().unwrap();
+            netns.exec(&format!("nft delete rule inet asterguard prerouting handle {handle}"));
+            assert_eq!(sink.inspect().unwrap(), rules(1, 0));
+        }
+        netns.exec(&format!("nft '{deed}'"));
+        let seen = sink.inspect().unwrap();
+        assert!(seen.starts_with(&damage), "{deed}: {seen:?}");
+        sink.mend(&structure()).unwrap();
+        assert_eq!(sink.inspect().unwrap(), [], "{deed}");
+        apply(&mut sink, &[put(ALL, EVE, MINUTE)]);
+    }
+}
+
+#[test]
+fn a_set_of_another_kind_is_replaced() {
+    if !kit::usable() {
+        return;
+    }
+    let (netns, mut sink, _bin) = loaded();
+    netns.exec("nft add element inet asterguard block4 { 198.51.100.0/24 }");
+    netns.exec("nft add element inet asterguard paused { ipv4, ipv6 timeout 1h }");
+    for other in ["flags interval", "flags timeout; size 7", "flags dynamic,timeout; size 1048576"]
+    {
+        // Rules of others hold on to it too.
+        netns.exec(&format!(
+            "nft 'flush chain inet asterguard prerouting; delete set inet asterguard ban4;
+             add set inet asterguard ban4 {{ type ipv4_addr; {other}; }};
+             add chain inet asterguard mine;
+             add rule inet asterguard mine ip saddr @ban4 drop'"
+        ));
+        let seen = sink.inspect().unwrap();
+        assert!(seen.contains(&Damage::Changed(Part::Set("ban4".to_owned()))), "{seen:?}");
+        sink.mend(&structure()).unwrap();
+        assert_eq!(sink.inspect().unwrap(), [], "{other}");
+        // What is yours is still there.
+        let block = netns.exec("nft list set inet asterguard block4");
+        assert!(block.contains("198.51.100.0/24"), "{block}");
+        let paused = netns.exec("nft list set inet asterguard paused");
+        assert!(paused.contains("ipv4") && paused.contains("ipv6 timeout 1h"), "{paused}");
+    }
+}
+
+#[test]
+fn sets_are_filled_with_what_is_missing_or_wrong_and_nothing_else() {
+    if !kit::usable() {
+        return;
+    }
+    let (netns, mut sink, _bin) = loaded();
+    let soon = Some(now().plus(MINUTE));
+    let later = Some(now().plus(60 * MINUTE));
+    let wanted = [
+        element(ALL, EVE, later),
+        element(ALL, EVE_V6, None),
+        element(ONLY_SIP, MALLORY, later),
+        element(ONLY_SIP, EVE, soon),
+    ];
+    assert_eq!(sink.restore(&wanted, now()).unwrap().done, 4);
+    assert_eq!(sink.restore(&wanted, now()).unwrap().done, 0);
+    netns.exec("nft delete element inet asterguard ban4 { 192.0.2.66 }");
+    netns.exec("nft 'delete element inet asterguard sip4 { 192.0.2.66 }; add element inet asterguard sip4 { 192.0.2.66 timeout 5s }'");
+    netns.exec("nft add element inet asterguard ban4 { 203.0.113.1 }");
+    assert_eq!(sink.restore(&wanted, now()).unwrap().done, 2);
+    let held = sink.adopt(now()).unwrap();
+    assert_eq!(held.len(), 5, "what somebody else put there stays: {held:?}");
+    for element in &wanted {
+        let held = held.iter().find(|held| {
+            (held.element.scope, held.element.subject) == (element.scope, element.subject)
+        });
+        let (held, wanted) = (held.unwrap().element.until, element.until);
+        assert_eq!(held.is_none(), wanted.is_none());
+        let apart = held.zip(wanted).map(|(a, b)| a.since(b) + b.since(a));
+        assert!(apart.unwrap_or_default().as_secs() <= 1, "{element:?} {held:?}");
+    }
+}

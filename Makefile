@@ -71,10 +71,11 @@ test: deps rust ## Run all tests; as root, those with a real kernel too (in netw
 MESSAGES ?= 10000000
 SEED     ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 ROTATIONS ?= 1000
-soak: deps rust ## Ten million hostile messages (MESSAGES, SEED), 1000 rotations of each kind (ROTATIONS), slow lines
+soak: deps rust ## Hostile messages (MESSAGES, SEED), slow lines, hosts without end, rotations (ROTATIONS)
 	@SEED=$(SEED) MESSAGES=$(MESSAGES) \
 		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
 	$(CARGO) test --locked --release --test slow_lines -- --nocapture
+	SOURCES=10000000 $(CARGO) test --locked --release --test many_sources -- --nocapture
 	# 50 000 lines a second into files that stay in use for 20 ms each.
 	ROTATIONS=$(ROTATIONS) $(CARGO) test --locked --release --test follow -- \
 		--nocapture --test-threads=1 under_load

@@ -76,6 +76,7 @@ soak: deps rust ## Hostile messages (MESSAGES, SEED), slow lines, hosts without 
 		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
 	$(CARGO) test --locked --release --test slow_lines -- --nocapture
 	SOURCES=10000000 $(CARGO) test --locked --release --test many_sources -- --nocapture
+	RELOADS=1000 $(CARGO) test --locked --release --test guard -- --nocapture under_load_every_line
 	# 50 000 lines a second into files that stay in use for 20 ms each.
 	ROTATIONS=$(ROTATIONS) $(CARGO) test --locked --release --test follow -- \
 		--nocapture --test-threads=1 under_load

@@ -24,6 +24,9 @@ const REACH: u64 = LONGEST_MESSAGE as u64;
 /// Senders whose text is told apart; with more at once, that of the others is nobody's.
 const DOUBTS: usize = 4;
 
+/// Messages within a line that are looked at one by one.
+const MOST_WITHIN: usize = 8;
+
 /// Text that somebody outside may have written.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
@@ -121,6 +124,19 @@ impl Context {
             .max();
         if let Some(reach) = reach {
             self.doubt(sender, start, next + reach);
+        }
+    }
+
+    /// Takes note of the messages that begin within a `text` that stands in `line`. With many of them,
+    /// somebody has put them there: whatever follows may be his.
+    pub(super) fn note_within(&mut self, messages: &[MessageShape], text: &[u8], line: &Line<'_>) {
+        let mut bodies = prefix::inner_bodies(text);
+        for body in bodies.by_ref().take(MOST_WITHIN) {
+            self.note(messages, &body, line, false, None);
+        }
+        if bodies.next().is_some() {
+            let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
+            self.doubt(None, start, next + REACH);
         }
     }
 

@@ -250,7 +250,10 @@ impl Scanner {
                     Some(stripped) if stripped.level == Level::Report => {
                         (stripped.stamp, stripped.shape, stripped.body)
                     }
-                    _ => continue,
+                    _ => {
+                        self.context.note_within(&matcher.messages, line.text, line);
+                        continue;
+                    }
                 },
             };
             self.found.clear();
@@ -275,10 +278,10 @@ impl Scanner {
             // syslog daemon escapes line feeds, and an object holds all of its message.
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
-            let second = if is_loose { prefix::second_body(body) } else { None };
+            let is_shared = is_loose && prefix::inner_bodies(body).next().is_some();
             if !hits.is_empty() {
                 settle(hits);
-                if second.is_some() {
+                if is_shared {
                     hits.iter_mut().for_each(tamper);
                 }
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
@@ -290,8 +293,8 @@ impl Scanner {
                 let mut targets = self.found.iter().filter_map(|index| targets.get(*index));
                 let whole = targets.any(|target| target.whole);
                 self.context.note(&matcher.messages, body, line, whole, sender);
-                if let Some(second) = second {
-                    self.context.note(&matcher.messages, &second, line, false, None);
+                if is_shared {
+                    self.context.note_within(&matcher.messages, body, line);
                 }
             }
         }

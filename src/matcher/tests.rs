@@ -425,6 +425,23 @@ fn a_line_that_two_messages_share_names_nobody() {
 }
 
 #[test]
+fn what_stands_behind_another_message_casts_its_doubt() {
+    let raw = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows";
+    let knock = |line: &str| read(&text(&[line, "\n", NOISE, KNOCK])).pop().unwrap();
+    // The rest of a message that was cut, one of a level that is not read, and one of two others.
+    for before in ["aaaa", "[x] DEBUG[1] net.c: aaa", "[x] NOTICE[1] net.c: a[x] NOTICE[1] a.c: a"]
+    {
+        assert!(knock(&format!("{before}{raw}")).ends_with("hearsay"), "{before}");
+        assert!(knock(&format!("{before}{raw}[x] NOTICE[1] net.c: a")).ends_with("hearsay"));
+        assert!(knock(before).ends_with("unverified"), "{before}");
+    }
+    // With many, nobody looks at all of them.
+    let many = "[x] NOTICE[1] net.c: a".repeat(9);
+    assert!(knock(&many).ends_with("unverified"));
+    assert!(knock(&format!("{many}{many}")).ends_with("hearsay"));
+}
+
+#[test]
 fn a_doubt_ends_when_the_writer_rests() {
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
     let events = |rested: bool| {

@@ -145,26 +145,27 @@ pub fn begins_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
     strip(line, scratch).is_some() || is_banner(line)
 }
 
-/// The body of the message that begins within `body`, if there is one; of several, the last. Asterisk
-/// cuts what is longer than its buffer, the line feed too, and writes the next message right behind
-/// it; of the first, an ESC may have hidden most. Or its sender wrote that himself.
-#[must_use]
-pub fn second_body(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// The bodies of messages that begin within `text`, each up to its end. Asterisk cuts what is longer
+/// than its buffer, the line feed too, and writes the next message right behind it; of the first, an
+/// ESC may have hidden most. Or its sender wrote that himself.
+pub fn inner_bodies(text: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     // An automaton, because a line full of brackets must not take longer than others.
     static BEGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let names = LEVELS.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).join("|");
         byte_regex(&format!(r"\] (?:{names}) ?\[[0-9]")).ok()
     });
-    let begin = BEGIN.as_ref()?.find_iter(body).last()?;
-    let (_, rest) = level(body.get(begin.start() + 2..)?)?;
-    match thread(rest)? {
-        [b' ', body @ ..] => Some(Cow::Borrowed(body)),
-        [b':', b' ', text @ ..] => {
-            let (file, message) = located_message(text)?;
-            Some(Cow::Owned([file, b": ", message].concat()))
+    let begins = BEGIN.as_ref().into_iter().flat_map(move |begin| begin.find_iter(text));
+    begins.filter_map(move |begin| {
+        let (_, rest) = level(text.get(begin.start() + 2..)?)?;
+        match thread(rest)? {
+            [b' ', body @ ..] => Some(Cow::Borrowed(body)),
+            [b':', b' ', text @ ..] => {
+                let (file, message) = located_message(text)?;
+                Some(Cow::Owned([file, b": ", message].concat()))
+            }
+            _ => None,
         }
-        _ => None,
-    }
+    })
 }
 
 /// `[DATE] Asterisk VERSION built by USER @ HOST on a …`

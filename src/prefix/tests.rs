@@ -244,16 +244,18 @@ fn colours_in_a_message_name_nobody_else() {
 }
 
 #[test]
-fn a_second_message_in_a_body_is_seen() {
-    let second = |body: &str| {
-        second_body(body.as_bytes()).map(|body| String::from_utf8_lossy(&body).into_owned())
+fn messages_in_a_body_are_seen() {
+    let inner = |body: &str| {
+        let bodies = inner_bodies(body.as_bytes());
+        bodies.map(|body| String::from_utf8_lossy(&body).into_owned()).collect::<Vec<_>>()
     };
-    let hello = Some("chan_sip.c: Hello".to_owned());
-    assert_eq!(second("a.c: Hi[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello"), hello);
-    assert_eq!(second("a.c: Hi[] NOTICE[3][C-1]: chan_sip.c:7 log_it: Hello"), hello);
-    assert_eq!(second("a.c: [] ERROR[1] b.c: x[] NOTICE[3] chan_sip.c: Hello"), hello);
+    let hello = "chan_sip.c: Hello";
+    assert_eq!(inner("a.c: Hi[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello"), [hello]);
+    assert_eq!(inner("a.c: Hi[] NOTICE[3][C-1]: chan_sip.c:7 log_it: Hello"), [hello]);
+    let second = "b.c: x[] NOTICE[3] chan_sip.c: Hello";
+    assert_eq!(inner("a.c: [] ERROR[1] b.c: x[] NOTICE[3] chan_sip.c: Hello"), [second, hello]);
     for one in ["a.c: Hi", "a.c: from [2001:db8::9]:5060 NOTICE[3] b.c: x", "a.c: ] NOTICE: b"] {
-        assert_eq!(second(one), None, "{one}");
+        assert!(inner(one).is_empty(), "{one}");
     }
 }
 

@@ -46,6 +46,8 @@ struct Target {
     rule: RuleId,
     /// Whether what it matches is a whole message.
     whole: bool,
+    /// See [`Pattern::open`].
+    open: bool,
     confirm: Confirm,
 }
 
@@ -74,6 +76,7 @@ impl Matcher {
                     .map(|(id, rule, pattern)| Target {
                         rule: *id,
                         whole: !rule.cut,
+                        open: pattern.open,
                         confirm: Confirm::new(pattern),
                     })
                     .collect();
@@ -260,13 +263,18 @@ impl Scanner {
             gate.matching(cache, body, &mut self.found);
             let first = events.len();
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
+                // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
+                // shows that. To a syslog daemon each message is one, however it ends, and an ESC may
+                // have hidden how long it was: all but its head may be its sender's.
+                let unseen_cut = *grammar == Grammar::Asterisk && shape == Shape::Syslog;
+                let distrust = unseen_cut && target.open;
                 events.extend(matcher.judge(target, body).map(|reading| Event {
                     time: clock.time(stamp),
                     channel: self.channel,
                     rule: target.rule,
                     meaning: reading.meaning,
                     host: reading.host,
-                    evidence: reading.evidence,
+                    evidence: if distrust { Evidence::Hearsay } else { reading.evidence },
                     line: line.number,
                     account: reading.account,
                 }));

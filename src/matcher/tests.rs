@@ -442,6 +442,20 @@ fn what_stands_behind_another_message_casts_its_doubt() {
 }
 
 #[test]
+fn what_syslog_cannot_show_to_be_whole_is_hearsay() {
+    let call = "door.c:7 in f: Call from 'a' at '203.0.113.9:1' to 'b' refused";
+    for (prefix, evidence) in [
+        ("[x] NOTICE[1]: ", "unverified"),
+        ("Nov 22 00:52:46 pbx asterisk[1]: NOTICE[1]: ", "hearsay"),
+    ] {
+        assert!(read(&text(&[prefix, call, "\n"]))[0].ends_with(evidence), "{prefix}");
+        // Nobody can write anything before this address.
+        let knock = "door.c:7 in f: 203.0.113.9 knocked\n";
+        assert!(read(&text(&[prefix, knock]))[0].ends_with("unverified"), "{prefix}");
+    }
+}
+
+#[test]
 fn a_doubt_ends_when_the_writer_rests() {
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
     let events = |rested: bool| {

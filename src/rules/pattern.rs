@@ -23,6 +23,8 @@ pub struct Pattern {
     pub tag: AddressTag,
     /// The regex of everything before the address, and of everything behind it.
     pub around: (String, String),
+    /// Whether there is no end to the text that may stand before the address.
+    pub open: bool,
     /// The literal bytes right before the address; empty when the body begins with it.
     pub before: Vec<u8>,
     /// The literal bytes right behind the address; empty when the body ends with it.
@@ -105,12 +107,14 @@ impl Pattern {
             Some(HirKind::Literal(literal)) if ends_address(&literal.0) => literal.0.to_vec(),
             _ => return Err(PatternError::OpenEnd),
         };
+        let open = head_hir.properties().maximum_len().is_none();
         let needles = needles(&head_parts).chain(needles(&tail_parts)).collect();
         Ok(Self {
             source: source.to_owned(),
             regex,
             tag,
             around: (head, tail),
+            open,
             before,
             after,
             needles,

@@ -9,7 +9,6 @@
 )]
 
 #[path = "../benches/logs/mod.rs"]
-#[allow(dead_code, reason = "the benches use the rest")]
 mod logs;
 
 use std::path::PathBuf;

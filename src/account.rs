@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 
 use foldhash::quality::FixedState;
 use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
 
 /// The longest name that is taken from a line.
 const LONGEST_NAME: usize = 64;
@@ -12,7 +13,7 @@ const LONGEST_NAME: usize = 64;
 /// An account, by a hash of its name. The name is text that somebody outside sent: it is compared
 /// and nothing else. (The hash is the same for all logs and after a reload. Who makes two names that
 /// share one gains nothing: he has to log in with the one and ask for the other.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Account(NonZeroU64);
 
 impl Account {

@@ -14,6 +14,8 @@
 //! whatever evidence, or a run of failures of one account, end the excuses of the host for a while.
 //! Nobody gets in by forging a login: its answer goes to the true owner of the address.
 
+mod image;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use crate::event::{ChannelId, Event, Evidence};
 use crate::offence::OffenceTable;
 use crate::subject::Subject;
 use crate::time::Time;
+pub use image::KnownHosts;
 
 /// Accounts that are known in all, each at one host; about 200 bytes each if every one is at a host
 /// of its own. When there are more, a host that has long seen no login is forgotten.
@@ -54,6 +57,8 @@ pub struct KnownGood {
     /// Offences of accounts that have not logged in, at hosts that are known.
     strangers: OffenceTable,
     swept: Time,
+    /// Whether anything has changed that is to be stored.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -135,6 +140,7 @@ impl KnownGood {
             hosts: HashMap::default(),
             accounts: 0,
             swept: Time::default(),
+            changed: false,
         }
     }
 
@@ -153,6 +159,7 @@ impl KnownGood {
     /// Takes in a login that can be believed. It clears the account's failures.
     pub fn login(&mut self, subject: Subject, event: &Event) {
         let (Some(name), true) = (event.account, self.terms.enabled) else { return };
+        self.changed = true;
         let login = Login { time: event.time, channel: event.channel, line: event.line };
         if !self.knows(&subject, name) {
             self.make_room();
@@ -207,6 +214,7 @@ impl KnownGood {
             Some(known) => known.fail(event) >= terms.maxrate,
             None => self.strangers.add(subject, event, per_attempt).all >= terms.maxunknown,
         };
+        self.changed |= is_known || too_much;
         if too_much {
             host.ended = Some(event.time.plus(terms.findtime));
         }
@@ -255,7 +263,9 @@ impl KnownGood {
             }
             !host.accounts.is_empty()
         });
-        self.accounts = self.hosts.values().map(|host| host.accounts.len()).sum();
+        let accounts = self.hosts.values().map(|host| host.accounts.len()).sum();
+        self.changed |= accounts != self.accounts;
+        self.accounts = accounts;
         self.strangers.sweep(now);
     }
 

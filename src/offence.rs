@@ -12,6 +12,8 @@
 //! table is a hash table made for this: finding an entry touches one place in a small table and the
 //! entry, and an entry fits into a cache line.
 
+mod image;
+
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use foldhash::fast::RandomState;
 use crate::event::{ChannelId, Event, Evidence};
 use crate::subject::Subject;
 use crate::time::Time;
+use image::Changes;
+pub use image::Pages;
 
 /// Subjects that one jail's table holds at most, counted once for each channel.
 pub const CAPACITY: usize = 1 << 17;
@@ -58,6 +62,7 @@ pub struct OffenceTable {
     dropped: u64,
     sweep: usize,
     chance: u32,
+    changes: Changes,
 }
 
 /// The end of a list.
@@ -115,6 +120,7 @@ impl OffenceTable {
             dropped: 0,
             sweep: 0,
             chance: 0x9e37_79b9,
+            changes: Changes::default(),
         }
     }
 
@@ -122,6 +128,7 @@ impl OffenceTable {
     pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
         let now = seconds(event.time);
         let at = self.entry(subject, event.channel.0, now);
+        self.changes.note(at);
         let times = self.times.get_mut(at * self.ring..(at + 1) * self.ring);
         if let (Some(entry), Some(times)) = (self.entries.get_mut(at), times) {
             entry.last = entry.last.max(now);
@@ -296,6 +303,7 @@ impl OffenceTable {
     /// Removes an entry; the last one takes its place.
     fn remove(&mut self, at: usize) {
         let Some(entry) = self.entries.get(at) else { return };
+        self.changes.note(at);
         self.redirect(at, entry.following);
         let last = self.entries.len() - 1;
         if at < last {

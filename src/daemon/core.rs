@@ -151,11 +151,13 @@ impl Core {
                 next_tick = Instant::now() + TICK;
             }
             more = self.poll();
+            self.recorder.checkpoint(&mut self.engine, &self.reader, now());
         }
     }
 
     fn stop(mut self) -> (Worker, Recorder) {
         self.poll();
+        self.recorder.checkpoint_now(&mut self.engine, &self.reader, now());
         (self.worker, self.recorder)
     }
 
@@ -204,7 +206,7 @@ impl Core {
     }
 
     fn refresh(&mut self, from: Origin) {
-        self.reader.refresh(&mut self.engine, from);
+        self.reader.refresh(&mut self.engine, from, now());
         self.watch_changes();
     }
 
@@ -226,7 +228,7 @@ impl Core {
         self.reader.change(matchers);
         self.refresh(Origin::End);
         self.carry_out();
-        self.recorder.note_all(&mut self.engine, now());
+        self.recorder.begin_anew(&mut self.engine, now());
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod heal;
 mod listing;
 mod lists;
 pub mod log;
+mod old_lines;
 mod pace;
 pub mod reader;
 mod recorder;
@@ -179,7 +180,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let plan = Arc::new(plan);
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
-    let recorder = restore::take_up(options, &mut engine, &found, &mut decisions)?;
+    let mut reader = Reader::new(matchers);
+    let recorder = restore::take_up(options, &mut engine, &mut reader, &found, &mut decisions)?;
     engine.protect(ignored, &mut decisions);
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
@@ -204,7 +206,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let (watch, watched) = mpsc::unbounded_channel();
     let core = Core {
         engine,
-        reader: Reader::new(matchers),
+        reader,
         worker,
         lists: Arc::clone(&keeper),
         recorder,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::old_lines::OldLines;
 use crate::engine::Engine;
 use crate::event::{BANS, ChannelId, Decision, JailId, RuleId};
 use crate::matcher::gate::GateError;
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
 use crate::source::{FileEvent, Follower, Origin, State, paths};
+use crate::store::Left;
 use crate::time::Time;
 
 /// Bytes read from one file before the others have their turn.
@@ -75,6 +77,9 @@ pub struct Reader {
     matchers: Matchers,
     /// Whether paths, or the files they name, have changed.
     moved: bool,
+    /// Logs as they were left before the start, until they are found again, and the channels that
+    /// stand for them.
+    left: HashMap<PathBuf, (ChannelId, Left)>,
 }
 
 struct Channel {
@@ -83,6 +88,8 @@ struct Channel {
     jails: Vec<JailId>,
     follower: Follower,
     scanner: Scanner,
+    /// While lines come that were written before the start.
+    old: Option<OldLines>,
     lines: u64,
     /// Whether all that was written has been read, down to the end of a line.
     at_rest: bool,
@@ -127,7 +134,7 @@ impl Reader {
     /// A reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
-        Self { channels: Vec::new(), matchers, moved: false }
+        Self { channels: Vec::new(), matchers, moved: false, left: HashMap::new() }
     }
 
     /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
@@ -143,7 +150,7 @@ impl Reader {
     /// Looks which files there are, begins with new ones and leaves those that no jail reads.
     /// `from` says where new files begin; one that was not made just now begins at its end all the
     /// same: its lines are not today's.
-    pub fn refresh(&mut self, engine: &mut Engine, from: Origin) {
+    pub fn refresh(&mut self, engine: &mut Engine, from: Origin, now: Time) {
         let plan = Arc::clone(engine.plan());
         let mut wanted = wanted(&plan);
         self.channels.retain(|channel| {
@@ -166,22 +173,17 @@ impl Reader {
         }
         for (path, jails) in wanted {
             let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
+            if let Some((id, left)) = self.left.remove(&path) {
+                engine.change_channel(id, jails.clone());
+                self.moved = true;
+                self.channels.push(Channel::left(id, left, jails, matcher, now));
+                continue;
+            }
             let id = engine.open_channel(jails.clone());
             let from = if from == Origin::Start && !is_young(&path) { Origin::End } else { from };
             let follower = Follower::new(&path, from);
             self.moved = true;
-            self.channels.push(Channel {
-                id,
-                path,
-                jails,
-                follower,
-                scanner: Scanner::new(matcher, id),
-                lines: 0,
-                at_rest: false,
-                rests_since: None,
-                said: String::new(),
-                pace: Pace::default(),
-            });
+            self.channels.push(Channel::new(id, path, jails, follower, matcher));
         }
     }
 
@@ -193,15 +195,20 @@ impl Reader {
         for channel in &mut self.channels {
             let before = channel.lines;
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
+            let old = &mut channel.old;
             let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
             let poll = channel.follower.poll(TURN, &mut |region| {
                 if std::mem::take(&mut rested) {
                     scanner.rested();
                 }
-                scanner.scan(&region, &mut Clock::At(now), &mut events);
+                let mut clock = old.as_mut().map_or(Clock::At(now), OldLines::clock);
+                scanner.scan(&region, &mut clock, &mut events);
                 *lines = region.next_line - 1;
                 for event in events.drain(..) {
-                    engine.on_event(&event, decisions);
+                    match old {
+                        Some(old) => engine.on_old_event(&old.dated(event, now), now, decisions),
+                        None => engine.on_event(&event, decisions),
+                    }
                 }
             });
             more |= poll.more;
@@ -212,12 +219,23 @@ impl Reader {
             self.moved |= poll.events.iter().any(|event| matches!(event, FileEvent::Opened { .. }));
             for event in &poll.events {
                 debug!("{}: {event:?}", channel.path.display());
-                if let FileEvent::ReadFailed { error } = event {
-                    channel.pace.error(now, error);
+                match event {
+                    FileEvent::ReadFailed { error } => channel.pace.error(now, error),
+                    FileEvent::PassedOver { bytes } => {
+                        warn!(
+                            "{}: {bytes} bytes of old lines are left out",
+                            channel.path.display()
+                        );
+                    }
+                    _ => {}
                 }
             }
             channel.pace.note(now, channel.lines != before, !poll.more);
+            channel.note_old(poll.bytes, !poll.more, now);
             channel.say_state(now);
+        }
+        if self.channels.iter().all(|channel| channel.old.is_none()) {
+            engine.has_caught_up();
         }
         more
     }
@@ -228,6 +246,25 @@ impl Reader {
         for channel in self.channels.iter_mut().filter(|channel| channel.at_rest) {
             channel.rests_since.get_or_insert(now);
         }
+    }
+
+    /// Has the logs that were `left` before the start gone on with where they were left. The channels
+    /// that stand for them now.
+    pub fn resume(&mut self, left: &[Left], engine: &mut Engine) -> HashMap<u16, ChannelId> {
+        let mut channels = HashMap::new();
+        for left in left {
+            let id = engine.open_channel(Vec::new());
+            channels.insert(left.channel, id);
+            self.left.insert(left.path.clone(), (id, left.clone()));
+        }
+        channels
+    }
+
+    /// Where all logs are left if the guard ends now.
+    #[must_use]
+    pub fn left(&self) -> Vec<Left> {
+        let awaited = self.left.values().map(|(id, left)| Left { channel: id.0, ..left.clone() });
+        self.channels.iter().filter_map(Channel::leave).chain(awaited).collect()
     }
 
     /// The paths that are read.
@@ -267,6 +304,82 @@ impl Reader {
 }
 
 impl Channel {
+    fn new(
+        id: ChannelId,
+        path: PathBuf,
+        jails: Vec<JailId>,
+        follower: Follower,
+        matcher: Arc<Matcher>,
+    ) -> Self {
+        Self {
+            id,
+            path,
+            jails,
+            follower,
+            scanner: Scanner::new(matcher, id),
+            old: None,
+            lines: 0,
+            at_rest: false,
+            rests_since: None,
+            said: String::new(),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Goes on with a log that was left before the start.
+    fn left(
+        id: ChannelId,
+        left: Left,
+        jails: Vec<JailId>,
+        matcher: Arc<Matcher>,
+        now: Time,
+    ) -> Self {
+        let mut old = OldLines::new(left.read_at, now);
+        let follower = match left.position {
+            Some(position) => {
+                let follower = Follower::resume(&left.path, position);
+                if !follower.has_resumed() {
+                    // Another file, or one that is not there yet.
+                    old.forget_earliest();
+                }
+                follower
+            }
+            // There was no file then: all of it is new.
+            None => Follower::new(&left.path, Origin::Start),
+        };
+        let mut channel = Self::new(id, left.path, jails, follower, matcher);
+        // Otherwise the scanner looks back.
+        if let Some(context) = left.context.filter(|_| channel.follower.has_resumed()) {
+            channel.scanner.go_on_in(context);
+        }
+        channel.old = Some(old);
+        channel
+    }
+
+    /// Where the log is left if the guard ends now.
+    fn leave(&self) -> Option<Left> {
+        let position = self.follower.position();
+        let is_missing = matches!(self.follower.state(), State::Waiting { .. });
+        let read_at = self.old.as_ref().map(OldLines::earliest).or(self.pace.level)?;
+        (position.is_some() || is_missing).then(|| Left {
+            path: self.path.clone(),
+            channel: self.id.0,
+            position,
+            context: self.scanner.context().cloned(),
+            read_at,
+        })
+    }
+
+    /// Takes note of what was read; at the end of the file, old lines are over.
+    fn note_old(&mut self, bytes: u64, level: bool, now: Time) {
+        let Some(old) = &mut self.old else { return };
+        old.note(&self.path, bytes, now);
+        if level && self.follower.position().is_some() {
+            old.end(&self.path, now);
+            self.old = None;
+        }
+    }
+
     /// Logs when a file can be read that could not, or the other way round.
     fn say_state(&mut self, now: Time) {
         let state = self.follower.state().to_string();
@@ -355,7 +468,7 @@ mod tests {
         let plan = Plan::new(config::load(Some(&main), &filters).unwrap(), rules);
         let mut reader = Reader::new(compile(&plan).unwrap());
         let mut engine = Engine::new(Arc::new(plan));
-        reader.refresh(&mut engine, Origin::Start);
+        reader.refresh(&mut engine, Origin::Start, Time::default());
         (reader, engine)
     }
 

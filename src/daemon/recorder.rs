@@ -1,16 +1,32 @@
 //! Between the engine and the store: what has changed, and when it is written.
+#![expect(clippy::disallowed_methods, reason = "an edge: checkpoints have a pace")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::reader::Reader;
 use crate::engine::Engine;
-use crate::store::Store;
+use crate::store::progress::Checkpoint;
+use crate::store::{Left, Store};
 use crate::time::Time;
+
+/// How often it is stored how far the guard has come, if nobody is banned.
+const PACE: Duration = Duration::from_secs(1);
+/// Checkpoints take no more than this part of the time to write: after a ban, and otherwise.
+const SHARES: (u32, u32) = (4, 20);
 
 /// Has what must outlive the daemon stored; or nothing, in a dry run.
 #[derive(Debug, Default)]
 pub struct Recorder {
     store: Option<Store>,
+    /// The logs, as they are stored.
+    left: Vec<Left>,
+    /// Whether all is to be stored, and not only what has changed.
+    anew: bool,
+    /// When the last checkpoint was.
+    last: Option<Instant>,
+    /// Whether somebody was banned, or a ban was lifted, since.
+    due: bool,
 }
 
 impl Recorder {
@@ -18,33 +34,70 @@ impl Recorder {
     #[must_use]
     pub fn new(store: Store, engine: &mut Engine) -> Self {
         engine.keep_journal();
-        Self { store: Some(store) }
+        engine.note_changes();
+        Self { store: Some(store), anew: true, ..Self::default() }
     }
 
     /// Has the bans stored that have changed.
-    pub fn note(&self, engine: &mut Engine, now: Time) {
+    pub fn note(&mut self, engine: &mut Engine, now: Time) {
         let entries = engine.take_journal();
         if let (Some(store), false) = (&self.store, entries.is_empty()) {
             store.note(engine.plan(), entries, now);
+            self.due = true;
         }
     }
 
-    /// Has all bans stored: after a reload, their jails and sets may have other names.
-    pub fn note_all(&self, engine: &mut Engine, now: Time) {
+    /// Has all stored: after a reload, jails, sets and rules may have other names, and jails other
+    /// terms.
+    pub fn begin_anew(&mut self, engine: &mut Engine, now: Time) {
         self.note(engine, now);
         if let Some(store) = &self.store {
             let bans = engine.bans().iter().copied().collect();
             store.note_all(&Arc::clone(engine.plan()), bans, now);
+            engine.note_changes();
+            self.anew = true;
         }
     }
 
     /// Sees to it that the store has everything; once a second.
-    pub fn tick(&self, engine: &mut Engine, now: Time) {
-        let Some(store) = &self.store else { return };
-        let health = store.health();
-        if health.behind && health.error.is_none() {
-            self.note_all(engine, now);
+    pub fn tick(&mut self, engine: &mut Engine, now: Time) {
+        if self.store.as_ref().is_some_and(|store| store.health().behind) {
+            self.begin_anew(engine, now);
         }
+    }
+
+    /// Has it stored how far the guard has come, if it is time: once a second, and after each ban and
+    /// unban. To be called when all events that were read have been taken in.
+    pub fn checkpoint(&mut self, engine: &mut Engine, reader: &Reader, now: Time) {
+        let Some(took) = self.store.as_ref().and_then(Store::pace) else { return };
+        let wait = if self.due { took * SHARES.0 } else { (took * SHARES.1).max(PACE) };
+        if self.last.is_none_or(|last| last.elapsed() >= wait) {
+            self.checkpoint_now(engine, reader, now);
+        }
+    }
+
+    /// Has it stored how far the guard has come.
+    pub fn checkpoint_now(&mut self, engine: &mut Engine, reader: &Reader, now: Time) {
+        self.last = Some(Instant::now());
+        self.due = false;
+        // While nothing can be stored, what has changed stays what has changed.
+        let Some(store) = self.store.as_ref().filter(|store| store.health().error.is_none()) else {
+            return;
+        };
+        let anew = std::mem::take(&mut self.anew);
+        let left = reader.left();
+        let counters = engine.take_changes();
+        let logins = engine.take_logins();
+        if !anew && counters.is_empty() && logins.is_none() && is_where(&left, &self.left) {
+            return;
+        }
+        let plan = engine.plan();
+        let rules = anew.then(|| {
+            plan.rules.iter().map(|(id, _)| plan.rule_name(id).unwrap_or_default()).collect()
+        });
+        let names = anew.then(|| engine.counter_names());
+        self.left.clone_from(&left);
+        store.checkpoint(Checkpoint { logs: left, rules, names, counters, logins }, now);
     }
 
     /// Calls `then` once all that was noted is stored, or cannot be.
@@ -74,4 +127,11 @@ impl Recorder {
             store.stop(limit);
         }
     }
+}
+
+/// Whether logs are where they were. That they are known to have been there for longer is not worth
+/// writing, which would keep a quiet machine's disk awake.
+fn is_where(now: &[Left], before: &[Left]) -> bool {
+    let place = |left: &Left| (left.path.clone(), left.channel, left.position.clone());
+    now.iter().map(place).eq(before.iter().map(place))
 }

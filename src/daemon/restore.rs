@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::core::allowed;
 use super::lists::ListKeeper;
+use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
 use crate::engine::{Engine, Remembered, TakenUp};
@@ -17,6 +18,8 @@ use crate::lists::Lists;
 use crate::sink::netlink::NetlinkSink;
 use crate::sink::runner::Nft;
 use crate::sink::{Adopted, BanSink as _, Structure};
+use crate::store::progress::Progress;
+use crate::store::record::Names;
 use crate::store::{self, Store};
 
 /// What `restore` did.
@@ -78,6 +81,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
 pub(super) fn take_up(
     options: &Options,
     engine: &mut Engine,
+    reader: &mut Reader,
     found: &[Adopted],
     out: &mut Vec<Decision>,
 ) -> Result<Recorder, RunError> {
@@ -86,7 +90,7 @@ pub(super) fn take_up(
         engine.take_up(&Remembered::default(), found, now(), out);
         return Ok(Recorder::default());
     }
-    let opened = store::open(&options.state_dir, now());
+    let mut opened = store::open(&options.state_dir, now());
     if let Some(notice) = &opened.health.notice {
         error!("{notice}");
     }
@@ -105,9 +109,15 @@ pub(super) fn take_up(
     if gone > 0 {
         warn!("{gone} stored bans are for ports that the configuration no longer has");
     }
+    let progress = std::mem::take(&mut opened.loaded.progress);
+    let channels = reader.resume(&progress.logs, engine);
+    let names = Names::new(engine.plan());
+    let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
+    let Progress { counters, logins, .. } = &progress;
+    engine.take_up_counts(counters, logins, &channels, &rules, now());
     let store = Store::start(opened).context("cannot start a thread")?;
-    let recorder = Recorder::new(store, engine);
+    let mut recorder = Recorder::new(store, engine);
     // The store hears of what became of its bans, and of those that only the kernel had.
-    recorder.note_all(engine, now());
+    recorder.begin_anew(engine, now());
     Ok(recorder)
 }

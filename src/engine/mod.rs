@@ -2,6 +2,7 @@
 
 mod explain;
 mod jail;
+mod progress;
 mod renew;
 mod restart;
 
@@ -31,6 +32,7 @@ use crate::time::{BanTime, Lasting, Time};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;
+pub use progress::{Counters, KnownHosts};
 pub use restart::{Remembered, TakenUp};
 
 /// Counts offences and decides on bans.
@@ -48,6 +50,7 @@ pub struct Engine {
     recent: Recent,
     refused: u64,
     ignored: Arc<IgnoreList>,
+    late: progress::Late,
     /// Where the chance in the length of bans comes from.
     chance: RandomState,
 }
@@ -79,6 +82,7 @@ impl Engine {
             recent: Recent::default(),
             refused: 0,
             ignored: Arc::default(),
+            late: progress::Late::default(),
             chance: RandomState::default(),
         }
     }
@@ -198,6 +202,10 @@ impl Engine {
                 state.tally.ignored += 1;
                 continue;
             }
+            let counted = subject(&self.ignored, event.host, jail.ipv6prefix);
+            if self.late.is_past(event, *id, jail, counted) {
+                continue;
+            }
             // The host is the same for all jails: it is judged once.
             let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
             let known = &mut self.known;
@@ -228,16 +236,17 @@ impl Engine {
         let count = state.offences.add(subject, event, per_attempt);
         out.push(Decision::Found { jail: id, host: event.host, offences: count.all });
         let Some(evidence) = policy::verdict(jail, count) else { return };
+        let begin = self.late.now.unwrap_or(event.time);
         state.offences.clear(&subject);
         let (scope, bantime) = plan.sentence(jail, evidence);
-        let length = self.next_length(id, subject, evidence, &bantime, event.time);
+        let length = self.next_length(id, subject, evidence, &bantime, begin);
         let ban = Ban {
             jail: id,
             subject,
             host: event.host,
             scope,
-            since: event.time,
-            until: length.until(event.time),
+            since: begin,
+            until: length.until(begin),
             offences: count.all,
             evidence,
             cause: Some((event.rule, event.line)),

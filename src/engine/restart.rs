@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::bans::{self, BanBook};
-use crate::event::{Ban, Change, Decision, Element, ScopeId};
+use crate::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::sink::Adopted;
 use crate::subject::Subject;
 use crate::time::Time;
@@ -26,6 +26,8 @@ pub struct Remembered {
     /// All bans that there were, those in force too, the oldest first. Of these, only whom they were
     /// for, by which jail, on what evidence and how long matters.
     pub past: Vec<Ban>,
+    /// Until when lines of a subject that were written before do not count for a jail any more.
+    pub marks: Vec<(JailId, Subject, Time)>,
     /// When something was last stored.
     pub saved: Option<Time>,
 }
@@ -117,6 +119,10 @@ impl Engine {
         }
         self.adopt(&adopted, now);
         self.recall(&stored.past);
+        for (jail, subject, mark) in &stored.marks {
+            let known = self.late.marks.entry((*jail, *subject)).or_insert(*mark);
+            *known = (*known).max(*mark);
+        }
         taken
     }
 }

@@ -204,3 +204,27 @@ fn it_can_be_switched_off() {
     bench.login("1000", 2);
     assert!(!bench.fails("1000", 3, Unverified));
 }
+
+#[test]
+fn a_restart_forgets_nobody_who_still_counts() {
+    let mut before = Bench::new();
+    before.known.note_changes();
+    before.login("1000", 0);
+    before.login("1001", 5);
+    before.fails("1000", 7, Evidence::Proven);
+    let kept = before.known.take_changes().unwrap();
+    assert_eq!(before.known.take_changes(), None, "nothing has changed since");
+    let kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+
+    let now = Time::from_secs(1_800_000_010);
+    let mut after = Bench::new();
+    after.known.take_up(&kept, now, Some);
+    assert_eq!(after.known.standing(&office(), now), before.known.standing(&office(), now));
+    assert!(after.known.standing(&office(), now).is_some());
+    assert!(after.fails("1001", 20, Evidence::Proven), "it is excused as before");
+    assert!(!after.fails("1002", 20, Evidence::Proven));
+
+    let mut much_later = Bench::new();
+    much_later.known.take_up(&kept, now.plus(Duration::from_secs(86400)), Some);
+    assert!(much_later.known.hosts.is_empty());
+}

@@ -12,6 +12,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Line;
 use crate::event::{Event, Evidence, Meaning};
 use crate::lines::Region;
@@ -28,7 +30,7 @@ const DOUBTS: usize = 4;
 const MOST_WITHIN: usize = 8;
 
 /// Text that somebody outside may have written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Doubt {
     /// How far it reaches: a place in the channel.
     until: u64,
@@ -51,8 +53,9 @@ impl Doubt {
     }
 }
 
-/// The state of a channel: a few words, and a buffer of at most a line.
-#[derive(Debug, Default)]
+/// The state of a channel: a few words, and a buffer of at most a line. What is kept over a restart
+/// holds right after a region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
     /// The region's place in the channel: bytes of all lines before it.
     base: u64,
@@ -61,12 +64,15 @@ pub struct Context {
     /// The place in the channel up to which a console has been looked at for free text.
     looked_at: u64,
     /// Up to where in the region lines are known to begin as messages do.
+    #[serde(skip)]
     known: usize,
     /// Whether the next region begins with a message.
+    #[serde(skip)]
     rested: bool,
     /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
     /// files without any mark of their end.
     free_text: bool,
+    #[serde(skip)]
     scratch: Vec<u8>,
 }
 
@@ -96,6 +102,7 @@ impl Context {
     }
 
     /// Whether the channel holds free text.
+    #[must_use]
     pub fn has_free_text(&self) -> bool {
         self.free_text
     }

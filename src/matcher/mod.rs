@@ -23,7 +23,7 @@ use crate::subject::canonical;
 use crate::time::Time;
 use crate::timestamp::TimestampParser;
 use confirm::{Confirm, Reading};
-use context::Context;
+pub use context::Context;
 use gate::{Cache, Gate, GateError};
 use host::Transport;
 use seen::Counts;
@@ -182,6 +182,18 @@ impl Scanner {
     #[must_use]
     pub fn is_hearsay(&self) -> bool {
         self.context.has_free_text()
+    }
+
+    /// What the next line stands in, to be kept over a restart; `None` if nothing has been read.
+    #[must_use]
+    pub fn context(&self) -> Option<&Context> {
+        self.begun.then_some(&self.context)
+    }
+
+    /// Goes on where a scanner was that had this context.
+    pub fn go_on_in(&mut self, context: Context) {
+        self.begun = true;
+        self.context = context;
     }
 
     /// Takes note that the writer has rested since the last region: what comes next is no part of a

@@ -19,6 +19,10 @@ const MAX_FINISHED: usize = 16;
 /// How many times one poll changes files or begins a file anew.
 const MAX_TURNS: usize = 32;
 
+/// How many bytes of a file are read at most after it was left: a guard that was away for long looks
+/// at the end of what it has missed.
+pub const FURTHEST_BACK: u64 = 1 << 30;
+
 /// Where reading begins in a file that is there from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -81,6 +85,11 @@ pub enum FileEvent {
         /// The copy that was made before, if it holds more than had been read.
         copy: Option<PathBuf>,
     },
+    /// There is so much to read after a restart that this many bytes are left out.
+    PassedOver {
+        /// How many.
+        bytes: u64,
+    },
     /// The last line of a file that was left had no end: this many bytes were dropped.
     RestDropped {
         /// Length of the rest.
@@ -133,6 +142,8 @@ pub struct Follower {
     state: State,
     /// Told by the next poll.
     events: Vec<FileEvent>,
+    /// Whether the file was found again that a position was taken in.
+    resumed: bool,
 }
 
 /// Where to begin in the next file that is opened while none is.
@@ -222,6 +233,7 @@ impl Follower {
             splitter: LineSplitter::new(READ_SIZE),
             state: Why::Missing.into(),
             events: Vec::new(),
+            resumed: false,
         };
         // Opened here, so that lines written from now on are not taken for old ones.
         if let Look::Other(file) = follower.look() {
@@ -241,6 +253,13 @@ impl Follower {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether it goes on where it was told to [resume](Self::resume): the file was found, so that what
+    /// comes was written later.
+    #[must_use]
+    pub fn has_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// How many lines were too long to be given out ([`MAX_LINE`]).
@@ -370,7 +389,16 @@ impl Follower {
                 let offset = line_start_before_end(&file);
                 (file, offset)
             }
-            Start::At(position) => self.find_again(file, position)?,
+            Start::At(position) => {
+                let (file, left_at) = self.find_again(file, position)?;
+                self.resumed = left_at.is_some();
+                let left_at = left_at.unwrap_or(0);
+                let offset = left_at.max(file.len().unwrap_or(0).saturating_sub(FURTHEST_BACK));
+                if offset > left_at {
+                    self.events.push(FileEvent::PassedOver { bytes: offset - left_at });
+                }
+                (file, offset)
+            }
         };
         self.enter(file, offset);
         if self.current.is_some() {
@@ -380,14 +408,18 @@ impl Follower {
     }
 
     /// The file that `position` was taken in, at the path or beside it, and where to go on; or the
-    /// path's file and its start.
-    fn find_again(&self, file: LogFile, position: &Position) -> Result<(LogFile, u64), InMotion> {
+    /// path's file and nothing.
+    fn find_again(
+        &self,
+        file: LogFile,
+        position: &Position,
+    ) -> Result<(LogFile, Option<u64>), InMotion> {
         if file.continues(position).unwrap_or(false) {
-            return Ok((file, position.offset));
+            return Ok((file, Some(position.offset)));
         }
         let is_it = |file: &LogFile| file.continues(position).unwrap_or(false);
         let rotated = find(rotation::siblings(&self.path)?, is_it)?;
-        Ok(rotated.map_or((file, 0), |rotated| (rotated, position.offset)))
+        Ok(rotated.map_or((file, None), |rotated| (rotated, Some(position.offset))))
     }
 
     /// Leaves a file that was read to its end for the next one in the line that ends at `newest`.

@@ -23,10 +23,13 @@ const COLUMNS: &str =
 
 /// Writes that a ban is in force, in place of one with the same host, jail and set.
 pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Result<()> {
-    // A ban of another moment is another ban: the one before becomes history.
+    // A ban of another moment is another ban: the one before becomes history. Where the same lines
+    // led to both, it was renewed because its host still knocked, which makes no further ban longer.
+    let (rule, line) = cause(ban);
     connection
         .prepare_cached(
-            "UPDATE bans SET ended = ?1, how = 'replaced'
+            "UPDATE bans SET ended = ?1, how = CASE
+                 WHEN rule = ?6 AND line = ?7 AND attempts = ?8 THEN 'renewed' ELSE 'replaced' END
              WHERE host = ?2 AND jail = ?3 AND nft_set = ?4 AND ended IS NULL AND since <> ?5",
         )?
         .execute(params![
@@ -34,7 +37,10 @@ pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Resu
             ban.host.to_string(),
             ban.jail,
             ban.set,
-            ban.since.millis()
+            ban.since.millis(),
+            rule,
+            line,
+            ban.attempts,
         ])?;
     connection
         .prepare_cached(
@@ -53,10 +59,16 @@ pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Resu
             ban.until.map(Time::millis),
             ban.attempts,
             ban.evidence.to_string(),
-            ban.rule.as_ref().map(|(name, _)| name),
-            ban.rule.as_ref().map(|(_, line)| i64::try_from(*line).unwrap_or(i64::MAX)),
+            rule,
+            line,
         ])?;
     Ok(())
+}
+
+/// The rule and line that completed a count, as they are stored.
+fn cause(ban: &Record) -> (Option<&str>, Option<i64>) {
+    let cause = ban.rule.as_ref();
+    cause.map(|(rule, line)| (rule.as_str(), i64::try_from(*line).unwrap_or(i64::MAX))).unzip()
 }
 
 /// Writes that a ban is over.
@@ -143,9 +155,10 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<Record
     Ok(found)
 }
 
-/// The last bans there were, those in force too, the oldest first.
+/// The last bans there were, those in force too, the oldest first; of one that was renewed, the last.
 pub fn past(connection: &Connection) -> rusqlite::Result<Vec<Record>> {
-    let sql = format!("SELECT {COLUMNS} FROM bans ORDER BY id DESC LIMIT ?1");
+    let sql =
+        format!("SELECT {COLUMNS} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
     let mut found = Vec::new();
     select(connection, &sql, [MOST_RECALLED], |ban| found.push(ban))?;
     found.reverse();
@@ -208,7 +221,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
         attempts: row.get(6)?,
         evidence,
         rule: rule.map(|rule| (rule, line.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))),
-        ended: time(row.get(10)?).zip(how.as_deref().and_then(lifted_as)),
+        ended: time(row.get(10)?).zip(how.as_deref().map(lifted_as)),
     }))
 }
 
@@ -233,6 +246,8 @@ pub fn word(how: Lifted) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == how).map_or("expired", |(_, word)| word)
 }
 
-fn lifted_as(word: &str) -> Option<Lifted> {
-    WORDS.iter().find(|(_, known)| *known == word).map(|(how, _)| *how)
+/// How a ban ended; `renewed` is replaced too.
+fn lifted_as(word: &str) -> Lifted {
+    let known = WORDS.iter().find(|(_, known)| *known == word);
+    known.map_or(Lifted::Replaced, |(how, _)| *how)
 }

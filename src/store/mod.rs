@@ -7,12 +7,13 @@
 
 mod aside;
 pub(crate) mod bans;
+pub(crate) mod progress;
 pub(crate) mod record;
 mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -20,11 +21,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use progress::Left;
+
 use crate::bans::Entry;
 use crate::engine::Remembered;
 use crate::event::Ban;
 use crate::plan::Plan;
 use crate::time::Time;
+use progress::{Checkpoint, Progress};
 use record::{Names, Record};
 use schema::StoreError;
 use writer::Writer;
@@ -43,6 +47,8 @@ enum Message {
     Changes(Arc<Plan>, Vec<Entry>, Time),
     /// All bans in force.
     All(Arc<Plan>, Vec<Ban>, Time),
+    /// How far the guard has come.
+    Checkpoint(Box<Checkpoint>, Time),
     /// Call this once all that was told before is stored, or cannot be.
     Then(Box<dyn FnOnce() + Send>),
     Stop,
@@ -55,7 +61,7 @@ pub struct Health {
     pub error: Option<String>,
     /// What was found wrong with the file at the start or since, and what became of it.
     pub notice: Option<String>,
-    /// Whether something was not stored, so that all has to be told again.
+    /// Whether something was not stored that could be by now, so that all has to be told again.
     pub behind: bool,
 }
 
@@ -68,6 +74,8 @@ pub struct Loaded {
     pub lifted: Vec<Record>,
     /// The last bans there were, those in force too, the oldest first.
     pub past: Vec<Record>,
+    /// How far the guard had come.
+    pub progress: Progress,
     /// When something was last stored.
     pub saved: Option<Time>,
 }
@@ -81,6 +89,7 @@ impl Loaded {
             bans: self.bans.iter().filter_map(|ban| ban.ban(&names)).collect(),
             lifted: self.lifted.iter().filter_map(|ban| ban.element(&names)).collect(),
             past: self.past.iter().filter_map(|ban| ban.past(&names)).collect(),
+            marks: self.past.iter().filter_map(|ban| ban.mark(&names)).collect(),
             saved: self.saved,
         }
     }
@@ -198,6 +207,7 @@ fn load(
     loaded.saved = writer::saved(connection)?;
     if read == What::All {
         loaded.past = bans::past(connection)?;
+        loaded.progress = progress::read(connection)?;
     }
     Ok(())
 }
@@ -207,8 +217,18 @@ fn load(
 pub struct Store {
     queue: SyncSender<Message>,
     pending: Arc<AtomicUsize>,
+    pace: Arc<Pace>,
     health: Arc<Mutex<Health>>,
     thread: JoinHandle<()>,
+}
+
+/// How the thread gets on with checkpoints.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Whether one is waiting, or being written.
+    busy: AtomicBool,
+    /// How many milliseconds the last transaction with one took.
+    took: AtomicU64,
 }
 
 impl Store {
@@ -218,13 +238,18 @@ impl Store {
     /// When no thread can be started.
     pub fn start(opened: Opened) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
-        let pending = Arc::default();
+        let (pending, pace) = (Arc::default(), Arc::default());
         let health = Arc::new(Mutex::new(opened.health));
-        let writer =
-            Writer::new(opened.path, opened.connection, Arc::clone(&health), Arc::clone(&pending));
+        let writer = Writer::new(
+            opened.path,
+            opened.connection,
+            Arc::clone(&health),
+            Arc::clone(&pending),
+            Arc::clone(&pace),
+        );
         let thread =
             std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
-        Ok(Self { queue, pending, health, thread })
+        Ok(Self { queue, pending, pace, health, thread })
     }
 
     /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
@@ -245,6 +270,22 @@ impl Store {
     pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
         lock(&self.health).behind = false;
         if self.queue.try_send(Message::All(Arc::clone(plan), bans, now)).is_err() {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// How long the last checkpoint took to write; `None` while one is being written.
+    #[must_use]
+    pub fn pace(&self) -> Option<Duration> {
+        let busy = self.pace.busy.load(Ordering::Acquire);
+        (!busy).then(|| Duration::from_millis(self.pace.took.load(Ordering::Relaxed)))
+    }
+
+    /// Has it stored how far the guard has come; never waits. One at a time: see [`Store::pace`].
+    pub fn checkpoint(&self, checkpoint: Checkpoint, now: Time) {
+        self.pace.busy.store(true, Ordering::Release);
+        if self.queue.try_send(Message::Checkpoint(Box::new(checkpoint), now)).is_err() {
+            self.pace.busy.store(false, Ordering::Release);
             lock(&self.health).behind = true;
         }
     }

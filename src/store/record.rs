@@ -84,6 +84,17 @@ impl Record {
         })
     }
 
+    /// Up to when lines of the host do not count for the jail any more: they had this ban, or it was
+    /// lifted in spite of them.
+    #[must_use]
+    pub fn mark(&self, names: &Names) -> Option<(JailId, Subject, Time)> {
+        let lifted = match self.ended {
+            Some((ended, Lifted::ByHand | Lifted::Ignored)) => ended,
+            _ => self.since,
+        };
+        Some((*names.jails.get(&self.jail)?, self.host, lifted.max(self.since)))
+    }
+
     /// The element that it was in the kernel.
     #[must_use]
     pub fn element(&self, names: &Names) -> Option<Element> {

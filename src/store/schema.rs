@@ -43,11 +43,12 @@ const STEPS: [&str; 1] = ["
     CREATE INDEX by_host ON bans (host, since);
     -- Single values, by name.
     CREATE TABLE notes (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-    -- Log files: where to go on (null: there was no file), as of when.
-    CREATE TABLE files (
+    -- Logs: where to go on (null: there was no file), in what context, as of when.
+    CREATE TABLE logs (
         path BLOB PRIMARY KEY,
         channel INTEGER NOT NULL,
         position TEXT,
+        context TEXT,
         read_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     -- Offence tables: how they count, and their entries, some to a row.
@@ -64,15 +65,6 @@ const STEPS: [&str; 1] = ["
         entries BLOB NOT NULL,
         PRIMARY KEY (name, page)
     );
-    -- Hosts from which accounts have logged in.
-    CREATE TABLE logins (
-        host TEXT PRIMARY KEY,
-        channel INTEGER NOT NULL,
-        line INTEGER NOT NULL,
-        at INTEGER NOT NULL,
-        ended INTEGER,
-        accounts BLOB NOT NULL
-    ) WITHOUT ROWID;
 "];
 
 /// Why there is no state file to work with.
@@ -131,6 +123,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     check(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     migrate(&mut connection, version)?;
     Ok(connection)
 }

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::record::{self, Record};
 use super::schema::{self, StoreError};
-use super::{Health, Message, bans, begin_anew, lock};
+use super::{Health, Message, Pace, bans, begin_anew, lock, progress};
 use crate::bans::Entry;
 use crate::event::{Ban, Lifted};
 use crate::plan::Plan;
@@ -33,6 +33,7 @@ pub(super) struct Writer {
     connection: Option<Connection>,
     health: Arc<Mutex<Health>>,
     pending: Arc<AtomicUsize>,
+    pace: Arc<Pace>,
     /// When to try again, and to prune.
     retry: Instant,
     prune: Instant,
@@ -54,6 +55,7 @@ impl Writer {
         connection: Option<Connection>,
         health: Arc<Mutex<Health>>,
         pending: Arc<AtomicUsize>,
+        pace: Arc<Pace>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -61,6 +63,7 @@ impl Writer {
             connection,
             health,
             pending,
+            pace,
             retry: now + RETRY,
             prune: now,
             now: Time::default(),
@@ -86,7 +89,13 @@ impl Writer {
                 let full = batch.len() >= BATCH;
                 next = if full || stop { None } else { inbox.try_recv().ok() };
             }
+            let begin = Instant::now();
             self.store(&batch);
+            if batch.iter().any(|message| matches!(message, Message::Checkpoint(..))) {
+                let took = begin.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+                self.pace.took.store(took, Ordering::Relaxed);
+                self.pace.busy.store(false, Ordering::Release);
+            }
             for then in waiting {
                 then();
             }
@@ -98,25 +107,28 @@ impl Writer {
 
     fn store(&mut self, batch: &[Message]) {
         for message in batch {
-            if let Message::Changes(_, entries, now) = message {
-                self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
-                self.now = *now;
-            } else if let Message::All(_, _, now) = message {
-                self.now = *now;
+            match message {
+                Message::Changes(_, entries, now) => {
+                    self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
+                    self.now = *now;
+                }
+                Message::All(_, _, now) | Message::Checkpoint(_, now) => self.now = *now,
+                Message::Then(_) | Message::Stop => {}
             }
         }
         if self.connection.is_none() && Instant::now() >= self.retry {
             self.try_again();
         }
         if self.connection.is_none() {
-            if !batch.is_empty() {
-                lock(&self.health).behind = true;
-            }
             return;
         }
-        let result = self.write(batch);
-        if let Err(error) = result {
-            self.failed(&error);
+        match self.write(batch) {
+            Err(error) => self.failed(&error),
+            // Now it has all that it missed.
+            Ok(()) if batch.iter().any(|message| matches!(message, Message::All(..))) => {
+                lock(&self.health).error = None;
+            }
+            Ok(()) => {}
         }
     }
 
@@ -126,9 +138,12 @@ impl Writer {
         if batch.is_empty() && !prune {
             return Ok(());
         }
-        if !std::mem::replace(&mut self.durable, true) {
-            // A ban is on the disk before anybody is told that it is stored.
-            connection.pragma_update(None, "synchronous", "FULL")?;
+        // A ban is on the disk before anybody is told that it is stored. What else is lost with the
+        // power can be read again from the logs.
+        let durable = batch.iter().any(|m| matches!(m, Message::Changes(..) | Message::All(..)));
+        if std::mem::replace(&mut self.durable, durable) != durable {
+            let level = if durable { "FULL" } else { "NORMAL" };
+            connection.pragma_update(None, "synchronous", level)?;
         }
         let transaction = connection.transaction()?;
         for message in batch {
@@ -140,6 +155,7 @@ impl Writer {
                     let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
                     bans::replace(&transaction, &records, *now)?;
                 }
+                Message::Checkpoint(checkpoint, _) => progress::write(&transaction, checkpoint)?,
                 Message::Then(_) | Message::Stop => {}
             }
         }
@@ -172,7 +188,7 @@ impl Writer {
                 if health.error.is_none() {
                     error!("nothing is stored, the guard goes on in memory: {told}");
                 }
-                (health.error, health.behind) = (Some(told), true);
+                (health.error, health.behind) = (Some(told), false);
             }
         }
     }
@@ -192,8 +208,7 @@ impl Writer {
         }
         info!("{} works again", self.path.display());
         self.connection = Some(connection);
-        let mut health = lock(&self.health);
-        (health.error, health.behind) = (None, true);
+        lock(&self.health).behind = true;
     }
 
     fn close(self) {

@@ -22,6 +22,7 @@ mod hostile;
 mod ignored;
 mod include;
 mod kernel_lost;
+mod kills;
 mod life;
 mod lists;
 mod offline;

@@ -201,3 +201,178 @@ fn bans_of_a_jail_that_is_gone_are_manual() {
     kit::until("both are back", || addresses(&netns, "sip4").len() == 2);
     assert_eq!(guard.jail("manual")["currently_banned"], 2);
 }
+
+#[test]
+fn counts_go_on_after_stop_and_kill() {
+    if !kit::usable() {
+        return;
+    }
+    let ends: [fn(Guard) -> Home; 2] = [Guard::stop, Guard::kill];
+    for end in ends {
+        let netns = Netns::new();
+        let guard = Guard::start(&netns, CONFIG);
+        guard.append("messages", &vec![wrong_password("198.51.100.14"); 3]);
+        kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 3);
+        let home = end(guard);
+        home.append("messages", &[wrong_password("198.51.100.14")]);
+        let guard = again(home, &netns);
+        guard.says("bytes that were written while the guard was not running");
+        // A start that reads nothing new changes nothing.
+        let guard = again(end(guard), &netns);
+        guard.append("messages", &[wrong_password("198.51.100.14")]);
+        guard.says("Ban 198.51.100.14 (5 offences");
+    }
+}
+
+#[test]
+fn what_a_rotation_moved_while_it_was_down_is_read() {
+    if !kit::usable() {
+        return;
+    }
+    let rename = |home: &Home| {
+        fs::rename(home.path("messages"), home.path("messages.1")).unwrap();
+        home.append("messages.1", &[wrong_password("198.51.100.14")]);
+    };
+    let copy = |home: &Home| {
+        home.append("messages", &[wrong_password("198.51.100.14")]);
+        fs::copy(home.path("messages"), home.path("messages.1")).unwrap();
+        fs::write(home.path("messages"), "").unwrap();
+    };
+    let twice = |home: &Home| {
+        rename(home);
+        fs::rename(home.path("messages.1"), home.path("messages.2")).unwrap();
+        home.append("messages.1", &[wrong_password("203.0.113.5")]);
+    };
+    let rotations: [&dyn Fn(&Home); 3] = [&rename, &copy, &twice];
+    for rotate in rotations {
+        let netns = Netns::new();
+        let guard = Guard::start(&netns, CONFIG);
+        // The beginning of the log tells it from others.
+        guard.append(
+            "messages",
+            &vec!["[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Peer '1000' is now UNREACHABLE!"; 20],
+        );
+        guard.append("messages", &vec![wrong_password("198.51.100.14"); 3]);
+        kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 3);
+        let home = guard.stop();
+        rotate(&home);
+        home.append("messages", &[wrong_password("198.51.100.14")]);
+        let guard = again(home, &netns);
+        guard.says("Ban 198.51.100.14 (5 offences");
+    }
+}
+
+#[test]
+fn old_lines_do_not_ban_again_whom_somebody_let_in() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let now = || format!("[{}]", kit::now());
+    let line = |host: &str| wrong_password(host).replace("[Nov 22 01:12:24]", &now());
+    guard.append("messages", &vec![line("198.51.100.14"); 5]);
+    guard.says("Ban 198.51.100.14 ");
+    let home = guard.stop();
+    let log = fs::read(home.path("messages")).unwrap();
+    let guard = again(home, &netns);
+    guard.order(&["unban", "198.51.100.14"]);
+    let home = guard.kill();
+    // The same lines in a file that nobody knows, with others: all of it is read, by its own times.
+    home.write("messages", &format!("{}\n", "a new beginning ".repeat(30)));
+    let old = line("198.51.100.15").replace(&now()[..5], "[2020");
+    home.append("messages", &vec![old; 5]);
+    home.append_bytes("messages", &log);
+    home.append("messages", &vec![line("198.51.100.16"); 5]);
+    let guard = again(home, &netns);
+    guard.says("Ban 198.51.100.16 (5 offences");
+    assert_eq!(addresses(&netns, "sip4"), ["198.51.100.16"]);
+    assert_eq!(guard.count("198.51.100.14"), 0, "{:#?}", guard.log_lines());
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_stops_nothing() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password("198.51.100.14"); 5]);
+    guard.says("Ban 198.51.100.14 ");
+    let home = guard.stop();
+    let before = fs::read(home.path("state/asterguard.db")).unwrap();
+    // A mount of its own, which no other process sees, makes it read-only.
+    let mut run = netns.command("unshare");
+    let state = home.path("state").display().to_string();
+    run.args([
+        "-m",
+        "sh",
+        "-c",
+        "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"",
+        &state,
+        PROGRAM,
+    ]);
+    let run = home.run(run);
+    let guard = Guard::start_in(home, run);
+    guard.says("goes on in memory");
+    assert_eq!(ban(&guard, "asterisk-guess")["offences"], 5, "what is stored can be read");
+    guard.append("messages", &vec![wrong_password("198.51.100.15"); 5]);
+    guard.says("Ban 198.51.100.15 ");
+    let status = guard.status();
+    assert_eq!(status["health"], "DEGRADED");
+    assert!(status["problems"].to_string().contains("nothing is stored"), "{status}");
+    let home = guard.stop();
+    assert!(fs::read(home.path("state/asterguard.db")).unwrap() == before);
+    assert_eq!(addresses(&netns, "sip4").len(), 2);
+}
+
+#[test]
+fn a_full_disk_stops_nothing_and_what_was_missed_is_stored_later() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    fs::create_dir(home.path("state")).unwrap();
+    let mut run = netns.command("unshare");
+    let state = home.path("state").display().to_string();
+    // The small disk is seen through /proc, by the guard's own eyes.
+    run.args([
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=512k tmpfs \"$0\" && exec \"$@\"",
+        &state,
+        PROGRAM,
+    ]);
+    let run = home.run(run);
+    let guard = Guard::start_in(home, run);
+    let inside = format!("/proc/{}/root{state}", guard.pid());
+    let filler = format!("{inside}/filler");
+    guard.order(&["ban", "203.0.113.1"]);
+    assert_eq!(guard.status()["health"], "OK");
+    let _ = fs::write(&filler, vec![0; 1 << 20]);
+    for n in 1..=40 {
+        let host = format!("198.51.100.{n}");
+        guard.append("messages", &vec![wrong_password(&host); 5]);
+        guard.says(&format!("Ban {host} "));
+    }
+    guard.says("nothing is stored, the guard goes on in memory");
+    assert_eq!(guard.status()["health"], "DEGRADED");
+    fs::remove_file(&filler).unwrap();
+    guard.says("works again");
+    kit::until("all is well", || guard.status()["health"] == "OK");
+    // Out of the kernel's memory, it is all in the file.
+    guard.order(&["ban", "203.0.113.2"]);
+    let copies: Vec<_> = ["asterguard.db", "asterguard.db-wal"]
+        .map(|name| (name, fs::read(format!("{inside}/{name}")).unwrap_or_default()))
+        .into();
+    let home = guard.kill();
+    netns.exec("nft flush ruleset");
+    for (name, bytes) in copies {
+        fs::write(home.path("state").join(name), bytes).unwrap();
+    }
+    let (code, out, said) = restore(&home, &netns);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains(r#""restored":42"#), "{out}");
+}

@@ -1,0 +1,170 @@
+//! What an engine has counted, to be stored and taken up again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Engine;
+use crate::config::Jail;
+use crate::event::{BANS, ChannelId, Event, JailId, RuleId};
+pub use crate::known_good::KnownHosts;
+use crate::offence::{OffenceTable, Pages};
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// The name of the table that counts strangers at hosts that are known good. No jail has it.
+const STRANGERS: &str = "known good";
+
+/// What has changed in an offence table, and what it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Whose it is: a jail's name.
+    pub name: String,
+    /// The terms on which it counts: with others, its numbers mean something else.
+    pub maxretry: u32,
+    /// In seconds.
+    pub findtime: u64,
+    /// Bits of IPv6 addresses that count.
+    pub ipv6prefix: u8,
+    /// The entries.
+    pub pages: Pages,
+}
+
+impl Counters {
+    fn has_terms_of(&self, other: &Self) -> bool {
+        self.maxretry == other.maxretry
+            && self.findtime == other.findtime
+            && self.ipv6prefix == other.ipv6prefix
+    }
+}
+
+/// What old lines mean: lines that were written while nobody read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Late {
+    /// The present, while an old line is taken in.
+    pub now: Option<Time>,
+    /// Since when lines of a subject count for a jail: before, they had their ban, or it was lifted.
+    pub marks: BTreeMap<(JailId, Subject), Time>,
+}
+
+impl Late {
+    /// Whether a line counts for a jail no more, because it is an old one.
+    pub fn is_past(&self, event: &Event, id: JailId, jail: &Jail, subject: Subject) -> bool {
+        let Some(now) = self.now else { return false };
+        let mark = self.marks.get(&(id, subject));
+        event.time.plus(jail.findtime) <= now || mark.is_some_and(|mark| event.time < *mark)
+    }
+}
+
+impl Engine {
+    /// Takes an event in that tells of an old line, with its own time; a ban begins `now`. Lines that
+    /// are older than findtime do not count, nor those from before their host's last ban, or before
+    /// that was lifted.
+    pub fn on_old_event(
+        &mut self,
+        event: &Event,
+        now: Time,
+        out: &mut Vec<crate::event::Decision>,
+    ) {
+        self.late.now = Some(now);
+        self.on_event(event, out);
+        self.late.now = None;
+    }
+
+    /// Takes note that there are no old lines any more.
+    pub fn has_caught_up(&mut self) {
+        self.late.marks.clear();
+    }
+
+    /// Takes note of what changes in the counts from now on, and counts all of it as changed.
+    pub fn note_changes(&mut self) {
+        for state in &mut self.states {
+            state.offences.note_changes();
+        }
+        self.known.note_changes();
+    }
+
+    /// What has changed in the counts since the last call.
+    pub fn take_changes(&mut self) -> Vec<Counters> {
+        let plan = &self.plan;
+        let jails = plan.jails().map(|(_, jail)| terms(jail));
+        let mut changed: Vec<_> = self
+            .states
+            .iter_mut()
+            .zip(jails)
+            .filter_map(|(state, terms)| with(terms, &mut state.offences))
+            .collect();
+        changed.extend(with(strangers(plan), self.known.strangers()));
+        changed
+    }
+
+    /// The names of all tables that there are.
+    #[must_use]
+    pub fn counter_names(&self) -> Vec<String> {
+        let jails = self.plan.jails().map(|(_, jail)| jail.name.clone());
+        jails.chain([STRANGERS.to_owned()]).collect()
+    }
+
+    /// Who has logged in from where, if that has changed since the last call.
+    pub fn take_logins(&mut self) -> Option<KnownHosts> {
+        self.known.take_changes()
+    }
+
+    /// Takes up what was stored, as far as it counts on the same terms. `channels` and `rules` say
+    /// what the numbers of then are now.
+    pub fn take_up_counts(
+        &mut self,
+        counters: &[Counters],
+        logins: &KnownHosts,
+        channels: &HashMap<u16, ChannelId>,
+        rules: &[Option<RuleId>],
+        now: Time,
+    ) {
+        let plan = std::sync::Arc::clone(&self.plan);
+        let channel = |id: u16| match id {
+            _ if id == BANS.0 => Some(id),
+            _ => channels.get(&id).map(|id| id.0),
+        };
+        let rule = |id: u16| rules.get(usize::from(id)).copied().flatten().map(|id| id.0);
+        for stored in counters {
+            let (terms, table) = match plan.jail_named(&stored.name) {
+                Some(id) => match (plan.jail(id), self.states.get_mut(usize::from(id.0))) {
+                    (Some(jail), Some(state)) => (terms(jail), &mut state.offences),
+                    _ => continue,
+                },
+                None if stored.name == STRANGERS => (strangers(&plan), self.known.strangers()),
+                None => continue,
+            };
+            if stored.has_terms_of(&terms) {
+                table.take_up(&stored.pages, now, channel, rule);
+            }
+        }
+        self.known.take_up(logins, now, channel);
+        for (host, time) in logins.logins() {
+            self.logins.note(host, time);
+        }
+    }
+}
+
+fn terms(jail: &Jail) -> Counters {
+    Counters {
+        name: jail.name.clone(),
+        maxretry: jail.maxretry,
+        findtime: jail.findtime.as_secs(),
+        ipv6prefix: jail.ipv6prefix,
+        pages: Pages::default(),
+    }
+}
+
+fn strangers(plan: &crate::plan::Plan) -> Counters {
+    let terms = &plan.config.knowngood;
+    Counters {
+        name: STRANGERS.to_owned(),
+        maxretry: terms.maxunknown,
+        findtime: terms.findtime.as_secs(),
+        ipv6prefix: plan.config.ipv6prefix,
+        pages: Pages::default(),
+    }
+}
+
+fn with(terms: Counters, table: &mut OffenceTable) -> Option<Counters> {
+    table.take_changes().map(|pages| Counters { pages, ..terms })
+}

@@ -1,0 +1,113 @@
+//! Who has logged in from where, to be stored and taken up again.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CHANNELS, Host, Known, KnownGood, Login};
+use crate::account::Account;
+use crate::event::ChannelId;
+use crate::offence::OffenceTable;
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// All hosts that are known good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHosts {
+    /// What a certain name is as an account: with another program, names may be other numbers.
+    sample: Option<Account>,
+    hosts: Vec<Kept>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    host: String,
+    login: Time,
+    channel: u16,
+    line: u64,
+    ended: Option<Time>,
+    /// Name, last login, last failure.
+    accounts: Vec<(Account, Time, Option<Time>)>,
+}
+
+impl KnownHosts {
+    /// The last login from each host.
+    pub fn logins(&self) -> impl Iterator<Item = (Subject, Time)> {
+        self.hosts.iter().filter_map(|kept| Some((kept.host.parse().ok()?, kept.login)))
+    }
+}
+
+fn sample() -> Option<Account> {
+    Account::named(b"asterguard")
+}
+
+impl KnownGood {
+    /// Counts all as changed, and takes note of changes from now on.
+    pub fn note_changes(&mut self) {
+        self.changed = true;
+        self.strangers.note_changes();
+    }
+
+    /// All hosts, if anything has changed since the last call.
+    pub fn take_changes(&mut self) -> Option<KnownHosts> {
+        std::mem::take(&mut self.changed).then(|| KnownHosts {
+            sample: sample(),
+            hosts: self.hosts.iter().map(|(subject, host)| kept(*subject, host)).collect(),
+        })
+    }
+
+    /// The offences of strangers at hosts that are known.
+    pub fn strangers(&mut self) -> &mut OffenceTable {
+        &mut self.strangers
+    }
+
+    /// Takes up what was stored; `channel` says what the numbers of logs are now.
+    pub fn take_up(
+        &mut self,
+        logins: &KnownHosts,
+        now: Time,
+        channel: impl Fn(u16) -> Option<u16>,
+    ) {
+        if !self.terms.enabled || logins.sample != sample() {
+            return;
+        }
+        for kept in &logins.hosts {
+            let Ok(subject) = kept.host.parse::<Subject>() else { continue };
+            if kept.login.plus(self.terms.time) <= now || self.hosts.contains_key(&subject) {
+                continue;
+            }
+            self.make_room();
+            let host = host(kept, &channel);
+            self.accounts += host.accounts.len();
+            self.hosts.insert(subject, host);
+        }
+    }
+}
+
+fn kept(subject: Subject, host: &Host) -> Kept {
+    let Host { accounts, login, ended, trouble: _ } = host;
+    Kept {
+        host: subject.to_string(),
+        login: login.time,
+        channel: login.channel.0,
+        line: login.line,
+        ended: *ended,
+        accounts: accounts.iter().map(|known| (known.name, known.login, known.failed)).collect(),
+    }
+}
+
+fn host(kept: &Kept, channel: impl Fn(u16) -> Option<u16>) -> Host {
+    // Of a log that is gone, the number of none.
+    let channel = ChannelId(channel(kept.channel).unwrap_or(u16::MAX - 1));
+    let known = |(name, login, failed): &(Account, Time, Option<Time>)| Known {
+        name: *name,
+        login: *login,
+        failed: *failed,
+        minute: *login,
+        run: [(channel, 0); CHANNELS],
+    };
+    Host {
+        accounts: kept.accounts.iter().take(super::PER_HOST).map(known).collect(),
+        login: Login { time: kept.login, channel, line: kept.line },
+        ended: kept.ended,
+        trouble: None,
+    }
+}

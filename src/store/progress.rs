@@ -1,0 +1,194 @@
+//! How far the guard has come, in the state file: where each log was left, and the counts that stand
+//! for what was read up to there. Both are written together.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::engine::{Counters, KnownHosts};
+use crate::matcher::Context;
+use crate::offence::Pages;
+use crate::source::Position;
+use crate::time::Time;
+
+/// Where a log was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its path.
+    pub path: PathBuf,
+    /// The number that counts know it by.
+    pub channel: u16,
+    /// Where to go on; `None`: there was no file.
+    pub position: Option<Position>,
+    /// What the next line stands in, if it is known.
+    pub context: Option<Context>,
+    /// When all of it had been read: what comes after the position was written later.
+    pub read_at: Time,
+}
+
+/// What has changed since the last checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// Where all logs were left.
+    pub logs: Vec<Left>,
+    /// The names of rules by the numbers that counts know them by, if they have changed.
+    pub rules: Option<Vec<String>>,
+    /// The names of all tables that there are, if they may have changed: others are forgotten.
+    pub names: Option<Vec<String>>,
+    /// Counts that have changed.
+    pub counters: Vec<Counters>,
+    /// Who has logged in from where, if that has changed.
+    pub logins: Option<KnownHosts>,
+}
+
+/// All of it, as it was stored.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// As in [`Checkpoint`].
+    pub logs: Vec<Left>,
+    /// The names of rules by their numbers.
+    pub rules: Vec<String>,
+    /// All pages of all tables.
+    pub counters: Vec<Counters>,
+    /// As in [`Checkpoint`].
+    pub logins: KnownHosts,
+}
+
+/// Writes a checkpoint.
+pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM logs", [])?;
+    let mut insert = connection.prepare_cached("INSERT INTO logs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for log in &checkpoint.logs {
+        let position = text(log.position.as_ref());
+        let context = text(log.context.as_ref());
+        let path = log.path.as_os_str().as_bytes();
+        insert.execute(params![path, log.channel, position, context, log.read_at.millis()])?;
+    }
+    if let Some(rules) = &checkpoint.rules {
+        note(connection, "rules", rules)?;
+    }
+    if let Some(names) = &checkpoint.names {
+        keep_only(connection, names)?;
+    }
+    for counters in &checkpoint.counters {
+        write_counters(connection, counters)?;
+    }
+    if let Some(logins) = &checkpoint.logins {
+        note(connection, "logins", logins)?;
+    }
+    Ok(())
+}
+
+fn text(value: Option<&impl serde::Serialize>) -> Option<String> {
+    value.and_then(|value| serde_json::to_string(value).ok())
+}
+
+fn write_counters(connection: &Connection, counters: &Counters) -> rusqlite::Result<()> {
+    let Counters { name, maxretry, findtime, ipv6prefix, pages } = counters;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO counters VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            name,
+            maxretry,
+            i64::try_from(*findtime).unwrap_or(i64::MAX),
+            ipv6prefix,
+            i64::try_from(pages.entries).unwrap_or(i64::MAX)
+        ])?;
+    connection
+        .prepare_cached("DELETE FROM offences WHERE name = ?1 AND page >= ?2")?
+        .execute(params![name, i64::try_from(pages.count()).unwrap_or(i64::MAX)])?;
+    let mut insert =
+        connection.prepare_cached("INSERT OR REPLACE INTO offences VALUES (?1, ?2, ?3)")?;
+    for (page, entries) in &pages.changed {
+        insert.execute(params![name, page, entries])?;
+    }
+    Ok(())
+}
+
+/// Forgets the tables that are not of these names.
+fn keep_only(connection: &Connection, names: &[String]) -> rusqlite::Result<()> {
+    let names = serde_json::to_string(names).unwrap_or_default();
+    for table in ["counters", "offences"] {
+        let sql =
+            format!("DELETE FROM {table} WHERE name NOT IN (SELECT value FROM json_each(?1))");
+        connection.execute(&sql, [&names])?;
+    }
+    Ok(())
+}
+
+/// Reads all that there is.
+pub fn read(connection: &Connection) -> rusqlite::Result<Progress> {
+    let mut progress = Progress {
+        rules: noted(connection, "rules")?.unwrap_or_default(),
+        logins: noted(connection, "logins")?.unwrap_or_default(),
+        ..Progress::default()
+    };
+    let mut statement =
+        connection.prepare("SELECT path, channel, position, context, read_at FROM logs")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let position: Option<String> = row.get(2)?;
+        let understood = position.as_deref().map(serde_json::from_str).transpose();
+        // One that makes no sense is as good as none that was ever stored.
+        let Ok(position) = understood else { continue };
+        let context: Option<String> = row.get(3)?;
+        progress.logs.push(Left {
+            path: OsString::from_vec(row.get(0)?).into(),
+            channel: row.get(1)?,
+            position,
+            context: context.and_then(|context| serde_json::from_str(&context).ok()),
+            read_at: Time::from_millis(row.get(4)?),
+        });
+    }
+    let mut statement =
+        connection.prepare("SELECT name, maxretry, findtime, ipv6prefix, entries FROM counters")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let entries: i64 = row.get(4)?;
+        let findtime: i64 = row.get(2)?;
+        let pages = Pages {
+            entries: usize::try_from(entries).unwrap_or(0),
+            changed: pages(connection, &name)?,
+        };
+        progress.counters.push(Counters {
+            name,
+            maxretry: row.get(1)?,
+            findtime: u64::try_from(findtime).unwrap_or(0),
+            ipv6prefix: row.get(3)?,
+            pages,
+        });
+    }
+    Ok(progress)
+}
+
+fn pages(connection: &Connection, name: &str) -> rusqlite::Result<Vec<(u32, Vec<u8>)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT page, entries FROM offences WHERE name = ?1 ORDER BY page")?;
+    statement.query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn note(
+    connection: &Connection,
+    name: &str,
+    value: &impl serde::Serialize,
+) -> rusqlite::Result<()> {
+    let Ok(value) = serde_json::to_string(value) else { return Ok(()) };
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO notes VALUES (?1, ?2)")?
+        .execute(params![name, value])?;
+    Ok(())
+}
+
+/// A note, if it is there and makes sense.
+fn noted<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<T>> {
+    let value: Option<String> = connection
+        .query_row("SELECT value FROM notes WHERE name = ?1", [name], |row| row.get(0))
+        .optional()?;
+    Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+}

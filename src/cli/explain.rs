@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use serde::Serialize;
 use super::control::ask;
 use super::output::{Failure, Output};
 use super::status::ban_line;
+use super::stored::{self, Earlier};
 use super::test_line::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
-use crate::daemon::{self, PlanError, now};
-use crate::engine::Engine;
+use crate::daemon::{self, PlanError, STATE_DIR};
 use crate::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::firewall::{self, Dropper};
 use crate::lines::Region;
@@ -38,6 +38,9 @@ pub struct ExplainArgs {
     config: ConfigArg,
     #[command(flatten)]
     socket: SocketArg,
+    /// Directory that the daemon keeps its state in
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
 }
 
 pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
@@ -56,19 +59,16 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match ask(&args.socket.socket, &Request::Explain { host }) {
         Ok(Answer::Explain(report)) => {
-            show(&report, &elsewhere(host), output);
+            show(&report, args, output);
             Ok(())
         }
         Ok(_) => Err(Failure::new("the daemon answered something else")),
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
-            let plan = Arc::new(daemon::plan(args.config.config.as_deref())?);
-            let engine = Engine::new(plan);
-            let report = daemon::explain::explain(&engine, host, now(), |_| String::new());
-            show(&report, &elsewhere(host), output);
-            let message = format!(
-                "{message}\nThis is what the configuration says; counts, bans and logins are known to the daemon alone, and nothing of them is stored"
-            );
+            let plan = daemon::plan(args.config.config.as_deref())?;
+            let (report, source) = stored::report(plan, &args.state_dir, host);
+            show(&report, args, output);
+            let message = format!("{message}\n{source}");
             Err(Failure { exit: Exit::NoDaemon, message })
         }
         Err(failure) => Err(failure),
@@ -88,14 +88,22 @@ struct Whole<'a> {
     report: &'a HostReport,
     /// `None`: it could not be looked at.
     elsewhere: Option<&'a [Dropper]>,
+    /// Bans that are over; `None`: the state file cannot be read.
+    earlier: Option<&'a [Earlier]>,
 }
 
-fn show(report: &HostReport, elsewhere: &Result<Vec<Dropper>, String>, output: &Output) {
+fn show(report: &HostReport, args: &ExplainArgs, output: &Output) {
+    let elsewhere = elsewhere(report.host);
+    let earlier = stored::earlier(&args.state_dir, report);
     if output.json {
-        output.object(&Whole { report, elsewhere: elsewhere.as_deref().ok() });
+        let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
+        output.object(&Whole { report, elsewhere, earlier });
         return;
     }
     output.line(host_in_words(report).trim_end());
+    for ban in earlier.iter().flatten() {
+        output.line(format_args!("  {}", ban.in_words()));
+    }
     match elsewhere {
         Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
         Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),

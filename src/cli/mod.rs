@@ -11,6 +11,7 @@ mod restore;
 mod ruleset;
 mod run;
 mod status;
+mod stored;
 mod test_line;
 
 use std::path::PathBuf;

@@ -50,7 +50,7 @@ pub use control::pause_message;
 use counters::Counters;
 use lists::ListKeeper;
 use reader::{Matchers, Reader};
-pub use restore::{Restored, restore};
+pub use restore::{Restored, restore, stored};
 use worker::{News, Worker};
 
 /// Where the configuration is unless the command line says otherwise.

@@ -1,5 +1,6 @@
 //! Bringing back what was stored: into a daemon that starts, or into the kernel without one.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,15 +13,17 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::event::Decision;
+use crate::event::{BANS, ChannelId, Decision};
 use crate::ignored::IgnoreList;
 use crate::lists::Lists;
+use crate::plan::Plan;
 use crate::sink::netlink::NetlinkSink;
 use crate::sink::runner::Nft;
 use crate::sink::{Adopted, BanSink as _, Structure};
 use crate::store::progress::Progress;
 use crate::store::record::Names;
-use crate::store::{self, Store};
+use crate::store::{self, Left, Store, What};
+use crate::time::Time;
 
 /// What `restore` did.
 #[derive(Clone, Debug)]
@@ -53,7 +56,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     sink.load(&Structure { allow, ..plan.structure.clone() })?;
     keeper.settle(&plan.structure, lists);
     let now = now();
-    let read = store::read(state_dir, now);
+    let read = store::read(state_dir, What::InForce, now);
     let stored = read.is_some();
     let (loaded, problem) = read.unwrap_or_default();
     let found = sink.adopt(now)?;
@@ -74,6 +77,44 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
         error!("the kernel did not take {}: {reason}", change.key().1);
     }
     Ok(Restored { bans, stored, problem })
+}
+
+/// What is stored, looked at without a daemon.
+#[derive(Debug)]
+pub struct Stored {
+    /// An engine that knows what the daemon would at its start.
+    pub engine: Engine,
+    /// The logs that it has counts of.
+    pub logs: HashMap<ChannelId, String>,
+    /// When something was last stored.
+    pub saved: Option<Time>,
+    /// What is wrong with the state file.
+    pub problem: Option<String>,
+}
+
+/// What is stored in a directory, in terms of a plan; `None` if nothing is.
+#[must_use]
+pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
+    let now = now();
+    let (loaded, problem) = store::read(state_dir, What::All, now)?;
+    let mut engine = Engine::new(Arc::clone(plan));
+    let mut ignored = Vec::new();
+    engine.take_up(&loaded.remembered(plan), &[], now, &mut ignored);
+    // What is over meanwhile is over.
+    engine.on_tick(now, &mut ignored);
+    let open = |log: &Left| (log.channel, engine.open_channel(Vec::new()));
+    let channels: HashMap<_, _> = loaded.progress.logs.iter().map(open).collect();
+    take_up_counts(&mut engine, &loaded.progress, &channels);
+    let path = |log: &Left| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
+    let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
+    logs.insert(BANS, "bans".to_owned());
+    Some(Stored { engine, logs, saved: loaded.saved, problem })
+}
+
+fn take_up_counts(engine: &mut Engine, progress: &Progress, channels: &HashMap<u16, ChannelId>) {
+    let names = Names::new(engine.plan());
+    let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
+    engine.take_up_counts(&progress.counters, &progress.logins, channels, &rules, now());
 }
 
 /// Has a new engine take up what is stored and what was found in the kernel, and says what that was.
@@ -111,10 +152,7 @@ pub(super) fn take_up(
     }
     let progress = std::mem::take(&mut opened.loaded.progress);
     let channels = reader.resume(&progress.logs, engine);
-    let names = Names::new(engine.plan());
-    let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
-    let Progress { counters, logins, .. } = &progress;
-    engine.take_up_counts(counters, logins, &channels, &rules, now());
+    take_up_counts(engine, &progress, &channels);
     let store = Store::start(opened).context("cannot start a thread")?;
     let mut recorder = Recorder::new(store, engine);
     // The store hears of what became of its bans, and of those that only the kernel had.

@@ -124,7 +124,6 @@ pub fn in_force(connection: &Connection, each: impl FnMut(Record)) -> rusqlite::
 ///
 /// # Errors
 /// When the file is damaged.
-#[cfg(test)]
 pub fn of_hosts(
     connection: &Connection,
     hosts: &[String],

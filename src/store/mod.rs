@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use bans::word;
 pub use progress::Left;
+pub use record::Record;
 
 use crate::bans::Entry;
 use crate::engine::Remembered;
@@ -29,7 +31,7 @@ use crate::event::Ban;
 use crate::plan::Plan;
 use crate::time::Time;
 use progress::{Checkpoint, Progress};
-use record::{Names, Record};
+use record::Names;
 use schema::StoreError;
 use writer::Writer;
 
@@ -145,17 +147,17 @@ pub fn open(directory: &Path, now: Time) -> Opened {
     opened
 }
 
-/// Reads of the state file in `directory` what is in force, and leaves it alone; `None` if there is none. What is wrong
-/// with it, if anything is.
+/// Reads the state file in `directory`, and leaves it alone; `None` if there is none. What is wrong with
+/// it, if anything is.
 #[must_use]
-pub fn read(directory: &Path, now: Time) -> Option<(Loaded, Option<String>)> {
+pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<String>)> {
     let path = directory.join(FILE);
     if !path.exists() {
         return None;
     }
     let mut loaded = Loaded::default();
     let mut look = |connection: Result<Connection, StoreError>| {
-        connection.and_then(|connection| load(&connection, What::InForce, now, &mut loaded))
+        connection.and_then(|connection| load(&connection, what, now, &mut loaded))
     };
     let wrong = match look(schema::open_to_read(&path)) {
         Ok(()) => None,
@@ -165,6 +167,14 @@ pub fn read(directory: &Path, now: Time) -> Option<(Loaded, Option<String>)> {
         }
     };
     Some((loaded, wrong))
+}
+
+/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the state file
+/// in `directory` cannot be read.
+#[must_use]
+pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<Record>> {
+    let connection = schema::open_unchecked(&directory.join(FILE)).ok()?;
+    bans::of_hosts(&connection, hosts, most).ok()
 }
 
 /// Puts a file aside that is of no use, and opens a new one. What to tell about it.
@@ -187,7 +197,7 @@ fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, S
 
 /// What is read of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub enum What {
     /// All that a guard goes on with.
     All,
     /// What the kernel has to know.

@@ -11,7 +11,9 @@ const HOST: &str = "198.51.100.14";
 /// `explain` with the configuration of `home`.
 fn explain(home: &Home, args: &[&str]) -> Told {
     let config = home.path("asterguard.toml");
-    home.ctl(&[&["explain"], args, &["--config", config.to_str().unwrap()]].concat())
+    let state = home.path("state");
+    let places = ["--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    home.ctl(&[&["explain"], args, &places].concat())
 }
 
 fn object(home: &Home, args: &[&str]) -> (i32, Value) {
@@ -146,7 +148,7 @@ fn without_a_daemon_it_says_what_the_configuration_says() {
     assert_eq!(code, 4);
     assert!(text.contains("  asterisk-scan: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
     assert!(
-        complaint.contains("no daemon answers") && complaint.contains("nothing of them is stored"),
+        complaint.contains("no daemon answers") && complaint.contains("nothing is stored"),
         "{complaint}"
     );
     let (code, report) = object(&home, &[HOST]);
@@ -198,4 +200,44 @@ fn a_line_is_explained_jail_by_jail() {
     );
     let (code, text, _) = explain(&home, &["nothing to see here"]);
     assert_eq!((code, text.as_str()), (0, "1: no rule matches\n    nothing to see here\n"));
+}
+
+#[test]
+fn without_a_daemon_it_says_what_is_stored() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = home();
+    let run = home.run(netns.command(crate::kit::guard::PROGRAM));
+    let guard = Guard::start_in(home, run);
+    guard.append("messages", &vec![wrong_password(HOST); 5]);
+    guard.says(&format!("Ban {HOST} "));
+    guard.order(&["unban", HOST]);
+    guard.order(&["ban", HOST, "--for", "1h"]);
+    guard.append("messages", &vec![wrong_password(HOST); 2]);
+    kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 7);
+    let (_, with_daemon) = object(&guard, &[HOST]);
+    let log = guard.path("messages").display().to_string();
+    let home = guard.stop();
+
+    let (code, report) = object(&home, &[HOST]);
+    assert_eq!(code, 4);
+    let ban = &report["bans"][0];
+    assert_eq!((&ban["jail"], &ban["scope"]), (&json!("manual"), &json!("all")));
+    assert_eq!(report["jails"], with_daemon["jails"]);
+    let guess = &report["jails"].as_array().unwrap()[0];
+    assert_eq!((&guess["offences"], &guess["sources"][0]["path"]), (&json!(2), &json!(log)));
+    assert_eq!(report["earlier"], with_daemon["earlier"]);
+    let earlier = &report["earlier"][0];
+    assert_eq!((&earlier["jail"], &earlier["how"]), (&json!("asterisk-guess"), &json!("lifted")));
+    let (_, text, complaint) = explain(&home, &[HOST]);
+    assert!(text.contains("  earlier [asterisk-guess] "), "{text}");
+    assert!(complaint.contains("This is what was stored last, at 2"), "{complaint}");
+
+    // Looking changes nothing, and works on a file that is damaged.
+    std::fs::write(home.path("state/asterguard.db"), "nonsense").unwrap();
+    let (code, _, complaint) = explain(&home, &[HOST]);
+    assert!(code == 4 && complaint.contains("not a database"), "{complaint}");
+    assert_eq!(home.read("state/asterguard.db"), "nonsense");
 }

@@ -1,0 +1,93 @@
+//! What the state file says of a host, whether a daemon runs or not.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::daemon::{self, now};
+use crate::engine::Engine;
+use crate::event::Evidence;
+use crate::plan::Plan;
+use crate::proto::HostReport;
+use crate::store::{self, Record};
+use crate::time::Time;
+
+/// Earlier bans that are shown.
+const MOST: usize = 20;
+
+/// A ban that is over. Times are in seconds since the epoch.
+#[derive(Debug, Serialize)]
+pub struct Earlier {
+    host: String,
+    jail: String,
+    since: i64,
+    /// When it would have ended by itself; `None`: never.
+    until: Option<i64>,
+    ended: i64,
+    /// `expired`, `lifted`, `ignored` or `replaced`.
+    how: &'static str,
+    offences: u32,
+    evidence: Evidence,
+    rule: Option<String>,
+}
+
+impl Earlier {
+    fn of(ban: Record) -> Option<Self> {
+        let (ended, how) = ban.ended?;
+        Some(Self {
+            host: ban.host.to_string(),
+            jail: ban.jail,
+            since: ban.since.secs(),
+            until: ban.until.map(Time::secs),
+            ended: ended.secs(),
+            how: store::word(how),
+            offences: ban.attempts,
+            evidence: ban.evidence,
+            rule: ban.rule.map(|(name, _)| name),
+        })
+    }
+
+    /// The same for people.
+    pub fn in_words(&self) -> String {
+        let time = |secs| Time::from_secs(secs).to_string();
+        let why = match &self.rule {
+            Some(rule) => format!("{} offences, {}, {rule}", self.offences, self.evidence),
+            None => "by hand".to_owned(),
+        };
+        let (since, ended) = (time(self.since), time(self.ended));
+        format!("earlier [{}] {since} to {ended}, {}: {why}", self.jail, self.how)
+    }
+}
+
+/// The bans that a host and its network had, newest first; `None` if the state file cannot be read.
+pub fn earlier(state_dir: &Path, report: &HostReport) -> Option<Vec<Earlier>> {
+    let mut hosts = vec![report.host.to_string(), report.network.clone()];
+    hosts.dedup();
+    let bans = store::of_hosts(state_dir, &hosts, MOST)?;
+    Some(bans.into_iter().filter_map(Earlier::of).collect())
+}
+
+/// Where a host stands by the configuration and the state file, and how far that can be trusted.
+pub fn report(plan: Plan, state_dir: &Path, host: IpAddr) -> (HostReport, String) {
+    let plan = Arc::new(plan);
+    let Some(stored) = daemon::stored(&plan, state_dir) else {
+        let engine = Engine::new(plan);
+        let report = daemon::explain::explain(&engine, host, now(), |_| String::new());
+        let words =
+            "This is what the configuration says: nothing is stored, or you may not read it";
+        return (report, words.to_owned());
+    };
+    let path = |channel| stored.logs.get(&channel).cloned().unwrap_or_else(|| "?".to_owned());
+    let report = daemon::explain::explain(&stored.engine, host, now(), path);
+    let mut words = match stored.saved {
+        Some(saved) => format!("This is what was stored last, at {saved}"),
+        None => "This is what is stored".to_owned(),
+    };
+    if let Some(problem) = stored.problem {
+        words += "; ";
+        words += &problem;
+    }
+    (report, words)
+}

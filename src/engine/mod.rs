@@ -5,11 +5,10 @@ mod jail;
 mod progress;
 mod renew;
 mod restart;
+mod sentence;
 
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
@@ -17,9 +16,9 @@ use ipnet::IpNet;
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
 use crate::event::{
-    BANS, Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
+    Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
 };
-use crate::flood::{Flood, Verdict};
+use crate::flood::Flood;
 use crate::ignored::IgnoreList;
 use crate::known_good::{KnownGood, Standing};
 use crate::logins::Logins;
@@ -28,7 +27,7 @@ use crate::plan::Plan;
 use crate::policy;
 use crate::recent::Recent;
 use crate::subject::Subject;
-use crate::time::{BanTime, Lasting, Time};
+use crate::time::{Lasting, Time};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;
@@ -265,82 +264,6 @@ impl Engine {
         if evidence == Evidence::Proven {
             self.relapse(plan, &ban, event, out);
         }
-    }
-
-    /// The length of a subject's next ban.
-    fn next_length(
-        &self,
-        id: JailId,
-        subject: Subject,
-        evidence: Evidence,
-        bantime: &BanTime,
-        now: Time,
-    ) -> Lasting {
-        let whose = (subject, evidence);
-        let quiet = self.quiet(&whose, now);
-        let own = usize::from(id.0);
-        let jails = if bantime.overalljails {
-            self.states.as_slice()
-        } else {
-            self.states.get(own..=own).unwrap_or_default()
-        };
-        let earlier = jails.iter().map(|state| state.earlier(&whose, bantime, quiet));
-        bantime.after(earlier.fold(0, u32::saturating_add), self.chance.hash_one((subject, now)))
-    }
-
-    /// For how long somebody has been neither banned nor up to anything that brings a ban. The time
-    /// in a ban of any jail does not count: it was not his doing.
-    fn quiet(&self, whose: &(Subject, Evidence), now: Time) -> Duration {
-        let bans = self.states.iter().filter_map(|state| state.history.get(whose));
-        bans.map(|earlier| earlier.last.1.map_or(Duration::ZERO, |end| now.since(end)))
-            .min()
-            .unwrap_or_default()
-    }
-
-    /// Says whom a jail in observe mode would ban: once for as long as the ban would have lasted.
-    fn observe(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
-        let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
-        let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
-        let said = state.history.get(&(ban.subject, ban.evidence));
-        if said.is_none_or(|said| said.last.1.is_some_and(|until| until <= ban.since)) {
-            state.remember(&ban, bantime, quiet);
-            out.push(Decision::Observed(ban));
-        }
-    }
-
-    /// Whether an unverified ban may be carried out: not when there are too many of them.
-    fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
-        let verdict = self.flood.judge(ban.since);
-        if verdict == Verdict::Begins {
-            out.push(Decision::FloodBegins);
-        }
-        let passes = verdict == Verdict::Pass;
-        if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
-            state.tally.withheld += u64::from(!passes);
-        }
-        passes
-    }
-
-    /// Bans.
-    fn punish(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
-        let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
-        if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
-            state.tally.banned += 1;
-            state.remember(&ban, bantime, quiet);
-        }
-        self.enter(ban, out);
-    }
-
-    /// Has the jail that counts bans count this one.
-    fn relapse(&mut self, plan: &Plan, ban: &Ban, event: &Event, out: &mut Vec<Decision>) {
-        let Some((id, jail)) = plan.recidive().filter(|(id, _)| *id != ban.jail) else { return };
-        if policy::ignored(jail, ban.host) || never(&self.ignored, jail, ban.host) {
-            return;
-        }
-        // Each ban is a line of its own.
-        let line = self.states.get(usize::from(id.0)).map_or(0, |state| state.tally.failed + 1);
-        let event = Event { channel: BANS, line, ..*event };
-        self.offence(plan, id, jail, &event, 1, out);
     }
 
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what

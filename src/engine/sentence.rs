@@ -1,0 +1,96 @@
+//! What becomes of a ban that is due: how long it is, and whether it is carried out.
+
+use std::hash::BuildHasher as _;
+use std::time::Duration;
+
+use super::{Engine, never};
+use crate::event::{BANS, Ban, Decision, Event, Evidence, JailId};
+use crate::flood::Verdict;
+use crate::plan::Plan;
+use crate::policy;
+use crate::subject::Subject;
+use crate::time::{BanTime, Lasting, Time};
+
+impl Engine {
+    /// The length of a subject's next ban.
+    pub(super) fn next_length(
+        &self,
+        id: JailId,
+        subject: Subject,
+        evidence: Evidence,
+        bantime: &BanTime,
+        now: Time,
+    ) -> Lasting {
+        let whose = (subject, evidence);
+        let quiet = self.quiet(&whose, now);
+        let own = usize::from(id.0);
+        let jails = if bantime.overalljails {
+            self.states.as_slice()
+        } else {
+            self.states.get(own..=own).unwrap_or_default()
+        };
+        let earlier = jails.iter().map(|state| state.earlier(&whose, bantime, quiet));
+        bantime.after(earlier.fold(0, u32::saturating_add), self.chance.hash_one((subject, now)))
+    }
+
+    /// For how long somebody has been neither banned nor up to anything that brings a ban. The time
+    /// in a ban of any jail does not count: it was not his doing.
+    pub(super) fn quiet(&self, whose: &(Subject, Evidence), now: Time) -> Duration {
+        let bans = self.states.iter().filter_map(|state| state.history.get(whose));
+        bans.map(|earlier| earlier.last.1.map_or(Duration::ZERO, |end| now.since(end)))
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// Says whom a jail in observe mode would ban: once for as long as the ban would have lasted.
+    pub(super) fn observe(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
+        let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
+        let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
+        let said = state.history.get(&(ban.subject, ban.evidence));
+        if said.is_none_or(|said| said.last.1.is_some_and(|until| until <= ban.since)) {
+            state.remember(&ban, bantime, quiet);
+            out.push(Decision::Observed(ban));
+        }
+    }
+
+    /// Whether an unverified ban may be carried out: not when there are too many of them.
+    pub(super) fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
+        let verdict = self.flood.judge(ban.since);
+        if verdict == Verdict::Begins {
+            out.push(Decision::FloodBegins);
+        }
+        let passes = verdict == Verdict::Pass;
+        if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
+            state.tally.withheld += u64::from(!passes);
+        }
+        passes
+    }
+
+    /// Bans.
+    pub(super) fn punish(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
+        let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
+        if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
+            state.tally.banned += 1;
+            state.remember(&ban, bantime, quiet);
+        }
+        self.enter(ban, out);
+    }
+
+    /// Has the jail that counts bans count this one.
+    pub(super) fn relapse(
+        &mut self,
+        plan: &Plan,
+        ban: &Ban,
+        event: &Event,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some((id, jail)) = plan.recidive().filter(|(id, _)| *id != ban.jail) else { return };
+        if policy::ignored(jail, ban.host) || never(&self.ignored, jail, ban.host) {
+            return;
+        }
+        // Each ban is a line of its own.
+        let line = self.states.get(usize::from(id.0)).map_or(0, |state| state.tally.failed + 1);
+        let event = Event { channel: BANS, line, ..*event };
+        self.offence(plan, id, jail, &event, 1, out);
+    }
+}

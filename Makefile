@@ -22,7 +22,7 @@ CARGO_DEB  := 3.8.0
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/asterguard
 
-.PHONY: help deps rust build test test-kernels soak check coverage bench fuzz demo pages deb test-deb static install uninstall
+.PHONY: help deps rust build test test-kernels soak check coverage bench bench-kernel fuzz demo pages deb test-deb static install uninstall
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -96,13 +96,19 @@ check: deps rust ## Check formatting, lints, licences and sources of dependencie
 # fail2ban is only asked, so its package is unpacked and not installed: installed, it would start and
 # ban. apt-get need not become another user for that.
 FAIL2BAN := $(TARGET)/fail2ban
-coverage: deps rust ## Write docs/coverage.md: each message, and what fail2ban makes of it (apt-get fetches it)
-	@rm -rf $(FAIL2BAN)
-	mkdir -p $(FAIL2BAN)
-	fetch() { (cd $(FAIL2BAN) && apt-get -qq -o APT::Sandbox::User=root download fail2ban); }
+coverage: deps rust $(FAIL2BAN) ## Write docs/coverage.md: each message, and what fail2ban makes of it (apt-get fetches it)
+	@$(CARGO) run --locked --quiet --example coverage -- $(FAIL2BAN)
+
+$(FAIL2BAN):
+	@rm -rf $(FAIL2BAN).new
+	mkdir -p $(FAIL2BAN).new
+	fetch() { (cd $(FAIL2BAN).new && apt-get -qq -o APT::Sandbox::User=root download fail2ban); }
 	fetch 2>/dev/null || { apt-get update -qq && fetch; }
-	dpkg-deb -x $(FAIL2BAN)/fail2ban_*.deb $(FAIL2BAN)
-	$(CARGO) run --locked --quiet --example coverage -- $(FAIL2BAN)
+	dpkg-deb -x $(FAIL2BAN).new/fail2ban_*.deb $(FAIL2BAN).new
+	mv $(FAIL2BAN).new $(FAIL2BAN)
+
+bench-kernel: deps rust $(FAIL2BAN) ## Measure, as root, from log line to kernel and after a flush, beside fail2ban (some minutes)
+	@ASTERGUARD_FAIL2BAN=$(abspath $(FAIL2BAN)) $(CARGO) bench --locked --bench kernel
 
 bench: deps rust ## Measure: the parts by themselves, then from a log file to the decision
 	@set -x

@@ -37,6 +37,8 @@ pub enum Request {
     Failregex { jail: String },
     /// Where a host stands, and why.
     Explain { host: IpAddr },
+    /// Whether kernel, configuration and memory agree; `repair`: have the kernel agree with memory.
+    Verify { repair: bool },
     /// Who is never banned: by any jail, and by this one.
     Ignoreip { jail: Option<String> },
     /// Who is banned, or the bans of a host.
@@ -75,6 +77,8 @@ pub enum Answer {
     Explain(Box<HostReport>),
     /// Who is never banned, and why.
     Ignoreip { ignored: Vec<crate::ignored::Entry> },
+    /// How kernel, configuration and memory differ.
+    Verification(Verification),
     /// Who is banned.
     Banned { bans: Vec<NamedBan> },
     /// The entries of `block`.
@@ -98,6 +102,51 @@ impl Answer {
     pub fn refused(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), usage: true }
     }
+}
+
+/// How kernel, configuration and memory differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The differences, [`MOST_DIFFERENCES`] at most.
+    pub differences: Vec<Difference>,
+    /// How many there are in all.
+    pub count: usize,
+    /// Whether those of the kernel have been mended.
+    pub repaired: bool,
+}
+
+/// The most differences that are told one by one.
+pub const MOST_DIFFERENCES: usize = 1000;
+
+/// Something that is not the same in two places.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What kind of thing.
+    pub kind: DifferenceKind,
+    /// Whose ban it is about, if it is about one.
+    pub host: Option<String>,
+    /// The scope of that ban.
+    pub scope: Option<String>,
+    /// All of it, for people.
+    pub message: String,
+}
+
+/// What can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DifferenceKind {
+    /// The table, a chain, a set, rules, or what the configuration puts into a set.
+    Structure,
+    /// A ban that the kernel does not have.
+    Missing,
+    /// A ban that ends at another time in the kernel.
+    End,
+    /// An element in the kernel that is no ban.
+    Extra,
+    /// The pause.
+    Pause,
+    /// The configuration's files and what is in force.
+    Configuration,
 }
 
 /// How the guard is, in one word.

@@ -13,6 +13,7 @@ mod run;
 mod status;
 mod stored;
 mod test_line;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,6 +105,8 @@ enum Command {
     Get(control::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
     Ruleset(ruleset::RulesetArgs),
+    /// Say where kernel, configuration and memory differ. Exit code 1 if they do
+    Verify(verify::VerifyArgs),
     /// Check configuration and rules, and run every rule's examples
     Check(ConfigArg),
     /// Look for what goes wrong in practice, and say what to change; works without the daemon too.
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => control::resume(&args.socket, &output),
         Command::Get(args) => control::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
+        Command::Verify(args) => verify::verify(&args, &output),
         Command::Check(args) => check::check(args.config.as_deref(), &output),
         Command::Test(args) => test_line::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::core::Message;
 use super::listing::{self, Snapshot};
+use super::worker::Repair;
 use super::{Daemon, Kernel, RunError, now};
 use crate::proto::{Answer, LONGEST_REQUEST, ListName, Request};
 use crate::subject::canonical;
@@ -150,6 +151,10 @@ async fn answer(daemon: &Daemon, request: Request) -> Answer {
         }
         Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
         Request::Resume => pause(daemon, None).await,
+        Request::Verify { repair } => {
+            let repair = if repair { Repair::Yes } else { Repair::No };
+            verify(daemon, repair).await.unwrap_or_else(Answer::failed)
+        }
         Request::Status { .. } => {
             let (mut status, snapshot) = match (ask(daemon, request).await, bans(daemon).await) {
                 (Answer::Status(status), Some(snapshot)) => (status, snapshot),
@@ -192,6 +197,30 @@ async fn ask(daemon: &Daemon, request: Request) -> Answer {
         (Ok(()), Ok(answer)) => answer,
         _ => Answer::failed("asterguard is stopping"),
     }
+}
+
+/// Compares kernel, configuration and memory.
+async fn verify(daemon: &Daemon, repair: Repair) -> Result<Answer, String> {
+    let stopping = || "asterguard is stopping".to_owned();
+    let (reply, answer) = oneshot::channel();
+    daemon.inbox.send(Message::Plan(reply)).map_err(|_| stopping())?;
+    let plan = answer.await.map_err(|_| stopping())?;
+    let (reply, answer) = oneshot::channel();
+    daemon.inbox.send(Message::Verify(repair, reply)).map_err(|_| stopping())?;
+    let silent = "nftables does not answer; see `asterguard status`";
+    let found = answer.await.map_err(|_| silent.to_owned())?;
+    let found = found.map_err(|error| error.to_string())?;
+    let config = daemon.options.config.clone();
+    let in_force = Arc::clone(&plan);
+    let changed = move || match super::plan(config.as_deref()) {
+        Err(error) => Some(format!("the configuration is wrong: {error}")),
+        Ok(read) if read.config != in_force.config => {
+            Some("the configuration has changed since it was read: asterguard reload".to_owned())
+        }
+        Ok(_) => None,
+    };
+    let changed = tokio::task::spawn_blocking(changed).await.map_err(|error| error.to_string())?;
+    Ok(Answer::Verification(super::verify::report(&plan, found, changed)))
 }
 
 /// The bans that the engine has; `None` if it is stopping.

@@ -17,7 +17,7 @@ use super::lists::ListKeeper;
 use super::now;
 use super::reader::{Matchers, Reader};
 use super::recorder::Recorder;
-use super::worker::{Whole, Worker};
+use super::worker::{Repair, Verified, Whole, Worker};
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Change, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
@@ -57,6 +57,8 @@ pub enum Message {
     Paused(Option<Option<Time>>),
     /// The sink may have lost something: tell it the whole.
     Lost,
+    /// Have the sink compared with what it should hold.
+    Verify(Repair, oneshot::Sender<Result<Verified, SinkError>>),
     /// Read what there is, and end.
     Stop,
 }
@@ -138,6 +140,9 @@ impl Core {
                     }),
                     Message::Paused(paused) => self.paused = paused,
                     Message::Lost => self.catch_up(),
+                    Message::Verify(repair, reply) => {
+                        self.worker.verify(self.whole(), repair, |found| drop(reply.send(found)));
+                    }
                     Message::Stop => return self.stop(),
                 }
                 message = inbox.try_recv().ok();
@@ -193,16 +198,21 @@ impl Core {
     /// Has the sink told all that it may have lost.
     fn catch_up(&mut self) {
         self.worker.caught_up();
+        self.worker.restore(self.whole());
+        self.lists.refill();
+    }
+
+    /// All that the sink is to hold.
+    fn whole(&self) -> Whole {
         let elements = self.engine.bans().elements().filter_map(|change| match change {
             Change::Put(element) => Some(element),
             Change::Remove(..) => None,
         });
-        self.worker.restore(Whole {
+        Whole {
             allow: allowed(self.engine.plan(), self.engine.ignored()),
             paused: self.paused.map(|paused| paused.map(|until| until.since(now()))),
             elements: elements.collect(),
-        });
-        self.lists.refill();
+        }
     }
 
     fn refresh(&mut self, from: Origin) {
@@ -308,6 +318,7 @@ impl Core {
             Request::List { .. }
             | Request::Banned { .. }
             | Request::Reload
+            | Request::Verify { .. }
             | Request::Pause { .. }
             | Request::Resume => Answer::failed("this is not for the engine"),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::pace::Pace;
-use super::worker::{News, State, Whole, lock};
+use super::worker::{News, Repair, State, Verified, Whole, lock};
 use super::{now, pause_message};
 use crate::event::{Change, Element};
 use crate::sink::structure::PAUSED;
@@ -164,5 +164,53 @@ impl State {
         }
         self.healing.lost_pause = false;
         self.sink.restore(elements, now())
+    }
+
+    /// How the sink differs from what it should hold; mends that too, if asked to.
+    pub(super) fn verify(&mut self, whole: &Whole, repair: Repair) -> Result<Verified, SinkError> {
+        let mut damage = self.sink.inspect()?;
+        let paused = match self.sink.paused(now()) {
+            Err(SinkError::NoTable) => {
+                if damage.is_empty() {
+                    damage.push(Damage::Missing(Part::Table));
+                }
+                None
+            }
+            paused => paused?,
+        };
+        let comparison = self.sink.compare(&whole.elements, now())?;
+        let pause = match (whole.paused.is_some(), paused.is_some()) {
+            (true, false) => Some("paused, but not in the kernel".to_owned()),
+            (false, true) => Some("not paused, but in the kernel".to_owned()),
+            (_, _) => None,
+        };
+        let mut verified = Verified { damage, comparison, pause, repaired: false };
+        if repair == Repair::Yes {
+            self.repair(whole, &verified)?;
+            verified.repaired = true;
+        }
+        Ok(verified)
+    }
+
+    fn repair(&mut self, whole: &Whole, found: &Verified) -> Result<(), SinkError> {
+        if !found.damage.is_empty() {
+            self.sink.mend(&self.structure)?;
+            // Lists are filled by another thread.
+            (self.tell)(News::Lost);
+        }
+        if found.pause.is_some() || !found.damage.is_empty() {
+            match whole.paused {
+                Some(rest) => self.sink.pause(rest)?,
+                None => self.sink.resume()?,
+            }
+        }
+        let report = self.sink.restore(&whole.elements, now())?;
+        self.note_refused(&report);
+        let extra = found.comparison.extra.iter();
+        let removals: Vec<_> =
+            extra.map(|element| Change::Remove(element.scope, element.subject)).collect();
+        let report = self.sink.apply(&removals, now())?;
+        self.note_refused(&report);
+        Ok(())
     }
 }

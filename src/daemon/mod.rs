@@ -15,6 +15,7 @@ pub mod reader;
 mod recorder;
 mod restore;
 mod status;
+mod verify;
 mod worker;
 
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ use tracing::{error, info};
 use super::heal::Healing;
 use super::now;
 use crate::event::{Change, Element, ScopeId};
-use crate::sink::{BanSink, Foreign, Report, SinkError, Structure, Watch};
+use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure, Watch};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -37,10 +37,35 @@ enum Message {
     /// Others changed something, at this time.
     Foreign(Foreign, Instant),
     Restore(Box<Whole>),
+    Verify(Box<Whole>, Repair, Answered),
     Stop,
 }
 
 type Told = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
+
+type Answered = Box<dyn FnOnce(Result<Verified, SinkError>) + Send>;
+
+/// What is to be done about what differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing.
+    No,
+    /// Have the sink hold what it should.
+    Yes,
+}
+
+/// What was found when the sink was compared with what it should hold.
+#[derive(Debug)]
+pub struct Verified {
+    /// Of the table.
+    pub damage: Vec<Damage>,
+    /// Of the bans.
+    pub comparison: Comparison,
+    /// Of the pause, in words.
+    pub pause: Option<String>,
+    /// Whether all of it has been mended.
+    pub repaired: bool,
+}
 
 /// All that the sink is to hold.
 #[derive(Debug)]
@@ -146,6 +171,19 @@ impl Worker {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Restore(Box::new(whole))) {
             lock(&self.health).behind = true;
         }
+    }
+
+    /// Has the sink compared with what it should hold, and `answered` what differs. The caller is not
+    /// kept waiting.
+    pub fn verify(
+        &self,
+        whole: Whole,
+        repair: Repair,
+        answered: impl FnOnce(Result<Verified, SinkError>) + Send + 'static,
+    ) {
+        // Full: the sink hangs, and the caller sees that `answered` was dropped.
+        let message = Message::Verify(Box::new(whole), repair, Box::new(answered));
+        let _ = self.queue.try_send(message);
     }
 
     /// Hands changes over; never waits. When the worker cannot keep up it is [`SinkHealth::behind`].
@@ -279,6 +317,9 @@ impl State {
                             }
                             Message::Pause(length, told) => told(self.pause(length)),
                             Message::Restore(whole) => self.restore(*whole),
+                            Message::Verify(whole, repair, answered) => {
+                                answered(self.verify(&whole, repair));
+                            }
                             Message::Stop => return,
                             Message::Changes(_) | Message::Allow(_) | Message::Foreign(..) => {}
                         }

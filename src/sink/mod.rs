@@ -90,6 +90,14 @@ pub trait BanSink {
         self.apply(&changes, now)
     }
 
+    /// How what is held differs from these elements.
+    ///
+    /// # Errors
+    /// When the sink cannot be read.
+    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
+        Ok(Comparison::new(&self.adopt(now)?, wanted))
+    }
+
     /// Stops all dropping at once, for `span` (`None`: until [`BanSink::resume`]). The sink itself
     /// ends the pause.
     ///

@@ -1,7 +1,7 @@
 //! Others change our table: it is put back at once, and the log says who did what.
 
 use crate::kit::Fate::{Arrived, Dropped};
-use crate::kit::guard::Guard;
+use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
 use crate::{CONFIG, addresses, elements};
 
@@ -119,4 +119,74 @@ fn what_is_ours_to_do_and_yours_to_do_is_left_alone() {
     lab.pbx.exec("nft delete table inet asterguard");
     guard.says_times("put back", 2);
     assert_eq!(lab.udp(EVE, SIP), Dropped);
+}
+
+#[test]
+fn verify_says_each_difference_and_mends_it() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.order(&["ban", EVE, "--for", "1h"]);
+    guard.order(&["ban", MALLORY, "--for", "1h"]);
+    kit::until("both are in the kernel", || addresses(&netns, "ban4") == [EVE, MALLORY]);
+    let same = "kernel, configuration and memory are the same\n";
+    assert_eq!(guard.order(&["verify"]), same);
+
+    // What somebody adds is left alone, until somebody asks.
+    netns.exec("nft add element inet asterguard sip4 { 198.51.100.1 timeout 1h }");
+    netns.exec("nft add element inet asterguard paused { ipv4, ipv6 }");
+    kit::until("the guard knows of the pause", || guard.status()["health"] == "PAUSED");
+    let (code, out, said) = guard.ctl(&["verify"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (1, "198.51.100.1 (sip ports): in the kernel, but not banned\n")
+    );
+    assert_eq!(said, "asterguard: 1 difference; to mend the kernel: asterguard verify --repair\n");
+    let (code, out, _) = guard.ctl(&["verify", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &found["count"], &found["repaired"]), (1, &1.into(), &false.into()));
+    let difference = serde_json::json!({
+        "kind": "extra", "host": "198.51.100.1", "scope": "sip",
+        "message": "198.51.100.1 (sip ports): in the kernel, but not banned"
+    });
+    assert_eq!(found["differences"][0], difference);
+    guard.write("conf.d/more.toml", "[jail.asterisk-guess]\nmaxretry = 7\n");
+    let (code, out, _) = guard.ctl(&["verify", "--repair"]);
+    let changed = "the configuration has changed since it was read: asterguard reload\n";
+    assert!(code == 1 && out.starts_with(changed), "{out}");
+    assert_eq!(addresses(&netns, "sip4").len(), 0);
+    guard.order(&["reload"]);
+    assert_eq!(guard.order(&["verify"]), same);
+    assert_eq!(guard.status()["health"], "PAUSED", "a pause is nothing to mend");
+}
+
+#[test]
+fn verify_finds_what_nobody_put_back() {
+    if !kit::usable() {
+        return;
+    }
+    // With this sink nobody listens.
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let mut run = home.run(netns.command(PROGRAM));
+    run.args(["--sink", "nft"]);
+    let guard = Guard::start_in(home, run);
+    guard.order(&["ban", EVE, "--for", "1h"]);
+    guard.order(&["ban", MALLORY, "--for", "1h"]);
+    kit::until("both are in the kernel", || addresses(&netns, "ban4") == [EVE, MALLORY]);
+    netns.exec(&format!("nft delete element inet asterguard ban4 {{ {EVE}, {MALLORY} }}"));
+    netns.exec(&format!("nft add element inet asterguard ban4 {{ {MALLORY} timeout 1m }}"));
+    let (code, out, _) = guard.ctl(&["verify"]);
+    assert_eq!(code, 1);
+    assert!(out.contains(&format!("{EVE} (all ports): banned, but not in the kernel\n")), "{out}");
+    assert!(out.contains(&format!("{MALLORY} (all ports): banned until 20")), "{out}");
+    assert!(guard.order(&["verify", "--repair"]).ends_with("2 differences mended\n"));
+    assert_eq!(addresses(&netns, "ban4"), [EVE, MALLORY]);
+    netns.exec("nft delete table inet asterguard");
+    let (code, out, _) = guard.ctl(&["verify", "--repair"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("table inet asterguard is missing\n"), "{out}");
+    assert_eq!(addresses(&netns, "ban4"), [EVE, MALLORY]);
 }

@@ -1,0 +1,328 @@
+//! From the log line to the kernel, beside fail2ban, in one run: how long until a host is banned, until
+//! all bans are back when somebody flushes the ruleset, and until a guard that starts has them.
+//!
+//! ```text
+//! make bench-kernel            # fetches fail2ban's package, unpacks it and says where it is
+//! ```
+//!
+//! Needs root: both run in network namespaces of their own. Both read a log of the same lines, and ban
+//! at the first wrong password. The clock starts when the line is written, or the transaction that
+//! flushes the ruleset is sent, and stops when a dump of the set has the element. Nothing runs `nft`
+//! but what is measured.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::precedence,
+    clippy::unwrap_used,
+    reason = "it measures time, shows it, and fails by panicking"
+)]
+
+mod fail2ban;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
+mod reader;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use asterguard::event::{Change, Element, ScopeId};
+use asterguard::sink::{BanSink as _, Blocktype, NetlinkSink, Structure};
+use asterguard::subject::Subject;
+
+use fail2ban::Fail2ban;
+use kit::Netns;
+use kit::guard::{Guard, PROGRAM};
+use reader::Reader;
+
+const CONFIG: &str = r#"
+loglevel = "warning"
+[default]
+logpath = ["$DIR/messages"]
+knowngood = { enabled = false }
+[jail.asterisk-guess]
+maxretry = 1
+bantime = "1h"
+filter = "asterisk-sip"
+[jail.asterisk-scan]
+enabled = false
+"#;
+
+/// How much is measured: all of it, or, as a test, hardly anything.
+struct Amount {
+    single: u32,
+    burst: u32,
+    bans: u32,
+    flushes: u32,
+    full: [u32; 2],
+}
+
+const MEASURED: Amount =
+    Amount { single: 200, burst: 5000, bans: 10_000, flushes: 100, full: [100_000, 1_000_000] };
+const TRIED: Amount = Amount { single: 3, burst: 50, bans: 100, flushes: 2, full: [1000, 2000] };
+
+/// What was measured of one of the two; in milliseconds.
+#[derive(Default)]
+struct Figures {
+    single: Vec<f64>,
+    burst: Option<f64>,
+    flushed: Vec<f64>,
+    start: Option<f64>,
+}
+
+fn main() {
+    let amount = if std::env::args().any(|arg| arg == "--bench") { MEASURED } else { TRIED };
+    if !kit::usable() {
+        return;
+    }
+    let ours = asterguard(&amount);
+    let theirs = fail2ban::unpacked().map(|package| fail2ban(&amount, &package));
+    let adds = amount.full.map(|full| (full, adds(full)));
+    print(&amount, ours, theirs, &adds);
+}
+
+/// Where a guard writes what it bans, and how it gets to know of attackers.
+struct Scene<'a> {
+    reader: Reader,
+    table: &'a str,
+    set: &'a str,
+    log: &'a Path,
+    /// The number of the next attacker.
+    next: u32,
+}
+
+fn attacker(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0001 + n)
+}
+
+impl Scene<'_> {
+    fn count(&mut self) -> usize {
+        self.reader.elements(self.table, self.set).len()
+    }
+
+    /// So many new attackers at once; how long until all are in the kernel.
+    fn attack(&mut self, count: u32, patience: Duration) -> Option<f64> {
+        let before = self.count();
+        let date = jiff::Zoned::now().strftime("%F %T").to_string();
+        let line = |n| {
+            format!(
+                "[{date}] NOTICE[17931] chan_sip.c: Registration from \
+                 '\"1000\" <sip:1000@203.0.113.16>' failed for '{}:5060' - Wrong password\n",
+                attacker(n)
+            )
+        };
+        let lines: Vec<_> = (self.next..self.next + count).map(line).collect();
+        self.next += count;
+        let begin = Instant::now();
+        let mut log = OpenOptions::new().create(true).append(true).open(self.log).unwrap();
+        log.write_all(lines.concat().as_bytes()).unwrap();
+        self.until(begin, before + count as usize, patience)
+    }
+
+    /// When there are so many elements. All are counted only once the last attacker is there: the
+    /// counting takes time that is none of what is measured.
+    fn until(&mut self, begin: Instant, count: usize, patience: Duration) -> Option<f64> {
+        let last = attacker(self.next - 1);
+        while begin.elapsed() < patience {
+            let there = self.reader.has(self.table, self.set, last);
+            let passed = begin.elapsed();
+            if there && self.count() >= count {
+                return Some(passed.as_secs_f64() * 1e3);
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
+    /// One by one, each when the one before is in the kernel.
+    fn single(&mut self, count: u32, patience: Duration) -> Vec<f64> {
+        (0..count).filter_map(|_| self.attack(1, patience)).collect()
+    }
+}
+
+fn asterguard(amount: &Amount) -> Figures {
+    let patience = Duration::from_secs(30);
+    let netns = Netns::new();
+    netns.enter();
+    let guard = Guard::start(&netns, CONFIG);
+    let log = guard.path("messages");
+    let mut scene = Scene {
+        reader: Reader::open().unwrap(),
+        table: "asterguard",
+        set: "sip4",
+        log: &log,
+        next: 0,
+    };
+    let mut figures = Figures {
+        single: scene.single(amount.single, patience),
+        burst: scene.attack(amount.burst, patience),
+        ..Figures::default()
+    };
+    let more = amount.bans.saturating_sub(amount.single + amount.burst);
+    scene.attack(more, patience).expect("all are banned");
+    for _ in 0..amount.flushes {
+        // One a second is what is made up for in the long run.
+        std::thread::sleep(Duration::from_secs(1));
+        figures.flushed.push(flush(&mut scene, patience));
+    }
+    let home = guard.kill();
+    let begin = Instant::now();
+    let run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, run);
+    figures.start = Some(begin.elapsed().as_secs_f64() * 1e3);
+    assert_eq!(guard.jail("asterisk-guess")["currently_banned"], scene.next);
+    figures
+}
+
+/// Flushes the ruleset; how long until all bans are back, with the time that they had left.
+fn flush(scene: &mut Scene, patience: Duration) -> f64 {
+    let before = scene.reader.elements(scene.table, scene.set);
+    let begin = Instant::now();
+    scene.reader.flush_ruleset();
+    let back = scene.until(begin, before.len(), patience).expect("all bans are back");
+    let after = scene.reader.elements(scene.table, scene.set);
+    let passed = begin.elapsed();
+    for (host, left) in &before {
+        let (left, now) = (left.unwrap(), after[host].unwrap());
+        let wrong = left.saturating_sub(passed).abs_diff(now);
+        assert!(wrong <= Duration::from_secs(1), "{host:?}: {left:?} {now:?}");
+    }
+    back
+}
+
+fn fail2ban(amount: &Amount, package: &Path) -> Figures {
+    let patience = Duration::from_secs(300);
+    let netns = Netns::new();
+    netns.enter();
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("messages");
+    std::fs::write(&log, "").unwrap();
+    let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
+    let mut scene = Scene {
+        reader: Reader::open().unwrap(),
+        table: fail2ban::TABLE,
+        set: fail2ban::SET,
+        log: &log,
+        next: 0,
+    };
+    // It says nowhere that it is ready; the first ban makes its table.
+    kit::until("fail2ban is there", || home.path().join("fail2ban.sock").exists());
+    std::thread::sleep(Duration::from_secs(3));
+    scene.attack(1, patience).expect("fail2ban bans");
+    let mut figures = Figures {
+        single: scene.single(amount.single, patience),
+        burst: scene.attack(amount.burst, patience),
+        ..Figures::default()
+    };
+    let more = amount.bans.saturating_sub(scene.next);
+    scene.attack(more, patience);
+    let bans = scene.count();
+    server.kill();
+    scene.reader.flush_ruleset();
+    let begin = Instant::now();
+    let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
+    figures.start = scene.until(begin, bans, patience);
+    scene.reader.flush_ruleset();
+    let back = scene.until(Instant::now(), bans, Duration::from_secs(10));
+    figures.flushed.extend(back);
+    server.kill();
+    figures
+}
+
+/// Microseconds that an add takes beside so many elements: the middle one, and of a hundred the
+/// slowest but one.
+fn adds(full: u32) -> (f64, f64) {
+    let netns = Netns::new();
+    netns.enter();
+    let structure = structure();
+    let mut sink = NetlinkSink::new(netns.nft()).unwrap();
+    sink.load(&structure).unwrap();
+    let now = kit::now();
+    let element = |n: u32| Element {
+        scope: ScopeId(1),
+        subject: Subject::of(Ipv4Addr::from(0x0a00_0000 + n).into(), 64),
+        until: Some(now.plus(Duration::from_secs(3600))),
+        jail: structure.jail("guess").unwrap(),
+    };
+    let room = 2000;
+    let all: Vec<_> = (0..full - room).map(element).collect();
+    assert_eq!(sink.restore(&all, now).unwrap().done, all.len());
+    let mut spans: Vec<_> = (full - room..full - room / 2)
+        .map(|n| {
+            let begin = Instant::now();
+            let report = sink.apply(&[Change::Put(element(n))], now).unwrap();
+            assert_eq!(report.done, 1);
+            begin.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    (middle(&mut spans), slowest(&mut spans))
+}
+
+fn structure() -> Structure {
+    Structure::new(&kit::config(vec![kit::jail("guess", "sip", Blocktype::Drop, 64)]))
+}
+
+fn middle(spans: &mut [f64]) -> f64 {
+    spans.sort_by(f64::total_cmp);
+    spans.get(spans.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The 99th percentile.
+fn slowest(spans: &mut [f64]) -> f64 {
+    spans.sort_by(f64::total_cmp);
+    spans.get((spans.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, adds: &[(u32, (f64, f64))]) {
+    let asked = theirs.is_some();
+    let mut theirs = theirs.unwrap_or_default();
+    let number = |value: f64| if value.is_nan() { "-".to_owned() } else { format!("{value:.1}") };
+    let row = |what: String, ours: f64, theirs: f64, goal: &str| {
+        let ratio = theirs / ours;
+        let ratio = if ratio.is_nan() { "-".to_owned() } else { format!("{ratio:.0}") };
+        println!("{what:<46}{:>12}{:>12}{ratio:>8}  {goal}", number(ours), number(theirs));
+    };
+    println!("{:<46}{:>12}{:>12}{:>8}  goal", "milliseconds", "asterguard", "fail2ban", "ratio");
+    row(
+        format!("log line to kernel, {} bans, median", amount.single),
+        middle(&mut ours.single),
+        middle(&mut theirs.single),
+        "≤ 2",
+    );
+    row(
+        "                              99th percentile".to_owned(),
+        slowest(&mut ours.single),
+        slowest(&mut theirs.single),
+        "≤ 10",
+    );
+    let of = |span: Option<f64>| span.unwrap_or(f64::NAN);
+    row(format!("{} hosts at once", amount.burst), of(ours.burst), of(theirs.burst), "≤ 100");
+    let bans = amount.bans;
+    row(
+        format!("flush with {bans} bans, all back, median"),
+        middle(&mut ours.flushed),
+        middle(&mut theirs.flushed),
+        "",
+    );
+    row(
+        format!("  99th percentile of {}", amount.flushes),
+        slowest(&mut ours.flushed),
+        slowest(&mut theirs.flushed),
+        "≤ 50",
+    );
+    row(format!("start with {bans} bans"), of(ours.start), of(theirs.start), "≤ 100");
+    if !asked {
+        println!("(fail2ban was not there: make bench-kernel fetches it)");
+    } else if theirs.flushed.is_empty() {
+        println!("(fail2ban does not put bans back after a flush: only those it decides later)");
+    }
+    println!("\n{:<46}{:>12}{:>12}", "microseconds", "median", "99th");
+    for (full, (median, slowest)) in adds {
+        println!("{:<46}{median:>12.1}{slowest:>12.1}  ≤ 50", format!("add beside {full}"));
+    }
+}

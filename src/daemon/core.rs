@@ -233,7 +233,8 @@ impl Core {
         let deadline = Instant::now() + TICK;
         while self.poll() && Instant::now() < deadline {}
         let allow = allowed(&plan, self.engine.ignored());
-        self.worker.load(Structure { allow, ..plan.structure.clone() })?;
+        let rekeyed = self.engine.rekeyed(&plan);
+        self.worker.load(Structure { allow, ..plan.structure.clone() }, rekeyed)?;
         self.engine.change(plan, &mut self.decisions);
         self.reader.change(matchers);
         self.refresh(Origin::End);

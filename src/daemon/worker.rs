@@ -32,7 +32,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 enum Message {
     Changes(Vec<Change>),
     Allow(Vec<IpNet>),
-    Load(Structure, SyncSender<Result<(), SinkError>>),
+    Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
     Pause(Option<Option<Duration>>, Told),
     /// Others changed something, at this time.
     Foreign(Foreign, Instant),
@@ -202,14 +202,15 @@ impl Worker {
     }
 
     /// Has the sink load another structure, and waits for it. All changes handed over before are
-    /// meant for the old one, all later ones for the new.
+    /// meant for the old one, all later ones for the new. `rekeyed` is what the IPv6 sets are to hold
+    /// whose networks have another length in the new one.
     ///
     /// # Errors
     /// When the sink does not take it; the old one stays.
-    pub fn load(&self, structure: Structure) -> Result<(), SinkError> {
+    pub fn load(&self, structure: Structure, rekeyed: Vec<Element>) -> Result<(), SinkError> {
         let (reply, answer) = sync_channel(1);
         let gone = || SinkError::Io(std::io::ErrorKind::BrokenPipe.into());
-        self.queue.send(Message::Load(structure, reply)).map_err(|_| gone())?;
+        self.queue.send(Message::Load(structure, rekeyed, reply)).map_err(|_| gone())?;
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -312,8 +313,8 @@ impl State {
                     other => {
                         self.apply();
                         match other {
-                            Message::Load(structure, reply) => {
-                                let _ = reply.send(self.load(structure));
+                            Message::Load(structure, rekeyed, reply) => {
+                                let _ = reply.send(self.load(structure, &rekeyed));
                             }
                             Message::Pause(length, told) => told(self.pause(length)),
                             Message::Restore(whole) => self.restore(*whole),
@@ -348,7 +349,7 @@ impl State {
         }
     }
 
-    fn load(&mut self, structure: Structure) -> Result<(), SinkError> {
+    fn load(&mut self, structure: Structure, rekeyed: &[Element]) -> Result<(), SinkError> {
         // Loading makes a table that was gone, but not what was in it. Asked by taking out an element
         // that is never there, which takes no longer when the sets are full.
         let nobody = Subject::of(Ipv4Addr::UNSPECIFIED.into(), 128);
@@ -356,7 +357,10 @@ impl State {
             Err(SinkError::NoTable) => true,
             asked => asked.map(|_| false)?,
         };
-        self.sink.load(&structure)?;
+        match structure.rekeys(&self.structure).as_slice() {
+            [] => self.sink.load(&structure)?,
+            scopes => self.sink.load_rekeyed(&structure, scopes, rekeyed, now())?,
+        }
         self.structure = structure;
         self.allow_changed = false;
         // Those that wait speak of the old structure.

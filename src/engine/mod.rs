@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
 use crate::event::{
-    Ban, Change, ChannelId, Decision, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
+    Ban, Change, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
 };
 use crate::flood::Flood;
 use crate::ignored::IgnoreList;
@@ -435,35 +435,35 @@ impl Engine {
         });
     }
 
-    /// Enters a ban of the old plan in terms of the new one.
+    /// Enters a ban of the old plan in terms of the new one. Whoever loads the new plan's structure has
+    /// the kernel hold [`Engine::rekeyed`].
     fn carry_over(&mut self, old: &Plan, new: &Plan, ban: &Ban, out: &mut Vec<Decision>) {
-        let jail = old
-            .jail(ban.jail)
-            .and_then(|jail| new.jail_named(&jail.name))
-            .unwrap_or_else(|| new.manual());
-        let scope = old.structure.scopes.get(usize::from(ban.scope.0)).and_then(|scope| {
-            let at =
-                new.structure.scopes.iter().position(|known| known.set(true) == scope.set(true))?;
-            Some((
-                ScopeId(u16::try_from(at).ok()?),
-                new.structure.scopes.get(at)?.ipv6prefix,
-                scope.ipv6prefix,
-            ))
-        });
-        let Some((scope, now_bits, before_bits)) = scope else {
-            // Its port list is gone from the configuration, and with it the rules that use its sets.
-            out.push(Decision::Unban { jail, subject: ban.subject, why: Lifted::ByHand });
-            return;
-        };
-        let rekeyed = now_bits != before_bits
-            && ban.subject.is_ipv6()
-            && ban.subject.net().prefix_len() == before_bits;
-        let subject = if rekeyed { Subject::of(ban.host, now_bits) } else { ban.subject };
-        let change = self.bans.put(Ban { jail, subject, scope, ..*ban });
-        if rekeyed {
-            out.push(Decision::Change(Change::Remove(scope, ban.subject)));
-            out.extend(change.map(Decision::Change));
+        match carried(old, new, ban) {
+            Some(ban) => drop(self.bans.put(ban)),
+            None => out.push(Decision::Unban {
+                jail: successor_of(old, new, ban.jail),
+                subject: ban.subject,
+                why: Lifted::ByHand,
+            }),
         }
+    }
+
+    /// What the kernel must hold of IPv6 under another plan, if that has networks of another length;
+    /// else nothing, and nothing has to change.
+    #[must_use]
+    pub fn rekeyed(&self, plan: &Plan) -> Vec<Element> {
+        if plan.structure.rekeys(&self.plan.structure).is_empty() {
+            return Vec::new();
+        }
+        let mut book = BanBook::default();
+        for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
+            let _ = carried(&self.plan, plan, ban).and_then(|ban| book.put(ban));
+        }
+        let elements = book.elements().filter_map(|change| match change {
+            Change::Put(element) => Some(element),
+            Change::Remove(..) => None,
+        });
+        elements.collect()
     }
 
     fn enter(&mut self, ban: Ban, out: &mut Vec<Decision>) {
@@ -490,6 +490,25 @@ impl Engine {
         }
         lifted.len()
     }
+}
+
+/// A ban of the old plan in terms of the new one; `None`: its port list is gone from the configuration,
+/// and with it the rules that use its sets.
+fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
+    let before = old.structure.scopes.get(usize::from(ban.scope.0))?;
+    let at = new.structure.scopes.iter().position(|known| known.set(true) == before.set(true))?;
+    let scope = ScopeId(u16::try_from(at).ok()?);
+    let bits = new.structure.scopes.get(at)?.ipv6prefix;
+    let rekeyed = bits != before.ipv6prefix
+        && ban.subject.is_ipv6()
+        && ban.subject.net().prefix_len() == before.ipv6prefix;
+    let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
+    Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })
+}
+
+/// The jail of the same name, or the administrator's.
+fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
+    old.jail(jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual())
 }
 
 /// A ban that somebody orders.

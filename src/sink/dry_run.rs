@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Adopted, BanSink, Report, SinkError, Structure};
-use crate::event::{Change, Element};
+use crate::event::{Change, Element, ScopeId};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -50,6 +50,20 @@ impl BanSink for DryRunSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         self.structure = Some(structure.clone());
         Ok(())
+    }
+
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[Element],
+        now: Time,
+    ) -> Result<(), SinkError> {
+        let anew = scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0)));
+        let anew: Vec<_> = anew.map(|scope| scope.set(true)).collect();
+        self.elements.retain(|(set, _), _| !anew.contains(set));
+        self.load(structure)?;
+        self.restore(elements, now).map(drop)
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {

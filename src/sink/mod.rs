@@ -16,7 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::event::{Change, Element};
+use crate::event::{Change, Element, ScopeId};
 use crate::time::Time;
 
 pub use compare::{Comparison, TOLERANCE};
@@ -37,6 +37,19 @@ pub trait BanSink {
     /// # Errors
     /// When the sink cannot be reached or refuses the structure.
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError>;
+
+    /// As [`BanSink::load`], and in the same transaction the IPv6 sets of `scopes`, whose networks have
+    /// another length than before, hold these elements and no others.
+    ///
+    /// # Errors
+    /// As [`BanSink::load`].
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[Element],
+        now: Time,
+    ) -> Result<(), SinkError>;
 
     /// Lets these networks pass from now on, whatever the sets say, in place of those that
     /// [`Structure::allow`] had; nothing else changes, and nobody is dropped in between.

@@ -15,7 +15,7 @@ use super::order::{self, Order};
 use super::runner::Nft;
 use super::structure::{PAUSED, Structure, TABLE};
 use super::{Adopted, BanSink, Report, SinkError};
-use crate::event::Change;
+use crate::event::{self, Change, ScopeId};
 use crate::time::Time;
 
 /// The most changes in one transaction (a few megabytes of JSON).
@@ -76,6 +76,19 @@ impl NftSink {
 impl BanSink for NftSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
+        self.structure = Some(structure.clone());
+        Ok(())
+    }
+
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[event::Element],
+        now: Time,
+    ) -> Result<(), SinkError> {
+        let text = structure.ruleset() + &order::refill(structure, scopes, elements, now);
+        self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
         Ok(())
     }

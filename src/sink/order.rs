@@ -1,15 +1,19 @@
 //! What a change means for the kernel: which set, which key, and how long from now on.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::structure::Structure;
-use crate::event::{Change, Element};
+use super::structure::{Structure, TABLE};
+use crate::event::{Change, Element, ScopeId};
 use crate::subject::Subject;
 use crate::time::Time;
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;
+
+/// Elements in one command of a text for `nft`.
+const ELEMENTS: usize = 1000;
 
 /// A change as the kernel is told.
 #[derive(Debug)]
@@ -67,6 +71,46 @@ pub(super) fn orders(
     }
     orders.sort_by(|a, b| (a.put.is_some(), &a.set).cmp(&(b.put.is_some(), &b.set)));
     (orders, misfits)
+}
+
+/// The text for `nft` that has the IPv6 sets of `scopes` hold these elements and no others.
+pub(super) fn refill(
+    structure: &Structure,
+    scopes: &[ScopeId],
+    elements: &[Element],
+    now: Time,
+) -> String {
+    let mut text = String::new();
+    for scope in scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0))) {
+        let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(true));
+    }
+    let mine = |element: &&Element| scopes.contains(&element.scope) && element.subject.is_ipv6();
+    let changes: Vec<_> = elements.iter().filter(mine).map(|one| Change::Put(*one)).collect();
+    let (orders, _) = orders(&changes, structure, now);
+    let of_one_set = orders.chunk_by(|a, b| a.set == b.set).flat_map(|set| set.chunks(ELEMENTS));
+    for some in of_one_set {
+        let Some(Order { set, .. }) = some.first() else { continue };
+        let some: Vec<_> = some.iter().filter_map(written).collect();
+        if !some.is_empty() {
+            let _ = writeln!(text, "add element inet {TABLE} {set} {{ {} }}", some.join(", "));
+        }
+    }
+    text
+}
+
+/// An element as nft writes it.
+fn written(order: &Order) -> Option<String> {
+    let Put { timeout, comment } = order.put.as_ref()?;
+    let mut text = order.subject().address().to_string();
+    if let Some(timeout) = timeout {
+        let _ = write!(text, " timeout {}s", timeout.as_secs());
+    }
+    // Names of jails have none of these; and if they had, they would not become part of the ruleset.
+    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+    if let Some(comment) = comment.as_ref().filter(|comment| comment.chars().all(plain)) {
+        let _ = write!(text, " comment \"{comment}\"");
+    }
+    Some(text)
 }
 
 /// The changes without those that a later one to the same key makes void, in the order given.

@@ -241,6 +241,17 @@ impl Structure {
         u16::try_from(index).ok().map(ScopeId)
     }
 
+    /// The scopes whose IPv6 networks have another length than in `before`, in the same sets.
+    #[must_use]
+    pub fn rekeys(&self, before: &Self) -> Vec<ScopeId> {
+        let differs = |scope: &Scope| {
+            let mut others = before.scopes.iter();
+            others.any(|old| old.sets == scope.sets && old.ipv6prefix != scope.ipv6prefix)
+        };
+        let numbered = (0..).zip(&self.scopes).filter(|(_, scope)| differs(scope));
+        numbered.map(|(id, _)| ScopeId(id)).collect()
+    }
+
     /// The names of all sets that bans go to, each with its scope.
     pub(super) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
         let both =

@@ -294,3 +294,37 @@ fn bans_that_a_reload_overtakes_are_carried_out_as_they_were_meant() {
         .collect();
     assert_eq!(wrong, []);
 }
+
+#[test]
+fn other_ports_and_another_ipv6_prefix_lose_no_ban() {
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = kit::Lab::new();
+    let guard = Guard::start(&lab.pbx, CONFIG);
+    let dropped = kit::Fate::Dropped;
+    guard.order(&["ban", kit::EVE, "--jail", "asterisk-guess"]);
+    guard.order(&["ban", kit::EVE_V6]);
+    kit::until("both are shut out", || {
+        (lab.udp(kit::EVE, kit::SIP), lab.udp(kit::EVE_V6, kit::SIP)) == (dropped, dropped)
+    });
+    assert_eq!(lab.udp(kit::EVE, kit::WEB), kit::Fate::Arrived);
+    let left = elements(&lab.pbx, "sip4")[0].expires.unwrap();
+
+    guard.write("asterguard.toml", &CONFIG.replace("\"5060-5061\"", "\"5060-5061\", 8088"));
+    guard.order(&["reload"]);
+    assert_eq!((lab.udp(kit::EVE, kit::SIP), lab.udp(kit::EVE, kit::WEB)), (dropped, dropped));
+    for (bits, key) in [("60", "2001:db8::"), ("64", "2001:db8:0:a::")] {
+        let config = CONFIG.replace("[default]", &format!("[default]\nipv6prefix = {bits}"));
+        guard.write("asterguard.toml", &config);
+        guard.order(&["reload"]);
+        kit::until("the key is another one", || addresses(&lab.pbx, "ban6") == [key]);
+        assert_eq!(
+            (lab.udp(kit::EVE_V6, kit::SIP), lab.udp(kit::EVE, kit::SIP)),
+            (dropped, dropped)
+        );
+        assert_eq!(guard.order(&["verify"]), "kernel, configuration and memory are the same\n");
+    }
+    assert!(elements(&lab.pbx, "sip4")[0].expires.unwrap().abs_diff(left) < 30);
+    assert_eq!(guard.count("put back"), 0, "{:#?}", guard.log_lines());
+}

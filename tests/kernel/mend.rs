@@ -130,3 +130,63 @@ fn sets_are_filled_with_what_is_missing_or_wrong_and_nothing_else() {
         assert!(apart.unwrap_or_default().as_secs() <= 1, "{element:?} {held:?}");
     }
 }
+
+#[test]
+fn a_structure_is_loaded_over_an_older_one_and_nothing_is_lost() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    netns.enter();
+    let older = structure()
+        .ruleset()
+        .replace("size 1048576", "size 4096")
+        .replace("type nf_proto\n\t\tflags timeout", "type nf_proto\n\t\tflags dynamic,timeout")
+        .replace("flags interval\n\t\tauto-merge", "flags interval");
+    netns.nft().run(&["-f", "-"], older.as_bytes()).unwrap();
+    netns.exec("nft add element inet asterguard block4 { 198.51.100.0/24, 203.0.113.7 }");
+    let mut sink = NetlinkSink::attached(netns.nft(), structure()).unwrap();
+    let later = Some(now().plus(60 * MINUTE));
+    let bans =
+        [element(ALL, EVE, later), element(ONLY_SIP, EVE_V6, None), element(ALL, MALLORY, later)];
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 3);
+    sink.pause(Some(MINUTE)).unwrap();
+
+    sink.load(&structure()).unwrap();
+    assert_eq!(sink.inspect().unwrap(), []);
+    let compared = sink.compare(&bans, now()).unwrap();
+    assert_eq!(compared, asterguard::sink::Comparison::default());
+    assert!(sink.adopt(now()).unwrap().iter().all(|held| held.known_jail), "with their comments");
+    assert!(sink.paused(now()).unwrap().unwrap().is_some(), "a pause that ends by itself");
+    let block = netns.exec("nft list set inet asterguard block4");
+    assert!(block.contains("198.51.100.0/24, 203.0.113.7"), "{block}");
+    let ban4 = netns.exec("nft list set inet asterguard ban4");
+    assert!(ban4.contains("size 1048576"), "{ban4}");
+}
+
+#[test]
+fn foreign_changes_are_heard_even_where_most_of_them_are_lost() {
+    if !kit::usable() {
+        return;
+    }
+    let (netns, mut sink, _bin) = loaded();
+    // Room for a few messages only; the listener does not listen meanwhile.
+    let mut watch = sink.watch_with(4096).unwrap();
+    let later = Some(now().plus(60 * MINUTE));
+    let host = |n: u32| format!("10.1.{}.{}", n >> 8, n & 255);
+    let bans: Vec<_> = (0..5000).map(|n| element(ALL, &host(n), later)).collect();
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 5000);
+    netns.exec("nft flush set inet asterguard ban4");
+    let heard = watch.wait().unwrap();
+    assert!(heard.lost, "{heard}");
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 5000);
+
+    // With room enough: our own changes are no news, others are told with who it was.
+    let mut watch = sink.watch().unwrap();
+    assert_eq!(sink.restore(&[], now()).unwrap().done, 0);
+    apply(&mut sink, &[put(ALL, EVE, MINUTE)]);
+    netns.exec("nft delete element inet asterguard ban4 { 192.0.2.66 }");
+    let heard = watch.wait().unwrap();
+    assert!(!heard.lost && heard.sets.contains("ban4") && heard.more == 0, "{heard:?}");
+    assert!(heard.to_string().ends_with(" deleted elements of set ban4"), "{heard}");
+}

@@ -10,6 +10,7 @@ mod replay;
 mod snapshot;
 mod socket;
 mod table;
+mod upgrade;
 mod watch;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use super::order::{self, Order};
 use super::runner::Nft;
 use super::structure::{ALLOWED, PAUSED, Structure};
 use super::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
-use crate::event::{self, Change};
+use crate::event::{self, Change, ScopeId};
 use crate::time::Time;
 pub use counters::CounterSocket;
 pub use lists::ListSocket;
@@ -117,7 +118,29 @@ impl NetlinkSink {
 
 impl BanSink for NetlinkSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.nft.run(&["-f", "-"], structure.ruleset().as_bytes())?;
+        let text = structure.ruleset();
+        match self.nft.run(&["-f", "-"], text.as_bytes()) {
+            // A set is there, but of another kind, or rules that are not ours hold on to it.
+            Err(SinkError::Refused(words)) => {
+                let text = self.over_another(structure, &text)?;
+                let done = self.nft.run(&["-f", "-"], text.as_bytes());
+                done.map_err(|_| SinkError::Refused(words))?
+            }
+            done => done?,
+        };
+        self.structure = Some(structure.clone());
+        self.remember(structure)
+    }
+
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[event::Element],
+        now: Time,
+    ) -> Result<(), SinkError> {
+        let text = structure.ruleset() + &order::refill(structure, scopes, elements, now);
+        self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
         self.remember(structure)
     }

@@ -6,7 +6,7 @@ use std::io;
 use super::super::damage::Damage;
 use super::super::structure::{Structure, declarations};
 use super::super::{Comparison, Report, SinkError};
-use super::message::{Element, Key, Question, items};
+use super::message::{Element, Key, Question, delete_set, items};
 use super::replay::{self, Clearing, Kept};
 use super::snapshot::Snapshot;
 use super::watch::{self, Watch};
@@ -42,6 +42,13 @@ impl NetlinkSink {
         let mut seen = self.look()?;
         let text = structure.ruleset();
         let declared: BTreeSet<_> = declarations(&text).collect();
+        let ours = |set: &&String| set.starts_with("scope_") || set.starts_with("ports_");
+        for set in seen.sets.keys().filter(ours).filter(|set| !declared.contains(&("set", *set))) {
+            // The configuration has it no more, and our rules neither. Refused, it stays.
+            let mut transaction = self.socket.transaction();
+            delete_set(&mut transaction, set);
+            self.socket.carry_out(transaction)?;
+        }
         seen.keep(|kind, name| declared.contains(&(kind, name)));
         if !declared.iter().all(|(kind, name)| seen.has(kind, name)) {
             return Err(SinkError::NoTable);
@@ -113,7 +120,7 @@ impl NetlinkSink {
     }
 
     /// The table as it is; an empty picture if it is not there.
-    fn look(&mut self) -> Result<Snapshot, SinkError> {
+    pub(super) fn look(&mut self) -> Result<Snapshot, SinkError> {
         match self.look_at_all().map_err(failed) {
             Err(SinkError::NoTable) => Ok(Snapshot::default()),
             seen => seen,

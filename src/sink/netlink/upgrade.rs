@@ -1,0 +1,91 @@
+//! Loads a structure over a table that an older version, or somebody else, declared otherwise: sets of
+//! another kind are made anew in the same transaction, with what they held.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use super::super::SinkError;
+use super::super::structure::{PAUSED, Structure, TABLE, declarations};
+use super::counters::CounterSocket;
+use super::message::Found;
+use super::{NetlinkSink, failed};
+
+/// What the names of the sets of lists begin with: those are always new where they differ.
+const LISTS: &str = "list_";
+
+/// Elements in one command.
+const ELEMENTS: usize = 1000;
+
+impl NetlinkSink {
+    /// The text that makes of whatever there is the table that `text`, of `structure`, declares.
+    pub(super) fn over_another(
+        &mut self,
+        structure: &Structure,
+        text: &str,
+    ) -> Result<String, SinkError> {
+        let now = self.look()?;
+        let mut all = String::new();
+        for (kind, name) in declarations(text).filter(|(kind, name)| now.has(kind, name)) {
+            if kind == "chain" {
+                let _ = writeln!(all, "flush chain inet {TABLE} {name}");
+            }
+        }
+        let mut gone: Vec<_> = declarations(text)
+            .filter(|(kind, name)| *kind == "set" && !name.starts_with(LISTS))
+            .filter(|(kind, name)| now.has(kind, name))
+            .map(|(_, name)| name)
+            .collect();
+        gone.sort_unstable();
+        gone.dedup();
+        for set in &gone {
+            let _ = writeln!(all, "delete set inet {TABLE} {set}");
+        }
+        all.push_str(text);
+        self.write_held(structure, &gone, &mut all).map_err(failed)?;
+        for net in CounterSocket::open()?.by_hand()? {
+            let family = if net.addr().is_ipv6() { 6 } else { 4 };
+            let _ = writeln!(all, "add element inet {TABLE} block{family} {{ {net} }}");
+        }
+        Ok(all)
+    }
+
+    /// Appends what the sets of bans, and that of the pause, hold.
+    fn write_held(
+        &mut self,
+        structure: &Structure,
+        there: &[&str],
+        text: &mut String,
+    ) -> io::Result<()> {
+        let bans: Vec<_> = structure.sets().map(|(_, set)| set).collect();
+        for set in bans.iter().map(String::as_str).chain([PAUSED]) {
+            if !there.contains(&set) {
+                continue;
+            }
+            let held: Vec<_> = self.socket.list(set)?.iter().filter_map(written).collect();
+            for some in held.chunks(ELEMENTS) {
+                let some = some.join(", ");
+                let _ = writeln!(text, "add element inet {TABLE} {set} {{ {some} }}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An element as nft writes it, with what is left of its time.
+fn written(found: &Found) -> Option<String> {
+    let mut text = match *found.key.as_slice() {
+        [2] => "ipv4".to_owned(),
+        [10] => "ipv6".to_owned(),
+        _ => found.address()?.to_string(),
+    };
+    if let Some(left) = found.left {
+        let _ = write!(text, " timeout {}ms", left.max(Duration::from_millis(1)).as_millis());
+    }
+    // Others write what they like there; what nft could not read is not worth a ban.
+    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+    if let Some(comment) = found.comment.as_ref().filter(|comment| comment.chars().all(plain)) {
+        let _ = write!(text, " comment \"{comment}\"");
+    }
+    Some(text)
+}

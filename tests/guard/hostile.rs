@@ -133,10 +133,11 @@ fn very_many_strangers_take_bounded_memory() {
     guard.append("messages", &strangers(0, 132_000));
     kit::until("they are read", || lines(&guard) == 132_000);
     let full = guard.resident();
-    guard.append("messages", &strangers(132_000, 152_000));
-    kit::until("they are read", || lines(&guard) == 152_000);
+    guard.append("messages", &strangers(132_000, 232_000));
+    kit::until("they are read", || lines(&guard) == 232_000);
+    // Without a bound it would be 17 MB; the store may not have had its part before.
     let grown = guard.resident().saturating_sub(full);
-    assert!(grown < 1024, "{grown} kB more for 20 000 more strangers");
+    assert!(grown < 6144, "{grown} kB more for 100 000 more strangers");
     assert_eq!(guard.jail("asterisk-scan")["currently_failed"], 131_072);
     still_guards(&guard, &netns, "198.51.100.1");
 }

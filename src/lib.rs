@@ -54,5 +54,6 @@ pub mod store;
 pub mod subject;
 pub mod time;
 pub mod timestamp;
+pub mod wire;
 
 pub use cli::main;

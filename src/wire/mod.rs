@@ -1,0 +1,74 @@
+//! The wire as a witness: what our own PBX answers, as the kernel saw it leave.
+//!
+//! No log text can change who a packet was sent to. The kernel copies the beginning of every SIP
+//! answer ([`nflog`]); [`packet`] and [`stream`] take addresses and text apart, [`sip`] reads the
+//! few headers that matter, and [`pairing`] decides which refusals are an attack's and which are
+//! the first half of every login.
+
+pub mod nflog;
+pub mod packet;
+pub mod pairing;
+pub mod sip;
+pub mod stream;
+mod witness;
+
+use std::net::IpAddr;
+
+use crate::account::Account;
+use crate::event::Evidence;
+use crate::time::Time;
+pub use witness::{Numbers, Witness};
+
+/// The name under which jails and logs know the wire: its filter, and the first half of its rules'
+/// names.
+pub const FILTER: &str = "wire";
+
+/// The rule of a refusal that counts, after `wire/`.
+pub const REFUSED: &str = "refused";
+
+/// The rule of a login, after `wire/`.
+pub const REGISTERED: &str = "registered";
+
+/// What a packet was carried by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Its sender may be forged, so the host that we answered may be a stranger to it.
+    Udp,
+    /// The host that we answered completed a handshake.
+    Tcp,
+}
+
+impl Transport {
+    /// How far the address that was answered may be believed.
+    #[must_use]
+    pub fn evidence(self) -> Evidence {
+        match self {
+            Self::Udp => Evidence::Unverified,
+            Self::Tcp => Evidence::Proven,
+        }
+    }
+}
+
+/// What was seen on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// An attempt that the PBX refused.
+    Refused,
+    /// A login after a challenge.
+    Registered,
+}
+
+/// Something on the wire that matters to the engine. `Copy`, of fixed size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// When it was certain.
+    pub time: Time,
+    /// Whom the PBX answered.
+    pub host: IpAddr,
+    /// What.
+    pub seen: Seen,
+    /// How far `host` may be believed.
+    pub evidence: Evidence,
+    /// The account that was asked for, where it is a plain name.
+    pub account: Option<Account>,
+}

@@ -1,0 +1,549 @@
+//! Which refusals are an attack's: pairs what the PBX refused with what it let in afterwards.
+//!
+//! Every phone is refused once before each login: that is how it gets its challenge. So within a
+//! dialogue (one Call-ID, method, and who asks for whom)
+//!
+//! * the first refusal is the challenge. It counts if nothing comes of it within 32 s;
+//! * each further one without success in between is an attempt and counts at once;
+//! * a 403 right after a challenge is the end of an attempt: it counts, and the next refusal is a
+//!   challenge again;
+//! * a challenge because only the nonce was too old (`stale=true`) is one more challenge, and no
+//!   attempt: Asterisk says that to nobody whose password is wrong;
+//! * what the PBX does only for those that it let in takes the open refusal back: any success, and
+//!   the answers of a call that begins, rings, is busy, is given up or finds nobody. Answers that
+//!   anybody can bring about (100 to REGISTER, 400, 420, 481, …) do not;
+//! * an answer that is sent again counts once;
+//! * OPTIONS is left out: providers and monitors ask and do not care for a refusal.
+//!
+//! Forged packets over UDP cannot push out what is known of hosts over TCP: each has a table of its
+//! own.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::sip::{Answer, Method};
+use super::{Seen, Sighting, Transport};
+use crate::account::Account;
+use crate::time::Time;
+
+/// How long a success may take to follow a challenge: as long as SIP repeats a request (RFC 3261,
+/// timer F).
+pub const PATIENCE: Duration = Duration::from_secs(32);
+/// After so long without one, the next refusal in a dialogue is a challenge: a phone tries anew.
+const REST: Duration = Duration::from_secs(10);
+/// Dialogues that are known of hosts over UDP, about 100 bytes each.
+pub const UDP_CAPACITY: usize = 1 << 16;
+/// The same over TCP.
+pub const TCP_CAPACITY: usize = 1 << 14;
+/// Requests of a dialogue that are remembered, to tell answers that are sent again.
+const REQUESTS: usize = 4;
+
+/// The dialogues of the last half minute.
+#[derive(Debug)]
+pub struct Pairing {
+    udp: Table,
+    tcp: Table,
+}
+
+#[derive(Debug)]
+struct Table {
+    dialogues: HashMap<(IpAddr, u64), Dialogue, RandomState>,
+    transport: Transport,
+    capacity: usize,
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct Dialogue {
+    state: State,
+    last: Time,
+    account: Option<Account>,
+    /// The last requests that were answered, in a ring.
+    requests: [u32; REQUESTS],
+    place: u8,
+}
+
+/// What the last answers meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A challenge is open since then.
+    Asked(Time),
+    /// It was followed by an attempt that was refused.
+    Refused,
+    /// Nothing is open.
+    Settled,
+}
+
+/// What an answer means by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// 401 and 407: a challenge, or a wrong password.
+    Challenge,
+    /// A challenge to somebody who has the right password.
+    Stale,
+    /// 403: refused for good.
+    Forbidden,
+    /// Only who is let in gets this.
+    LetIn,
+    /// The PBX cannot cope: nobody's fault.
+    Overload,
+    /// It says nothing.
+    Nothing,
+}
+
+impl Kind {
+    fn of(answer: &Answer) -> Self {
+        match (answer.method, answer.status) {
+            (Method::Options, _) => Self::Nothing,
+            (_, 401 | 407) if answer.stale => Self::Stale,
+            (_, 401 | 407) => Self::Challenge,
+            (_, 403) => Self::Forbidden,
+            (Method::Invite, 100..=199)
+            | (_, 200..=299 | 404 | 423 | 480 | 484 | 486..=489 | 600..=699) => Self::LetIn,
+            (_, 503) => Self::Overload,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Default for Pairing {
+    fn default() -> Self {
+        Self {
+            udp: Table::new(Transport::Udp, UDP_CAPACITY),
+            tcp: Table::new(Transport::Tcp, TCP_CAPACITY),
+        }
+    }
+}
+
+impl Pairing {
+    /// Takes an answer to `host` in. Call it with times that do not go back.
+    pub fn answer(
+        &mut self,
+        host: IpAddr,
+        transport: Transport,
+        answer: &Answer,
+        now: Time,
+    ) -> Option<Sighting> {
+        match transport {
+            Transport::Udp => self.udp.answer(host, answer, now),
+            Transport::Tcp => self.tcp.answer(host, answer, now),
+        }
+    }
+
+    /// Lets time pass: challenges that nothing came of count now. Those over TCP come first.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+        self.tcp.tick(now, out);
+        self.udp.tick(now, out);
+    }
+
+    /// Forgets everything: with answers that were not seen, there may have been successes.
+    pub fn forgive(&mut self) {
+        self.udp.dialogues.clear();
+        self.tcp.dialogues.clear();
+    }
+
+    /// How many dialogues are known.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.udp.dialogues.len() + self.tcp.dialogues.len()
+    }
+
+    /// How many were forgotten early because there were too many.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.udp.dropped + self.tcp.dropped
+    }
+}
+
+impl Table {
+    fn new(transport: Transport, capacity: usize) -> Self {
+        Self { dialogues: HashMap::default(), transport, capacity, dropped: 0 }
+    }
+
+    fn answer(&mut self, host: IpAddr, answer: &Answer, now: Time) -> Option<Sighting> {
+        let kind = Kind::of(answer);
+        if kind == Kind::Nothing {
+            return None;
+        }
+        let key = (host, answer.dialogue);
+        let Some(dialogue) = self.dialogues.get_mut(&key) else {
+            if matches!(kind, Kind::Challenge | Kind::Stale) {
+                self.make_room();
+                self.dialogues.insert(key, Dialogue::asked(answer, now));
+            }
+            return None;
+        };
+        let seen = dialogue.on(kind, answer, now)?;
+        Some(self.sighting(host, seen, answer.account, now))
+    }
+
+    fn sighting(&self, host: IpAddr, seen: Seen, account: Option<Account>, time: Time) -> Sighting {
+        Sighting { time, host, seen, evidence: self.transport.evidence(), account }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+        let evidence = self.transport.evidence();
+        self.dialogues.retain(|(host, _), dialogue| {
+            if dialogue.is_due(now) {
+                let (time, host, account) = (now, *host, dialogue.account);
+                out.push(Sighting { time, host, seen: Seen::Refused, evidence, account });
+                return false;
+            }
+            now.since(dialogue.last) < PATIENCE
+        });
+    }
+
+    /// When there are too many, of eight the one that has long been silent is forgotten.
+    fn make_room(&mut self) {
+        if self.dialogues.len() < self.capacity {
+            return;
+        }
+        let oldest = self.dialogues.iter().take(8).min_by_key(|(_, dialogue)| dialogue.last);
+        if let Some(key) = oldest.map(|(key, _)| *key) {
+            self.dialogues.remove(&key);
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Dialogue {
+    fn asked(answer: &Answer, now: Time) -> Self {
+        Self {
+            state: State::Asked(now),
+            last: now,
+            account: answer.account,
+            requests: [answer.transaction; REQUESTS],
+            place: 0,
+        }
+    }
+
+    /// Takes an answer in; what is certain with it.
+    fn on(&mut self, kind: Kind, answer: &Answer, now: Time) -> Option<Seen> {
+        let rested = now.since(self.last) >= REST;
+        let again = self.requests.contains(&answer.transaction);
+        if again && kind != Kind::LetIn {
+            // The same answer again, or how a call ends that was let in.
+            return None;
+        }
+        self.remember(answer.transaction);
+        self.last = now;
+        let (state, seen) = match (kind, self.state) {
+            (Kind::Stale, State::Asked(since)) => (State::Asked(since), None),
+            (Kind::Challenge, State::Refused) if rested => (State::Asked(now), None),
+            // Nothing came of the one before.
+            (Kind::Challenge, State::Asked(_)) if rested => {
+                (State::Asked(now), Some(Seen::Refused))
+            }
+            (Kind::Challenge | Kind::Stale, State::Settled) | (Kind::Stale, State::Refused) => {
+                (State::Asked(now), None)
+            }
+            (Kind::Challenge, _) => (State::Refused, Some(Seen::Refused)),
+            (Kind::Forbidden, State::Asked(_) | State::Refused) => {
+                (State::Settled, Some(Seen::Refused))
+            }
+            (Kind::LetIn, State::Asked(_) | State::Refused)
+                if answer.method == Method::Register && (200..300).contains(&answer.status) =>
+            {
+                (State::Settled, Some(Seen::Registered))
+            }
+            (Kind::Overload, State::Refused) => (State::Refused, None),
+            _ => (State::Settled, None),
+        };
+        self.state = state;
+        seen
+    }
+
+    fn remember(&mut self, transaction: u32) {
+        if let Some(place) = self.requests.get_mut(usize::from(self.place)) {
+            *place = transaction;
+        }
+        self.place = (self.place + 1) % 4;
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        matches!(self.state, State::Asked(since) if now.since(since) >= PATIENCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Evidence;
+
+    fn at(millis: i64) -> Time {
+        Time::from_millis(1_800_000_000_000 + millis)
+    }
+
+    fn host(n: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
+    }
+
+    /// What is answered within a dialogue.
+    #[derive(Clone, Copy)]
+    struct Said {
+        host: u32,
+        dialogue: u64,
+        method: Method,
+        status: u16,
+        stale: bool,
+    }
+
+    const REGISTER: Said =
+        Said { host: 1, dialogue: 1, method: Method::Register, status: 401, stale: false };
+    const INVITE: Said = Said { method: Method::Invite, ..REGISTER };
+    const SUBSCRIBE: Said = Said { method: Method::Other, ..REGISTER };
+
+    /// A PBX that answers, and what is seen of it.
+    #[derive(Default)]
+    struct Pbx {
+        pairing: Pairing,
+        now: i64,
+        request: u32,
+        sightings: Vec<Sighting>,
+    }
+
+    impl Pbx {
+        /// Answers a new request.
+        fn says(&mut self, said: Said, status: u16) -> &mut Self {
+            self.request += 1;
+            self.again(Said { status, ..said })
+        }
+
+        /// Answers the last request again, or further.
+        fn again(&mut self, said: Said) -> &mut Self {
+            let Said { dialogue, method, status, stale, .. } = said;
+            let transaction = self.request;
+            let answer = Answer { status, stale, method, dialogue, transaction, account: None };
+            let seen =
+                self.pairing.answer(host(said.host), Transport::Udp, &answer, at(self.now));
+            self.sightings.extend(seen);
+            self
+        }
+
+        fn passes(&mut self, millis: i64) -> &mut Self {
+            for _ in 0..millis.div_euclid(1000) {
+                self.now += 1000;
+                self.pairing.tick(at(self.now), &mut self.sightings);
+            }
+            self.now += millis.rem_euclid(1000);
+            self
+        }
+
+        fn count(&self, what: Seen) -> usize {
+            self.sightings.iter().filter(|sighting| sighting.seen == what).count()
+        }
+
+        fn attempts(&self) -> usize {
+            self.count(Seen::Refused)
+        }
+    }
+
+    #[test]
+    fn a_phone_that_registers_every_minute_never_counts() {
+        let mut pbx = Pbx::default();
+        for round in 0..500 {
+            pbx.says(REGISTER, 401);
+            if round % 7 == 0 {
+                // The answer was lost on the way, and given again.
+                pbx.passes(500).again(REGISTER);
+            }
+            if round % 3 == 0 {
+                pbx.says(Said { stale: true, ..REGISTER }, 401);
+            }
+            pbx.passes(40).says(REGISTER, 200).passes(59_000);
+        }
+        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 500));
+    }
+
+    #[test]
+    fn an_office_that_restarts_never_counts() {
+        let mut pbx = Pbx::default();
+        let all = || {
+            (0..50).flat_map(|phone| {
+                (0..21).map(move |n| {
+                    let said = if n == 0 { REGISTER } else { SUBSCRIBE };
+                    Said { dialogue: phone * 100 + n, ..said }
+                })
+            })
+        };
+        for said in all() {
+            pbx.says(said, 401);
+        }
+        pbx.passes(5000);
+        for said in all() {
+            // Some of what they watch is not there.
+            let missing = said.method == Method::Other && said.dialogue % 5 == 0;
+            pbx.says(said, if missing { 404 } else { 200 });
+        }
+        pbx.passes(100_000);
+        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 50));
+        assert_eq!(pbx.pairing.known(), 0);
+    }
+
+    #[test]
+    fn a_trunk_with_cancelled_calls_never_counts() {
+        let mut pbx = Pbx::default();
+        for call in 0..500 {
+            let invite = Said { dialogue: call, ..INVITE };
+            pbx.says(invite, 401).passes(30);
+            match call % 4 {
+                // Given up, busy, not there; refused by whoever was called.
+                0 => pbx.says(invite, 100).again(Said { status: 180, ..invite }),
+                1 => pbx.says(invite, 486),
+                2 => pbx.says(invite, 404),
+                _ => pbx.says(invite, 100),
+            };
+            let end = [487, 486, 404, 403][usize::try_from(call % 4).unwrap()];
+            pbx.passes(4000).again(Said { status: end, ..invite });
+            // Providers ask whether we are there, and do not care.
+            pbx.says(Said { dialogue: 9_000 + call, method: Method::Options, ..REGISTER }, 401);
+            pbx.passes(3000);
+        }
+        assert_eq!(pbx.passes(60_000).attempts(), 0);
+    }
+
+    #[test]
+    fn guesses_in_one_dialogue_count_at_once() {
+        let mut pbx = Pbx::default();
+        pbx.says(REGISTER, 401);
+        for guess in 1..=20 {
+            pbx.passes(20).says(REGISTER, 401).again(REGISTER);
+            assert_eq!(pbx.attempts(), guess);
+        }
+        // The challenge itself never counts then.
+        assert_eq!(pbx.passes(60_000).attempts(), 20);
+    }
+
+    #[test]
+    fn guesses_in_dialogues_of_their_own_count_in_the_end() {
+        let mut pbx = Pbx::default();
+        for guess in 0..10 {
+            pbx.says(Said { dialogue: guess, ..REGISTER }, 401);
+        }
+        assert_eq!(pbx.passes(31_000).attempts(), 0);
+        assert_eq!(pbx.passes(2_000).attempts(), 10);
+    }
+
+    #[test]
+    fn each_password_that_chan_sip_refuses_counts_once() {
+        let mut pbx = Pbx::default();
+        for guess in 1..=5 {
+            pbx.says(REGISTER, 401).says(REGISTER, 403);
+            assert_eq!(pbx.attempts(), guess);
+        }
+        // Without a challenge before, a 403 is about something else: a call that may not be made.
+        pbx.says(Said { dialogue: 2, ..INVITE }, 403).passes(60_000);
+        assert_eq!(pbx.attempts(), 5);
+    }
+
+    #[test]
+    fn nothing_but_a_success_takes_a_refusal_back() {
+        for status in [100, 183, 302, 400, 405, 408, 415, 420, 481, 482, 500, 501, 505, 513] {
+            let mut pbx = Pbx::default();
+            pbx.says(REGISTER, 401).says(REGISTER, status).says(REGISTER, 401);
+            assert_eq!(pbx.attempts(), 1, "{status}");
+        }
+        // What one account or another method is granted does not excuse this one: they are other
+        // dialogues.
+        let mut pbx = Pbx::default();
+        for other in [Said { dialogue: 2, ..INVITE }, Said { method: Method::Options, ..REGISTER }] {
+            pbx.says(REGISTER, 401).says(other, 200).says(REGISTER, 401);
+        }
+        assert_eq!(pbx.attempts(), 3);
+        // A PBX that cannot cope forgives a challenge, and no attempt.
+        let mut pbx = Pbx::default();
+        pbx.says(REGISTER, 401).says(REGISTER, 503).passes(40_000);
+        assert_eq!(pbx.attempts(), 0);
+        pbx.says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 503).says(REGISTER, 401);
+        assert_eq!(pbx.attempts(), 2);
+    }
+
+    #[test]
+    fn a_success_does_not_undo_what_has_counted() {
+        let mut pbx = Pbx::default();
+        pbx.says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 200);
+        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (2, 1));
+    }
+
+    #[test]
+    fn only_a_login_after_a_challenge_is_one() {
+        let mut pbx = Pbx::default();
+        pbx.says(REGISTER, 200).says(INVITE, 401).says(INVITE, 200);
+        pbx.says(Said { dialogue: 2, ..REGISTER }, 401).passes(33_000);
+        pbx.says(Said { dialogue: 2, ..REGISTER }, 200);
+        assert_eq!(pbx.count(Seen::Registered), 0);
+    }
+
+    #[test]
+    fn a_flood_over_udp_pushes_nobody_out_over_tcp() {
+        let mut pairing = Pairing::default();
+        let mut sightings = Vec::new();
+        let ask = |n: u32| Answer {
+            status: 401,
+            stale: false,
+            method: Method::Register,
+            dialogue: n.into(),
+            transaction: n,
+            account: None,
+        };
+        for n in 0..100 {
+            assert_eq!(pairing.answer(host(1), Transport::Tcp, &ask(n), at(0)), None);
+        }
+        for n in 0..90_000 {
+            assert_eq!(pairing.answer(host(n), Transport::Udp, &ask(n), at(1)), None);
+        }
+        assert_eq!(pairing.known(), UDP_CAPACITY + 100);
+        assert_eq!(pairing.dropped(), 90_000 - UDP_CAPACITY as u64);
+        pairing.tick(at(33_000), &mut sightings);
+        let proven = |s: &&Sighting| s.evidence == Evidence::Proven;
+        assert_eq!(sightings.iter().filter(proven).count(), 100);
+        assert!(sightings[..100].iter().all(|s| s.evidence == Evidence::Proven), "they come first");
+        assert_eq!(pairing.known(), 0);
+    }
+
+    #[test]
+    fn an_entry_is_as_small_as_it_says() {
+        assert!(size_of::<((IpAddr, u64), Dialogue)>() <= 88);
+    }
+
+    proptest! {
+        /// Whoever is let in after each challenge never counts, whatever else is answered, and
+        /// nobody counts more often than he was refused.
+        #[test]
+        fn refusals_bound_attempts(
+            answers in proptest::collection::vec((0u32..3, 0u64..4, 0usize..8, 0i64..20_000), 1..200),
+        ) {
+            const STATUS: [u16; 8] = [401, 401, 401, 407, 403, 200, 100, 503];
+            let mut pbx = Pbx::default();
+            let mut refused = 0;
+            for (host, dialogue, status, pause) in answers {
+                let status = STATUS[status];
+                refused += usize::from(matches!(status, 401 | 403 | 407));
+                pbx.passes(pause).says(Said { host, dialogue, ..REGISTER }, status);
+            }
+            prop_assert!(pbx.passes(40_000).attempts() <= refused);
+            prop_assert_eq!(pbx.pairing.known(), 0);
+        }
+
+        #[test]
+        fn a_success_in_time_after_each_challenge_is_innocence(
+            tries in proptest::collection::vec((0u64..6, 0i64..9000, 0i64..60_000, 1usize..4), 1..60),
+        ) {
+            let mut pbx = Pbx::default();
+            for (dialogue, wait, pause, repeated) in tries {
+                let said = Said { dialogue, ..REGISTER };
+                pbx.says(said, 401);
+                for _ in 0..repeated {
+                    pbx.passes(wait / 4).again(said);
+                }
+                pbx.says(said, 200).passes(pause);
+            }
+            prop_assert_eq!(pbx.attempts(), 0);
+        }
+    }
+}

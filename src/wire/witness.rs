@@ -1,0 +1,110 @@
+//! Turns copied packets into sightings.
+
+use foldhash::quality::RandomState;
+use serde::{Deserialize, Serialize};
+
+use super::packet::Packet;
+use super::pairing::Pairing;
+use super::sip::Answer;
+use super::stream::{Segment, Streams};
+use super::{Seen, Sighting, Transport};
+use crate::subject::canonical;
+use crate::time::Time;
+
+/// What was seen so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Packets that the kernel copied for us.
+    pub packets: u64,
+    /// SIP answers in them.
+    pub answers: u64,
+    /// Of these, refusals (401, 403, 407).
+    pub refusals: u64,
+    /// Refusals that counted as attempts.
+    pub attempts: u64,
+    /// Logins after a challenge.
+    pub logins: u64,
+    /// Packets that the kernel could not hand over because there were too many.
+    pub lost: u64,
+    /// Dialogues that were forgotten early because there were too many.
+    pub forgotten: u64,
+}
+
+/// All that is remembered of the wire.
+#[derive(Debug, Default)]
+pub struct Witness {
+    seed: RandomState,
+    streams: Streams,
+    pairing: Pairing,
+    /// The number of the last packet.
+    last: Option<u32>,
+    numbers: Numbers,
+}
+
+impl Witness {
+    /// Takes in a packet that the kernel copied, from its IP header on, and its number.
+    pub fn packet(&mut self, bytes: &[u8], number: Option<u32>, now: Time, out: &mut Vec<Sighting>) {
+        self.numbers.packets += 1;
+        self.count(number);
+        let Some(packet) = Packet::read(bytes) else { return };
+        let Self { seed, streams, pairing, numbers, .. } = self;
+        let host = canonical(packet.flow.to.0);
+        let mut head = |head: &[u8]| {
+            let Some(answer) = Answer::read(head, seed) else { return };
+            numbers.answers += 1;
+            numbers.refusals += u64::from(matches!(answer.status, 401 | 403 | 407));
+            out.extend(pairing.answer(host, packet.transport, &answer, now));
+        };
+        match packet.transport {
+            Transport::Udp => head(packet.payload),
+            Transport::Tcp => {
+                let Packet { flow, sequence, payload, whole, .. } = packet;
+                streams.feed(flow, &Segment { sequence, bytes: payload, whole }, now, head);
+            }
+        }
+    }
+
+    /// Takes note that packets were lost. Those who were let in with them must not count as
+    /// refused, so all open refusals are forgiven.
+    pub fn lost(&mut self) {
+        self.pairing.forgive();
+    }
+
+    /// Another listener begins, whose packets are numbered anew.
+    pub fn restart(&mut self) {
+        self.last = None;
+        self.pairing.forgive();
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+        self.pairing.tick(now, out);
+    }
+
+    /// Takes note of sightings that are handed on.
+    pub fn tell(&mut self, sightings: &[Sighting]) {
+        for sighting in sightings {
+            match sighting.seen {
+                Seen::Refused => self.numbers.attempts += 1,
+                Seen::Registered => self.numbers.logins += 1,
+            }
+        }
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        Numbers { forgotten: self.pairing.dropped(), ..self.numbers }
+    }
+
+    /// Counts the packets between the last one and this one.
+    fn count(&mut self, number: Option<u32>) {
+        let Some(number) = number else { return };
+        let missing = self.last.map_or(0, |last| number.wrapping_sub(last).wrapping_sub(1));
+        if missing > 0 {
+            self.numbers.lost += u64::from(missing);
+            self.lost();
+        }
+        self.last = Some(number);
+    }
+}

@@ -35,7 +35,7 @@ pub const CAPACITY: usize = 1 << 15;
 /// Accounts that are known at one host.
 const PER_HOST: usize = 2048;
 /// Logs that the failures of an account are told apart for. Each attempt may stand in several.
-const CHANNELS: usize = 2;
+const CHANNELS: usize = 3;
 /// How often what is past is looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Failures that were excused at a host before it is reported.

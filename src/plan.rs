@@ -11,6 +11,7 @@ use crate::rules::RuleSet;
 use crate::sink::lists::ListSet;
 use crate::sink::structure::{Blocktype, Structure};
 use crate::time::{BanTime, Lasting};
+use crate::wire;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Debug)]
@@ -95,6 +96,23 @@ impl Plan {
     #[must_use]
     pub fn counted_by(&self, rule: RuleId) -> &[JailId] {
         self.counted_by.get(usize::from(rule.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The jails that count a rule which lines can match: those that read logs.
+    pub fn readers(&self) -> impl Iterator<Item = (JailId, &Jail)> {
+        let of_lines = |jail: &Jail| {
+            self.rules
+                .files
+                .iter()
+                .any(|file| file.name != wire::FILTER && selects(jail, &file.name))
+        };
+        self.jails().filter(move |(_, jail)| of_lines(jail))
+    }
+
+    /// The jails that go by what is seen on the wire.
+    #[must_use]
+    pub fn watchers(&self) -> Vec<JailId> {
+        self.jails().filter(|(_, jail)| selects(jail, wire::FILTER)).map(|(id, _)| id).collect()
     }
 
     /// The rules that matter where these jails read: those that one of them counts, and those of

@@ -182,6 +182,9 @@ pub struct Status {
     pub jails: Vec<JailStatus>,
     /// The files that are read.
     pub sources: Vec<SourceStatus>,
+    /// What is seen on the wire.
+    #[serde(default)]
+    pub wire: WireStatus,
     /// How many networks are never banned, by what they are: `ignoreip`, `own`, `gateway`,
     /// `resolver`, `session`, `trunk`.
     pub never_banned: BTreeMap<String, usize>,
@@ -241,6 +244,41 @@ impl PastError {
     #[must_use]
     pub fn new(time: Time, error: &str) -> Self {
         Self { time: time.secs(), error: error.to_owned() }
+    }
+}
+
+/// How the wire stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// `listening`, `starting`, `not available`, or `off` and why.
+    pub state: String,
+    /// Why it is not available.
+    pub trouble: Option<String>,
+    /// What was seen so far.
+    #[serde(flatten)]
+    pub numbers: crate::wire::Numbers,
+    /// What was seen and there was no room for.
+    pub dropped: u64,
+    /// What the kernel's own limiter has found.
+    pub limiter: LimiterStatus,
+}
+
+/// What the kernel's own limiter has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimiterStatus {
+    /// What is done with them.
+    pub mode: crate::config::Limiter,
+    /// Hosts that were over a rate within ten minutes.
+    pub hosts: usize,
+    /// And since the start.
+    pub total: u64,
+    /// Whether one of its sets is full, so that it cannot find others.
+    pub full: bool,
+}
+
+impl Default for LimiterStatus {
+    fn default() -> Self {
+        Self { mode: crate::config::Limiter::Off, hosts: 0, total: 0, full: false }
     }
 }
 

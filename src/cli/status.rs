@@ -8,13 +8,15 @@ use clap::Args;
 use super::SocketArg;
 use super::control::ask;
 use super::output::{Failure, Output};
+use crate::config::Limiter;
 use crate::daemon::{now, pause_message};
 use crate::ignored::words;
 use crate::proto::{
-    Answer, BanStatus, Dropped, Health, JailStatus, LoginStatus, PastError, Request, SinkStatus,
-    SourceStatus, Status,
+    Answer, BanStatus, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError, Request,
+    SinkStatus, SourceStatus, Status, WireStatus,
 };
 use crate::time::Time;
+use crate::wire::Numbers;
 
 /// Rules with hearsay that are shown for one file.
 const MOST_RULES: usize = 5;
@@ -115,6 +117,7 @@ fn overview(status: &Status) -> String {
         let hosts = status.logins.banned_hosts.join(" ");
         let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
     }
+    let _ = writeln!(text, "  {}", wire_line(&status.wire));
     let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));
     text
 }
@@ -163,6 +166,29 @@ fn past(error: &PastError) -> String {
 fn brief(seconds: u64) -> String {
     let whole = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// What is seen on the wire.
+fn wire_line(wire: &WireStatus) -> String {
+    let Numbers { answers, refusals, attempts, logins, lost, .. } = wire.numbers;
+    let seen = format!(
+        "{answers} answers, {refusals} refusals, {attempts} attempts, {logins} logins, {lost} packets lost"
+    );
+    match (wire.state.as_str(), answers) {
+        ("listening", _) | (_, 1..) => {
+            format!("the wire: {}, {seen}{}", wire.state, limited(&wire.limiter))
+        }
+        (state, 0) => format!("the wire: {state}"),
+    }
+}
+
+/// Whom the kernel's limiter has found, if anybody.
+fn limited(limiter: &LimiterStatus) -> String {
+    let done = if limiter.mode == Limiter::Ban { "dropped" } else { "not dropped" };
+    match limiter.hosts {
+        0 => String::new(),
+        hosts => format!("; {hosts} hosts over the limiter's rates, {done}"),
+    }
 }
 
 /// A jail, as fail2ban-client shows it.

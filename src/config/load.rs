@@ -16,7 +16,7 @@ use super::ports::PortLists;
 use super::reader::{Key, Reader, Value};
 use super::section::{KEYS, Known, Section};
 use super::whole::Whole;
-use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE};
+use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -31,7 +31,7 @@ const LARGEST: u64 = 16 << 20;
 const MOST_JAILS: usize = 1000;
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 5] = ["ports", "default", "jail", "lists", "feed"];
+const SECTIONS: [&str; 6] = ["ports", "wire", "default", "jail", "lists", "feed"];
 
 const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -117,6 +117,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         maxunverified: sections.whole.finish_maxunverified(),
         ports: general.ports.finish(),
         lists,
+        wire: general.wire,
         jails,
     })
 }
@@ -128,6 +129,7 @@ struct General {
     trunks: bool,
     asteriskconf: PathBuf,
     ports: PortLists,
+    wire: Wire,
 }
 
 impl General {
@@ -144,6 +146,7 @@ impl General {
                         directory(reader, value).unwrap_or_else(|| take(&mut self.asteriskconf));
                 }
                 "ports" => self.ports.read(reader, value),
+                "wire" => self.wire.read(reader, value),
                 "default" | "jail" | "lists" | "feed" => {} // Sections::read, ListSections::read
                 _ => unknown(reader, key, value),
             }
@@ -161,8 +164,17 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
         let help = format_args!("if it is a jail, write [jail.{name}]");
         reader.error(key.span(), format_args!("unknown section {name:?}"), help);
     } else {
-        let known =
-            ["loglevel", "trunks", "asteriskconf", "ports", "default", "jail", "lists", "feed"];
+        let known = [
+            "loglevel",
+            "trunks",
+            "asteriskconf",
+            "ports",
+            "wire",
+            "default",
+            "jail",
+            "lists",
+            "feed",
+        ];
         reader.unknown_key(key, &known);
     }
 }
@@ -430,8 +442,8 @@ mod tests {
             (0..n).map(|i| format!("[jail.j{i}]\nfilter = '*'\n")).collect::<Vec<_>>().concat()
         };
         let source = |n| [(PathBuf::from("a.toml"), jails(n))];
-        // Three are built in.
-        assert_eq!(parse(&source(MOST_JAILS - 3), &filters()).unwrap().jails.len(), MOST_JAILS);
+        // Four are built in.
+        assert_eq!(parse(&source(MOST_JAILS - 4), &filters()).unwrap().jails.len(), MOST_JAILS);
         let errors = parse(&source(MOST_JAILS), &filters()).unwrap_err();
         assert_eq!(errors.0.len(), 1);
         assert_eq!(errors.0[0].message, "more than 1000 jails");

@@ -36,7 +36,7 @@ fn unknown_keys() {
     a.toml:1:1: unknown key "dbpurgeage"
     1 | dbpurgeage = 1
       | ^^^^^^^^^^
-    help: known here: loglevel, trunks, asteriskconf, ports, default, jail, lists, feed
+    help: known here: loglevel, trunks, asteriskconf, ports, wire, default, jail, lists, feed
     "#);
     insta::assert_snapshot!(bad("[default]\nmaxretries = 3\nbackend = 'auto'\n"), @r#"
     a.toml:2:1: unknown key "maxretries"
@@ -288,7 +288,7 @@ fn filters_that_match_no_rule_file() {
     a.toml:2:10: no rule file is called "freeswitch"
     2 | filter = 'freeswitch'
       |          ^^^^^^^^^^^^
-    help: rule files: asterisk-ami, asterisk-iax, asterisk-sip, kamailio
+    help: rule files: asterisk-ami, asterisk-iax, asterisk-sip, kamailio, wire
     "#);
     insta::assert_snapshot!(bad("[default]\nfilter = 'asterisk-[*'\n"), @"
     a.toml:2:10: not a pattern: invalid range pattern
@@ -688,4 +688,29 @@ fn lists() {
       |                ^^
     help: say in allow or allowfiles who may reach them
     ");
+}
+
+#[test]
+fn the_wire() {
+    insta::assert_snapshot!(bad("[wire]\nenable = true\ngroup = 0\nsnaplen = 64\nforward = ['pbx']\n"), @r#"
+    a.toml:2:1: unknown key "enable"
+    2 | enable = true
+      | ^^^^^^
+    help: did you mean "enabled"?
+
+    a.toml:3:9: 0 is not between 1 and 65535
+    3 | group = 0
+      |         ^
+    help: write the number of an NFLOG group that nothing else listens to
+
+    a.toml:4:11: 64 is not between 256 and 32768
+    4 | snaplen = 64
+      |           ^^
+    help: write how many bytes of a packet are looked at: 2048
+
+    a.toml:5:12: "pbx" is not an address or network
+    5 | forward = ['pbx']
+      |            ^^^^^
+    help: write the addresses of PBXs behind this machine: ["172.17.0.2", "10.0.3.0/24"]
+    "#);
 }

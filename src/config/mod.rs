@@ -12,6 +12,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod whole;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub(crate) use section::network;
+pub use wire::{Limiter, Wire};
 
 use crate::event::Class;
 use crate::ignored::HostName;
@@ -59,6 +61,8 @@ pub struct Config {
     pub ports: Vec<(String, Ports)>,
     /// Whom to let pass and whom to block, and where that is written.
     pub lists: ListConfig,
+    /// What is looked at of our PBX's own answers.
+    pub wire: Wire,
     /// The jails in the order of their names; [`JailId`](crate::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,

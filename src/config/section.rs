@@ -15,6 +15,7 @@ use crate::ignored::HostName;
 use crate::sink::structure::Blocktype;
 use crate::subject::canonical_net;
 use crate::time::{BanTime, Lasting};
+use crate::wire;
 
 /// The keys of a section.
 pub(super) const KEYS: [&str; 17] = [
@@ -290,8 +291,12 @@ fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> 
     let mut patterns = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"asterisk-*\"]") {
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
+        // The wire has rules, and no file of them.
+        let mut known: Vec<_> = known.iter().map(String::as_str).collect();
+        if !known.contains(&wire::FILTER) {
+            known.push(wire::FILTER);
+        }
         if !known.iter().any(|name| pattern.matches(name)) {
-            let known: Vec<_> = known.iter().map(String::as_str).collect();
             let help = did_you_mean(text, &known, "rule files");
             reader.error(span, format_args!("no rule file is called {text:?}"), help);
         }

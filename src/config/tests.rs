@@ -67,7 +67,9 @@ fn the_built_in_text_is_complete_and_right() {
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "asterisk-scan", "recidive"]);
+    assert_eq!(names, ["asterisk-guess", "asterisk-scan", "asterisk-wire", "recidive"]);
+    assert_eq!(config.wire, Wire::default());
+    assert_eq!(jail(&config, "asterisk-wire").filter, [glob::Pattern::new("wire").unwrap()]);
 
     let day = Duration::from_secs(86400);
     let mild = growing(Lasting::For(Duration::from_secs(600)), Lasting::For(day));
@@ -150,7 +152,7 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "recidive"]);
+    assert_eq!(names, ["asterisk-guess", "asterisk-wire", "recidive"]);
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }
 
@@ -246,4 +248,17 @@ fn a_later_file_wins_key_by_key() {
     assert_eq!((scan.maxretry, scan.port.as_str()), (10, "pbx"));
     assert_eq!(scan.findtime, Duration::from_secs(2 * 86400));
     assert_eq!(config.loglevel, LogLevel::Info);
+}
+
+#[test]
+fn the_wire_can_be_set() {
+    let config = good(
+        "[wire]\nenabled = false\ngroup = 7\nsnaplen = 1024\nforward = ['172.17.0.2', 'fd00::/8']\n\
+         limiter = 'ban'\nmaxrefusals = 9\nmaxpackets = 8\n",
+    );
+    let forward = nets(&["172.17.0.2/32", "fd00::/8"]);
+    let (limiter, maxrefusals, maxpackets) = (Limiter::Ban, 9, 8);
+    let expected =
+        Wire { enabled: false, group: 7, snaplen: 1024, forward, limiter, maxrefusals, maxpackets };
+    assert_eq!(config.wire, expected);
 }

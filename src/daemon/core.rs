@@ -17,6 +17,7 @@ use super::lists::ListKeeper;
 use super::now;
 use super::reader::{Matchers, Reader};
 use super::recorder::Recorder;
+use super::wire::Wire;
 use super::worker::{Repair, Verified, Whole, Worker};
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Change, Decision, JailId};
@@ -36,7 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What the thread is told.
 pub enum Message {
-    /// A file may have changed.
+    /// A file may have changed, or something was seen on the wire.
     Wake,
     /// Answer this.
     Ask(Request, oneshot::Sender<Answer>),
@@ -67,6 +68,7 @@ pub enum Message {
 pub struct Core {
     pub engine: Engine,
     pub reader: Reader,
+    pub wire: Wire,
     pub worker: Worker,
     pub lists: Arc<ListKeeper>,
     pub recorder: Recorder,
@@ -167,6 +169,9 @@ impl Core {
     }
 
     fn poll(&mut self) -> bool {
+        // First, because it takes no time.
+        self.wire.poll(&mut self.engine, &mut self.decisions);
+        self.carry_out();
         let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
         self.reader.note_rest(now());
         self.carry_out();
@@ -176,6 +181,7 @@ impl Core {
 
     fn tick(&mut self) {
         self.refresh(Origin::Start);
+        self.wire.say_state();
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if matches!(self.paused, Some(Some(until)) if until <= now()) {
@@ -237,6 +243,7 @@ impl Core {
         self.worker.load(Structure { allow, ..plan.structure.clone() }, rekeyed)?;
         self.engine.change(plan, &mut self.decisions);
         self.reader.change(matchers);
+        self.wire.change(self.engine.plan());
         self.refresh(Origin::End);
         self.carry_out();
         self.recorder.begin_anew(&mut self.engine, now());

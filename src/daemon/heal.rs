@@ -134,6 +134,10 @@ impl State {
                 self.healing.mended = false;
                 self.succeeded();
                 self.note_refused(&report);
+                // After the bans, which cannot wait.
+                if mended {
+                    self.load_wire();
+                }
                 let bans = report.done;
                 if let Some((heard, since)) = asked.filter(|_| mended || bans > 0) {
                     let millis = since.elapsed().as_millis();

@@ -6,6 +6,7 @@ pub mod core;
 mod counters;
 pub mod explain;
 mod heal;
+mod limiter;
 mod listing;
 mod lists;
 pub mod log;
@@ -16,6 +17,7 @@ mod recorder;
 mod restore;
 mod status;
 mod verify;
+mod wire;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ use counters::Counters;
 use lists::ListKeeper;
 use reader::{Matchers, Reader};
 pub use restore::{Restored, restore, stored};
+use wire::Wire;
 use worker::{News, Worker};
 
 /// Where the configuration is unless the command line says otherwise.
@@ -205,7 +208,11 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         worker.listen(watch).context("cannot start a thread")?;
     }
     let (watch, watched) = mpsc::unbounded_channel();
+    let wire_inbox = inbox.clone();
+    let wake = move || wire_inbox.send(Message::Wake).is_ok();
+    let wire = Wire::start(options.sink, &plan, wake).context("cannot start a thread")?;
     let core = Core {
+        wire,
         engine,
         reader,
         worker,

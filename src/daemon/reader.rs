@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::old_lines::OldLines;
 use crate::engine::Engine;
-use crate::event::{BANS, ChannelId, Decision, JailId, RuleId};
+use crate::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
@@ -40,7 +40,7 @@ pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
 #[must_use]
 pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
     let mut lists: BTreeMap<&[String], Vec<JailId>> = BTreeMap::new();
-    for (id, jail) in plan.jails() {
+    for (id, jail) in plan.readers() {
         lists.entry(&jail.logpath).or_default().push(id);
     }
     let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
@@ -278,12 +278,14 @@ impl Reader {
         std::mem::take(&mut self.moved)
     }
 
-    /// The path of a channel; `bans` for what the jail `recidive` counts, `?` for one that is not read
-    /// any more.
+    /// The path of a channel; `bans` for what the jail `recidive` counts, `the wire` for that, `?` for one
+    /// that is not read any more.
     #[must_use]
     pub fn path_of(&self, id: ChannelId) -> String {
-        if id == BANS {
-            return "bans".to_owned();
+        match id {
+            BANS => return "bans".to_owned(),
+            WIRE => return super::wire::NAME.to_owned(),
+            _ => {}
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);
         channel.map_or_else(|| "?".to_owned(), |channel| channel.path.display().to_string())

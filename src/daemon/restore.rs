@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::event::{BANS, ChannelId, Decision};
+use crate::event::{BANS, ChannelId, Decision, WIRE};
 use crate::ignored::IgnoreList;
 use crate::lists::Lists;
 use crate::plan::Plan;
@@ -108,6 +108,7 @@ pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let path = |log: &Left| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
     let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
     logs.insert(BANS, "bans".to_owned());
+    logs.insert(WIRE, super::wire::NAME.to_owned());
     Some(Stored { engine, logs, saved: loaded.saved, problem })
 }
 

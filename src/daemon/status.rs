@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::now;
+use super::wire;
 use super::worker::SinkHealth;
 use crate::event::{Ban, JailId};
 use crate::ignored::IgnoreList;
 use crate::plan::Plan;
 use crate::proto::{
-    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
+    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
+    Status, WireStatus,
 };
 use crate::time::Time;
 
@@ -30,7 +32,8 @@ impl Core {
         let now = now();
         let sink = self.worker.health();
         let sources = self.reader.status(&plan.rules, now);
-        let problems = self.problems(&sink, &sources);
+        let wire = self.wire.status(plan, sink.wire.as_ref());
+        let problems = self.problems(&sink, &sources, &wire);
         let health = match (self.paused, problems.is_empty()) {
             (Some(_), _) => Health::Paused,
             (None, true) => Health::Ok,
@@ -50,6 +53,7 @@ impl Core {
             paused_until: self.paused.flatten().map(Time::secs),
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
+            wire,
             never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
             logins: self.logins(now),
@@ -73,7 +77,12 @@ impl Core {
     }
 
     /// What is wrong, for people.
-    fn problems(&self, sink: &SinkHealth, sources: &[SourceStatus]) -> Vec<String> {
+    fn problems(
+        &self,
+        sink: &SinkHealth,
+        sources: &[SourceStatus],
+        wire: &WireStatus,
+    ) -> Vec<String> {
         let plan = self.engine.plan();
         let mut problems = Vec::new();
         problems.extend(
@@ -117,9 +126,24 @@ impl Core {
             problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
         }
         problems.extend(self.recorder.problems());
+        if wire.limiter.full {
+            problems.push("a set of the kernel's limiter is full, so that it finds nobody else: somebody forges packets".to_owned());
+        }
+        problems.extend(wire.trouble.as_ref().map(|why| {
+            format!("the wire is not available, only the logs are ({why}); mend that, or write `enabled = false` below [wire]")
+        }));
         problems.extend(self.engine.ignored().problems.iter().cloned());
         problems.extend(plan.lists.problems());
         problems
+    }
+
+    /// What a jail goes by.
+    fn files_of(&self, id: JailId) -> Vec<String> {
+        let mut files = self.reader.files_of(id);
+        if self.engine.plan().watchers().contains(&id) {
+            files.push(wire::NAME.to_owned());
+        }
+        files
     }
 
     fn jail_status(&self, id: JailId, jail: &crate::config::Jail, now: Time) -> Option<JailStatus> {
@@ -134,7 +158,7 @@ impl Core {
             withheld: numbers.tally.withheld,
             hearsay: numbers.tally.hearsay,
             last_failed: numbers.tally.last.map(Time::secs),
-            files: self.reader.files_of(id),
+            files: self.files_of(id),
             currently_banned: numbers.banned,
             total_banned: numbers.tally.banned,
             // listing::fill

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::heal::Healing;
 use super::now;
@@ -100,6 +100,8 @@ pub struct SinkHealth {
     pub healed: Option<Time>,
     /// Changes that the sink refused for good.
     pub refused: u64,
+    /// Whether our own answers are shown as they should be, or why not; `None`: not tried yet.
+    pub wire: Option<Result<(), String>>,
     /// Whether changes were lost, so that all elements have to be sent again.
     pub behind: bool,
     /// What somebody does to the table faster than it is put back, and how long that is worth telling.
@@ -283,6 +285,7 @@ impl State {
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
+        self.load_wire();
         loop {
             let message = match self.due() {
                 Some(at) => {
@@ -362,6 +365,7 @@ impl State {
             scopes => self.sink.load_rekeyed(&structure, scopes, rekeyed, now())?,
         }
         self.structure = structure;
+        self.load_wire();
         self.allow_changed = false;
         // Those that wait speak of the old structure.
         let waiting = !std::mem::take(&mut self.order).is_empty();
@@ -423,6 +427,15 @@ impl State {
             error!("the kernel did not take {}: {reason}", change.key().1);
         }
         lock(&self.health).refused += report.refused.len() as u64;
+    }
+
+    /// Has our own answers shown, as far as that can be had.
+    pub(super) fn load_wire(&mut self) {
+        let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
+        if let Err(error) = &loaded {
+            warn!("the wire is not available, bans go on without it: {error}");
+        }
+        lock(&self.health).wire = Some(loaded);
     }
 
     pub(super) fn succeeded(&mut self) {

@@ -17,6 +17,7 @@ use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
 use crate::event::{
     Ban, Change, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
+    WIRE,
 };
 use crate::flood::Flood;
 use crate::ignored::IgnoreList;
@@ -181,10 +182,8 @@ impl Engine {
         let Some(rule) = plan.rules.get(event.rule) else { return };
         let mut excused = None;
         for id in plan.counted_by(event.rule) {
-            let reads = self
-                .channels
-                .get(usize::from(event.channel.0))
-                .is_some_and(|jails| jails.contains(id));
+            let readers = self.channels.get(usize::from(event.channel.0));
+            let reads = event.channel == WIRE || readers.is_some_and(|jails| jails.contains(id));
             if !reads {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Engine;
 use crate::config::Jail;
-use crate::event::{BANS, ChannelId, Event, JailId, RuleId};
+use crate::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
 pub use crate::known_good::KnownHosts;
 use crate::offence::{OffenceTable, Pages};
 use crate::subject::Subject;
@@ -120,7 +120,7 @@ impl Engine {
     ) {
         let plan = std::sync::Arc::clone(&self.plan);
         let channel = |id: u16| match id {
-            _ if id == BANS.0 => Some(id),
+            _ if id == BANS.0 || id == WIRE.0 => Some(id),
             _ => channels.get(&id).map(|id| id.0),
         };
         let rule = |id: u16| rules.get(usize::from(id)).copied().flatten().map(|id| id.0);

@@ -97,7 +97,8 @@ mod tests {
         let rules = Arc::new(RuleSet::load(None).unwrap_or_else(|wrong| panic!("{wrong}")));
         let outcome = run(&rules).unwrap();
         assert!(outcome.wrong.0.is_empty(), "{}", outcome.wrong);
-        for (_, rule) in rules.iter() {
+        // No line shows what is seen on the wire.
+        for (_, rule) in rules.iter().filter(|(_, rule)| !rule.patterns.is_empty()) {
             let file = &rules.file_of(rule).unwrap().name;
             assert!(
                 rule.examples.iter().any(|example| example.host.is_some()),

@@ -17,7 +17,8 @@ use thiserror::Error;
 
 use crate::account::AccountPlace;
 use crate::config::diagnostic::Diagnostics;
-use crate::event::{Evidence, Meaning, RuleId};
+use crate::event::{Class, Evidence, Meaning, RuleId};
+use crate::wire;
 use pattern::Pattern;
 
 /// The rule files that come with the program, by name.
@@ -165,7 +166,50 @@ impl RuleSet {
             sources.retain(|(known, _)| known.file_name() != path.file_name());
             sources.push((path, text));
         }
-        Ok(Self::parse(&sources)?)
+        let mut rules = Self::parse(&sources)?;
+        rules.add_wire();
+        Ok(rules)
+    }
+
+    /// Adds what is seen on the wire: rules without a failregex, which no line can match.
+    fn add_wire(&mut self) {
+        let file = self.files.len();
+        self.files.push(RuleFile {
+            name: wire::FILTER.to_owned(),
+            path: wire::FILTER.into(),
+            source: "".into(),
+            grammar: Grammar::None,
+            ignoreregex: Vec::new(),
+            messages: Vec::new(),
+            rules: Vec::new(),
+        });
+        let rule = |id: &str, meaning| Rule {
+            id: id.to_owned(),
+            file,
+            patterns: Vec::new(),
+            meaning,
+            evidence: Evidence::Unverified,
+            account: None,
+            per_attempt: 1,
+            cut: false,
+            since: None,
+            until: None,
+            examples: Vec::new(),
+        };
+        self.rules.extend([
+            rule(wire::REFUSED, Meaning::Offence(Class::Guess)),
+            rule(wire::REGISTERED, Meaning::Success),
+        ]);
+    }
+
+    /// The rule of this name.
+    #[must_use]
+    pub fn named(&self, filter: &str, id: &str) -> Option<RuleId> {
+        let mut rules = self.iter();
+        let found = rules.find(|(_, rule)| {
+            rule.id == id && self.file_of(rule).is_some_and(|file| file.name == filter)
+        });
+        found.map(|(id, _)| id)
     }
 
     /// The rules of the given files (path and text).

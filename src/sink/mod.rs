@@ -10,6 +10,7 @@ pub mod nft;
 mod order;
 pub mod runner;
 pub mod structure;
+mod wire;
 
 use std::time::Duration;
 
@@ -50,6 +51,16 @@ pub trait BanSink {
         elements: &[Element],
         now: Time,
     ) -> Result<(), SinkError>;
+
+    /// Has the sink show our own answers as `structure` says (see [`crate::wire`]). It comes after
+    /// [`BanSink::load`] and apart from it: where that cannot be done, bans work all the same.
+    ///
+    /// # Errors
+    /// When the sink cannot do it; nothing else has changed then.
+    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        let _ = structure;
+        Ok(())
+    }
 
     /// Lets these networks pass from now on, whatever the sets say, in place of those that
     /// [`Structure::allow`] had; nothing else changes, and nobody is dropped in between.

@@ -93,6 +93,10 @@ impl BanSink for NftSink {
         Ok(())
     }
 
+    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.nft.run(&["-f", "-"], structure.wire_ruleset().as_bytes()).map(drop)
+    }
+
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
         let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
         structure.allow = nets.to_vec();
@@ -347,6 +351,7 @@ mod tests {
             allow: Vec::new(),
             lists: Vec::new(),
             guarded: Vec::new(),
+            wire: crate::config::Wire::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{Config, Wire};
 use crate::event::{Element, JailId, ScopeId};
 use crate::subject::Subject;
 use crate::time::Time;
@@ -143,6 +143,8 @@ pub struct Structure {
     /// Ports of this machine, over UDP and TCP, that only those reach who are never dropped:
     /// ranges as in [`Ports`].
     pub guarded: Vec<(u16, u16)>,
+    /// What is shown of our own answers.
+    pub wire: Wire,
 }
 
 /// Why a subject cannot be in the sets of a scope.
@@ -183,6 +185,7 @@ impl Structure {
             allow: config.ignoreip.clone(),
             lists: Vec::new(),
             guarded: config.lists.guardedports.clone(),
+            wire: config.wire.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -287,16 +290,20 @@ impl Structure {
         Some(Adopted { element, known_jail: jail.is_some() })
     }
 
+    /// Bits of an IPv6 address that count for the scopes that are built in.
+    pub(super) fn ipv6prefix(&self) -> u8 {
+        self.scopes.first().map_or(64, |scope| scope.ipv6prefix)
+    }
+
     /// The text for `nft -f -` that declares all of it, in one transaction, whatever of it was
     /// there before. What the sets hold stays, but for the ports and the allowed addresses.
     #[must_use]
     pub fn ruleset(&self) -> String {
         let (builtin, further) = self.scopes.split_at(self.scopes.len().min(2));
-        let ipv6prefix = builtin.first().map_or(64, |scope| scope.ipv6prefix);
         let sip_ports = builtin.get(1).map_or_else(|| port_elements(&[]), Scope::port_text);
         let mut text = format!(
             "define sip_ports = {sip_ports}\ndefine ipv6_mask = {}\n\n{INCLUDE}",
-            mask(ipv6prefix)
+            mask(self.ipv6prefix())
         );
         self.write_allowed(&mut text);
         write_further(&mut text, further);
@@ -314,15 +321,12 @@ impl Structure {
         text
     }
 
-    /// Refills the allow sets. Overlaps are merged here, since not every `nft` copes with them.
+    /// Refills the allow sets.
     fn write_allowed(&self, text: &mut String) {
         for (set, ipv6) in ALLOWED {
             let mine = self.allow.iter().filter(|net| matches!(net, IpNet::V6(_)) == ipv6);
-            let nets = IpNet::aggregate(&mine.map(IpNet::trunc).collect());
-            if !nets.is_empty() {
-                let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
-                let nets = nets.join(", ");
-                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {{ {nets} }}");
+            if let Some(nets) = net_elements(mine) {
+                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {nets}");
             }
         }
     }
@@ -400,7 +404,15 @@ pub(super) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the configuration decides what the set of this name holds: whom we let pass, and ports.
 pub(super) fn is_filled(set: &str) -> bool {
-    matches!(set, "allow4" | "allow6") || set.starts_with("ports_")
+    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6") || set.starts_with("ports_")
+}
+
+/// Networks as nft writes the elements of a set; `None` for none. Overlaps are merged, since not
+/// every `nft` copes with them.
+pub(super) fn net_elements<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Option<String> {
+    let nets = IpNet::aggregate(&nets.map(IpNet::trunc).collect());
+    let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
+    (!nets.is_empty()).then(|| format!("{{ {} }}", nets.join(", ")))
 }
 
 /// The netmask of an IPv6 network of `bits` bits.
@@ -437,6 +449,7 @@ mod tests {
             allow: Vec::new(),
             lists: Vec::new(),
             guarded: Vec::new(),
+            wire: Wire::default(),
         }
     }
 

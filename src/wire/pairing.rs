@@ -319,8 +319,7 @@ mod tests {
             let Said { dialogue, method, status, stale, .. } = said;
             let transaction = self.request;
             let answer = Answer { status, stale, method, dialogue, transaction, account: None };
-            let seen =
-                self.pairing.answer(host(said.host), Transport::Udp, &answer, at(self.now));
+            let seen = self.pairing.answer(host(said.host), Transport::Udp, &answer, at(self.now));
             self.sightings.extend(seen);
             self
         }
@@ -451,7 +450,8 @@ mod tests {
         // What one account or another method is granted does not excuse this one: they are other
         // dialogues.
         let mut pbx = Pbx::default();
-        for other in [Said { dialogue: 2, ..INVITE }, Said { method: Method::Options, ..REGISTER }] {
+        for other in [Said { dialogue: 2, ..INVITE }, Said { method: Method::Options, ..REGISTER }]
+        {
             pbx.says(REGISTER, 401).says(other, 200).says(REGISTER, 401);
         }
         assert_eq!(pbx.attempts(), 3);

@@ -43,7 +43,13 @@ pub struct Witness {
 
 impl Witness {
     /// Takes in a packet that the kernel copied, from its IP header on, and its number.
-    pub fn packet(&mut self, bytes: &[u8], number: Option<u32>, now: Time, out: &mut Vec<Sighting>) {
+    pub fn packet(
+        &mut self,
+        bytes: &[u8],
+        number: Option<u32>,
+        now: Time,
+        out: &mut Vec<Sighting>,
+    ) {
         self.numbers.packets += 1;
         self.count(number);
         let Some(packet) = Packet::read(bytes) else { return };

@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment,
+    Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment, Wire,
 };
 use asterguard::event::Class;
 use asterguard::sink::{Blocktype, Nft, Ports};
@@ -130,8 +130,8 @@ impl Drop for Netns {
     }
 }
 
-/// One of the two Python processes; killed when dropped.
-struct Peer {
+/// A Python process that is told something line by line, and answers so; killed when dropped.
+pub struct Peer {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -139,9 +139,14 @@ struct Peer {
 
 impl Peer {
     fn start(netns: &Netns, args: &[&str]) -> Self {
+        Self::run(netns, include_str!("peer.py"), args)
+    }
+
+    /// Runs a script, which says that it is ready.
+    pub fn run(netns: &Netns, script: &str, args: &[&str]) -> Self {
         let mut child = netns
             .command(python())
-            .args(["-c", include_str!("peer.py")])
+            .args(["-c", script])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -152,6 +157,12 @@ impl Peer {
         let mut peer = Self { child, stdin, stdout };
         assert_eq!(peer.hear(), "ready");
         peer
+    }
+
+    /// Says something, and waits for the answer.
+    pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.stdin, "{line}").unwrap();
+        self.hear()
     }
 
     fn hear(&mut self) -> String {
@@ -314,6 +325,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
             ("web".to_owned(), Ports::Ranges(vec![(80, 80), (WEB, WEB + 1)])),
         ],
         lists: ListConfig::default(),
+        wire: Wire { enabled: false, ..Wire::default() },
         jails,
     }
 }

@@ -13,6 +13,7 @@ use super::{SinkError, failed};
 use crate::event::ScopeId;
 use crate::sink::lists::{ListKind, ListSet};
 use crate::sink::structure::Structure;
+use crate::sink::wire::{COUNTING, LIMITED, LIMITED_MAX};
 
 /// The sets that are the administrator's own.
 const BY_HAND: [&str; 2] = ["block4", "block6"];
@@ -76,6 +77,26 @@ impl CounterSocket {
             nets.extend(networks(ends));
         }
         Ok(nets)
+    }
+
+    /// Whom the kernel's own limiter has found, and whether one of its sets is full, so that it
+    /// cannot find others.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn limited(&mut self) -> Result<(Vec<IpAddr>, bool), SinkError> {
+        let (mut hosts, mut full) = (Vec::new(), false);
+        for set in LIMITED {
+            let before = hosts.len();
+            self.each(set, |found| hosts.extend(found.address()))?;
+            full |= hosts.len() - before >= LIMITED_MAX;
+        }
+        for set in COUNTING {
+            let mut count = 0;
+            self.each(set, |_| count += 1)?;
+            full |= count >= LIMITED_MAX;
+        }
+        Ok((hosts, full))
     }
 
     /// Packets and bytes that a named counter has counted; `None` if there is none.

@@ -54,6 +54,8 @@ pub struct NetlinkSink {
     structure: Option<Structure>,
     /// The table as the kernel described it when it was loaded.
     ours: Option<Snapshot>,
+    /// Whether that has the wire in it.
+    wire: bool,
 }
 
 impl NetlinkSink {
@@ -63,7 +65,7 @@ impl NetlinkSink {
     /// # Errors
     /// When there is no netlink socket to be had.
     pub fn new(nft: Nft) -> Result<Self, SinkError> {
-        Ok(Self { nft, socket: Socket::open()?, structure: None, ours: None })
+        Ok(Self { nft, socket: Socket::open()?, structure: None, ours: None, wire: false })
     }
 
     /// A sink for a kernel that has `structure` loaded already.
@@ -129,6 +131,7 @@ impl BanSink for NetlinkSink {
             done => done?,
         };
         self.structure = Some(structure.clone());
+        self.wire = false;
         self.remember(structure)
     }
 
@@ -142,6 +145,17 @@ impl BanSink for NetlinkSink {
         let text = structure.ruleset() + &order::refill(structure, scopes, elements, now);
         self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
+        self.wire = false;
+        self.remember(structure)
+    }
+
+    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        if self.wire {
+            return Ok(()); // it was put back together with the rest
+        }
+        self.nft.run(&["-f", "-"], structure.wire_ruleset().as_bytes())?;
+        // From here on, it is missed when it is gone.
+        self.wire = true;
         self.remember(structure)
     }
 

@@ -40,7 +40,10 @@ impl NetlinkSink {
     /// else is in the table is somebody else's.
     pub(super) fn remember(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let mut seen = self.look()?;
-        let text = structure.ruleset();
+        let mut text = structure.ruleset();
+        if self.wire {
+            text += &structure.wire_files();
+        }
         let declared: BTreeSet<_> = declarations(&text).collect();
         let ours = |set: &&String| set.starts_with("scope_") || set.starts_with("ports_");
         for set in seen.sets.keys().filter(ours).filter(|set| !declared.contains(&("set", *set))) {

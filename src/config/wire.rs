@@ -1,0 +1,115 @@
+//! `[wire]`: what is looked at of the packets that leave the SIP ports.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::reader::{Reader, Value};
+use crate::subject::canonical_net;
+
+const KEYS: [&str; 7] =
+    ["enabled", "group", "snaplen", "forward", "limiter", "maxrefusals", "maxpackets"];
+
+const LIMITERS: [(Limiter, &str); 3] =
+    [(Limiter::Off, "off"), (Limiter::Observe, "observe"), (Limiter::Ban, "ban")];
+
+/// What the kernel by itself does with whom it finds to be over a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limiter {
+    /// It does not look.
+    Off,
+    /// It takes note.
+    #[default]
+    Observe,
+    /// It drops what they send to the SIP ports, for ten minutes.
+    Ban,
+}
+
+/// What is looked at of our PBX's own answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Whether they are looked at.
+    pub enabled: bool,
+    /// The NFLOG group that the kernel hands them over by.
+    pub group: u16,
+    /// How much of each packet is copied, in bytes.
+    pub snaplen: u16,
+    /// Addresses and networks of PBXs that this machine forwards for: containers, routed virtual
+    /// machines.
+    pub forward: Vec<IpNet>,
+    /// What is done with whom the kernel finds to be over one of these rates.
+    pub limiter: Limiter,
+    /// Refusals a minute to one host.
+    pub maxrefusals: u32,
+    /// SIP packets a second from one host.
+    pub maxpackets: u32,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            group: 5060,
+            snaplen: 2048,
+            forward: Vec::new(),
+            limiter: Limiter::Observe,
+            maxrefusals: 600,
+            maxpackets: 500,
+        }
+    }
+}
+
+impl Wire {
+    /// Takes over what `[wire]` says.
+    pub(super) fn read(&mut self, reader: &mut Reader, value: &Value) {
+        let help = "write [wire], and its keys below it";
+        for (key, value) in reader.table(value, help).into_iter().flatten() {
+            match key.get_ref().as_ref() {
+                "enabled" => self.enabled = reader.boolean(value).unwrap_or(self.enabled),
+                "group" => {
+                    let help = "write the number of an NFLOG group that nothing else listens to";
+                    self.group = reader.number(value, 1..=u16::MAX, help).unwrap_or(self.group);
+                }
+                "snaplen" => {
+                    let help = "write how many bytes of a packet are looked at: 2048";
+                    self.snaplen = reader.number(value, 256..=32_768, help).unwrap_or(self.snaplen);
+                }
+                "forward" => self.forward = networks(reader, value),
+                "limiter" => {
+                    self.limiter =
+                        reader.choice(value, "limiter", &LIMITERS).unwrap_or(self.limiter);
+                }
+                "maxrefusals" => {
+                    let help = "write how many refusals a minute one host may get: 600";
+                    self.maxrefusals =
+                        reader.number(value, 1..=1_000_000, help).unwrap_or(self.maxrefusals);
+                }
+                "maxpackets" => {
+                    let help = "write how many SIP packets a second one host may send: 500";
+                    self.maxpackets =
+                        reader.number(value, 1..=1_000_000, help).unwrap_or(self.maxpackets);
+                }
+                _ => reader.unknown_key(key, &KEYS),
+            }
+        }
+    }
+}
+
+fn networks(reader: &mut Reader, value: &Value) -> Vec<IpNet> {
+    let help = "write the addresses of PBXs behind this machine: [\"172.17.0.2\", \"10.0.3.0/24\"]";
+    let mut nets = Vec::new();
+    for (text, span) in reader.texts(value, help) {
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        match net {
+            Ok(net) => nets.push(canonical_net(net)),
+            Err(_) => {
+                reader.error(span, format_args!("{text:?} is not an address or network"), help);
+            }
+        }
+    }
+    nets.sort_unstable();
+    nets.dedup();
+    nets
+}

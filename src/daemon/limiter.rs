@@ -1,0 +1,110 @@
+//! Looks at times whom the kernel's own limiter has found. (What packets put into a set, nobody is
+//! told of.)
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::config::Limiter as Mode;
+use crate::proto::LimiterStatus;
+use crate::sink::CounterSocket;
+
+/// How often it looks: hosts stay in the sets for ten minutes.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Hosts of one look that are named in the log.
+const NAMED: usize = 8;
+
+/// The way to the thread.
+pub struct Limiter {
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What both sides know.
+#[derive(Default)]
+struct Shared {
+    mode: Mode,
+    /// Hosts in the sets, and those that have been since the start.
+    hosts: usize,
+    total: u64,
+    full: bool,
+}
+
+impl Limiter {
+    /// Starts the thread, which looks in this thread's network namespace.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(mode: Mode) -> std::io::Result<Self> {
+        let shared = Arc::new(Mutex::new(Shared { mode, ..Shared::default() }));
+        let looker = Arc::clone(&shared);
+        std::thread::Builder::new().name("limiter".into()).spawn(move || look_on(&looker))?;
+        Ok(Self { shared })
+    }
+
+    /// Goes by another mode.
+    pub fn change(&self, mode: Mode) {
+        lock(&self.shared).mode = mode;
+    }
+
+    /// How it is.
+    pub fn status(&self) -> LimiterStatus {
+        let Shared { mode, hosts, total, full } = *lock(&self.shared);
+        LimiterStatus { mode, hosts, total, full }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks until the process ends.
+fn look_on(shared: &Mutex<Shared>) {
+    let (mut socket, mut known) = (None, HashSet::new());
+    loop {
+        let mode = lock(shared).mode;
+        if mode == Mode::Off {
+            known.clear();
+            socket = None;
+        } else {
+            socket = socket.or_else(|| CounterSocket::open().ok());
+            // Where the sets cannot be read, there is nobody in them: status says what is wrong.
+            let found = socket.as_mut().and_then(|socket| socket.limited().ok());
+            let (hosts, full) = found.unwrap_or_default();
+            take_note(&mut lock(shared), &known, &hosts, full, mode);
+            known = hosts.into_iter().collect();
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Says whom it has found anew.
+fn take_note(
+    shared: &mut Shared,
+    known: &HashSet<IpAddr>,
+    hosts: &[IpAddr],
+    full: bool,
+    mode: Mode,
+) {
+    let new: Vec<_> = hosts.iter().filter(|host| !known.contains(host)).collect();
+    if !new.is_empty() {
+        let named: Vec<_> = new.iter().take(NAMED).map(ToString::to_string).collect();
+        let others = if new.len() > NAMED { " and others" } else { "" };
+        let done = if mode == Mode::Ban { "dropped for ten minutes" } else { "not dropped" };
+        info!(
+            "the kernel's limiter found {} hosts over its rates ({done}): {}{others}",
+            new.len(),
+            named.join(", ")
+        );
+    }
+    if full && !shared.full {
+        warn!(
+            "a set of the kernel's limiter is full: somebody forges packets; it finds nobody else until hosts leave it"
+        );
+    }
+    shared.hosts = hosts.len();
+    shared.total += new.len() as u64;
+    shared.full = full;
+}

@@ -1,0 +1,130 @@
+//! The wire as a channel of the engine: turns what was seen on it into events.
+
+use tracing::{info, warn};
+
+use super::limiter::Limiter;
+use super::{SinkKind, now};
+use crate::config;
+use crate::engine::Engine;
+use crate::event::{Decision, Event, Meaning, WIRE};
+use crate::plan::Plan;
+use crate::proto::WireStatus;
+use crate::source::{Listening, WireSource};
+use crate::wire::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
+
+/// What the wire is called where a log would have a path.
+pub const NAME: &str = "the wire";
+
+/// The wire.
+pub struct Wire {
+    /// `None` in a dry run, which leaves the kernel alone.
+    source: Option<(WireSource, Limiter)>,
+    /// The number of the last sighting, as lines have numbers.
+    line: u64,
+    /// What was said last of how it goes.
+    said: Listening,
+}
+
+impl Wire {
+    /// Listens to what `plan` wants, unless it is a dry run; `wake` is called when there is something
+    /// to [poll](Wire::poll), and says whether to go on.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        sink: SinkKind,
+        plan: &Plan,
+        wake: impl Fn() -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let source = match sink {
+            SinkKind::DryRun => None,
+            SinkKind::Netlink | SinkKind::Nft => {
+                let source = WireSource::start(group(plan), now, wake)?;
+                Some((source, Limiter::start(limiting(plan))?))
+            }
+        };
+        // Further than at any earlier start: what was counted then is remembered by its number.
+        let line = now().secs().try_into().unwrap_or(0);
+        Ok(Self { source, line, said: Listening::Off })
+    }
+
+    /// Goes by another plan.
+    pub fn change(&self, plan: &Plan) {
+        if let Some((source, limiter)) = &self.source {
+            source.listen(group(plan));
+            limiter.change(limiting(plan));
+        }
+    }
+
+    /// Lets the engine decide about what was seen since.
+    pub fn poll(&mut self, engine: &mut Engine, decisions: &mut Vec<Decision>) {
+        let Some((source, _)) = &self.source else { return };
+        for sighting in source.take() {
+            self.line += 1;
+            if let Some(event) = event(engine.plan(), &sighting, self.line) {
+                engine.on_event(&event, decisions);
+            }
+        }
+    }
+
+    /// Logs how the listening goes, when that has changed.
+    pub fn say_state(&mut self) {
+        let Some((source, _)) = &self.source else { return };
+        let (listening, ..) = source.state();
+        if listening == self.said {
+            return;
+        }
+        match &listening {
+            Listening::Off => info!("no longer listening to the wire"),
+            Listening::On => info!("listening to the wire"),
+            Listening::Trouble(why) => warn!("the wire is not available: {why}"),
+        }
+        self.said = listening;
+    }
+
+    /// How the wire is, if loading the rules for it went like this (`None`: it is to come).
+    pub fn status(&self, plan: &Plan, loaded: Option<&Result<(), String>>) -> WireStatus {
+        let (listening, numbers, dropped) =
+            self.source.as_ref().map(|(source, _)| source.state()).unwrap_or_default();
+        let (state, trouble) = match (loaded, listening) {
+            _ if !plan.config.wire.enabled => ("off".to_owned(), None),
+            _ if self.source.is_none() => {
+                ("off: a dry run leaves the kernel alone".to_owned(), None)
+            }
+            (Some(Err(why)), _) => ("not available".to_owned(), Some(why.clone())),
+            (_, Listening::Trouble(why)) => ("not available".to_owned(), Some(why)),
+            (None, _) | (_, Listening::Off) => ("starting".to_owned(), None),
+            (Some(Ok(())), Listening::On) => ("listening".to_owned(), None),
+        };
+        let limiter = self.source.as_ref().map(|(_, limiter)| limiter.status());
+        WireStatus { state, trouble, numbers, dropped, limiter: limiter.unwrap_or_default() }
+    }
+}
+
+/// The group that a plan wants listened to.
+fn group(plan: &Plan) -> Option<u16> {
+    plan.config.wire.enabled.then_some(plan.config.wire.group)
+}
+
+/// What a plan wants done with whom the kernel's limiter finds.
+fn limiting(plan: &Plan) -> config::Limiter {
+    if plan.config.wire.enabled { plan.config.wire.limiter } else { config::Limiter::Off }
+}
+
+fn event(plan: &Plan, sighting: &Sighting, line: u64) -> Option<Event> {
+    let rule = match sighting.seen {
+        Seen::Refused => REFUSED,
+        Seen::Registered => REGISTERED,
+    };
+    let rule = plan.rules.named(FILTER, rule)?;
+    Some(Event {
+        time: sighting.time,
+        channel: WIRE,
+        rule,
+        meaning: plan.rules.get(rule).map_or(Meaning::Ignored, |rule| rule.meaning),
+        host: sighting.host,
+        evidence: sighting.evidence,
+        line,
+        account: sighting.account,
+    })
+}

@@ -1,0 +1,176 @@
+//! The text that has the kernel show our own answers, and limit what is too much:
+//! `nft/asterguard-wire.nft` and `nft/asterguard-limiter.nft` with the values of the configuration.
+
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+
+use super::structure::{Structure, TABLE, mask, net_elements};
+use crate::config::Limiter;
+
+/// The further files of the ruleset, with the built-in values.
+const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");
+const LIMITER: &str = include_str!("../../nft/asterguard-limiter.nft");
+
+/// What stands there for the values of the configuration. (`nft` takes no variables there.)
+const GROUP: &str = "log group 5060";
+const SNAPLEN: &str = "snaplen 2048";
+const REFUSALS: &str = "rate over 600/minute burst 3000 packets";
+const PACKETS: &str = "rate over 500/second burst 5000 packets";
+
+/// The sets of whom the limiter found.
+pub(super) const LIMITED: [&str; 2] = ["wire4", "wire6"];
+/// The sets that the limiter counts in.
+pub(super) const COUNTING: [&str; 4] =
+    ["limiter_refused4", "limiter_refused6", "limiter_sent4", "limiter_sent6"];
+/// How many elements each of them takes.
+pub const LIMITED_MAX: usize = 65_536;
+
+/// The sets of PBXs that we forward for.
+const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
+
+impl Structure {
+    /// The text for `nft -f -` that has the kernel show our own answers and limit what is too
+    /// much, or no longer do so. It comes after [`Structure::ruleset`].
+    #[must_use]
+    pub fn wire_ruleset(&self) -> String {
+        let mut text = format!("define ipv6_mask = {}\n\n", mask(self.ipv6prefix()));
+        if !self.wire.enabled {
+            text += &without(WIRE);
+        }
+        if !self.limits() {
+            text += &without(LIMITER);
+        }
+        text + &self.wire_files()
+    }
+
+    /// The part of it that declares what is to be there.
+    pub(super) fn wire_files(&self) -> String {
+        let mut text = String::new();
+        if self.wire.enabled {
+            self.write_wire(&mut text);
+        }
+        if self.limits() {
+            self.write_limiter(&mut text);
+        }
+        text
+    }
+
+    fn limits(&self) -> bool {
+        self.wire.enabled && self.wire.limiter != Limiter::Off
+    }
+
+    fn write_wire(&self, text: &mut String) {
+        *text += &WIRE
+            .replace(GROUP, &format!("log group {}", self.wire.group))
+            .replace(SNAPLEN, &format!("snaplen {}", self.wire.snaplen));
+        for (set, ipv6) in FORWARD.iter().zip([false, true]) {
+            let of_family = |net: &&IpNet| matches!(net, IpNet::V6(_)) == ipv6;
+            let nets = self.wire.forward.iter().filter(of_family);
+            if let Some(nets) = net_elements(nets) {
+                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {nets}");
+            }
+        }
+    }
+
+    fn write_limiter(&self, text: &mut String) {
+        // Five minutes' worth and ten seconds' worth at once do no harm: an office that restarts.
+        let (refusals, packets) = (self.wire.maxrefusals, self.wire.maxpackets);
+        let refused = format!("rate over {refusals}/minute burst {} packets", 5 * refusals);
+        let sent = format!("rate over {packets}/second burst {} packets", 10 * packets);
+        *text += &LIMITER.replace(REFUSALS, &refused).replace(PACKETS, &sent);
+        if self.wire.limiter == Limiter::Ban {
+            let [v4, v6] = LIMITED;
+            let _ = writeln!(
+                text,
+                "\nadd rule inet {TABLE} limiter_drop ip saddr @{v4} drop\n\
+                 add rule inet {TABLE} limiter_drop ip6 saddr & $ipv6_mask @{v6} drop"
+            );
+        }
+    }
+}
+
+/// The text that leaves nothing of a file's chains and sets, whether they are there or not.
+fn without(file: &str) -> String {
+    let declared = file.split_once("\nflush chain").map_or(file, |(declared, _)| declared);
+    let named = |kind: &str| -> Vec<&str> {
+        let lines = declared.lines().filter_map(|line| line.trim().strip_prefix(kind));
+        lines.filter_map(|line| line.strip_suffix(" {")).collect()
+    };
+    let mut text = format!("{declared}\n");
+    for (what, kind, names) in [
+        ("flush", "chain", named("chain ")),
+        ("delete", "chain", named("chain ")),
+        ("delete", "set", named("set ")),
+    ] {
+        for name in names {
+            let _ = writeln!(text, "{what} {kind} inet {TABLE} {name}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Wire};
+
+    fn structure(wire: Wire) -> Structure {
+        let config = config::load::parse(&[], &["wire".to_owned(), "asterisk-sip".to_owned()]);
+        Structure::new(&config::Config { wire, ..config.unwrap() })
+    }
+
+    #[test]
+    fn the_configuration_is_in_the_text() {
+        let built_in = structure(Wire::default()).wire_ruleset();
+        assert!(built_in.ends_with(&format!("{WIRE}{LIMITER}")), "{built_in}");
+        let forward = ["172.17.0.2/32", "172.17.0.0/16", "fd00::/8"];
+        let forward = forward.map(|net| net.parse().unwrap()).to_vec();
+        let wire = Wire {
+            group: 7,
+            snaplen: 999,
+            forward,
+            limiter: Limiter::Ban,
+            maxrefusals: 10,
+            maxpackets: 20,
+            ..Wire::default()
+        };
+        let text = structure(wire).wire_ruleset();
+        for (count, words) in [
+            (2, "log group 7 snaplen"),
+            (1, "snaplen 999\n"),
+            (1, "add element inet asterguard wire_pbx4 { 172.17.0.0/16 }\n"),
+            (1, "add element inet asterguard wire_pbx6 { fd00::/8 }\n"),
+            (2, "rate over 10/minute burst 50 packets"),
+            (2, "rate over 20/second burst 200 packets"),
+            (2, " drop\n"),
+        ] {
+            assert_eq!(text.matches(words).count(), count, "{words}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_sets_are_those_of_the_file() {
+        for set in LIMITED.iter().chain(&COUNTING) {
+            let declared = LIMITER.split_once(&format!("\tset {set} {{")).unwrap().1;
+            let size = declared.split_once("size ").unwrap().1;
+            assert!(size.starts_with(&format!("{LIMITED_MAX}\n")), "{set}");
+        }
+    }
+
+    #[test]
+    fn switched_off_nothing_is_left() {
+        let off = structure(Wire { enabled: false, ..Wire::default() }).wire_ruleset();
+        let no_limiter =
+            structure(Wire { limiter: Limiter::Off, ..Wire::default() }).wire_ruleset();
+        for (text, file, chains, sets) in
+            [(&off, WIRE, 3, 2), (&off, LIMITER, 6, 6), (&no_limiter, LIMITER, 6, 6)]
+        {
+            let (gone, declared) = (without(file), file.matches("\n\tchain ").count());
+            assert_eq!(gone.matches("delete chain").count(), chains);
+            assert_eq!(gone.matches("delete set").count(), sets);
+            assert!(declared > chains && text.contains(&gone));
+        }
+        assert!(!off.contains(" log "), "{off}");
+    }
+}

@@ -1,0 +1,271 @@
+//! Listens to the packets that the kernel copies for us (NFLOG), in a thread of its own.
+#![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{bind, recv, send, socket_with};
+
+use crate::event::Evidence;
+use crate::time::Time;
+use crate::wire::nflog::{self, Heard};
+use crate::wire::{Numbers, Sighting, Witness};
+
+/// What the kernel may keep for us, in bytes: some ten thousand packets.
+const BUFFER: usize = 16 << 20;
+/// The longest message: a segment as far as it is copied, and what is told about it.
+const PART: usize = 68 << 10;
+/// The most that is copied of one packet, whatever the ruleset says.
+const COPY: u32 = 64 << 10;
+/// How often time passes for what is open, and how soon another group is listened to.
+const TICK: Duration = Duration::from_secs(1);
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Packets that are taken up before what they meant is handed on.
+const TURN: usize = 256;
+/// Sightings that may wait for the engine, and how many of them may be unverified: forged packets
+/// must not take the room of what is proven.
+const WAITING: usize = 16_384;
+const WAITING_UNVERIFIED: usize = WAITING / 4 * 3;
+
+/// How the listening goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Listening {
+    /// Nobody wants it.
+    #[default]
+    Off,
+    /// It works.
+    On,
+    /// It does not work; why, and what to do.
+    Trouble(String),
+}
+
+/// The way to the thread.
+pub struct WireSource {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// The group to be listened to.
+    group: Mutex<Option<u16>>,
+    told: Mutex<Told>,
+}
+
+/// What the thread tells.
+#[derive(Default)]
+struct Told {
+    listening: Listening,
+    numbers: Numbers,
+    sightings: Vec<Sighting>,
+    /// Sightings for which there was no room.
+    dropped: u64,
+}
+
+impl WireSource {
+    /// Starts the thread, which listens to `group` in this thread's network namespace. `now` is the
+    /// clock; `wake` is called when there are sightings to be taken, and says whether to go on.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        group: Option<u16>,
+        now: fn() -> Time,
+        wake: impl Fn() -> bool + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        *lock(&shared.group) = group;
+        let listener = Listener {
+            shared: Arc::clone(&shared),
+            now,
+            witness: Witness::default(),
+            part: vec![0; PART],
+            ticked: Instant::now(),
+        };
+        std::thread::Builder::new().name("wire".into()).spawn(move || listener.run(&wake))?;
+        Ok(Self { shared })
+    }
+
+    /// Listens to another group from now on, or to none.
+    pub fn listen(&self, group: Option<u16>) {
+        *lock(&self.shared.group) = group;
+    }
+
+    /// What has been seen since the last call.
+    #[must_use]
+    pub fn take(&self) -> Vec<Sighting> {
+        std::mem::take(&mut lock(&self.shared.told).sightings)
+    }
+
+    /// How it goes, what was seen so far, and how many sightings there was no room for.
+    #[must_use]
+    pub fn state(&self) -> (Listening, Numbers, u64) {
+        let told = lock(&self.shared.told);
+        (told.listening.clone(), told.numbers, told.dropped)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Listener {
+    shared: Arc<Shared>,
+    now: fn() -> Time,
+    witness: Witness,
+    part: Vec<u8>,
+    ticked: Instant,
+}
+
+impl Listener {
+    fn run(mut self, wake: &dyn Fn() -> bool) {
+        loop {
+            let wanted = *lock(&self.shared.group);
+            let Some(group) = wanted else {
+                self.say(Listening::Off);
+                std::thread::sleep(TICK);
+                continue;
+            };
+            let ended = match open(group, &mut self.part) {
+                Ok(socket) => {
+                    self.say(Listening::On);
+                    self.witness.restart();
+                    self.listen(&socket, wanted, wake)
+                }
+                Err(error) => Err(explain(&error, group)),
+            };
+            match ended {
+                Ok(Next::Stop) => return,
+                Ok(Next::Change) => {}
+                Err(trouble) => {
+                    self.say(Listening::Trouble(trouble));
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    fn say(&self, listening: Listening) {
+        lock(&self.shared.told).listening = listening;
+    }
+
+    /// Listens for as long as this group is wanted.
+    fn listen(
+        &mut self,
+        socket: &OwnedFd,
+        wanted: Option<u16>,
+        wake: &dyn Fn() -> bool,
+    ) -> Result<Next, String> {
+        let mut sightings = Vec::new();
+        while *lock(&self.shared.group) == wanted {
+            // The first is awaited, for a tick at most; further ones are there or not.
+            let mut flags = RecvFlags::empty();
+            for _ in 0..TURN {
+                match recv(socket, self.part.as_mut_slice(), flags) {
+                    Ok((length, _)) => self.take_in(length, &mut sightings),
+                    Err(Errno::AGAIN) => break,
+                    Err(Errno::INTR) => {}
+                    // How many were lost is seen by the number of the next one.
+                    Err(Errno::NOBUFS) => self.witness.lost(),
+                    Err(error) => return Err(format!("listening failed: {error}")),
+                }
+                // What is certain is handed on at once.
+                if !sightings.is_empty() {
+                    break;
+                }
+                flags = RecvFlags::DONTWAIT;
+            }
+            if self.ticked.elapsed() >= TICK {
+                self.ticked = Instant::now();
+                self.witness.tick((self.now)(), &mut sightings);
+            }
+            if !self.hand_on(&mut sightings, wake) {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::Change)
+    }
+
+    fn take_in(&mut self, length: usize, sightings: &mut Vec<Sighting>) {
+        let now = (self.now)();
+        for heard in nflog::heard(self.part.get(..length).unwrap_or_default()) {
+            if let Heard::Packet { bytes, number } = heard {
+                self.witness.packet(bytes, number, now, sightings);
+            }
+        }
+    }
+
+    /// Hands sightings over to the engine, as far as there is room; whether to go on.
+    fn hand_on(&mut self, sightings: &mut Vec<Sighting>, wake: &dyn Fn() -> bool) -> bool {
+        self.witness.tell(sightings);
+        let mut told = lock(&self.shared.told);
+        told.numbers = self.witness.numbers();
+        let waited = !told.sightings.is_empty();
+        for sighting in sightings.drain(..) {
+            let room = match sighting.evidence {
+                Evidence::Proven => WAITING,
+                Evidence::Unverified | Evidence::Hearsay => WAITING_UNVERIFIED,
+            };
+            if told.sightings.len() < room {
+                told.sightings.push(sighting);
+            } else {
+                told.dropped += 1;
+            }
+        }
+        let fresh = !waited && !told.sightings.is_empty();
+        drop(told);
+        !fresh || wake()
+    }
+}
+
+/// Why listening to a group ended.
+enum Next {
+    /// Another one is wanted.
+    Change,
+    /// Nobody wants sightings any more.
+    Stop,
+}
+
+/// Opens a socket that gets the packets of `group`.
+fn open(group: u16, part: &mut [u8]) -> io::Result<OwnedFd> {
+    let socket = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(netlink::NETFILTER),
+    )?;
+    bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(TICK))?;
+    // Without permission for that there is none to listen either, which the kernel says next.
+    let _ = set_socket_recv_buffer_size_force(&socket, BUFFER);
+    send(&socket, &nflog::bind(group, COPY), SendFlags::empty())?;
+    loop {
+        let (length, _) = recv(&socket, &mut *part, RecvFlags::empty())?;
+        for heard in nflog::heard(part.get(..length).unwrap_or_default()) {
+            match heard {
+                Heard::Status(0) => return Ok(socket),
+                Heard::Status(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                Heard::Packet { .. } => {}
+            }
+        }
+    }
+}
+
+fn explain(error: &io::Error, group: u16) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        // The kernel says the same of both.
+        Some(Errno::BUSY | Errno::PERM | Errno::ACCESS) => format!(
+            "NFLOG group {group} is somebody else's (write another `group` below [wire]), or listening is not permitted (run as root or with CAP_NET_ADMIN): {error}"
+        ),
+        Some(Errno::INVAL | Errno::PROTONOSUPPORT | Errno::NOENT) => {
+            format!("the kernel has no NFLOG ({error}); it needs the module nfnetlink_log")
+        }
+        _ => format!("cannot listen to NFLOG group {group}: {error}"),
+    }
+}

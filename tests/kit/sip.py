@@ -1,0 +1,239 @@
+"""SIP for tests: `serve` is a PBX that answers as chan_pjsip does, `play` are its phones and attackers.
+
+Both read commands from standard input, a line each, and answer each with a line.
+"""
+import socket
+import struct
+import sys
+import threading
+import time
+
+PORT = 5060
+SO_RCVBUFFORCE = 33  # which Python has no name for
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def at(address, port):
+    return (address, port, 0, 0) if ":" in address else (address, port)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+# The PBX.
+
+passwords = 0  # that reached it and were wrong
+
+
+def header(request, name):
+    for line in request.split("\r\n")[1:]:
+        key, _, value = line.partition(":")
+        if key.lower() in name:
+            return value.strip()
+    return ""
+
+
+def answers(request):
+    """Knows one password: `right`; `old` is the right one with an old nonce."""
+    global passwords
+    method = request.split(" ", 1)[0]
+    same = "".join(
+        f"{name}: {header(request, keys)}\r\n"
+        for name, keys in [
+            ("Via", ["via", "v"]),
+            ("Call-ID", ["call-id", "i"]),
+            ("From", ["from", "f"]),
+            ("To", ["to", "t"]),
+            ("CSeq", ["cseq"]),
+        ]
+    )
+
+    def answer(status, more=""):
+        return f"SIP/2.0 {status}\r\n{same}{more}Server: Asterisk PBX 22.10.0\r\nContent-Length:  0\r\n\r\n"
+
+    password = header(request, ["authorization"])
+    if method in ("ACK", "CANCEL"):
+        return ""
+    if password != "Digest right":
+        passwords += password not in ("", "Digest old")
+        stale = ",stale=true" if password == "Digest old" else ""
+        challenge = f'WWW-Authenticate: Digest realm="asterisk",nonce="1/2"{stale},algorithm=MD5,qop="auth"\r\n'
+        return answer("401 Unauthorized", challenge)
+    if method == "INVITE":
+        return answer("100 Trying") + "|" + answer("180 Ringing") + "|" + answer("487 Request Terminated")
+    missing = method == "SUBSCRIBE" and "<sip:9" in header(request, ["to", "t"])
+    return answer("404 Not Found" if missing else "200 OK")
+
+
+def serve_udp(s):
+    while True:
+        data, peer = s.recvfrom(65536)
+        for answer in filter(None, answers(data.decode("latin-1")).split("|")):
+            s.sendto(answer.encode("latin-1"), peer)
+
+
+def serve_connection(s):
+    data = b""
+    try:
+        while more := s.recv(65536):
+            *requests, data = (data + more).split(b"\r\n\r\n")
+            replies = [answers(request.decode("latin-1")).replace("|", "") for request in requests]
+            s.sendall("".join(replies).encode("latin-1"))
+    except OSError:  # it was banned
+        pass
+    s.close()
+
+
+def serve_tcp(s):
+    while True:
+        connection, _ = s.accept()
+        threading.Thread(target=serve_connection, args=[connection], daemon=True).start()
+
+
+def serve():
+    def bound(kind):
+        s = socket.socket(socket.AF_INET6, kind)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        s.bind(("::", PORT))
+        return s
+
+    udp, tcp = bound(socket.SOCK_DGRAM), bound(socket.SOCK_STREAM)
+    tcp.listen(64)
+    for target, s in [(serve_udp, udp), (serve_tcp, tcp)]:
+        threading.Thread(target=target, args=[s], daemon=True).start()
+    say("ready")
+    for _ in sys.stdin:
+        say(passwords)
+
+
+# Phones and attackers.
+
+
+def request(method, n, call, who="1000", to=None, password=""):
+    authorization = f"Authorization: Digest {password}\r\n" if password else ""
+    return (
+        f"{method} sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP pbx:5060;branch=z9hG4bK{call}{method}{n}\r\n"
+        f"Call-ID: {call}\r\nFrom: <sip:{who}@pbx>;tag=a\r\nTo: <sip:{to or who}@pbx>\r\n"
+        f"CSeq: {n} {method}\r\n{authorization}Content-Length: 0\r\n\r\n"
+    ).encode()
+
+
+class Line:
+    """A way to the PBX: sends requests and awaits as many answers."""
+
+    def __init__(self, transport, source, target):
+        kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+        self.s = socket.socket(family(source), kind)
+        self.s.settimeout(1)
+        self.s.bind(at(source, 0))
+        self.s.connect(at(target, PORT))
+        self.heard = 0
+
+    def send(self, *requests):
+        for one in requests:
+            self.s.sendall(one)
+
+    def hear(self, answers):
+        """How many of so many answers there are."""
+        while self.heard < answers:
+            try:
+                data = self.s.recv(1 << 20)
+            except OSError:
+                break
+            if not data:
+                break
+            self.heard += data.count(b"SIP/2.0 ")
+        heard, self.heard = self.heard, 0
+        return heard
+
+    def asks(self, *args, answers=1, **more):
+        self.send(request(*args, **more))
+        return self.hear(answers)
+
+
+def crack(transport, source, target, guesses):
+    """One Call-ID, fifty passwords a second (as svcrack does), until nobody answers: how many
+    answers there were."""
+    line, answered = Line(transport, source, target), 0
+    for n in range(int(guesses) + 1):
+        if not line.asks("REGISTER", n + 1, f"crack{source}", password=f"guess{n}" if n else ""):
+            break
+        answered += 1
+        time.sleep(0.02)
+    return answered
+
+
+def office(source, target, phones, watched):
+    """So many phones restart at once, each of which watches so many others."""
+    phones, watched = int(phones), int(watched)
+    line = Line("udp", source, target)
+    line.s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+    for n, password in [(1, ""), (2, "right")]:
+        for phone in range(phones):
+            who = f"2{phone:03}"
+            line.send(request("REGISTER", n, f"r{phone}", who, password=password))
+            for other in range(watched):
+                call, to = f"s{phone}-{other}", f"{[2, 9][other % 2]}{other:03}"
+                line.send(request("SUBSCRIBE", n, call, who, to, password))
+        if line.hear(phones * (1 + watched)) != phones * (1 + watched):
+            return "lost"
+    return "done"
+
+
+def phone(transport, source, target, rounds):
+    """Registers again and again, at times with an old nonce."""
+    line = Line(transport, source, target)
+    for n in range(0, 4 * int(rounds), 4):
+        line.asks("REGISTER", n, f"phone{source}", who="3000")
+        if n % 8:
+            line.asks("REGISTER", n + 1, f"phone{source}", who="3000", password="old")
+        if not line.asks("REGISTER", n + 2, f"phone{source}", who="3000", password="right"):
+            return "lost"
+    return "done"
+
+
+def trunk(source, target, calls):
+    """Calls that are given up, and questions whether we are there, without a password."""
+    line = Line("udp", source, target)
+    for n in range(int(calls)):
+        line.asks("INVITE", 1, f"call{n}", to="00972599")
+        if line.asks("INVITE", 2, f"call{n}", to="00972599", password="right", answers=3) != 3:
+            return "lost"
+        line.asks("OPTIONS", 1, f"ping{n}")
+    return "done"
+
+
+def abandon(source, target, times):
+    """Asks for challenges and does not come back."""
+    line = Line("udp", source, target)
+    return sum(line.asks("REGISTER", 1, f"left{source}{n}") for n in range(int(times)))
+
+
+def flood(target, sources, packets):
+    """So many packets in the name of each of so many hosts of 10.0.0.0/8, one dialogue each."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    to = socket.inet_aton(target)
+    for n in range(1, int(packets) + 1):
+        payload = request("REGISTER", n, "flood", password="bad")
+        udp = struct.pack("!HHHH", 5060, PORT, 8 + len(payload), 0) + payload
+        start = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_UDP, 0)
+        for source in range(int(sources)):
+            s.sendto(start + struct.pack("!I", 0x0A000001 + source) + to + udp, (target, 0))
+    return "done"
+
+
+def play():
+    plays = {f.__name__: f for f in [crack, office, phone, trunk, abandon, flood]}
+    say("ready")
+    for line in sys.stdin:
+        what, *args = line.split()
+        say(plays[what](*args))
+
+
+{"serve": serve, "play": play}[sys.argv[1]]()

@@ -1,0 +1,43 @@
+//! Who is refused every day, and must never be banned: with empty memory, and the built-in
+//! thresholds or stricter ones.
+
+use crate::kit;
+use crate::{CARRIER, CONFIG, Lab, NOBODY, OFFICE, PBX, PBX_V6, PHONE, PHONE_V6, banned, guard};
+
+#[test]
+fn phones_offices_and_trunks_never_count() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let mut lab = Lab::new();
+    let guard = guard(&lab.host, CONFIG);
+    for (who, what) in [
+        ("a phone that registers again and again", format!("phone udp {PHONE} {PBX} 60")),
+        ("the same over TCP and IPv6", format!("phone tcp {PHONE_V6} {PBX_V6} 60")),
+        ("an office that restarts", format!("office {OFFICE} {PBX} 50 20")),
+        ("a trunk with cancelled calls", format!("trunk {CARRIER} {PBX} 500")),
+    ] {
+        assert_eq!(lab.play(&what), "done", "{who}");
+    }
+    // Somebody who leaves three challenges open counts for each, half a minute later than all of
+    // the others would have.
+    assert_eq!(lab.play(&format!("abandon {NOBODY} {PBX} 3")), "3");
+    let patience = std::time::Instant::now();
+    while guard.count(&format!("Ban {NOBODY} ")) == 0 {
+        assert!(patience.elapsed().as_secs() < 60, "{}", guard.status()["wire"]);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(patience.elapsed().as_secs() >= 31, "too early: {:?}", patience.elapsed());
+    assert_eq!(banned(&guard), [format!("{NOBODY} unverified")]);
+    let wire = &guard.status()["wire"];
+    println!("{wire}");
+    assert_eq!((&wire["attempts"], &wire["lost"]), (&3.into(), &0.into()), "{wire}");
+    assert_eq!(wire["logins"], 60 + 60 + 50, "{wire}");
+    // All that logged in are known good.
+    for host in [PHONE, OFFICE] {
+        let known = guard.order(&["explain", "--json", host]);
+        let known: serde_json::Value = serde_json::from_str(&known).unwrap();
+        assert_eq!(known["known_good"]["source"], "the wire", "{known:#}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Where the wire cannot be had, bans go on without it, and it is said why.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, wire};
+
+/// An `nft` that refuses the second file, as an old one does.
+const OLD_NFT: &str = "#!/bin/sh
+text=$(cat)
+case $text in *'hook output'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
+printf '%s\\n' \"$text\" | exec REAL \"$@\"
+";
+
+#[test]
+fn a_ruleset_that_does_not_load_stops_no_bans() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let real = netns.exec("command -v nft");
+    home.write("bin/nft", &OLD_NFT.replace("REAL", real.trim()));
+    std::fs::set_permissions(home.path("bin/nft"), Permissions::from_mode(0o755)).unwrap();
+    let mut run = home.run(netns.command(PROGRAM));
+    let path = std::env::var("PATH").unwrap();
+    run.env("PATH", format!("{}:{path}", home.path("bin").display()));
+    let guard = Guard::start_in(home, run);
+    guard.says(
+        "the wire is not available, bans go on without it: `nft` refused: Error: syntax error",
+    );
+    let line = "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Registration from \
+                '\"1000\" <sip:1000@203.0.113.16>' failed for '192.0.2.66:5060' - Wrong password";
+    guard.append("messages", &[line; 5]);
+    guard.says("[asterisk-guess] Ban 192.0.2.66 ");
+    kit::until("the ban is in force", || {
+        netns.exec("nft list set inet asterguard sip4").contains("192.0.2.66")
+    });
+    let status = guard.order(&["status"]);
+    assert!(status.contains("DEGRADED"), "{status}");
+    assert!(status.contains("! the wire is not available, only the logs are"), "{status}");
+    assert!(status.contains("unexpected @ih"), "{status}");
+    assert_eq!(guard.status()["wire"]["state"], "not available");
+    // Whoever does not want it is not bothered with it.
+    guard.write("asterguard.toml", &wire("enabled = false"));
+    guard.order(&["reload"]);
+    assert_eq!(guard.status()["health"], "OK", "{}", guard.order(&["status"]));
+}
+
+#[test]
+fn a_group_that_somebody_else_listens_to_is_said() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let netns = Netns::new();
+    let first = crate::guard(&netns, CONFIG);
+    let second = Guard::start(&netns, CONFIG);
+    second.says("the wire is not available: NFLOG group 5060 is somebody else's");
+    assert_eq!(second.status()["wire"]["state"], "not available");
+    first.stop();
+    kit::until("it is free again", || second.status()["wire"]["state"] == "listening");
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tracing::{error, info, warn};
 
 use super::core::allowed;
@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::event::{BANS, ChannelId, Decision, WIRE};
+use crate::event::{BANS, Change, ChannelId, Decision, WIRE};
 use crate::ignored::IgnoreList;
 use crate::lists::Lists;
 use crate::plan::Plan;
@@ -46,6 +46,12 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let plan = plan(config)?;
     let _lock = if state_dir.exists() { control::lock(state_dir)? } else { None };
     let mut sink = NetlinkSink::new(Nft::new())?;
+    // Read while `nft` is at work.
+    let (now, directory) = (now(), state_dir.to_owned());
+    let reading = std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || store::read(&directory, What::InForce, now))
+        .context("cannot start a thread")?;
     let lists = Arc::new(
         crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?,
     );
@@ -55,8 +61,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let allow = allowed(&plan, &IgnoreList::default());
     sink.load(&Structure { allow, ..plan.structure.clone() })?;
     keeper.settle(&plan.structure, lists);
-    let now = now();
-    let read = store::read(state_dir, What::InForce, now);
+    let read = reading.join().map_err(|_| anyhow!("reading what is stored failed"))?;
     let stored = read.is_some();
     let (loaded, problem) = read.unwrap_or_default();
     let found = sink.adopt(now)?;
@@ -65,14 +70,18 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let bans = engine.take_up(&loaded.remembered(&plan), &found, now, &mut decisions);
     // Whom the configuration ignores since is none of these.
     engine.protect(Arc::default(), &mut decisions);
-    let changes: Vec<_> = decisions
-        .iter()
-        .filter_map(|decision| match decision {
-            Decision::Change(change) => Some(*change),
-            _ => None,
-        })
-        .collect();
-    let report = sink.apply(&changes, now)?;
+    // What others lifted has to go, and all that is in force has to be there.
+    let gone = |decision: &Decision| match decision {
+        Decision::Change(change @ Change::Remove(..)) => Some(*change),
+        _ => None,
+    };
+    let gone: Vec<_> = decisions.iter().filter_map(gone).collect();
+    let mut report = sink.apply(&gone, now)?;
+    let wanted = engine.bans().elements().filter_map(|change| match change {
+        Change::Put(element) if element.until.is_none_or(|until| until > now) => Some(element),
+        _ => None,
+    });
+    report.refused.extend(sink.restore(&wanted.collect::<Vec<_>>(), now)?.refused);
     for (change, reason) in &report.refused {
         error!("the kernel did not take {}: {reason}", change.key().1);
     }

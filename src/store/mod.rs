@@ -122,6 +122,8 @@ pub fn open(directory: &Path, now: Time) -> Opened {
     let why = match schema::open(&path) {
         Ok(connection) => match load(&connection, What::All, now, &mut opened.loaded) {
             Ok(()) => {
+                // If that does not work, it takes some memory more.
+                let _ = schema::slim(&connection);
                 opened.connection = Some(connection);
                 return opened;
             }
@@ -159,7 +161,12 @@ pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<S
     let mut look = |connection: Result<Connection, StoreError>| {
         connection.and_then(|connection| load(&connection, what, now, &mut loaded))
     };
-    let wrong = match look(schema::open_to_read(&path)) {
+    // Where speed matters, damage is found where it matters too.
+    let open = match what {
+        What::All => schema::open_to_read,
+        What::InForce => schema::open_unchecked,
+    };
+    let wrong = match look(open(&path)) {
         Ok(()) => None,
         Err(error) => {
             let _ = look(schema::open_unchecked(&path));

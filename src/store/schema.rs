@@ -14,6 +14,9 @@ use thiserror::Error;
 const OURS: i32 = i32::from_be_bytes(*b"AGRD");
 /// How long another process may hold the file (`restore`, or somebody who looks at it).
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How much of the file is kept in memory, in the words of `SQLite`: while it is read as a whole, and
+/// afterwards.
+const CACHE: (i32, i32) = (-16384, -2048);
 /// Bytes of the header that every state file begins with.
 const HEADER: u64 = 100;
 /// Files up to this many bytes are checked as a whole before they are used.
@@ -188,6 +191,12 @@ fn escaped(path: &Path) -> String {
     text
 }
 
+/// Gives back the memory that only reading a whole file takes.
+pub fn slim(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", CACHE.1)?;
+    connection.release_memory()
+}
+
 /// Makes an empty file, which nobody but the guard's user and group may read: it says who logged in
 /// from where.
 fn make(path: &Path) -> Result<(), StoreError> {
@@ -200,7 +209,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "cache_size", -2048)?;
+    connection.pragma_update(None, "cache_size", CACHE.0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;

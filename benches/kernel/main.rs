@@ -64,7 +64,7 @@ struct Amount {
 
 const MEASURED: Amount =
     Amount { single: 200, burst: 5000, bans: 10_000, flushes: 100, full: [100_000, 1_000_000] };
-const TRIED: Amount = Amount { single: 3, burst: 50, bans: 100, flushes: 2, full: [1000, 2000] };
+const TRIED: Amount = Amount { single: 3, burst: 50, bans: 100, flushes: 2, full: [3000, 4000] };
 
 /// What was measured of one of the two; in milliseconds.
 #[derive(Default)]

@@ -121,7 +121,9 @@ impl Context {
         let reach = messages
             .iter()
             .filter(|message| begins_with(body, &message.head))
-            .filter(|message| memchr::memmem::find(body, &message.needle).is_some())
+            .filter(|message| {
+                message.contains.as_ref().is_none_or(|text| text.find(body).is_some())
+            })
             .filter(|message| {
                 let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
                 let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);

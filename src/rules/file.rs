@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_spanned::Spanned;
@@ -163,24 +164,23 @@ impl Reader<'_> {
     }
 
     fn message(&mut self, raw: RawMessage) -> Option<MessageShape> {
-        // What makes the matcher look at a line must stand in the message, not in the file name.
-        let text = raw.head.get_ref().split_once(": ").map(|(_, text)| text.to_owned());
-        let needle = raw.contains.or(text).filter(|needle| needle.len() >= 5);
-        let Some(needle) = needle else {
+        // A file's name is in all messages of that file.
+        let text = raw.head.get_ref().split_once(": ").map(|(_, text)| text);
+        if raw.contains.as_deref().or(text).is_none_or(|known_by| known_by.len() < 5) {
             self.problem(
                 raw.head.span(),
                 "too little to know this message by: at least five bytes behind `FILE: `, or `contains`",
                 Some("for example `chan_sip.c: Call from '`"),
             );
             return None;
-        };
+        }
         let reach = raw.reach.as_ref().map_or(LONGEST_MESSAGE, |reach| *reach.get_ref());
         if let Some(wrong) = raw.reach.filter(|_| !(1..=LONGEST_MESSAGE).contains(&reach)) {
             self.problem(wrong.span(), format!("`reach` is 1 to {LONGEST_MESSAGE} bytes"), None);
         }
         Some(MessageShape {
-            needle: needle.into_bytes(),
             head: raw.head.into_inner().into_bytes(),
+            contains: raw.contains.map(|text| Finder::new(&text).into_owned()),
             ends: raw.end.into_iter().map(String::into_bytes).collect(),
             dump: raw.dump,
             echo: raw.echo,

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::util::syntax;
 use serde::Deserialize;
@@ -55,9 +56,8 @@ pub enum Grammar {
 pub struct MessageShape {
     /// How its body begins.
     pub head: Vec<u8>,
-    /// What it holds besides, by which such lines are found: as a rule the head without the file
-    /// name.
-    pub needle: Vec<u8>,
+    /// What it holds besides.
+    pub contains: Option<Finder<'static>>,
     /// How its body ends when it is whole though no rule matches it; one of these.
     pub ends: Vec<Vec<u8>>,
     /// Whether what follows cannot be told from what its sender wrote, even if it ends as it

@@ -63,61 +63,96 @@ impl Healing {
     }
 }
 
+/// What a look brings up.
+enum Finding {
+    /// All is as it should be.
+    Whole,
+    /// The sets may not hold what they should.
+    Sets,
+    /// The table is damaged, and the pause may be lost with it.
+    Table { pause_lost: bool },
+}
+
 impl State {
     /// Looks at what others did. Puts the table back at once if that is needed, and asks for what it
     /// is to hold.
     pub(super) fn heal(&mut self) {
         let Some((heard, since)) = self.healing.heard.take() else { return };
         let begin = Instant::now();
-        let healed = self.heal_structure(&heard);
-        self.healing.pace.looked(begin, Instant::now());
-        match healed {
-            Ok(false) => {}
-            Ok(true) => match &mut self.healing.asked {
-                Some((before, _)) => before.merge(heard),
-                none => {
-                    *none = Some((heard, since));
-                    (self.tell)(News::Lost);
+        match self.diagnose(&heard) {
+            Ok(Finding::Whole) => {}
+            Ok(Finding::Sets) => self.ask(heard, since),
+            Ok(Finding::Table { pause_lost }) => {
+                self.pace(&heard);
+                // Whoever is asked gathers it while the kernel takes the table.
+                self.ask(heard, since);
+                if let Err(error) = self.mend(pause_lost) {
+                    self.healing.hear(Foreign { heard: true, ..Foreign::default() }, since);
+                    self.failed(&error);
                 }
-            },
+            }
             Err(error) => {
                 self.healing.hear(heard, since);
                 self.failed(&error);
             }
         }
+        self.healing.pace.looked(begin, Instant::now());
     }
 
-    /// Whether the sets have to be filled again.
-    fn heal_structure(&mut self, heard: &Foreign) -> Result<bool, SinkError> {
-        let damage = if self.healing.gone { Vec::new() } else { self.sink.inspect()? };
-        let lost_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Damage::Missing);
-        let kept_pause =
-            !self.healing.gone && !damage.iter().any(|damage| lost_pause.contains(damage));
-        if kept_pause && (heard.lost || heard.sets.contains(PAUSED)) {
+    /// What is wrong. Takes note of a pause that somebody began or ended.
+    fn diagnose(&mut self, heard: &Foreign) -> Result<Finding, SinkError> {
+        let damage = if self.healing.gone {
+            vec![Damage::Missing(Part::Table)]
+        } else {
+            self.sink.inspect()?
+        };
+        let of_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Damage::Missing);
+        let pause_lost = damage.iter().any(|damage| of_pause.contains(damage));
+        if !pause_lost && (heard.lost || heard.sets.contains(PAUSED)) {
             let paused = self.sink.paused(now())?;
             if !heard.lost {
                 info!("{heard}: {}", pause_message(paused));
             }
             (self.tell)(News::Paused(paused));
         }
-        if self.healing.gone || !damage.is_empty() {
-            self.healing.pace.spend(Instant::now());
-            if self.healing.pace.is_slowed() {
-                let until = Instant::now() + FIGHT;
-                lock(&self.health).fight = Some((heard.to_string(), until));
-            }
-            self.sink.mend(&self.structure)?;
-            self.allow_changed = false;
-            self.healing.gone = false;
-            lock(&self.health).healed = Some(now());
-            self.healing.mended = true;
-            self.healing.lost_pause |= !kept_pause;
-            return Ok(true);
-        }
         let bans = |set: &String| self.structure.scope_of_set(set).is_some();
         // Sets of lists are filled by another thread, which never empties one.
         let lists = |set: &String| self.structure.lists.iter().any(|list| list.name == *set);
-        Ok(heard.lost || heard.sets.iter().any(bans) || heard.emptied.iter().any(lists))
+        let sets = heard.lost || heard.sets.iter().any(bans) || heard.emptied.iter().any(lists);
+        Ok(match (damage.is_empty(), sets) {
+            (false, _) => Finding::Table { pause_lost },
+            (true, true) => Finding::Sets,
+            (true, false) => Finding::Whole,
+        })
+    }
+
+    /// Asks for the whole that the sink is to hold.
+    fn ask(&mut self, heard: Foreign, since: Instant) {
+        match &mut self.healing.asked {
+            Some((before, _)) => before.merge(heard),
+            none => {
+                *none = Some((heard, since));
+                (self.tell)(News::Lost);
+            }
+        }
+    }
+
+    /// Takes note of a loss, and tells of a fight.
+    fn pace(&mut self, heard: &Foreign) {
+        self.healing.pace.spend(Instant::now());
+        if self.healing.pace.is_slowed() {
+            lock(&self.health).fight = Some((heard.to_string(), Instant::now() + FIGHT));
+        }
+    }
+
+    fn mend(&mut self, pause_lost: bool) -> Result<(), SinkError> {
+        self.sink.mend(&self.structure)?;
+        self.allow_changed = false;
+        self.healing.gone = false;
+        self.healing.mended = true;
+        self.healing.lost_pause |= pause_lost;
+        lock(&self.health).healed = Some(now());
+        Ok(())
     }
 
     /// Has the sink hold this whole, of which it may have lost something.

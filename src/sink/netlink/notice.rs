@@ -94,3 +94,72 @@ fn actor(generation: &[u8]) -> Actor {
     let name = name.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(NAME_MAX);
     Actor { name: name.collect(), pid }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::message::{Element, Key, Transaction, attribute};
+    use super::*;
+
+    /// What the kernel would tell of adding an element and of the end of that transaction. (Its
+    /// messages have the layout of those that it is sent; what begins and ends a transaction is none.)
+    fn told(name: &str, pid: u32) -> Vec<u8> {
+        let mut transaction = Transaction::begin(1);
+        let key = Key::Address([192, 0, 2, 1].into());
+        transaction.add("ban4", &Element { key, timeout: None, comment: None });
+        let mut generation = Vec::new();
+        attribute(&mut generation, GENERATION_PID, |value| value.extend(pid.to_be_bytes()));
+        attribute(&mut generation, GENERATION_NAME, |value| value.extend(name.as_bytes()));
+        transaction.order(NEW_GENERATION, 0, &generation);
+        transaction.end().0
+    }
+
+    fn heard(own: u32, bytes: &[u8]) -> Foreign {
+        let mut heard = Foreign::default();
+        Listener::new(own).hear(bytes, |pid| pid == 7, &mut heard);
+        heard
+    }
+
+    #[test]
+    fn a_transaction_is_told_with_who_it_was() {
+        let words = heard(1, &told("nft\0", 4711)).to_string();
+        assert_eq!(words, "nft (pid 4711) added elements of set ban4");
+        let evil = heard(1, &told("\u{1b}[2J a\nb\0", 9)).to_string();
+        assert!(evil.starts_with("?[2J?a?b (pid 9) "), "{evil}");
+        // The messages come from port 0: if that is ours, they are no news.
+        assert!(heard(0, &told("nft\0", 4711)).is_empty());
+        // A run of ours is looked at, and nobody is blamed for it.
+        let ours = heard(1, &told("nft\0", 7));
+        assert!(!ours.is_empty() && ours.gravest.is_none() && ours.sets.contains("ban4"));
+    }
+
+    #[test]
+    fn a_transaction_that_never_ends_is_none_until_something_is_lost() {
+        let whole = told("nft\0", 4711);
+        let first = messages(&whole).position(|message| message.kind == NEW_GENERATION).unwrap();
+        // What ends a transaction is 36 bytes long, and what ends the bytes 20.
+        let (cut, mut news) = (&whole[..whole.len() - 56], Foreign::default());
+        assert_eq!(messages(cut).count(), first);
+        let mut listener = Listener::new(1);
+        listener.hear(cut, |_| false, &mut news);
+        assert!(news.is_empty());
+        listener.lose(&mut news);
+        assert!(news.lost && news.sets.contains("ban4"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_can_be_heard(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            heard(1, &bytes);
+        }
+
+        #[test]
+        fn broken_datagrams_can_be_heard(at in 0_usize..200, byte: u8) {
+            let mut bytes = told("nft\0", 4711);
+            let place = at % bytes.len();
+            bytes[place] = byte;
+            heard(1, &bytes);
+        }
+    }
+}

@@ -277,3 +277,96 @@ pub(super) fn text_of(list: &[u8], wanted: u16) -> Option<String> {
     let text = value_of(list, wanted)?;
     String::from_utf8(text.strip_suffix(&[0]).unwrap_or(text).to_vec()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::message::text;
+    use super::*;
+
+    fn rule(chain: &str, set: &str, handle: u64, packets: u64) -> Vec<u8> {
+        let mut rule = Vec::new();
+        attribute(&mut rule, TABLE_NAME, |value| text(value, TABLE));
+        attribute(&mut rule, RULE_CHAIN, |value| text(value, chain));
+        attribute(&mut rule, RULE_HANDLE, |value| value.extend(handle.to_be_bytes()));
+        attribute(&mut rule, RULE_EXPRESSIONS, |list| {
+            attribute(list, 1, |item| {
+                attribute(item, EXPRESSION_NAME, |value| text(value, "lookup"));
+                attribute(item, EXPRESSION_DATA, |data| {
+                    attribute(data, LOOKUP_SET, |value| text(value, set));
+                });
+            });
+            attribute(list, 1, |item| {
+                attribute(item, EXPRESSION_NAME, |value| text(value, "counter"));
+                attribute(item, EXPRESSION_DATA, |data| {
+                    attribute(data, 2, |value| value.extend(packets.to_be_bytes()));
+                });
+            });
+        });
+        rule
+    }
+
+    fn anonymous(name: &str) -> Vec<u8> {
+        let mut set = Vec::new();
+        attribute(&mut set, TABLE_NAME, |value| text(value, TABLE));
+        attribute(&mut set, SET_NAME, |value| text(value, name));
+        attribute(&mut set, SET_FLAGS, |value| value.extend(ANONYMOUS.to_be_bytes()));
+        set
+    }
+
+    /// A chain with one rule, which looks an anonymous set of this name up, with this element in it.
+    fn picture(set: &str, handle: u64, packets: u64, element: &[u8]) -> Snapshot {
+        let mut seen = Snapshot::default();
+        seen.take(NEW_SET, &anonymous(set));
+        seen.chains.insert("c".to_owned(), Vec::new());
+        seen.take(NEW_RULE, &rule("c", set, handle, packets));
+        let mut item = Vec::new();
+        attribute(&mut item, 1, |key| key.extend(element));
+        seen.hold(set, [item.as_slice()].into_iter());
+        seen
+    }
+
+    #[test]
+    fn what_changes_by_itself_is_no_damage() {
+        let ours = picture("__set0", 1, 0, &[6]);
+        assert_eq!(ours.damage(&picture("__set7", 9, 1000, &[6])), []);
+        let damage = Damage::Rules { chain: "c".to_owned(), missing: 1, foreign: 1 };
+        assert_eq!(ours.damage(&picture("__set0", 1, 0, &[17])), [damage]);
+    }
+
+    #[test]
+    fn rules_are_counted_and_their_order_counts() {
+        let mut ours = Snapshot::default();
+        ours.chains.insert("c".to_owned(), Vec::new());
+        let mut now = ours.clone();
+        for name in ["a", "b", "b"] {
+            ours.take(NEW_RULE, &rule("c", name, 1, 0));
+        }
+        for name in ["b", "b", "a"] {
+            now.take(NEW_RULE, &rule("c", name, 1, 0));
+        }
+        let rules = |missing, foreign| [Damage::Rules { chain: "c".to_owned(), missing, foreign }];
+        assert_eq!(ours.damage(&now), rules(0, 0));
+        now.take(NEW_RULE, &rule("c", "x", 1, 0));
+        assert_eq!(ours.damage(&now), rules(0, 1));
+        now.rules.get_mut("c").unwrap().remove(0);
+        assert_eq!(ours.damage(&now), rules(1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_a_part(kind: u8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut seen = Snapshot::default();
+            seen.take(NEW_TABLE + u16::from(kind % 20), &bytes);
+            let described = rule("c", "s", 1, 1);
+            let mut broken = described.clone();
+            for (at, byte) in bytes.iter().enumerate().take(3) {
+                let place = (usize::from(*byte) + at) % broken.len();
+                broken[place] ^= byte;
+            }
+            seen.take(NEW_RULE, &broken);
+            with_lookups(&broken, |_| Some(vec![1]));
+        }
+    }
+}

@@ -69,8 +69,8 @@ enum Finding {
     Whole,
     /// The sets may not hold what they should.
     Sets,
-    /// The table is damaged, and the pause may be lost with it.
-    Table { pause_lost: bool },
+    /// The table is damaged.
+    Table,
 }
 
 impl State {
@@ -82,11 +82,11 @@ impl State {
         match self.diagnose(&heard) {
             Ok(Finding::Whole) => {}
             Ok(Finding::Sets) => self.ask(heard, since),
-            Ok(Finding::Table { pause_lost }) => {
+            Ok(Finding::Table) => {
                 self.pace(&heard);
                 // Whoever is asked gathers it while the kernel takes the table.
                 self.ask(heard, since);
-                if let Err(error) = self.mend(pause_lost) {
+                if let Err(error) = self.mend() {
                     self.healing.hear(Foreign { heard: true, ..Foreign::default() }, since);
                     self.failed(&error);
                 }
@@ -99,7 +99,7 @@ impl State {
         self.healing.pace.looked(begin, Instant::now());
     }
 
-    /// What is wrong. Takes note of a pause that somebody began or ended.
+    /// What is wrong. Takes note of a pause that somebody began or ended, or that was lost.
     fn diagnose(&mut self, heard: &Foreign) -> Result<Finding, SinkError> {
         let damage = if self.healing.gone {
             vec![Damage::Missing(Part::Table)]
@@ -107,7 +107,10 @@ impl State {
             self.sink.inspect()?
         };
         let of_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Damage::Missing);
-        let pause_lost = damage.iter().any(|damage| of_pause.contains(damage));
+        // A firewall that is loaded anew may have declared our table, too: then its sets are empty.
+        let pause_lost =
+            heard.deleted.contains(PAUSED) || damage.iter().any(|damage| of_pause.contains(damage));
+        self.healing.lost_pause |= pause_lost;
         if !pause_lost && (heard.lost || heard.sets.contains(PAUSED)) {
             let paused = self.sink.paused(now())?;
             if !heard.lost {
@@ -120,7 +123,7 @@ impl State {
         let lists = |set: &String| self.structure.lists.iter().any(|list| list.name == *set);
         let sets = heard.lost || heard.sets.iter().any(bans) || heard.emptied.iter().any(lists);
         Ok(match (damage.is_empty(), sets) {
-            (false, _) => Finding::Table { pause_lost },
+            (false, _) => Finding::Table,
             (true, true) => Finding::Sets,
             (true, false) => Finding::Whole,
         })
@@ -145,12 +148,11 @@ impl State {
         }
     }
 
-    fn mend(&mut self, pause_lost: bool) -> Result<(), SinkError> {
+    fn mend(&mut self) -> Result<(), SinkError> {
         self.sink.mend(&self.structure)?;
         self.allow_changed = false;
         self.healing.gone = false;
         self.healing.mended = true;
-        self.healing.lost_pause |= pause_lost;
         lock(&self.health).healed = Some(now());
         Ok(())
     }

@@ -21,6 +21,8 @@ pub struct Foreign {
     pub sets: BTreeSet<String>,
     /// Sets of which elements went.
     pub emptied: BTreeSet<String>,
+    /// Sets that were deleted. They may be there again, with nothing of what they held.
+    pub deleted: BTreeSet<String>,
     /// Whether more may have happened than was heard of.
     pub lost: bool,
 }
@@ -73,8 +75,11 @@ impl Foreign {
     /// Takes in one change.
     pub(super) fn note(&mut self, deed: Deed) {
         self.heard = true;
-        if let Thing::Elements(set) = &deed.thing {
-            self.touch(set, deed.done);
+        match (&deed.thing, deed.done) {
+            (Thing::Elements(set), done) => self.touch(set, done),
+            // Of what it held, nothing is told.
+            (Thing::Set(set), Done::Deleted) => self.delete(set),
+            (..) => {}
         }
         self.blame(deed, Actor::default(), 1);
     }
@@ -99,6 +104,9 @@ impl Foreign {
             let gone = later.emptied.contains(set);
             self.touch(set, if gone { Done::Deleted } else { Done::Added });
         }
+        for set in &later.deleted {
+            self.delete(set);
+        }
         if let Some((deed, actor)) = later.gravest {
             self.blame(deed, actor, later.more + 1);
         }
@@ -118,6 +126,13 @@ impl Foreign {
         }
         if done == Done::Deleted && self.sets.contains(set) {
             self.emptied.insert(set.to_owned());
+        }
+    }
+
+    fn delete(&mut self, set: &str) {
+        self.touch(set, Done::Deleted);
+        if self.sets.contains(set) {
+            self.deleted.insert(set.to_owned());
         }
     }
 
@@ -212,6 +227,20 @@ mod tests {
         assert_eq!(first.to_string(), "nft (pid 8) deleted elements of set ban4");
         first.merge(flush);
         assert_eq!(first.gravest.unwrap().1.pid, 7);
+    }
+
+    #[test]
+    fn what_a_deleted_set_held_is_gone() {
+        let set = || Thing::Set("ban4".to_owned());
+        let declared = heard(&[(set(), Done::Added)], 7);
+        assert!(declared.sets.is_empty());
+        let mut all = declared;
+        all.merge(heard(&[(set(), Done::Deleted), (set(), Done::Added)], 7));
+        for sets in [&all.sets, &all.emptied, &all.deleted] {
+            assert!(sets.contains("ban4"));
+        }
+        let emptied = heard(&[(Thing::Elements("ban4".to_owned()), Done::Deleted)], 7);
+        assert!(emptied.emptied.contains("ban4") && emptied.deleted.is_empty());
     }
 
     #[test]

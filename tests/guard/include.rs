@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, PBX_V4, SIP};
-use crate::{CONFIG, addresses};
+use crate::{CONFIG, addresses, elements};
 
 const MAIN: &str = r#"flush ruleset
 table inet filter {
@@ -26,8 +26,8 @@ fn tables(netns: &Netns) -> String {
 }
 
 /// A home with a firewall, and the table written for its include.
-fn firewall(netns: &Netns) -> Home {
-    let home = Home::new(CONFIG);
+fn firewall(netns: &Netns, config: &str) -> Home {
+    let home = Home::new(config);
     home.write("main.nft", MAIN);
     fs::create_dir(home.path("nftables.d")).unwrap();
     write(netns, &home, &home.path("nftables.d/asterguard.nft"));
@@ -47,7 +47,7 @@ fn the_structure_can_be_included_where_no_guard_ever_ran() {
         return;
     }
     let mut lab = Lab::new();
-    let home = firewall(&lab.pbx);
+    let home = firewall(&lab.pbx, CONFIG);
     for _ in 0..2 {
         assert!(load(&lab.pbx, &home));
         assert_eq!(tables(&lab.pbx), "table inet filter\ntable inet asterguard\n");
@@ -64,12 +64,56 @@ fn the_structure_can_be_included_where_no_guard_ever_ran() {
 }
 
 #[test]
+fn a_firewall_that_is_loaded_anew_costs_nothing_of_what_the_guard_put_in() {
+    if !kit::usable() {
+        return;
+    }
+    let bare = format!("{CONFIG}\n[wire]\nenabled = false\n");
+    let lists = "\n[lists]\nblock = ['203.0.113.7']\n[feed.drop]\npath = '$DIR/drop.list'\n";
+    // With the first, the firewall declares all that the guard does, so that nothing is missing after
+    // it but what the sets held.
+    for (config, blocked) in [(bare.clone(), 0), (format!("{bare}{lists}"), 2)] {
+        let mut lab = Lab::new();
+        let home = firewall(&lab.pbx, &config);
+        home.write("drop.list", &format!("{MALLORY}\n"));
+        let run = home.run(lab.pbx.command(PROGRAM));
+        let guard = Guard::start_in(home, run);
+        guard.order(&["ban", EVE, "--for", "1h"]);
+        guard.order(&["ban", "2001:db8::7"]);
+        kit::until("the host is shut out", || lab.udp(EVE, SIP) == Dropped);
+        let whole = guard.order(&["verify"]);
+
+        // What `systemctl reload nftables` does, in one transaction.
+        assert!(load(&lab.pbx, &guard));
+        let line = guard.says(": put back, 2 bans in ");
+        assert!(line.contains("WARNING nft (pid "), "{line}");
+        let left = elements(&lab.pbx, "ban4")[0].expires.unwrap();
+        assert!((3570..=3600).contains(&left), "{left}");
+        if blocked > 0 {
+            guard.says(&format!("lists: {blocked} networks are in the kernel again"));
+        }
+        let fate = if blocked > 0 { Dropped } else { Arrived };
+        assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, fate));
+        assert_eq!(guard.order(&["verify"]), whole);
+
+        // Nor does it end a pause.
+        guard.order(&["pause", "--for", "1h"]);
+        assert!(load(&lab.pbx, &guard));
+        guard.says_times(": put back, 2 bans in ", 2);
+        assert_eq!(lab.udp(EVE, SIP), Arrived);
+        assert_eq!(guard.status()["health"], "PAUSED");
+        guard.order(&["resume"]);
+        assert_eq!(lab.udp(EVE, SIP), Dropped);
+    }
+}
+
+#[test]
 fn what_becomes_of_a_firewall_whose_include_is_not_whole() {
     if !kit::usable() {
         return;
     }
     let netns = Netns::new();
-    let home = firewall(&netns);
+    let home = firewall(&netns, CONFIG);
     let file = home.path("nftables.d/asterguard.nft");
     let text = fs::read_to_string(&file).unwrap();
     // Missing, of another name, empty, a directory: the firewall loads without it.

@@ -131,6 +131,7 @@ fn lists_come_back_with_the_table_and_stay_over_a_restart() {
     lab.pbx.exec("nft flush ruleset");
     guard.append("messages", &vec![wrong_password("198.51.100.14"); 5]);
     guard.says("lists: 4 networks are in the kernel again");
+    kit::until("the ban is in the kernel", || elements(&lab.pbx, "sip4").len() == 1);
     assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, Dropped));
     // The guard goes, the lists stay; what the next one does not want goes then.
     let home = guard.kill();

@@ -110,10 +110,10 @@ $(FAIL2BAN):
 bench-kernel: deps rust $(FAIL2BAN) ## Measure, as root, from log line to kernel and after a flush, beside fail2ban (some minutes)
 	@ASTERGUARD_FAIL2BAN=$(abspath $(FAIL2BAN)) $(CARGO) bench --locked --bench kernel
 
-bench: deps rust ## Measure: the parts by themselves, then from a log file to the decision
+bench: deps rust $(FAIL2BAN) ## Measure: the parts by themselves, then from a log file to the decision, beside fail2ban
 	@set -x
 	$(CARGO) bench --locked --bench parts -- --quick --noplot
-	$(CARGO) bench --locked --bench pipeline
+	ASTERGUARD_FAIL2BAN=$(abspath $(FAIL2BAN)) $(CARGO) bench --locked --bench pipeline
 
 # A crate of its own, because its dependencies and flags are no business of the program's. The flags
 # are those that libFuzzer needs to see which code runs; --target keeps them from build scripts.

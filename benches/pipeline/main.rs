@@ -13,6 +13,9 @@
 //! search in MB/s, and `ratio` how many times as fast as that the pipeline is. `RssAnon` is the
 //! memory taken at the end, in MiB, that of the logs before included as far as the allocator kept it.
 //!
+//! If `ASTERGUARD_FAIL2BAN` says where fail2ban's package is unpacked (`make bench` sees to it), its
+//! server reads the beginnings of the made-up logs too, once each.
+//!
 //! | variable | default | |
 //! |---|---|---|
 //! | `ASTERGUARD_BENCH_MIB` | 256 | size of each made-up log, in MiB |
@@ -28,6 +31,8 @@
     reason = "it measures time, and shows it"
 )]
 
+mod fail2ban;
+#[path = "../logs/mod.rs"]
 mod logs;
 
 use std::env;
@@ -105,6 +110,33 @@ fn bench() -> Result<(), Error> {
     println!("{HEADINGS}");
     for log in &mut logs {
         println!("{}", log.row());
+    }
+    if let Some(package) = fail2ban::unpacked() {
+        beside(&package, &logs, if measuring { PEER_MIB } else { 1 })?;
+    }
+    Ok(())
+}
+
+/// How much of the made-up logs fail2ban reads, in MiB: some seconds' work for it.
+const PEER_MIB: u64 = 16;
+
+/// Prints how fast fail2ban reads, and how many times as fast we are.
+fn beside(package: &Path, logs: &[Log], mib: u64) -> Result<(), Error> {
+    println!("\nlog       fail2ban: MB/s   lines/s  asterguard is so many times as fast");
+    for mut beginning in made_up(mib << 20)? {
+        let name = &beginning.name;
+        let Some(log) = logs.iter().find(|log| log.name == *name) else { continue };
+        let lines = log.plain.first().map_or(0, |(_, lines)| *lines) as f64;
+        let lines = lines * beginning.bytes as f64 / log.bytes as f64;
+        beginning.file.rewind()?;
+        let seconds = fail2ban::read(package, &mut beginning.file)?.as_secs_f64();
+        let (ours, theirs) = (log.speed(), beginning.bytes as f64 / seconds);
+        println!(
+            "{name:<9} {:>14.1} {:>9.0} {:>12.0}",
+            theirs / 1e6,
+            lines / seconds,
+            ours / theirs
+        );
     }
     Ok(())
 }
@@ -211,6 +243,12 @@ impl Log {
         let start = cpu_time();
         let result = work(&mut self.file)?;
         Ok((cpu_time().saturating_sub(start), result))
+    }
+
+    /// In bytes a second, once the rounds are in order.
+    fn speed(&self) -> f64 {
+        let time = self.read.get(self.read.len() / 2).map_or(Duration::ZERO, |(time, _)| *time);
+        self.bytes as f64 / time.as_secs_f64()
     }
 
     fn row(&mut self) -> String {

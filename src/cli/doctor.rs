@@ -51,7 +51,7 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     if !output.json {
         output.line(format_args!(
-            "{} problems, {} hints, {} not checked, {} as it should be",
+            "problems: {}, hints: {}, not checked: {}, as it should be: {}",
             count(Verdict::Problem),
             count(Verdict::Advice),
             count(Verdict::Unchecked),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
+use crate::jump::Jump;
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -71,6 +72,15 @@ impl BanBook {
         let ban = self.bans.remove(&key)?;
         self.note(Entry::Struck(ban, Lifted::Expired));
         Some(ban)
+    }
+
+    /// Corrects when bans began and when they end. The journal does not tell of it.
+    pub fn correct(&mut self, jump: Jump) {
+        for ban in self.bans.values_mut() {
+            jump.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
+        }
+        let before = std::mem::take(&mut self.deadlines);
+        self.deadlines = before.into_iter().map(|(end, key)| (jump.correct(end), key)).collect();
     }
 
     /// Keeps a journal from now on, for [`BanBook::take_journal`] to be called often.

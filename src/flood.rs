@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::jump::Jump;
 use crate::time::Time;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -45,6 +46,11 @@ impl Flood {
     /// Sets how many bans a minute may pass; a flood goes on.
     pub fn allow(&mut self, most: u32) {
         self.most = most;
+    }
+
+    /// Corrects when the minute and the flood began.
+    pub fn correct(&mut self, jump: Jump) {
+        jump.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
     }
 
     /// Since when there has been a flood, if there is one, and how many bans it withheld.

@@ -24,6 +24,7 @@ use foldhash::fast::RandomState;
 use crate::account::Account;
 use crate::config;
 use crate::event::{ChannelId, Event, Evidence};
+use crate::jump::Jump;
 use crate::offence::OffenceTable;
 use crate::subject::Subject;
 use crate::time::Time;
@@ -146,10 +147,8 @@ impl KnownGood {
 
     /// Goes by other terms. Whoever is known stays known, as long as the new terms say.
     pub fn change(&mut self, terms: &config::KnownGood) {
-        if *terms != self.terms {
-            self.strangers = strangers(terms);
-            self.terms = terms.clone();
-        }
+        self.strangers.change_terms(terms.maxunknown, terms.findtime);
+        self.terms = terms.clone();
         if !terms.enabled {
             self.hosts.clear();
             self.accounts = 0;
@@ -269,6 +268,16 @@ impl KnownGood {
         self.strangers.sweep(now);
     }
 
+    /// Corrects when everything was.
+    pub fn correct(&mut self, jump: Jump) {
+        for host in self.hosts.values_mut() {
+            host.correct(jump);
+        }
+        self.swept = jump.correct(self.swept);
+        self.strangers.correct(jump);
+        self.changed |= !self.hosts.is_empty();
+    }
+
     /// Forgets a host when there are too many accounts: of eight, the one whose last login is the
     /// longest ago.
     fn make_room(&mut self) {
@@ -290,6 +299,17 @@ fn strangers(terms: &config::KnownGood) -> OffenceTable {
 impl Host {
     fn until(&self, time: Duration) -> Time {
         self.login.time.plus(time)
+    }
+
+    fn correct(&mut self, jump: Jump) {
+        jump.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
+        if let Some(trouble) = &mut self.trouble {
+            jump.correct_all([&mut trouble.since, &mut trouble.last]);
+        }
+        for known in &mut self.accounts {
+            let Known { login, failed, minute, .. } = known;
+            jump.correct_all([login, minute].into_iter().chain(failed));
+        }
     }
 
     fn failing(&self, now: Time) -> impl Iterator<Item = &Known> {

@@ -35,6 +35,7 @@ pub mod finder;
 pub mod firewall;
 pub mod flood;
 pub mod ignored;
+pub mod jump;
 pub mod knocking;
 pub mod known_good;
 pub mod lines;

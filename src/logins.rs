@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::jump::Jump;
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -33,6 +34,12 @@ impl Logins {
         if self.last.is_none_or(|(_, last)| last <= time) {
             self.last = Some((host, time));
         }
+    }
+
+    /// Corrects when everybody logged in.
+    pub fn correct(&mut self, jump: Jump) {
+        let last = self.last.as_mut().map(|(_, time)| time);
+        jump.correct_all(self.hosts.values_mut().chain(last));
     }
 
     /// The last login of all: from where, and when.

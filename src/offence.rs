@@ -13,6 +13,7 @@
 //! entry, and an entry fits into a cache line.
 
 mod image;
+mod terms;
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::event::{ChannelId, Event, Evidence};
+use crate::jump::Jump;
 use crate::subject::Subject;
 use crate::time::Time;
 use image::Changes;
@@ -179,6 +181,18 @@ impl OffenceTable {
             })
         };
         (0..self.entries.len()).filter(live).filter(first).count()
+    }
+
+    /// Corrects when everything was.
+    pub fn correct(&mut self, jump: Jump) {
+        for entry in &mut self.entries {
+            entry.last = jump.correct_secs(entry.last);
+            entry.track.opened = jump.correct_secs(entry.track.opened);
+        }
+        for time in &mut self.times {
+            *time = jump.correct_secs(*time);
+        }
+        self.changes.note_all(self.entries.len());
     }
 
     /// How many subjects were dropped because the table was full.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use ipnet::IpNet;
 
 use crate::event::{Event, RuleId};
+use crate::jump::Jump;
 
 /// Hits that are remembered, of all hosts together; 48 bytes each.
 pub const CAPACITY: usize = 1 << 15;
@@ -20,6 +21,11 @@ impl Recent {
             self.0.pop_front();
         }
         self.0.push_back(*event);
+    }
+
+    /// Corrects when they were.
+    pub fn correct(&mut self, jump: Jump) {
+        jump.correct_all(self.0.iter_mut().map(|event| &mut event.time));
     }
 
     /// The hits that name a host of `net`, newest first.

@@ -14,14 +14,15 @@ use tracing::{debug, info, warn};
 use super::explain::explain;
 use super::listing::Snapshot;
 use super::lists::ListKeeper;
-use super::now;
 use super::reader::{Matchers, Reader};
 use super::recorder::Recorder;
 use super::wire::Wire;
 use super::worker::{Repair, Verified, Whole, Worker};
+use super::{clocks, now};
 use crate::engine::{Engine, Order};
 use crate::event::{Ban, Change, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
+use crate::jump::WallClock;
 use crate::knocking::Key;
 use crate::known_good::Report;
 use crate::plan::Plan;
@@ -78,6 +79,8 @@ pub struct Core {
     pub sink: &'static str,
     pub dry_run: bool,
     pub started: Instant,
+    /// By which it is noticed that the clock was set.
+    pub clock: WallClock,
     /// See [`Message::Paused`].
     pub paused: Option<Option<Time>>,
     pub decisions: Vec<Decision>,
@@ -110,6 +113,7 @@ impl Core {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
+            self.correct();
             while let Some(told) = message {
                 match told {
                     Message::Wake => {}
@@ -179,7 +183,27 @@ impl Core {
         more
     }
 
+    /// Looks whether the clock on the wall was set, and corrects by that whatever was read from it. The
+    /// kernel's time is another, so that nothing changes there.
+    fn correct(&mut self) {
+        let (wall, steady) = clocks();
+        let Some(jump) = self.clock.jump(wall, steady) else { return };
+        // What was decided before is in terms of the old time.
+        self.recorder.note(&mut self.engine, wall);
+        self.engine.correct(jump);
+        self.reader.correct(jump);
+        jump.correct_all(self.paused.as_mut().and_then(Option::as_mut));
+        self.recorder.correct(jump, wall);
+        // What still waits for the kernel has to be told in terms of the new one.
+        self.catch_up();
+        let (set, by) =
+            if jump.millis() < 0 { ("back", -jump.millis()) } else { ("forward", jump.millis()) };
+        let by = humantime::format_duration(Duration::from_millis(by.unsigned_abs()));
+        warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
+    }
+
     fn tick(&mut self) {
+        self.correct();
         self.refresh(Origin::Start);
         self.wire.say_state();
         self.engine.on_tick(now(), &mut self.decisions);

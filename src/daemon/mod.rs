@@ -21,8 +21,8 @@ mod wire;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -37,6 +37,7 @@ use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
 use crate::finder::helper::Resolver;
 use crate::finder::{Finder, Wanted};
+use crate::jump::WallClock;
 use crate::lists::{Lists, ListsError};
 use crate::matcher::gate::GateError;
 use crate::plan::Plan;
@@ -61,6 +62,9 @@ use worker::{News, Worker};
 pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
+
+/// Two clocks that are read within this time are read at the same moment.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How often to look whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
@@ -179,6 +183,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
     keeper.settle(&structure, lists);
+    let (wall, uptime) = clocks();
+    let clock = WallClock::new(wall, uptime);
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
@@ -222,6 +228,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
+        clock,
         paused,
         decisions,
     };
@@ -367,14 +374,14 @@ impl Daemon {
                 pause = IDLE;
                 continue;
             };
-            let (began, kernel) = (now(), Arc::clone(&self.kernel));
+            let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), Instant::now());
             let look = move || kernel.counters.knocking(&plan.structure, since);
             let knocking = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             if !knocking.is_empty() && self.inbox.send(Message::Renew(knocking)).is_err() {
                 return;
             }
             // However many are banned, it takes no more than a hundredth of the time.
-            pause = pace.max(now().since(began) * 100);
+            pause = pace.max(looking.elapsed() * 100);
             since = began;
         }
     }
@@ -437,4 +444,26 @@ fn prepare(config: Option<&Path>, keeper: &ListKeeper) -> Result<(Plan, Matchers
 pub fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_millis(since.as_millis().try_into().unwrap_or(i64::MAX))
+}
+
+/// How long this process has run, as an instant: a clock that nobody can set.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the edge that all others get it from")]
+pub fn steady() -> Time {
+    static START: OnceLock<Instant> = OnceLock::new();
+    Time::default().plus(START.get_or_init(Instant::now).elapsed())
+}
+
+/// The clock on the wall, and the one that nobody can set, read at the same moment.
+fn clocks() -> (Time, Duration) {
+    let (mut begin, mut wall) = (steady(), now());
+    // Whoever was not let run in between reads again; but not for ever.
+    for _ in 0..10 {
+        let end = steady();
+        if end.since(begin) < AT_ONCE {
+            break;
+        }
+        (begin, wall) = (steady(), now());
+    }
+    (wall, begin.since(Time::default()))
 }

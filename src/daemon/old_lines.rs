@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::event::Event;
+use crate::jump::Jump;
 use crate::matcher::Clock;
 use crate::time::Time;
 use crate::timestamp::TimestampParser;
@@ -47,6 +48,14 @@ impl OldLines {
     /// Takes note that the file is not the one that was read before: its lines may be of any time.
     pub fn forget_earliest(&mut self) {
         self.earliest = Time::default();
+    }
+
+    /// Corrects when everything was. The dates in the lines stay what they are: within what they can be,
+    /// they count.
+    pub fn correct(&mut self, jump: Jump) {
+        let unknown = self.earliest == Time::default();
+        jump.correct_all([&mut self.begun, &mut self.said]);
+        jump.correct_all((!unknown).then_some(&mut self.earliest));
     }
 
     /// The clock that lines are dated by.

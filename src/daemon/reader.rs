@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::old_lines::OldLines;
 use crate::engine::Engine;
 use crate::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
+use crate::jump::Jump;
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
@@ -240,6 +241,14 @@ impl Reader {
         more
     }
 
+    /// Corrects when everything was, after the clock was set.
+    pub fn correct(&mut self, jump: Jump) {
+        for channel in &mut self.channels {
+            channel.correct(jump);
+        }
+        jump.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
+    }
+
     /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
     /// it: however long the reading took, no rest looks longer than it was.
     pub fn note_rest(&mut self, now: Time) {
@@ -356,6 +365,16 @@ impl Channel {
         }
         channel.old = Some(old);
         channel
+    }
+
+    fn correct(&mut self, jump: Jump) {
+        let Pace { first, line, level, last_error, errors: _ } = &mut self.pace;
+        let error = last_error.as_mut().map(|(time, _)| time);
+        let times = [first, line, level, &mut self.rests_since].into_iter().flatten();
+        jump.correct_all(times.chain(error));
+        if let Some(old) = &mut self.old {
+            old.correct(jump);
+        }
     }
 
     /// Where the log is left if the guard ends now.

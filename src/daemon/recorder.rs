@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::reader::Reader;
 use crate::engine::Engine;
+use crate::jump::Jump;
 use crate::store::progress::Checkpoint;
 use crate::store::{Left, Store};
 use crate::time::Time;
@@ -56,6 +57,16 @@ impl Recorder {
             store.note_all(&Arc::clone(engine.plan()), bans, now);
             engine.note_changes();
             self.anew = true;
+        }
+    }
+
+    /// Has what is stored corrected by a jump of the clock, after `engine` was.
+    pub fn correct(&mut self, jump: Jump, now: Time) {
+        if let Some(store) = &self.store {
+            store.correct(jump, now);
+            // The counts with them, and where the logs are read.
+            self.anew = true;
+            self.due = true;
         }
     }
 

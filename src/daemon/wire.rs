@@ -3,13 +3,14 @@
 use tracing::{info, warn};
 
 use super::limiter::Limiter;
-use super::{SinkKind, now};
+use super::{SinkKind, now, steady};
 use crate::config;
 use crate::engine::Engine;
 use crate::event::{Decision, Event, Meaning, WIRE};
 use crate::plan::Plan;
 use crate::proto::WireStatus;
 use crate::source::{Listening, WireSource};
+use crate::time::Time;
 use crate::wire::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
 
 /// What the wire is called where a log would have a path.
@@ -39,7 +40,7 @@ impl Wire {
         let source = match sink {
             SinkKind::DryRun => None,
             SinkKind::Netlink | SinkKind::Nft => {
-                let source = WireSource::start(group(plan), now, wake)?;
+                let source = WireSource::start(group(plan), steady, wake)?;
                 Some((source, Limiter::start(limiting(plan))?))
             }
         };
@@ -59,9 +60,10 @@ impl Wire {
     /// Lets the engine decide about what was seen since.
     pub fn poll(&mut self, engine: &mut Engine, decisions: &mut Vec<Decision>) {
         let Some((source, _)) = &self.source else { return };
+        let now = now();
         for sighting in source.take() {
             self.line += 1;
-            if let Some(event) = event(engine.plan(), &sighting, self.line) {
+            if let Some(event) = event(engine.plan(), &sighting, self.line, now) {
                 engine.on_event(&event, decisions);
             }
         }
@@ -111,14 +113,15 @@ fn limiting(plan: &Plan) -> config::Limiter {
     if plan.config.wire.enabled { plan.config.wire.limiter } else { config::Limiter::Off }
 }
 
-fn event(plan: &Plan, sighting: &Sighting, line: u64) -> Option<Event> {
+/// What a sighting that is taken up `now` means. Its own time is by a clock that nobody can set.
+fn event(plan: &Plan, sighting: &Sighting, line: u64, now: Time) -> Option<Event> {
     let rule = match sighting.seen {
         Seen::Refused => REFUSED,
         Seen::Registered => REGISTERED,
     };
     let rule = plan.rules.named(FILTER, rule)?;
     Some(Event {
-        time: sighting.time,
+        time: now,
         channel: WIRE,
         rule,
         meaning: plan.rules.get(rule).map_or(Meaning::Ignored, |rule| rule.meaning),

@@ -60,6 +60,14 @@ impl JailState {
         }
     }
 
+    /// Counts on the terms of `jail` from now on, on those of `before` up to here.
+    pub fn change_terms(&mut self, before: &Jail, jail: &Jail) {
+        self.offences.change_terms(jail.maxretry, jail.findtime);
+        if before.ipv6prefix != jail.ipv6prefix {
+            self.offences.forget_ipv6();
+        }
+    }
+
     /// How many earlier bans still count of somebody who has been quiet for so long.
     pub fn earlier(&self, whose: &(Subject, Evidence), bantime: &BanTime, quiet: Duration) -> u32 {
         self.history.get(whose).map_or(0, |earlier| bantime.remembered(earlier.bans, quiet))
@@ -85,14 +93,5 @@ impl JailState {
             let oldest = drawn.min_by_key(|(_, earlier)| earlier.last.0).map(|(key, _)| *key);
             oldest.and_then(|key| self.history.remove(&key));
         }
-    }
-}
-
-impl Jail {
-    /// Whether offences counted for this jail mean the same to `other`.
-    pub(super) fn counts_like(&self, other: &Self) -> bool {
-        self.maxretry == other.maxretry
-            && self.findtime == other.findtime
-            && self.ipv6prefix == other.ipv6prefix
     }
 }

@@ -1,5 +1,6 @@
 //! The engine: events and ticks in, decisions out. A pure state machine.
 
+mod clock;
 mod explain;
 mod jail;
 mod progress;
@@ -23,7 +24,6 @@ use crate::flood::Flood;
 use crate::ignored::IgnoreList;
 use crate::known_good::{KnownGood, Standing};
 use crate::logins::Logins;
-use crate::offence::OffenceTable;
 use crate::plan::Plan;
 use crate::policy;
 use crate::recent::Recent;
@@ -341,8 +341,8 @@ impl Engine {
         }
     }
 
-    /// Goes by another plan from now on. The offences and history of jails that count as before
-    /// stay; bans stay, unless the new plan ignores their hosts or has no such scope any more. The
+    /// Goes by another plan from now on. The offences and history of jails that there are in both
+    /// stay (of IPv6, if the networks that count have the same length); bans stay, unless the new plan ignores their hosts or has no such scope any more. The
     /// caller sets the jails of each channel anew.
     pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
         let old = std::mem::replace(&mut self.plan, plan);
@@ -355,11 +355,10 @@ impl Engine {
                     Some((old.jail(id)?, states.get_mut(usize::from(id.0))?.take()?))
                 });
                 match before {
-                    Some((before, state)) if before.counts_like(jail) => state,
-                    Some((_, state)) => JailState {
-                        offences: OffenceTable::new(jail.maxretry, jail.findtime),
-                        ..state
-                    },
+                    Some((before, mut state)) => {
+                        state.change_terms(before, jail);
+                        state
+                    }
                     None => JailState::new(jail),
                 }
             })

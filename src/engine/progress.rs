@@ -1,6 +1,7 @@
 //! What an engine has counted, to be stored and taken up again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::Engine;
 use crate::config::Jail;
@@ -18,7 +19,7 @@ const STRANGERS: &str = "known good";
 pub struct Counters {
     /// Whose it is: a jail's name.
     pub name: String,
-    /// The terms on which it counts: with others, its numbers mean something else.
+    /// The terms on which it counted: what its entries mean.
     pub maxretry: u32,
     /// In seconds.
     pub findtime: u64,
@@ -26,14 +27,6 @@ pub struct Counters {
     pub ipv6prefix: u8,
     /// The entries.
     pub pages: Pages,
-}
-
-impl Counters {
-    fn has_terms_of(&self, other: &Self) -> bool {
-        self.maxretry == other.maxretry
-            && self.findtime == other.findtime
-            && self.ipv6prefix == other.ipv6prefix
-    }
 }
 
 /// What old lines mean: lines that were written while nobody read.
@@ -108,7 +101,7 @@ impl Engine {
         self.known.take_changes()
     }
 
-    /// Takes up what was stored, as far as it counts on the same terms. `channels` and `rules` say
+    /// Takes up what was stored. `channels` and `rules` say
     /// what the numbers of then are now.
     pub fn take_up_counts(
         &mut self,
@@ -133,8 +126,12 @@ impl Engine {
                 None if stored.name == STRANGERS => (strangers(&plan), self.known.strangers()),
                 None => continue,
             };
-            if stored.has_terms_of(&terms) {
-                table.take_up(&stored.pages, now, channel, rule);
+            // The configuration may have changed since.
+            table.change_terms(stored.maxretry, Duration::from_secs(stored.findtime));
+            table.take_up(&stored.pages, now, channel, rule);
+            table.change_terms(terms.maxretry, Duration::from_secs(terms.findtime));
+            if stored.ipv6prefix != terms.ipv6prefix {
+                table.forget_ipv6();
             }
         }
         self.known.take_up(logins, now, channel);

@@ -1,5 +1,6 @@
 //! What the engine decides, event by event.
 
+mod clock;
 mod restart;
 
 use std::time::Duration;
@@ -486,19 +487,34 @@ impl Bench {
 }
 
 #[test]
-fn a_reload_keeps_the_counts_of_jails_that_count_as_before() {
+fn a_reload_keeps_the_counts() {
     let mut bench = Bench::new("");
     (0..4).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
     (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 0));
+    (0..2).for_each(|_| bench.offence(SCAN, "2001:db8::1", 0));
     bench
         .reload("[jail.aaa]\nfilter='asterisk-*'\nclass='acl'\n[jail.asterisk-scan]\nmaxretry = 4");
     bench.offence(GUESS, "203.0.113.9", 1);
-    (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 1));
-    assert_eq!(
-        bench.said(),
-        ["asterisk-guess Ban 203.0.113.9 sip 600"],
-        "the other jail counts anew"
-    );
+    bench.offence(SCAN, "203.0.113.8", 1);
+    assert_eq!(bench.said(), ["asterisk-guess Ban 203.0.113.9 sip 600"]);
+    bench.offence(SCAN, "203.0.113.8", 1);
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.8 sip 600"], "the fourth of four");
+    // Fewer offences are enough now: that shows at the next one.
+    bench.reload("[jail.asterisk-scan]\nmaxretry = 2");
+    assert_eq!(bench.said(), [""; 0]);
+    bench.offence(SCAN, "2001:db8::2", 1);
+    assert_eq!(bench.said(), ["asterisk-scan Ban 2001:db8::/64 sip 600"]);
+}
+
+#[test]
+fn with_another_ipv6_prefix_counts_of_ipv6_begin_anew() {
+    let mut bench = Bench::new("");
+    (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 0));
+    (0..2).for_each(|_| bench.offence(SCAN, "2001:db8::1", 0));
+    bench.reload("[default]\nipv6prefix = 48");
+    bench.offence(SCAN, "203.0.113.8", 1);
+    bench.offence(SCAN, "2001:db8::1", 1);
+    assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.8 sip 600"]);
 }
 
 #[test]

@@ -46,15 +46,20 @@ impl Changes {
             *bits |= 1 << (page % 64);
         }
     }
+
+    /// Takes note that all of so many entries have changed.
+    pub(super) fn note_all(&mut self, entries: usize) {
+        for place in (0..entries).step_by(PAGE) {
+            self.note(place);
+        }
+    }
 }
 
 impl OffenceTable {
     /// Counts all pages as changed, and takes note of changes from now on.
     pub fn note_changes(&mut self) {
         self.changes = Changes(Some(Vec::new()));
-        for place in (0..self.entries.len()).step_by(PAGE) {
-            self.changes.note(place);
-        }
+        self.changes.note_all(self.entries.len());
     }
 
     /// What has changed since the last call; `None` if nothing has.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::record::{Key, Record};
 use crate::event::{Evidence, Lifted};
+use crate::jump::Jump;
 use crate::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
@@ -84,6 +85,16 @@ pub fn strike(
              WHERE host = ?3 AND jail = ?4 AND nft_set = ?5 AND ended IS NULL",
         )?
         .execute(params![ended.millis(), word(how), host, jail, set])?;
+    Ok(())
+}
+
+/// Corrects the bans in force by a jump of the clock. Those that are over keep their times, which
+/// nothing in the kernel has to agree with.
+pub fn correct(connection: &Connection, jump: Jump) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE bans SET since = since + ?1, until = until + ?1 WHERE ended IS NULL",
+        [jump.millis()],
+    )?;
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub use record::Record;
 use crate::bans::Entry;
 use crate::engine::Remembered;
 use crate::event::Ban;
+use crate::jump::Jump;
 use crate::plan::Plan;
 use crate::time::Time;
 use progress::{Checkpoint, Progress};
@@ -51,6 +52,8 @@ enum Message {
     All(Arc<Plan>, Vec<Ban>, Time),
     /// How far the guard has come.
     Checkpoint(Box<Checkpoint>, Time),
+    /// The clock was set.
+    Jump(Jump, Time),
     /// Call this once all that was told before is stored, or cannot be.
     Then(Box<dyn FnOnce() + Send>),
     Stop,
@@ -303,6 +306,13 @@ impl Store {
         self.pace.busy.store(true, Ordering::Release);
         if self.queue.try_send(Message::Checkpoint(Box::new(checkpoint), now)).is_err() {
             self.pace.busy.store(false, Ordering::Release);
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Has the bans in force corrected by a jump of the clock; never waits.
+    pub fn correct(&self, jump: Jump, now: Time) {
+        if self.queue.try_send(Message::Jump(jump, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }

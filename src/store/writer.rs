@@ -112,7 +112,9 @@ impl Writer {
                     self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
                     self.now = *now;
                 }
-                Message::All(_, _, now) | Message::Checkpoint(_, now) => self.now = *now,
+                Message::All(_, _, now) | Message::Checkpoint(_, now) | Message::Jump(_, now) => {
+                    self.now = *now;
+                }
                 Message::Then(_) | Message::Stop => {}
             }
         }
@@ -140,7 +142,9 @@ impl Writer {
         }
         // A ban is on the disk before anybody is told that it is stored. What else is lost with the
         // power can be read again from the logs.
-        let durable = batch.iter().any(|m| matches!(m, Message::Changes(..) | Message::All(..)));
+        let durable = batch
+            .iter()
+            .any(|m| matches!(m, Message::Changes(..) | Message::All(..) | Message::Jump(..)));
         if std::mem::replace(&mut self.durable, durable) != durable {
             let level = if durable { "FULL" } else { "NORMAL" };
             connection.pragma_update(None, "synchronous", level)?;
@@ -156,6 +160,7 @@ impl Writer {
                     bans::replace(&transaction, &records, *now)?;
                 }
                 Message::Checkpoint(checkpoint, _) => progress::write(&transaction, checkpoint)?,
+                Message::Jump(jump, _) => bans::correct(&transaction, *jump)?,
                 Message::Then(_) | Message::Stop => {}
             }
         }

@@ -1,0 +1,102 @@
+//! The clock on the wall is set by a day, and the engine is told.
+
+use super::*;
+use crate::jump::Jump;
+
+const DAY: i64 = 86_400;
+const NOON: i64 = 10 * DAY + DAY / 2;
+
+/// What an engine says when its clock is set by `jump` seconds on the way, and it is told that it was
+/// by so many. The times that it is handed are by that clock.
+fn day(jump: i64, told: i64) -> Vec<String> {
+    let mut bench = Bench::new("[default]\nmaxunverified = 1\n");
+    let mut said = Vec::new();
+    // Banned for ten minutes; one short of it; one who is known good; one of many forged ones.
+    (0..5).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + second));
+    (0..4).for_each(|second| bench.offence(GUESS, "192.0.2.2", NOON + second));
+    bench.account_event(LOGIN, "192.0.2.3", NOON, Evidence::Proven, Some("1000"));
+    (0..3).for_each(|second| bench.offence(SCAN, "192.0.2.4", NOON + second));
+    (0..3).for_each(|second| bench.offence(SCAN, "192.0.2.5", NOON + second));
+    said.extend(bench.said());
+
+    bench.engine.correct(Jump::by_millis(told * 1000));
+    let at = |second: i64| NOON + jump + second;
+    bench.tick(at(60));
+    // His lines from before he was banned are no reason for another ban; his fifth offence is one.
+    (0..9).for_each(|_| bench.offence(GUESS, "192.0.2.1", at(60)));
+    bench.offence(GUESS, "192.0.2.2", at(61));
+    // Excused, for he has logged in.
+    (0..9).for_each(|_| {
+        bench.account_event(GUESS, "192.0.2.3", at(62), Evidence::Proven, Some("1000"));
+    });
+    bench.tick(at(130));
+    // The flood is over.
+    (0..3).for_each(|second| bench.offence(SCAN, "192.0.2.6", at(131) + second));
+    said.extend(bench.said());
+    for second in [603, 604, 660, 661] {
+        bench.tick(at(second));
+        said.extend(bench.said().into_iter().map(|what| format!("{second}: {what}")));
+    }
+    // Again, and for longer, because he was banned before.
+    (0..5).for_each(|_| bench.offence(GUESS, "192.0.2.1", at(700)));
+    said.extend(bench.said());
+    let good = bench.engine.known_good(Time::from_secs(at(700))).count();
+    let logins = bench.engine.logins().within(Duration::from_secs(900), Time::from_secs(at(700)));
+    let lately = bench.engine.logins().within(Duration::from_secs(600), Time::from_secs(at(700)));
+    said.push(format!("{good} known good, {logins} logins within 15m, {lately} within 10m"));
+    let kernel: Vec<_> = bench
+        .engine
+        .bans()
+        .elements()
+        .filter_map(|change| match change {
+            Change::Put(Element { subject, until, .. }) => {
+                Some(format!("{subject} {}", until?.secs() - at(0)))
+            }
+            Change::Remove(..) => None,
+        })
+        .collect();
+    said.extend(kernel);
+    said
+}
+
+#[test]
+fn a_clock_that_is_set_by_a_day_changes_nothing() {
+    let expected = day(0, 0);
+    for words in [
+        "asterisk-guess Ban 192.0.2.1 sip 600",
+        "asterisk-guess Ban 192.0.2.2 sip 600",
+        "flood",
+        "ebb after 1",
+        "604: asterisk-guess Unban 192.0.2.1 Expired",
+        "asterisk-guess Ban 192.0.2.1 sip 2400",
+        "1 known good, 1 logins within 15m, 0 within 10m",
+    ] {
+        assert!(expected.iter().any(|said| said == words), "{words}: {expected:#?}");
+    }
+    for jump in [-DAY, DAY, -9 * DAY, 9000 * DAY] {
+        assert_eq!(day(jump, jump), expected, "{jump}");
+        assert_ne!(day(jump, 0), expected, "{jump}, and nobody says so");
+    }
+}
+
+#[test]
+fn what_was_corrected_is_stored_anew() {
+    let mut bench = Bench::new("");
+    bench.engine.keep_journal();
+    bench.engine.note_changes();
+    (0..4).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + second));
+    bench.account_event(LOGIN, "192.0.2.3", NOON, Evidence::Proven, Some("1000"));
+    assert!(!bench.engine.take_changes().is_empty());
+    assert!(bench.engine.take_logins().is_some());
+    bench.engine.correct(Jump::by_millis(DAY * 1000));
+    let (counters, logins) = (bench.engine.take_changes(), bench.engine.take_logins().unwrap());
+    assert_eq!(bench.engine.take_journal(), []);
+    let mut again = Bench::new("");
+    let now = Time::from_secs(NOON + DAY + 60);
+    let rules: Vec<_> = (0..3).map(|rule| Some(RuleId(rule))).collect();
+    let channels = [(0, ChannelId(0))].into();
+    again.engine.take_up_counts(&counters, &logins, &channels, &rules, now);
+    again.offence(GUESS, "192.0.2.1", NOON + DAY + 60);
+    assert_eq!(again.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"]);
+    assert_eq!(again.engine.known_good(now).count(), 1);
+}

@@ -57,14 +57,14 @@ pub struct WallClock {
 impl WallClock {
     /// The clocks show this at present: the one on the wall, and the one that nobody can set.
     #[must_use]
-    pub fn new(wall: Time, steady: Duration) -> Self {
-        Self { zero: zero(wall, steady) }
+    pub fn new(clocks: (Time, Duration)) -> Self {
+        Self { zero: zero(clocks) }
     }
 
     /// How far the clock on the wall was set since the last call, if it was by more than a second.
     /// What is less adds up until it is.
-    pub fn jump(&mut self, wall: Time, steady: Duration) -> Option<Jump> {
-        let zero = zero(wall, steady);
+    pub fn jump(&mut self, clocks: (Time, Duration)) -> Option<Jump> {
+        let zero = zero(clocks);
         let millis = zero.millis().saturating_sub(self.zero.millis());
         if millis.abs() <= TOLERANCE {
             return None;
@@ -74,7 +74,7 @@ impl WallClock {
     }
 }
 
-fn zero(wall: Time, steady: Duration) -> Time {
+fn zero((wall, steady): (Time, Duration)) -> Time {
     let passed = i64::try_from(steady.as_millis()).unwrap_or(i64::MAX);
     Time::from_millis(wall.millis().saturating_sub(passed))
 }
@@ -88,7 +88,7 @@ mod tests {
         const DAY: i64 = 86_400_000;
         let at = |millis| Time::from_millis(1_800_000_000_000 + millis);
         let passed = Duration::from_millis;
-        let mut clock = WallClock::new(at(0), passed(500));
+        let mut clock = WallClock::new((at(0), passed(500)));
         for (wall, steady, expected) in [
             (60_000, 60_500, None),
             // A day passes, and nothing else.
@@ -101,7 +101,7 @@ mod tests {
             (62_400, 61_500 + 86_400_000, Some(1400)),
             (62_400, 61_500 + 86_400_000, None),
         ] {
-            let jump = clock.jump(at(wall), passed(steady));
+            let jump = clock.jump((at(wall), passed(steady)));
             assert_eq!(jump.map(Jump::millis), expected, "{wall} {steady}");
         }
     }

@@ -186,8 +186,9 @@ impl Core {
     /// Looks whether the clock on the wall was set, and corrects by that whatever was read from it. The
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
-        let (wall, steady) = clocks();
-        let Some(jump) = self.clock.jump(wall, steady) else { return };
+        let clocks = clocks();
+        let Some(jump) = self.clock.jump(clocks) else { return };
+        let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
         self.recorder.note(&mut self.engine, wall);
         self.engine.correct(jump);

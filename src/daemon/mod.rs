@@ -183,8 +183,6 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
     keeper.settle(&structure, lists);
-    let (wall, uptime) = clocks();
-    let clock = WallClock::new(wall, uptime);
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
@@ -228,7 +226,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
-        clock,
+        clock: WallClock::new(clocks()),
         paused,
         decisions,
     };
@@ -374,14 +372,14 @@ impl Daemon {
                 pause = IDLE;
                 continue;
             };
-            let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), Instant::now());
+            let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), steady());
             let look = move || kernel.counters.knocking(&plan.structure, since);
             let knocking = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             if !knocking.is_empty() && self.inbox.send(Message::Renew(knocking)).is_err() {
                 return;
             }
             // However many are banned, it takes no more than a hundredth of the time.
-            pause = pace.max(looking.elapsed() * 100);
+            pause = pace.max(steady().since(looking) * 100);
             since = began;
         }
     }

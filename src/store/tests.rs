@@ -10,6 +10,7 @@ use super::*;
 use crate::bans::Entry;
 use crate::config;
 use crate::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::jump::Jump;
 use crate::rules::RuleSet;
 use crate::subject::Subject;
 
@@ -118,6 +119,32 @@ fn telling_of_all_bans_ends_the_others() {
     store.note_all(&plan, now.to_vec(), NOW);
     close(store);
     assert_eq!(bans(&reopened(home.path(), NOW).loaded, &plan), now);
+}
+
+#[test]
+fn a_jump_of_the_clock_moves_the_bans_in_force() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("192.0.2.3", Some(60))];
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
+    store.note(&plan, vec![Entry::Struck(all[2], Lifted::ByHand)], NOW);
+    let jump = Jump::by_millis(-86_400_000);
+    let now = jump.correct(NOW);
+    store.correct(jump, now);
+    // What is in force is as it was stored: it becomes no ban of its own.
+    let corrected = all.map(|ban| Ban {
+        since: jump.correct(ban.since),
+        until: ban.until.map(|until| jump.correct(until)),
+        ..ban
+    });
+    store.note_all(&plan, corrected[..2].to_vec(), now);
+    close(store);
+    let opened = reopened(home.path(), now);
+    assert_eq!(bans(&opened.loaded, &plan), corrected[..2]);
+    assert_eq!(opened.loaded.saved, Some(now));
+    let past: Vec<_> = opened.loaded.past.iter().map(|ban| (ban.host, ban.since)).collect();
+    assert_eq!(past.len(), 3);
+    assert!(past.contains(&(all[2].subject, NOW)), "what is over keeps its times: {past:?}");
 }
 
 #[test]

@@ -194,6 +194,37 @@ pub struct Status {
     pub logins: LoginStatus,
     /// Where bans go.
     pub sinks: Vec<SinkStatus>,
+    /// What outlives the daemon.
+    #[serde(default)]
+    pub store: StoreStatus,
+}
+
+/// How the state file stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// `stored`, `in memory only`, or `off` in a dry run.
+    pub state: String,
+    /// Where the file is; `null` in a dry run.
+    pub path: Option<String>,
+    /// Why nothing is stored; `null` if it is.
+    pub trouble: Option<String>,
+    /// Bytes of the file, with what is not folded into it yet. What it holds is `null` if it cannot be read.
+    pub bytes: Option<u64>,
+    /// Bans in force.
+    pub bans: Option<u64>,
+    /// Bans that are over.
+    pub past: Option<u64>,
+    /// Hosts whose offences are counted, once for each log and jail.
+    pub offenders: Option<u64>,
+    /// Hosts that are known good.
+    pub known_good: Option<u64>,
+    /// When it was last stored how far the guard has come, in seconds since the epoch; `null` if it was
+    /// not since the start.
+    pub checkpoint: Option<i64>,
+    /// How many seconds ago that was.
+    pub checkpoint_ago: Option<u64>,
+    /// How many milliseconds it took.
+    pub checkpoint_took: Option<u64>,
 }
 
 /// Whether the phones are well. Only logins that can be believed count.

@@ -13,7 +13,7 @@ use crate::daemon::{now, pause_message};
 use crate::ignored::words;
 use crate::proto::{
     Answer, BanStatus, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError, Request,
-    SinkStatus, SourceStatus, Status, WireStatus,
+    SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
 use crate::time::Time;
 use crate::wire::Numbers;
@@ -113,6 +113,7 @@ fn overview(status: &Status) -> String {
         let _ = writeln!(text, "  not there, awaited: {}", paths.join(" "));
     }
     status.sinks.iter().for_each(|sink| text += &sink_line(sink));
+    let _ = writeln!(text, "  {}", store_line(&status.store));
     if !status.logins.banned_hosts.is_empty() {
         let hosts = status.logins.banned_hosts.join(" ");
         let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
@@ -156,6 +157,32 @@ fn sink_line(sink: &SinkStatus) -> String {
     } else {
         format!("  {}: {}\n", sink.sink, parts.join(", "))
     }
+}
+
+/// What outlives the daemon.
+fn store_line(store: &StoreStatus) -> String {
+    let path = store.path.as_deref().unwrap_or("state");
+    let mut text = match (&store.trouble, store.bytes) {
+        (Some(trouble), _) => format!("{path}: {}: {trouble}", store.state),
+        (None, None) => format!("{path}: {}", store.state),
+        (None, Some(bytes)) => {
+            let number = |held: Option<u64>| held.unwrap_or(0);
+            format!(
+                "{path}: {}, {} KiB: {} bans, {} earlier ones, {} offenders, {} known good",
+                store.state,
+                bytes.div_ceil(1024),
+                number(store.bans),
+                number(store.past),
+                number(store.offenders),
+                number(store.known_good)
+            )
+        }
+    };
+    if let (Some(ago), Some(took)) = (store.checkpoint_ago, store.checkpoint_took) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "; last checkpoint {} ago, in {took} ms", brief(ago));
+    }
+    text
 }
 
 fn past(error: &PastError) -> String {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::reader::Reader;
 use crate::engine::Engine;
 use crate::jump::Jump;
+use crate::proto::StoreStatus;
 use crate::store::progress::Checkpoint;
-use crate::store::{Left, Store};
+use crate::store::{Health, Left, Store};
 use crate::time::Time;
 
 /// How often it is stored how far the guard has come, if nobody is banned.
@@ -116,6 +117,31 @@ impl Recorder {
         match &self.store {
             Some(store) => store.then(then),
             None => then(),
+        }
+    }
+
+    /// How the store stands.
+    #[must_use]
+    pub fn status(&self, now: Time) -> StoreStatus {
+        let Some(store) = &self.store else {
+            return StoreStatus { state: "off".to_owned(), ..StoreStatus::default() };
+        };
+        let Health { error, held, .. } = store.health();
+        let held = held.filter(|_| error.is_none());
+        let written = store.written();
+        StoreStatus {
+            state: if error.is_none() { "stored" } else { "in memory only" }.to_owned(),
+            path: Some(store.path().display().to_string()),
+            trouble: error,
+            bytes: held.map(|held| held.bytes),
+            bans: held.map(|held| held.bans),
+            past: held.map(|held| held.past),
+            offenders: held.map(|held| held.offenders),
+            known_good: held.map(|held| held.known_good),
+            checkpoint: written.map(|written| written.at.secs()),
+            checkpoint_ago: written.map(|written| now.since(written.at).as_secs()),
+            checkpoint_took: written
+                .map(|written| written.took.as_millis().try_into().unwrap_or(u64::MAX)),
         }
     }
 

@@ -58,6 +58,7 @@ impl Core {
             queue: sink.pending,
             logins: self.logins(now),
             sinks: vec![sink_status(self.sink, &sink)],
+            store: self.recorder.status(now),
         }))
     }
 

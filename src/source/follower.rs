@@ -19,8 +19,8 @@ const MAX_FINISHED: usize = 16;
 /// How many times one poll changes files or begins a file anew.
 const MAX_TURNS: usize = 32;
 
-/// How many bytes of a file are read at most after it was left: a guard that was away for long looks
-/// at the end of what it has missed.
+/// How many bytes are read at most that were written while nobody read, in all files that a log was
+/// rotated to meanwhile: a guard that was away for long looks at the end of what it has missed.
 pub const FURTHEST_BACK: u64 = 1 << 30;
 
 /// Where reading begins in a file that is there from the start.
@@ -144,6 +144,10 @@ pub struct Follower {
     events: Vec<FileEvent>,
     /// Whether the file was found again that a position was taken in.
     resumed: bool,
+    /// How many bytes are read at most of what was written before the start, and how many have yet to be
+    /// passed over because there are more.
+    furthest_back: u64,
+    too_many: u64,
 }
 
 /// Where to begin in the next file that is opened while none is.
@@ -213,6 +217,7 @@ impl Follower {
                 Origin::Start => Start::Begin,
                 Origin::End => Start::End,
             },
+            FURTHEST_BACK,
         )
     }
 
@@ -221,10 +226,16 @@ impl Follower {
     /// its start.
     #[must_use]
     pub fn resume(path: impl Into<PathBuf>, position: Position) -> Self {
-        Self::with_start(path.into(), Start::At(position))
+        Self::resume_within(path, position, FURTHEST_BACK)
     }
 
-    fn with_start(path: PathBuf, start: Start) -> Self {
+    /// As [`Follower::resume`], and reads at most so many bytes of what was written before now.
+    #[must_use]
+    pub fn resume_within(path: impl Into<PathBuf>, position: Position, most: u64) -> Self {
+        Self::with_start(path.into(), Start::At(position), most)
+    }
+
+    fn with_start(path: PathBuf, start: Start, furthest_back: u64) -> Self {
         let mut follower = Self {
             path,
             start,
@@ -234,6 +245,8 @@ impl Follower {
             state: Why::Missing.into(),
             events: Vec::new(),
             resumed: false,
+            furthest_back,
+            too_many: 0,
         };
         // Opened here, so that lines written from now on are not taken for old ones.
         if let Look::Other(file) = follower.look() {
@@ -318,7 +331,11 @@ impl Follower {
         }
         let changed = match (self.read(budget, bytes, each), look) {
             (Stopped::ByBudget, _) => return true,
-            (Stopped::AtEnd, Look::Nothing) => return false,
+            (Stopped::AtEnd, Look::Nothing) => {
+                // What comes now is new.
+                self.too_many = 0;
+                return false;
+            }
             (Stopped::AtEnd, Look::Other(file)) => self.advance(file),
             (Stopped::ByTruncation, _) => self.begin_again(),
             (Stopped::ByError(error), _) => {
@@ -391,12 +408,12 @@ impl Follower {
             }
             Start::At(position) => {
                 let (file, left_at) = self.find_again(file, position)?;
+                let later = self.length_after(&file)?;
                 self.resumed = left_at.is_some();
                 let left_at = left_at.unwrap_or(0);
-                let offset = left_at.max(file.len().unwrap_or(0).saturating_sub(FURTHEST_BACK));
-                if offset > left_at {
-                    self.events.push(FileEvent::PassedOver { bytes: offset - left_at });
-                }
+                let unread = file.len().unwrap_or(0).saturating_sub(left_at).saturating_add(later);
+                self.too_many = unread.saturating_sub(self.furthest_back);
+                let offset = self.pass_over(&file, left_at);
                 (file, offset)
             }
         };
@@ -405,6 +422,27 @@ impl Follower {
             self.start = Start::Begin;
         }
         Ok(())
+    }
+
+    /// How many bytes are in the files that are to be read after `file`.
+    fn length_after(&self, file: &LogFile) -> Result<u64, InMotion> {
+        let live = fs::metadata(&self.path).ok();
+        let live = live.filter(|meta| meta.is_file() && FileId::of(meta) != file.id);
+        let Some(live) = live else { return Ok(0) };
+        let between = rotation::successors(&self.path, file)?;
+        let between = between.iter().filter(|sibling| sibling.id != FileId::of(&live));
+        Ok(between.map(|sibling| sibling.length).sum::<u64>().saturating_add(live.len()))
+    }
+
+    /// Where to begin in a file that was left there, if there is too much to read: the oldest is left
+    /// out.
+    fn pass_over(&mut self, file: &LogFile, left_at: u64) -> u64 {
+        let bytes = self.too_many.min(file.len().unwrap_or(0).saturating_sub(left_at));
+        self.too_many -= bytes;
+        if bytes > 0 {
+            self.events.push(FileEvent::PassedOver { bytes });
+        }
+        left_at + bytes
     }
 
     /// The file that `position` was taken in, at the path or beside it, and where to go on; or the
@@ -433,7 +471,8 @@ impl Follower {
         let next = find(successors, |file| !is_known(file))?;
         let next = next.unwrap_or(newest);
         self.leave();
-        let offset = self.left_at(&next);
+        let left_at = self.left_at(&next);
+        let offset = self.pass_over(&next, left_at);
         self.enter(next, offset);
         Ok(())
     }

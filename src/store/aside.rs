@@ -35,7 +35,16 @@ pub fn set_aside(path: &Path, now: Time) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-fn with(path: &Path, end: &str) -> PathBuf {
+/// Removes what `SQLite` kept beside a file that is gone: it would be played into the next one there.
+pub fn remove_companions(path: &Path) -> io::Result<()> {
+    COMPANIONS.iter().try_for_each(|companion| match fs::remove_file(with(path, companion)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// A path with something added to its end.
+pub(super) fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
     name.into()

@@ -7,13 +7,14 @@
 
 mod aside;
 pub(crate) mod bans;
+mod held;
 pub(crate) mod progress;
 pub(crate) mod record;
 mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use bans::word;
+pub use held::Held;
 pub use progress::Left;
 pub use record::Record;
 
@@ -68,6 +70,17 @@ pub struct Health {
     pub notice: Option<String>,
     /// Whether something was not stored that could be by now, so that all has to be told again.
     pub behind: bool,
+    /// What the file holds, as of a moment ago; `None` if that is not known.
+    pub held: Option<Held>,
+}
+
+/// The last checkpoint that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// When.
+    pub at: Time,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// What was stored, as far as it can be read.
@@ -235,6 +248,7 @@ fn load(
 /// The way to the store.
 #[derive(Debug)]
 pub struct Store {
+    path: PathBuf,
     queue: SyncSender<Message>,
     pending: Arc<AtomicUsize>,
     pace: Arc<Pace>,
@@ -249,6 +263,8 @@ struct Pace {
     busy: AtomicBool,
     /// How many milliseconds the last transaction with one took.
     took: AtomicU64,
+    /// When that was, in milliseconds since 1970; 0: there was none.
+    at: AtomicI64,
 }
 
 impl Store {
@@ -260,6 +276,7 @@ impl Store {
         let (queue, inbox) = sync_channel(QUEUE);
         let (pending, pace) = (Arc::default(), Arc::default());
         let health = Arc::new(Mutex::new(opened.health));
+        let path = opened.path.clone();
         let writer = Writer::new(
             opened.path,
             opened.connection,
@@ -269,7 +286,7 @@ impl Store {
         );
         let thread =
             std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
-        Ok(Self { queue, pending, pace, health, thread })
+        Ok(Self { path, queue, pending, pace, health, thread })
     }
 
     /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
@@ -301,6 +318,20 @@ impl Store {
         (!busy).then(|| Duration::from_millis(self.pace.took.load(Ordering::Relaxed)))
     }
 
+    /// The last checkpoint that was written since the start.
+    #[must_use]
+    pub fn written(&self) -> Option<Written> {
+        let at = self.pace.at.load(Ordering::Relaxed);
+        let took = Duration::from_millis(self.pace.took.load(Ordering::Relaxed));
+        (at != 0).then_some(Written { at: Time::from_millis(at), took })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Has it stored how far the guard has come; never waits. One at a time: see [`Store::pace`].
     pub fn checkpoint(&self, checkpoint: Checkpoint, now: Time) {
         self.pace.busy.store(true, Ordering::Release);
@@ -312,6 +343,9 @@ impl Store {
 
     /// Has the bans in force corrected by a jump of the clock; never waits.
     pub fn correct(&self, jump: Jump, now: Time) {
+        if let Some(written) = self.written() {
+            self.pace.at.store(jump.correct(written.at).millis(), Ordering::Relaxed);
+        }
         if self.queue.try_send(Message::Jump(jump, now)).is_err() {
             lock(&self.health).behind = true;
         }

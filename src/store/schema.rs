@@ -207,6 +207,20 @@ fn make(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Writes all that `connection` sees into a file at `path`, in place of one that is there; the file that
+/// it is open on need not have a name any more.
+///
+/// # Errors
+/// See [`StoreError`]; a part of the file may be there then.
+pub fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => make(path)?,
+    }
+    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    Ok(())
+}
+
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "cache_size", CACHE.0)?;

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "waits, and gives up")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
@@ -251,6 +252,140 @@ fn a_file_torn_anywhere_opens_with_what_can_be_read() {
     assert!(path.exists());
 }
 
+/// What `SQLite` keeps beside the file is of a store that was killed: bans one by one, each a transaction.
+fn killed(directory: &Path, count: u8) -> Store {
+    let plan = plan();
+    let store = Store::start(reopened(directory, NOW)).unwrap();
+    for n in 0..count {
+        let ban = ban(&format!("192.0.2.{n}"), Some(600));
+        store.note(&plan, vec![Entry::Entered(ban)], NOW);
+        settle(&store);
+    }
+    store
+}
+
+#[test]
+fn a_log_of_changes_torn_anywhere_gives_the_bans_up_to_there() {
+    const BANS: u8 = 20;
+    let home = tempfile::tempdir().unwrap();
+    let store = killed(home.path(), BANS);
+    let read = |end: &str| fs::read(home.path().join(format!("{FILE}{end}"))).unwrap();
+    let (whole, log, index) = (read(""), read("-wal"), read("-shm"));
+    let opened = |log: &[u8], index: &[u8], at: &str| {
+        let home = tempfile::tempdir().unwrap();
+        for (end, bytes) in [("", &whole[..]), ("-wal", log), ("-shm", index)] {
+            fs::write(home.path().join(format!("{FILE}{end}")), bytes).unwrap();
+        }
+        let opened = open(home.path(), NOW);
+        assert_eq!(opened.health.error, None, "{at}");
+        assert!(opened.connection.is_some(), "{at}");
+        let mut hosts: Vec<_> = opened.loaded.bans.iter().map(|ban| ban.host).collect();
+        hosts.sort_unstable();
+        // One after another, as they were entered: a transaction is there as a whole or not at all.
+        let expected = (0..BANS).map(|n| Subject::of([192, 0, 2, n].into(), 64));
+        assert_eq!(hosts, expected.take(hosts.len()).collect::<Vec<_>>(), "{at}");
+        hosts.len()
+    };
+    assert_eq!(opened(&log, &index, "as it was"), usize::from(BANS));
+    let mut counts = std::collections::BTreeSet::new();
+    // Its head, the heads of its frames (24 bytes before each page), and some places in between.
+    let places = (0..log.len()).filter(|at| *at < 40 || at % 2999 == 0 || at % 4120 < 2);
+    for at in places {
+        for fill in [None, Some(0_u8), Some(0xa5)] {
+            let mut torn = log[..at].to_vec();
+            torn.extend(fill.into_iter().flat_map(|fill| vec![fill; log.len() - at]));
+            counts.insert(opened(&torn, &index, &format!("cut at {at}, {fill:?}")));
+        }
+    }
+    assert!(counts.len() > usize::from(BANS) / 2, "{counts:?}");
+    // The index is made anew by whoever is alone.
+    for at in (0..index.len()).step_by(997) {
+        for fill in [0_u8, 0xa5, 0xff] {
+            let mut torn = index.clone();
+            torn[at..].fill(fill);
+            let known = opened(&log, &torn, &format!("index from {at}, {fill}"));
+            assert_eq!(known, usize::from(BANS));
+            assert_eq!(opened(&log, &index[..at], "an index cut short"), usize::from(BANS));
+        }
+    }
+    close(store);
+}
+
+#[test]
+fn a_file_that_is_taken_away_is_written_anew() {
+    type TakeAway = fn(&Path);
+    let ways: [(&str, TakeAway); 3] = [
+        ("deleted", |path| fs::remove_file(path).unwrap()),
+        ("replaced", |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "dear diary").unwrap();
+        }),
+        ("replaced", |path| {
+            let other = path.with_extension("other");
+            drop(schema::open(&other).unwrap());
+            fs::rename(other, path).unwrap();
+        }),
+    ];
+    for (how, take_away) in ways {
+        let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+        let path = home.path().join(FILE);
+        let store = Store::start(reopened(home.path(), NOW)).unwrap();
+        let first = ban("192.0.2.1", Some(600));
+        store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
+        store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+        settle(&store);
+        take_away(&path);
+        let begin = std::time::Instant::now();
+        while !store.health().behind {
+            assert!(begin.elapsed() < PATIENCE, "{how}: {:?}", store.health());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let notice = store.health().notice.unwrap();
+        assert!(notice.contains(how) && notice.contains(path.to_str().unwrap()), "{notice}");
+        store.note(&plan, vec![Entry::Entered(ban("192.0.2.3", None))], NOW);
+        // As if it was killed.
+        settle(&store);
+        let copy = tempfile::tempdir().unwrap();
+        for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+            fs::copy(home.path().join(&name), copy.path().join(&name)).unwrap();
+        }
+        let loaded = reopened(copy.path(), NOW).loaded;
+        assert_eq!((loaded.bans.len(), loaded.past.len()), (2, 3), "{how}: history too");
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o640);
+        let aside = fs::read_dir(home.path()).unwrap().flatten();
+        let aside = aside.filter(|entry| entry.file_name().to_str().unwrap().contains("broken"));
+        assert_eq!(aside.count() > 0, how == "replaced");
+        close(store);
+    }
+}
+
+#[test]
+fn what_the_file_holds_is_counted() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let first = ban("192.0.2.1", Some(600));
+    store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
+    store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+    let pages = crate::offence::Pages { entries: 7, changed: Vec::new() };
+    let counters =
+        vec![crate::engine::Counters { name: "j".to_owned(), pages, ..Default::default() }];
+    assert_eq!(store.written(), None);
+    store.checkpoint(Checkpoint { counters, ..Checkpoint::default() }, NOW);
+    let begin = std::time::Instant::now();
+    let held = loop {
+        match store.health().held {
+            Some(held) if held.offenders > 0 => break held,
+            _ => assert!(begin.elapsed() < PATIENCE, "{:?}", store.health()),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((held.bans, held.past, held.offenders, held.known_good), (1, 1, 7, 0));
+    assert!(held.bytes > 4096, "{held:?}");
+    assert_eq!(store.written().map(|written| written.at), Some(NOW));
+    close(store);
+}
+
 #[test]
 fn what_cannot_be_written_is_tried_again() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
@@ -273,7 +408,7 @@ fn what_cannot_be_written_is_tried_again() {
     assert!(store.health().error.is_some(), "it has not got all yet");
     store.note_all(&plan, vec![ban("192.0.2.2", None)], NOW);
     settle(&store);
-    assert_eq!(store.health(), Health::default());
+    assert_eq!(Health { held: None, ..store.health() }, Health::default());
     close(store);
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
 }

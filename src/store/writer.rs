@@ -2,7 +2,9 @@
 //! it tries again.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use super::record::{self, Record};
 use super::schema::{self, StoreError};
-use super::{Health, Message, Pace, bans, begin_anew, lock, progress};
+use super::{Health, Message, Pace, aside, bans, begin_anew, held, lock, progress};
 use crate::bans::Entry;
 use crate::event::{Ban, Lifted};
 use crate::plan::Plan;
@@ -21,6 +23,10 @@ use crate::time::Time;
 
 /// How long after a failure the file is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often it is looked whether the file is still there, and the thread wakes up at least.
+const LOOK: Duration = Duration::from_secs(1);
+/// Counting what the file holds takes no more than this part of the time.
+const STOCK_SHARE: u32 = 100;
 /// How often what is too old is looked for.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// Messages in one transaction.
@@ -34,9 +40,15 @@ pub(super) struct Writer {
     health: Arc<Mutex<Health>>,
     pending: Arc<AtomicUsize>,
     pace: Arc<Pace>,
-    /// When to try again, and to prune.
+    /// When to try again, to prune, to look whether the file is there, and to count what it holds.
     retry: Instant,
     prune: Instant,
+    look: Instant,
+    stock: Instant,
+    /// Which file is open, as the kernel calls it; `None` if that is not known.
+    file: Option<FileId>,
+    /// Whether something was written since the file was counted.
+    changed: bool,
     /// The present, as far as messages tell.
     now: Time,
     durable: bool,
@@ -58,7 +70,10 @@ impl Writer {
         pace: Arc<Pace>,
     ) -> Self {
         let now = Instant::now();
+        let file = connection.as_ref().and_then(|_| FileId::of(&path).ok());
         Self {
+            file,
+            changed: true,
             path,
             connection,
             health,
@@ -66,6 +81,8 @@ impl Writer {
             pace,
             retry: now + RETRY,
             prune: now,
+            look: now + LOOK,
+            stock: now,
             now: Time::default(),
             durable: false,
         }
@@ -73,8 +90,7 @@ impl Writer {
 
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         loop {
-            let wait = if self.connection.is_some() { PRUNE } else { RETRY };
-            let mut next = match inbox.recv_timeout(wait) {
+            let mut next = match inbox.recv_timeout(LOOK) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -94,11 +110,15 @@ impl Writer {
             if batch.iter().any(|message| matches!(message, Message::Checkpoint(..))) {
                 let took = begin.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
                 self.pace.took.store(took, Ordering::Relaxed);
+                if self.connection.is_some() {
+                    self.pace.at.store(self.now.millis(), Ordering::Relaxed);
+                }
                 self.pace.busy.store(false, Ordering::Release);
             }
             for then in waiting {
                 then();
             }
+            self.take_stock();
             if stop {
                 return self.close();
             }
@@ -120,6 +140,10 @@ impl Writer {
         }
         if self.connection.is_none() && Instant::now() >= self.retry {
             self.try_again();
+        }
+        if self.connection.is_some() && Instant::now() >= self.look {
+            self.look = Instant::now() + LOOK;
+            self.look_after();
         }
         if self.connection.is_none() {
             return;
@@ -173,7 +197,71 @@ impl Writer {
             .prepare_cached("INSERT OR REPLACE INTO notes VALUES ('saved', ?1)")?
             .execute([self.now.millis()])?;
         transaction.commit()?;
+        self.changed = true;
         Ok(())
+    }
+
+    /// Counts what the file holds, if that has changed and has not been done lately.
+    fn take_stock(&mut self) {
+        let begin = Instant::now();
+        let Some(connection) = self.connection.as_ref().filter(|_| self.changed) else { return };
+        if begin < self.stock {
+            return;
+        }
+        // If that does not work, writing will not either, which is told.
+        let held = held::held(connection, &self.path).ok();
+        self.changed = false;
+        self.stock = Instant::now() + (begin.elapsed() * STOCK_SHARE).max(LOOK);
+        lock(&self.health).held = held;
+    }
+
+    /// Looks whether the file that is open is still the one at the path. If somebody took it away, it is
+    /// written there anew.
+    fn look_after(&mut self) {
+        let how = match (FileId::of(&self.path), self.file) {
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => "deleted",
+            (Ok(there), Some(open)) if there != open => "replaced",
+            _ => return,
+        };
+        let path = self.path.display();
+        let notice =
+            format!("the state file {path} was {how} while the guard ran: it is written anew");
+        warn!("{notice}");
+        let opened = self.write_anew();
+        self.connection = None;
+        match opened.map_err(StoreError::from).and_then(|()| self.open()) {
+            Ok(()) => {
+                let mut health = lock(&self.health);
+                (health.notice, health.behind) = (Some(notice), true);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Puts a copy of the file that is open at the path, from where it was taken. What somebody put there
+    /// is kept aside.
+    fn write_anew(&mut self) -> io::Result<()> {
+        if self.path.exists() {
+            aside::set_aside(&self.path, self.now)?;
+        }
+        let copy = aside::with(&self.path, ".new");
+        let copied = self.connection.take().is_some_and(|open| schema::copy(&open, &copy).is_ok());
+        aside::remove_companions(&self.path)?;
+        // Without it, there is what memory holds.
+        if copied { std::fs::rename(copy, &self.path) } else { Ok(()) }
+    }
+
+    /// Opens the file at the path.
+    fn open(&mut self) -> Result<(), StoreError> {
+        let connection = schema::open(&self.path)?;
+        self.use_file(connection);
+        Ok(())
+    }
+
+    fn use_file(&mut self, connection: Connection) {
+        self.file = FileId::of(&self.path).ok();
+        self.connection = Some(connection);
+        self.changed = true;
     }
 
     /// Nothing of a batch is stored: goes on without the file for a while, or with a new one.
@@ -184,7 +272,7 @@ impl Writer {
         match begin_anew(&self.path, why, self.now) {
             Ok((connection, notice)) => {
                 error!("{notice}");
-                self.connection = Some(connection);
+                self.use_file(connection);
                 let mut health = lock(&self.health);
                 (health.notice, health.behind) = (Some(notice), true);
             }
@@ -212,7 +300,7 @@ impl Writer {
             return self.failed(&error.into());
         }
         info!("{} works again", self.path.display());
-        self.connection = Some(connection);
+        self.use_file(connection);
         lock(&self.health).behind = true;
     }
 
@@ -224,6 +312,16 @@ impl Writer {
         if let Err(error) = folded {
             warn!("{}: {error}", self.path.display());
         }
+    }
+}
+
+/// What the kernel calls a file by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|metadata| Self(metadata.dev(), metadata.ino()))
     }
 }
 

@@ -128,3 +128,33 @@ fn a_file_that_is_missing_at_the_restart_is_awaited() {
     lines.extend(bench.read());
     assert_eq!(numbers(&lines), (0..22).collect::<Vec<_>>());
 }
+
+#[test]
+fn of_much_that_was_missed_the_end_is_read_in_whatever_files_it_is() {
+    for most in [0, 40, 100, 170, 300, 450, 10_000] {
+        let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+        bench.read();
+        let mut missed = String::new();
+        let position = bench.follower.position().unwrap();
+        for rotation in 0..4 {
+            let text = numbered(20 + 5 * rotation, 5);
+            bench.append("log", &text);
+            missed += &text;
+            if rotation < 3 {
+                bench.rename("log", &format!("log.{rotation}"));
+            }
+        }
+        bench.follower = Follower::resume_within(bench.at("log"), position, most);
+        let lines = bench.read();
+        let read = numbers(&lines);
+        let fits = missed.lines().rev().scan(0, |bytes, line| {
+            *bytes += line.len() as u64 + 1;
+            (*bytes <= most).then_some(())
+        });
+        let fits = fits.count();
+        assert_eq!(read, (40 - fits as u64..40).collect::<Vec<_>>(), "{most} bytes");
+        // What comes now is new, however much there was.
+        bench.append("log", numbered(40, 50));
+        assert_eq!(numbers(&bench.read()), (40..90).collect::<Vec<_>>(), "{most} bytes");
+    }
+}

@@ -117,7 +117,10 @@ fn a_ban_takes_hold_at_once() {
     }
     let netns = Netns::new();
     let guard = Guard::start(&netns, &CONFIG.replace("maxretry = 5", "maxretry = 1"));
-    // The kernel itself says when an element is there.
+    // The kernel itself says when an element is there. The guard listens to it too.
+    let listeners =
+        || netns.exec("awk '$2 == 12 && $4 !~ /^0+$/' /proc/net/netlink").lines().count();
+    let before = listeners();
     let mut monitor =
         netns.command("nft").args(["monitor", "elements"]).stdout(Stdio::piped()).spawn().unwrap();
     let output = BufReader::new(monitor.stdout.take().unwrap());
@@ -125,9 +128,7 @@ fn a_ban_takes_hold_at_once() {
     thread::spawn(move || {
         output.lines().map_while(Result::ok).try_for_each(|line| said.send((Instant::now(), line)))
     });
-    kit::until("the monitor listens", || {
-        !netns.exec("awk '$2 == 12 && $4 !~ /^0+$/' /proc/net/netlink").is_empty()
-    });
+    kit::until("the monitor listens", || listeners() > before);
     let mut spans: Vec<_> = (1..=50)
         .map(|n| {
             let element = format!(" 198.51.100.{n} ");

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::kit::guard::Guard;
+use crate::kit::guard::{Guard, PROGRAM};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, odd_packet, wrong_password};
 
@@ -124,4 +124,56 @@ fn the_way_to_the_kernel_says_when_it_was_last_mended() {
     assert!((0..20).contains(&age), "{age}");
     let all = guard.order(&["status"]);
     assert!(all.contains("\n  netlink: the table was built anew at 20"), "{all}");
+}
+
+#[test]
+fn what_is_stored_is_said() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
+    guard.append("messages", &[login(OFFICE), wrong_password("198.51.100.66")]);
+    guard.order(&["ban", "203.0.113.5"]);
+    guard.order(&["ban", "203.0.113.6"]);
+    guard.order(&["unban", "203.0.113.6"]);
+    let store = |guard: &Guard| guard.status()["store"].clone();
+    kit::until("it is counted", || {
+        let store = store(&guard);
+        ["bans", "past", "offenders", "known_good"].map(|what| store[what].clone())
+            == [json!(1), json!(1), json!(1), json!(1)]
+    });
+    let told = store(&guard);
+    let path = guard.path("state/asterguard.db");
+    assert_eq!((&told["state"], &told["path"]), (&json!("stored"), &json!(path)));
+    assert_eq!(told["trouble"], Value::Null);
+    assert!(told["bytes"].as_u64().unwrap() >= fs::metadata(&path).unwrap().len(), "{told}");
+    assert!(told["checkpoint_ago"].as_u64().unwrap() < 20, "{told}");
+    assert!(told["checkpoint_took"].as_u64().unwrap() < 20_000, "{told}");
+    let words = " KiB: 1 bans, 1 earlier ones, 1 offenders, 1 known good; last checkpoint ";
+    let all = guard.order(&["status"]);
+    assert!(
+        all.contains(words) && all.contains(&format!("  {}: stored, ", path.display())),
+        "{all}"
+    );
+    assert_eq!(guard.status()["health"], "OK");
+
+    // A file that is gone is missed, and written anew, with what was over before.
+    for file in ["asterguard.db", "asterguard.db-wal", "asterguard.db-shm"] {
+        fs::remove_file(guard.path("state").join(file)).unwrap();
+    }
+    guard.says("was deleted while the guard ran: it is written anew");
+    kit::until("it is there", || store(&guard)["past"] == 1 && path.exists());
+    let status = guard.status();
+    assert_eq!(status["health"], "DEGRADED");
+    assert!(status["problems"].to_string().contains("was deleted"), "{status}");
+    let run = guard.kill();
+    let run = {
+        let command = run.run(netns.command(PROGRAM));
+        Guard::start_in(run, command)
+    };
+    assert_eq!(run.jail("manual")["banned"][0]["host"], "203.0.113.5");
+    run.append("messages", &vec![wrong_password("198.51.100.66"); 4]);
+    run.says("Ban 198.51.100.66 (5 offences");
+    assert_eq!(run.status()["health"], "OK");
 }

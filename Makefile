@@ -70,16 +70,22 @@ test: deps rust ## Run all tests; as root, those with a real kernel too (in netw
 # Each run makes other messages, unless it is given SEED, which a failure names.
 MESSAGES ?= 10000000
 SEED     ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-ROTATIONS ?= 1000
-soak: deps rust ## Hostile messages (MESSAGES, SEED), slow lines, hosts without end, rotations (ROTATIONS)
-	@SEED=$(SEED) MESSAGES=$(MESSAGES) \
+SOURCES   ?= 10000000
+RELOADS   ?= 1000
+KILLS     ?= 1000
+ROTATIONS ?= 10000
+soak: deps rust ## What takes long (MESSAGES, SEED, SOURCES, RELOADS, KILLS, ROTATIONS): an hour at most
+	@begin=$$SECONDS
+	SEED=$(SEED) MESSAGES=$(MESSAGES) \
 		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
 	$(CARGO) test --locked --release --test slow_lines -- --nocapture
-	SOURCES=10000000 $(CARGO) test --locked --release --test many_sources -- --nocapture
-	RELOADS=1000 $(CARGO) test --locked --release --test guard -- --nocapture under_load_every_line
+	SOURCES=$(SOURCES) $(CARGO) test --locked --release --test many_sources -- --nocapture
+	RELOADS=$(RELOADS) $(CARGO) test --locked --release --test guard -- --nocapture under_load_every_line
+	KILLS=$(KILLS) $(CARGO) test --locked --release --test guard -- --nocapture nothing_is_lost
 	# 50 000 lines a second into files that stay in use for 20 ms each.
 	ROTATIONS=$(ROTATIONS) $(CARGO) test --locked --release --test follow -- \
 		--nocapture --test-threads=1 under_load
+	echo "make soak took $$(((SECONDS - begin) / 60)) minutes"
 
 test-kernels: deps rust ## Run the kernel's tests on Debian's 6.1 and 6.12, in machines of qemu's (RELEASES, TESTS, ACCEL)
 	@CARGO="$(CARGO)" CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" tests/kernels/run.sh

@@ -18,7 +18,7 @@ use crate::{CONFIG, addresses, elements, wrong_password};
 const KILLS: usize = 20;
 /// Hosts that attack at the same time.
 const CROWD: u32 = 20;
-/// Crowds that come during the test, more or less.
+/// Crowds that come during the test, more or less: so many, or two for each time that it is killed.
 const CROWDS: u64 = 200;
 
 /// A number that looks like chance, the same in every run.
@@ -46,7 +46,8 @@ struct Attack {
 
 impl Attack {
     fn begin(log: PathBuf, kills: usize) -> Self {
-        let pause = Duration::from_millis((kills as u64 * 800 / CROWDS / 5).max(5));
+        let crowds = CROWDS.max(2 * kills as u64);
+        let pause = Duration::from_millis((kills as u64 * 800 / crowds / 5).max(5));
         let (end, crowds) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let (ended, done) = (Arc::clone(&end), Arc::clone(&crowds));
         let thread = thread::spawn(move || {
@@ -90,12 +91,11 @@ fn write_crowd(log: &Path, first: u32, pause: Duration) {
     }
 }
 
-/// Renames the log as logrotate does, or copies and truncates it.
+/// Renames the log and makes a new one, as logrotate does.
 fn rotate(home: &Home, number: usize) {
     let (log, old) = (home.path("messages"), home.path(&format!("messages.{number}")));
-    if log.exists() {
-        fs::rename(log, old).unwrap();
-    }
+    fs::rename(&log, old).unwrap();
+    OpenOptions::new().create(true).append(true).open(log).unwrap();
 }
 
 fn offences(home: &Home, host: &str) -> u64 {

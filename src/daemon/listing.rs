@@ -1,6 +1,7 @@
 //! Answers what takes long to put together, away from the engine: who is banned, and what is in
 //! the lists, with what the kernel has dropped of them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +13,10 @@ use crate::lists::Listed;
 use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
 use crate::subject::canonical;
+
+/// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
+/// for each part of a list: twice as many bans take four times as long, and these a quarter of a second.
+const MOST_COUNTED: usize = 20_000;
 
 /// The bans in force, as the engine had them.
 pub struct Snapshot {
@@ -26,7 +31,11 @@ impl Snapshot {
         let host = host.map(canonical);
         bans.retain(|ban| host.is_none_or(|host| ban.subject.net().contains(&host)));
         bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
-        let counts = kernel.counters.banned(&plan.structure);
+        let counts = if host.is_none() && bans.len() > MOST_COUNTED {
+            HashMap::new()
+        } else {
+            kernel.counters.banned(&plan.structure)
+        };
         let now = now();
         let named = |ban: &Ban| {
             let count = counts.get(&(ban.scope, ban.subject.address()));

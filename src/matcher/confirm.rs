@@ -1,6 +1,5 @@
 //! From a matching failregex to the host: found by position, and only if there is one reading.
 
-use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
@@ -99,16 +98,17 @@ impl Confirm {
             ))
         });
         let Some((head, tail)) = exact else { return Reading::Several };
-        let mut readings = places.iter().filter(|(start, sighting)| {
-            body.get(..*start).is_some_and(|part| head.is_match(part))
-                && body.get(start + sighting.len..).is_some_and(|part| tail.is_match(part))
-        });
-        let Some((_, first)) = readings.next() else { return Reading::Nothing };
-        let same = |host: IpAddr| canonical(host) == canonical(first.host);
-        if readings.all(|(_, other)| same(other.host)) {
-            Reading::One(*first)
-        } else {
+        let holds = |(start, sighting): &&(usize, Sighting)| {
+            body.get(start + sighting.len..).is_some_and(|part| tail.is_match(part))
+                && body.get(..*start).is_some_and(|part| head.is_match(part))
+        };
+        let Some((_, first)) = places.iter().find(holds) else { return Reading::Nothing };
+        // Other places that name the same host change nothing, and looking at each takes time.
+        let other = |place: &&(usize, Sighting)| canonical(place.1.host) != canonical(first.host);
+        if places.iter().filter(other).any(|place| holds(&place)) {
             Reading::Several
+        } else {
+            Reading::One(*first)
         }
     }
 }

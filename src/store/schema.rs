@@ -16,7 +16,7 @@ const OURS: i32 = i32::from_be_bytes(*b"AGRD");
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How much of the file is kept in memory, in the words of `SQLite`: while it is read as a whole, and
 /// afterwards.
-const CACHE: (i32, i32) = (-16384, -2048);
+const CACHE: (i32, i32) = (-4096, -2048);
 /// Bytes of the header that every state file begins with.
 const HEADER: u64 = 100;
 /// Files up to this many bytes are checked as a whole before they are used.

@@ -163,9 +163,10 @@ fn what_is_stored_is_said() {
         fs::remove_file(guard.path("state").join(file)).unwrap();
     }
     guard.says("was deleted while the guard ran: it is written anew");
-    kit::until("it is there", || store(&guard)["past"] == 1 && path.exists());
+    kit::until("it is there, and said", || {
+        path.exists() && store(&guard)["past"] == 1 && guard.status()["health"] == "DEGRADED"
+    });
     let status = guard.status();
-    assert_eq!(status["health"], "DEGRADED");
     assert!(status["problems"].to_string().contains("was deleted"), "{status}");
     let run = guard.kill();
     let run = {

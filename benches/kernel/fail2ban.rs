@@ -1,7 +1,8 @@
 //! fail2ban's own server from an unpacked package, with its nftables action and a plain jail.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -22,9 +23,25 @@ bantime = 3600
 action = nftables[name=bench, port=\"5060,5061\", protocol=udp, type=multiport]
 ";
 
+const DATABASE: &str = "fail2ban.sqlite3";
+
 /// The table and set that its action fills.
 pub const TABLE: &str = "f2b-table";
 pub const SET: &str = "addr-set-bench";
+
+/// Has its database hold these bans and no others, as if it had just decided them.
+const REMEMBER: &str = r#"
+import sqlite3, sys, time
+rows = [(host.strip(), int(time.time())) for host in sys.stdin]
+with sqlite3.connect(sys.argv[1]) as database:
+    for table in ("bans", "bips"):
+        database.execute(f"DELETE FROM {table}")
+        database.executemany(
+            f"INSERT INTO {table}(jail, ip, timeofban, bantime, bancount, data)"
+            " VALUES('bench', ?, ?, 3600, 1, '{\"matches\": [], \"failures\": 1}')",
+            rows,
+        )
+"#;
 
 /// A server; ended when dropped.
 pub struct Fail2ban {
@@ -44,7 +61,7 @@ impl Fail2ban {
             copy(&package.join("etc/fail2ban"), &config)?;
             let _ = fs::remove_dir_all(config.join("jail.d"));
             fs::write(config.join("jail.local"), JAIL.replace("$LOG", log.to_str().unwrap()))?;
-            let database = home.join("fail2ban.sqlite3");
+            let database = home.join(DATABASE);
             let text = format!(
                 "[Definition]\nlogtarget = {}\ndbfile = {}\n",
                 home.join("fail2ban.log").display(),
@@ -57,7 +74,8 @@ impl Fail2ban {
             .arg(format!("PYTHONPATH={}", package.join("usr/lib/python3/dist-packages").display()))
             .arg("/usr/bin/python3")
             .arg(package.join("usr/bin/fail2ban-server"))
-            .args(["-f", "-c"])
+            // -x: one that was killed has left its socket.
+            .args(["-x", "-f", "-c"])
             .arg(&config)
             .arg("-s")
             .arg(home.join("fail2ban.sock"))
@@ -69,6 +87,19 @@ impl Fail2ban {
             .stderr(Stdio::null())
             .spawn()?;
         Ok(Self { child })
+    }
+
+    /// Has the next start in `home` find these bans in the database.
+    pub fn remember(home: &Path, hosts: impl Iterator<Item = Ipv4Addr>) -> io::Result<()> {
+        let mut python = Command::new("/usr/bin/python3")
+            .args(["-c", REMEMBER])
+            .arg(home.join(DATABASE))
+            .stdin(Stdio::piped())
+            .spawn()?;
+        let text: String = hosts.map(|host| format!("{host}\n")).collect();
+        python.stdin.take().unwrap().write_all(text.as_bytes())?;
+        let done = python.wait()?;
+        if done.success() { Ok(()) } else { Err(io::Error::other("its database takes no bans")) }
     }
 
     /// Ends it without a chance to lift its bans.

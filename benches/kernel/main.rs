@@ -5,6 +5,9 @@
 //! make bench-kernel            # fetches fail2ban's package, unpacks it and says where it is
 //! ```
 //!
+//! What it is at is told on standard error; a whole run takes about five minutes. Its figures are those of
+//! that moment: nothing else should be running.
+//!
 //! Needs root: both run in network namespaces of their own. Both read a log of the same lines, and ban
 //! at the first wrong password. The clock starts when the line is written, or the transaction that
 //! flushes the ruleset is sent, and stops when a dump of the set has the element. Nothing runs `nft`
@@ -29,6 +32,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use asterguard::event::{Change, Element, ScopeId};
@@ -53,18 +57,29 @@ filter = "asterisk-sip"
 enabled = false
 "#;
 
+const JAIL: &str = "asterisk-guess";
+
 /// How much is measured: all of it, or, as a test, hardly anything.
 struct Amount {
     single: u32,
+    /// fail2ban takes a third of a second for each.
+    their_single: u32,
     burst: u32,
     bans: u32,
     flushes: u32,
     full: [u32; 2],
 }
 
-const MEASURED: Amount =
-    Amount { single: 200, burst: 5000, bans: 10_000, flushes: 100, full: [100_000, 1_000_000] };
-const TRIED: Amount = Amount { single: 3, burst: 50, bans: 100, flushes: 2, full: [3000, 4000] };
+const MEASURED: Amount = Amount {
+    single: 200,
+    their_single: 30,
+    burst: 5000,
+    bans: 10_000,
+    flushes: 100,
+    full: [100_000, 1_000_000],
+};
+const TRIED: Amount =
+    Amount { single: 4, their_single: 2, burst: 50, bans: 100, flushes: 2, full: [3000, 4000] };
 
 /// What was measured of one of the two; in milliseconds.
 #[derive(Default)]
@@ -75,6 +90,23 @@ struct Figures {
     start: Option<f64>,
 }
 
+/// What was measured beside so many bans.
+struct Beside {
+    bans: u32,
+    /// Of adds to the set, in microseconds.
+    adds: Vec<f64>,
+    /// From the log line to the kernel, in milliseconds.
+    single: Vec<f64>,
+    /// KiB of anonymous memory that a guard with them has.
+    memory: u64,
+}
+
+/// Says on standard error what is being measured, and how long it has been going on.
+fn measuring(what: &str) {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("{:>5} s  {what}", BEGIN.elapsed().as_secs());
+}
+
 fn main() {
     let amount = if std::env::args().any(|arg| arg == "--bench") { MEASURED } else { TRIED };
     if !kit::usable() {
@@ -82,8 +114,8 @@ fn main() {
     }
     let ours = asterguard(&amount);
     let theirs = fail2ban::unpacked().map(|package| fail2ban(&amount, &package));
-    let adds = amount.full.map(|full| (full, adds(full)));
-    print(&amount, ours, theirs, &adds);
+    let beside = amount.full.map(|full| beside(&amount, full));
+    print(&amount, ours, theirs, beside);
 }
 
 /// Where a guard writes what it bans, and how it gets to know of attackers.
@@ -158,18 +190,20 @@ fn asterguard(amount: &Amount) -> Figures {
         log: &log,
         next: 0,
     };
-    let mut figures = Figures {
-        single: scene.single(amount.single, patience),
-        burst: scene.attack(amount.burst, patience),
-        ..Figures::default()
-    };
-    let more = amount.bans.saturating_sub(amount.single + amount.burst);
+    measuring(&format!("asterguard: {} bans, one by one", amount.single));
+    let single = scene.single(amount.single, patience);
+    measuring(&format!("asterguard: {} at once", amount.burst));
+    let burst = scene.attack(amount.burst, patience);
+    let mut figures = Figures { single, burst, ..Figures::default() };
+    let more = amount.bans.saturating_sub(scene.next);
     scene.attack(more, patience).expect("all are banned");
+    measuring(&format!("asterguard: {} flushes with {} bans", amount.flushes, scene.next));
     for _ in 0..amount.flushes {
         // One a second is what is made up for in the long run.
         std::thread::sleep(Duration::from_secs(1));
         figures.flushed.push(flush(&mut scene, patience));
     }
+    measuring("asterguard: start");
     let home = guard.kill();
     let begin = Instant::now();
     let run = home.run(netns.command(PROGRAM));
@@ -220,19 +254,22 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     kit::until("fail2ban is there", || home.path().join("fail2ban.sock").exists());
     std::thread::sleep(Duration::from_secs(3));
     scene.attack(1, patience).expect("fail2ban bans");
-    let mut figures = Figures {
-        single: scene.single(amount.single, patience),
-        burst: scene.attack(amount.burst, patience),
-        ..Figures::default()
-    };
-    let more = amount.bans.saturating_sub(scene.next);
-    scene.attack(more, patience);
-    let bans = scene.count();
+    measuring(&format!("fail2ban: {} bans, one by one", amount.their_single));
+    let single = scene.single(amount.their_single, patience);
+    measuring(&format!("fail2ban: {} at once", amount.burst));
+    let burst = scene.attack(amount.burst, patience);
+    let mut figures = Figures { single, burst, ..Figures::default() };
     server.kill();
     scene.reader.flush_ruleset();
+    scene.next = amount.bans;
+    Fail2ban::remember(home.path(), (0..amount.bans).map(attacker)).unwrap();
+    measuring(&format!("fail2ban: start with {} bans", amount.bans));
     let begin = Instant::now();
     let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
-    figures.start = scene.until(begin, bans, patience);
+    let bans = amount.bans as usize;
+    let start = scene.until(begin, bans, patience).expect("fail2ban knows its bans again");
+    figures.start = Some(start);
+    measuring("fail2ban: a flush, and ten seconds to make up for it");
     scene.reader.flush_ruleset();
     let back = scene.until(Instant::now(), bans, Duration::from_secs(10));
     figures.flushed.extend(back);
@@ -240,37 +277,60 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     figures
 }
 
-/// Microseconds that an add takes beside so many elements: the middle one, and of a hundred the
-/// slowest but one.
-fn adds(full: u32) -> (f64, f64) {
+/// A set that has so many bans, and a guard that takes them over.
+fn beside(amount: &Amount, full: u32) -> Beside {
+    measuring(&format!("asterguard: beside {full} bans"));
     let netns = Netns::new();
     netns.enter();
+    let adds = adds(&netns, full);
+    let guard = Guard::start(&netns, CONFIG);
+    let memory = anonymous(guard.pid());
+    let log = guard.path("messages");
+    let mut scene = Scene {
+        reader: Reader::open().unwrap(),
+        table: "asterguard",
+        set: "sip4",
+        log: &log,
+        next: full,
+    };
+    let single = scene.single(amount.single / 4, Duration::from_secs(30));
+    assert_eq!(single.len(), amount.single as usize / 4, "each is banned");
+    Beside { bans: full, adds, single, memory }
+}
+
+/// Fills the set up to here; the microseconds that each of the last adds took.
+fn adds(netns: &Netns, full: u32) -> Vec<f64> {
     let structure = structure();
     let mut sink = NetlinkSink::new(netns.nft()).unwrap();
     sink.load(&structure).unwrap();
     let now = kit::now();
     let element = |n: u32| Element {
         scope: ScopeId(1),
-        subject: Subject::of(Ipv4Addr::from(0x0a00_0000 + n).into(), 64),
+        subject: Subject::of(attacker(n).into(), 64),
         until: Some(now.plus(Duration::from_secs(3600))),
-        jail: structure.jail("guess").unwrap(),
+        jail: structure.jail(JAIL).unwrap(),
     };
-    let room = 2000;
-    let all: Vec<_> = (0..full - room).map(element).collect();
-    assert_eq!(sink.restore(&all, now).unwrap().done, all.len());
-    let mut spans: Vec<_> = (full - room..full - room / 2)
-        .map(|n| {
-            let begin = Instant::now();
-            let report = sink.apply(&[Change::Put(element(n))], now).unwrap();
-            assert_eq!(report.done, 1);
-            begin.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    (middle(&mut spans), slowest(&mut spans))
+    let last = full - 1000..full;
+    let before: Vec<_> = (0..last.start).map(element).collect();
+    assert_eq!(sink.restore(&before, now).unwrap().done, before.len());
+    last.map(|n| {
+        let begin = Instant::now();
+        let report = sink.apply(&[Change::Put(element(n))], now).unwrap();
+        assert_eq!(report.done, 1);
+        begin.elapsed().as_secs_f64() * 1e6
+    })
+    .collect()
+}
+
+/// KiB of a process's own memory, files not counted.
+fn anonymous(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn structure() -> Structure {
-    Structure::new(&kit::config(vec![kit::jail("guess", "sip", Blocktype::Drop, 64)]))
+    Structure::new(&kit::config(vec![kit::jail(JAIL, "sip", Blocktype::Drop, 64)]))
 }
 
 fn middle(spans: &mut [f64]) -> f64 {
@@ -284,7 +344,7 @@ fn slowest(spans: &mut [f64]) -> f64 {
     spans.get((spans.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, adds: &[(u32, (f64, f64))]) {
+fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [Beside; 2]) {
     let asked = theirs.is_some();
     let mut theirs = theirs.unwrap_or_default();
     let number = |value: f64| if value.is_nan() { "-".to_owned() } else { format!("{value:.1}") };
@@ -322,13 +382,23 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, adds: &[(u
         "≤ 50",
     );
     row(format!("start with {bans} bans"), of(ours.start), of(theirs.start), "≤ 100");
-    if !asked {
-        println!("(fail2ban was not there: make bench-kernel fetches it)");
-    } else if theirs.flushed.is_empty() {
-        println!("(fail2ban does not put bans back after a flush: only those it decides later)");
+    if asked {
+        let single = amount.their_single;
+        println!(
+            "(fail2ban: {single} bans one by one. Its {bans} bans were put into its database.)"
+        );
+        if theirs.flushed.is_empty() {
+            println!("(fail2ban puts no bans back after a flush: only those it decides later.)");
+        }
+    } else {
+        println!("(fail2ban was not there: make bench-kernel fetches it.)");
     }
-    println!("\n{:<46}{:>12}{:>12}", "microseconds", "median", "99th");
-    for (full, (median, slowest)) in adds {
-        println!("{:<46}{median:>12.1}{slowest:>12.1}  ≤ 50", format!("add beside {full}"));
+    for Beside { bans, mut adds, mut single, memory } in beside {
+        println!("\nbeside {bans} bans");
+        let line = |what: &str, value: f64, goal: &str| println!("{what:<46}{value:>12.1}  {goal}");
+        line("  add to the set, microseconds, median", middle(&mut adds), "≤ 50");
+        line("                                99th percentile", slowest(&mut adds), "≤ 50");
+        line("  log line to kernel, milliseconds, median", middle(&mut single), "");
+        line("  memory of the guard (RssAnon), MiB", memory as f64 / 1024.0, "");
     }
 }

@@ -169,8 +169,15 @@ pub enum SinkError {
     )]
     NoProgram { program: String, error: std::io::Error },
     /// `nft` did not answer in time and was killed.
-    #[error("`nft` did not finish within {0:?} and was stopped")]
+    #[error(
+        "`nft` did not finish within {0:?} and was stopped; see whether `nft list tables` works, and whether somebody's set is very large (nft -t list sets)"
+    )]
     Hangs(Duration),
+    /// The kernel has no `nf_tables`.
+    #[error(
+        "this kernel has no nf_tables: load the module (modprobe nf_tables), in a container on the host ({0})"
+    )]
+    NoKernel(String),
     /// We may not change the ruleset.
     #[error("not permitted to change the ruleset: run as root or with CAP_NET_ADMIN ({0})")]
     NotPermitted(String),

@@ -323,8 +323,11 @@ fn complaint(stderr: &[u8], status: ExitStatus) -> SinkError {
         return SinkError::Refused(format!("no reason given ({status})"));
     }
     let not_permitted = ["Operation not permitted", "Permission denied"];
+    let no_kernel = ["Unable to initialize Netlink socket", "cache initialization failed"];
     if not_permitted.iter().any(|words| text.contains(words)) {
         SinkError::NotPermitted(text.to_owned())
+    } else if no_kernel.iter().any(|words| text.contains(words)) {
+        SinkError::NoKernel(text.to_owned())
     } else {
         SinkError::Refused(text.to_owned())
     }
@@ -382,6 +385,13 @@ mod tests {
         let error =
             shell("echo 'Operation not permitted (you must be root)' >&2; exit 1").run(&[], b"");
         assert!(matches!(error, Err(SinkError::NotPermitted(_))));
+        for words in [
+            "Unable to initialize Netlink socket: Protocol not supported",
+            "netlink: Error: cache initialization failed: Invalid argument",
+        ] {
+            let error = shell(&format!("echo '{words}' >&2; exit 1")).run(&[], b"").unwrap_err();
+            assert!(error.to_string().contains("modprobe nf_tables"), "{error}");
+        }
         let error = shell("kill -9 $$").run(&[], b"").unwrap_err();
         assert!(matches!(&error, SinkError::Refused(text) if text.contains("signal")), "{error}");
     }

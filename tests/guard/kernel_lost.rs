@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::kit::Fate::Dropped;
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
@@ -86,28 +87,69 @@ fn other_tables_are_left_alone() {
     assert_eq!(netns.exec("nft list table inet mine"), mine);
 }
 
+/// A guard that cannot start, because `PATH` has no other `nft` than this script; `None`: none at all.
+fn without_nftables(script: Option<&str>) -> String {
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    if let Some(script) = script {
+        home.write("bin/nft", &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = netns.command("env");
+    command.arg(format!("PATH={}:/bin", home.path("bin").display())).arg(PROGRAM);
+    refused(&home, command)
+}
+
+/// What a guard says that cannot use nftables.
+fn refused(home: &Home, program: Command) -> String {
+    let (code, _, said) = told(&home.run(program).output().unwrap());
+    assert_eq!(code, 5, "{said}");
+    assert!(!home.path("socket").exists());
+    said
+}
+
 #[test]
 fn without_nft_the_guard_does_not_start_and_says_why() {
     if !kit::usable() {
         return;
     }
-    let netns = Netns::new();
-    let home = Home::new(CONFIG);
-    let mut command = netns.command("env");
-    command.arg(format!("PATH={}", home.path("bin").display())).arg(PROGRAM);
-    let (code, _, said) = told(&home.run(command).output().unwrap());
-    assert_eq!(code, 5, "{said}");
+    let said = without_nftables(None);
+    assert!(said.contains("cannot run `nft`"), "{said}");
+    assert!(said.contains("apt-get install nftables"), "{said}");
+}
+
+#[test]
+fn with_an_nft_that_hangs_the_guard_does_not_start_and_says_why() {
+    if !kit::usable() {
+        return;
+    }
+    let said = without_nftables(Some("sleep 1000"));
     assert!(
-        said.contains("cannot run `nft`") && said.contains("apt-get install nftables"),
+        said.contains("`nft` did not finish within 10s and was stopped; see whether"),
         "{said}"
     );
-    assert!(!home.path("socket").exists());
+}
 
-    // Root without power over the network.
+#[test]
+fn on_a_kernel_without_nf_tables_the_guard_does_not_start_and_says_why() {
+    if !kit::usable() {
+        return;
+    }
+    let words = "Unable to initialize Netlink socket: Protocol not supported";
+    let said = without_nftables(Some(&format!("echo '{words}' >&2; exit 1")));
+    assert!(said.contains("this kernel has no nf_tables"), "{said}");
+    assert!(said.contains("modprobe nf_tables") && said.contains(words), "{said}");
+}
+
+#[test]
+fn without_power_over_the_network_the_guard_does_not_start_and_says_why() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
     let mut command = netns.command("setpriv");
     command.args(["--bounding-set=-net_admin", PROGRAM]);
-    let (code, _, said) = told(&home.run(command).output().unwrap());
-    assert_eq!(code, 5, "{said}");
+    let said = refused(&Home::new(CONFIG), command);
     assert!(said.contains("not permitted") && said.contains("CAP_NET_ADMIN"), "{said}");
 }
 

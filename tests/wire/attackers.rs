@@ -3,7 +3,7 @@
 use crate::kit::guard::Guard;
 use crate::kit::{self, Netns, Peer};
 use crate::{
-    CONFIG, EVE, EVE_V6, Lab, MALLORY, MALLORY_V6, PBX, PBX_V6, banned, guard, plugged, wire,
+    CONFIG, EVE, EVE_V6, Lab, MALLORY, MALLORY_V6, PBX, PBX_V6, PHONE, banned, guard, plugged, wire,
 };
 
 /// A PBX behind the machine of the guard.
@@ -131,6 +131,8 @@ fn a_flood_in_others_names_bans_few_of_them_and_hides_nobody_over_tcp() {
     let config = CONFIG.replace("[default]", "[default]\nmaxunverified = 20");
     let guard = guard(&lab.host, &config);
     guard.order(&["ban", "198.51.100.9"]);
+    assert_eq!(lab.play(&format!("phone udp {PHONE} {PBX} 2")), "done");
+    kit::until("the phone is known", || guard.status()["wire"]["logins"] == 2);
     let before = guard.resident();
 
     // Five in each of 90 000 names. Three attempts ban.
@@ -147,5 +149,9 @@ fn a_flood_in_others_names_bans_few_of_them_and_hides_nobody_over_tcp() {
     let strangers = banned.iter().filter(|ban| ban.starts_with("10.")).count();
     assert!((1..=60).contains(&strangers), "{strangers} strangers");
     assert_eq!(guard.jail("manual")["currently_banned"], 1, "whoever was banned still is");
+    lab.host.exec("nft get element inet asterguard ban4 '{ 198.51.100.9 }'");
+    let known: serde_json::Value =
+        serde_json::from_str(&guard.order(&["explain", "--json", PHONE])).unwrap();
+    assert_eq!(known["known_good"]["source"], "the wire", "whoever logged in is known: {known:#}");
     assert!(guard.resident() - before < 64 << 10, "{} KiB", guard.resident() - before);
 }

@@ -34,6 +34,7 @@ fn phones_offices_and_trunks_never_count() {
     println!("{wire}");
     assert_eq!((&wire["attempts"], &wire["lost"]), (&3.into(), &0.into()), "{wire}");
     assert_eq!(wire["logins"], 60 + 60 + 50, "{wire}");
+    assert_eq!(wire["limiter"]["hosts"], 0, "nor is anybody over a rate: {wire}");
     // All that logged in are known good.
     for host in [PHONE, OFFICE] {
         let known = guard.order(&["explain", "--json", host]);

@@ -65,7 +65,13 @@ impl NetlinkSink {
     /// # Errors
     /// When there is no netlink socket to be had.
     pub fn new(nft: Nft) -> Result<Self, SinkError> {
-        Ok(Self { nft, socket: Socket::open()?, structure: None, ours: None, wire: false })
+        Ok(Self {
+            nft,
+            socket: Socket::open().map_err(failed)?,
+            structure: None,
+            ours: None,
+            wire: false,
+        })
     }
 
     /// A sink for a kernel that has `structure` loaded already.
@@ -274,6 +280,8 @@ fn whole(errno: Errno) -> SinkError {
     match errno {
         Errno::NOENT => SinkError::NoTable,
         Errno::PERM | Errno::ACCESS => SinkError::NotPermitted(errno.to_string()),
+        // What asking for the socket is told.
+        Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT => SinkError::NoKernel(errno.to_string()),
         errno => SinkError::Io(errno.into()),
     }
 }

@@ -96,8 +96,11 @@ impl Fail2ban {
             .arg(home.join(DATABASE))
             .stdin(Stdio::piped())
             .spawn()?;
-        let text: String = hosts.map(|host| format!("{host}\n")).collect();
-        python.stdin.take().unwrap().write_all(text.as_bytes())?;
+        let mut list = io::BufWriter::new(python.stdin.take().unwrap());
+        for host in hosts {
+            writeln!(list, "{host}")?;
+        }
+        drop(list);
         let done = python.wait()?;
         if done.success() { Ok(()) } else { Err(io::Error::other("its database takes no bans")) }
     }

@@ -25,12 +25,12 @@ pub const WIRE: ChannelId = ChannelId(u16::MAX - 1);
 pub struct RuleId(pub u16);
 
 /// A jail: its index in the [`Config`](crate::config::Config) in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JailId(pub u16);
 
 /// A scope, what a ban closes: its index in the [`Structure`](crate::sink::structure::Structure)
 /// in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ScopeId(pub u16);
 
 /// What a message says that a host did.
@@ -157,7 +157,7 @@ pub enum Lifted {
 
 /// An element of the kernel's sets: who is shut out of what, and until when. One element may stand
 /// for the bans of several jails; its deadline is the latest of theirs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Element {
     /// Which pair of sets.
     pub scope: ScopeId,
@@ -170,7 +170,7 @@ pub struct Element {
 }
 
 /// A change to the kernel's sets. Carrying one out twice does no harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Have exactly this element, whether its key was there before or not.
     Put(Element),

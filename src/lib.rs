@@ -15,9 +15,9 @@
 //! Data flows one way. A [`source`] hands bytes to the [`lines`] splitter; the [`matcher`] turns
 //! lines into [`event::Event`]s; the [`engine`] counts them ([`offence`]), applies the [`policy`]
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
-//! values of a fixed size, so the three parts can live in three processes.
+//! values of a fixed size. What writes to the kernel ([`sink::writer`]) is a process of its own.
 //!
-//! Everything but `source`, `finder`, `firewall`, `sink`, `store`, `daemon`, `doctor` and `cli` is pure: no clock, no
+//! Everything but `source`, `finder`, `firewall`, `sink`, `store`, `sandbox`, `daemon`, `doctor` and `cli` is pure: no clock, no
 //! I/O, no runtime. Time comes in as an argument, so `run`, `replay`, `test` and the tests drive the
 //! same engine.
 #![forbid(unsafe_code)]
@@ -49,6 +49,7 @@ pub mod prefix;
 pub mod proto;
 pub mod recent;
 pub mod rules;
+pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod store;

@@ -36,7 +36,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use asterguard::event::{Change, Element, ScopeId};
-use asterguard::sink::{BanSink as _, Blocktype, NetlinkSink, Structure};
+use asterguard::sink::writer::Writer;
+use asterguard::sink::{BanSink, Blocktype, NetlinkSink, SinkKind, Structure};
 use asterguard::subject::Subject;
 
 use fail2ban::Fail2ban;
@@ -93,8 +94,9 @@ struct Figures {
 /// What was measured beside so many bans.
 struct Beside {
     bans: u32,
-    /// Of adds to the set, in microseconds.
-    adds: Vec<f64>,
+    /// Of adds to the set, in microseconds: by this process, and by a guard's writer until its answer is
+    /// there.
+    adds: [Vec<f64>; 2],
     /// From the log line to the kernel, in milliseconds.
     single: Vec<f64>,
     /// KiB of anonymous memory that a guard with them has.
@@ -298,8 +300,8 @@ fn beside(amount: &Amount, full: u32) -> Beside {
     Beside { bans: full, adds, single, memory }
 }
 
-/// Fills the set up to here; the microseconds that each of the last adds took.
-fn adds(netns: &Netns, full: u32) -> Vec<f64> {
+/// Fills the set up to here; the microseconds that each of the last adds took, half of them by the writer.
+fn adds(netns: &Netns, full: u32) -> [Vec<f64>; 2] {
     let structure = structure();
     let mut sink = NetlinkSink::new(netns.nft()).unwrap();
     sink.load(&structure).unwrap();
@@ -310,16 +312,20 @@ fn adds(netns: &Netns, full: u32) -> Vec<f64> {
         until: Some(now.plus(Duration::from_secs(3600))),
         jail: structure.jail(JAIL).unwrap(),
     };
-    let last = full - 1000..full;
-    let before: Vec<_> = (0..last.start).map(element).collect();
+    let before: Vec<_> = (0..full - 1000).map(element).collect();
     assert_eq!(sink.restore(&before, now).unwrap().done, before.len());
-    last.map(|n| {
+    let add = |sink: &mut dyn BanSink, n| {
         let begin = Instant::now();
         let report = sink.apply(&[Change::Put(element(n))], now).unwrap();
         assert_eq!(report.done, 1);
         begin.elapsed().as_secs_f64() * 1e6
-    })
-    .collect()
+    };
+    let direct = (full - 1000..full - 500).map(|n| add(&mut sink, n)).collect();
+    let writer = Writer::start_program(Path::new(PROGRAM)).unwrap();
+    let (mut remote, _child) = writer.open(SinkKind::Netlink).unwrap();
+    remote.bans.load(&structure).unwrap();
+    let by_writer = (full - 500..full).map(|n| add(&mut remote.bans, n)).collect();
+    [direct, by_writer]
 }
 
 /// KiB of a process's own memory, files not counted.
@@ -393,11 +399,12 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     } else {
         println!("(fail2ban was not there: make bench-kernel fetches it.)");
     }
-    for Beside { bans, mut adds, mut single, memory } in beside {
+    for Beside { bans, adds: [mut adds, mut by_writer], mut single, memory } in beside {
         println!("\nbeside {bans} bans");
         let line = |what: &str, value: f64, goal: &str| println!("{what:<46}{value:>12.1}  {goal}");
         line("  add to the set, microseconds, median", middle(&mut adds), "≤ 50");
         line("                                99th percentile", slowest(&mut adds), "≤ 50");
+        line("  the same by the writer, there and back, median", middle(&mut by_writer), "≤ 50");
         line("  log line to kernel, milliseconds, median", middle(&mut single), "");
         line("  memory of the guard (RssAnon), MiB", memory as f64 / 1024.0, "");
     }

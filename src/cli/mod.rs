@@ -15,6 +15,7 @@ mod stored;
 mod test_line;
 mod verify;
 
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::finder::helper;
 use crate::proto::SOCKET;
+use crate::sandbox::{self, Needs};
+use crate::sink::writer;
 use output::{Failure, Output};
 
 /// How a command ended, for scripts. Part of the interface: the numbers stay.
@@ -123,6 +126,9 @@ enum Command {
     /// Look up the name on standard input: what asterguard-names@.service runs
     #[command(hide = true)]
     LookUp,
+    /// Write to the firewall what the socket on standard input asks for: what `run` runs
+    #[command(hide = true)]
+    Writer,
 }
 
 /// The command line's definition, for manual pages and completions.
@@ -155,9 +161,20 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
+        Command::Writer => write_to_firewall().map_err(Failure::new),
         Command::LookUp => helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new),
     };
     ended(result.map(|()| Exit::Done), &output)
+}
+
+/// Serves the guard that started this process, with nothing but what that takes.
+fn write_to_firewall() -> anyhow::Result<()> {
+    let line = std::io::stdin().as_fd().try_clone_to_owned()?;
+    // What cannot be given up is said by the guard, which cannot either.
+    let _ = sandbox::keep_net_admin();
+    let execute = sandbox::programs();
+    let _ = sandbox::confine(&Needs { execute, ..Needs::default() });
+    Ok(writer::serve(line.into())?)
 }
 
 /// The exit code, after saying what went wrong if something did.

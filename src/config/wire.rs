@@ -28,7 +28,7 @@ pub enum Limiter {
 }
 
 /// What is looked at of our PBX's own answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wire {
     /// Whether they are looked at.
     pub enabled: bool,

@@ -116,7 +116,7 @@ pub(super) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
     }
 }
 
-async fn converse(daemon: &Daemon, stream: UnixStream) {
+async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
@@ -139,7 +139,7 @@ async fn converse(daemon: &Daemon, stream: UnixStream) {
     let _ = tokio::time::timeout(PATIENCE, writing.write_all(text.as_bytes())).await;
 }
 
-async fn answer(daemon: &Daemon, request: Request) -> Answer {
+async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
     match request {
         Request::Reload => {
             let answer = daemon.reload().await;

@@ -1,18 +1,21 @@
 //! Reads what the kernel has dropped: on request, and now and then where bans are renewed. Never for
 //! the engine, which would have to wait.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::{SinkKind, now};
+use super::now;
 use crate::knocking::{Key, Knocking, Seen};
 use crate::plan::Plan;
+use crate::sink::Structure;
 use crate::sink::lists::{FED, ListSet};
-use crate::sink::{CounterSocket, SinkError, Structure};
+use crate::sink::writer::{Line, Request};
 use crate::time::{Lasting, Time};
 
 /// The longest pause between two looks at the counters for renewals.
@@ -25,14 +28,14 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub struct Counters {
     /// What was last seen of those of the banned.
     knocking: Mutex<Knocking>,
-    /// Whether there is no kernel to read from.
-    dry_run: bool,
+    /// The way to who may read them; `None` where there is no kernel to read from.
+    line: Option<Mutex<Line>>,
 }
 
 impl Counters {
-    /// Counters of where bans go.
-    pub fn new(kind: SinkKind) -> Self {
-        Self { knocking: Mutex::default(), dry_run: kind == SinkKind::DryRun }
+    /// Counters that are read by this connection, if there are any.
+    pub fn new(line: Option<Line>) -> Self {
+        Self { knocking: Mutex::default(), line: line.map(Mutex::new) }
     }
 
     /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
@@ -48,31 +51,29 @@ impl Counters {
     /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
     /// be known.
     pub fn fed(&self) -> Option<(u64, u64)> {
-        self.read(|socket| socket.named(FED)).flatten()
+        self.read(&Request::Named(Cow::Borrowed(FED))).flatten()
     }
 
     /// What each network that is blocked has dropped, and the networks that somebody put there by
     /// hand.
     pub fn blocked(&self, sets: &[ListSet]) -> (HashMap<IpNet, (u64, u64)>, Vec<IpNet>) {
-        self.read(|socket| Ok((socket.blocked(sets)?, socket.by_hand()?))).unwrap_or_default()
+        self.read(&Request::Blocked(Cow::Borrowed(sets))).unwrap_or_default()
     }
 
     fn look<T: Default>(&self, structure: &Structure, tell: impl FnOnce(&Knocking) -> T) -> T {
         // One look at a time: each is compared with the one before.
         let mut knocking = self.knocking.lock().unwrap_or_else(PoisonError::into_inner);
-        let counters = self.read(|socket| socket.banned(structure));
+        let counters = self.read(&Request::Banned(Cow::Borrowed(structure)));
         counters.map_or_else(T::default, |counters| {
             knocking.look(counters, now());
             tell(&knocking)
         })
     }
 
-    /// Reads by a socket of its own: that takes as long as it takes.
-    fn read<T>(&self, read: impl FnOnce(&mut CounterSocket) -> Result<T, SinkError>) -> Option<T> {
-        if self.dry_run {
-            return None;
-        }
-        let read = CounterSocket::open().map_err(SinkError::Io).and_then(|mut s| read(&mut s));
+    /// Reads by a connection of its own: that takes as long as it takes.
+    fn read<T: DeserializeOwned>(&self, request: &Request<'_>) -> Option<T> {
+        let mut line = self.line.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = line.call(request);
         read.map_err(|error| warn!("counters cannot be read: {error}")).ok()
     }
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::Limiter as Mode;
 use crate::proto::LimiterStatus;
-use crate::sink::CounterSocket;
+use crate::sink::writer::{Line, Request};
 
 /// How often it looks: hosts stay in the sets for ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -33,14 +33,16 @@ struct Shared {
 }
 
 impl Limiter {
-    /// Starts the thread, which looks in this thread's network namespace.
+    /// Starts the thread, which looks by this connection.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mode: Mode) -> std::io::Result<Self> {
+    pub fn start(mode: Mode, mut line: Line) -> std::io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared { mode, ..Shared::default() }));
         let looker = Arc::clone(&shared);
-        std::thread::Builder::new().name("limiter".into()).spawn(move || look_on(&looker))?;
+        std::thread::Builder::new()
+            .name("limiter".into())
+            .spawn(move || look_on(&looker, &mut line))?;
         Ok(Self { shared })
     }
 
@@ -61,17 +63,15 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 /// Looks until the process ends.
-fn look_on(shared: &Mutex<Shared>) {
-    let (mut socket, mut known) = (None, HashSet::new());
+fn look_on(shared: &Mutex<Shared>, line: &mut Line) {
+    let mut known = HashSet::new();
     loop {
         let mode = lock(shared).mode;
         if mode == Mode::Off {
             known.clear();
-            socket = None;
         } else {
-            socket = socket.or_else(|| CounterSocket::open().ok());
             // Where the sets cannot be read, there is nobody in them: status says what is wrong.
-            let found = socket.as_mut().and_then(|socket| socket.limited().ok());
+            let found: Result<(Vec<IpAddr>, bool), _> = line.call(&Request::Limited);
             let (hosts, full) = found.unwrap_or_default();
             take_note(&mut lock(shared), &known, &hosts, full, mode);
             known = hosts.into_iter().collect();

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::SinkKind;
 use crate::lists::Lists;
 use crate::sink::lists::{Contents, ListSet, ListSink};
-use crate::sink::{Nft, SinkError, Structure};
+use crate::sink::{SinkError, Structure};
 
 /// The pause after a failure to fill the sets.
 const RETRY: Duration = Duration::from_secs(2);
@@ -31,18 +30,10 @@ struct State {
 }
 
 impl ListKeeper {
-    /// No lists yet.
-    ///
-    /// # Errors
-    /// When there is no netlink socket to be had.
-    pub fn new(kind: SinkKind) -> Result<Self, SinkError> {
-        let sink = match kind {
-            SinkKind::Netlink => ListSink::netlink(Nft::new())?,
-            SinkKind::Nft => ListSink::Nft(Nft::new()),
-            SinkKind::DryRun => ListSink::DryRun,
-        };
+    /// No lists yet; they will go to `sink`.
+    pub fn new(sink: ListSink) -> Self {
         let state = State { sink, lists: Arc::default(), sets: Vec::new() };
-        Ok(Self { state: Mutex::new(state), refilling: AtomicBool::new(false) })
+        Self { state: Mutex::new(state), refilling: AtomicBool::new(false) }
     }
 
     /// The lists in force.

@@ -12,6 +12,8 @@ mod lists;
 pub mod log;
 mod old_lines;
 mod pace;
+mod places;
+mod processes;
 pub mod reader;
 mod recorder;
 mod restore;
@@ -25,7 +27,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -43,16 +45,14 @@ use crate::matcher::gate::GateError;
 use crate::plan::Plan;
 use crate::proto::Answer;
 use crate::rules::{RuleSet, RulesError};
-use crate::sink::dry_run::DryRunSink;
-use crate::sink::netlink::NetlinkSink;
-use crate::sink::nft::NftSink;
-use crate::sink::runner::Nft;
-use crate::sink::{BanSink, SinkError, Structure, Watch};
+pub use crate::sink::SinkKind;
+use crate::sink::{SinkError, Structure};
 use crate::source::Watcher;
 use crate::time::Time;
 pub use control::pause_message;
 use counters::Counters;
 use lists::ListKeeper;
+use processes::Ways;
 use reader::{Matchers, Reader};
 pub use restore::{Restored, restore, stored};
 use wire::Wire;
@@ -82,28 +82,6 @@ pub struct Options {
     pub sink: SinkKind,
     /// Who looks names up.
     pub resolver: Resolver,
-}
-
-/// Where bans go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    /// To the kernel, by netlink.
-    Netlink,
-    /// To the kernel, by the `nft` program.
-    Nft,
-    /// Nowhere: say what would be banned, and leave the kernel alone.
-    DryRun,
-}
-
-impl SinkKind {
-    /// In a word.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Netlink => "netlink",
-            Self::Nft => "nft",
-            Self::DryRun => "dry run",
-        }
-    }
 }
 
 /// Why configuration and rules cannot be used.
@@ -158,16 +136,18 @@ pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
 /// When it cannot start. Once it runs, it goes on through everything but a signal.
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<(), RunError> {
+    let (writer, gave_up) = processes::part(options.sink)?;
     let plan = plan(options.config.as_deref())?;
-    let lists =
-        crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
-    let lists = Arc::new(lists);
     let volume = log::start(plan.config.loglevel);
-    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
     let _lock = control::lock(&options.state_dir)?;
     control::make_room(&options.socket)?;
+    let readable = processes::confine(options, &plan.config, gave_up);
+    let lists = crate::lists::read(&plan.config.lists, &Lists::default());
+    let lists = lists.map(Arc::new).map_err(PlanError::from)?;
+    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
 
-    let (mut sink, watch) = sink(options.sink)?;
+    let Ways { mut sink, lists: list_sink, watch, counters, wire, child } =
+        Ways::open(writer, options.sink)?;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_inbox = inbox.clone();
     let wanted = Wanted::by(&plan.config, &lists);
@@ -176,7 +156,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     })
     .context("cannot start a thread")?;
     // Filled before the rules refer to them: after a restart, nobody is let in for a moment.
-    let keeper = Arc::new(ListKeeper::new(options.sink)?);
+    let keeper = Arc::new(ListKeeper::new(list_sink));
     let sets = keeper.prepare(&lists)?;
     let plan = plan.with_lists(Arc::clone(&lists), sets);
     let allow = core::allowed(&plan, &ignored);
@@ -199,22 +179,15 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     );
     core::note_pause(&paused);
 
-    let news = inbox.clone();
-    let tell = move |told| {
-        // Fails when the engine has ended; then there is nobody to tell.
-        let _ = news.send(match told {
-            News::Lost => Message::Lost,
-            News::Paused(paused) => Message::Paused(paused),
-        });
-    };
-    let worker = Worker::start(sink, structure, tell).context("cannot start a thread")?;
+    let worker =
+        Worker::start(sink, structure, told(inbox.clone())).context("cannot start a thread")?;
     if let Some(watch) = watch {
         worker.listen(watch).context("cannot start a thread")?;
     }
     let (watch, watched) = mpsc::unbounded_channel();
     let wire_inbox = inbox.clone();
     let wake = move || wire_inbox.send(Message::Wake).is_ok();
-    let wire = Wire::start(options.sink, &plan, wake).context("cannot start a thread")?;
+    let wire = Wire::start(wire, &plan, wake).context("cannot start a thread")?;
     let core = Core {
         wire,
         engine,
@@ -245,10 +218,12 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         options: options.clone(),
         volume,
         finder,
-        kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(options.sink) }),
+        kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
+        readable,
         reloading: tokio::sync::Mutex::default(),
     });
-    runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready));
+    let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
+    let lost = runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready, ended));
 
     // Fails only when the thread has ended; then there is nothing to stop.
     let _ = daemon.inbox.send(Message::Stop);
@@ -262,21 +237,22 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(&options.socket);
+    if let Some(how) = lost {
+        return Err(SinkError::NoWriter(how).into());
+    }
     info!("asterguard has stopped; bans stay in force");
     Ok(())
 }
 
-/// The sink of this kind, and what tells of others who change what it holds.
-fn sink(kind: SinkKind) -> Result<(Box<dyn BanSink + Send>, Option<Watch>), SinkError> {
-    Ok(match kind {
-        SinkKind::Netlink => {
-            let sink = NetlinkSink::new(Nft::new())?;
-            let watch = sink.watch()?;
-            (Box::new(sink), Some(watch))
-        }
-        SinkKind::Nft => (Box::new(NftSink::new(Nft::new())), None),
-        SinkKind::DryRun => (Box::new(DryRunSink::new()), None),
-    })
+/// Tells the engine what the worker has to say.
+fn told(engine: Sender<Message>) -> impl Fn(News) {
+    move |told| {
+        // Fails when the engine has ended; then there is nobody to tell.
+        let _ = engine.send(match told {
+            News::Lost => Message::Lost,
+            News::Paused(paused) => Message::Paused(paused),
+        });
+    }
 }
 
 /// What takes long to ask or to tell the kernel, and is not the engine's.
@@ -292,18 +268,21 @@ struct Daemon {
     volume: log::Volume,
     finder: Finder,
     kernel: Arc<Kernel>,
+    /// What may be read; `None`: everything.
+    readable: Option<Vec<PathBuf>>,
     /// One reload at a time: a list that is being filled belongs to one.
     reloading: tokio::sync::Mutex<()>,
 }
 
 impl Daemon {
-    /// Serves until a signal says stop.
+    /// Serves until a signal says stop, or until the writer has ended: then it says how.
     async fn serve(
         self: Arc<Self>,
         listener: tokio::net::UnixListener,
         mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
-    ) {
+        ended: Option<oneshot::Receiver<String>>,
+    ) -> Option<String> {
         let wake = self.inbox.clone();
         let watching = async {
             let mut watcher = Watcher::new();
@@ -349,11 +328,18 @@ impl Daemon {
                 }
             }
         };
+        let lost = async {
+            match ended {
+                Some(ended) => ended.await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = watching => {}
-            () = signals => {}
-            () = control::serve(Arc::clone(&self), listener) => {}
-            () = self.renewals() => {}
+            () = watching => None,
+            () = signals => None,
+            () = control::serve(Arc::clone(&self), listener) => None,
+            () = self.renewals() => None,
+            how = lost => Some(how),
         }
     }
 
@@ -386,10 +372,10 @@ impl Daemon {
 
     /// Reads configuration and rules again and has the engine go by them; the old ones stay where
     /// something is wrong.
-    async fn reload(&self) -> Answer {
+    async fn reload(self: &Arc<Self>) -> Answer {
         let _turn = self.reloading.lock().await;
-        let (config, keeper) = (self.options.config.clone(), Arc::clone(&self.kernel.lists));
-        let prepared = tokio::task::spawn_blocking(move || prepare(config.as_deref(), &keeper));
+        let daemon = Arc::clone(self);
+        let prepared = tokio::task::spawn_blocking(move || daemon.prepare());
         let (plan, matchers) = match prepared.await {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(RunError::Plan(error))) => return Answer::refused(error.to_string()),
@@ -425,15 +411,23 @@ impl Daemon {
             Err(_) => Answer::failed("asterguard is stopping"),
         }
     }
-}
 
-/// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force.
-fn prepare(config: Option<&Path>, keeper: &ListKeeper) -> Result<(Plan, Matchers), RunError> {
-    let plan = plan(config)?;
-    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
-    let lists = crate::lists::read(&plan.config.lists, &keeper.lists()).map_err(PlanError::from)?;
-    let sets = keeper.prepare(&lists)?;
-    Ok((plan.with_lists(Arc::new(lists), sets), matchers))
+    /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force.
+    fn prepare(&self) -> Result<(Plan, Matchers), RunError> {
+        let plan = plan(self.options.config.as_deref())?;
+        let readable = self.readable.as_deref();
+        let hidden = readable.and_then(|r| places::out_of_reach(r, &self.options, &plan.config));
+        if let Some(path) = hidden {
+            let path = path.display();
+            return Err(anyhow!("this process may not read {path}, which it did not need when it started; restart asterguard, no line gets lost").into());
+        }
+        let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+        let keeper = &self.kernel.lists;
+        let lists =
+            crate::lists::read(&plan.config.lists, &keeper.lists()).map_err(PlanError::from)?;
+        let sets = keeper.prepare(&lists)?;
+        Ok((plan.with_lists(Arc::new(lists), sets), matchers))
+    }
 }
 
 /// The one place where the time of day is read.

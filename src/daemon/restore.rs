@@ -19,7 +19,7 @@ use crate::lists::Lists;
 use crate::plan::Plan;
 use crate::sink::netlink::NetlinkSink;
 use crate::sink::runner::Nft;
-use crate::sink::{Adopted, BanSink as _, Structure};
+use crate::sink::{Adopted, BanSink as _, ListSink, Structure};
 use crate::store::progress::Progress;
 use crate::store::record::Names;
 use crate::store::{self, Left, Store, What};
@@ -55,7 +55,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let lists = Arc::new(
         crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?,
     );
-    let keeper = ListKeeper::new(SinkKind::Netlink)?;
+    let keeper = ListKeeper::new(ListSink::netlink(Nft::new())?);
     let sets = keeper.prepare(&lists)?;
     let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
     let allow = allowed(&plan, &IgnoreList::default());

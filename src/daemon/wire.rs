@@ -1,14 +1,19 @@
 //! The wire as a channel of the engine: turns what was seen on it into events.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use tracing::{info, warn};
 
 use super::limiter::Limiter;
-use super::{SinkKind, now, steady};
+use super::{now, steady};
 use crate::config;
 use crate::engine::Engine;
 use crate::event::{Decision, Event, Meaning, WIRE};
 use crate::plan::Plan;
 use crate::proto::WireStatus;
+use crate::sink::SinkError;
+use crate::sink::writer::{Line, Request};
 use crate::source::{Listening, WireSource};
 use crate::time::Time;
 use crate::wire::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
@@ -27,21 +32,23 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Listens to what `plan` wants, unless it is a dry run; `wake` is called when there is something
-    /// to [poll](Wire::poll), and says whether to go on.
+    /// Listens to what `plan` wants, by sockets that are asked for by the first connection, and to the
+    /// limiter by the second; in a dry run there are none. `wake` is called when there is something to
+    /// [poll](Wire::poll), and says whether to go on.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(
-        sink: SinkKind,
+        lines: Option<(Line, Line)>,
         plan: &Plan,
         wake: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
-        let source = match sink {
-            SinkKind::DryRun => None,
-            SinkKind::Netlink | SinkKind::Nft => {
-                let source = WireSource::start(group(plan), steady, wake)?;
-                Some((source, Limiter::start(limiting(plan))?))
+        let source = match lines {
+            None => None,
+            Some((mut line, limiter)) => {
+                let open = move |group| socket(&mut line, group);
+                let source = WireSource::start(group(plan), open, steady, wake)?;
+                Some((source, Limiter::start(limiting(plan), limiter)?))
             }
         };
         // Further than at any earlier start: what was counted then is remembered by its number.
@@ -100,6 +107,16 @@ impl Wire {
         };
         let limiter = self.source.as_ref().map(|(_, limiter)| limiter.status());
         WireStatus { state, trouble, numbers, dropped, limiter: limiter.unwrap_or_default() }
+    }
+}
+
+/// A socket that gets the packets of a group.
+fn socket(line: &mut Line, group: u16) -> io::Result<OwnedFd> {
+    match line.exchange::<()>(&Request::Wire(group), None) {
+        Ok(((), Some(socket))) => Ok(socket),
+        Ok(((), None)) => Err(io::ErrorKind::InvalidData.into()),
+        Err(SinkError::Io(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,8 @@ use tracing::{error, info, warn};
 use super::heal::Healing;
 use super::now;
 use crate::event::{Change, Element, ScopeId};
-use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure, Watch};
+use crate::sink::writer::{Line, Request};
+use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure};
 use crate::subject::Subject;
 use crate::time::Time;
 
@@ -144,20 +146,22 @@ impl Worker {
         Ok(Self { queue, health, thread })
     }
 
-    /// Has a thread listen to what others do to the table, and this one put it back.
+    /// Has a thread hear by this connection what others do to the table, and this one put it back.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn listen(&self, mut watch: Watch) -> std::io::Result<()> {
+    pub fn listen(&self, mut watch: Line) -> std::io::Result<()> {
         let queue = self.queue.clone();
         let listen = move || loop {
-            match watch.wait() {
+            match watch.call(&Request::Listen) {
                 // While the worker is busy, what comes waits with the kernel.
                 Ok(heard) => {
                     if queue.send(Message::Foreign(heard, Instant::now())).is_err() {
                         return;
                     }
                 }
+                // There is no writer any more: somebody else says so, or it is the end.
+                Err(SinkError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => return,
                 Err(error) => {
                     error!("what others do to the table is noticed at the next ban only: {error}");
                     return;

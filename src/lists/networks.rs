@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::subject::canonical;
 
@@ -15,7 +16,7 @@ pub struct Networks {
 }
 
 /// The first addresses of networks that are equally long.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Keys {
     /// Of IPv4 networks.
     V4(Vec<u32>),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Adopted;
 use crate::event::{Element, ScopeId};
 use crate::subject::Subject;
@@ -12,7 +14,7 @@ use crate::time::Time;
 pub const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// How the elements that are held differ from those that are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Wanted, and not held.
     pub missing: Vec<Element>,

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::structure::TABLE;
 
 /// The most sets that are told apart; of more, all may have changed.
 const SETS_MAX: usize = 64;
 
 /// What was heard of at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     /// Whether anything was: what is there has to be looked at.
     pub heard: bool,
@@ -28,7 +30,7 @@ pub struct Foreign {
 }
 
 /// Who did something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// The name that the process gave itself, without anything that is no letter.
     pub name: String,
@@ -37,7 +39,7 @@ pub struct Actor {
 }
 
 /// Something that was done to our table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deed {
     /// To what.
     pub thing: Thing,
@@ -46,7 +48,7 @@ pub struct Deed {
 }
 
 /// What can be done to a thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Done {
     /// It is new, or changed.
     Added,
@@ -55,7 +57,7 @@ pub enum Done {
 }
 
 /// What things there are, the gravest last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Thing {
     /// Elements of a set.
     Elements(String),

@@ -5,12 +5,16 @@
 //! changes gets other names: its new sets are filled beside the old ones, and the rules change over
 //! in one transaction.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use serde::{Deserialize, Serialize};
 
 use super::netlink::ListSocket;
 use super::nft::no_table;
 use super::structure::{TABLE, mask};
+use super::writer::{Line, Request};
 use super::{Nft, SinkError};
 use crate::lists::networks::Keys;
 use crate::lists::{Lists, Networks};
@@ -25,7 +29,7 @@ pub const FED: &str = "fed";
 const NFT_BATCH: usize = 50_000;
 
 /// Which list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ListKind {
     /// The administrator's: each entry counts what it drops.
     Block,
@@ -34,7 +38,7 @@ pub enum ListKind {
 }
 
 /// A set that holds the networks of one length of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListSet {
     /// Which list.
     pub kind: ListKind,
@@ -111,7 +115,7 @@ pub(super) fn write_lists(text: &mut String, sets: &[ListSet]) {
 }
 
 /// The sets of some lists, and what is in them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Contents(Vec<(ListSet, Keys)>);
 
 impl Contents {
@@ -162,6 +166,8 @@ pub enum ListSink {
     Netlink(Nft, ListSocket),
     /// To the kernel, by the `nft` program.
     Nft(Nft),
+    /// To another process, which does one of these.
+    Remote(Line),
     /// Nowhere.
     DryRun,
 }
@@ -195,6 +201,7 @@ impl ListSink {
                 nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
                 contents.0.iter().try_for_each(|(set, keys)| fill(nft, &set.name, keys))
             }
+            Self::Remote(line) => line.call(&Request::Fill(Cow::Borrowed(contents))),
             Self::DryRun => Ok(()),
         }
     }
@@ -207,6 +214,7 @@ impl ListSink {
         let idle =
             |name: &String| name.starts_with(PREFIX) && !used.iter().any(|set| set.name == *name);
         match self {
+            Self::Remote(line) => line.call(&Request::Sweep(Cow::Borrowed(used))),
             Self::Netlink(_, socket) => {
                 let sets = socket.sets()?;
                 sets.iter().filter(|name| idle(name)).try_for_each(|name| socket.delete(name))

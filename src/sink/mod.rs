@@ -11,10 +11,12 @@ mod order;
 pub mod runner;
 pub mod structure;
 mod wire;
+pub mod writer;
 
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::event::{Change, Element, ScopeId};
@@ -29,6 +31,29 @@ pub use netlink::{CounterSocket, NetlinkSink, Watch};
 pub use nft::NftSink;
 pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};
+
+/// Where bans go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SinkKind {
+    /// To the kernel, by netlink.
+    Netlink,
+    /// To the kernel, by the `nft` program.
+    Nft,
+    /// Nowhere: say what would be banned, and leave the kernel alone.
+    DryRun,
+}
+
+impl SinkKind {
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Netlink => "netlink",
+            Self::Nft => "nft",
+            Self::DryRun => "dry run",
+        }
+    }
+}
 
 /// Somewhere that bans are put into force.
 pub trait BanSink {
@@ -143,7 +168,7 @@ pub trait BanSink {
 }
 
 /// An element that was found in the sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// The element; `jail` is only meaningful if `known_jail`.
     pub element: Element,
@@ -152,7 +177,7 @@ pub struct Adopted {
 }
 
 /// What became of a list of changes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// How many were carried out; of several changes to one key only the last counts.
     pub done: usize,
@@ -161,13 +186,17 @@ pub struct Report {
 }
 
 /// Why a sink did not do what it was told.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Serialize, Deserialize)]
 pub enum SinkError {
     /// The `nft` program is not there.
     #[error(
         "cannot run `{program}`: {error}; install it (Debian: apt-get install nftables) or put it on the PATH"
     )]
-    NoProgram { program: String, error: std::io::Error },
+    NoProgram {
+        program: String,
+        #[serde(with = "io_error")]
+        error: std::io::Error,
+    },
     /// `nft` did not answer in time and was killed.
     #[error(
         "`nft` did not finish within {0:?} and was stopped; see whether `nft list tables` works, and whether somebody's set is very large (nft -t list sets)"
@@ -192,5 +221,31 @@ pub enum SinkError {
     Output(String),
     /// Talking to `nft` or to the kernel failed.
     #[error("talking to nftables: {0}")]
-    Io(#[from] std::io::Error),
+    Io(
+        #[from]
+        #[serde(with = "io_error")]
+        std::io::Error,
+    ),
+    /// The writer lets no more bans through for now.
+    #[error("there are more than {at_once} new bans at once and {rate} a second: the others wait")]
+    TooMany { at_once: usize, rate: usize },
+    /// The process that may change the ruleset is no more.
+    #[error("there is no process that writes to the firewall ({0}); bans stay in force")]
+    NoWriter(String),
+}
+
+/// Errors of the system as they pass from one process to another: by number, or else by their words.
+mod io_error {
+    use std::io::Error;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+        (error.raw_os_error(), error.to_string()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Error, D::Error> {
+        let (number, words) = <(Option<i32>, String)>::deserialize(deserializer)?;
+        Ok(number.map_or_else(|| Error::other(words), Error::from_raw_os_error))
+    }
 }

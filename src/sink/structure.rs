@@ -46,7 +46,7 @@ pub enum Blocktype {
 }
 
 /// The ports that a scope closes, over UDP and TCP.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ports {
     /// All ports and all protocols.
     All,
@@ -56,7 +56,7 @@ pub enum Ports {
 
 /// What a ban closes: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
 /// has a pair of sets of its own, named [`Scope::set`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The port list's name: `all`, `sip`, or one from `[ports]` (letters, digits, `-`, `_`).
     pub name: String,
@@ -129,7 +129,7 @@ impl Scope {
 }
 
 /// Everything about the kernel's table that the configuration decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Structure {
     /// The scopes; [`ScopeId`] is an index into them. `all` and `sip`, dropping, with the default
     /// IPv6 prefix, are always the first two.
@@ -198,6 +198,15 @@ impl Structure {
             }
         }
         structure
+    }
+
+    /// A name that the configuration does not allow: it might become a part of the ruleset.
+    #[must_use]
+    pub(super) fn odd_name(&self) -> Option<&str> {
+        let scopes = self.scopes.iter().flat_map(|scope| [&scope.name, &scope.sets]);
+        let lists = self.lists.iter().map(|set| &set.name);
+        let mut names = scopes.chain(lists).chain(&self.jails);
+        names.find(|name| name.is_empty() || !name.chars().all(is_plain)).map(String::as_str)
     }
 
     /// The scope that closes the port list `port` in this way.
@@ -424,19 +433,23 @@ pub(super) fn mask(bits: u8) -> Ipv6Addr {
 /// A configured name as part of an nft identifier. The configuration lets only such names through;
 /// this makes sure that no other text ever becomes part of the ruleset.
 fn word(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
-    name.chars().take(NAME_MAX).map(plain).collect()
+    name.chars().take(NAME_MAX).map(|c| if is_plain(c) { c } else { '_' }).collect()
+}
+
+/// Whether a name of ours may have this in it.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn scope(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Scope {
         Scope::further(name, ports, blocktype, ipv6prefix)
     }
 
-    fn with(further: Vec<Scope>) -> Structure {
+    pub(in crate::sink) fn with(further: Vec<Scope>) -> Structure {
         let sip = Ports::Ranges(vec![(5060, 5061), (5160, 5160)]);
         let mut scopes = vec![
             Scope::builtin("all", Ports::All, 64, "ban"),

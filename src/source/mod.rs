@@ -16,4 +16,4 @@ mod wire;
 pub use file::{Position, Why};
 pub use follower::{FileEvent, Follower, Origin, Poll, State};
 pub use watch::{WatchError, Watcher};
-pub use wire::{Listening, WireSource};
+pub use wire::{Listening, WireSource, nflog_socket};

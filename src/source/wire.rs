@@ -46,6 +46,9 @@ pub enum Listening {
     Trouble(String),
 }
 
+/// Opens a socket that gets the packets of a group, as [`nflog_socket`] does.
+type Open = Box<dyn FnMut(u16) -> io::Result<OwnedFd> + Send>;
+
 /// The way to the thread.
 pub struct WireSource {
     shared: Arc<Shared>,
@@ -69,13 +72,14 @@ struct Told {
 }
 
 impl WireSource {
-    /// Starts the thread, which listens to `group` in this thread's network namespace. `now` is the
+    /// Starts the thread, which listens to `group` by sockets that `open` opens. `now` is the
     /// clock; `wake` is called when there are sightings to be taken, and says whether to go on.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(
         group: Option<u16>,
+        open: impl FnMut(u16) -> io::Result<OwnedFd> + Send + 'static,
         now: fn() -> Time,
         wake: impl Fn() -> bool + Send + 'static,
     ) -> io::Result<Self> {
@@ -83,6 +87,7 @@ impl WireSource {
         *lock(&shared.group) = group;
         let listener = Listener {
             shared: Arc::clone(&shared),
+            open: Box::new(open),
             now,
             witness: Witness::default(),
             part: vec![0; PART],
@@ -117,6 +122,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 struct Listener {
     shared: Arc<Shared>,
+    open: Open,
     now: fn() -> Time,
     witness: Witness,
     part: Vec<u8>,
@@ -132,7 +138,7 @@ impl Listener {
                 std::thread::sleep(TICK);
                 continue;
             };
-            let ended = match open(group, &mut self.part) {
+            let ended = match (self.open)(group) {
                 Ok(socket) => {
                     self.say(Listening::On);
                     self.witness.restart();
@@ -233,7 +239,10 @@ enum Next {
 }
 
 /// Opens a socket that gets the packets of `group`.
-fn open(group: u16, part: &mut [u8]) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// When the kernel does not want that; whoever asks needs `CAP_NET_ADMIN`.
+pub fn nflog_socket(group: u16) -> io::Result<OwnedFd> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -245,8 +254,9 @@ fn open(group: u16, part: &mut [u8]) -> io::Result<OwnedFd> {
     // Without permission for that there is none to listen either, which the kernel says next.
     let _ = set_socket_recv_buffer_size_force(&socket, BUFFER);
     send(&socket, &nflog::bind(group, COPY), SendFlags::empty())?;
+    let mut part = vec![0; PART];
     loop {
-        let (length, _) = recv(&socket, &mut *part, RecvFlags::empty())?;
+        let (length, _) = recv(&socket, part.as_mut_slice(), RecvFlags::empty())?;
         for heard in nflog::heard(part.get(..length).unwrap_or_default()) {
             match heard {
                 Heard::Status(0) => return Ok(socket),

@@ -1,7 +1,7 @@
 //! The table is lost, or nft does not work: bans wait, and come back.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::process::Command;
 
 use crate::kit::Fate::Dropped;
@@ -153,13 +153,13 @@ fn without_power_over_the_network_the_guard_does_not_start_and_says_why() {
     assert!(said.contains("not permitted") && said.contains("CAP_NET_ADMIN"), "{said}");
 }
 
-/// A guard whose `nft` fails as long as the file `broken` is there, with the words in it, and hangs
-/// as long as `hangs` is there.
+/// A guard whose `nft` fails as long as the file `bin/broken` is there, with the words in it, and hangs
+/// where `bin/hangs` is a pipe. (Its sandbox lets it see no other directory of these.)
 fn guard_with_shim(netns: &Netns) -> Guard {
     let home = Home::new(CONFIG);
     let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
-    let shim = "#!/bin/sh\nif [ -e $DIR/broken ]; then cat $DIR/broken >&2; exit 1; fi\n\
-                while [ -e $DIR/hangs ]; do echo hanging >> $DIR/runs; sleep 0.1; done\n";
+    let shim = "#!/bin/sh\nif [ -e $DIR/bin/broken ]; then cat $DIR/bin/broken >&2; exit 1; fi\n\
+                if [ -e $DIR/bin/hangs ]; then cat $DIR/bin/hangs; fi\n";
     home.write("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
     fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = netns.command("env");
@@ -180,7 +180,7 @@ fn while_nft_fails_bans_wait_and_then_take_hold() {
     guard.order(&["ban", EVE]);
     kit::until("the host is in the kernel", || addresses(&netns, "ban4") == [EVE]);
 
-    guard.write("broken", "Error: the disk is on fire\n");
+    guard.write("bin/broken", "Error: the disk is on fire\n");
     guard.append("messages", &vec![wrong_password("198.51.100.8"); 5]);
     guard.order(&["ban", MALLORY]);
     guard.order(&["unban", EVE]);
@@ -201,7 +201,7 @@ fn while_nft_fails_bans_wait_and_then_take_hold() {
     assert_eq!(addresses(&netns, "ban4"), [EVE]);
     assert_eq!(guard.jail("manual")["banned"][0]["host"], MALLORY);
 
-    fs::remove_file(guard.path("broken")).unwrap();
+    fs::remove_file(guard.path("bin/broken")).unwrap();
     guard.says("nftables works again");
     kit::until("all is carried out", || {
         addresses(&netns, "ban4") == [MALLORY] && addresses(&netns, "sip4") == ["198.51.100.8"]
@@ -217,15 +217,22 @@ fn a_guard_with_an_nft_that_does_not_work_still_stops_in_time() {
     }
     let netns = Netns::new();
     let guard = guard_with_shim(&netns);
-    guard.write("broken", "Error: no\n");
+    guard.write("bin/broken", "Error: no\n");
     guard.order(&["ban", EVE]);
     guard.says("bans are waiting");
     guard.stop();
 
     let guard = guard_with_shim(&netns);
-    guard.write("hangs", "");
+    let pipe = guard.path("bin/hangs");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     guard.order(&["ban", EVE]);
-    kit::until("nft hangs", || guard.path("runs").exists());
+    // It can be opened as soon as somebody reads it.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut hanging = None;
+    kit::until("nft hangs", || {
+        hanging = OpenOptions::new().write(true).custom_flags(flags).open(&pipe).ok();
+        hanging.is_some()
+    });
     // It goes on reading, deciding and answering meanwhile.
     guard.append("messages", &vec![wrong_password(MALLORY); 5]);
     guard.says(&format!("[asterisk-guess] Ban {MALLORY}"));

@@ -29,6 +29,7 @@ mod offline;
 mod orders;
 mod pause;
 mod policy;
+mod processes;
 mod reload;
 mod restart;
 mod rotation;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use asterguard::config::{ListConfig, ListFile};
 use asterguard::lists::{self, Lists};
 use asterguard::sink::lists::{Contents, ListSink};
+use asterguard::sink::writer::Remote;
 use asterguard::sink::{BanSink, NetlinkSink, Structure};
 
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns, SIP, WEB};
-use crate::{ALL, MINUTE, Way, apply, put, sink, structure};
+use crate::{ALL, MINUTE, Way, apply, put, sink, structure, writer};
 
 /// The lists that these texts are, read from files.
 fn read(block: &str, feed: &str) -> Lists {
@@ -45,12 +46,18 @@ fn list_sink(way: Way, netns: &Netns) -> ListSink {
             netns.enter();
             ListSink::netlink(netns.nft()).unwrap()
         }
+        Way::Writer => {
+            let Remote { bans, lists, .. } = writer(netns);
+            // It ends when the first connection does.
+            Box::leak(Box::new(bans));
+            ListSink::Remote(lists)
+        }
     }
 }
 
 #[test]
 fn listed_hosts_are_dropped_unless_they_are_allowed() {
-    for way in [Way::Nft, Way::Netlink] {
+    for way in Way::ALL {
         if !kit::usable() {
             return;
         }
@@ -125,7 +132,7 @@ fn both_ways_lead_to_the_same_lists() {
         .chain(["2001:db8::1/128", "::/16", "ff00::/8"])
         .map(|net| net.parse().unwrap())
         .collect::<Vec<_>>();
-    let listings = [Way::Nft, Way::Netlink].map(|way| {
+    let listings = Way::ALL.map(|way| {
         let (netns, mut sink) = way.open();
         let mut lists = list_sink(way, &netns);
         sink.load(&structure()).unwrap();
@@ -138,7 +145,7 @@ fn both_ways_lead_to_the_same_lists() {
         netns.exec("nft -n list ruleset")
     });
     // In whatever order the sets were made, and their elements are listed.
-    let [ours, theirs] = listings.map(|text| {
+    let [by_nft, by_netlink, by_writer] = listings.map(|text| {
         let mut words: Vec<_> = text
             .split([' ', ',', '\n', '\t'])
             .filter(|word| !word.is_empty())
@@ -147,8 +154,9 @@ fn both_ways_lead_to_the_same_lists() {
         words.sort();
         words
     });
-    assert!(ours.len() > 8000, "{}", ours.len());
-    assert_eq!(ours, theirs);
+    assert!(by_nft.len() > 8000, "{}", by_nft.len());
+    assert_eq!(by_nft, by_netlink);
+    assert_eq!(by_nft, by_writer);
 }
 
 #[test]

@@ -17,13 +17,16 @@ mod mend;
 mod packets;
 mod sinks;
 
+use std::path::Path;
 use std::time::Duration;
 
 use asterguard::event::{Change, Element, ScopeId};
-use asterguard::sink::{BanSink, Blocktype, NetlinkSink, NftSink, Report, Structure};
+use asterguard::sink::writer::{Remote, Writer};
+use asterguard::sink::{BanSink, Blocktype, NetlinkSink, NftSink, Report, SinkKind, Structure};
 use asterguard::subject::Subject;
 use asterguard::time::Time;
 
+use kit::guard::PROGRAM;
 use kit::{Netns, now};
 
 const ALL: ScopeId = ScopeId(0);
@@ -62,14 +65,18 @@ fn sink(netns: &Netns, structure: &Structure) -> NftSink {
     sink
 }
 
-/// The two ways to the kernel's sets.
+/// The ways to the kernel's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Nft,
     Netlink,
+    /// By netlink, in a process of its own.
+    Writer,
 }
 
 impl Way {
+    const ALL: [Self; 3] = [Self::Nft, Self::Netlink, Self::Writer];
+
     /// A namespace and a sink for it, nothing loaded yet.
     fn open(self) -> (Netns, Box<dyn BanSink>) {
         let netns = Netns::new();
@@ -79,6 +86,7 @@ impl Way {
                 netns.enter();
                 Box::new(NetlinkSink::new(netns.nft()).unwrap())
             }
+            Self::Writer => Box::new(writer(&netns).bans),
         };
         (netns, sink)
     }
@@ -91,8 +99,21 @@ impl Way {
                 netns.enter();
                 Box::new(NetlinkSink::attached(netns.nft(), structure).unwrap())
             }
+            Self::Writer => {
+                // It has no other way to know the structure; what the sets hold stays.
+                let mut sink = writer(netns).bans;
+                sink.load(&structure).unwrap();
+                Box::new(sink)
+            }
         }
     }
+}
+
+/// The ways to a writer's process in a namespace.
+fn writer(netns: &Netns) -> Remote {
+    netns.enter();
+    let writer = Writer::start_program(Path::new(PROGRAM)).unwrap();
+    writer.open(SinkKind::Netlink).unwrap().0
 }
 
 fn apply(sink: &mut dyn BanSink, changes: &[Change]) {

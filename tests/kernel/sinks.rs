@@ -151,6 +151,13 @@ fn what_is_there_can_be_adopted_by_netlink() {
     }
 }
 
+#[test]
+fn what_is_there_can_be_adopted_by_the_writer() {
+    if kit::usable() {
+        adoption(Way::Writer);
+    }
+}
+
 fn adoption(way: Way) {
     let netns = Netns::new();
     let structure = structure();
@@ -303,6 +310,14 @@ fn the_kernel_by_netlink_behaves_like_a_sink() {
 }
 
 #[test]
+fn the_writer_behaves_like_a_sink() {
+    if kit::usable() {
+        let (_netns, mut sink) = Way::Writer.open();
+        behaves_like_a_sink(&mut *sink);
+    }
+}
+
+#[test]
 fn a_table_that_is_gone_is_told_apart() {
     if kit::usable() {
         table_gone(Way::Nft);
@@ -389,7 +404,7 @@ fn an_nft_that_does_not_work_is_told_apart() {
 
 #[test]
 fn many_bans_go_in_at_once() {
-    for way in [Way::Nft, Way::Netlink] {
+    for way in Way::ALL {
         if !kit::usable() {
             return;
         }
@@ -412,14 +427,14 @@ fn many_bans_go_in_at_once() {
     }
 }
 
-/// What both ways make of the same orders is the same to `nft`.
+/// What all ways make of the same orders is the same to `nft`.
 #[test]
-fn both_ways_lead_to_the_same_sets() {
+fn all_ways_lead_to_the_same_sets() {
     const OPERATIONS: u32 = 10_000;
     if !kit::usable() {
         return;
     }
-    let mut ways = [Way::Nft, Way::Netlink].map(Way::open);
+    let mut ways = Way::ALL.map(Way::open);
     for (_, sink) in &mut ways {
         sink.load(&structure()).unwrap();
     }
@@ -459,9 +474,10 @@ fn both_ways_lead_to_the_same_sets() {
             assert!(report.refused.is_empty(), "{:?}", report.refused);
         }
     }
-    let [by_nft, by_netlink] = ways.map(|(netns, _)| listing(&netns));
+    let [by_nft, by_netlink, by_writer] = ways.map(|(netns, _)| listing(&netns));
     assert!(by_nft.len() > 500, "{}", by_nft.len());
     assert_eq!(by_nft, by_netlink);
+    assert_eq!(by_nft, by_writer);
 }
 
 /// What `nft list` says of all elements: set, address, timeout and comment.

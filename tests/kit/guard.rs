@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -132,6 +133,8 @@ impl Guard {
     pub fn start_in(home: Home, mut run: Command) -> Self {
         let _ = fs::remove_file(home.path("notify"));
         let notify = UnixDatagram::bind(home.path("notify")).unwrap();
+        // Whoever the guard runs as.
+        fs::set_permissions(home.path("notify"), fs::Permissions::from_mode(0o777)).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         run.env("NOTIFY_SOCKET", home.path("notify")).stderr(Stdio::piped());
         let mut child = run.spawn().unwrap();
@@ -207,6 +210,16 @@ impl Guard {
         assert_eq!(status.code(), Some(0), "{:#?}", self.log_lines());
         assert!(begin.elapsed() < Duration::from_secs(2), "took {:?}", begin.elapsed());
         self.home.take().unwrap()
+    }
+
+    /// Waits until it has ended by itself: its exit code.
+    pub fn ends(mut self) -> (Option<i32>, Home) {
+        let begin = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begin.elapsed() < PATIENCE, "it goes on: {:#?}", self.log_lines());
+            thread::sleep(Duration::from_millis(10));
+        }
+        (self.child.wait().unwrap().code(), self.home.take().unwrap())
     }
 
     /// Ends it without a chance to do anything about it.

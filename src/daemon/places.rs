@@ -1,0 +1,108 @@
+//! Which files the guard reads and writes, as its configuration has it: all that it may.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{CONFIG, Options};
+use crate::config::Config;
+use crate::finder::helper::Resolver;
+use crate::sandbox::{Internet, Needs};
+
+/// What it reads whatever the configuration says: logs, who is logged in, name servers, time zones, and
+/// what the system's libraries look up.
+const ALWAYS: [&str; 7] = ["/etc", "/run", "/usr", "/lib", "/lib64", "/var/log", "/dev/urandom"];
+
+/// The most links in a directory that are followed.
+const LINKS: usize = 4096;
+
+/// What the guard needs with this configuration.
+pub fn needs(options: &Options, config: &Config) -> Needs {
+    let beside = |path: &Path| path.parent().map(existing);
+    Needs {
+        read: read(options, config),
+        write: std::iter::once(existing(&options.state_dir))
+            .chain(beside(&options.socket))
+            .collect(),
+        execute: Vec::new(),
+        internet: match options.resolver {
+            Resolver::Here => Internet::Yes,
+            Resolver::Helper(_) => Internet::No,
+        },
+    }
+}
+
+/// Something that this configuration needs, and that is not among what may be read.
+pub fn out_of_reach(readable: &[PathBuf], options: &Options, config: &Config) -> Option<PathBuf> {
+    let mut needed = read(options, config).into_iter();
+    needed.find(|path| !readable.iter().any(|known| path.starts_with(known)))
+}
+
+fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
+    let main = options.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let lists = &config.lists;
+    let files = lists.allowfiles.iter().chain(&lists.blockfiles);
+    let files = files.chain(lists.feeds.iter().map(|feed| &feed.path)).map(PathBuf::as_path);
+    let files = files.chain([main]).filter_map(Path::parent).map(Path::to_owned);
+    let logs = config.jails.iter().flat_map(|jail| &jail.logpath).map(|path| directory(path));
+    let configured = files.chain(logs).chain([config.asteriskconf.clone()]);
+    let configured = configured.map(|path| existing(&path)).flat_map(with_links);
+    let mut all: Vec<_> = ALWAYS.iter().map(PathBuf::from).chain(configured).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The directory that all files of a pattern are in or below.
+fn directory(pattern: &str) -> PathBuf {
+    let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
+    let end = plain.rfind('/').map_or(0, |at| at + 1);
+    PathBuf::from(plain.get(..end).unwrap_or_default())
+}
+
+/// Where this is, or, if it has yet to come, the nearest directory above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    let path = if path == Path::new("") { Path::new(".") } else { path };
+    path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_else(|| path.to_owned())
+}
+
+/// The directory, and where the links in it lead.
+fn with_links(directory: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    let ends = links.take(LINKS).filter_map(|link| fs::canonicalize(link.path()).ok());
+    let ends = ends.filter_map(|end| end.parent().map(Path::to_owned));
+    let mut all: Vec<_> = ends.collect();
+    all.push(directory);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_in_directories() {
+        for (pattern, parent) in [
+            ("/var/log/asterisk/messages", "/var/log/asterisk/"),
+            ("/srv/*/log/messages", "/srv/"),
+            ("/srv/a[12]/log", "/srv/"),
+            ("messages", ""),
+        ] {
+            assert_eq!(directory(pattern), Path::new(parent), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_awaited_above() {
+        let home = tempfile::tempdir().unwrap();
+        let base = home.path().canonicalize().unwrap();
+        assert_eq!(existing(&base.join("a/b")), base);
+        fs::create_dir_all(base.join("logs")).unwrap();
+        fs::create_dir_all(base.join("disk/x")).unwrap();
+        fs::write(base.join("disk/x/full"), "").unwrap();
+        std::os::unix::fs::symlink("../disk/x/full", base.join("logs/full")).unwrap();
+        let mut all = with_links(base.join("logs"));
+        all.sort_unstable();
+        assert_eq!(all, [base.join("disk/x"), base.join("logs")]);
+    }
+}

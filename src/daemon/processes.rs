@@ -1,0 +1,91 @@
+//! The two processes: the writer is started, and this one gives up what it does not need.
+
+use std::path::PathBuf;
+use std::process::Child;
+
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::{Options, places};
+use crate::config::Config;
+use crate::sandbox::{self, SandboxError};
+use crate::sink::writer::{Line, Remote, Writer};
+use crate::sink::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
+
+/// Starts the process that may change the firewall, if it is to be changed, and has this one not be able
+/// to any more; or says why it still is. It is the first thing that is done: the writer has read nothing
+/// then, nor has this one anything that others wrote.
+pub fn part(kind: SinkKind) -> Result<(Option<Writer>, Option<SandboxError>), SinkError> {
+    let writer = match kind {
+        SinkKind::DryRun => None,
+        SinkKind::Netlink | SinkKind::Nft => {
+            let failed = |error| SinkError::NoWriter(format!("it cannot be started: {error}"));
+            Some(Writer::start().map_err(failed)?)
+        }
+    };
+    Ok((writer, sandbox::give_up_capabilities().err()))
+}
+
+/// Gives up all files and system calls that are not needed, and says which files may be read from now on;
+/// `None`: all. The guard goes on without what the kernel does not do, and says so.
+pub fn confine(
+    options: &Options,
+    config: &Config,
+    before: Option<SandboxError>,
+) -> Option<Vec<PathBuf>> {
+    let needs = places::needs(options, config);
+    let failed: Vec<_> = before.into_iter().chain(sandbox::confine(&needs)).collect();
+    for error in &failed {
+        warn!("the guard is less shut in than it could be: {error}");
+    }
+    let files = |error: &SandboxError| error.is_about_files();
+    (!failed.iter().any(files)).then_some(needs.read)
+}
+
+/// The ways to the kernel.
+pub struct Ways {
+    pub sink: Box<dyn BanSink + Send>,
+    pub lists: ListSink,
+    /// Who tells of others that change what the sink holds.
+    pub watch: Option<Line>,
+    pub counters: Option<Line>,
+    /// For the wire, and for the kernel's limiter.
+    pub wire: Option<(Line, Line)>,
+    /// The process that they lead to.
+    pub child: Option<Child>,
+}
+
+impl Ways {
+    /// By the writer, or to nowhere if there is none.
+    ///
+    /// # Errors
+    /// When the writer cannot open its sockets.
+    pub fn open(writer: Option<Writer>, kind: SinkKind) -> Result<Self, SinkError> {
+        let Some(writer) = writer else {
+            let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
+            return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
+        };
+        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open(kind)?;
+        Ok(Self {
+            sink: Box::new(bans),
+            lists: ListSink::Remote(lists),
+            // With `--sink nft` nobody listens.
+            watch: (kind == SinkKind::Netlink).then_some(watch),
+            counters: Some(counters),
+            wire: Some((wire, limiter)),
+            child: Some(child),
+        })
+    }
+}
+
+/// Says when the process has ended, and how.
+pub fn until_it_ends(mut child: Child) -> std::io::Result<oneshot::Receiver<String>> {
+    let (tell, told) = oneshot::channel();
+    let wait = move || {
+        let how = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        // Fails when nobody wants to know any more.
+        let _ = tell.send(how);
+    };
+    std::thread::Builder::new().name("writer".into()).spawn(wait)?;
+    Ok(told)
+}

@@ -1,0 +1,302 @@
+//! What the writer does not take the guard's word for: whom to ban, how many, and what the table is
+//! called.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an edge: how many bans there may be is a matter of time"
+)]
+
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::event::{Change, Element, ScopeId};
+use crate::lists::Networks;
+use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, Structure};
+use crate::subject::{Subject, bannable};
+use crate::time::Time;
+
+/// New bans at once: more than the hosts of a botnet that come at once ...
+const BURST: usize = 50_000;
+/// ... and this many more a second.
+const RATE: usize = 1_000;
+/// How long after the start all bans that were stored may be put back.
+const START: Duration = Duration::from_secs(60);
+
+/// A sink that bans nobody who is never to be banned, nor more than there may be in a while.
+pub(super) struct Careful {
+    sink: Box<dyn BanSink + Send>,
+    allowed: Networks,
+    allowance: Allowance,
+}
+
+impl Careful {
+    pub(super) fn new(sink: Box<dyn BanSink + Send>) -> Self {
+        let allowance = Allowance::new(Instant::now());
+        Self { sink, allowed: Networks::default(), allowance }
+    }
+
+    fn forbids(&self, subject: &Subject) -> bool {
+        let net = subject.net();
+        let allowed = || self.allowed.find(net.addr()).is_some_and(|known| known.contains(&net));
+        !bannable(net.addr()) || allowed()
+    }
+
+    fn permitted(&self, elements: &[Element]) -> Vec<Element> {
+        elements.iter().filter(|element| !self.forbids(&element.subject)).copied().collect()
+    }
+
+    /// Takes note of what is to be let pass, unless a name in the structure is none.
+    fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        if let Some(name) = structure.odd_name() {
+            return Err(SinkError::Refused(format!("{name:?} is no name")));
+        }
+        self.allowed = Networks::new(structure.allow.iter().copied());
+        Ok(())
+    }
+}
+
+impl BanSink for Careful {
+    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.check(structure)?;
+        self.sink.load(structure)
+    }
+
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[Element],
+        now: Time,
+    ) -> Result<(), SinkError> {
+        self.check(structure)?;
+        let elements = self.permitted(elements);
+        self.allowance.hold(elements.len().max(self.allowance.held), Instant::now())?;
+        self.sink.load_rekeyed(structure, scopes, &elements, now)
+    }
+
+    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.check(structure)?;
+        self.sink.load_wire(structure)
+    }
+
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
+        self.allowed = Networks::new(nets.iter().copied());
+        self.sink.allow(nets)
+    }
+
+    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+        let found = self.sink.adopt(now)?;
+        self.allowance.held = self.allowance.held.max(found.len());
+        Ok(found)
+    }
+
+    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
+        let (mut sound, mut refused) = (Vec::with_capacity(changes.len()), Vec::new());
+        for change in changes {
+            match change {
+                Change::Put(element) if self.forbids(&element.subject) => {
+                    refused.push((*change, "it is never banned".to_owned()));
+                }
+                change => sound.push(*change),
+            }
+        }
+        let puts = sound.iter().filter(|change| matches!(change, Change::Put(_))).count();
+        self.allowance.spend(puts, Instant::now())?;
+        let applied = self.sink.apply(&sound, now);
+        match &applied {
+            Ok(_) => self.allowance.held(puts, sound.len() - puts),
+            // It is tried again.
+            Err(_) => self.allowance.left += puts,
+        }
+        let mut report = applied?;
+        report.refused.extend(refused);
+        Ok(report)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+        self.sink.inspect()
+    }
+
+    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.check(structure)?;
+        self.sink.mend(structure)
+    }
+
+    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
+        let wanted = self.permitted(wanted);
+        let extra = self.sink.compare(&wanted, now)?.extra.len();
+        self.allowance.hold(wanted.len() + extra, Instant::now())?;
+        self.sink.restore(&wanted, now)
+    }
+
+    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
+        self.sink.compare(wanted, now)
+    }
+
+    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
+        self.sink.pause(span)
+    }
+
+    fn resume(&mut self) -> Result<(), SinkError> {
+        self.sink.resume()
+    }
+
+    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+        self.sink.paused(now)
+    }
+}
+
+/// How many bans there may be. What the kernel has lost may be put back at any time.
+#[derive(Debug)]
+struct Allowance {
+    start: Instant,
+    /// How many there may be at once, as of `filled`.
+    left: usize,
+    filled: Instant,
+    /// How many are in the kernel, at most.
+    held: usize,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self { start: now, left: crate::bans::CAPACITY, filled: now, held: 0 }
+    }
+
+    /// Takes note of `new` bans, if there may be as many.
+    fn spend(&mut self, new: usize, now: Instant) -> Result<(), SinkError> {
+        let seconds = now.saturating_duration_since(self.filled).as_secs();
+        let most = if now < self.start + START { self.left.max(BURST) } else { BURST };
+        let fresh = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(RATE);
+        self.left = self.left.saturating_add(fresh).min(most);
+        self.filled += Duration::from_secs(seconds);
+        self.left =
+            self.left.checked_sub(new).ok_or(SinkError::TooMany { at_once: BURST, rate: RATE })?;
+        Ok(())
+    }
+
+    /// Takes note that so many were put, and so many removed.
+    fn held(&mut self, put: usize, removed: usize) {
+        self.held =
+            self.held.saturating_add(put).saturating_sub(removed).min(crate::bans::CAPACITY);
+    }
+
+    /// Takes note that so many are to be in the kernel, if that is not too many more than before.
+    fn hold(&mut self, whole: usize, now: Instant) -> Result<(), SinkError> {
+        self.spend(whole.saturating_sub(self.held), now)?;
+        self.held = whole;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::JailId;
+    use crate::sink::DryRunSink;
+    use crate::sink::structure::tests::with;
+
+    fn put(host: &str) -> Change {
+        let subject: Subject = host.parse().unwrap();
+        let until = Some(Time::from_secs(600));
+        Change::Put(Element { scope: ScopeId(0), subject, until, jail: JailId(0) })
+    }
+
+    fn element(n: u32) -> Element {
+        let subject = Subject::of(std::net::Ipv4Addr::from(0x0b00_0000 + n).into(), 128);
+        Element { scope: ScopeId(0), subject, until: None, jail: JailId(0) }
+    }
+
+    fn puts(range: std::ops::Range<u32>) -> Vec<Change> {
+        range.map(|n| Change::Put(element(n))).collect()
+    }
+
+    /// A careful sink that has been there for longer than [`START`].
+    fn careful() -> Careful {
+        let mut careful = Careful::new(Box::new(DryRunSink::new()));
+        let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();
+        careful.load(&Structure { allow, ..with(Vec::new()) }).unwrap();
+        careful.allowance.start -= START;
+        careful
+    }
+
+    #[test]
+    fn nobody_is_banned_who_is_never_to_be() {
+        let mut careful = careful();
+        let never = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fe80::",
+            "::1",
+            "192.0.2.7",
+            "2001:db8:1:2::/64",
+        ];
+        let changes: Vec<_> = never.iter().chain(&["198.51.100.7"]).map(|host| put(host)).collect();
+        let report = careful.apply(&changes, Time::from_secs(0)).unwrap();
+        let refused: Vec<_> = report.refused.iter().map(|(change, _)| change.key().1).collect();
+        assert_eq!(refused, never.map(|host| host.parse().unwrap()));
+        let elements = changes.iter().filter_map(|change| match change {
+            Change::Put(element) => Some(*element),
+            Change::Remove(..) => None,
+        });
+        let report = careful.restore(&elements.collect::<Vec<_>>(), Time::from_secs(0)).unwrap();
+        assert!(report.refused.is_empty());
+        let held = careful.adopt(Time::from_secs(0)).unwrap();
+        assert_eq!(held.len(), 1, "{held:?}");
+        // Whoever is let pass later on is not banned either, and who no longer is can be.
+        careful.allow(&["198.51.100.0/24".parse().unwrap()]).unwrap();
+        let report = careful.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
+        assert_eq!(report.unwrap().refused.len(), 1);
+    }
+
+    #[test]
+    fn there_are_only_so_many_bans_in_a_while() {
+        let mut careful = careful();
+        let burst = u32::try_from(BURST).unwrap();
+        let now = Time::from_secs(0);
+        careful.apply(&puts(0..burst), now).unwrap();
+        let more = careful.apply(&puts(burst..2 * burst), now);
+        assert!(matches!(more, Err(SinkError::TooMany { .. })));
+        assert_eq!(careful.adopt(now).unwrap().len(), BURST);
+        // A whole that holds more is no way around it, removing is never too much, ...
+        let whole: Vec<_> = (0..2 * burst).map(element).collect();
+        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        let removals: Vec<_> =
+            (0..burst).map(|n| Change::Remove(ScopeId(0), element(n).subject)).collect();
+        careful.apply(&removals, now).unwrap();
+        // ... and makes no room.
+        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        careful.allowance.filled -= Duration::from_secs(5);
+        careful.apply(&puts(burst..burst + 5000), now).unwrap();
+        assert!(careful.apply(&puts(0..burst), now).is_err());
+    }
+
+    #[test]
+    fn what_was_lost_may_be_put_back_at_any_time() {
+        let mut careful = careful();
+        let now = Time::from_secs(0);
+        let whole: Vec<_> = (0..u32::try_from(BURST).unwrap()).map(element).collect();
+        for _ in 0..5 {
+            careful.restore(&whole, now).unwrap();
+        }
+        // But not others beside it.
+        let others: Vec<_> =
+            (0..u32::try_from(BURST).unwrap()).map(|n| element(0x0100_0000 + n)).collect();
+        assert!(matches!(careful.restore(&others, now), Err(SinkError::TooMany { .. })));
+        // At the start, as many as there can be at all: they were stored.
+        let mut fresh = Allowance::new(Instant::now());
+        fresh.spend(crate::bans::CAPACITY, Instant::now()).unwrap();
+        assert!(fresh.spend(BURST, Instant::now()).is_err());
+    }
+
+    #[test]
+    fn names_are_no_way_into_the_ruleset() {
+        let mut careful = careful();
+        let jails = vec!["x\" }\nflush ruleset".to_owned()];
+        let odd = Structure { jails, ..with(Vec::new()) };
+        assert!(matches!(careful.load(&odd), Err(SinkError::Refused(_))));
+        assert!(careful.mend(&odd).is_err() && careful.load_wire(&odd).is_err());
+        assert!(careful.load_rekeyed(&odd, &[], &[], Time::from_secs(0)).is_err());
+    }
+}

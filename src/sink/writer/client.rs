@@ -1,0 +1,159 @@
+//! The guard's side: starts the writer, and is a sink to the guard.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Line, Request};
+use crate::event::{Change, Element, ScopeId};
+use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind, Structure};
+use crate::time::Time;
+
+/// A writer that has been started.
+#[derive(Debug)]
+pub struct Writer {
+    line: Line,
+    /// The process.
+    pub child: Child,
+}
+
+/// What an opened writer does.
+#[derive(Debug)]
+pub struct Remote {
+    /// Bans.
+    pub bans: RemoteSink,
+    /// [`Request::Listen`].
+    pub watch: Line,
+    /// What lists need.
+    pub lists: Line,
+    /// Counters of bans and lists.
+    pub counters: Line,
+    /// [`Request::Limited`].
+    pub limiter: Line,
+    /// [`Request::Wire`].
+    pub wire: Line,
+}
+
+impl Writer {
+    /// Starts it, with the capabilities and in the network namespace that this thread has now. It ends
+    /// when it and the ways to the kernel that come of it are dropped.
+    ///
+    /// # Errors
+    /// When this program cannot be executed.
+    pub fn start() -> io::Result<Self> {
+        // The very program that runs, whatever has been installed in its place since.
+        Self::start_program(Path::new("/proc/self/exe"))
+    }
+
+    /// The same, by another program.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn start_program(program: &Path) -> io::Result<Self> {
+        let (line, end) = Line::pair()?;
+        // A group of its own, so that who interrupts the guard at a terminal does not end the writer
+        // ahead of it.
+        let child = Command::new(program)
+            .arg0("asterguard")
+            .arg("writer")
+            .stdin(Stdio::from(end))
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { line, child })
+    }
+
+    /// Has it open its sockets to the kernel.
+    ///
+    /// # Errors
+    /// When it may not, or cannot.
+    pub fn open(self, kind: SinkKind) -> Result<(Remote, Child), SinkError> {
+        let Self { mut line, child } = self;
+        line.call::<()>(&Request::Open(kind))?;
+        // The first is the one that can listen.
+        let [watch, lists, counters, limiter, wire] = [(); 5]
+            .map(|()| connect(&mut line))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?
+            .try_into()
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok((Remote { bans: RemoteSink(line), watch, lists, counters, limiter, wire }, child))
+    }
+}
+
+fn connect(line: &mut Line) -> Result<Line, SinkError> {
+    let (ours, theirs): (_, OwnedFd) = Line::pair()?;
+    line.exchange::<()>(&Request::Connect, Some(theirs.as_fd()))?;
+    Ok(ours)
+}
+
+/// The writer's sink.
+#[derive(Debug)]
+pub struct RemoteSink(Line);
+
+impl BanSink for RemoteSink {
+    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.0.call(&Request::Load(Cow::Borrowed(structure)))
+    }
+
+    fn load_rekeyed(
+        &mut self,
+        structure: &Structure,
+        scopes: &[ScopeId],
+        elements: &[Element],
+        now: Time,
+    ) -> Result<(), SinkError> {
+        let (structure, scopes) = (Cow::Borrowed(structure), Cow::Borrowed(scopes));
+        self.0.call(&Request::LoadRekeyed(structure, scopes, Cow::Borrowed(elements), now))
+    }
+
+    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.0.call(&Request::LoadWire(Cow::Borrowed(structure)))
+    }
+
+    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
+        self.0.call(&Request::Allow(Cow::Borrowed(nets)))
+    }
+
+    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+        self.0.call(&Request::Adopt(now))
+    }
+
+    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
+        self.0.call(&Request::Apply(Cow::Borrowed(changes), now))
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+        self.0.call(&Request::Inspect)
+    }
+
+    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.0.call(&Request::Mend(Cow::Borrowed(structure)))
+    }
+
+    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
+        self.0.call(&Request::Restore(Cow::Borrowed(wanted), now))
+    }
+
+    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
+        self.0.call(&Request::Compare(Cow::Borrowed(wanted), now))
+    }
+
+    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
+        self.0.call(&Request::Pause(span))
+    }
+
+    fn resume(&mut self) -> Result<(), SinkError> {
+        self.0.call(&Request::Resume)
+    }
+
+    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+        self.0.call(&Request::Paused(now))
+    }
+}

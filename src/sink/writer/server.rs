@@ -1,0 +1,171 @@
+//! The writer's side: carries out what the guard asks for.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::Serialize;
+
+use super::careful::Careful;
+use super::{Line, Request};
+use crate::sink::{
+    BanSink, CounterSocket, ListSink, NetlinkSink, Nft, NftSink, SinkError, SinkKind, Watch,
+};
+use crate::source::nflog_socket;
+
+/// Connections beside the first that there may be.
+const MOST: usize = 8;
+
+/// Serves the guard at the other end of `line` until that closes.
+///
+/// # Errors
+/// When the guard says something that makes no sense.
+pub fn serve(mut line: Line) -> io::Result<()> {
+    let (mut sink, mut beside): (Option<Careful>, Option<Beside>) = (None, None);
+    let connections = AtomicUsize::new(0);
+    while let Some((request, fd)) = next(&mut line)? {
+        match (request, &mut sink, fd) {
+            (Request::Open(kind), None, _) => {
+                let opened = open(kind).map(|(opened, watch)| {
+                    sink = Some(Careful::new(opened));
+                    beside = Some(Beside::new(kind, watch));
+                });
+                line.send(&opened, None)?;
+            }
+            (Request::Connect, Some(_), Some(end))
+                if connections.fetch_add(1, Ordering::Relaxed) < MOST =>
+            {
+                let served = beside.as_mut().map(Beside::split).map_or(Ok(()), |beside| {
+                    thread::Builder::new().spawn(move || beside.serve(end.into())).map(drop)
+                });
+                line.send(&served.map_err(SinkError::Io), None)?;
+            }
+            (request, Some(sink), _) => carry_out(sink, request, &mut line)?,
+            _ => return Err(out_of_place()),
+        }
+    }
+    Ok(())
+}
+
+/// What the guard wants next; `None` if there is no guard any more.
+fn next(line: &mut Line) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
+    match line.receive() {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+        received => received.map(Some),
+    }
+}
+
+fn out_of_place() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the guard asks for what has no place here")
+}
+
+type Opened = (Box<dyn BanSink + Send>, Option<Watch>);
+
+fn open(kind: SinkKind) -> Result<Opened, SinkError> {
+    Ok(match kind {
+        SinkKind::Netlink => {
+            let sink = NetlinkSink::new(Nft::new())?;
+            let watch = sink.watch()?;
+            (Box::new(sink), Some(watch))
+        }
+        SinkKind::Nft => (Box::new(NftSink::new(Nft::new())), None),
+        SinkKind::DryRun => return Err(out_of_place().into()),
+    })
+}
+
+fn carry_out(sink: &mut Careful, request: Request<'_>, line: &mut Line) -> io::Result<()> {
+    match request {
+        Request::Load(structure) => tell(line, &sink.load(&structure)),
+        Request::LoadRekeyed(structure, scopes, elements, now) => {
+            tell(line, &sink.load_rekeyed(&structure, &scopes, &elements, now))
+        }
+        Request::LoadWire(structure) => tell(line, &sink.load_wire(&structure)),
+        Request::Allow(nets) => tell(line, &sink.allow(&nets)),
+        Request::Adopt(now) => tell(line, &sink.adopt(now)),
+        Request::Apply(changes, now) => tell(line, &sink.apply(&changes, now)),
+        Request::Inspect => tell(line, &sink.inspect()),
+        Request::Mend(structure) => tell(line, &sink.mend(&structure)),
+        Request::Restore(wanted, now) => tell(line, &sink.restore(&wanted, now)),
+        Request::Compare(wanted, now) => tell(line, &sink.compare(&wanted, now)),
+        Request::Pause(span) => tell(line, &sink.pause(span)),
+        Request::Resume => tell(line, &sink.resume()),
+        Request::Paused(now) => tell(line, &sink.paused(now)),
+        _ => Err(out_of_place()),
+    }
+}
+
+/// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
+struct Beside {
+    kind: SinkKind,
+    watch: Option<Watch>,
+    lists: Option<ListSink>,
+    counters: Option<CounterSocket>,
+}
+
+impl Beside {
+    fn new(kind: SinkKind, watch: Option<Watch>) -> Self {
+        Self { kind, watch, lists: None, counters: None }
+    }
+
+    /// One for another connection, which gets the ear if there is one left.
+    fn split(&mut self) -> Self {
+        Self::new(self.kind, self.watch.take())
+    }
+
+    /// Serves until the connection closes, or makes no sense.
+    fn serve(mut self, mut line: Line) {
+        while let Ok(Some((request, _))) = next(&mut line) {
+            if self.answer(request, &mut line).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request<'_>, line: &mut Line) -> io::Result<()> {
+        match request {
+            Request::Listen => {
+                let watch = self.watch.as_mut().ok_or_else(out_of_place)?;
+                tell(line, &watch.wait().map_err(SinkError::Io))
+            }
+            Request::Fill(contents) => tell(line, &self.lists().and_then(|l| l.fill(&contents))),
+            Request::Sweep(used) => tell(line, &self.lists().and_then(|l| l.sweep(&used))),
+            Request::Banned(structure) => {
+                tell(line, &self.counters().and_then(|c| c.banned(&structure)))
+            }
+            Request::Blocked(sets) => {
+                tell(line, &self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
+            }
+            Request::Named(name) => tell(line, &self.counters().and_then(|c| c.named(&name))),
+            Request::Limited => tell(line, &self.counters().and_then(CounterSocket::limited)),
+            Request::Wire(group) => match nflog_socket(group) {
+                Ok(socket) => line.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
+                Err(error) => tell::<()>(line, &Err(error.into())),
+            },
+            _ => Err(out_of_place()),
+        }
+    }
+
+    fn lists(&mut self) -> Result<&mut ListSink, SinkError> {
+        if self.lists.is_none() {
+            self.lists = Some(match self.kind {
+                SinkKind::Netlink => ListSink::netlink(Nft::new())?,
+                SinkKind::Nft => ListSink::Nft(Nft::new()),
+                SinkKind::DryRun => ListSink::DryRun,
+            });
+        }
+        self.lists.as_mut().ok_or_else(|| out_of_place().into())
+    }
+
+    fn counters(&mut self) -> Result<&mut CounterSocket, SinkError> {
+        if self.counters.is_none() {
+            self.counters = Some(CounterSocket::open()?);
+        }
+        self.counters.as_mut().ok_or_else(|| out_of_place().into())
+    }
+}
+
+fn tell<T: Serialize>(line: &mut Line, answer: &Result<T, SinkError>) -> io::Result<()> {
+    line.send(answer, None)
+}

@@ -1,5 +1,5 @@
 //! From the log line to the kernel, beside fail2ban, in one run: how long until a host is banned, until
-//! all bans are back when somebody flushes the ruleset, and until a guard that starts has them.
+//! all bans are back when somebody flushes the ruleset, and until a guard or a machine that starts has them.
 //!
 //! ```text
 //! make bench-kernel            # fetches fail2ban's package, unpacks it and says where it is
@@ -28,6 +28,7 @@ mod fail2ban;
 mod kit;
 mod reader;
 
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -42,7 +43,7 @@ use asterguard::subject::Subject;
 
 use fail2ban::Fail2ban;
 use kit::Netns;
-use kit::guard::{Guard, PROGRAM};
+use kit::guard::{Guard, Home, PROGRAM};
 use reader::Reader;
 
 const CONFIG: &str = r#"
@@ -89,6 +90,7 @@ struct Figures {
     burst: Option<f64>,
     flushed: Vec<f64>,
     start: Option<f64>,
+    restored: Option<f64>,
 }
 
 /// What was measured beside so many bans.
@@ -129,6 +131,9 @@ struct Scene<'a> {
     /// The number of the next attacker.
     next: u32,
 }
+
+/// The keys of a set's elements, and how long each has left.
+type Elements = HashMap<Vec<u8>, Option<Duration>>;
 
 fn attacker(n: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0001 + n)
@@ -212,7 +217,36 @@ fn asterguard(amount: &Amount) -> Figures {
     let guard = Guard::start_in(home, run);
     figures.start = Some(begin.elapsed().as_secs_f64() * 1e3);
     assert_eq!(guard.jail("asterisk-guess")["currently_banned"], scene.next);
+    measuring("asterguard: restore");
+    figures.restored = Some(restore(&mut scene, &netns, &guard.kill()));
     figures
+}
+
+/// A machine that starts anew, where the table is gone and the state file is not: how long `restore` takes
+/// until all bans are back, with the time that they had left.
+fn restore(scene: &mut Scene, netns: &Netns, home: &Home) -> f64 {
+    let before = scene.reader.elements(scene.table, scene.set);
+    let listed = Instant::now();
+    scene.reader.flush_ruleset();
+    let begin = Instant::now();
+    let mut restore = netns.command(PROGRAM);
+    restore.args(["--json", "restore", "--config"]).arg(home.path("asterguard.toml"));
+    let output = restore.arg("--state-dir").arg(home.path("state")).output().unwrap();
+    let took = begin.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let after = scene.reader.elements(scene.table, scene.set);
+    compare(&before, &after, listed.elapsed());
+    took.as_secs_f64() * 1e3
+}
+
+/// Sees to it that all bans are there, with the time that they had left so long before.
+fn compare(before: &Elements, after: &Elements, passed: Duration) {
+    assert_eq!(before.len(), after.len());
+    for (host, left) in before {
+        let (left, now) = (left.unwrap(), after[host].unwrap());
+        let wrong = left.saturating_sub(passed).abs_diff(now);
+        assert!(wrong <= Duration::from_secs(1), "{host:?}: {left:?} {now:?}");
+    }
 }
 
 /// Flushes the ruleset; how long until all bans are back, with the time that they had left.
@@ -229,11 +263,7 @@ fn flush(scene: &mut Scene, patience: Duration) -> f64 {
         }
         assert!(begin.elapsed() < patience, "{} of {} bans are back", after.len(), before.len());
     };
-    for (host, left) in &before {
-        let (left, now) = (left.unwrap(), after[host].unwrap());
-        let wrong = left.saturating_sub(passed).abs_diff(now);
-        assert!(wrong <= Duration::from_secs(1), "{host:?}: {left:?} {now:?}");
-    }
+    compare(&before, &after, passed);
     back
 }
 
@@ -388,6 +418,7 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
         "≤ 50",
     );
     row(format!("start with {bans} bans"), of(ours.start), of(theirs.start), "≤ 100");
+    row(format!("restore {bans} bans at boot"), of(ours.restored), of(theirs.start), "≤ 100");
     if asked {
         let single = amount.their_single;
         println!(

@@ -97,7 +97,7 @@ impl Home {
     fn ask(&self, request: &str) -> serde_json::Value {
         let mut socket = UnixStream::connect(self.path("socket")).unwrap();
         socket.write_all(format!("{request}\n").as_bytes()).unwrap();
-        serde_json::from_reader(socket).unwrap()
+        serde_json::from_reader(BufReader::new(socket)).unwrap()
     }
 
     /// What `status --json` says of a jail; null if it does not show it.

@@ -170,6 +170,8 @@ pub fn main() -> ExitCode {
 /// Serves the guard that started this process, with nothing but what that takes.
 fn write_to_firewall() -> anyhow::Result<()> {
     let line = std::io::stdin().as_fd().try_clone_to_owned()?;
+    // It was executed by the name `exe`. Under which name it runs changes nothing.
+    let _ = rustix::thread::set_name(c"asterguard");
     // What cannot be given up is said by the guard, which cannot either.
     let _ = sandbox::keep_net_admin();
     let execute = sandbox::programs();

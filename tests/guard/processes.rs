@@ -73,6 +73,7 @@ fn a_service_reads_without_any_capability() {
     guard.says("listening to the wire");
     assert_holds(guard.pid(), NONE, &[("CapAmb", NONE), ("CapInh", NONE)]);
     assert_holds(writer(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
+    assert_eq!(said(Path::new(&format!("/proc/{}/status", writer(&guard))), "Name"), "asterguard");
     // All that needs the kernel works.
     guard.append("messages", &vec![wrong_password(EVE); 5]);
     kit::until("a line bans", || addresses(&netns, "sip4") == [EVE]);

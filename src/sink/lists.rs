@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::netlink::ListSocket;
 use super::nft::no_table;
-use super::structure::{TABLE, mask};
+use super::structure::{TABLE, is_name, mask};
 use super::writer::{Line, Request};
 use super::{Nft, SinkError};
 use crate::lists::networks::Keys;
@@ -144,6 +144,12 @@ impl Contents {
     pub fn beside(mut self, there: &[ListSet]) -> Self {
         self.0.retain(|(set, _)| !there.contains(set));
         self
+    }
+
+    /// The name of a set that would become a part of the ruleset.
+    pub(super) fn odd_name(&self) -> Option<&str> {
+        let mut names = self.0.iter().map(|(set, _)| set.name.as_str());
+        names.find(|name| !(name.starts_with(PREFIX) && is_name(name)))
     }
 
     /// How many networks there are in all.

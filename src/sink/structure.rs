@@ -206,7 +206,7 @@ impl Structure {
         let scopes = self.scopes.iter().flat_map(|scope| [&scope.name, &scope.sets]);
         let lists = self.lists.iter().map(|set| &set.name);
         let mut names = scopes.chain(lists).chain(&self.jails);
-        names.find(|name| name.is_empty() || !name.chars().all(is_plain)).map(String::as_str)
+        names.find(|name| !is_name(name)).map(String::as_str)
     }
 
     /// The scope that closes the port list `port` in this way.
@@ -434,6 +434,11 @@ pub(super) fn mask(bits: u8) -> Ipv6Addr {
 /// this makes sure that no other text ever becomes part of the ruleset.
 fn word(name: &str) -> String {
     name.chars().take(NAME_MAX).map(|c| if is_plain(c) { c } else { '_' }).collect()
+}
+
+/// Whether this can be a name of ours, which becomes a part of the ruleset as it is.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_plain)
 }
 
 /// Whether a name of ours may have this in it.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::event::{Change, Element, ScopeId};
 use crate::lists::Networks;
+use crate::sink::lists::Contents;
 use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, Structure};
 use crate::subject::{Subject, bannable};
 use crate::time::Time;
@@ -21,6 +22,15 @@ const BURST: usize = 50_000;
 const RATE: usize = 1_000;
 /// How long after the start all bans that were stored may be put back.
 const START: Duration = Duration::from_secs(60);
+
+/// Refuses lists one of whose sets has a name that is none.
+pub(super) fn check_lists(contents: &Contents) -> Result<(), SinkError> {
+    named(contents.odd_name())
+}
+
+fn named(odd: Option<&str>) -> Result<(), SinkError> {
+    odd.map_or(Ok(()), |name| Err(SinkError::Refused(format!("{name:?} is no name"))))
+}
 
 /// A sink that bans nobody who is never to be banned, nor more than there may be in a while.
 pub(super) struct Careful {
@@ -47,9 +57,7 @@ impl Careful {
 
     /// Takes note of what is to be let pass, unless a name in the structure is none.
     fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        if let Some(name) = structure.odd_name() {
-            return Err(SinkError::Refused(format!("{name:?} is no name")));
-        }
+        named(structure.odd_name())?;
         self.allowed = Networks::new(structure.allow.iter().copied());
         Ok(())
     }
@@ -192,7 +200,9 @@ impl Allowance {
 mod tests {
     use super::*;
     use crate::event::JailId;
+    use crate::lists::networks::Keys;
     use crate::sink::DryRunSink;
+    use crate::sink::lists::{ListKind, ListSet};
     use crate::sink::structure::tests::with;
 
     fn put(host: &str) -> Change {
@@ -298,5 +308,15 @@ mod tests {
         assert!(matches!(careful.load(&odd), Err(SinkError::Refused(_))));
         assert!(careful.mend(&odd).is_err() && careful.load_wire(&odd).is_err());
         assert!(careful.load_rekeyed(&odd, &[], &[], Time::from_secs(0)).is_err());
+        for (name, fits) in [
+            ("list_block4_32_0123456789abcdef", true),
+            ("list_x { type ipv4_addr; }; flush ruleset; set y", false),
+            ("ban4", false),
+        ] {
+            let (kind, name) = (ListKind::Block, name.to_owned());
+            let set = ListSet { kind, ipv6: false, bits: 32, size: 1, name };
+            let bytes = postcard::to_stdvec(&[(set, Keys::V4(vec![0]))].to_vec()).unwrap();
+            assert_eq!(check_lists(&postcard::from_bytes(&bytes).unwrap()).is_ok(), fits);
+        }
     }
 }

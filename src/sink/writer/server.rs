@@ -7,7 +7,7 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::careful::Careful;
+use super::careful::{Careful, check_lists};
 use super::{Line, Request};
 use crate::sink::{
     BanSink, CounterSocket, ListSink, NetlinkSink, Nft, NftSink, SinkError, SinkKind, Watch,
@@ -129,7 +129,10 @@ impl Beside {
                 let watch = self.watch.as_mut().ok_or_else(out_of_place)?;
                 tell(line, &watch.wait().map_err(SinkError::Io))
             }
-            Request::Fill(contents) => tell(line, &self.lists().and_then(|l| l.fill(&contents))),
+            Request::Fill(contents) => {
+                let lists = check_lists(&contents).and_then(|()| self.lists());
+                tell(line, &lists.and_then(|lists| lists.fill(&contents)))
+            }
             Request::Sweep(used) => tell(line, &self.lists().and_then(|l| l.sweep(&used))),
             Request::Banned(structure) => {
                 tell(line, &self.counters().and_then(|c| c.banned(&structure)))

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
-use super::message::{Count, Found};
+use super::answer::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::event::ScopeId;

@@ -1,4 +1,4 @@
-//! The few netlink messages that a table needs, as bytes: written for the kernel, and read from it.
+//! The few netlink messages that a table needs, as bytes for the kernel.
 //!
 //! Numbers and layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
 //! `linux/netfilter/nf_tables.h`. Headers are in the machine's byte order, what is in attributes of
@@ -9,12 +9,9 @@ use std::time::Duration;
 
 use super::super::structure::TABLE;
 
-const HEADER: usize = 16;
-const ATTRIBUTE_HEADER: usize = 4;
+pub(super) const HEADER: usize = 16;
 
 /// Types of messages.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NFTABLES: u16 = 10;
@@ -42,7 +39,6 @@ const REQUEST: u16 = 0x1;
 const DUMP: u16 = 0x300;
 pub(super) const CREATE: u16 = 0x400;
 pub(super) const APPEND: u16 = 0x800;
-const DUMP_INTERRUPTED: u16 = 0x10;
 
 /// Families.
 const UNSPECIFIED: u8 = 0;
@@ -60,33 +56,25 @@ pub(super) const SET_NAME: u16 = 2;
 pub(super) const OBJECT_NAME: u16 = 2;
 pub(super) const OBJECT_TYPE: u16 = 3;
 pub(super) const OBJECT_DATA: u16 = 4;
-/// The type of an object that counts, and its attributes.
+/// The type of an object that counts.
 pub(super) const TYPE_COUNTER: u32 = 1;
-const COUNTER_BYTES: u16 = 1;
-const COUNTER_PACKETS: u16 = 2;
 /// Attributes of an element.
-const KEY: u16 = 1;
-const FLAGS: u16 = 3;
+pub(super) const KEY: u16 = 1;
+pub(super) const FLAGS: u16 = 3;
 const TIMEOUT: u16 = 4;
 pub(super) const EXPIRATION: u16 = 5;
-const USERDATA: u16 = 6;
-const EXPRESSION: u16 = 7;
-const EXPRESSIONS: u16 = 11;
-/// Attributes of an expression.
-const EXPRESSION_NAME: u16 = 1;
-const EXPRESSION_DATA: u16 = 2;
+pub(super) const USERDATA: u16 = 6;
 /// That an element is not in an interval, but ends one.
-const INTERVAL_END: u32 = 1;
-/// Attributes of a key.
-const VALUE: u16 = 1;
+pub(super) const INTERVAL_END: u32 = 1;
+/// The attribute of a key.
+pub(super) const VALUE: u16 = 1;
 /// The only kind of userdata that an element has.
-const COMMENT: u8 = 0;
+pub(super) const COMMENT: u8 = 0;
 
 pub(super) const NESTED: u16 = 0x8000;
 /// The most bytes of elements in one message: the length of an attribute has 16 bits, and the longest
 /// element needs 200 bytes.
 pub(super) const LIST_MAX: usize = 65_000;
-const TYPE_MASK: u16 = 0x3fff;
 
 /// An element to be written, or to be found.
 #[derive(Clone, Copy, Debug)]
@@ -346,215 +334,13 @@ pub(super) fn text(value: &mut Vec<u8>, text: &str) {
     value.push(0);
 }
 
-const fn aligned(length: usize) -> usize {
+pub(super) const fn aligned(length: usize) -> usize {
     (length + 3) & !3
-}
-
-/// An element as the kernel tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) key: Vec<u8>,
-    /// How much of its time is left; `None`: it stays.
-    pub(super) left: Option<Duration>,
-    pub(super) comment: Option<String>,
-    /// What it has dropped, if that is counted.
-    pub(super) dropped: Option<Count>,
-    /// Whether it ends an interval, and is not in it.
-    pub(super) ends: bool,
-}
-
-/// Packets and bytes.
-pub type Count = (u64, u64);
-
-impl Found {
-    /// The key as an address, if it is as long as one.
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        match *self.key.as_slice() {
-            [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
-            ref long => <[u8; 16]>::try_from(long).ok().map(IpAddr::from),
-        }
-    }
-}
-
-/// What the kernel says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply<'a> {
-    /// The message of this number is refused for this reason (an `errno`), or 0: it is not.
-    Status { number: u32, errno: i32 },
-    /// Part of an answer. All has to be asked for again if it was `interrupted` by a change.
-    Part { kind: u16, attributes: &'a [u8], interrupted: bool },
-    /// The list ends here.
-    Done,
-}
-
-/// A message as it was received.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Received<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) number: u32,
-    /// The port of whoever had the kernel send it.
-    pub(super) port: u32,
-    /// What follows the header.
-    pub(super) rest: &'a [u8],
-}
-
-impl<'a> Received<'a> {
-    /// The attributes of a message of `nf_tables`.
-    pub(super) fn attributes(&self) -> &'a [u8] {
-        self.rest.get(4..).unwrap_or_default()
-    }
-
-    /// The family of a message of `nf_tables`.
-    pub(super) fn family(&self) -> u8 {
-        self.rest.first().copied().unwrap_or_default()
-    }
-}
-
-/// The messages in what was received at once; what is broken ends it.
-pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        // Shorter than its own header it cannot be; taken at its word, it would never end.
-        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
-        let message = rest.get(..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some(Received {
-            kind: u16::from_ne_bytes(number(message, 4)?),
-            flags: u16::from_ne_bytes(number(message, 6)?),
-            number: u32::from_ne_bytes(number(message, 8)?),
-            port: u32::from_ne_bytes(number(message, 12)?),
-            rest: message.get(HEADER..)?,
-        })
-    })
-}
-
-/// What the kernel answers in what was received at once.
-pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
-    messages(bytes).filter_map(|message| {
-        Some(match message.kind {
-            ERROR => {
-                let errno = i32::from_ne_bytes(number(message.rest, 0)?);
-                Reply::Status { number: message.number, errno: errno.saturating_neg() }
-            }
-            DONE => Reply::Done,
-            kind => Reply::Part {
-                kind,
-                attributes: message.attributes(),
-                interrupted: message.flags & DUMP_INTERRUPTED != 0,
-            },
-        })
-    })
-}
-
-/// The elements in a message that lists some, as bytes.
-pub(super) fn items(attributes_of_list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    attributes(attributes_of_list)
-        .filter(|(kind, _)| *kind == LIST_ELEMENTS)
-        .flat_map(|(_, list)| attributes(list))
-        .map(|(_, item)| item)
-}
-
-/// The name of the set that a message describes.
-pub(super) fn set_name(set: &[u8]) -> Option<String> {
-    string(attributes(set).find(|(kind, _)| *kind == SET_NAME)?.1)
-}
-
-/// The name of the counter that a message describes, and what it has counted.
-pub(super) fn counter(object: &[u8]) -> Option<(String, Count)> {
-    let (mut name, mut count) = (None, None);
-    for (kind, value) in attributes(object) {
-        match kind {
-            OBJECT_NAME => name = string(value),
-            OBJECT_DATA => count = counted(value),
-            _ => {}
-        }
-    }
-    Some((name?, count?))
-}
-
-/// An element as it is listed.
-pub(super) fn found(item: &[u8]) -> Option<Found> {
-    let (mut key, mut left, mut comment, mut dropped) = (None, None, None, None);
-    let mut ends = false;
-    for (kind, value) in attributes(item) {
-        match kind {
-            KEY => key = attributes(value).find(|(kind, _)| *kind == VALUE).map(|(_, key)| key),
-            EXPIRATION => {
-                left = number(value, 0).map(u64::from_be_bytes).map(Duration::from_millis);
-            }
-            FLAGS => {
-                let flags = number(value, 0).map_or(0, u32::from_be_bytes);
-                ends = flags & INTERVAL_END != 0;
-            }
-            USERDATA => comment = comment_in(value),
-            EXPRESSION => dropped = dropped.or(counter_in(value)),
-            EXPRESSIONS => {
-                dropped = dropped.or(attributes(value).find_map(|(_, one)| counter_in(one)));
-            }
-            _ => {}
-        }
-    }
-    Some(Found { key: key?.to_vec(), left, comment, dropped, ends })
-}
-
-/// What an expression has counted, if it counts.
-fn counter_in(expression: &[u8]) -> Option<Count> {
-    let (mut counts, mut count) = (false, None);
-    for (kind, value) in attributes(expression) {
-        match kind {
-            EXPRESSION_NAME => counts = value == b"counter\0",
-            EXPRESSION_DATA => count = counted(value),
-            _ => {}
-        }
-    }
-    count.filter(|_| counts)
-}
-
-fn counted(counter: &[u8]) -> Option<Count> {
-    let find = |wanted| attributes(counter).find(|(kind, _)| *kind == wanted);
-    let read = |wanted| number(find(wanted)?.1, 0).map(u64::from_be_bytes);
-    Some((read(COUNTER_PACKETS)?, read(COUNTER_BYTES)?))
-}
-
-/// Text that ends with a zero.
-fn string(value: &[u8]) -> Option<String> {
-    String::from_utf8(value.strip_suffix(&[0])?.to_vec()).ok()
-}
-
-/// Userdata is a list of (kind, length, bytes); a comment ends with a zero.
-fn comment_in(userdata: &[u8]) -> Option<String> {
-    let mut rest = userdata;
-    while let [kind, length, more @ ..] = rest {
-        let value = more.get(..usize::from(*length))?;
-        if *kind == COMMENT {
-            return string(value);
-        }
-        rest = more.get(value.len()..)?;
-    }
-    None
-}
-
-/// Kinds and values; what is broken ends it.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
-        let kind = u16::from_ne_bytes(number(rest, 2)?) & TYPE_MASK;
-        let value = rest.get(ATTRIBUTE_HEADER..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
-pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
+    use super::super::answer::{Found, found, items, messages};
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -633,24 +419,5 @@ mod tests {
         let userdata = [8_u16.to_ne_bytes(), 6_u16.to_ne_bytes()].concat();
         let expected = [&nest[..], &value, &[192, 0, 2, 1], &userdata, &[0, 2, b'x', 0]].concat();
         assert_eq!(item, expected);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(replies(&bytes).count() <= bytes.len() / HEADER + 1);
-            prop_assert!(items(&bytes).filter_map(found).count() <= bytes.len());
-        }
-
-        #[test]
-        fn broken_answers_are_read_without_harm(at in 0usize..100, byte: u8) {
-            let mut transaction = Transaction::begin(1);
-            let key = Key::Address([192, 0, 2, 1].into());
-            transaction.add("ban4", &Element { key, timeout: Some(MINUTE), comment: Some("scan") });
-            let (mut bytes, _) = transaction.end();
-            let place = at % bytes.len();
-            bytes[place] = byte;
-            prop_assert!(replies(&bytes).count() <= bytes.len() / HEADER + 1);
-        }
     }
 }

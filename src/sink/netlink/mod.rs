@@ -2,6 +2,7 @@
 //! are declared by `nft`, which checks them better than anybody; what others take away of them is put
 //! back by netlink, as the kernel itself described it.
 
+mod answer;
 mod counters;
 mod lists;
 mod message;

@@ -5,10 +5,10 @@
 
 use super::super::foreign::{Actor, Deed, Done, Foreign, Thing};
 use super::super::structure::TABLE;
+use super::answer::{Received, attributes, messages, number};
 use super::message::{
     DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, INET, LIST_TABLE,
-    NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE, Received, SET_NAME,
-    attributes, messages, number,
+    NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE, SET_NAME,
 };
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
 

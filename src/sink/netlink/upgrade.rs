@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::SinkError;
 use super::super::structure::{PAUSED, Structure, TABLE, declarations};
+use super::answer::Found;
 use super::counters::CounterSocket;
-use super::message::Found;
 use super::{NetlinkSink, failed};
 
 /// What the names of the sets of lists begin with: those are always new where they differ.

@@ -5,7 +5,7 @@
 # machine's, so it is the kernel alone that differs. Results: a table, and $WORK/RELEASE.log.
 #
 #   RELEASES   Debian releases whose kernels are taken   (bookworm: 6.1, trixie: 6.12)
-#   TESTS      filters of the guard's tests; those of the sinks are run all
+#   TESTS      filters of the tests of guard and wire; those of the sinks are run all
 #   MIRROR     where packages come from
 #   ACCEL      tcg emulates the processor, and works everywhere; kvm is faster where it works
 #   PATIENCE   seconds that a machine may run
@@ -13,7 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PATH:/usr/sbin:/sbin"
 RELEASES=${RELEASES:-bookworm trixie}
-TESTS=${TESTS:-bans:: pause:: kernel_lost:: heal verify}
+TESTS=${TESTS:-bans:: pause:: kernel_lost:: heal verify include::a_firewall lists::lists_come
+    attackers::a_ruleset attackers::without_the_wire}
 MIRROR=${MIRROR:-http://deb.debian.org}
 ACCEL=${ACCEL:-tcg}
 PATIENCE=${PATIENCE:-1800}
@@ -109,9 +110,9 @@ make_root() {
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$ROOT/etc/group"
     echo '127.0.0.1 localhost' >"$ROOT/etc/hosts"
     local built
-    built=$($CARGO test --locked --no-run --test kernel --test guard 2>&1) || fail "$built"
+    built=$($CARGO test --locked --no-run --test kernel --test guard --test wire 2>&1) || fail "$built"
     local test path
-    for test in kernel guard; do
+    for test in kernel guard wire; do
         path=$(sed -n "s|.*Executable tests/$test/main.rs (\(.*\))|\1|p" <<<"$built")
         [ -x "$path" ] || fail "cargo does not say where the test $test is: $built"
         put "$path"

@@ -101,8 +101,10 @@ struct Beside {
     adds: [Vec<f64>; 2],
     /// From the log line to the kernel, in milliseconds.
     single: Vec<f64>,
-    /// KiB of anonymous memory that a guard with them has.
-    memory: u64,
+    /// Seconds until a guard has taken them over.
+    start: f64,
+    /// MiB of anonymous memory that it has then, and its writer.
+    memory: [f64; 2],
 }
 
 /// Says on standard error what is being measured, and how long it has been going on.
@@ -146,7 +148,8 @@ impl Scene<'_> {
 
     /// So many new attackers at once; how long until all are in the kernel.
     fn attack(&mut self, count: u32, patience: Duration) -> Option<f64> {
-        let before = self.count();
+        // Of one, it is enough to see whether it is there.
+        let all = (count > 1).then(|| self.count() + count as usize);
         let date = jiff::Zoned::now().strftime("%F %T").to_string();
         let line = |n| {
             format!(
@@ -160,17 +163,17 @@ impl Scene<'_> {
         let begin = Instant::now();
         let mut log = OpenOptions::new().create(true).append(true).open(self.log).unwrap();
         log.write_all(lines.concat().as_bytes()).unwrap();
-        self.until(begin, before + count as usize, patience)
+        self.until(begin, all, patience)
     }
 
-    /// When there are so many elements. All are counted only once the last attacker is there: the
-    /// counting takes time that is none of what is measured.
-    fn until(&mut self, begin: Instant, count: usize, patience: Duration) -> Option<f64> {
+    /// When the last attacker is there, and so many elements in `all`. They are counted only once he is:
+    /// that takes time which is none of what is measured.
+    fn until(&mut self, begin: Instant, all: Option<usize>, patience: Duration) -> Option<f64> {
         let last = attacker(self.next - 1);
         while begin.elapsed() < patience {
             let there = self.reader.has(self.table, self.set, last);
             let passed = begin.elapsed();
-            if there && self.count() >= count {
+            if there && all.is_none_or(|all| self.count() >= all) {
                 return Some(passed.as_secs_f64() * 1e3);
             }
             std::thread::yield_now();
@@ -254,7 +257,7 @@ fn flush(scene: &mut Scene, patience: Duration) -> f64 {
     let before = scene.reader.elements(scene.table, scene.set);
     let begin = Instant::now();
     scene.reader.flush_ruleset();
-    let back = scene.until(begin, before.len(), patience).expect("all bans are back");
+    let back = scene.until(begin, Some(before.len()), patience).expect("all bans are back");
     // A set that is just growing may be listed with gaps.
     let (after, passed) = loop {
         let after = scene.reader.elements(scene.table, scene.set);
@@ -299,11 +302,11 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     let begin = Instant::now();
     let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
     let bans = amount.bans as usize;
-    let start = scene.until(begin, bans, patience).expect("fail2ban knows its bans again");
+    let start = scene.until(begin, Some(bans), patience).expect("fail2ban knows its bans again");
     figures.start = Some(start);
     measuring("fail2ban: a flush, and ten seconds to make up for it");
     scene.reader.flush_ruleset();
-    let back = scene.until(Instant::now(), bans, Duration::from_secs(10));
+    let back = scene.until(Instant::now(), Some(bans), Duration::from_secs(10));
     figures.flushed.extend(back);
     server.kill();
     figures
@@ -315,7 +318,11 @@ fn beside(amount: &Amount, full: u32) -> Beside {
     let netns = Netns::new();
     netns.enter();
     let adds = adds(&netns, full);
-    let guard = Guard::start(&netns, CONFIG);
+    let home = Home::new(CONFIG);
+    let run = home.run(netns.command(PROGRAM));
+    let begin = Instant::now();
+    let guard = Guard::start_within(Duration::from_secs(300), home, run);
+    let start = begin.elapsed().as_secs_f64();
     let memory = anonymous(guard.pid());
     let log = guard.path("messages");
     let mut scene = Scene {
@@ -327,7 +334,7 @@ fn beside(amount: &Amount, full: u32) -> Beside {
     };
     let single = scene.single(amount.single / 4, Duration::from_secs(30));
     assert_eq!(single.len(), amount.single as usize / 4, "each is banned");
-    Beside { bans: full, adds, single, memory }
+    Beside { bans: full, adds, single, start, memory }
 }
 
 /// Fills the set up to here; the microseconds that each of the last adds took, half of them by the writer.
@@ -358,11 +365,19 @@ fn adds(netns: &Netns, full: u32) -> [Vec<f64>; 2] {
     [direct, by_writer]
 }
 
-/// KiB of a process's own memory, files not counted.
-fn anonymous(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+/// MiB of memory of their own, files not counted, that a process and all its children have.
+fn anonymous(pid: u32) -> [f64; 2] {
+    let of = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let children = tasks.flat_map(|task| {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()
+    });
+    [of(pid), children.map(of).sum()]
 }
 
 fn structure() -> Structure {
@@ -430,13 +445,15 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     } else {
         println!("(fail2ban was not there: make bench-kernel fetches it.)");
     }
-    for Beside { bans, adds: [mut adds, mut by_writer], mut single, memory } in beside {
+    for Beside { bans, adds: [mut adds, mut by_writer], mut single, start, memory } in beside {
         println!("\nbeside {bans} bans");
         let line = |what: &str, value: f64, goal: &str| println!("{what:<46}{value:>12.1}  {goal}");
         line("  add to the set, microseconds, median", middle(&mut adds), "≤ 50");
         line("                                99th percentile", slowest(&mut adds), "≤ 50");
         line("  the same by the writer, there and back, median", middle(&mut by_writer), "≤ 50");
         line("  log line to kernel, milliseconds, median", middle(&mut single), "");
-        line("  memory of the guard (RssAnon), MiB", memory as f64 / 1024.0, "");
+        line("  start of a guard that takes them over, seconds", start, "");
+        line("  memory of the guard (RssAnon), MiB", memory[0], "");
+        line("  memory of its writer", memory[1], "");
     }
 }

@@ -87,16 +87,18 @@ fn other_tables_are_left_alone() {
     assert_eq!(netns.exec("nft list table inet mine"), mine);
 }
 
-/// A guard that cannot start, because `PATH` has no other `nft` than this script; `None`: none at all.
+/// What a guard says whose `nft` is this script; `None`: it has none.
 fn without_nftables(script: Option<&str>) -> String {
     let netns = Netns::new();
     let home = Home::new(CONFIG);
+    let mut path = home.path("bin").display().to_string();
     if let Some(script) = script {
         home.write("bin/nft", &format!("#!/bin/sh\n{script}\n"));
         fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
+        path = format!("{path}:{}", std::env::var("PATH").unwrap());
     }
     let mut command = netns.command("env");
-    command.arg(format!("PATH={}:/bin", home.path("bin").display())).arg(PROGRAM);
+    command.arg(format!("PATH={path}")).arg(PROGRAM);
     refused(&home, command)
 }
 

@@ -84,7 +84,7 @@ fn a_pause_needs_no_guard() {
     assert_eq!(lab.udp(EVE, SIP), Dropped);
 
     // A guard that starts finds the pause, and keeps it.
-    home.ctl_in(&lab.pbx, &["pause", "--for", "4s"]);
+    home.ctl_in(&lab.pbx, &["pause", "--for", "10s"]);
     let run = home.run(lab.pbx.command(PROGRAM));
     let guard = Guard::start_in(home, run);
     assert_eq!(guard.status()["health"], "PAUSED");

@@ -130,7 +130,12 @@ impl Guard {
     }
 
     /// Starts in a home that has been lived in; returns when the guard says that it is ready.
-    pub fn start_in(home: Home, mut run: Command) -> Self {
+    pub fn start_in(home: Home, run: Command) -> Self {
+        Self::start_within(PATIENCE, home, run)
+    }
+
+    /// The same, for a guard that has very much to do before it is ready.
+    pub fn start_within(patience: Duration, home: Home, mut run: Command) -> Self {
         let _ = fs::remove_file(home.path("notify"));
         let notify = UnixDatagram::bind(home.path("notify")).unwrap();
         // Whoever the guard runs as.
@@ -152,7 +157,7 @@ impl Guard {
         while !notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
             let ended = guard.child.try_wait().unwrap();
             assert!(ended.is_none(), "the guard ended: {ended:?} {:#?}", guard.log_lines());
-            assert!(begin.elapsed() < PATIENCE, "never ready: {:#?}", guard.log_lines());
+            assert!(begin.elapsed() < patience, "never ready: {:#?}", guard.log_lines());
         }
         // Not for all bans, which may be a million.
         let answer = guard.ask(r#"{"command":"status","jail":"manual"}"#);

@@ -321,6 +321,10 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
     let status = guard.status();
     assert_eq!(status["health"], "DEGRADED");
     assert!(status["problems"].to_string().contains("nothing is stored"), "{status}");
+    assert_eq!(status["store"]["state"], "in memory only");
+    assert!(status["store"]["trouble"].is_string(), "{status}");
+    let all = guard.order(&["status"]);
+    assert!(all.contains("/state/asterguard.db: in memory only: "), "{all}");
     let home = guard.stop();
     assert!(fs::read(home.path("state/asterguard.db")).unwrap() == before);
     assert_eq!(addresses(&netns, "sip4").len(), 2);

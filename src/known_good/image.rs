@@ -29,6 +29,18 @@ struct Kept {
 }
 
 impl KnownHosts {
+    /// How many hosts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
     /// The last login from each host.
     pub fn logins(&self) -> impl Iterator<Item = (Subject, Time)> {
         self.hosts.iter().filter_map(|kept| Some((kept.host.parse().ok()?, kept.login)))

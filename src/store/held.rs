@@ -32,8 +32,7 @@ pub fn held(connection: &Connection, path: &Path) -> rusqlite::Result<Held> {
         "SELECT (SELECT count(*) FROM bans WHERE ended IS NULL),
                 (SELECT count(*) FROM bans WHERE ended IS NOT NULL),
                 (SELECT coalesce(sum(entries), 0) FROM counters),
-                coalesce((SELECT json_array_length(value, '$.hosts') FROM notes
-                          WHERE name = 'logins' AND json_valid(value)), 0)",
+                coalesce((SELECT CAST(value AS INTEGER) FROM notes WHERE name = 'known_good'), 0)",
     )?;
     statement.query_row([], |row| {
         let number = |at| row.get(at).map(|number: i64| u64::try_from(number).unwrap_or(0));

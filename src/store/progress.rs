@@ -77,6 +77,8 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
     }
     if let Some(logins) = &checkpoint.logins {
         note(connection, "logins", logins)?;
+        // To be counted without reading all of it.
+        note(connection, "known_good", &logins.len())?;
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! What is told to the kernel of a structure, and what of it is refused.
+
 use super::*;
 
 fn scope(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Scope {

@@ -1,7 +1,7 @@
 //! The table is lost, or nft does not work: bans wait, and come back.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 use crate::kit::Fate::Dropped;
@@ -93,8 +93,7 @@ fn without_nftables(script: Option<&str>) -> String {
     let home = Home::new(CONFIG);
     let mut path = home.path("bin").display().to_string();
     if let Some(script) = script {
-        home.write("bin/nft", &format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
+        kit::script(&home.path("bin/nft"), &format!("#!/bin/sh\n{script}\n"));
         path = format!("{path}:{}", std::env::var("PATH").unwrap());
     }
     let mut command = netns.command("env");
@@ -162,8 +161,7 @@ fn guard_with_shim(netns: &Netns) -> Guard {
     let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
     let shim = "#!/bin/sh\nif [ -e $DIR/bin/broken ]; then cat $DIR/bin/broken >&2; exit 1; fi\n\
                 if [ -e $DIR/bin/hangs ]; then cat $DIR/bin/hangs; fi\n";
-    home.write("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
-    fs::set_permissions(home.path("bin/nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    kit::script(&home.path("bin/nft"), &format!("{shim}exec {} \"$@\"\n", nft.trim()));
     let mut command = netns.command("env");
     let path = std::env::var("PATH").unwrap();
     command.arg(format!("PATH={}:{path}", home.path("bin").display())).arg(PROGRAM);

@@ -7,14 +7,12 @@ use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, structure};
 
 /// A namespace in which the structure is loaded, and a sink whose `nft` fails from now on.
 fn loaded() -> (Netns, NetlinkSink, tempfile::TempDir) {
-    use std::os::unix::fs::PermissionsExt as _;
     let netns = Netns::new();
     netns.enter();
     let bin = tempfile::tempdir().unwrap();
     let shim = bin.path().join("nft");
     let text = format!("#!/bin/sh\nexec ip netns exec {} nft \"$@\"\n", netns.name());
-    std::fs::write(&shim, text).unwrap();
-    std::fs::set_permissions(&shim, std::fs::Permissions::from_mode(0o755)).unwrap();
+    kit::script(&shim, &text);
     let mut sink = NetlinkSink::new(Nft::with_argv([&shim])).unwrap();
     sink.load(&structure()).unwrap();
     std::fs::remove_file(shim).unwrap();

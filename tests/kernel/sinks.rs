@@ -1,7 +1,5 @@
 //! What sinks promise, in the kernel and dry, and what they say of an `nft` that fails.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -384,8 +382,7 @@ fn an_nft_that_does_not_work_is_told_apart() {
     }
     let bin = tempfile::tempdir().unwrap();
     let shim = bin.path().join("nft");
-    fs::write(&shim, "#!/bin/sh\nsleep 1000\n").unwrap();
-    fs::set_permissions(&shim, PermissionsExt::from_mode(0o755)).unwrap();
+    kit::script(&shim, "#!/bin/sh\nsleep 1000\n");
     let limit = Duration::from_millis(100);
     let before = Instant::now();
     for error in errors(Nft::with_argv([&shim]).limited(limit)) {
@@ -395,8 +392,7 @@ fn an_nft_that_does_not_work_is_told_apart() {
     let left = Command::new("pgrep").arg("-f").arg(&shim).output().unwrap().stdout;
     assert_eq!(String::from_utf8(left).unwrap(), "", "all of it is stopped");
     // Refusals that are nobody's fault in particular are the fault of the whole.
-    fs::write(&shim, "#!/bin/sh\necho 'Error: JSON support not compiled-in' >&2\nexit 1\n")
-        .unwrap();
+    kit::script(&shim, "#!/bin/sh\necho 'Error: JSON support not compiled-in' >&2\nexit 1\n");
     for error in errors(Nft::with_argv([&shim])) {
         assert!(matches!(&error, SinkError::Refused(words) if words.contains("JSON")), "{error}");
     }

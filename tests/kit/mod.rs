@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -32,6 +33,16 @@ fn obstacle() -> Option<String> {
     }
     let try_out = Netns::try_new();
     try_out.err().map(|error| format!("cannot make a network namespace (root is needed): {error}"))
+}
+
+/// Makes `path` a program that is this script. A process of its own writes it: nothing can be executed
+/// that somebody has open for writing, and what another test starts has all of ours open for a moment.
+pub fn script(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    let install = install.args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    let mut child = install.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{}", path.display());
 }
 
 /// Whether tests with network namespaces can run here. Says so if not; in continuous integration

@@ -1,8 +1,5 @@
 //! Where the wire cannot be had, bans go on without it, and it is said why.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, wire};
@@ -23,8 +20,7 @@ fn a_ruleset_that_does_not_load_stops_no_bans() {
     let netns = Netns::new();
     let home = Home::new(CONFIG);
     let real = netns.exec("command -v nft");
-    home.write("bin/nft", &OLD_NFT.replace("REAL", real.trim()));
-    std::fs::set_permissions(home.path("bin/nft"), Permissions::from_mode(0o755)).unwrap();
+    kit::script(&home.path("bin/nft"), &OLD_NFT.replace("REAL", real.trim()));
     let mut run = home.run(netns.command(PROGRAM));
     let path = std::env::var("PATH").unwrap();
     run.env("PATH", format!("{}:{path}", home.path("bin").display()));

@@ -93,7 +93,7 @@ fn without_nftables(script: Option<&str>) -> String {
     let home = Home::new(CONFIG);
     let mut path = home.path("bin").display().to_string();
     if let Some(script) = script {
-        kit::script(&home.path("bin/nft"), &format!("#!/bin/sh\n{script}\n"));
+        home.script("bin/nft", &format!("#!/bin/sh\n{script}\n"));
         path = format!("{path}:{}", std::env::var("PATH").unwrap());
     }
     let mut command = netns.command("env");
@@ -161,7 +161,7 @@ fn guard_with_shim(netns: &Netns) -> Guard {
     let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
     let shim = "#!/bin/sh\nif [ -e $DIR/bin/broken ]; then cat $DIR/bin/broken >&2; exit 1; fi\n\
                 if [ -e $DIR/bin/hangs ]; then cat $DIR/bin/hangs; fi\n";
-    kit::script(&home.path("bin/nft"), &format!("{shim}exec {} \"$@\"\n", nft.trim()));
+    home.script("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
     let mut command = netns.command("env");
     let path = std::env::var("PATH").unwrap();
     command.arg(format!("PATH={}:{path}", home.path("bin").display())).arg(PROGRAM);

@@ -49,7 +49,16 @@ impl Home {
     /// Writes a file, replacing `$DIR`; `asterguard.toml` is the configuration.
     pub fn write(&self, name: &str, text: &str) {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), text.replace("$DIR", self.0.path().to_str().unwrap())).unwrap();
+        fs::write(self.path(name), self.placed(text)).unwrap();
+    }
+
+    /// The same, and the file is a program.
+    pub fn script(&self, name: &str, text: &str) {
+        super::script(&self.path(name), &self.placed(text));
+    }
+
+    fn placed(&self, text: &str) -> String {
+        text.replace("$DIR", self.0.path().to_str().unwrap())
     }
 
     pub fn read(&self, name: &str) -> String {

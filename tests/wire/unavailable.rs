@@ -20,7 +20,7 @@ fn a_ruleset_that_does_not_load_stops_no_bans() {
     let netns = Netns::new();
     let home = Home::new(CONFIG);
     let real = netns.exec("command -v nft");
-    kit::script(&home.path("bin/nft"), &OLD_NFT.replace("REAL", real.trim()));
+    home.script("bin/nft", &OLD_NFT.replace("REAL", real.trim()));
     let mut run = home.run(netns.command(PROGRAM));
     let path = std::env::var("PATH").unwrap();
     run.env("PATH", format!("{}:{path}", home.path("bin").display()));

@@ -219,12 +219,14 @@ def flood(target, sources, packets):
     """So many packets in the name of each of so many hosts of 10.0.0.0/8, one dialogue each."""
     s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     to = socket.inet_aton(target)
-    for n in range(1, int(packets) + 1):
-        payload = request("REGISTER", n, "flood", password="bad")
-        udp = struct.pack("!HHHH", 5060, PORT, 8 + len(payload), 0) + payload
-        start = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_UDP, 0)
-        for source in range(int(sources)):
-            s.sendto(start + struct.pack("!I", 0x0A000001 + source) + to + udp, (target, 0))
+    payloads = [request("REGISTER", n, "flood", password="bad") for n in range(1, int(packets) + 1)]
+    start = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_UDP, 0)
+    # Not all names in turn, or the guard has forgotten a dialogue when its next packet comes.
+    for first in range(0, int(sources), 1000):
+        for payload in payloads:
+            udp = struct.pack("!HHHH", 5060, PORT, 8 + len(payload), 0) + payload
+            for source in range(first, min(first + 1000, int(sources))):
+                s.sendto(start + struct.pack("!I", 0x0A000001 + source) + to + udp, (target, 0))
     return "done"
 
 

@@ -2,13 +2,11 @@
 
 use std::sync::OnceLock;
 
-use memchr::memmem::Finder;
-use regex_automata::meta::Regex;
-
+use super::gate::Gate;
 use super::host::{AddressTag, Sighting};
-use crate::rules::byte_regex;
 use crate::rules::pattern::Pattern;
 use crate::subject::canonical;
+use memchr::memmem::Finder;
 
 /// Places in one body where an address may stand for one failregex; with more, somebody put them
 /// there, and the line is not believed.
@@ -32,8 +30,9 @@ pub struct Confirm {
     before: Option<Finder<'static>>,
     after: Vec<u8>,
     around: (String, String),
-    /// Built when a body first needs it; `None` inside: it cannot be built.
-    exact: OnceLock<Option<(Regex, Regex)>>,
+    /// What stands before the address and behind it. Built when a body first needs it; `None` inside:
+    /// it cannot be built. Automata, because a line that needs them must not take much longer than others.
+    exact: OnceLock<Option<(Gate, Gate)>>,
 }
 
 impl Confirm {
@@ -91,16 +90,13 @@ impl Confirm {
     /// Of several places, those for which the whole failregex holds.
     fn exactly(&self, body: &[u8], places: &[(usize, Sighting)]) -> Reading {
         let exact = self.exact.get_or_init(|| {
-            let (head, tail) = &self.around;
-            Some((
-                byte_regex(&format!(r"(?:{head})\z")).ok()?,
-                byte_regex(&format!(r"\A(?:{tail})")).ok()?,
-            ))
+            let gate = |part: &str| Gate::new(&[&format!("^(?:{part})$")]).ok();
+            Some((gate(&self.around.0)?, gate(&self.around.1)?))
         });
         let Some((head, tail)) = exact else { return Reading::Several };
         let holds = |(start, sighting): &&(usize, Sighting)| {
-            body.get(start + sighting.len..).is_some_and(|part| tail.is_match(part))
-                && body.get(..*start).is_some_and(|part| head.is_match(part))
+            body.get(start + sighting.len..).is_some_and(|part| tail.matches(part))
+                && body.get(..*start).is_some_and(|part| head.matches(part))
         };
         let Some((_, first)) = places.iter().find(holds) else { return Reading::Nothing };
         // Other places that name the same host change nothing, and looking at each takes time.
@@ -116,6 +112,7 @@ impl Confirm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::byte_regex;
 
     fn read(failregex: &str, body: &str) -> Result<String, Reading> {
         let pattern = Pattern::new(failregex).unwrap();

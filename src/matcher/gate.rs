@@ -101,6 +101,14 @@ impl Gate {
         }
     }
 
+    /// Whether any failregex matches the whole of `body`, for a gate that is seldom asked.
+    #[must_use]
+    pub fn matches(&self, body: &[u8]) -> bool {
+        let mut found = Vec::new();
+        self.matching(&mut self.cache(), body, &mut found);
+        !found.is_empty()
+    }
+
     /// Adds the indices of all failregexes that match the whole of `body` to `found`.
     pub fn matching(&self, cache: &mut Cache, body: &[u8], found: &mut Vec<usize>) {
         // All failregexes end with `$`, so matches show at the end of the body and nowhere else.

@@ -139,6 +139,16 @@ pub trait BanSink {
         self.apply(&changes, now)
     }
 
+    /// Puts what a [`BanSink::compare`] found missing or wrong.
+    ///
+    /// # Errors
+    /// As [`BanSink::apply`].
+    fn fill_in(&mut self, found: &Comparison, now: Time) -> Result<Report, SinkError> {
+        let wrong = found.wrong.iter().map(|(element, _)| element);
+        let changes: Vec<_> = found.missing.iter().chain(wrong).copied().map(Change::Put).collect();
+        self.apply(&changes, now)
+    }
+
     /// How what is held differs from these elements.
     ///
     /// # Errors

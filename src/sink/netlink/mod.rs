@@ -215,8 +215,12 @@ impl BanSink for NetlinkSink {
     }
 
     fn restore(&mut self, wanted: &[event::Element], now: Time) -> Result<Report, SinkError> {
-        let held = self.adopt(now)?;
-        self.put(&Comparison::new(&held, wanted), now)
+        let found = self.compare(wanted, now)?;
+        self.put(&found, now)
+    }
+
+    fn fill_in(&mut self, found: &Comparison, now: Time) -> Result<Report, SinkError> {
+        self.put(found, now)
     }
 
     fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {

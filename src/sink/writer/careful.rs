@@ -132,9 +132,10 @@ impl BanSink for Careful {
 
     fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
         let wanted = self.permitted(wanted);
-        let extra = self.sink.compare(&wanted, now)?.extra.len();
-        self.allowance.hold(wanted.len() + extra, Instant::now())?;
-        self.sink.restore(&wanted, now)
+        // Read once: with very many bans, that is what takes long.
+        let found = self.sink.compare(&wanted, now)?;
+        self.allowance.hold(wanted.len() + found.extra.len(), Instant::now())?;
+        self.sink.fill_in(&found, now)
     }
 
     fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {

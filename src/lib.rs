@@ -24,6 +24,7 @@
 
 pub mod account;
 pub mod asterisk;
+mod attributes;
 pub mod bans;
 pub mod cli;
 pub mod config;

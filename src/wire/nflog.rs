@@ -3,6 +3,8 @@
 //! Numbers and layouts are those of `linux/netfilter/nfnetlink_log.h`. Headers are in the machine's
 //! byte order, what is in attributes in network order.
 
+use crate::attributes::{aligned, attributes, number};
+
 const HEADER: usize = 16;
 const GENERIC_HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
@@ -26,7 +28,6 @@ const NUMBERED: u16 = 1;
 
 const PAYLOAD: u16 = 9;
 const NUMBER: u16 = 12;
-const TYPE_MASK: u16 = 0x3fff;
 
 /// What the kernel sets aside for one message. Larger packets get more; smaller ones would hold
 /// more of the socket's buffer than they need.
@@ -64,10 +65,6 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(value);
     bytes.resize(aligned(bytes.len()), 0);
-}
-
-const fn aligned(length: usize) -> usize {
-    (length + 3) & !3
 }
 
 /// What the kernel says.
@@ -111,21 +108,6 @@ fn read(message: &[u8]) -> Option<Heard<'_>> {
         }
         _ => None,
     }
-}
-
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
-        let kind = u16::from_ne_bytes(number(rest, 2)?) & TYPE_MASK;
-        let value = rest.get(ATTRIBUTE_HEADER..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::message::{
     COMMENT, EXPIRATION, FLAGS, HEADER, INTERVAL_END, KEY, LIST_ELEMENTS, OBJECT_DATA, OBJECT_NAME,
-    SET_NAME, USERDATA, VALUE, aligned,
+    SET_NAME, USERDATA, VALUE,
 };
+use crate::attributes::{aligned, attributes, number};
 
 /// Types of messages that belong to every protocol.
 const ERROR: u16 = 2;
@@ -14,10 +15,6 @@ const DONE: u16 = 3;
 
 /// A flag of messages: something changed while the list was made.
 const DUMP_INTERRUPTED: u16 = 0x10;
-
-const ATTRIBUTE_HEADER: usize = 4;
-/// Flags in the kind of an attribute aside.
-const TYPE_MASK: u16 = 0x3fff;
 
 /// Attributes of an element, of an expression, and of a counter.
 const EXPRESSION: u16 = 7;
@@ -210,22 +207,6 @@ fn comment_in(userdata: &[u8]) -> Option<String> {
         rest = more.get(value.len()..)?;
     }
     None
-}
-
-/// Kinds and values; what is broken ends it.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
-        let kind = u16::from_ne_bytes(number(rest, 2)?) & TYPE_MASK;
-        let value = rest.get(ATTRIBUTE_HEADER..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
-pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
 }
 
 #[cfg(test)]

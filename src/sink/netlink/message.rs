@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::structure::TABLE;
+use crate::attributes::aligned;
 
 pub(super) const HEADER: usize = 16;
 
@@ -332,10 +333,6 @@ pub(super) fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut 
 pub(super) fn text(value: &mut Vec<u8>, text: &str) {
     value.extend(text.as_bytes());
     value.push(0);
-}
-
-pub(super) const fn aligned(length: usize) -> usize {
-    (length + 3) & !3
 }
 
 #[cfg(test)]

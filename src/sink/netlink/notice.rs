@@ -5,12 +5,13 @@
 
 use super::super::foreign::{Actor, Deed, Done, Foreign, Thing};
 use super::super::structure::TABLE;
-use super::answer::{Received, attributes, messages, number};
+use super::answer::{Received, messages};
 use super::message::{
     DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, INET, LIST_TABLE,
     NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE, SET_NAME,
 };
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
+use crate::attributes::{attributes, number};
 
 /// Attributes of the message that ends a transaction.
 const GENERATION_PID: u16 = 2;

@@ -1,0 +1,27 @@
+//! Netlink's attributes, read from bytes (`linux/netlink.h`). Nothing in them is taken at its word.
+
+const HEADER: usize = 4;
+/// Flags in the kind of an attribute aside.
+const TYPE_MASK: u16 = 0x3fff;
+
+/// Kinds and values; what is broken ends it.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(number(rest, 0)?));
+        let kind = u16::from_ne_bytes(number(rest, 2)?) & TYPE_MASK;
+        let value = rest.get(HEADER..length)?;
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The bytes of a number; `None` if they are not all there.
+pub(crate) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+/// Where what follows so many bytes begins.
+pub(crate) const fn aligned(length: usize) -> usize {
+    (length + 3) & !3
+}

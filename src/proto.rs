@@ -251,8 +251,8 @@ pub struct SinkStatus {
     pub sink: String,
     /// Changes that wait.
     pub queue: usize,
-    /// Changes that it refused for good.
-    pub refused: u64,
+    /// Bans that it does not take, each tried again until it does.
+    pub refused: usize,
     /// Why it does not work now; `null` if it does.
     pub error: Option<String>,
     /// What last went wrong.

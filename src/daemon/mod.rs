@@ -16,6 +16,7 @@ mod places;
 mod processes;
 pub mod reader;
 mod recorder;
+mod refused;
 mod restore;
 mod status;
 mod verify;

@@ -97,7 +97,10 @@ impl Core {
             )
         }));
         if sink.refused > 0 {
-            problems.push(format!("the kernel refused {} bans; see the log", sink.refused));
+            problems.push(format!(
+                "{} bans are not in force, because the kernel does not take them (a set is full?); see the log; they are tried again all the time",
+                sink.refused
+            ));
         }
         if self.engine.refused() > 0 {
             problems.push(format!(

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::heal::Healing;
 use super::now;
+use super::refused::Refused;
 use crate::event::{Change, Element, ScopeId};
 use crate::sink::writer::{Line, Request};
 use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure};
@@ -100,8 +101,8 @@ pub struct SinkHealth {
     pub last_error: Option<(Time, String)>,
     /// When the table was last built anew because it was gone.
     pub healed: Option<Time>,
-    /// Changes that the sink refused for good.
-    pub refused: u64,
+    /// Bans that the sink does not take, each tried again until it does.
+    pub refused: usize,
     /// Whether our own answers are shown as they should be, or why not; `None`: not tried yet.
     pub wire: Option<Result<(), String>>,
     /// Whether changes were lost, so that all elements have to be sent again.
@@ -136,6 +137,7 @@ impl Worker {
             allow_changed: false,
             pending: HashMap::new(),
             order: Vec::new(),
+            refused: Refused::default(),
             health: Arc::clone(&health),
             retry: None,
             tell: Box::new(tell),
@@ -273,6 +275,7 @@ pub(super) struct State {
     /// What is to be done, the last word for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
+    refused: Refused,
     pub(super) health: Arc<Mutex<SinkHealth>>,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<(Instant, Duration)>,
@@ -285,7 +288,8 @@ impl State {
     fn due(&self) -> Option<Instant> {
         let retry = self.retry.map(|(at, _)| at);
         // What has just failed is not tried again at once, whoever wants it.
-        self.healing.due().filter(|_| retry.is_none()).or(retry)
+        let own = [self.healing.due(), self.refused.due()].into_iter().flatten().min();
+        own.filter(|_| retry.is_none()).or(retry)
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
@@ -324,7 +328,10 @@ impl State {
                                 let _ = reply.send(self.load(structure, &rekeyed));
                             }
                             Message::Pause(length, told) => told(self.pause(length)),
-                            Message::Restore(whole) => self.restore(*whole),
+                            Message::Restore(whole) => {
+                                self.refused.clear();
+                                self.restore(*whole);
+                            }
                             Message::Verify(whole, repair, answered) => {
                                 answered(self.verify(&whole, repair));
                             }
@@ -340,13 +347,18 @@ impl State {
                     self.heal();
                 }
                 self.apply();
+                self.offer_refused();
+                self.note_success();
             }
-            lock(&self.health).pending = self.pending.len();
+            let mut health = lock(&self.health);
+            health.pending = self.pending.len();
+            health.refused = self.refused.len();
         }
     }
 
     pub(super) fn gather(&mut self, change: Change) {
         let key = change.key();
+        self.refused.forget(key);
         if self.pending.len() >= MOST_PENDING && !self.pending.contains_key(&key) {
             lock(&self.health).behind = true;
             return;
@@ -374,9 +386,10 @@ impl State {
         // Those that wait speak of the old structure.
         let waiting = !std::mem::take(&mut self.order).is_empty();
         self.pending.clear();
+        let refused = self.refused.clear();
         self.healing.mended |= gone;
         self.healing.lost_pause |= gone;
-        if gone || waiting {
+        if gone || waiting || refused {
             (self.tell)(News::Lost);
         }
         Ok(())
@@ -426,11 +439,25 @@ impl State {
         }
     }
 
-    pub(super) fn note_refused(&self, report: &Report) {
-        for (change, reason) in &report.refused {
-            error!("the kernel did not take {}: {reason}", change.key().1);
+    pub(super) fn note_refused(&mut self, report: &Report) {
+        self.refused.note(report, Instant::now());
+    }
+
+    /// Offers the sink again what it would not take, as much as it takes now.
+    fn offer_refused(&mut self) {
+        let due = self.refused.due().is_some_and(|at| at <= Instant::now());
+        if !due || !self.order.is_empty() {
+            return;
         }
-        lock(&self.health).refused += report.refused.len() as u64;
+        let mut more = false;
+        for set in self.refused.sets(now()) {
+            let offered = self.refused.offer(set);
+            match self.sink.apply(&offered, now()) {
+                Ok(report) => more |= self.refused.offered(set, &offered, &report),
+                Err(error) => return self.failed(&error),
+            }
+        }
+        self.refused.wait(more, Instant::now());
     }
 
     /// Has our own answers shown, as far as that can be had.
@@ -447,6 +474,17 @@ impl State {
             info!("nftables works again");
         }
         lock(&self.health).error = None;
+    }
+
+    /// After an attempt that did not fail again, whether or not there was something to carry out.
+    fn note_success(&mut self) {
+        let over = self.retry.is_some_and(|(at, _)| at <= Instant::now());
+        match (over, self.healing.due()) {
+            (false, _) => {}
+            (true, None) => self.succeeded(),
+            // What is still to be looked at has a pace of its own.
+            (true, Some(_)) => self.retry = None,
+        }
     }
 
     pub(super) fn failed(&mut self, error: &SinkError) {

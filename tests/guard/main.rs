@@ -16,6 +16,7 @@ mod kit;
 mod bans;
 mod doctor;
 mod explain;
+mod full;
 mod heal;
 mod health;
 mod hostile;

@@ -1,0 +1,217 @@
+//! The bans that the sink would not take, because a set is full for example: kept, and offered again
+//! until it takes them or nobody wants them any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info};
+
+use crate::event::{Change, Element, ScopeId};
+use crate::sink::Report;
+use crate::subject::Subject;
+use crate::time::Time;
+
+/// How long to wait after a set took nothing of what it was offered.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How many bans are offered to a set that may still be full. When it takes them all, it is offered twice
+/// as many.
+const FEW: usize = 16;
+/// And at most so many at once.
+const MANY: usize = 5000;
+/// Refusals of one transaction that are told one by one.
+const MOST_TOLD: usize = 10;
+
+/// A set of the kernel: a scope, and whether it is the one for IPv6.
+type Set = (ScopeId, bool);
+
+/// What the sink would not take, by the set that it is for.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    sets: BTreeMap<Set, Queue>,
+    /// When to offer it again; `None`: there is nothing.
+    due: Option<Instant>,
+    /// Whether it was said that there is something.
+    said: bool,
+}
+
+#[derive(Debug)]
+struct Queue {
+    waiting: BTreeMap<Subject, Element>,
+    /// Whom the sink was offered last: the others come first.
+    last: Option<Subject>,
+    /// How many are offered next.
+    offer: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), last: None, offer: FEW }
+    }
+}
+
+impl Queue {
+    fn next(&mut self) -> Vec<Element> {
+        let after = self.last.map_or(Unbounded, Excluded);
+        let (later, all) = (self.waiting.range((after, Unbounded)), self.waiting.iter());
+        let most = self.offer.min(self.waiting.len());
+        let offered: Vec<_> = later.chain(all).map(|(_, element)| *element).take(most).collect();
+        self.last = offered.last().map(|element| element.subject);
+        offered
+    }
+}
+
+fn set_of(scope: ScopeId, subject: Subject) -> Set {
+    (scope, subject.address().is_ipv6())
+}
+
+impl Refused {
+    /// How many bans wait.
+    pub(super) fn len(&self) -> usize {
+        self.sets.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// When there is something to be offered.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The sets that something waits for, without those whose time is over at `now`.
+    pub(super) fn sets(&mut self, now: Time) -> Vec<Set> {
+        for queue in self.sets.values_mut() {
+            queue.waiting.retain(|_, element| element.until.is_none_or(|until| until > now));
+        }
+        self.sets.retain(|_, queue| !queue.waiting.is_empty());
+        self.sets.keys().copied().collect()
+    }
+
+    /// What the set is to be offered now.
+    pub(super) fn offer(&mut self, set: Set) -> Vec<Change> {
+        let offered = self.sets.get_mut(&set).map(Queue::next);
+        offered.unwrap_or_default().into_iter().map(Change::Put).collect()
+    }
+
+    /// Learns what became of what a set was offered: whether it takes more.
+    pub(super) fn offered(&mut self, set: Set, offered: &[Change], report: &Report) -> bool {
+        let refused: BTreeSet<_> = report.refused.iter().map(|(change, _)| change.key()).collect();
+        let Some(queue) = self.sets.get_mut(&set) else { return false };
+        for (scope, subject) in offered.iter().map(Change::key) {
+            if !refused.contains(&(scope, subject)) {
+                queue.waiting.remove(&subject);
+            }
+        }
+        queue.offer = if refused.is_empty() { (queue.offer * 2).min(MANY) } else { FEW };
+        refused.len() < offered.len() && !queue.waiting.is_empty()
+    }
+
+    /// Takes note when to offer the rest: `at_once`, or after a pause.
+    pub(super) fn wait(&mut self, at_once: bool, now: Instant) {
+        self.sets.retain(|_, queue| !queue.waiting.is_empty());
+        self.due = (!self.sets.is_empty()).then(|| if at_once { now } else { now + PAUSE });
+        if self.sets.is_empty() && std::mem::take(&mut self.said) {
+            info!("no ban is left that the kernel would not take");
+        }
+    }
+
+    /// Takes note of what the sink would not take, and says so.
+    pub(super) fn note(&mut self, report: &Report, now: Instant) {
+        let mut new = 0;
+        for (change, reason) in &report.refused {
+            let (scope, subject) = change.key();
+            let known = match change {
+                Change::Remove(..) => false,
+                Change::Put(element) => {
+                    let queue = self.sets.entry(set_of(scope, subject)).or_default();
+                    queue.waiting.insert(subject, *element).is_some()
+                }
+            };
+            new += usize::from(!known);
+            if !known && new <= MOST_TOLD {
+                error!("the kernel did not take {subject}: {reason}");
+            }
+        }
+        if new > MOST_TOLD {
+            error!("nor {} others", new - MOST_TOLD);
+        }
+        if !self.sets.is_empty() {
+            self.due.get_or_insert(now + PAUSE);
+            if !std::mem::replace(&mut self.said, true) {
+                error!("bans that the kernel does not take are not in force, and tried again");
+            }
+        }
+    }
+
+    /// Forgets a ban, of which there is something newer.
+    pub(super) fn forget(&mut self, (scope, subject): (ScopeId, Subject)) {
+        if let Some(queue) = self.sets.get_mut(&set_of(scope, subject)) {
+            queue.waiting.remove(&subject);
+        }
+    }
+
+    /// Forgets all, because the sink is told the whole. Whether there was something.
+    pub(super) fn clear(&mut self) -> bool {
+        self.due = None;
+        !std::mem::take(&mut self.sets).is_empty()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "instants to count from")]
+mod tests {
+    use super::*;
+    use crate::event::JailId;
+
+    fn put(n: u16, until: i64) -> Change {
+        let subject = Subject::of([10, 0, (n >> 8) as u8, (n & 255) as u8].into(), 128);
+        let until = Some(Time::from_secs(until));
+        Change::Put(Element { scope: ScopeId(0), subject, until, jail: JailId(0) })
+    }
+
+    fn refuse(changes: impl IntoIterator<Item = Change>) -> Report {
+        let refused = changes.into_iter().map(|change| (change, "full".to_owned())).collect();
+        Report { done: 0, refused }
+    }
+
+    const SET: Set = (ScopeId(0), false);
+
+    #[test]
+    fn everybody_has_a_turn_and_a_set_with_room_gets_more_and_more() {
+        let (mut refused, begin) = (Refused::default(), Instant::now());
+        refused.note(&refuse((0..100).map(|n| put(n, 60))), begin);
+        assert_eq!((refused.len(), refused.due()), (100, Some(begin + PAUSE)));
+        // The set is full: others are offered each time, and the first ones again at last.
+        let first = refused.offer(SET);
+        assert_eq!(first.len(), FEW);
+        assert!(!refused.offered(SET, &first, &refuse(first.clone())));
+        let second = refused.offer(SET);
+        assert!(second.iter().all(|change| !first.contains(change)));
+        // One was taken: there may be room for more.
+        assert!(refused.offered(SET, &second, &refuse(second[1..].to_vec())));
+        assert_eq!(refused.len(), 99);
+        let mut sizes = Vec::new();
+        loop {
+            let offered = refused.offer(SET);
+            sizes.push(offered.len());
+            if !refused.offered(SET, &offered, &Report::default()) {
+                break;
+            }
+        }
+        assert_eq!(sizes, [16, 32, 51]);
+        refused.wait(false, begin);
+        assert_eq!((refused.len(), refused.due()), (0, None));
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_offered() {
+        let (mut refused, begin) = (Refused::default(), Instant::now());
+        refused.note(&refuse([put(1, 10), put(2, 60), put(3, 60)]), begin);
+        refused.forget(put(2, 0).key());
+        assert_eq!(refused.sets(Time::from_secs(10)), [SET]);
+        assert_eq!(refused.offer(SET), [put(3, 60)]);
+        // A newer word about it counts.
+        refused.note(&refuse([put(3, 90)]), begin);
+        assert_eq!((refused.offer(SET), refused.len()), (vec![put(3, 90)], 1));
+        assert!(refused.clear());
+        assert_eq!((refused.len(), refused.due()), (0, None));
+    }
+}

@@ -1,0 +1,130 @@
+//! More hosts are banned than a set of the kernel holds: those that fit are in, and no other is lost.
+
+use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::{self, Netns};
+use crate::{CONFIG, addresses, elements};
+
+/// A home whose `nft` declares the set of those that may reach no port with so little room.
+fn home(netns: &Netns, room: usize) -> Home {
+    let home = Home::new(CONFIG);
+    let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
+    let smaller = format!("/set ban4 {{/,/}}/s/size 1048576/size {room}/");
+    home.script("bin/nft", &format!("#!/bin/sh\nsed '{smaller}' | {} \"$@\"\n", nft.trim()));
+    home
+}
+
+fn start(netns: &Netns, home: Home, sink: &str) -> Guard {
+    let path = format!("PATH={}:{}", home.path("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = netns.command("env");
+    command.arg(path).arg(PROGRAM);
+    let mut run = home.run(command);
+    run.args(["--sink", sink]);
+    let guard = Guard::start_in(home, run);
+    assert!(!netns.exec("nft list set inet asterguard ban4").contains("1048576"));
+    guard
+}
+
+fn host(n: u32) -> String {
+    format!("198.51.100.{n}")
+}
+
+/// How many bans the guard says that the kernel does not take.
+fn refused(guard: &Guard) -> u64 {
+    guard.status()["sinks"][0]["refused"].as_u64().unwrap()
+}
+
+fn bans_wait_for_room(sink: &str) {
+    const ROOM: usize = 3;
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = start(&netns, home(&netns, ROOM), sink);
+    // More than are offered at a time.
+    for n in 1..=20 {
+        guard.order(&["ban", &host(n), "--for", "1h"]);
+    }
+    guard.order(&["ban", "2001:db8:7::1"]);
+    kit::until("17 bans do not fit", || refused(&guard) == 17);
+    assert_eq!(addresses(&netns, "ban4").len(), ROOM);
+    assert_eq!(addresses(&netns, "ban6"), ["2001:db8:7::"], "other sets have room");
+
+    // It is said, and nothing is forgotten.
+    let said = guard.says("the kernel did not take 198.51.100.");
+    assert!(said.contains("the set is full"), "{said}");
+    guard.says("are not in force, and tried again");
+    let status = guard.order(&["status"]);
+    assert!(status.starts_with("DEGRADED: 21 banned"), "{status}");
+    assert!(status.contains("! 17 bans are not in force"), "{status}");
+    let (code, differences, _) = guard.ctl(&["verify"]);
+    assert_eq!((code, differences.matches("not in the kernel").count()), (1, 17), "{differences}");
+
+    // Whoever is in is let in: others take the places.
+    let inside = addresses(&netns, "ban4");
+    guard.order(&["unban", &inside[0]]);
+    guard.order(&["unban", &inside[1]]);
+    kit::until("two others are in", || refused(&guard) == 15);
+    let now = addresses(&netns, "ban4");
+    assert_eq!(now.len(), ROOM);
+    assert!(now.contains(&inside[2]) && !now.contains(&inside[0]), "{inside:?} {now:?}");
+
+    // One that waits, and whom nobody wants banned any more, never gets in.
+    let waiting: Vec<_> = (1..=20).map(host).filter(|host| !now.contains(host)).collect();
+    let waiting: Vec<_> = waiting.into_iter().filter(|host| !inside.contains(host)).collect();
+    guard.order(&["unban", &waiting[0]]);
+    kit::until("it does not wait any more", || refused(&guard) == 14);
+
+    // The set is emptied by others, and the guard is killed: what is banned stays banned.
+    netns.exec("nft flush set inet asterguard ban4");
+    kit::until("the set is full again", || addresses(&netns, "ban4").len() == ROOM);
+    let home = guard.kill();
+    let guard = start(&netns, home, sink);
+    kit::until("14 bans wait again", || refused(&guard) == 14);
+    assert_eq!(guard.jail("manual")["currently_banned"], 18);
+
+    // With room for all, all get in, for the rest of their time.
+    for n in (1..=20).filter(|n| n % 4 != 0) {
+        guard.order(&["unban", &host(n)]);
+    }
+    let left = |n: &u32| n % 4 == 0 && guard.jail("manual").to_string().contains(&host(*n));
+    let mut left: Vec<_> = (1..=20).filter(left).map(host).collect();
+    while left.len() > ROOM {
+        guard.order(&["unban", &left.pop().unwrap()]);
+    }
+    left.sort();
+    kit::until("all are in", || addresses(&netns, "ban4") == left);
+    for element in elements(&netns, "ban4") {
+        let expires = element.expires.unwrap();
+        assert!((3500..=3600).contains(&expires), "{element:?}");
+    }
+    guard.says("no ban is left that the kernel would not take");
+    kit::until("all is well", || guard.status()["health"] == "OK");
+}
+
+#[test]
+fn bans_wait_for_room_in_a_full_set() {
+    bans_wait_for_room("netlink");
+}
+
+#[test]
+fn bans_wait_for_room_in_a_full_set_with_the_nft_program() {
+    bans_wait_for_room("nft");
+}
+
+#[test]
+fn a_ban_that_ends_makes_room_for_one_that_waits() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = start(&netns, home(&netns, 1), "netlink");
+    guard.order(&["ban", &host(1), "--for", "4s"]);
+    guard.order(&["ban", &host(2), "--for", "1h"]);
+    guard.order(&["ban", &host(3), "--for", "2s"]);
+    kit::until("two bans do not fit", || refused(&guard) == 2);
+    assert_eq!(addresses(&netns, "ban4"), [host(1)]);
+    // The other one is over before there is room.
+    kit::until("the long one is in", || addresses(&netns, "ban4") == [host(2)]);
+    kit::until("all is well", || guard.status()["health"] == "OK");
+    assert_eq!(refused(&guard), 0);
+}

@@ -130,7 +130,10 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(unreachable)?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(unreachable)?;
+    if BufReader::new(stream).read_line(&mut answer).map_err(unreachable)? == 0 {
+        let message = "the daemon ended before it answered; ask again once it runs".to_owned();
+        return Err(Failure { exit: Exit::NoDaemon, message });
+    }
     let answer = serde_json::from_str(&answer)
         .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))?;
     match answer {

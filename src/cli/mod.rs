@@ -45,6 +45,8 @@ pub enum Exit {
     NoNftables = 5,
     /// The state file cannot be used, or only in part.
     BadState = 6,
+    /// A guard wants to be started again.
+    Again = 7,
 }
 
 const AFTER_HELP: &str = "\
@@ -56,7 +58,8 @@ Locked out?
   asterguard pause                               nothing is dropped for 15 minutes
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or rules,
-4 no daemon answers, 5 nftables cannot be used, 6 the state file cannot be used.";
+4 no daemon answers, 5 nftables cannot be used, 6 the state file cannot be used,
+7 a supervised guard wants to be started again.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -144,7 +147,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.json);
     let result = match cli.command {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => return ended(run::run(&args), &output),
         Command::Reload(args) => control::reload(&args.socket, &output),
         Command::Status(args) => status::status(&args, &output),
         Command::Banned(args) => control::banned(&args, &output),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::output::Failure;
-use super::{ConfigArg, SocketArg};
-use crate::daemon::{self, Options, STATE_DIR, SinkKind};
+use super::{ConfigArg, Exit, SocketArg};
+use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
 use crate::finder::helper::Resolver;
 
 #[derive(Debug, Args)]
@@ -27,6 +27,10 @@ pub struct RunArgs {
     /// Have names looked up by the helper at this socket (asterguard-names.socket)
     #[arg(long, value_name = "PATH")]
     names: Option<PathBuf>,
+    /// Something starts the guard again when it ends with exit code 7: so it does where a reload needs
+    /// a directory that this process has given up
+    #[arg(long)]
+    supervised: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,8 +41,8 @@ enum Sink {
     Nft,
 }
 
-pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    daemon::run(&Options {
+pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let ended = daemon::run(&Options {
         config: args.config.config.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
@@ -48,6 +52,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             Sink::Nft => SinkKind::Nft,
         },
         resolver: args.names.clone().map_or(Resolver::Here, Resolver::Helper),
+        supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;
-    Ok(())
+    Ok(match ended {
+        Ended::Stopped => Exit::Done,
+        Ended::WantsStart => Exit::Again,
+    })
 }

@@ -26,7 +26,7 @@ use crate::time::Time;
 /// How long a caller may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Callers that are served at once; more wait for their turn.
-const CALLERS: usize = 64;
+const CALLERS: u32 = 64;
 
 /// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
 /// closed, by whatever way this process ends. `None` where no lock can be made, because nothing can
@@ -96,15 +96,24 @@ pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
     Ok(listener)
 }
 
-/// Answers callers, side by side, for ever.
+/// Answers callers, side by side, until the guard is to leave and all of them have their answers.
 pub(super) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
-    let places = Arc::new(Semaphore::new(CALLERS));
+    let places = Arc::new(Semaphore::new(CALLERS as usize));
+    tokio::select! {
+        () = accept(&daemon, &listener, &places) => {}
+        () = daemon.leaving() => {}
+    }
+    // Nobody waits for a caller that does not send, or does not read, for ever.
+    let _ = tokio::time::timeout(PATIENCE, places.acquire_many(CALLERS)).await;
+}
+
+async fn accept(daemon: &Arc<Daemon>, listener: &UnixListener, places: &Arc<Semaphore>) {
     loop {
         // Never closed, so there is always a place in the end.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let daemon = Arc::clone(&daemon);
+                let daemon = Arc::clone(daemon);
                 tokio::spawn(async move {
                     converse(&daemon, stream).await;
                     drop(place);
@@ -145,7 +154,8 @@ async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
             let answer = daemon.reload().await;
             match &answer {
                 Answer::Failed { message, .. } => warn!("reload refused: {message}"),
-                _ => info!("reloaded"),
+                Answer::Done { message } => info!("{message}"),
+                _ => {}
             }
             answer
         }

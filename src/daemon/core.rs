@@ -50,6 +50,9 @@ pub enum Message {
     Bans(oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
     Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
+    /// Another process will go by this plan: have it find where its logs end now. Say whether it will know
+    /// what this one does.
+    Leave(Arc<Plan>, oneshot::Sender<bool>),
     /// Never ban these, in place of those of an earlier list.
     Ignore(Arc<IgnoreList>),
     /// Have the sink pause for a length of time (`Some(None)`: until it is ended) or resume
@@ -139,6 +142,13 @@ impl Core {
                     }
                     Message::Change(plan, matchers, reply) => {
                         let _ = reply.send(self.change(plan, matchers));
+                    }
+                    Message::Leave(plan, reply) => {
+                        let stores = self.recorder.stores();
+                        if stores {
+                            self.reader.leave_to_next(&plan, &mut self.engine, now());
+                        }
+                        let _ = reply.send(stores);
                     }
                     Message::Ignore(list) => self.ignore(list),
                     Message::Pause(length, reply) => self.worker.pause(length, |result| {

@@ -17,6 +17,7 @@ mod processes;
 pub mod reader;
 mod recorder;
 mod refused;
+mod reload;
 mod restore;
 mod status;
 mod verify;
@@ -28,15 +29,15 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use self::core::{Core, Message};
+use crate::config::Config;
 use crate::config::load::LoadError;
-use crate::config::{Config, LogLevel};
 use crate::engine::Engine;
 use crate::finder::helper::Resolver;
 use crate::finder::{Finder, Wanted};
@@ -54,7 +55,7 @@ pub use control::pause_message;
 use counters::Counters;
 use lists::ListKeeper;
 use processes::Ways;
-use reader::{Matchers, Reader};
+use reader::Reader;
 pub use restore::{Restored, restore, stored};
 use wire::Wire;
 use worker::{News, Worker};
@@ -83,6 +84,52 @@ pub struct Options {
     pub sink: SinkKind,
     /// Who looks names up.
     pub resolver: Resolver,
+    /// Who starts it again.
+    pub supervisor: Supervisor,
+}
+
+/// Who starts the guard again when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervisor {
+    /// Nobody that it knows of.
+    Nobody,
+    /// Something that waits for it to end, as systemd does.
+    Somebody,
+}
+
+/// How a guard ended that nothing was wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// It wants to be started again.
+    WantsStart,
+}
+
+/// What a running guard ends by.
+enum Cause {
+    Signal,
+    /// A reload that takes another process.
+    Reload,
+    /// The end of the writer, and how that was.
+    Writer(String),
+}
+
+impl Cause {
+    /// What is said of it, and how the guard ends.
+    fn result(self) -> Result<Ended, RunError> {
+        match self {
+            Self::Writer(how) => Err(SinkError::NoWriter(how).into()),
+            Self::Signal => {
+                info!("asterguard has stopped; bans stay in force");
+                Ok(Ended::Stopped)
+            }
+            Self::Reload => {
+                info!("asterguard has stopped to be started again; bans stay in force");
+                Ok(Ended::WantsStart)
+            }
+        }
+    }
 }
 
 /// Why configuration and rules cannot be used.
@@ -131,12 +178,12 @@ pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     Ok(Plan::new(config, Arc::new(rules)))
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it, or a reload that takes another process.
 ///
 /// # Errors
-/// When it cannot start. Once it runs, it goes on through everything but a signal.
+/// When it cannot start. Once it runs, it goes on through everything but the end of its writer.
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
-pub fn run(options: &Options) -> Result<(), RunError> {
+pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (writer, gave_up) = processes::part(options.sink)?;
     let plan = plan(options.config.as_deref())?;
     let volume = log::start(plan.config.loglevel);
@@ -222,9 +269,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         readable,
         reloading: tokio::sync::Mutex::default(),
+        leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
-    let lost = runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready, ended));
+    let cause = runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready, ended));
 
     // Fails only when the thread has ended; then there is nothing to stop.
     let _ = daemon.inbox.send(Message::Stop);
@@ -238,11 +286,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(&options.socket);
-    if let Some(how) = lost {
-        return Err(SinkError::NoWriter(how).into());
-    }
-    info!("asterguard has stopped; bans stay in force");
-    Ok(())
+    cause.result()
 }
 
 /// Tells the engine what the worker has to say.
@@ -273,17 +317,19 @@ struct Daemon {
     readable: Option<Vec<PathBuf>>,
     /// One reload at a time: a list that is being filled belongs to one.
     reloading: tokio::sync::Mutex<()>,
+    /// Told when a reload takes another process.
+    leaving: tokio::sync::Notify,
 }
 
 impl Daemon {
-    /// Serves until a signal says stop, or until the writer has ended: then it says how.
+    /// Serves until there is a cause to end.
     async fn serve(
         self: Arc<Self>,
         listener: tokio::net::UnixListener,
         mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
         ended: Option<oneshot::Receiver<String>>,
-    ) -> Option<String> {
+    ) -> Cause {
         let wake = self.inbox.clone();
         let watching = async {
             let mut watcher = Watcher::new();
@@ -324,7 +370,8 @@ impl Daemon {
                     _ = int.recv() => return,
                     _ = hup.recv() => match self.reload().await {
                         Answer::Failed { message, .. } => error!("{message}"),
-                        _ => info!("reloaded"),
+                        Answer::Done { message } => info!("{message}"),
+                        _ => {}
                     },
                 }
             }
@@ -336,11 +383,11 @@ impl Daemon {
             }
         };
         tokio::select! {
-            () = watching => None,
-            () = signals => None,
-            () = control::serve(Arc::clone(&self), listener) => None,
-            () = self.renewals() => None,
-            how = lost => Some(how),
+            () = watching => Cause::Signal,
+            () = signals => Cause::Signal,
+            () = control::serve(Arc::clone(&self), listener) => Cause::Reload,
+            () = self.renewals() => Cause::Signal,
+            how = lost => Cause::Writer(how),
         }
     }
 
@@ -369,65 +416,6 @@ impl Daemon {
             pause = pace.max(steady().since(looking) * 100);
             since = began;
         }
-    }
-
-    /// Reads configuration and rules again and has the engine go by them; the old ones stay where
-    /// something is wrong.
-    async fn reload(self: &Arc<Self>) -> Answer {
-        let _turn = self.reloading.lock().await;
-        let daemon = Arc::clone(self);
-        let prepared = tokio::task::spawn_blocking(move || daemon.prepare());
-        let (plan, matchers) = match prepared.await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(RunError::Plan(error))) => return Answer::refused(error.to_string()),
-            Ok(Err(error)) => {
-                return Answer::failed(format!("the old configuration stays in force: {error}"));
-            }
-            Err(error) => {
-                return Answer::failed(format!("reading the configuration failed: {error}"));
-            }
-        };
-        let loglevel: LogLevel = plan.config.loglevel;
-        let wanted = Wanted::by(&plan.config, &plan.lists);
-        let plan = Arc::new(plan);
-        let (reply, answer) = oneshot::channel();
-        if self.inbox.send(Message::Change(Arc::clone(&plan), matchers, reply)).is_err() {
-            return Answer::failed("asterguard is stopping");
-        }
-        match answer.await {
-            Ok(Ok(())) => {
-                self.volume.set(loglevel);
-                self.finder.change(wanted);
-                let keeper = Arc::clone(&self.kernel.lists);
-                let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
-                // Fails only if it panics; then old sets stay.
-                let _ = tokio::task::spawn_blocking(settle).await;
-                Answer::Done { message: "reloaded".to_owned() }
-            }
-            Ok(Err(error)) => {
-                let keeper = Arc::clone(&self.kernel.lists);
-                let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
-                Answer::failed(format!("the old configuration stays in force: {error}"))
-            }
-            Err(_) => Answer::failed("asterguard is stopping"),
-        }
-    }
-
-    /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force.
-    fn prepare(&self) -> Result<(Plan, Matchers), RunError> {
-        let plan = plan(self.options.config.as_deref())?;
-        let readable = self.readable.as_deref();
-        let hidden = readable.and_then(|r| places::out_of_reach(r, &self.options, &plan.config));
-        if let Some(path) = hidden {
-            let path = path.display();
-            return Err(anyhow!("this process may not read {path}, which it did not need when it started; restart asterguard, no line gets lost").into());
-        }
-        let matchers = reader::compile(&plan).map_err(PlanError::from)?;
-        let keeper = &self.kernel.lists;
-        let lists =
-            crate::lists::read(&plan.config.lists, &keeper.lists()).map_err(PlanError::from)?;
-        let sets = keeper.prepare(&lists)?;
-        Ok((plan.with_lists(Arc::new(lists), sets), matchers))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CONFIG, Options};
-use crate::config::Config;
+use crate::config::{Config, ListConfig};
 use crate::finder::helper::Resolver;
 use crate::sandbox::{Internet, Needs};
 
@@ -31,13 +31,19 @@ pub fn needs(options: &Options, config: &Config) -> Needs {
     }
 }
 
-/// Something that this configuration needs, and that is not among what may be read.
-pub fn out_of_reach(readable: &[PathBuf], options: &Options, config: &Config) -> Option<PathBuf> {
-    let mut needed = read(options, config).into_iter();
-    needed.find(|path| !readable.iter().any(|known| path.starts_with(known)))
+/// The first of these paths that is not in or below what may be read.
+pub fn out_of_reach(readable: &[PathBuf], needed: Vec<PathBuf>) -> Option<PathBuf> {
+    needed.into_iter().find(|path| !readable.iter().any(|known| path.starts_with(known)))
 }
 
-fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
+/// Where the lists are that must be right.
+pub fn own_lists(lists: &ListConfig) -> Vec<PathBuf> {
+    let files = lists.allowfiles.iter().chain(&lists.blockfiles);
+    files.filter_map(|path| path.parent()).map(existing).collect()
+}
+
+/// What the guard reads with this configuration.
+pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     let main = options.config.as_deref().unwrap_or(Path::new(CONFIG));
     let lists = &config.lists;
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);

@@ -17,7 +17,7 @@ use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
 use crate::plan::Plan;
 use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
-use crate::source::{FileEvent, Follower, Origin, State, paths};
+use crate::source::{FileEvent, Follower, Origin, Position, State, paths};
 use crate::store::Left;
 use crate::time::Time;
 
@@ -267,6 +267,23 @@ impl Reader {
             self.left.insert(left.path.clone(), (id, left.clone()));
         }
         channels
+    }
+
+    /// Takes note where the logs of `plan` end that are not read yet: this process may not open them, the
+    /// next one reads on from there.
+    pub fn leave_to_next(&mut self, plan: &Plan, engine: &mut Engine, now: Time) {
+        for path in wanted(plan).into_keys() {
+            let known = self.channels.iter().any(|channel| channel.path == path);
+            if known || self.left.contains_key(&path) {
+                continue;
+            }
+            // What cannot be seen begins where the next process finds it.
+            let Ok(position) = Position::end_of(&path) else { continue };
+            let id = engine.open_channel(Vec::new());
+            let left =
+                Left { path: path.clone(), channel: id.0, position, context: None, read_at: now };
+            self.left.insert(path, (id, left));
+        }
     }
 
     /// Where all logs are left if the guard ends now.

@@ -120,6 +120,12 @@ impl Recorder {
         }
     }
 
+    /// Whether a process that is started after this one knows what this one does.
+    #[must_use]
+    pub fn stores(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.health().error.is_none())
+    }
+
     /// How the store stands.
     #[must_use]
     pub fn status(&self, now: Time) -> StoreStatus {

@@ -59,6 +59,24 @@ pub struct Position {
     pub before: Vec<u8>,
 }
 
+impl Position {
+    /// The end of a file that need not be readable, known by its number alone; `None` if there is no file.
+    ///
+    /// # Errors
+    /// When it cannot be seen, or is no regular file.
+    pub fn end_of(path: &Path) -> Result<Option<Self>, Why> {
+        let meta = match fs::metadata(path).map_err(Why::from) {
+            Ok(meta) => meta,
+            Err(Why::Missing) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        refuse_irregular(&meta)?;
+        let FileId { dev, ino } = FileId::of(&meta);
+        let (fingerprint, before) = (Vec::new(), Vec::new());
+        Ok(Some(Self { dev, ino, offset: meta.len(), fingerprint, before }))
+    }
+}
+
 /// What the kernel calls a file by. Unique among files that exist or are held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {

@@ -69,6 +69,31 @@ fn files_that_were_rotated_meanwhile_are_read_in_order() {
 }
 
 #[test]
+fn a_file_that_nobody_could_read_goes_on_where_it_ended() {
+    let bench = Bench::new();
+    assert_eq!(Position::end_of(&bench.at("log")).unwrap(), None);
+    assert!(Position::end_of(bench.dir.path()).is_err(), "a directory has no lines");
+    // Up to the end of a line, in the middle of one, and before the first.
+    for before in ["0\n1\n", "0\n1", ""] {
+        for rotated in [false, true] {
+            let mut bench = Bench::with(Origin::Start, |log| append(log, before));
+            let position = Position::end_of(&bench.at("log")).unwrap().unwrap();
+            bench.append("log", "rest\n2\n");
+            if rotated {
+                bench.rename("log", "log.1");
+                bench.append("log", "3\n");
+            }
+            bench.follower = Follower::resume(bench.at("log"), position);
+            let mut expected = vec!["rest", "2", "3"];
+            expected.truncate(if rotated { 3 } else { 2 });
+            // The end of a line that was entered in its middle is none.
+            let cut = usize::from(before.ends_with('1'));
+            assert_eq!(bench.read(), expected[cut..], "{before:?} {rotated}");
+        }
+    }
+}
+
+#[test]
 fn a_copy_that_was_made_meanwhile_is_read_on() {
     let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
     let mut lines = bench.read();

@@ -2,9 +2,13 @@
 //! nothing.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+
+use tempfile::TempDir;
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, EVE, Netns};
@@ -169,7 +173,7 @@ fn a_reload_reads_new_directories_or_says_that_it_takes_a_restart() {
     guard.write("asterguard.toml", &CONFIG.replace("\"$DIR/messages\"", &there));
     let (code, _, said) = guard.ctl(&["reload"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("restart asterguard, no line gets lost"), "{said}");
+    assert!(said.contains("nothing is known to start it again: restart asterguard"), "{said}");
     assert!(said.contains(&elsewhere.path().display().to_string()), "{said}");
     guard.append("more/messages", &vec![wrong_password("198.51.100.9"); 3]);
     kit::until("it reads on", || guard.jail("asterisk-guess")["total_failed"] == 8);
@@ -181,4 +185,120 @@ fn a_reload_reads_new_directories_or_says_that_it_takes_a_restart() {
     let lines = format!("{}\n", wrong_password("198.51.100.10")).repeat(5);
     fs::write(&log, lines).unwrap();
     guard.says("Ban 198.51.100.10 ");
+}
+
+/// Starts a guard as something does that starts it again when it ends.
+fn supervised(netns: &Netns, home: Home) -> Guard {
+    let mut run = home.run(netns.command(PROGRAM));
+    run.arg("--supervised");
+    Guard::start_in(home, run)
+}
+
+/// A directory that no guard needed when it started, with a log that has old lines; and the
+/// configuration that names the log.
+fn elsewhere() -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("messages");
+    append(&directory, &vec![wrong_password("198.51.100.7"); 5]);
+    let both = format!("\"$DIR/messages\", \"{}\"", log.display());
+    (directory, CONFIG.replace("\"$DIR/messages\"", &both))
+}
+
+fn append(directory: &TempDir, lines: &[String]) {
+    let log = directory.path().join("messages");
+    let mut file = fs::File::options().create(true).append(true).open(log).unwrap();
+    file.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn a_supervised_guard_restarts_itself_for_a_new_directory_and_loses_nothing() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = supervised(&netns, Home::new(CONFIG));
+    let (old, new) = ("198.51.100.8", "198.51.100.9");
+    guard.append("messages", &vec![wrong_password(old); 3]);
+    kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 3);
+    guard.order(&["ban", EVE]);
+    kit::until("the host is banned", || addresses(&netns, "ban4") == [EVE]);
+
+    // A mistake is one here too, and nothing comes of it.
+    let (directory, config) = elsewhere();
+    guard.write("asterguard.toml", &config.replace("maxretry = 5", "maxretry = \"many\""));
+    let (code, _, said) = guard.ctl(&["reload"]);
+    assert_eq!(code, 3, "{said}");
+    guard.write("asterguard.toml", &CONFIG.replace("10m", "20m"));
+    assert_eq!(guard.order(&["reload"]), "reloaded\n");
+
+    // Who asks meanwhile is told the same.
+    guard.write("asterguard.toml", &config);
+    let answers = thread::scope(|scope| {
+        [(); 2]
+            .map(|()| scope.spawn(|| guard.order(&["reload"])))
+            .map(|asked| asked.join().unwrap())
+    });
+    let answer = format!(
+        "asterguard restarts itself to be able to read {}\n",
+        directory.path().canonicalize().unwrap().display()
+    );
+    assert_eq!(answers, [answer.clone(), answer]);
+    guard.append("messages", &[wrong_password(old)]);
+    append(&directory, &[wrong_password(new), wrong_password(new)]);
+    let (code, home) = guard.ends();
+    assert_eq!(code, Some(7));
+    assert_eq!(addresses(&netns, "ban4"), [EVE]);
+    home.append("messages", &[wrong_password(old)]);
+    append(&directory, &[wrong_password(new), wrong_password(new)]);
+
+    // Each line counts once: those of the new log from the reload on.
+    let guard = supervised(&netns, home);
+    guard.says(&format!("Ban {old} (5 offences"));
+    append(&directory, &[wrong_password(new)]);
+    guard.says(&format!("Ban {new} (5 offences"));
+    kit::until("both are banned", || addresses(&netns, "sip4") == [old, new]);
+    assert_eq!(addresses(&netns, "ban4"), [EVE]);
+    assert_eq!(guard.order(&["reload"]), "reloaded\n");
+    assert_eq!(guard.stop().read("messages").lines().count(), 5);
+}
+
+#[test]
+fn a_supervised_guard_ends_for_no_reload_that_could_cost_something() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let (directory, config) = elsewhere();
+    let refused = |guard: &Guard, why: &str| {
+        let (code, _, said) = guard.ctl(&["reload"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains(directory.path().to_str().unwrap()), "{said}");
+    };
+    // Nothing is stored here.
+    let home = Home::new(CONFIG);
+    let mut run = home.run(netns.command(PROGRAM));
+    let guard = Guard::start_in(home, {
+        run.args(["--supervised", "--dry-run"]);
+        run
+    });
+    guard.write("asterguard.toml", &config);
+    refused(&guard, "the counts would be lost");
+    drop(guard);
+
+    // A list that this process cannot read, with a mistake by which none would start.
+    let guard = supervised(&netns, Home::new(CONFIG));
+    fs::write(directory.path().join("block"), "nobody\n").unwrap();
+    let list =
+        format!("{CONFIG}\n[lists]\nblockfiles = [\"{}/block\"]\n", directory.path().display());
+    guard.write("asterguard.toml", &list);
+    refused(&guard, "it cannot check the list there");
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.says(&format!("Ban {EVE} (5 offences"));
+
+    // A signal is as good as an order, and nobody waits for the answer.
+    guard.write("asterguard.toml", &config);
+    guard.signal("HUP");
+    guard.says("asterguard restarts itself to be able to read ");
+    assert_eq!(guard.ends().0, Some(7));
 }

@@ -1,0 +1,137 @@
+//! Reading the configuration again while the guard runs: going by it, or, where that takes files that this
+//! process has given up, ending so that another one is started.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::sync::oneshot;
+
+use super::core::Message;
+use super::reader::{self, Matchers};
+use super::{Daemon, PlanError, RunError, Supervisor, places, plan};
+use crate::finder::Wanted;
+use crate::plan::Plan;
+use crate::proto::Answer;
+
+/// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`
+/// is done before it sees the guard end, or it takes the reload for a failed one; nobody is told when
+/// it has.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A configuration that was read again and is right.
+enum Prepared {
+    /// This process can go by it.
+    Here(Box<Plan>, Matchers),
+    /// It takes files in this directory.
+    Elsewhere(Box<Plan>, PathBuf),
+}
+
+impl Daemon {
+    /// Reads configuration and rules again and has the engine go by them, or has the guard end if it takes
+    /// another process to do so; the old ones stay where something is wrong.
+    pub(super) async fn reload(self: &Arc<Self>) -> Answer {
+        let _turn = self.reloading.lock().await;
+        let daemon = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || daemon.prepare()).await {
+            Ok(Ok(Prepared::Here(plan, matchers))) => self.go_by(*plan, matchers).await,
+            Ok(Ok(Prepared::Elsewhere(plan, directory))) => self.leave_for(*plan, &directory).await,
+            Ok(Err(RunError::Plan(error))) => Answer::refused(error.to_string()),
+            Ok(Err(error)) => stays(&error),
+            Err(error) => Answer::failed(format!("reading the configuration failed: {error}")),
+        }
+    }
+
+    /// Returns a moment after a reload was taken that this process cannot go by.
+    pub(super) async fn leaving(&self) {
+        self.leaving.notified().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
+    /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force, if
+    /// they can be.
+    fn prepare(&self) -> Result<Prepared, RunError> {
+        let plan = plan(self.options.config.as_deref())?;
+        let lists = &plan.config.lists;
+        let hidden = |paths| places::out_of_reach(self.readable.as_deref()?, paths);
+        if let Some(path) = hidden(places::own_lists(lists)) {
+            return Err(given_up(
+                &path,
+                "so it cannot check the list there: `asterguard check`, then",
+            ));
+        }
+        let elsewhere = hidden(places::read(&self.options, &plan.config));
+        if let (Some(path), Supervisor::Nobody) = (&elsewhere, self.options.supervisor) {
+            return Err(given_up(path, "and nothing is known to start it again:"));
+        }
+        let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+        let keeper = &self.kernel.lists;
+        let lists = crate::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;
+        if let Some(path) = elsewhere {
+            return Ok(Prepared::Elsewhere(Box::new(plan), path));
+        }
+        let sets = keeper.prepare(&lists)?;
+        Ok(Prepared::Here(Box::new(plan.with_lists(Arc::new(lists), sets)), matchers))
+    }
+
+    async fn go_by(&self, plan: Plan, matchers: Matchers) -> Answer {
+        let (loglevel, wanted) = (plan.config.loglevel, Wanted::by(&plan.config, &plan.lists));
+        let plan = Arc::new(plan);
+        let (reply, answer) = oneshot::channel();
+        if self.inbox.send(Message::Change(Arc::clone(&plan), matchers, reply)).is_err() {
+            return stopping();
+        }
+        let keeper = Arc::clone(&self.kernel.lists);
+        match answer.await {
+            Ok(Ok(())) => {
+                self.volume.set(loglevel);
+                self.finder.change(wanted);
+                let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
+                // Fails only if it panics; then old sets stay.
+                let _ = tokio::task::spawn_blocking(settle).await;
+                Answer::Done { message: "reloaded".to_owned() }
+            }
+            Ok(Err(error)) => {
+                let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
+                stays(&error.into())
+            }
+            Err(_) => stopping(),
+        }
+    }
+
+    /// Has the guard end, so that the process that is started in its place can read `directory`.
+    async fn leave_for(&self, plan: Plan, directory: &Path) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        if self.inbox.send(Message::Leave(Arc::new(plan), reply)).is_err() {
+            return stopping();
+        }
+        match answer.await {
+            Ok(true) => {
+                self.leaving.notify_one();
+                let directory = directory.display();
+                Answer::Done {
+                    message: format!("asterguard restarts itself to be able to read {directory}"),
+                }
+            }
+            Ok(false) => stays(&given_up(
+                directory,
+                "and nothing is stored now, so the counts would be lost. If they may be:",
+            )),
+            Err(_) => stopping(),
+        }
+    }
+}
+
+fn given_up(path: &Path, so: &str) -> RunError {
+    let path = path.display();
+    anyhow!("this process may not read {path}, which it did not need when it started, {so} restart asterguard, no line gets lost").into()
+}
+
+fn stays(error: &RunError) -> Answer {
+    Answer::failed(format!("the old configuration stays in force: {error}"))
+}
+
+fn stopping() -> Answer {
+    Answer::failed("asterguard is stopping")
+}

@@ -323,7 +323,12 @@ fn complaint(stderr: &[u8], status: ExitStatus) -> SinkError {
         return SinkError::Refused(format!("no reason given ({status})"));
     }
     let not_permitted = ["Operation not permitted", "Permission denied"];
-    let no_kernel = ["Unable to initialize Netlink socket", "cache initialization failed"];
+    // The last: not even a table can be made.
+    let no_kernel = [
+        "Unable to initialize Netlink socket",
+        "cache initialization failed",
+        "Operation not supported\ntable inet asterguard {",
+    ];
     if not_permitted.iter().any(|words| text.contains(words)) {
         SinkError::NotPermitted(text.to_owned())
     } else if no_kernel.iter().any(|words| text.contains(words)) {
@@ -388,6 +393,7 @@ mod tests {
         for words in [
             "Unable to initialize Netlink socket: Protocol not supported",
             "netlink: Error: cache initialization failed: Invalid argument",
+            "-:1:1-5: Error: Could not process rule: Operation not supported\ntable inet asterguard {\n^^^^^",
         ] {
             let error = shell(&format!("echo '{words}' >&2; exit 1")).run(&[], b"").unwrap_err();
             assert!(error.to_string().contains("modprobe nf_tables"), "{error}");

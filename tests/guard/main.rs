@@ -26,6 +26,7 @@ mod kernel_lost;
 mod kills;
 mod life;
 mod lists;
+mod no_kernel;
 mod offline;
 mod orders;
 mod pause;

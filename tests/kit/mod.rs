@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod guard;
+pub mod kernel;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

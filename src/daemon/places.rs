@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{CONFIG, Options};
 use crate::config::{Config, ListConfig};
 use crate::finder::helper::Resolver;
+use crate::finder::trunk_directories;
 use crate::sandbox::{Internet, Needs};
 
 /// What it reads whatever the configuration says: logs, who is logged in, name servers, time zones, and
@@ -19,7 +20,7 @@ const LINKS: usize = 4096;
 pub fn needs(options: &Options, config: &Config) -> Needs {
     let beside = |path: &Path| path.parent().map(existing);
     Needs {
-        read: read(options, config),
+        read: [read(options, config), included(config)].concat(),
         write: std::iter::once(existing(&options.state_dir))
             .chain(beside(&options.socket))
             .collect(),
@@ -40,6 +41,14 @@ pub fn out_of_reach(readable: &[PathBuf], needed: Vec<PathBuf>) -> Option<PathBu
 pub fn own_lists(lists: &ListConfig) -> Vec<PathBuf> {
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);
     files.filter_map(|path| path.parent()).map(existing).collect()
+}
+
+/// Where Asterisk's configuration includes files from, for the trunks in them.
+pub fn included(config: &Config) -> Vec<PathBuf> {
+    if !config.trunks {
+        return Vec::new();
+    }
+    trunk_directories(&config.asteriskconf).into_iter().flat_map(with_links).collect()
 }
 
 /// What the guard reads with this configuration.

@@ -61,10 +61,17 @@ impl Daemon {
                 "so it cannot check the list there: `asterguard check`, then",
             ));
         }
-        let elsewhere = hidden(places::read(&self.options, &plan.config));
-        if let (Some(path), Supervisor::Nobody) = (&elsewhere, self.options.supervisor) {
-            return Err(given_up(path, "and nothing is known to start it again:"));
-        }
+        let needed = hidden(places::read(&self.options, &plan.config));
+        let elsewhere = match (needed, self.options.supervisor) {
+            (Some(path), Supervisor::Nobody) => {
+                return Err(given_up(&path, "and nothing is known to start it again:"));
+            }
+            (needed, Supervisor::Somebody) => {
+                needed.or_else(|| hidden(places::included(&plan.config)))
+            }
+            // Without a trunk that Asterisk's configuration includes, it goes on, and says so.
+            (None, Supervisor::Nobody) => None,
+        };
         let matchers = reader::compile(&plan).map_err(PlanError::from)?;
         let keeper = &self.kernel.lists;
         let lists = crate::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use glob::GlobError;
+
 use super::stamp::{Stamp, stamp};
 use crate::asterisk::conf::Files;
 
@@ -88,15 +90,18 @@ impl Files for Disk<'_> {
         if let Some(parent) = whole.parent() {
             self.see(parent);
         }
-        let paths = match whole.to_str().map(glob::glob) {
+        let paths: Vec<_> = match whole.to_str().map(glob::glob) {
             Some(Ok(paths)) if pattern.contains(['*', '?', '[']) => {
-                paths.flatten().take(MOST_FILES + 1).collect()
+                paths.take(MOST_FILES + 1).collect()
             }
-            _ => vec![whole],
+            _ => vec![Ok(whole)],
         };
-        let named = |path: PathBuf| {
-            let bytes = self.read(&path)?;
-            Some((path.display().to_string(), bytes))
+        let named = |path: Result<PathBuf, GlobError>| match path {
+            Ok(path) => Some((path.display().to_string(), self.read(&path)?)),
+            Err(hidden) => {
+                self.refuse(hidden.path(), &hidden.error().to_string());
+                None
+            }
         };
         paths.into_iter().filter_map(named).collect()
     }

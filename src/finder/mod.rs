@@ -31,6 +31,7 @@ pub use disk::Disk;
 use helper::Resolver;
 use names::{Answer, Names};
 use network::Network;
+pub use trunks::trunk_directories;
 
 /// How often files are looked at.
 const TICK: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! Asterisk's configuration on disk: read, and read again when one of its files has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -8,6 +8,19 @@ use tracing::warn;
 use super::disk::Disk;
 use super::stamp::{Stamp, stamp};
 use crate::asterisk::trunks::Trunks;
+
+/// The directories that trunks are read from: Asterisk's own, and those of the files that are included in
+/// its configuration, wherever links lead. Not `/`, for the sake of a file that lies there: all is below it.
+#[must_use]
+pub fn trunk_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
+    let mut disk = Disk::new(asterisk);
+    Trunks::read(&mut disk);
+    let (seen, _) = disk.finish();
+    let there = seen.into_keys().filter_map(|path| path.canonicalize().ok());
+    let directory =
+        |path: PathBuf| if path.is_dir() { Some(path) } else { path.parent().map(Path::to_owned) };
+    there.filter_map(directory).filter(|path| path.parent().is_some()).collect()
+}
 
 /// The trunks, and the files that they were found in.
 #[derive(Debug, Default)]
@@ -54,7 +67,7 @@ impl TrunkFiles {
             more => format!(" (nor {more} others)"),
         };
         Some(format!(
-            "trunks can be banned, for {first}{others}: let the guard's user read it, or put them into ignoreip"
+            "trunks can be banned, for {first}{others}: let the guard's user read it (in a directory that it did not need before, from a reload or restart on), or put them into ignoreip"
         ))
     }
 
@@ -115,6 +128,36 @@ mod tests {
         }
         files.look(Some(directory.path()));
         assert_eq!(files.problem(), None);
+    }
+
+    #[test]
+    fn directories_are_those_of_what_is_included_wherever_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let base = home.path().canonicalize().unwrap();
+        for name in ["etc", "absolute", "relative", "linked", "nested", "other"] {
+            fs::create_dir(base.join(name)).unwrap();
+        }
+        let write = |name: &str, text: String| fs::write(base.join(name), text).unwrap();
+        write(
+            "etc/pjsip.conf",
+            format!(
+                "#include {}/absolute/*.conf\n#include ../relative/a.conf\n#include real.conf\n\
+                 #include /nowhere/a.conf\n#include /*.conf\n;#include ../other/a.conf\n",
+                base.display()
+            ),
+        );
+        write("absolute/a.conf", "#tryinclude ../nested/a.conf\n".to_owned());
+        for name in ["nested/a.conf", "relative/a.conf", "linked/a.conf"] {
+            write(name, String::new());
+        }
+        std::os::unix::fs::symlink("../linked/a.conf", base.join("etc/real.conf")).unwrap();
+        let expected = ["absolute", "etc", "linked", "nested", "relative"];
+        assert!(
+            trunk_directories(&base.join("etc"))
+                .into_iter()
+                .eq(expected.map(|name| base.join(name)))
+        );
+        assert_eq!(trunk_directories(&base.join("nothing")), BTreeSet::new());
     }
 
     #[test]

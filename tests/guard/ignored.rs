@@ -305,6 +305,72 @@ fn trunks_are_read_from_asterisks_configuration() {
 }
 
 #[test]
+fn trunks_are_read_from_wherever_asterisks_configuration_includes_them() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let put = |name: &str, net: &str| {
+        let path = elsewhere.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("[{net}]\ntype = identify\nmatch = {net}\n")).unwrap();
+        path.display().to_string()
+    };
+    let at = |name: &str| elsewhere.path().join(name).display().to_string();
+    let start = |home: Home, supervised: &[&str]| {
+        let mut run = home.run(netns.command(PROGRAM));
+        run.args(supervised);
+        Guard::start_in(home, run)
+    };
+    let knows = |guard: &Guard, nets: &[&str]| {
+        let known = || never(guard).into_iter().filter(|entry| entry.ends_with("trunk"));
+        let nets: BTreeSet<_> = nets.iter().map(|net| format!("{net}/32 trunk")).collect();
+        kit::until(&format!("the trunks are {nets:?}"), || {
+            known().collect::<BTreeSet<_>>() == nets
+        });
+    };
+    let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{CONFIG}"));
+    let absolute = put("a/trunks.conf", "203.0.113.1");
+    put("b/one.conf", "203.0.113.2");
+    put("c/linked.conf", "203.0.113.3");
+    let includes = format!("#include {absolute}\n#include {}/*.conf\n#include l.conf\n", at("b"));
+    home.write("asterisk/pjsip.conf", &includes);
+    std::os::unix::fs::symlink(at("c/linked.conf"), home.path("asterisk/l.conf")).unwrap();
+
+    let guard = start(home, &[]);
+    knows(&guard, &["203.0.113.1", "203.0.113.2", "203.0.113.3"]);
+    put("b/two.conf", "203.0.113.4");
+    let before = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
+    knows(&guard, &before);
+    assert_eq!(guard.status()["health"], "OK");
+
+    // Directories that it has given up: it cannot see into them, and says so.
+    put("d/one.conf", "203.0.113.5");
+    for include in ["d/*.conf", "d/one.conf"] {
+        guard.write("asterisk/pjsip.conf", &format!("{includes}#include {}\n", at(include)));
+        let problem =
+            format!("trunks can be banned, for {}", at(include.trim_end_matches("/*.conf")));
+        kit::until("it is a problem", || {
+            let problems = guard.status()["problems"].to_string();
+            problems.contains(&problem) && problems.contains("was not read: Permission denied")
+        });
+        assert_eq!(guard.order(&["reload"]), "reloaded\n");
+        knows(&guard, &before);
+    }
+    let guard = start(guard.stop(), &["--supervised"]);
+    knows(&guard, &[&before[..], &["203.0.113.5"]].concat());
+    let last = put("e/one.conf", "203.0.113.6");
+    guard.write("asterisk/pjsip.conf", &format!("{includes}#include {last}\n"));
+    assert!(guard.order(&["reload"]).ends_with(&format!("to be able to read {}\n", at("e"))));
+    let (code, home) = guard.ends();
+    assert_eq!(code, Some(7));
+    let guard = start(home, &["--supervised"]);
+    knows(&guard, &[&before[..], &["203.0.113.6"]].concat());
+    assert_eq!(guard.status()["health"], "OK");
+}
+
+#[test]
 fn nobody_is_cut_off_who_is_logged_in() {
     if !kit::usable() {
         return;

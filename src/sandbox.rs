@@ -3,6 +3,7 @@
 //!
 //! All of it is of the calling thread, and of those that it starts later on.
 
+use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -12,8 +13,8 @@ use landlock::{
 use rustix::process::geteuid;
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch,
 };
 use thiserror::Error;
 
@@ -169,11 +170,15 @@ fn restrict_files(needs: &Needs) -> Result<(), SandboxError> {
 }
 
 fn filter_calls(needs: &Needs) -> Result<(), SandboxError> {
-    let program = program(needs).map_err(|error| SandboxError::Filter(error.to_string()))?;
+    let none = |_| SandboxError::Filter(format!("there is none for {ARCH}"));
+    let machine = TargetArch::try_from(ARCH).map_err(none)?;
+    let program =
+        program(needs, machine).map_err(|error| SandboxError::Filter(error.to_string()))?;
     seccompiler::apply_filter(&program).map_err(|error| SandboxError::Filter(error.to_string()))
 }
 
-fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
+#[allow(clippy::useless_conversion, reason = "the number of a call is shorter on 32-bit machines")]
+fn program(needs: &Needs, machine: TargetArch) -> Result<BpfProgram, BackendError> {
     let mut families = vec![libc::AF_UNIX, libc::AF_NETLINK];
     if needs.internet == Internet::Yes {
         families.extend([libc::AF_INET, libc::AF_INET6]);
@@ -188,11 +193,10 @@ fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
         calls.extend([libc::SYS_execve, libc::SYS_execveat]);
     }
     let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
-        calls.into_iter().map(|call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(other_families)?]);
+        calls.into_iter().map(|call| (call.into(), Vec::new())).collect();
+    rules.insert(libc::SYS_socket.into(), vec![SeccompRule::new(other_families)?]);
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refused, std::env::consts::ARCH.try_into()?)?
-        .try_into()
+    SeccompFilter::new(rules, SeccompAction::Allow, refused, machine)?.try_into()
 }
 
 /// The directories that programs and their libraries are in, and where those look things up.

@@ -33,12 +33,17 @@ pub enum Entry {
 }
 
 impl BanBook {
-    /// Enters a ban, in place of one with the same jail, subject and scope. `None` if the book is
-    /// full.
+    /// Enters a ban, in place of one with the same jail, subject and scope; what the kernel has to do
+    /// then. `None` if the book is full.
     pub fn put(&mut self, ban: Ban) -> Option<Change> {
+        self.enter(ban).then(|| self.element(ban.scope, ban.subject))
+    }
+
+    /// The same; whether there was room for it.
+    pub fn enter(&mut self, ban: Ban) -> bool {
         let key = (ban.subject, ban.scope, ban.jail);
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
-            return None;
+            return false;
         }
         if let Some(Ban { until: Some(until), .. }) = self.bans.insert(key, ban) {
             self.deadlines.remove(&(until, key));
@@ -47,7 +52,7 @@ impl BanBook {
             self.deadlines.insert((until, key));
         }
         self.note(Entry::Entered(ban));
-        Some(self.element(ban.scope, ban.subject))
+        true
     }
 
     /// Strikes a ban out; what the kernel has to do then.
@@ -116,11 +121,15 @@ impl BanBook {
     }
 
     /// What the kernel must hold in all.
-    pub fn elements(&self) -> impl Iterator<Item = Change> {
-        let mut last = None;
-        self.bans.keys().filter_map(move |(subject, scope, _)| {
-            let key = (*subject, *scope);
-            (last.replace(key) != Some(key)).then(|| self.element(*scope, *subject))
+    pub fn elements(&self) -> impl Iterator<Item = Element> {
+        let mut bans = self.bans.values().peekable();
+        std::iter::from_fn(move || {
+            let mut latest = bans.next()?;
+            let (subject, scope) = (latest.subject, latest.scope);
+            while let Some(ban) = bans.next_if(|ban| (ban.subject, ban.scope) == (subject, scope)) {
+                latest = std::cmp::max_by_key(latest, ban, |ban| end(ban));
+            }
+            Some(Element { scope, subject, until: latest.until, jail: latest.jail })
         })
     }
 

@@ -20,7 +20,7 @@ use super::wire::Wire;
 use super::worker::{Repair, Verified, Whole, Worker};
 use super::{clocks, now};
 use crate::engine::{Engine, Order};
-use crate::event::{Ban, Change, Decision, JailId};
+use crate::event::{Ban, Decision, JailId};
 use crate::ignored::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::jump::WallClock;
 use crate::knocking::Key;
@@ -245,14 +245,10 @@ impl Core {
 
     /// All that the sink is to hold.
     fn whole(&self) -> Whole {
-        let elements = self.engine.bans().elements().filter_map(|change| match change {
-            Change::Put(element) => Some(element),
-            Change::Remove(..) => None,
-        });
         Whole {
             allow: allowed(self.engine.plan(), self.engine.ignored()),
             paused: self.paused.map(|paused| paused.map(|until| until.since(now()))),
-            elements: elements.collect(),
+            elements: self.engine.bans().elements().collect(),
         }
     }
 

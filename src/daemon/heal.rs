@@ -171,6 +171,10 @@ impl State {
                 self.healing.mended = false;
                 self.succeeded();
                 self.note_refused(&report);
+                if report.unheard {
+                    let heard = Foreign { lost: true, ..Foreign::default() };
+                    self.healing.hear(heard, Instant::now());
+                }
                 // After the bans, which cannot wait.
                 if mended {
                     self.load_wire();

@@ -169,7 +169,7 @@ mod tests {
 
     fn refuse(changes: impl IntoIterator<Item = Change>) -> Report {
         let refused = changes.into_iter().map(|change| (change, "full".to_owned())).collect();
-        Report { done: 0, refused }
+        Report { refused, ..Report::default() }
     }
 
     const SET: Set = (ScopeId(0), false);

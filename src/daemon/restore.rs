@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::event::{BANS, Change, ChannelId, Decision, WIRE};
+use crate::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::ignored::IgnoreList;
 use crate::lists::Lists;
 use crate::plan::Plan;
@@ -77,10 +77,8 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     };
     let gone: Vec<_> = decisions.iter().filter_map(gone).collect();
     let mut report = sink.apply(&gone, now)?;
-    let wanted = engine.bans().elements().filter_map(|change| match change {
-        Change::Put(element) if element.until.is_none_or(|until| until > now) => Some(element),
-        _ => None,
-    });
+    let in_force = |element: &Element| element.until.is_none_or(|until| until > now);
+    let wanted = engine.bans().elements().filter(in_force);
     report.refused.extend(sink.restore(&wanted.collect::<Vec<_>>(), now)?.refused);
     for (change, reason) in &report.refused {
         error!("the kernel did not take {}: {reason}", change.key().1);

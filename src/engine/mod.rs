@@ -17,8 +17,7 @@ use ipnet::IpNet;
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
 use crate::event::{
-    Ban, Change, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId,
-    WIRE,
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
 };
 use crate::flood::Flood;
 use crate::ignored::IgnoreList;
@@ -455,13 +454,9 @@ impl Engine {
         }
         let mut book = BanBook::default();
         for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
-            let _ = carried(&self.plan, plan, ban).and_then(|ban| book.put(ban));
+            let _ = carried(&self.plan, plan, ban).is_some_and(|ban| book.enter(ban));
         }
-        let elements = book.elements().filter_map(|change| match change {
-            Change::Put(element) => Some(element),
-            Change::Remove(..) => None,
-        });
-        elements.collect()
+        book.elements().collect()
     }
 
     fn enter(&mut self, ban: Ban, out: &mut Vec<Decision>) {

@@ -1,7 +1,7 @@
 //! What an engine takes up after a restart: bans, from the store and from the kernel, and how often
 //! hosts were banned before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,10 @@ pub struct TakenUp {
 
 type Key = (ScopeId, Subject);
 
+fn key(element: &Element) -> Key {
+    (element.scope, element.subject)
+}
+
 impl Engine {
     /// Takes up what was stored, and the elements that are `found` in the kernel: what has to change
     /// there is added to `out`.
@@ -67,40 +71,30 @@ impl Engine {
     ) -> TakenUp {
         let set_back = stored.saved.is_some_and(|saved| saved.since(now) > SAME);
         let mut taken = TakenUp::default();
-        let mut unmatched: BTreeMap<Key, Element> = BTreeMap::new();
+        let of_kernel = found.iter().map(|known| (key(&known.element), known.element));
+        let mut unmatched: HashMap<Key, Element> = of_kernel.collect();
         let mut adopted = Vec::new();
-        for known in found {
-            unmatched.insert((known.element.scope, known.element.subject), known.element);
-        }
         let mut book = BanBook::default();
         for ban in &stored.bans {
             let ban = within_its_length(ban, now);
-            if book.put(ban).is_none() {
-                self.refused += 1;
-            }
+            self.refused += u64::from(!book.enter(ban));
         }
-        let keys: Vec<Key> =
-            elements(&book).map(|element| (element.scope, element.subject)).collect();
-        for key in keys {
-            let in_kernel = unmatched.remove(&key);
-            match in_kernel {
-                Some(element) => {
-                    taken.kept += 1;
-                    agree(&mut book, &element, set_back, out);
-                }
-                None => match book.element(key.0, key.1) {
-                    Change::Put(element) if element.until.is_none_or(|until| until > now) => {
-                        taken.missing += 1;
-                        out.push(Decision::Change(Change::Put(element)));
-                    }
-                    _ => taken.expired += 1,
-                },
+        let stored_elements: Vec<Element> = book.elements().collect();
+        for element in stored_elements {
+            if let Some(in_kernel) = unmatched.remove(&key(&element)) {
+                taken.kept += 1;
+                agree(&mut book, &in_kernel, set_back, out);
+            } else if element.until.is_none_or(|until| until > now) {
+                taken.missing += 1;
+                out.push(Decision::Change(Change::Put(element)));
+            } else {
+                taken.expired += 1;
             }
         }
         let lifted: HashMap<Key, Option<Time>> =
-            stored.lifted.iter().map(|e| ((e.scope, e.subject), e.until)).collect();
+            stored.lifted.iter().map(|element| (key(element), element.until)).collect();
         for known in found {
-            let key = (known.element.scope, known.element.subject);
+            let key = key(&known.element);
             if unmatched.remove(&key).is_none() {
                 continue;
             }
@@ -113,9 +107,7 @@ impl Engine {
             }
         }
         for ban in book.iter() {
-            if self.bans.put(*ban).is_none() {
-                self.refused += 1;
-            }
+            self.refused += u64::from(!self.bans.enter(*ban));
         }
         self.adopt(&adopted, now);
         self.recall(&stored.past);
@@ -184,11 +176,4 @@ fn is_same(a: Option<Time>, b: Option<Time>) -> bool {
         (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SAME,
         (a, b) => a == b,
     }
-}
-
-fn elements(book: &BanBook) -> impl Iterator<Item = Element> {
-    book.elements().filter_map(|change| match change {
-        Change::Put(element) => Some(element),
-        Change::Remove(..) => None,
-    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::account::Account;
 use crate::config;
-use crate::event::{Element, RuleId};
+use crate::event::{Change, RuleId};
 use crate::rules::RuleSet;
 use crate::sink::Adopted;
 

@@ -193,6 +193,8 @@ pub struct Report {
     pub done: usize,
     /// Those that the sink refused, with its words.
     pub refused: Vec<(Change, String)>,
+    /// Whether others may have changed something meanwhile that nobody is told of.
+    pub unheard: bool,
 }
 
 /// Why a sink did not do what it was told.

@@ -205,7 +205,7 @@ impl Run<'_> {
             Some((_, words)) if done == 0 && !refused.iter().any(|(_, w)| w.contains(SET_FULL)) => {
                 Err(SinkError::Refused(words.clone()))
             }
-            _ => Ok(Report { done, refused }),
+            _ => Ok(Report { done, refused, ..Report::default() }),
         }
     }
 }

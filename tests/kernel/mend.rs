@@ -188,3 +188,46 @@ fn foreign_changes_are_heard_even_where_most_of_them_are_lost() {
     assert!(!heard.lost && heard.sets.contains("ban4") && heard.more == 0, "{heard:?}");
     assert!(heard.to_string().ends_with(" deleted elements of set ban4"), "{heard}");
 }
+
+#[test]
+fn what_is_put_back_is_no_news_and_what_others_do_meanwhile_is() {
+    if !kit::usable() {
+        return;
+    }
+    let (netns, mut sink, _bin) = loaded();
+    let mut watch = sink.watch().unwrap();
+    let later = Some(now().plus(60 * MINUTE));
+    let host = |n: u32| format!("10.1.{}.{}", n >> 8, n & 255);
+    let bans: Vec<_> = (0..20_000).map(|n| element(ALL, &host(n), later)).collect();
+    let report = sink.restore(&bans, now()).unwrap();
+    assert!(report.done == bans.len() && !report.unheard);
+    // It listens again.
+    netns.exec("nft delete element inet asterguard ban4 { 10.1.0.7 }");
+    let heard = watch.wait().unwrap();
+    assert!(heard.more == 0 && !heard.lost && heard.emptied.contains("ban4"), "{heard:?}");
+
+    // Somebody who is at it all the time, until the bans are back.
+    netns.exec("nft flush set inet asterguard ban4; nft add table inet other");
+    let (begun, busy) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let report = std::thread::scope(|scope| {
+        let netns = &netns;
+        scope.spawn(move || {
+            while ended.try_recv().is_err() {
+                netns.exec("nft add chain inet other c; nft delete chain inet other c");
+                let _ = begun.send(());
+            }
+        });
+        busy.recv().unwrap();
+        let report = loop {
+            let report = sink.restore(&bans, now()).unwrap();
+            if report.unheard {
+                break report;
+            }
+            netns.exec("nft flush set inet asterguard ban4");
+        };
+        end.send(()).unwrap();
+        report
+    });
+    assert_eq!(report.done, bans.len());
+}

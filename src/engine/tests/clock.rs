@@ -48,11 +48,8 @@ fn day(jump: i64, told: i64) -> Vec<String> {
         .engine
         .bans()
         .elements()
-        .filter_map(|change| match change {
-            Change::Put(Element { subject, until, .. }) => {
-                Some(format!("{subject} {}", until?.secs() - at(0)))
-            }
-            Change::Remove(..) => None,
+        .filter_map(|Element { subject, until, .. }| {
+            Some(format!("{subject} {}", until?.secs() - at(0)))
         })
         .collect();
     said.extend(kernel);

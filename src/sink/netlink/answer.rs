@@ -16,13 +16,14 @@ const DONE: u16 = 3;
 /// A flag of messages: something changed while the list was made.
 const DUMP_INTERRUPTED: u16 = 0x10;
 
-/// Attributes of an element, of an expression, and of a counter.
+/// Attributes of an element, of an expression, of a counter, and of a generation.
 const EXPRESSION: u16 = 7;
 const EXPRESSIONS: u16 = 11;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
 const COUNTER_BYTES: u16 = 1;
 const COUNTER_PACKETS: u16 = 2;
+const GENERATION_ID: u16 = 1;
 
 /// An element as the kernel tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,12 @@ pub(super) fn items(attributes_of_list: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The name of the set that a message describes.
 pub(super) fn set_name(set: &[u8]) -> Option<String> {
     string(attributes(set).find(|(kind, _)| *kind == SET_NAME)?.1)
+}
+
+/// The number of a generation.
+pub(super) fn generation_of(message: &[u8]) -> Option<u32> {
+    let (_, value) = attributes(message).find(|(kind, _)| *kind == GENERATION_ID)?;
+    number(value, 0).map(u32::from_be_bytes)
 }
 
 /// The name of the counter that a message describes, and what it has counted.

@@ -32,6 +32,7 @@ pub(super) const NEW_ELEMENTS: u16 = NFTABLES << 8 | 0x0c;
 pub(super) const GET_ELEMENTS: u16 = NFTABLES << 8 | 0x0d;
 pub(super) const DELETE_ELEMENTS: u16 = NFTABLES << 8 | 0x0e;
 pub(super) const NEW_GENERATION: u16 = NFTABLES << 8 | 0x0f;
+const GET_GENERATION: u16 = NFTABLES << 8 | 0x10;
 pub(super) const NEW_OBJECT: u16 = NFTABLES << 8 | 0x12;
 const GET_OBJECT: u16 = NFTABLES << 8 | 0x13;
 
@@ -207,6 +208,8 @@ pub(super) enum Question<'a> {
     /// The named counters.
     Counters,
     Elements(&'a str),
+    /// How many transactions there have been, of all tables.
+    Generation,
 }
 
 impl Question<'_> {
@@ -219,17 +222,21 @@ impl Question<'_> {
             Self::Sets => (GET_SET, DUMP),
             Self::Objects | Self::Counters => (GET_OBJECT, DUMP),
             Self::Elements(_) => (GET_ELEMENTS, DUMP),
+            Self::Generation => (GET_GENERATION, 0),
         };
         let mut bytes = Vec::new();
         write_message(&mut bytes, kind, REQUEST | flags, number, INET, 0, |message| {
-            // Everywhere the first attribute.
+            if matches!(self, Self::Generation) {
+                return;
+            }
+            // Everywhere else the first attribute.
             attribute(message, LIST_TABLE, |value| text(value, TABLE));
             match self {
                 Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
                 Self::Counters => attribute(message, OBJECT_TYPE, |value| {
                     value.extend(TYPE_COUNTER.to_be_bytes());
                 }),
-                Self::Table | Self::Chains | Self::Rules | Self::Sets | Self::Objects => {}
+                _ => {}
             }
         });
         bytes
@@ -237,7 +244,7 @@ impl Question<'_> {
 
     /// Whether the answer is a list, which has an end of its own.
     pub(super) fn is_list(self) -> bool {
-        !matches!(self, Self::Table)
+        !matches!(self, Self::Table | Self::Generation)
     }
 }
 

@@ -32,6 +32,7 @@ pub use lists::ListSocket;
 use message::{Element, Key, Transaction};
 use snapshot::Snapshot;
 use socket::{Refusal, Socket};
+use watch::Lid;
 pub use watch::Watch;
 
 /// The most changes in one transaction: a megabyte and a half of messages.
@@ -57,6 +58,8 @@ pub struct NetlinkSink {
     ours: Option<Snapshot>,
     /// Whether that has the wire in it.
     wire: bool,
+    /// Of the [`Watch`] that listens, if one does.
+    lid: Option<Lid>,
 }
 
 impl NetlinkSink {
@@ -72,6 +75,7 @@ impl NetlinkSink {
             structure: None,
             ours: None,
             wire: false,
+            lid: None,
         })
     }
 

@@ -13,7 +13,7 @@ use rustix::net::sockopt::{
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, send, socket_with};
 
-use super::answer::{Count, Found, Reply, counter, found, items, replies, set_name};
+use super::answer::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
 use super::message::{Question, Transaction};
 
 /// What the kernel may keep for us to send and receive, in bytes: more than a transaction and an
@@ -35,6 +35,8 @@ pub(super) struct Socket {
     fd: OwnedFd,
     /// The number of the next message.
     next: u32,
+    /// How many transactions the kernel has carried out.
+    carried_out: u32,
     part: Vec<u8>,
 }
 
@@ -60,7 +62,7 @@ impl Socket {
         // transaction is told.
         let _ = set_socket_send_buffer_size_force(&fd, BUFFER);
         let _ = set_socket_recv_buffer_size_force(&fd, BUFFER);
-        Ok(Self { fd, next: 1, part: vec![0; PART] })
+        Ok(Self { fd, next: 1, carried_out: 0, part: vec![0; PART] })
     }
 
     /// A transaction to be filled.
@@ -84,6 +86,7 @@ impl Socket {
                 }
             }
         }
+        self.carried_out = self.carried_out.wrapping_add(u32::from(refusals.is_empty()));
         Ok(refusals)
     }
 
@@ -91,6 +94,15 @@ impl Socket {
     pub(super) fn port(&self) -> io::Result<u32> {
         let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
         Ok(name.pid())
+    }
+
+    /// How many transactions there have been that were none of this socket's.
+    pub(super) fn others(&mut self) -> io::Result<u32> {
+        let all = self.ask(Question::Generation, |all: &mut Option<u32>, _, generation| {
+            *all = all.or(generation_of(generation));
+        })?;
+        let all = all.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(all.wrapping_sub(self.carried_out))
     }
 
     /// All elements of a set.

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use rustix::net::{bind, getsockname, recv, socket_with};
 
 use super::super::foreign::Foreign;
 use super::super::runner::Nft;
@@ -23,6 +24,25 @@ const PART: usize = 64 << 10;
 
 /// How many of these are taken together, at most.
 const PARTS_MAX: u32 = 4096;
+
+/// What shuts and opens the ear of a [`Watch`].
+#[derive(Debug)]
+pub(super) struct Lid {
+    fd: OwnedFd,
+    port: u32,
+}
+
+impl Lid {
+    /// Nothing is heard from now on, and so the kernel need not tell it.
+    pub(super) fn shut(&self) -> io::Result<()> {
+        Ok(bind(&self.fd, &SocketAddrNetlink::new(self.port, 0))?)
+    }
+
+    /// All is heard from now on.
+    pub(super) fn open(&self) -> io::Result<()> {
+        Ok(bind(&self.fd, &SocketAddrNetlink::new(self.port, GROUP))?)
+    }
+}
 
 /// An ear for what others do, in the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -46,6 +66,12 @@ impl Watch {
         let _ = set_socket_recv_buffer_size_force(&fd, buffer);
         bind(&fd, &SocketAddrNetlink::new(0, GROUP))?;
         Ok(Self { fd, part: vec![0; PART], listener: Listener::new(own), nft })
+    }
+
+    /// What shuts it.
+    pub(super) fn lid(&self) -> io::Result<Lid> {
+        let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
+        Ok(Lid { fd: self.fd.try_clone()?, port: name.pid() })
     }
 
     /// Waits until others have done something to our table, and says what.

@@ -66,7 +66,7 @@ type Opened = (Box<dyn BanSink + Send>, Option<Watch>);
 fn open(kind: SinkKind) -> Result<Opened, SinkError> {
     Ok(match kind {
         SinkKind::Netlink => {
-            let sink = NetlinkSink::new(Nft::new())?;
+            let mut sink = NetlinkSink::new(Nft::new())?;
             let watch = sink.watch()?;
             (Box::new(sink), Some(watch))
         }

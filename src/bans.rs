@@ -19,6 +19,8 @@ pub struct BanBook {
     bans: BTreeMap<Key, Ban>,
     /// The bans that end by themselves, soonest first.
     deadlines: BTreeSet<(Time, Key)>,
+    /// How many there are of each jail that has some.
+    counts: BTreeMap<JailId, usize>,
     /// What has changed since somebody asked, if anybody ever will.
     journal: Option<Vec<Entry>>,
 }
@@ -45,8 +47,12 @@ impl BanBook {
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
             return false;
         }
-        if let Some(Ban { until: Some(until), .. }) = self.bans.insert(key, ban) {
-            self.deadlines.remove(&(until, key));
+        match self.bans.insert(key, ban) {
+            Some(Ban { until: Some(until), .. }) => {
+                self.deadlines.remove(&(until, key));
+            }
+            Some(Ban { until: None, .. }) => {}
+            None => *self.counts.entry(ban.jail).or_default() += 1,
         }
         if let Some(until) = ban.until {
             self.deadlines.insert((until, key));
@@ -58,7 +64,7 @@ impl BanBook {
     /// Strikes a ban out; what the kernel has to do then.
     pub fn remove(&mut self, ban: &Ban, why: Lifted) -> Change {
         let key = (ban.subject, ban.scope, ban.jail);
-        if let Some(known) = self.bans.remove(&key) {
+        if let Some(known) = self.take(&key) {
             if let Some(until) = known.until {
                 self.deadlines.remove(&(until, key));
             }
@@ -74,8 +80,16 @@ impl BanBook {
             return None;
         }
         self.deadlines.pop_first();
-        let ban = self.bans.remove(&key)?;
+        let ban = self.take(&key)?;
         self.note(Entry::Struck(ban, Lifted::Expired));
+        Some(ban)
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Ban> {
+        let ban = self.bans.remove(key)?;
+        if let Some(count) = self.counts.get_mut(&ban.jail) {
+            *count -= 1;
+        }
         Some(ban)
     }
 
@@ -151,6 +165,12 @@ impl BanBook {
         self.bans.len()
     }
 
+    /// How many of them are a jail's.
+    #[must_use]
+    pub fn count(&self, jail: JailId) -> usize {
+        self.counts.get(&jail).copied().unwrap_or(0)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -198,10 +218,12 @@ mod tests {
         assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(2, None))), Some(None));
         assert_eq!(book.elements().count(), 1);
+        assert_eq!([0, 1, 2, 3].map(|jail| book.count(JailId(jail))), [1, 1, 1, 0]);
         assert_eq!(until(Some(book.remove(&ban(2, None), Lifted::ByHand))), Some(Some(100)));
         assert_eq!(until(Some(book.remove(&ban(0, None), Lifted::ByHand))), Some(Some(50)));
         assert_eq!(until(Some(book.remove(&ban(1, None), Lifted::ByHand))), None);
         assert!(book.is_empty() && book.deadlines.is_empty());
+        assert_eq!(book.count(JailId(0)), 0);
     }
 
     #[test]
@@ -218,5 +240,6 @@ mod tests {
         }
         assert_eq!(expired, [3, 1]);
         assert_eq!(book.len(), 2);
+        assert_eq!([0, 1, 2, 3].map(|jail| book.count(JailId(jail))), [1, 0, 1, 0]);
     }
 }

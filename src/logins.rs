@@ -54,6 +54,11 @@ impl Logins {
         self.hosts.get(host).copied()
     }
 
+    /// From where somebody has logged in, as far as is remembered.
+    pub fn hosts(&self) -> impl Iterator<Item = &Subject> {
+        self.hosts.keys()
+    }
+
     /// How many hosts had a login within `span` before `now`.
     #[must_use]
     pub fn within(&self, span: Duration, now: Time) -> usize {

@@ -22,7 +22,11 @@ pub const LONGEST_REQUEST: u64 = 64 << 10;
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum Request {
     /// How things stand, of one jail or of all.
-    Status { jail: Option<String> },
+    Status {
+        jail: Option<String>,
+        #[serde(default)]
+        detail: Detail,
+    },
     /// Read configuration and rules again.
     Reload,
     /// Ban a host. `seconds`: how long; `None` with `permanent` unset: as long as the jail would.
@@ -45,6 +49,17 @@ pub enum Request {
     Banned { host: Option<IpAddr> },
     /// What is in a list, or in it for this host.
     List { list: ListName, host: Option<IpAddr> },
+}
+
+/// How much of a status is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// With every ban.
+    #[default]
+    Full,
+    /// Without the list of bans: this takes no time, however many there are.
+    Brief,
 }
 
 /// A list that can be asked for.

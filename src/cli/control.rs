@@ -123,6 +123,17 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
             message: format!("no daemon answers at {}: {error}{hint}", socket.display()),
         }
     };
+    let silent = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Failure {
+            exit: Exit::NoDaemon,
+            message: format!(
+                "the daemon at {} has said nothing for {} s: it hangs, or is very busy",
+                socket.display(),
+                PATIENCE.as_secs()
+            ),
+        },
+        _ => unreachable(error),
+    };
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
@@ -130,9 +141,15 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Answer, Failure> {
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(unreachable)?;
     let mut answer = String::new();
-    if BufReader::new(stream).read_line(&mut answer).map_err(unreachable)? == 0 {
+    if BufReader::new(stream).read_line(&mut answer).map_err(silent)? == 0 {
         let message = "the daemon ended before it answered; ask again once it runs".to_owned();
         return Err(Failure { exit: Exit::NoDaemon, message });
+    }
+    // It ended meanwhile, or did not tell on because this took too long to read.
+    if !answer.ends_with('\n') {
+        let length = answer.len();
+        let message = format!("the daemon broke off its answer after {length} bytes; ask again");
+        return Err(Failure::new(message));
     }
     let answer = serde_json::from_str(&answer)
         .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))?;

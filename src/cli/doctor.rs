@@ -12,7 +12,7 @@ use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::daemon;
 use crate::doctor::{CHECKS, Finding, Verdict, World};
-use crate::proto::{Answer, Request, Status};
+use crate::proto::{Answer, Detail, Request, Status};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -62,7 +62,7 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
 }
 
 fn status(args: &DoctorArgs) -> Result<Status, String> {
-    match ask(&args.socket.socket, &Request::Status { jail: None }) {
+    match ask(&args.socket.socket, &Request::Status { jail: None, detail: Detail::Brief }) {
         Ok(Answer::Status(status)) => Ok(*status),
         Ok(_) => Err("the daemon answered something else".to_owned()),
         Err(Failure { message, .. }) => Err(message),

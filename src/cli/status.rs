@@ -12,8 +12,8 @@ use crate::config::Limiter;
 use crate::daemon::{now, pause_message};
 use crate::ignored::words;
 use crate::proto::{
-    Answer, BanStatus, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError, Request,
-    SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
+    Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
+    Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
 use crate::time::Time;
 use crate::wire::Numbers;
@@ -30,22 +30,26 @@ pub struct StatusArgs {
 }
 
 pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
-    let Answer::Status(status) =
-        ask(&args.socket.socket, &Request::Status { jail: args.jail.clone() })?
-    else {
-        return Err(Failure::new("the daemon answered something else"));
-    };
     if output.json {
-        output.object(&status);
+        output.object(&asked(args, Detail::Full)?);
         return Ok(());
     }
     if args.jail.is_none() {
-        output.line(overview(&status).trim_end());
+        // At once, whatever the number of bans.
+        output.line(overview(&asked(args, Detail::Brief)?).trim_end());
     }
-    for jail in &status.jails {
+    for jail in &asked(args, Detail::Full)?.jails {
         output.line(jail_tree(jail).trim_end());
     }
     Ok(())
+}
+
+fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
+    let request = Request::Status { jail: args.jail.clone(), detail };
+    match ask(&args.socket.socket, &request)? {
+        Answer::Status(status) => Ok(*status),
+        _ => Err(Failure::new("the daemon answered something else")),
+    }
 }
 
 /// The first line: for the person called at night.

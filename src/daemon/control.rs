@@ -10,21 +10,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::core::Message;
-use super::listing::{self, Snapshot};
+use super::listing::{self, Snapshot, Who};
 use super::worker::Repair;
 use super::{Daemon, Kernel, RunError, now};
-use crate::proto::{Answer, LONGEST_REQUEST, ListName, Request};
+use crate::proto::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
 use crate::subject::canonical;
 use crate::time::Time;
 
-/// How long a caller may take to send its request.
+/// How long a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are such a part.
+const PART: usize = 64 << 10;
+/// Callers that are told something long at once; more wait for their turn.
+pub(super) const LISTINGS: usize = 4;
 /// Callers that are served at once; more wait for their turn.
 const CALLERS: u32 = 64;
 
@@ -129,11 +136,22 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
-    let answer = match tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await {
+    // Held until the caller has the answer.
+    let mut turn = None;
+    let answer = match timeout(PATIENCE, reader.read_line(&mut line)).await {
         Ok(Ok(0)) | Err(_) => return,
         Ok(Err(error)) => Answer::refused(format!("cannot read the request: {error}")),
         Ok(Ok(_)) => match serde_json::from_str(&line) {
-            Ok(request) => answer(daemon, request).await,
+            Ok(request) if !may_be_long(&request) => answer(daemon, request).await,
+            Ok(request) => match timeout(PATIENCE, daemon.listing.acquire()).await {
+                Ok(permit) => {
+                    turn = permit.ok();
+                    answer(daemon, request).await
+                }
+                Err(_) => Answer::failed(format!(
+                    "{LISTINGS} others are being told long lists and do not read on; ask again later"
+                )),
+            },
             Err(error) => Answer::refused(format!("this is no request: {error}")),
         },
     };
@@ -143,9 +161,31 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
         text.push('\n');
         text
     });
-    let Ok(text) = written.await else { return };
-    // A caller that does not wait for the answer does not get it.
-    let _ = tokio::time::timeout(PATIENCE, writing.write_all(text.as_bytes())).await;
+    if let Ok(text) = written.await {
+        tell(&mut writing, text.as_bytes(), PATIENCE).await;
+    }
+    drop(turn);
+}
+
+/// Whether the answer may be of many megabytes.
+fn may_be_long(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Status { detail: Detail::Full, .. }
+            | Request::Banned { .. }
+            | Request::List { .. }
+    )
+}
+
+/// Tells a caller an answer, as long as it reads on: each part within `patience`. Whether it has all.
+async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: Duration) -> bool {
+    for part in answer.chunks(PART) {
+        // A caller that does not wait for the answer does not get it.
+        if !matches!(timeout(patience, caller.write_all(part)).await, Ok(Ok(()))) {
+            return false;
+        }
+    }
+    true
 }
 
 async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
@@ -165,8 +205,10 @@ async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
             let repair = if repair { Repair::Yes } else { Repair::No };
             verify(daemon, repair).await.unwrap_or_else(Answer::failed)
         }
-        Request::Status { .. } => {
-            let (mut status, snapshot) = match (ask(daemon, request).await, bans(daemon).await) {
+        Request::Status { detail: Detail::Full, ref jail } => {
+            let who = jail.clone().map_or(Who::All, Who::Jail);
+            let (mut status, snapshot) = match (ask(daemon, request).await, bans(daemon, who).await)
+            {
                 (Answer::Status(status), Some(snapshot)) => (status, snapshot),
                 (answer, _) => return answer,
             };
@@ -177,10 +219,11 @@ async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
             .await
         }
         Request::Banned { host } => {
-            let Some(snapshot) = bans(daemon).await else {
+            let who = host.map(canonical).map_or(Who::All, Who::Host);
+            let Some(snapshot) = bans(daemon, who).await else {
                 return Answer::failed("asterguard is stopping");
             };
-            apart(daemon, move |kernel| listing::banned(host, snapshot, kernel)).await
+            apart(daemon, move |kernel| listing::banned(snapshot, kernel)).await
         }
         Request::List { list: list @ (ListName::Block | ListName::Feed), host } => {
             apart(daemon, move |kernel| listing::list(list, host, kernel)).await
@@ -234,9 +277,9 @@ async fn verify(daemon: &Daemon, repair: Repair) -> Result<Answer, String> {
 }
 
 /// The bans that the engine has; `None` if it is stopping.
-async fn bans(daemon: &Daemon) -> Option<Snapshot> {
+async fn bans(daemon: &Daemon, who: Who) -> Option<Snapshot> {
     let (reply, answer) = oneshot::channel();
-    daemon.inbox.send(Message::Bans(reply)).ok()?;
+    daemon.inbox.send(Message::Bans(who, reply)).ok()?;
     answer.await.ok()
 }
 
@@ -272,5 +315,58 @@ pub fn pause_message(until: Option<Option<Time>>) -> String {
         Some(Some(until)) => format!("nothing is dropped until {until}"),
         Some(None) => "nothing is dropped until `asterguard resume`".to_owned(),
         None => "banned hosts are dropped again".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a caller that takes its time")]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Tells a caller something that takes `rest` between the parts that it reads: what it has got when
+    /// the answer is over, whether that was told to be all, and how long it took.
+    fn told(answer: &[u8], patience: Duration, rest: Duration) -> (Vec<u8>, bool, Duration) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (over, is_over) = std::sync::mpsc::channel::<()>();
+        let caller = std::thread::spawn(move || {
+            let (mut got, mut part) = (Vec::new(), vec![0; PART]);
+            loop {
+                // Whoever rests for longer than there is patience reads on when it is over.
+                let _ = is_over.recv_timeout(rest);
+                match (&theirs).read(&mut part).unwrap() {
+                    0 => return got,
+                    n => got.extend_from_slice(part.get(..n).unwrap()),
+                }
+            }
+        });
+        let begin = Instant::now();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let all = runtime.block_on(async {
+            ours.set_nonblocking(true).unwrap();
+            let mut ours = UnixStream::from_std(ours).unwrap();
+            tell(&mut ours, answer, patience).await
+        });
+        let took = begin.elapsed();
+        drop((over, runtime));
+        (caller.join().unwrap(), all, took)
+    }
+
+    #[test]
+    fn who_reads_slowly_but_steadily_gets_all() {
+        let answer = vec![b'x'; 8 << 20];
+        let patience = Duration::from_secs(1);
+        let (got, all, took) = told(&answer, patience, Duration::from_millis(15));
+        assert!(all && got.len() == answer.len(), "{} bytes", got.len());
+        assert!(took > patience, "{took:?}");
+    }
+
+    #[test]
+    fn who_does_not_read_is_dropped() {
+        let answer = vec![b'x'; 8 << 20];
+        let (got, all, took) = told(&answer, Duration::from_millis(100), Duration::from_secs(600));
+        assert!(!all && got.len() < answer.len(), "{} bytes", got.len());
+        assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }

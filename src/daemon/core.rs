@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::explain::explain;
-use super::listing::Snapshot;
+use super::listing::{Snapshot, Who};
 use super::lists::ListKeeper;
 use super::reader::{Matchers, Reader};
 use super::recorder::Recorder;
@@ -46,8 +46,8 @@ pub enum Message {
     Plan(oneshot::Sender<Arc<Plan>>),
     /// These still knock: renew their bans, where that is wanted.
     Renew(Vec<Key>),
-    /// Say who is banned.
-    Bans(oneshot::Sender<Snapshot>),
+    /// Say who is banned, as far as it is asked for.
+    Bans(Who, oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
     Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
     /// Another process will go by this plan: have it find where its logs end now. Say whether it will know
@@ -135,10 +135,8 @@ impl Core {
                         self.engine.renew(&knocking, now(), &mut self.decisions);
                         self.carry_out();
                     }
-                    Message::Bans(reply) => {
-                        let plan = Arc::clone(self.engine.plan());
-                        let bans = self.engine.bans().iter().copied().collect();
-                        let _ = reply.send(Snapshot { plan, bans });
+                    Message::Bans(who, reply) => {
+                        let _ = reply.send(Snapshot::new(&self.engine, &who));
                     }
                     Message::Change(plan, matchers, reply) => {
                         let _ = reply.send(self.change(plan, matchers));
@@ -327,7 +325,7 @@ impl Core {
 
     fn answer(&mut self, request: Request) -> Answer {
         match request {
-            Request::Status { jail } => self.status(jail.as_deref()),
+            Request::Status { jail, detail: _ } => self.status(jail.as_deref()),
             Request::Ban { host, jail, seconds, permanent } => {
                 let length = if permanent {
                     Some(Lasting::Permanent)

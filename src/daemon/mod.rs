@@ -268,6 +268,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         finder,
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         readable,
+        listing: tokio::sync::Semaphore::new(control::LISTINGS),
         reloading: tokio::sync::Mutex::default(),
         leaving: tokio::sync::Notify::new(),
     });
@@ -315,6 +316,8 @@ struct Daemon {
     kernel: Arc<Kernel>,
     /// What may be read; `None`: everything.
     readable: Option<Vec<PathBuf>>,
+    /// Turns for those who are told long lists.
+    listing: tokio::sync::Semaphore,
     /// One reload at a time: a list that is being filled belongs to one.
     reloading: tokio::sync::Mutex<()>,
     /// Told when a reload takes another process.

@@ -14,6 +14,7 @@ use crate::proto::{
     Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
     Status, WireStatus,
 };
+use crate::subject::Subject;
 use crate::time::Time;
 
 /// Logins within this time say that the phones are well.
@@ -39,9 +40,7 @@ impl Core {
             (None, true) => Health::Ok,
             (None, false) => Health::Degraded,
         };
-        let idle = |id: JailId| {
-            id == plan.manual() && !self.engine.bans().iter().any(|ban| ban.jail == id)
-        };
+        let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
         Answer::Status(Box::new(Status {
             health,
@@ -64,16 +63,22 @@ impl Core {
 
     /// Who has logged in, and whom of them a ban keeps out.
     fn logins(&self, now: Time) -> LoginStatus {
-        let logins = self.engine.logins();
-        let known = |ban: &&Ban| logins.of(&ban.subject).is_some();
-        let banned = || self.engine.bans().iter().filter(known);
+        let (logins, bans) = (self.engine.logins(), self.engine.bans());
+        // There may be very many bans, and only so many logins.
+        let bans_of = |host: &Subject| (*host, bans.of(*host).count());
+        let mut banned: Vec<_> = logins.hosts().map(bans_of).filter(|(_, n)| *n > 0).collect();
+        banned.sort_unstable();
         LoginStatus {
             last: logins.last().map(|(_, time)| time.secs()),
             ago: logins.last().map(|(_, time)| now.since(time).as_secs()),
             host: logins.last().map(|(host, _)| host.to_string()),
             lately: logins.within(LATELY, now),
-            banned: banned().count(),
-            banned_hosts: banned().take(MOST_NAMED).map(|ban| ban.subject.to_string()).collect(),
+            banned: banned.iter().map(|(_, bans)| bans).sum(),
+            banned_hosts: banned
+                .iter()
+                .take(MOST_NAMED)
+                .map(|(host, _)| host.to_string())
+                .collect(),
         }
     }
 

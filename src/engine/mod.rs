@@ -152,7 +152,7 @@ impl Engine {
         Some(JailNumbers {
             tally: state.tally,
             live: state.offences.live(now),
-            banned: self.bans.iter().filter(|ban| ban.jail == id).count(),
+            banned: self.bans.count(id),
         })
     }
 

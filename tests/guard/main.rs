@@ -13,6 +13,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod answers;
 mod bans;
 mod doctor;
 mod explain;

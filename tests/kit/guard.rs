@@ -169,7 +169,7 @@ impl Guard {
             assert!(begin.elapsed() < patience, "never ready: {:#?}", guard.log_lines());
         }
         // Not for all bans, which may be a million.
-        let answer = guard.ask(r#"{"command":"status","jail":"manual"}"#);
+        let answer = guard.ask(r#"{"command":"status","jail":null,"detail":"brief"}"#);
         assert_ne!(answer["health"], "", "the control socket answers");
         guard
     }

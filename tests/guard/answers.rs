@@ -1,0 +1,110 @@
+//! Long answers: the control socket tells of very many bans, and to callers of all kinds.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::CONFIG;
+use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::{self, Netns};
+
+/// More than a `status` has counters of.
+const MANY: usize = 25_000;
+
+/// A guard that found so many bans in the kernel.
+fn with_many_bans(netns: &Netns) -> Guard {
+    let first = Guard::start(netns, CONFIG);
+    let home = first.stop();
+    let mut text = String::new();
+    for n in 0..MANY {
+        let (a, b) = (n / 250, n % 250);
+        writeln!(text, "add element inet asterguard ban4 {{ 10.7.{a}.{b} timeout 1h }}").unwrap();
+    }
+    netns.nft().run(&["-f", "-"], text.as_bytes()).unwrap();
+    let run = home.run(netns.command(PROGRAM));
+    Guard::start_in(home, run)
+}
+
+#[test]
+fn with_many_bans_a_status_begins_at_once_and_banned_has_all() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = with_many_bans(&netns);
+
+    // Callers that want it all, and do not read it.
+    let lazy: Vec<_> = (0..4)
+        .map(|_| {
+            let mut lazy = UnixStream::connect(guard.path("socket")).unwrap();
+            lazy.write_all(b"{\"command\":\"banned\",\"host\":null}\n").unwrap();
+            // It has begun to answer.
+            lazy.read_exact(&mut [0]).unwrap();
+            lazy
+        })
+        .collect();
+    // What is short is told to others all the same, and orders are carried out.
+    let begin = Instant::now();
+    guard.order(&["ban", "198.51.100.7"]);
+    assert!(!guard.order(&["explain", "198.51.100.7"]).is_empty());
+
+    // The first line needs no list.
+    let mut program = netns.command(PROGRAM);
+    let status = guard.program(&mut program, &["status"]).stdout(Stdio::piped());
+    let mut child = status.spawn().unwrap();
+    let mut headline = [0; 20];
+    child.stdout.as_mut().unwrap().read_exact(&mut headline).unwrap();
+    assert_eq!(String::from_utf8_lossy(&headline), "OK: 25001 banned; no");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(lazy);
+
+    let banned = guard.order(&["banned", "--json"]);
+    assert_eq!(banned.lines().count(), MANY + 1);
+    for line in banned.lines() {
+        let ban: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(ban["packets"], 0, "{ban}");
+    }
+    let status = guard.status();
+    assert!(
+        status["jails"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|jail| { jail["banned"].as_array().is_some_and(|bans| bans.len() == MANY + 1) })
+    );
+}
+
+/// What a command says to a daemon that answers `text` and ends.
+fn asked_of(text: &'static str, args: &[&str]) -> (i32, String, String) {
+    let home = Home::new("");
+    let listener = UnixListener::bind(home.path("socket")).unwrap();
+    let daemon = thread::spawn(move || {
+        let (mut caller, _) = listener.accept().unwrap();
+        let mut request = [0; 1000];
+        assert_ne!(caller.read(&mut request).unwrap(), 0);
+        caller.write_all(text.as_bytes()).unwrap();
+    });
+    let told = home.ctl(args);
+    daemon.join().unwrap();
+    told
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_a_failure() {
+    // Even one that is whole as far as JSON goes: its end is missing.
+    let whole = r#"{"answer":"banned","bans":[]}"#;
+    for text in [&whole[..10], whole] {
+        for args in [&["banned"][..], &["banned", "--json"], &["status"], &["status", "--json"]] {
+            let (code, out, said) = asked_of(text, args);
+            assert_eq!((code, out.as_str()), (1, ""), "{args:?}: {said}");
+            assert!(said.contains("broke off its answer after"), "{said}");
+        }
+    }
+    let (code, out, said) = asked_of("", &["banned"]);
+    assert_eq!((code, out.as_str()), (4, ""), "{said}");
+}

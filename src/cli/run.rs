@@ -27,8 +27,8 @@ pub struct RunArgs {
     /// Have names looked up by the helper at this socket (asterguard-names.socket)
     #[arg(long, value_name = "PATH")]
     names: Option<PathBuf>,
-    /// Something starts the guard again when it ends with exit code 7: so it does where a reload needs
-    /// a directory that this process has given up
+    /// Something starts the guard again when it ends with exit code 7. So it ends when a reload needs a
+    /// directory that this process may not read any more
     #[arg(long)]
     supervised: bool,
 }

@@ -164,7 +164,8 @@ HOST_ARCH    := $(shell dpkg --print-architecture 2>/dev/null)
 DEB_ARCH     ?= $(HOST_ARCH)
 DEB_REVISION ?= 1
 DEB_CROSS    := $(if $(filter-out $(HOST_ARCH),$(DEB_ARCH)),--target aarch64-unknown-linux-gnu)
-DEB_DIR      := $(TARGET)/deb
+# A package for another machine is put apart, so that target/deb/asterguard_*.deb is the one for this.
+DEB_DIR      := $(TARGET)/deb$(if $(DEB_CROSS),/$(DEB_ARCH))
 CARGO_DEB_RUN = $(CARGO) deb --locked --quiet --strip --profile $(PROFILE) $(DEB_CROSS)
 deb: deps rust pages ## Build the package for Debian 12 and later (DEB_ARCH=arm64 for another machine)
 	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --debug cargo-deb --version $(CARGO_DEB)
@@ -181,13 +182,14 @@ deb: deps rust pages ## Build the package for Debian 12 and later (DEB_ARCH=arm6
 # In machines with systemd of their own; see packaging/test/machine. KEEP the directory: debootstrap
 # takes a minute for each suite, and nothing after that.
 SUITES ?= bookworm trixie
-test-deb: deb ## Install, use, upgrade and purge the package in Debian 12 and 13 (as root; needs debootstrap)
+test-deb: deb $(FAIL2BAN) ## Install, use, upgrade and purge the package in Debian 12 and 13 (as root; needs debootstrap)
 	@command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap
 	# The same program, but for the package's revision: what an upgrade is to dpkg.
 	$(CARGO_DEB_RUN) --output $(DEB_DIR)/newer/ --no-build --deb-revision $(DEB_REVISION)+newer
 	for suite in $(SUITES); do
 		MACHINES=$(abspath $(TARGET))/machines packaging/test/life $$suite \
-			$(abspath $(DEB_DIR))/asterguard_*_$(DEB_ARCH).deb $(abspath $(DEB_DIR))/newer/asterguard_*_$(DEB_ARCH).deb
+			$(abspath $(DEB_DIR))/asterguard_*_$(DEB_ARCH).deb $(abspath $(DEB_DIR))/newer/asterguard_*_$(DEB_ARCH).deb \
+			"$$(find $(abspath $(FAIL2BAN)) -name fail2ban.service)"
 	done
 
 # For systems without a package of their own. It needs no Rust: build first, then install as root.

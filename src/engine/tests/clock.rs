@@ -97,3 +97,25 @@ fn what_was_corrected_is_stored_anew() {
     assert_eq!(again.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"]);
     assert_eq!(again.engine.known_good(now).count(), 1);
 }
+
+#[test]
+fn a_clock_that_jumps_a_day_lets_nobody_off() {
+    const NOON: i64 = 10 * 86_400;
+    for jump in [-86_400, 86_400] {
+        let mut bench = Bench::new("");
+        (0..4).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + second));
+        bench.tick(NOON + 4);
+        // Another host starts from nothing.
+        bench.tick(NOON + jump);
+        bench.offence(GUESS, "192.0.2.2", NOON + jump);
+        assert_eq!(bench.said(), [""; 0], "{jump}");
+        // Five more are a ban, whatever is remembered of the first four.
+        (0..5).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + jump + second));
+        assert_eq!(bench.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"], "{jump}");
+        // The ban is over when the clock says so.
+        bench.tick(NOON + jump + 599);
+        assert_eq!(bench.said(), [""; 0], "{jump}");
+        bench.tick(NOON + jump + 700);
+        assert_eq!(bench.said(), ["asterisk-guess Unban 192.0.2.1 Expired"], "{jump}");
+    }
+}

@@ -1,0 +1,212 @@
+//! What is wrong with a jail, its filters, or another section as a whole.
+
+use super::bad;
+
+#[test]
+fn filters_that_match_no_rule_file() {
+    insta::assert_snapshot!(bad("[default]\nfilter = ['asterisk-*', 'asterisc-sip']\n"), @r#"
+    a.toml:2:25: no rule file is called "asterisc-sip"
+    2 | filter = ['asterisk-*', 'asterisc-sip']
+      |                         ^^^^^^^^^^^^^^
+    help: did you mean "asterisk-sip"?
+    "#);
+    insta::assert_snapshot!(bad("[default]\nfilter = 'freeswitch'\n"), @r#"
+    a.toml:2:10: no rule file is called "freeswitch"
+    2 | filter = 'freeswitch'
+      |          ^^^^^^^^^^^^
+    help: rule files: asterisk-ami, asterisk-iax, asterisk-sip, kamailio, wire
+    "#);
+    insta::assert_snapshot!(bad("[default]\nfilter = 'asterisk-[*'\n"), @"
+    a.toml:2:10: not a pattern: invalid range pattern
+    2 | filter = 'asterisk-[*'
+      |          ^^^^^^^^^^^^^
+    help: * stands for any characters, ? for one, [abc] for one of these; ** only between slashes
+    ");
+    insta::assert_snapshot!(bad("[default]\nfilter = []\nclass = []\nlogpath = []\n"), @r#"
+    a.toml:2:10: empty list
+    2 | filter = []
+      |          ^^
+    help: write for example ["asterisk-*"]
+
+    a.toml:3:9: empty list
+    3 | class = []
+      |         ^^
+    help: write for example ["guess", "acl"]
+
+    a.toml:4:11: empty list
+    4 | logpath = []
+      |           ^^
+    help: write whole paths, for example "/var/log/asterisk/messages"
+    "#);
+}
+
+#[test]
+fn jails_without_a_filter() {
+    insta::assert_snapshot!(bad("[jail.asterisk-scann]\nmaxretry = 4\n"), @r#"
+    a.toml:1:7: jail "asterisk-scann" has no filter
+    1 | [jail.asterisk-scann]
+      |       ^^^^^^^^^^^^^^
+    help: give it a filter, or did you mean [jail.asterisk-scan]?
+    "#);
+    insta::assert_snapshot!(bad("[jail.manual]\nfilter = 'asterisk-*'\n"), @r#"
+    a.toml:1:7: "manual" is the jail of bans made by hand
+    1 | [jail.manual]
+      |       ^^^^^^
+    help: give this jail another name
+    "#);
+    insta::assert_snapshot!(bad("[jail.recidive]\nclass = 'scan'\n"), @r#"
+    a.toml:2:1: "recidive" has no class
+    2 | class = 'scan'
+      | ^^^^^
+    help: it reads no logs: it counts the proven bans of all jails
+    "#);
+    insta::assert_snapshot!(bad("[jail.web]\n"), @r#"
+    a.toml:1:7: jail "web" has no filter
+    1 | [jail.web]
+      |       ^^^
+    help: write for example: filter = ["asterisk-*"]
+    "#);
+}
+
+#[test]
+fn where_asterisks_configuration_is() {
+    insta::assert_snapshot!(bad("trunks = 'no'\nasteriskconf = 'etc'\n"), @r#"
+    a.toml:1:10: expected true or false, found a string
+    1 | trunks = 'no'
+      |          ^^^^
+    help: write true or false, without quotes
+
+    a.toml:2:16: "etc" is not a whole path
+    2 | asteriskconf = 'etc'
+      |                ^^^^^
+    help: write a whole path, for example "/etc/asterisk"
+    "#);
+}
+
+#[test]
+fn what_is_about_all_jails_together() {
+    insta::assert_snapshot!(bad("[jail.asterisk-scan]\nmaxunverified = 7\nknowngood = { time = '1h' }\n[default]\nmaxunverified = 0\nknowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }\n"), @r#"
+    a.toml:2:1: "maxunverified" is about all jails together
+    2 | maxunverified = 7
+      | ^^^^^^^^^^^^^
+    help: write it below [default]
+
+    a.toml:3:1: "knowngood" is about all jails together
+    3 | knowngood = { time = '1h' }
+      | ^^^^^^^^^
+    help: write it below [default]
+
+    a.toml:5:17: 0 is not between 1 and 4294967295
+    5 | maxunverified = 0
+      |                 ^
+    help: write how many bans a minute may rest on packets that can be forged
+
+    a.toml:6:15: unknown key "tim"
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |               ^^^
+    help: did you mean "time"?
+
+    a.toml:6:37: expected a whole number, found a string
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                     ^^^^^^^
+    help: write after how many failures of one account in a minute nothing is excused
+
+    a.toml:6:56: expected true or false, found a string
+    6 | knowngood = { tim = '1h', maxrate = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                                        ^^^^
+    help: write true or false, without quotes
+
+    a.toml:6:73: unknown unit "eon": use s, m, h, d, w, M (months) or y
+    6 | …e = 'often', enabled = 'no', findtime = '1 eon' }
+      |                                          ^^^^^^^
+    help: write for example "10m", "1d 12h", or 3600 (seconds)
+    "#);
+    insta::assert_snapshot!(bad("[default]\nknowngood = true\nmaxunverified = '100'\n"), @r#"
+    a.toml:2:13: expected a table, found true or false
+    2 | knowngood = true
+      |             ^^^^
+    help: write for example { time = "1d", maxunknown = 5, findtime = "10m", maxrate = 30 }
+
+    a.toml:3:17: expected a whole number, found a string
+    3 | maxunverified = '100'
+      |                 ^^^^^
+    help: write how many bans a minute may rest on packets that can be forged
+    "#);
+}
+
+#[test]
+fn lists() {
+    insta::assert_snapshot!(bad("[lists]\nallow = ['203.0.113.256', 'sip.example.com']\nblock = '0.0.0.0/0'\nblockfile = '/x'\nblockfiles = 'x'\n"), @r#"
+    a.toml:2:10: "203.0.113.256" is not an address or network
+    2 | allow = ['203.0.113.256', 'sip.example.com']
+      |          ^^^^^^^^^^^^^^^
+    help: write an address such as 203.0.113.10, or a network, 203.0.113.0/24
+
+    a.toml:2:27: "sip.example.com" is a name: lists have addresses only
+    2 | allow = ['203.0.113.256', 'sip.example.com']
+      |                           ^^^^^^^^^^^^^^^^^
+    help: write names into ignoreip: they are looked up there
+
+    a.toml:3:9: networks wider than /8 (IPv6: /16) are not blocked
+    3 | block = '0.0.0.0/0'
+      |         ^^^^^^^^^^^
+    help: leave it out
+
+    a.toml:4:1: unknown key "blockfile"
+    4 | blockfile = '/x'
+      | ^^^^^^^^^
+    help: did you mean "blockfiles"?
+
+    a.toml:5:14: "x" is not the path of a file
+    5 | blockfiles = 'x'
+      |              ^^^
+    help: write whole paths, for example "/etc/asterguard/block.list"
+    "#);
+    insta::assert_snapshot!(bad("[feed.drop]\nfile = '/x'\n[feed.\"a b\"]\n"), @r#"
+    a.toml:1:7: feed "drop" has no path
+    1 | [feed.drop]
+      |       ^^^^
+    help: write for example: path = "/var/lib/feed.list"
+
+    a.toml:2:1: unknown key "file"
+    2 | file = '/x'
+      | ^^^^
+    help: known here: enabled, path
+
+    a.toml:3:7: "a b" cannot be a name
+    3 | [feed."a b"]
+      |       ^^^^^
+    help: use letters, digits, - and _, at most 64 of them
+    "#);
+    insta::assert_snapshot!(bad("[lists]\nguardedports = 22\n"), @"
+    a.toml:2:16: these ports would be closed to everybody
+    2 | guardedports = 22
+      |                ^^
+    help: say in allow or allowfiles who may reach them
+    ");
+}
+
+#[test]
+fn the_wire() {
+    insta::assert_snapshot!(bad("[wire]\nenable = true\ngroup = 0\nsnaplen = 64\nforward = ['pbx']\n"), @r#"
+    a.toml:2:1: unknown key "enable"
+    2 | enable = true
+      | ^^^^^^
+    help: did you mean "enabled"?
+
+    a.toml:3:9: 0 is not between 1 and 65535
+    3 | group = 0
+      |         ^
+    help: write the number of an NFLOG group that nothing else listens to
+
+    a.toml:4:11: 64 is not between 256 and 32768
+    4 | snaplen = 64
+      |           ^^
+    help: write how many bytes of a packet are looked at: 2048
+
+    a.toml:5:12: "pbx" is not an address or network
+    5 | forward = ['pbx']
+      |            ^^^^^
+    help: write the addresses of PBXs behind this machine: ["172.17.0.2", "10.0.3.0/24"]
+    "#);
+}

@@ -117,6 +117,14 @@ impl Core {
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
             self.correct();
+            if Instant::now() >= next_tick {
+                self.tick();
+                if watched {
+                    // Nobody listens any more: then nobody waits for it either.
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+                next_tick = Instant::now() + TICK;
+            }
             while let Some(told) = message {
                 match told {
                     Message::Wake => {}
@@ -161,14 +169,6 @@ impl Core {
                 }
                 message = inbox.try_recv().ok();
             }
-            if Instant::now() >= next_tick {
-                self.tick();
-                if watched {
-                    // Nobody listens any more: then nobody waits for it either.
-                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-                }
-                next_tick = Instant::now() + TICK;
-            }
             more = self.poll();
             self.recorder.checkpoint(&mut self.engine, &self.reader, now());
         }
@@ -212,7 +212,6 @@ impl Core {
     }
 
     fn tick(&mut self) {
-        self.correct();
         self.refresh(Origin::Start);
         self.wire.say_state();
         self.engine.on_tick(now(), &mut self.decisions);

@@ -290,6 +290,14 @@ fn old_lines_do_not_ban_again_whom_somebody_let_in() {
     assert_eq!(guard.count("198.51.100.14"), 0, "{:#?}", guard.log_lines());
 }
 
+/// The program, with something mounted over the state directory (`$0`) that no other process sees.
+fn mounting(netns: &Netns, home: &Home, mount: &str) -> Command {
+    let mut command = netns.command("unshare");
+    command.args(["-m", "sh", "-c", &format!("{mount} && exec \"$@\"")]);
+    command.arg(home.path("state")).arg(PROGRAM);
+    command
+}
+
 #[test]
 fn a_state_directory_that_cannot_be_written_stops_nothing() {
     if !kit::usable() {
@@ -301,18 +309,8 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
     guard.says("Ban 198.51.100.14 ");
     let home = guard.stop();
     let before = fs::read(home.path("state/asterguard.db")).unwrap();
-    // A mount of its own, which no other process sees, makes it read-only.
-    let mut run = netns.command("unshare");
-    let state = home.path("state").display().to_string();
-    run.args([
-        "-m",
-        "sh",
-        "-c",
-        "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"",
-        &state,
-        PROGRAM,
-    ]);
-    let run = home.run(run);
+    let readonly = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+    let run = home.run(mounting(&netns, &home, readonly));
     let guard = Guard::start_in(home, run);
     guard.says("goes on in memory");
     assert_eq!(ban(&guard, "asterisk-guess")["offences"], 5, "what is stored can be read");
@@ -338,20 +336,10 @@ fn a_full_disk_stops_nothing_and_what_was_missed_is_stored_later() {
     let netns = Netns::new();
     let home = Home::new(CONFIG);
     fs::create_dir(home.path("state")).unwrap();
-    let mut run = netns.command("unshare");
-    let state = home.path("state").display().to_string();
-    // The small disk is seen through /proc, by the guard's own eyes.
-    run.args([
-        "-m",
-        "sh",
-        "-c",
-        "mount -t tmpfs -o size=512k tmpfs \"$0\" && exec \"$@\"",
-        &state,
-        PROGRAM,
-    ]);
-    let run = home.run(run);
+    let run = home.run(mounting(&netns, &home, "mount -t tmpfs -o size=512k tmpfs \"$0\""));
     let guard = Guard::start_in(home, run);
-    let inside = format!("/proc/{}/root{state}", guard.pid());
+    // The small disk is seen through /proc, by the guard's own eyes.
+    let inside = format!("/proc/{}/root{}", guard.pid(), guard.path("state").display());
     let filler = format!("{inside}/filler");
     guard.order(&["ban", "203.0.113.1"]);
     assert_eq!(guard.status()["health"], "OK");

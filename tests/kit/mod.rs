@@ -124,13 +124,13 @@ impl Netns {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// `nft` inside.
     /// From now on, sockets that this thread opens are inside.
     pub fn enter(&self) {
         let namespace = fs::File::open(format!("/run/netns/{}", self.name)).unwrap();
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
+    /// `nft` inside.
     pub fn nft(&self) -> Nft {
         Nft::with_argv(["ip", "netns", "exec", &self.name, "nft"])
     }
@@ -210,7 +210,7 @@ pub const WEB: u16 = 8088;
 pub const PBX_V4: &str = "192.0.2.1";
 pub const PBX_V6: &str = "2001:db8:0:ff::1";
 const PBX_MAC: &str = "02:00:00:00:00:01";
-const ATTACKER_MAC: &str = "02:00:00:00:00:02";
+const OTHERS_MAC: &str = "02:00:00:00:00:02";
 
 /// Attackers; two of those with IPv6 share a /64.
 pub const EVE: &str = "192.0.2.66";
@@ -221,8 +221,36 @@ pub const MALLORY_V6: &str = "2001:db8:0:b::67";
 /// Never ban this one: it carries the markers.
 const REFEREE: &str = "192.0.2.250";
 
-/// A PBX and a host with the addresses of several attackers, on one wire. Every address is known
-/// to the other side beforehand, so that no packet waits for neighbour discovery.
+/// Two namespaces on one wire, each with these addresses. Every one is known to the other side beforehand,
+/// so that no packet waits for neighbour discovery.
+pub fn wired(pbx: &[&str], others: &[&str]) -> (Netns, Netns) {
+    let (inside, outside) = (Netns::new(), Netns::new());
+    inside.exec(&format!(
+        "ip link add eth0 address {PBX_MAC} type veth peer name eth0 address {OTHERS_MAC} netns {}",
+        outside.name()
+    ));
+    for (netns, own, other, other_mac) in
+        [(&inside, pbx, others, OTHERS_MAC), (&outside, others, pbx, PBX_MAC)]
+    {
+        let mut script = vec!["set -e; ip link set eth0 up".to_owned()];
+        for address in own {
+            // All of 2001:db8::/32 is on the wire, and no network that the PBX is in itself.
+            let bits = if address.contains(':') { "128 nodad" } else { "24" };
+            script.push(format!("ip address add {address}/{bits} dev eth0"));
+        }
+        script.push("ip route add 2001:db8::/32 dev eth0".to_owned());
+        for address in other {
+            script.push(format!("ip neighbour add {address} lladdr {other_mac} dev eth0"));
+        }
+        netns.exec(&script.join("\n"));
+    }
+    until("both ends of the wire are up", || {
+        [&inside, &outside].iter().all(|n| n.exec("cat /sys/class/net/eth0/operstate") == "up\n")
+    });
+    (inside, outside)
+}
+
+/// A PBX and a host with the addresses of several attackers, on one wire.
 pub struct Lab {
     sender: Peer,
     _listener: Peer,
@@ -232,31 +260,8 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
-        let (pbx, attacker) = (Netns::new(), Netns::new());
-        pbx.exec(&format!(
-            "ip link add eth0 address {PBX_MAC} type veth \
-             peer name eth0 address {ATTACKER_MAC} netns {}",
-            attacker.name()
-        ));
-        let plug_in = |netns: &Netns, own: &[&str], other: &[&str], other_mac: &str| {
-            let mut script = vec!["set -e; ip link set eth0 up".to_owned()];
-            for address in own {
-                // All of 2001:db8::/32 is on the wire, and no network that the PBX is in itself.
-                let bits = if address.contains(':') { "128 nodad" } else { "24" };
-                script.push(format!("ip address add {address}/{bits} dev eth0"));
-            }
-            script.push("ip route add 2001:db8::/32 dev eth0".to_owned());
-            for address in other {
-                script.push(format!("ip neighbour add {address} lladdr {other_mac} dev eth0"));
-            }
-            netns.exec(&script.join("\n"));
-        };
         let hosts = [EVE, MALLORY, REFEREE, EVE_V6, EVE_V6_TOO, MALLORY_V6];
-        plug_in(&pbx, &[PBX_V4, PBX_V6], &hosts, ATTACKER_MAC);
-        plug_in(&attacker, &hosts, &[PBX_V4, PBX_V6], PBX_MAC);
-        until("both ends of the wire are up", || {
-            [&pbx, &attacker].iter().all(|n| n.exec("cat /sys/class/net/eth0/operstate") == "up\n")
-        });
+        let (pbx, attacker) = wired(&[PBX_V4, PBX_V6], &hosts);
         let ports = [SIP, WEB].map(|port| port.to_string());
         let listener = Peer::start(&pbx, &["listen", &ports[0], &ports[1]]);
         let sender = Peer::start(&attacker, &["attack", REFEREE, PBX_V4]);

@@ -50,8 +50,6 @@ fn wire(keys: &str) -> String {
 
 const PBX: &str = "192.0.2.1";
 const PBX_V6: &str = "2001:db8:0:ff::1";
-const PBX_MAC: &str = "02:00:00:00:00:01";
-const OUTSIDE_MAC: &str = "02:00:00:00:00:02";
 const EVE: &str = "192.0.2.66";
 const EVE_V6: &str = "2001:db8:0:a::66";
 const MALLORY: &str = "192.0.2.67";
@@ -106,31 +104,9 @@ impl Lab {
     }
 }
 
-/// Two namespaces on one wire, in which every address is known beforehand.
+/// The machine that the guard runs on, and everybody else, on one wire.
 fn plugged() -> (Netns, Netns) {
-    let (host, outside) = (Netns::new(), Netns::new());
-    host.exec(&format!(
-        "ip link add eth0 address {PBX_MAC} type veth peer name eth0 address {OUTSIDE_MAC} netns {}",
-        outside.name()
-    ));
-    let plug_in = |netns: &Netns, own: &[&str], other: &[&str], other_mac: &str| {
-        let mut script = vec!["set -e; ip link set eth0 up".to_owned()];
-        for address in own {
-            let bits = if address.contains(':') { "128 nodad" } else { "24" };
-            script.push(format!("ip address add {address}/{bits} dev eth0"));
-        }
-        script.push("ip route add 2001:db8::/32 dev eth0".to_owned());
-        for address in other {
-            script.push(format!("ip neighbour add {address} lladdr {other_mac} dev eth0"));
-        }
-        netns.exec(&script.join("\n"));
-    };
-    plug_in(&host, &[PBX, PBX_V6], &OUTSIDE, OUTSIDE_MAC);
-    plug_in(&outside, &OUTSIDE, &[PBX, PBX_V6], PBX_MAC);
-    kit::until("both ends of the wire are up", || {
-        [&host, &outside].iter().all(|n| n.exec("cat /sys/class/net/eth0/operstate") == "up\n")
-    });
-    (host, outside)
+    kit::wired(&[PBX, PBX_V6], &OUTSIDE)
 }
 
 /// A guard that listens to the wire.

@@ -23,9 +23,11 @@
     reason = "it measures time, shows it, and fails by panicking"
 )]
 
+#[path = "../fail2ban/mod.rs"]
 mod fail2ban;
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
+mod peer;
 mod reader;
 
 use std::collections::HashMap;
@@ -41,7 +43,6 @@ use asterguard::sink::writer::Writer;
 use asterguard::sink::{BanSink, Blocktype, NetlinkSink, SinkKind, Structure};
 use asterguard::subject::Subject;
 
-use fail2ban::Fail2ban;
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};
 use reader::Reader;
@@ -277,11 +278,11 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     let home = tempfile::tempdir().unwrap();
     let log = home.path().join("messages");
     std::fs::write(&log, "").unwrap();
-    let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
+    let server = peer::start(&netns, package, home.path(), &log).unwrap();
     let mut scene = Scene {
         reader: Reader::open().unwrap(),
-        table: fail2ban::TABLE,
-        set: fail2ban::SET,
+        table: peer::TABLE,
+        set: peer::SET,
         log: &log,
         next: 0,
     };
@@ -294,13 +295,13 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     measuring(&format!("fail2ban: {} at once", amount.burst));
     let burst = scene.attack(amount.burst, patience);
     let mut figures = Figures { single, burst, ..Figures::default() };
-    server.kill();
+    drop(server);
     scene.reader.flush_ruleset();
     scene.next = amount.bans;
-    Fail2ban::remember(home.path(), (0..amount.bans).map(attacker)).unwrap();
+    peer::remember(home.path(), (0..amount.bans).map(attacker)).unwrap();
     measuring(&format!("fail2ban: start with {} bans", amount.bans));
     let begin = Instant::now();
-    let server = Fail2ban::start(&netns, package, home.path(), &log).unwrap();
+    let server = peer::start(&netns, package, home.path(), &log).unwrap();
     let bans = amount.bans as usize;
     // Where it takes longer than that, there is no figure, but there are the others.
     figures.start = scene.until(begin, Some(bans), patience);
@@ -308,7 +309,7 @@ fn fail2ban(amount: &Amount, package: &Path) -> Figures {
     scene.reader.flush_ruleset();
     let back = scene.until(Instant::now(), Some(bans), Duration::from_secs(10));
     figures.flushed.extend(back);
-    server.kill();
+    drop(server);
     figures
 }
 

@@ -1,0 +1,81 @@
+//! The same logs read by fail2ban's own server, which bans nobody: the CPU time that it takes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::fail2ban::{Server, database};
+
+/// What passes for a line that it has to look at: it skips what is older than `findtime`.
+const JAIL: &str = "\
+[bench]
+enabled = true
+filter = asterisk
+logpath = $LOG
+backend = polling
+maxretry = 1000000000
+maxmatches = 1
+findtime = 100y
+action =
+";
+
+/// The CPU time in which it reads `log`, which is appended to an empty one.
+pub fn read(package: &Path, log: &mut File) -> io::Result<Duration> {
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let path = home.path().join("messages");
+    fs::write(&path, "")?;
+    let server = Server::start(Command::new("env"), package, home.path(), JAIL, &path)?;
+    let mut reader = Reader { server, home: home.path() };
+    reader.until("it looks at the log", |position| position == Some(0))?;
+    let before = reader.cpu_time()?;
+    let mut appended = OpenOptions::new().append(true).open(&path)?;
+    let size = io::copy(log, &mut appended)?;
+    reader.until("it has read the log", |position| {
+        // It may write down where it stands only when there is more.
+        let _ = appended.write_all(b"\n");
+        position >= Some(size)
+    })?;
+    Ok(reader.cpu_time()?.saturating_sub(before))
+}
+
+/// A server that reads one log.
+struct Reader<'a> {
+    server: Server,
+    home: &'a Path,
+}
+
+impl Reader<'_> {
+    /// Waits until it has written down that it stands there in the log.
+    fn until(&mut self, what: &str, mut is_it: impl FnMut(Option<u64>) -> bool) -> io::Result<()> {
+        let begin = Instant::now();
+        while !is_it(self.position()) {
+            if self.server.has_ended()? || begin.elapsed() > Duration::from_secs(180) {
+                return Err(io::Error::other(format!("fail2ban never came to where {what}")));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn position(&self) -> Option<u64> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = Connection::open_with_flags(database(self.home), flags).ok()?;
+        open.query_row("SELECT lastfilepos FROM logs", [], |row| row.get::<_, i64>(0))
+            .ok()?
+            .try_into()
+            .ok()
+    }
+
+    /// User and system time of all its threads: fields 14 and 15 of /proc/PID/stat (proc(5)), in
+    /// hundredths of a second.
+    fn cpu_time(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.pid()))?;
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(10 * ticks))
+    }
+}

@@ -8,8 +8,10 @@ use roff::{Roff, bold, roman};
 enum Block<'a> {
     /// Comments: a paragraph to read.
     Prose(Vec<&'a str>),
-    /// Keys and values, and examples in comments: as they are written.
+    /// Keys and values, as they are written.
     Code(Vec<&'a str>),
+    /// The same in comments: it is not what is built in.
+    Example(Vec<&'a str>),
 }
 
 /// The page.
@@ -20,7 +22,7 @@ pub fn page(file: &str) -> Result<Vec<u8>> {
     let (title, rest) = file.split_once('\n').context("the file is empty")?;
     let (path, purpose) = title.trim_start_matches("# ").split_once(": ").context("no title")?;
     let mut page = Roff::new();
-    page.control("TH", ["asterguard.toml", "5", "", "", "File formats"]);
+    crate::title(&mut page, "asterguard.toml", "5", "File formats");
     page.control("SH", ["NAME"]);
     page.text([roman(format!("asterguard.toml - {}", purpose.trim_end_matches('.')))]);
     page.control("SH", ["SYNOPSIS"]);
@@ -32,10 +34,10 @@ pub fn page(file: &str) -> Result<Vec<u8>> {
             Block::Prose(lines) => {
                 page.control("PP", []).text([roman(lines.join("\n"))]);
             }
-            Block::Code(lines) => {
-                page.control("PP", []).control("RS", ["4"]).control("nf", []);
-                page.text([roman(lines.join("\n"))]);
-                page.control("fi", []).control("RE", []);
+            Block::Code(lines) => code(&mut page, &lines),
+            Block::Example(lines) => {
+                page.control("PP", []).text([roman("Example:")]);
+                code(&mut page, &lines);
             }
         }
     }
@@ -45,6 +47,12 @@ pub fn page(file: &str) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     page.to_writer(&mut text)?;
     Ok(text)
+}
+
+fn code(page: &mut Roff, lines: &[&str]) {
+    page.control("PP", []).control("RS", ["4"]).control("nf", []);
+    page.text([roman(lines.join("\n"))]);
+    page.control("fi", []).control("RE", []);
 }
 
 /// Takes the file apart. An empty line ends a block, and so does a change between prose and code.
@@ -57,9 +65,9 @@ fn blocks(file: &str) -> Vec<Block<'_>> {
             (Some(""), ..) => blocks.push(Block::Prose(Vec::new())),
             (None, ..) if line.is_empty() => blocks.push(Block::Prose(Vec::new())),
             (None, _, Some(Block::Code(lines))) => lines.push(line),
-            (Some(_), Some(code), Some(Block::Code(lines))) => lines.push(code),
+            (Some(_), Some(code), Some(Block::Example(lines))) => lines.push(code),
             (Some(words), None, Some(Block::Prose(lines))) => lines.push(words),
-            (Some(_), Some(code), _) => blocks.push(Block::Code(vec![code])),
+            (Some(_), Some(code), _) => blocks.push(Block::Example(vec![code])),
             (Some(words), None, _) => blocks.push(Block::Prose(vec![words])),
             (None, ..) => blocks.push(Block::Code(vec![line])),
         }
@@ -79,7 +87,7 @@ mod tests {
             blocks(file),
             [
                 Block::Prose(vec!["One", "paragraph."]),
-                Block::Code(vec!["[an]", "example = 1"]),
+                Block::Example(vec!["[an]", "example = 1"]),
                 Block::Prose(vec!["Said of it."]),
                 Block::Code(vec!["a = 1", "b = [", "    2,", "]"]),
             ]

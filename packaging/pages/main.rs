@@ -3,6 +3,7 @@
 //!
 //! `make pages` runs it. Its tests run with all others.
 
+mod command_page;
 mod config_page;
 
 use std::fs;
@@ -11,8 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::Command;
 use clap_complete::Shell;
-use clap_mangen::Man;
-use roff::{Roff, bold, roman};
+use roff::{Inline, Roff, bold, roman};
 
 const DEFAULT: &str = include_str!("../etc/asterguard.toml");
 
@@ -29,10 +29,10 @@ fn main() -> Result<()> {
 
 /// All files: their names, and what is in them.
 fn pages() -> Result<Vec<(String, Vec<u8>)>> {
-    let mut program = asterguard::cli::command();
+    let mut program = without_help(asterguard::cli::command());
     program.build();
     let mut pages = Vec::new();
-    commands(&program, &mut pages)?;
+    commands(&program, &[], &mut pages)?;
     pages.push(("man/asterguard.toml.5".to_owned(), config_page::page(DEFAULT)?));
     for (shell, name) in [
         (Shell::Bash, "asterguard.bash"),
@@ -47,28 +47,37 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// The page of a command, and those of its own commands.
-fn commands(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-    let main = !name.contains('-');
-    let page = Man::new(command.clone().disable_help_subcommand(true))
-        .title(name.clone())
-        .section("8")
-        .manual("System administration");
-    let mut text = Vec::new();
-    page.render(&mut text)?;
-    if main { files() } else { see_also() }.to_writer(&mut text)?;
-    pages.push((format!("man/{name}.8"), text));
-    let own =
-        command.get_subcommands().filter(|own| !own.is_hide_set() && own.get_name() != "help");
-    for own in own {
-        commands(own, pages)?;
+fn commands(
+    command: &Command,
+    before: &[Inline],
+    pages: &mut Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let mut page = command_page::page(command, before)?;
+    if before.is_empty() {
+        files(&mut page);
+    } else {
+        see_also(&mut page);
+    }
+    pages.push((format!("man/{}.8", command_page::name(command)), page.render().into_bytes()));
+    for own in command_page::told(command) {
+        commands(own, &command_page::before(command, before), pages)?;
     }
     Ok(())
 }
 
+/// Begins a page. It has no date, as its version says more.
+fn title(page: &mut Roff, name: &str, section: &str, manual: &str) {
+    let program = concat!("asterguard ", env!("CARGO_PKG_VERSION"));
+    page.control("TH", [name, section, "\"\"", program, manual]);
+}
+
+/// The commands that `help` prints have no pages of their own.
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
 /// Which files the program goes by.
-fn files() -> Roff {
-    let mut page = Roff::new();
+fn files(page: &mut Roff) {
     page.control("SH", ["FILES"]);
     for (file, what) in [
         ("/etc/asterguard/asterguard.toml", "The configuration; see asterguard.toml(5)."),
@@ -84,14 +93,12 @@ fn files() -> Roff {
     }
     page.control("SH", ["SEE ALSO"]);
     page.text([bold("asterguard.toml"), roman("(5), "), bold("nft"), roman("(8)")]);
-    page
+    page.control("PP", []).text([roman("/usr/share/doc/asterguard/README.md")]);
 }
 
-fn see_also() -> Roff {
-    let mut page = Roff::new();
+fn see_also(page: &mut Roff) {
     page.control("SH", ["SEE ALSO"]);
     page.text([bold("asterguard"), roman("(8), "), bold("asterguard.toml"), roman("(5)")]);
-    page
 }
 
 #[cfg(test)]
@@ -148,11 +155,59 @@ mod tests {
     #[test]
     fn the_page_of_the_program_tells_commands_files_and_exit_codes() {
         let page = text("man/asterguard.8");
-        for word in
-            ["asterguard\\-replay(8)", "Exit codes", "asterguard.toml", "/var/lib/asterguard"]
-        {
+        for word in [
+            "asterguard\\-replay\\fR(8)",
+            "asterguard.toml",
+            "/var/lib/asterguard",
+            ".nf\nTry it",
+            ".SH \"EXIT STATUS\"\n.TP 4\n\\fB0\\fR\ndone\n",
+        ] {
             assert!(page.contains(word), "{word}: {page}");
         }
         assert!(!page.contains("look\\-up"), "what is hidden is not told: {page}");
+    }
+
+    /// A page without fonts.
+    fn plain(page: &str) -> String {
+        let fonts = ["\\fB", "\\fI", "\\fR", "\\"];
+        fonts.iter().fold(page.to_owned(), |page, font| page.replace(font, ""))
+    }
+
+    fn synopsis(name: &str) -> String {
+        let page = plain(&text(name));
+        let (_, rest) = page.split_once(".SH SYNOPSIS\n").unwrap();
+        rest.lines().next().unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn a_synopsis_is_what_can_be_written() {
+        for (page, words) in [
+            ("asterguard", "asterguard [--json] COMMAND"),
+            ("asterguard-reload", "asterguard reload [--json] [--socket PATH]"),
+            (
+                "asterguard-ban",
+                "asterguard ban [--json] [-j|--jail JAIL] [--for TIME] [--socket PATH] HOST",
+            ),
+            ("asterguard-get", "asterguard get [--json] [--socket PATH] [JAIL] COMMAND"),
+            ("asterguard-get-ignoreip", "asterguard get [JAIL] ignoreip [--json] [--socket PATH]"),
+        ] {
+            assert_eq!(synopsis(&format!("man/{page}.8")), words);
+        }
+    }
+
+    #[test]
+    fn each_page_that_is_named_is_there() {
+        let pages = pages().unwrap();
+        let mut named = 0;
+        for (path, text) in pages.iter().filter(|(path, _)| path.starts_with("man/")) {
+            let text = plain(&String::from_utf8_lossy(text));
+            let words = text.split_whitespace().filter(|word| word.starts_with("asterguard"));
+            for word in words.filter_map(|word| word.trim_end_matches(',').strip_suffix("(8)")) {
+                named += 1;
+                let there = pages.iter().any(|(path, _)| *path == format!("man/{word}.8"));
+                assert!(there, "{path} names {word}(8)");
+            }
+        }
+        assert!(named > 0);
     }
 }

@@ -35,7 +35,7 @@ pub enum Exit {
     Done = 0,
     /// It did not work.
     Failed = 1,
-    /// The command line makes no sense.
+    /// The command line makes no sense, or names what cannot be: an unknown jail, a protected host.
     Usage = 2,
     /// Configuration or rules are wrong.
     Config = 3,
@@ -57,9 +57,9 @@ Run it:
 Locked out?
   asterguard pause                               nothing is dropped for 15 minutes
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or rules,
-4 no daemon answers, 5 nftables cannot be used, 6 the state file cannot be used,
-7 a supervised guard wants to be started again.";
+Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
+3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
+6 the state file cannot be used, 7 a supervised guard wants to be started again.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -100,6 +100,8 @@ enum Command {
     /// Show a list: who is in it, why, and what was dropped
     List(control::ListArgs),
     /// Ban a host
+    ///
+    /// Without a jail, the ban closes all ports and never ends, unless `--for` says when.
     Ban(control::BanArgs),
     /// Lift the bans of a host or network
     Unban(control::UnbanArgs),
@@ -111,12 +113,15 @@ enum Command {
     Get(control::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
     Ruleset(ruleset::RulesetArgs),
-    /// Say where kernel, configuration and memory differ. Exit code 1 if they do
+    /// Say where kernel, configuration and memory differ
+    ///
+    /// The exit code is 1 if they do.
     Verify(verify::VerifyArgs),
     /// Check configuration and rules, and run every rule's examples
     Check(ConfigArg),
-    /// Look for what goes wrong in practice, and say what to change; works without the daemon too.
-    /// Exit code 1 if there is a problem
+    /// Look for what goes wrong in practice, and say what to change
+    ///
+    /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
     Doctor(doctor::DoctorArgs),
     /// Show what the rules make of a line, or of each line of a file
     Test(test_line::TestArgs),
@@ -143,7 +148,10 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let output = Output::new(cli.json);
     let result = match cli.command {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
@@ -168,6 +176,17 @@ pub fn main() -> ExitCode {
         Command::LookUp => helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new),
     };
     ended(result.map(|()| Exit::Done), &output)
+}
+
+/// Says what is wrong with the command line, or the help or version that it asks for.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if !error.use_stderr() || !words.any(|word| word == "--json") {
+        error.exit();
+    }
+    let message = error.render().to_string();
+    let message = message.trim_start_matches("error: ").trim_end().to_owned();
+    ended(Err(Failure { exit: Exit::Usage, message }), &Output::new(true))
 }
 
 /// Serves the guard that started this process, with nothing but what that takes.

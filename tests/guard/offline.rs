@@ -444,6 +444,23 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn a_command_line_that_makes_no_sense_is_told_as_json_where_that_is_wanted() {
+    for args in [&["--json"][..], &["nonsense", "--json"], &["--json", "ban", "nobody"]] {
+        let (code, out, said) = told(&Command::new(PROGRAM).args(args).output().unwrap());
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        let failure = &objects(&said)[0];
+        assert_eq!(failure["result"], "failed", "{args:?}");
+        assert!(failure["message"].as_str().unwrap().contains("--help"), "{failure}");
+    }
+    // Behind `--`, it is a word like any other.
+    let (_, _, said) = told(&Command::new(PROGRAM).args(["ban", "--", "--json"]).output().unwrap());
+    assert!(said.starts_with("error: "), "{said}");
+    let (code, out, _) = told(&Command::new(PROGRAM).args(["--json", "--help"]).output().unwrap());
+    assert_eq!(code, 0);
+    assert!(out.contains("Usage: "), "{out}");
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_a_command_quietly() {
     let home = Home::new(CONFIG);
     home.append("messages", &vec![wrong_password(HOST); 20_000]);

@@ -30,23 +30,28 @@ struct Done {
 }
 
 pub fn restore(args: &RestoreArgs, output: &Output) -> Result<(), Failure> {
-    let Restored { bans, stored, problem } =
+    let Restored { bans, stored, problem, refused } =
         daemon::restore(args.config.config.as_deref(), &args.state_dir)?;
     let found = bans.kept + bans.adopted;
+    let refused = refused.unwrap_or_default();
+    let restored = bans.missing.saturating_sub(refused.0);
     if output.json {
-        let (restored, expired) = (bans.missing, bans.expired);
+        let expired = bans.expired;
         output.object(&Done { result: "done", restored, found, expired });
     } else if stored {
         output.line(format_args!(
-            "{} bans put into the kernel, {found} were there, {} are over",
-            bans.missing, bans.expired
+            "{restored} bans put into the kernel, {found} were there, {} are over",
+            bans.expired
         ));
     } else {
         output.line("nothing is stored yet; table, sets and chains are there");
     }
-    match problem {
-        None => Ok(()),
-        Some(problem) => Err(Failure {
+    match (problem, refused) {
+        (None, (0, _)) => Ok(()),
+        (None, (count, first)) => Err(Failure::new(format!(
+            "{count} bans are not in force, because the kernel does not take them ({first})"
+        ))),
+        (Some(problem), _) => Err(Failure {
             exit: Exit::BadState,
             message: format!("{problem}; restored is what could be read"),
         }),

@@ -34,6 +34,8 @@ pub struct Restored {
     pub stored: bool,
     /// What was wrong with it.
     pub problem: Option<String>,
+    /// How many bans the kernel did not take, and why not the first of them; `None`: it took all.
+    pub refused: Option<(usize, String)>,
 }
 
 /// Loads the structure into the kernel and puts all bans there that are stored, with the rest of
@@ -80,10 +82,9 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let in_force = |element: &Element| element.until.is_none_or(|until| until > now);
     let wanted = engine.bans().elements().filter(in_force);
     report.refused.extend(sink.restore(&wanted.collect::<Vec<_>>(), now)?.refused);
-    for (change, reason) in &report.refused {
-        error!("the kernel did not take {}: {reason}", change.key().1);
-    }
-    Ok(Restored { bans, stored, problem })
+    let first = |(change, reason): &(Change, String)| format!("{}: {reason}", change.key().1);
+    let refused = report.refused.first().map(|refused| (report.refused.len(), first(refused)));
+    Ok(Restored { bans, stored, problem, refused })
 }
 
 /// What is stored, looked at without a daemon.

@@ -1,6 +1,8 @@
 //! More hosts are banned than a set of the kernel holds: those that fit are in, and no other is lost.
 
-use crate::kit::guard::{Guard, Home, PROGRAM};
+use std::process::Command;
+
+use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, elements};
 
@@ -13,11 +15,16 @@ fn home(netns: &Netns, room: usize) -> Home {
     home
 }
 
-fn start(netns: &Netns, home: Home, sink: &str) -> Guard {
+/// The program with that `nft`.
+fn program(netns: &Netns, home: &Home) -> Command {
     let path = format!("PATH={}:{}", home.path("bin").display(), std::env::var("PATH").unwrap());
     let mut command = netns.command("env");
     command.arg(path).arg(PROGRAM);
-    let mut run = home.run(command);
+    command
+}
+
+fn start(netns: &Netns, home: Home, sink: &str) -> Guard {
+    let mut run = home.run(program(netns, &home));
     run.args(["--sink", sink]);
     let guard = Guard::start_in(home, run);
     assert!(!netns.exec("nft list set inet asterguard ban4").contains("1048576"));
@@ -109,6 +116,31 @@ fn bans_wait_for_room_in_a_full_set() {
 #[test]
 fn bans_wait_for_room_in_a_full_set_with_the_nft_program() {
     bans_wait_for_room("nft");
+}
+
+#[test]
+fn what_a_restore_has_no_room_for_is_said() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = start(&netns, home(&netns, 2), "netlink");
+    for n in 1..=5 {
+        guard.order(&["ban", &host(n), "--for", "1h"]);
+    }
+    let home = guard.stop();
+    netns.exec("nft delete table inet asterguard");
+    let mut restore = program(&netns, &home);
+    restore.arg("restore").arg("--config").arg(home.path("asterguard.toml"));
+    restore.arg("--state-dir").arg(home.path("state"));
+    let (code, out, said) = told(&restore.output().unwrap());
+    assert_eq!(code, 1, "{out}{said}");
+    assert_eq!(out, "2 bans put into the kernel, 0 were there, 0 are over\n");
+    assert!(said.contains("3 bans are not in force") && said.contains("is full"), "{said}");
+    assert_eq!(addresses(&netns, "ban4").len(), 2);
+    // The guard goes on where it ended.
+    let guard = start(&netns, home, "netlink");
+    kit::until("three bans wait", || refused(&guard) == 3);
 }
 
 #[test]

@@ -496,9 +496,8 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// A reader of one empty file, and the engine that it feeds.
+    /// A reader of one file from its end, and the engine that it feeds.
     fn reader_of(log: &Path) -> (Reader, Engine) {
-        File::create(log).unwrap();
         let main = log.with_extension("toml");
         std::fs::write(&main, format!("[default]\nlogpath = {log:?}\n")).unwrap();
         let rules = Arc::new(RuleSet::load(None).unwrap());
@@ -506,18 +505,19 @@ mod tests {
         let plan = Plan::new(config::load(Some(&main), &filters).unwrap(), rules);
         let mut reader = Reader::new(compile(&plan).unwrap());
         let mut engine = Engine::new(Arc::new(plan));
-        reader.refresh(&mut engine, Origin::Start, Time::default());
+        reader.refresh(&mut engine, Origin::End, Time::default());
         (reader, engine)
     }
 
     /// Who is found to have offended, in lines of which each is written when its time has come, in
-    /// milliseconds.
-    fn found(lines: &[(i64, &str)]) -> Vec<String> {
+    /// milliseconds after the first look. The log has `before` in it then.
+    fn found(before: &str, lines: &[(i64, &str)]) -> Vec<String> {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("messages");
+        std::fs::write(&log, before).unwrap();
         let (mut reader, mut engine) = reader_of(&log);
         let mut decisions = Vec::new();
-        for (millis, line) in lines {
+        for (millis, line) in [(0, "")].iter().chain(lines) {
             let mut file = File::options().append(true).open(&log).unwrap();
             file.write_all(line.as_bytes()).unwrap();
             let now = Time::from_millis(*millis);
@@ -539,12 +539,24 @@ mod tests {
             )
         };
         let (eve, mallory) = (user("198.51.100.1", "a"), user("198.51.100.2", "b"));
-        let times = |second| found(&[(0, eve.as_str()), (second, mallory.as_str())]);
+        let times = |second| found("", &[(0, eve.as_str()), (second, mallory.as_str())]);
         assert_eq!(times(999), ["198.51.100.1"], "it could be the end of Eve's");
         assert_eq!(times(1000), ["198.51.100.1", "198.51.100.2"]);
         // In the middle of a line, Asterisk has not done with it, however long it takes.
         let (head, tail) = mallory.split_at(20);
-        assert_eq!(found(&[(0, &(eve + head)), (5000, tail)]), ["198.51.100.1"]);
+        assert_eq!(found("", &[(0, &(eve + head)), (5000, tail)]), ["198.51.100.1"]);
+    }
+
+    /// Nor does one from before the start, once the log has been seen to rest.
+    #[test]
+    fn a_message_from_before_the_start_that_asterisk_has_done_with_casts_no_doubt() {
+        let refused = "chan_iax2.c: Host 198.51.100.1 failed MD5 authentication for 'x' (a != b)\n";
+        let before = format!("[x] NOTICE[1] {refused}");
+        let eve = format!("[x] NOTICE[1] {}", refused.replace(".1 ", ".2 "));
+        assert_eq!(found(&before, &[(999, eve.as_str())]), [""; 0], "it could be the end of it");
+        assert_eq!(found(&before, &[(1000, eve.as_str())]), ["198.51.100.2"]);
+        // What is half a line at the start goes on, however long it takes.
+        assert_eq!(found(before.trim_end(), &[(5000, &eve), (5000, &eve)]), [""; 0]);
     }
 
     #[test]

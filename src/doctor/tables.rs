@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::{Finding, some_of};
-use crate::sink::structure::TABLE;
+use crate::sink::structure::{CHAIN, TABLE};
 
 /// The oldest `nft` that the ruleset is known to load with.
 const OLDEST_NFT: (u32, u32, u32) = (1, 0, 2);
@@ -71,8 +71,10 @@ pub fn ours(world: &World) -> Vec<Finding> {
     };
     let place = format!("table inet {TABLE}");
     let guards = world.status.as_ref().is_ok_and(|status| !status.dry_run);
+    // By its name: the limiter has a chain at the same hook, and `nft` lists them in any order.
     let chain = ruleset.chains.iter().find(|chain| {
-        chain.table.0 == "inet" && chain.table.1 == TABLE && chain.hook == "prerouting"
+        let ours = chain.table.0 == "inet" && chain.table.1 == TABLE;
+        ours && chain.hook == CHAIN && chain.name == CHAIN
     });
     vec![match (ruleset.has_ours(), chain) {
         (false, _) if guards => Finding::problem(CHECK, "it is gone: nobody is kept out")

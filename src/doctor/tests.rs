@@ -321,6 +321,20 @@ fn tables_are_judged_by_their_order() {
     machine.world.ruleset = Ok(ruleset(ours));
     machine.says_one("table", "Ok");
     machine.says_one("table-order", "Ok");
+    // The limiter's chain is at the same hook, and stands first in the listing after a heal.
+    let limiter = |rules: &str| {
+        format!(
+            r#"{{"chain": {{"family": "inet", "table": "asterguard", "name": "limiter_input", "hook": "prerouting", "prio": -299, "policy": "accept"}}}},
+            {rules}{ours}"#
+        )
+    };
+    let drops = r#"{"rule": {"family": "inet", "table": "asterguard", "chain": "limiter_input", "handle": 9, "expr": [{"drop": null}]}},"#;
+    machine.world.ruleset = Ok(ruleset(&limiter("")));
+    machine.says_one("table", "Ok");
+    let flushed = limiter(drops);
+    let (flushed, _) = flushed.rsplit_once(",\n").unwrap();
+    machine.world.ruleset = Ok(ruleset(flushed));
+    machine.says_one("table", "Problem: its chain has no rules");
     for (priority, verdict, expected) in
         [(-400, "drop", "Advice"), (-400, "accept", "Ok"), (-200, "drop", "Ok")]
     {

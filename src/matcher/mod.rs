@@ -137,6 +137,8 @@ pub struct Scanner {
     context: Context,
     /// Whether anything has been read yet.
     begun: bool,
+    /// Whether the writer has rested since.
+    rested: bool,
     scratch: Vec<u8>,
     found: Vec<usize>,
     counts: Counts,
@@ -153,6 +155,7 @@ impl Scanner {
             caches,
             context: Context::default(),
             begun: false,
+            rested: false,
             scratch: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
@@ -199,14 +202,19 @@ impl Scanner {
     /// Takes note that the writer has rested since the last region: what comes next is no part of a
     /// message that was begun before.
     pub fn rested(&mut self) {
-        self.context.rested();
+        self.rested = true;
     }
 
     /// Adds an event to `events` for each line of `region` that a rule matches (one for each rule,
     /// should there be several).
     pub fn scan(&mut self, region: &Region<'_>, clock: &mut Clock<'_>, events: &mut Vec<Event>) {
+        let rested = std::mem::take(&mut self.rested);
         if !std::mem::replace(&mut self.begun, true) {
             self.look_back(region);
+        }
+        // The rest came after what stands before the first region, too.
+        if rested {
+            self.context.rested();
         }
         let text = region.text();
         let matcher = Arc::clone(&self.matcher);

@@ -475,6 +475,33 @@ fn a_doubt_ends_when_the_writer_rests() {
     assert_eq!(events(true), [Evidence::Unverified; 2]);
 }
 
+/// What stands before the first region has been over for long then: but a channel with free text stays one.
+#[test]
+fn a_doubt_from_before_the_first_region_ends_when_the_writer_rests() {
+    let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
+    let free = "[x] VERBOSE[1] app.c: whatever\n";
+    let event = |before: &str, rested: bool| {
+        let mut scanner = Scanner::new(matcher(&[RULES]), ChannelId(0));
+        let mut events = Vec::new();
+        let (before, line) = (text(&[before]), text(&[KNOCK]));
+        let whole = [before.clone(), line].concat();
+        if rested {
+            scanner.rested();
+        }
+        let region = Region { bytes: &whole, start: before.len(), ..Region::of(&whole, 3) };
+        scanner.scan(&region, &mut Clock::At(Time::default()), &mut events);
+        events[0].evidence
+    };
+    assert_eq!(event(packet, false), Evidence::Hearsay);
+    assert_eq!(event(packet, true), Evidence::Unverified);
+    // No rest is long enough for what nobody can see the end of.
+    assert_eq!(event(free, true), Evidence::Hearsay);
+    // A history that is full begins in the middle of something.
+    let long = packet.to_owned() + &"a\n".repeat(HISTORY);
+    assert_eq!(event(&long, false), Evidence::Hearsay);
+    assert_eq!(event(&long, true), Evidence::Unverified);
+}
+
 #[test]
 fn a_doubt_reaches_as_far_as_its_message() {
     let rules = RULES.replacen("dump = true", "dump = true\nreach = 100", 1);

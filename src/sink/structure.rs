@@ -19,6 +19,9 @@ use super::lists::{ListSet, write_lists};
 /// The name of the table, in family `inet`.
 pub const TABLE: &str = "asterguard";
 
+/// The chain of it that drops whoever is banned; it is named like its hook.
+pub const CHAIN: &str = "prerouting";
+
 /// The name of the set whose elements stop all dropping.
 pub const PAUSED: &str = "paused";
 

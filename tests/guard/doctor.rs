@@ -70,6 +70,17 @@ fn doctor_looks_at_the_whole_machine() {
     let wrong: Vec<_> = found.iter().filter(|finding| finding["verdict"] == "problem").collect();
     assert_eq!(code, i32::from(!wrong.is_empty()), "{wrong:#?}");
 
+    // After a heal, the limiter's chain stands ahead of ours in the listing.
+    netns.exec("nft flush ruleset");
+    guard.says("put back");
+    kit::until("all is back", || {
+        let (code, _, _) = guard.ctl(&["verify"]);
+        code == 0
+            && !netns.try_exec("nft list chain inet asterguard limiter_input").stdout.is_empty()
+    });
+    let (_, found) = findings(&guard, &netns);
+    assert_eq!(verdicts(&found, "table"), ["ok"], "{found:#?}");
+
     // What others do ahead of ours, and what happens to ours.
     netns.exec(
         "nft 'add table ip first; add chain ip first c { type filter hook prerouting priority -400; };
@@ -91,6 +102,27 @@ fn doctor_looks_at_the_whole_machine() {
     );
     assert!(!out.contains('\u{1b}'), "no colours where nobody sees them");
     assert!(out.trim_end().lines().last().unwrap().starts_with("problems: "), "{out}");
+}
+
+/// That the limiter drops is no help to those that were banned.
+#[test]
+fn doctor_sees_that_nobody_is_kept_out() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &format!("[wire]\nlimiter = \"ban\"\n{CONFIG}"));
+    let home = guard.stop();
+    // So that the limiter's chain is the first in the listing.
+    let table = netns.exec("nft list table inet asterguard");
+    home.write("table", &table);
+    let place = home.path("table").display().to_string();
+    netns.exec(&format!("nft flush ruleset; nft -f {place}"));
+    let (_, found) = findings(&home, &netns);
+    assert_eq!(verdicts(&found, "table"), ["ok"], "{found:#?}");
+    netns.exec("nft flush chain inet asterguard prerouting");
+    let (code, found) = findings(&home, &netns);
+    assert_eq!((code, verdicts(&found, "table")), (1, vec!["problem"]), "{found:#?}");
 }
 
 #[test]

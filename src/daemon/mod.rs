@@ -19,6 +19,7 @@ mod recorder;
 mod refused;
 mod reload;
 mod restore;
+mod sole;
 mod status;
 mod verify;
 mod wire;
@@ -161,6 +162,12 @@ pub enum RunError {
     /// Another one runs already.
     #[error("asterguard is running already (pid {pid}, lock {})", lock.display())]
     Running { pid: String, lock: PathBuf },
+    /// Another one is in charge of the kernel's table, with files of its own.
+    #[error(
+        "another asterguard (pid {pid}) guards this machine, or this network namespace: two would undo each other's \
+         rules; stop that one first (systemctl stop asterguard), or have this one change nothing: asterguard run --dry-run"
+    )]
+    Guarded { pid: String },
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -188,6 +195,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let plan = plan(options.config.as_deref())?;
     let volume = log::start(plan.config.loglevel);
     let _lock = control::lock(&options.state_dir)?;
+    let guards = options.sink != SinkKind::DryRun;
+    let name = if guards { sole::take(&options.state_dir)? } else { None };
     control::make_room(&options.socket)?;
     let readable = processes::confine(options, &plan.config, gave_up);
     let lists = crate::lists::read(&plan.config.lists, &Lists::default());
@@ -273,7 +282,13 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
-    let cause = runtime.block_on(Arc::clone(&daemon).serve(listener, watched, is_ready, ended));
+    let serving = Arc::clone(&daemon).serve(listener, watched, is_ready, ended);
+    let cause = runtime.block_on(async {
+        tokio::select! {
+            cause = serving => cause,
+            () = sole::turn_away(name.as_ref()) => Cause::Signal,
+        }
+    });
 
     // Fails only when the thread has ended; then there is nothing to stop.
     let _ = daemon.inbox.send(Message::Stop);

@@ -11,7 +11,7 @@ use super::core::allowed;
 use super::lists::ListKeeper;
 use super::reader::Reader;
 use super::recorder::Recorder;
-use super::{Options, PlanError, RunError, SinkKind, control, now, plan};
+use super::{Options, PlanError, RunError, SinkKind, control, now, plan, sole};
 use crate::engine::{Engine, Remembered, TakenUp};
 use crate::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::ignored::IgnoreList;
@@ -47,6 +47,7 @@ pub struct Restored {
 pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunError> {
     let plan = plan(config)?;
     let _lock = if state_dir.exists() { control::lock(state_dir)? } else { None };
+    let _name = sole::take(state_dir)?;
     let mut sink = NetlinkSink::new(Nft::new())?;
     // Read while `nft` is at work.
     let (now, directory) = (now(), state_dir.to_owned());

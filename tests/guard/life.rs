@@ -1,5 +1,13 @@
 //! Stop, start, kill: what stays in force, and who may run.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, Element, addresses, elements, wrong_password};
@@ -115,6 +123,85 @@ fn a_second_guard_is_refused_with_the_pid_of_the_first() {
     assert_eq!(guard.status()["pid"], guard.pid());
 }
 
+/// Nor is one that shares nothing with the first but the kernel's table.
+#[test]
+fn a_second_guard_with_files_of_its_own_is_refused_too() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard_with_bans(&netns);
+    let before = netns.exec("nft -s list ruleset");
+    let other = Home::new("");
+    let config = other.path("asterguard.toml").display().to_string();
+    let state = other.path("state").display().to_string();
+    std::fs::create_dir(other.path("state")).unwrap();
+    let restore = || {
+        let mut restore = netns.command(PROGRAM);
+        told(
+            &restore
+                .args(["restore", "--config", &config, "--state-dir", &state])
+                .output()
+                .unwrap(),
+        )
+    };
+    // More often than anybody could wait in line without being turned away.
+    for _ in 0..3 {
+        for (code, out, said) in
+            [told(&other.run(netns.command(PROGRAM)).output().unwrap()), restore()]
+        {
+            assert_eq!((code, out.as_str()), (1, ""), "{said}");
+            assert!(said.contains(&format!("another asterguard (pid {})", guard.pid())), "{said}");
+        }
+    }
+    assert_eq!(netns.exec("nft -s list ruleset"), before);
+
+    // What changes nothing, and what guards something else, is not in its way.
+    let mut dry = other.run(netns.command(PROGRAM));
+    dry.arg("--dry-run");
+    let other = Guard::start_in(other, dry).stop();
+    let elsewhere = Netns::new();
+    let run = other.run(elsewhere.command(PROGRAM));
+    let other = Guard::start_in(other, run).stop();
+
+    // Once the first has ended, even by force, the second may.
+    guard.kill();
+    let run = other.run(netns.command(PROGRAM));
+    let _other = Guard::start_in(other, run).stop();
+    let (code, _, said) = restore();
+    assert_eq!(code, 0, "{said}");
+}
+
+/// The name by which guards know of each other is anybody's to take.
+#[test]
+fn a_stranger_cannot_keep_the_guard_from_starting() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let squat = "import os, socket, sys
+s = socket.socket(socket.AF_UNIX); os.setuid(65534)
+s.bind('\\0asterguard'); s.listen(BACKLOG); print(flush=True); sys.stdin.read()";
+    // One that would be seen, and one whose line is full, so that nobody can see him without waiting.
+    for (backlog, words) in [("9", "the user 65534"), ("0", "it cannot be seen by whom")] {
+        let mut command = netns.command("python3");
+        command.args(["-c", &squat.replace("BACKLOG", backlog)]);
+        let mut stranger = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(stranger.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let mut fill = netns.command("python3");
+        fill.args(["-c", "import socket; socket.socket(socket.AF_UNIX).connect('\\0asterguard')"]);
+        if backlog == "0" {
+            assert!(fill.status().unwrap().success());
+        }
+        let guard = Guard::start(&netns, CONFIG);
+        guard.says(words);
+        guard.stop();
+        drop(stranger.stdin.take());
+        assert!(stranger.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn what_was_written_before_the_stop_is_still_seen_to() {
     if !kit::usable() {
@@ -185,6 +272,8 @@ fn a_start_in_the_middle_of_a_raw_packet_believes_nothing_of_it() {
         &["[Nov 22 00:56:07] ERROR[13176] pjproject: \tsip_endpoint.c Error processing packet from \
            198.51.100.150:5060: Missing required header(s) (PJSIP_EMISSINGHDR)  From [code 171050]:"],
     );
+    // As long as its lines go on, however slow this machine is, it is not over.
+    let packet = Dribble::into(home.path("messages"));
     let run = home.run(netns.command(PROGRAM));
     let guard = Guard::start_in(home, run);
     guard.append("messages", &vec![wrong_password(EVE); 9]);
@@ -196,4 +285,32 @@ fn a_start_in_the_middle_of_a_raw_packet_believes_nothing_of_it() {
     kit::until("the lines are read", || guard.status()["sources"][0]["hearsay"] == 18);
     guard.append("messages", &vec![wrong_password(EVE); 60]);
     guard.says(&format!("[asterisk-guess] Ban {EVE}"));
+    drop(packet);
+}
+
+/// Lines of a raw packet that come slowly, until it is dropped.
+struct Dribble {
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dribble {
+    fn into(log: PathBuf) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let write = move || {
+            while stopped.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout)
+            {
+                let mut file = File::options().create(true).append(true).open(&log).unwrap();
+                file.write_all(b"a\n").unwrap();
+            }
+        };
+        Self { stop, thread: Some(thread::spawn(write)) }
+    }
+}
+
+impl Drop for Dribble {
+    fn drop(&mut self) {
+        self.stop.send(()).unwrap();
+        self.thread.take().unwrap().join().unwrap();
+    }
 }

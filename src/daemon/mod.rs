@@ -25,6 +25,8 @@ mod verify;
 mod wire;
 mod worker;
 
+use std::fs::File;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
@@ -194,9 +196,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (writer, gave_up) = processes::part(options.sink)?;
     let plan = plan(options.config.as_deref())?;
     let volume = log::start(plan.config.loglevel);
-    let _lock = control::lock(&options.state_dir)?;
-    let guards = options.sink != SinkKind::DryRun;
-    let name = if guards { sole::take(&options.state_dir)? } else { None };
+    let (_lock, name) = alone(options)?;
     control::make_room(&options.socket)?;
     let readable = processes::confine(options, &plan.config, gave_up);
     let lists = crate::lists::read(&plan.config.lists, &Lists::default());
@@ -282,13 +282,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
-    let serving = Arc::clone(&daemon).serve(listener, watched, is_ready, ended);
-    let cause = runtime.block_on(async {
-        tokio::select! {
-            cause = serving => cause,
-            () = sole::turn_away(name.as_ref()) => Cause::Signal,
-        }
-    });
+    let serving = Arc::clone(&daemon).serve(listener, name.as_ref(), watched, is_ready, ended);
+    let cause = runtime.block_on(serving);
 
     // Fails only when the thread has ended; then there is nothing to stop.
     let _ = daemon.inbox.send(Message::Stop);
@@ -303,6 +298,13 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(&options.socket);
     cause.result()
+}
+
+/// Sees to it that this is the only daemon with its state, and the only guard of the kernel's table if it is one.
+fn alone(options: &Options) -> Result<(Option<File>, Option<UnixListener>), RunError> {
+    let lock = control::lock(&options.state_dir)?;
+    let guards = options.sink != SinkKind::DryRun;
+    Ok((lock, if guards { sole::take(&options.state_dir)? } else { None }))
 }
 
 /// Tells the engine what the worker has to say.
@@ -344,6 +346,7 @@ impl Daemon {
     async fn serve(
         self: Arc<Self>,
         listener: tokio::net::UnixListener,
+        name: Option<&UnixListener>,
         mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
         ended: Option<oneshot::Receiver<String>>,
@@ -405,6 +408,7 @@ impl Daemon {
             () = signals => Cause::Signal,
             () = control::serve(Arc::clone(&self), listener) => Cause::Reload,
             () = self.renewals() => Cause::Signal,
+            () = sole::turn_away(name) => Cause::Signal,
             how = lost => Cause::Writer(how),
         }
     }

@@ -1,5 +1,9 @@
 //! Where the wire cannot be had, bans go on without it, and it is said why.
 
+use std::thread;
+
+use asterguard::source::nflog_socket;
+
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, wire};
@@ -53,10 +57,14 @@ fn a_group_that_somebody_else_listens_to_is_said() {
     }
     let _turn = crate::no_flood();
     let netns = Netns::new();
-    let first = crate::guard(&netns, CONFIG);
-    let second = Guard::start(&netns, CONFIG);
-    second.says("the wire is not available: NFLOG group 5060 is somebody else's");
-    assert_eq!(second.status()["wire"]["state"], "not available");
-    first.stop();
-    kit::until("it is free again", || second.status()["wire"]["state"] == "listening");
+    let listen = || {
+        netns.enter();
+        nflog_socket(5060).unwrap()
+    };
+    let other = thread::scope(|scope| scope.spawn(listen).join().unwrap());
+    let guard = Guard::start(&netns, CONFIG);
+    guard.says("the wire is not available: NFLOG group 5060 is somebody else's");
+    assert_eq!(guard.status()["wire"]["state"], "not available");
+    drop(other);
+    kit::until("it is free again", || guard.status()["wire"]["state"] == "listening");
 }

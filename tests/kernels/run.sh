@@ -93,7 +93,7 @@ make_root() {
     # Busybox's shell prefers its own `ip` to the real one, hence another shell.
     put "$(command -v nft)" "$(command -v ip)" /usr/bin/python3 /usr/bin/setpriv /usr/bin/env /bin/sh
     local program
-    for program in nc pgrep mkfifo unshare script; do
+    for program in nc pgrep mkfifo unshare script install; do
         program=$(command -v $program) && put "$(readlink -f "$program")" "$program"
     done
     # What Python needs to begin, and what the tests' peers import.

@@ -289,8 +289,10 @@ fn whole(errno: Errno) -> SinkError {
     match errno {
         Errno::NOENT => SinkError::NoTable,
         Errno::PERM | Errno::ACCESS => SinkError::NotPermitted(errno.to_string()),
-        // What asking for the socket is told.
-        Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT => SinkError::NoKernel(errno.to_string()),
+        // What asking for the socket is told; and where there are sockets, but no `nf_tables`.
+        Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP => {
+            SinkError::NoKernel(errno.to_string())
+        }
         errno => SinkError::Io(errno.into()),
     }
 }

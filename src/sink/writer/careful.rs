@@ -99,6 +99,7 @@ impl BanSink for Careful {
     }
 
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
+        let is_put = |change: &Change| matches!(change, Change::Put(_));
         let (mut sound, mut refused) = (Vec::with_capacity(changes.len()), Vec::new());
         for change in changes {
             match change {
@@ -108,15 +109,17 @@ impl BanSink for Careful {
                 change => sound.push(*change),
             }
         }
-        let puts = sound.iter().filter(|change| matches!(change, Change::Put(_))).count();
+        let puts = sound.iter().filter(|change| is_put(change)).count();
         self.allowance.spend(puts, Instant::now())?;
         let applied = self.sink.apply(&sound, now);
-        match &applied {
-            Ok(_) => self.allowance.held(puts, sound.len() - puts),
-            // It is tried again.
-            Err(_) => self.allowance.left += puts,
-        }
+        // What was not put is tried again.
+        let undone = match &applied {
+            Ok(report) => report.refused.iter().filter(|(change, _)| is_put(change)).count(),
+            Err(_) => puts,
+        };
+        self.allowance.left += undone;
         let mut report = applied?;
+        self.allowance.held(puts - undone.min(puts), sound.len() - puts);
         report.refused.extend(refused);
         Ok(report)
     }

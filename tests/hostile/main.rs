@@ -29,6 +29,7 @@ macro_rules! bytes {
 
 mod logger;
 mod messages;
+#[path = "../kit/random.rs"]
 mod random;
 mod stream;
 mod tricks;

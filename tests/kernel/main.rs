@@ -12,6 +12,8 @@
 
 #[path = "../kit/mod.rs"]
 mod kit;
+
+mod alike;
 mod lists;
 mod mend;
 mod packets;
@@ -111,8 +113,13 @@ impl Way {
 
 /// The ways to a writer's process in a namespace.
 fn writer(netns: &Netns) -> Remote {
+    writer_of(netns, Path::new(PROGRAM))
+}
+
+/// The same of another program.
+fn writer_of(netns: &Netns, program: &Path) -> Remote {
     netns.enter();
-    let writer = Writer::start_program(Path::new(PROGRAM)).unwrap();
+    let writer = Writer::start_program(program).unwrap();
     writer.open(SinkKind::Netlink).unwrap().0
 }
 

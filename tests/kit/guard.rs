@@ -129,6 +129,8 @@ pub struct Guard {
     home: Option<Home>,
     child: Child,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// Where it says that it is ready.
+    notify: UnixDatagram,
 }
 
 impl Guard {
@@ -144,7 +146,14 @@ impl Guard {
     }
 
     /// The same, for a guard that has very much to do before it is ready.
-    pub fn start_within(patience: Duration, home: Home, mut run: Command) -> Self {
+    pub fn start_within(patience: Duration, home: Home, run: Command) -> Self {
+        let mut guard = Self::spawn(home, run);
+        guard.await_ready(patience);
+        guard
+    }
+
+    /// The same, and waits for nothing.
+    pub fn spawn(home: Home, mut run: Command) -> Self {
         let _ = fs::remove_file(home.path("notify"));
         let notify = UnixDatagram::bind(home.path("notify")).unwrap();
         // Whoever the guard runs as.
@@ -161,17 +170,20 @@ impl Guard {
                 heard.1.notify_all();
             }
         });
-        let mut guard = Self { home: Some(home), child, log };
+        Self { home: Some(home), child, log, notify }
+    }
+
+    /// Waits until it says that it is ready, and answers.
+    pub fn await_ready(&mut self, patience: Duration) {
         let (begin, mut word) = (Instant::now(), [0; 64]);
-        while !notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
-            let ended = guard.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the guard ended: {ended:?} {:#?}", guard.log_lines());
-            assert!(begin.elapsed() < patience, "never ready: {:#?}", guard.log_lines());
+        while !self.notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the guard ended: {ended:?} {:#?}", self.log_lines());
+            assert!(begin.elapsed() < patience, "never ready: {:#?}", self.log_lines());
         }
         // Not for all bans, which may be a million.
-        let answer = guard.ask(r#"{"command":"status","jail":null,"detail":"brief"}"#);
+        let answer = self.ask(r#"{"command":"status","jail":null,"detail":"brief"}"#);
         assert_ne!(answer["health"], "", "the control socket answers");
-        guard
     }
 
     pub fn pid(&self) -> u32 {

@@ -5,6 +5,7 @@
 
 pub mod guard;
 pub mod kernel;
+pub mod random;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

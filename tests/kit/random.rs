@@ -1,5 +1,18 @@
 //! Chance from a seed: the same seed gives the same choices.
 
+// Each test target compiles its own copy and uses its own part.
+#![allow(dead_code)]
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// What `SEED` says, or else another number each time. Says so, as a failure has to name it.
+pub fn seed() -> u64 {
+    let asked = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    let seed = asked.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
+    eprintln!("SEED={seed}");
+    seed
+}
+
 /// A generator of 64-bit numbers (`SplitMix64`).
 pub struct Random(u64);
 

@@ -1,0 +1,211 @@
+//! All ways to the kernel's sets, side by side: the same changes leave the same sets, and refuse the same.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use asterguard::event::{Change, Element, JailId, ScopeId};
+use asterguard::sink::{BanSink, NetlinkSink, Nft, NftSink, Structure};
+use asterguard::subject::Subject;
+use serde_json::Value;
+
+use crate::kit::guard::PROGRAM;
+use crate::kit::random::{self, Random};
+use crate::kit::{self, Netns, now};
+use crate::{ALL, ONLY_SIP, Way, element, structure, subject, writer_of};
+
+const OPERATIONS: usize = 10_000;
+/// After so many, the sets are compared.
+const COMPARED: usize = 1000;
+/// Room in two of the four sets, for a little less than comes.
+const ROOM: usize = 180;
+/// Addresses of each family.
+const ADDRESSES: usize = 250;
+
+/// One of the ways, in a namespace of its own.
+struct Subjected {
+    way: Way,
+    netns: Netns,
+    sink: Box<dyn BanSink>,
+    /// The longest that changes took: so much later than meant, elements may end.
+    slowest: Duration,
+}
+
+impl Subjected {
+    /// With sets that are not as large as ours are; `bin` is for the programs that declare them.
+    fn open(way: Way, bin: &Path) -> Self {
+        let netns = Netns::new();
+        let nft = bin.join("nft");
+        let own = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
+        let smaller = |set| format!("-e '/set {set} {{/,/}}/s/size 1048576/size {ROOM}/'");
+        let sed = format!("sed {} {}", smaller("sip4"), smaller("ban6"));
+        // Elements come as JSON, which is left as it is.
+        kit::script(&nft, &format!("#!/bin/sh\n{sed} | {} \"$@\"\n", own.trim()));
+        let by = || Nft::with_argv(["ip", "netns", "exec", netns.name(), nft.to_str().unwrap()]);
+        let sink: Box<dyn BanSink> = match way {
+            Way::Nft => Box::new(NftSink::new(by())),
+            Way::Netlink => {
+                netns.enter();
+                Box::new(NetlinkSink::new(by()).unwrap())
+            }
+            Way::Writer => {
+                let program = bin.join("asterguard");
+                let path = format!("PATH={}:$PATH", bin.display());
+                kit::script(&program, &format!("#!/bin/sh\n{path} exec {PROGRAM} \"$@\"\n"));
+                Box::new(writer_of(&netns, &program).bans)
+            }
+        };
+        let mut subjected = Self { way, netns, sink, slowest: Duration::ZERO };
+        subjected.sink.load(&structure()).unwrap();
+        let declared = subjected.netns.exec("nft list table inet asterguard");
+        assert_eq!(declared.matches(&format!("size {ROOM}\n")).count(), 2, "{declared}");
+        subjected
+    }
+
+    /// Who was refused, each with whether that was for want of room.
+    fn apply(&mut self, changes: &[Change]) -> Vec<(Change, bool)> {
+        let begin = Instant::now();
+        let report = self.sink.apply(changes, now()).unwrap();
+        self.slowest = self.slowest.max(begin.elapsed());
+        let full = |words: &str| words.contains("the set is full");
+        let refused = report.refused.into_iter().map(|(change, words)| (change, full(&words)));
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort_by_key(|(change, _)| change.key());
+        refused
+    }
+
+    /// The kernel's sets hold these elements and no others, and those end when they are meant to.
+    fn holds(&self, model: &Model, structure: &Structure) {
+        let begin = now();
+        let listing = listing(&self.netns);
+        let end = now();
+        let known = |(set, address): &(String, String)| format!("{set} {address}");
+        let expected: Vec<_> = model.named(structure).keys().map(known).collect();
+        assert_eq!(listing.keys().map(known).collect::<Vec<_>>(), expected, "{:?}", self.way);
+        for (key, element) in model.named(structure) {
+            let found = &listing[&key];
+            assert_eq!(found["comment"], structure.jails[usize::from(element.jail.0)], "{key:?}");
+            let Some(until) = element.until else {
+                assert_eq!((&found["timeout"], &found["expires"]), (&Value::Null, &Value::Null));
+                continue;
+            };
+            // Timeouts are whole seconds, rounded up; nft says the rest in whole seconds, rounded down.
+            let left = found["expires"].as_i64().unwrap() * 1000;
+            let latest = until.plus(self.slowest + Duration::from_secs(1));
+            let right = until.millis() <= end.millis() + left + 1000
+                && begin.millis() + left <= latest.millis();
+            assert!(right, "{:?}: {key:?} has {left} ms until {until}", self.way);
+        }
+    }
+}
+
+/// What is to be in the sets.
+#[derive(Default)]
+struct Model(BTreeMap<(ScopeId, Subject), Element>);
+
+impl Model {
+    fn apply(&mut self, changes: &[Change], refused: &[(Change, bool)]) {
+        for change in changes {
+            match change {
+                Change::Put(element) => self.0.insert(change.key(), *element),
+                Change::Remove(..) => self.0.remove(&change.key()),
+            };
+        }
+        // There is no room for those that were not there.
+        refused.iter().for_each(|(change, _)| {
+            self.0.remove(&change.key());
+        });
+    }
+
+    /// Where there is little room, a transaction has either newcomers or refreshes: by netlink, a newcomer
+    /// that is refused takes refreshes behind it along, until they are offered again.
+    fn suits(&self, change: &Change, newcomers: bool) -> bool {
+        let (Change::Put(_), (scope, subject)) = (change, change.key()) else { return true };
+        let cramped = scope == if subject.is_ipv6() { ALL } else { ONLY_SIP };
+        !cramped || self.0.contains_key(&change.key()) != newcomers
+    }
+
+    /// By set and address, as nft names them.
+    fn named(&self, structure: &Structure) -> BTreeMap<(String, String), Element> {
+        let named = self.0.iter().map(|((scope, subject), element)| {
+            let set = structure.set_for(*scope, *subject).unwrap();
+            ((set, subject.address().to_string()), *element)
+        });
+        named.collect()
+    }
+}
+
+/// What `nft list` says of all elements, by set and address.
+fn listing(netns: &Netns) -> BTreeMap<(String, String), Value> {
+    let output = netns.command("nft").args(["-j", "list", "table", "inet", "asterguard"]).output();
+    let json: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let mut all = BTreeMap::new();
+    for set in json["nftables"].as_array().unwrap().iter().map(|object| &object["set"]) {
+        for element in set["elem"].as_array().into_iter().flatten().map(|e| &e["elem"]) {
+            let Some(address) = element["val"].as_str() else { continue };
+            all.insert(
+                (set["name"].as_str().unwrap().to_owned(), address.to_owned()),
+                element.clone(),
+            );
+        }
+    }
+    all
+}
+
+/// A change by chance, of few addresses, so that they come again; at times one that no set can hold.
+fn change(chance: &mut Random) -> Change {
+    let scope = *chance.pick(&[ALL, ONLY_SIP]);
+    if chance.chance(1) {
+        let odd = *chance.pick(&["10.0.0.0/8", "2001:db8::/63", "2001:db8::"]);
+        return Change::Remove(scope, odd.parse().unwrap());
+    }
+    let (family, number) = (chance.below(2), chance.below(ADDRESSES));
+    let address = [format!("10.0.0.{number}"), format!("2001:db8:0:{number:x}::")];
+    if chance.chance(25) {
+        return Change::Remove(scope, subject(&address[family]));
+    }
+    let hours = chance.below(50) as u64;
+    let until = (hours > 0).then(|| now().plus(Duration::from_secs(3600 * hours)));
+    let jail = JailId(u16::try_from(chance.below(5)).unwrap());
+    let nowhere = chance.chance(1);
+    let scope = if nowhere { ScopeId(99) } else { scope };
+    Change::Put(Element { jail, ..element(scope, &address[family], until) })
+}
+
+#[test]
+fn all_ways_lead_to_the_same_sets() {
+    if !kit::usable() {
+        return;
+    }
+    let mut chance = Random::new(random::seed(), 0);
+    let bins = Way::ALL.map(|_| tempfile::tempdir().unwrap());
+    let mut places = bins.iter();
+    let mut ways = Way::ALL.map(|way| Subjected::open(way, places.next().unwrap().path()));
+    let (structure, mut model) = (structure(), Model::default());
+    let (mut left, mut compared, mut full, mut misfits) = (OPERATIONS, OPERATIONS, 0, 0);
+    while left > 0 {
+        let count = (1 + chance.below(200)).min(left);
+        left -= count;
+        let mut changes: Vec<_> = (0..count).map(|_| change(&mut chance)).collect();
+        let newcomers = chance.chance(60);
+        changes.retain(|change| model.suits(change, newcomers));
+        let [first, others @ ..] = &mut ways;
+        let refused = first.apply(&changes);
+        for other in others {
+            assert_eq!(other.apply(&changes), refused, "{:?}", other.way);
+        }
+        full += refused.iter().filter(|(_, full)| *full).count();
+        misfits += refused.iter().filter(|(_, full)| !full).count();
+        model.apply(&changes, &refused);
+        if left == 0 || compared - left >= COMPARED {
+            compared = left;
+            ways.iter().for_each(|way| way.holds(&model, &structure));
+        }
+    }
+    let slowest = ways.map(|way| way.slowest);
+    eprintln!(
+        "{} elements; refused: {full} for want of room, {misfits} that fit nowhere; {slowest:?}",
+        model.0.len()
+    );
+    assert!(model.0.len() > 500 && full > 50 && misfits > 50);
+}

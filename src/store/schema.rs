@@ -256,7 +256,13 @@ fn version(connection: &Connection) -> Result<usize, StoreError> {
 
 /// Looks a file through that is small enough for that; damage in a large one is found on the way.
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    if std::fs::metadata(path)?.len() > CHECKED {
+    let length = std::fs::metadata(path)?.len();
+    let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    // SQLite takes what is missing of the last page for zeros.
+    if length.checked_rem(page.into()) != Some(0) && !has_changes(path) {
+        return Err(StoreError::Unusable("it is damaged: it is cut short".to_owned()));
+    }
+    if length > CHECKED {
         return Ok(());
     }
     let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;

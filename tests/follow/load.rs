@@ -13,39 +13,45 @@ use asterguard::source::{Follower, Origin};
 
 use crate::{Bench, appender, numbered, until};
 
-/// Rotations of each method in the short form: as fast as can be, and at intervals of up to 15 ms.
-const ROTATIONS: u32 = 250;
+/// Rotations in the short form: of one method at the pace of the long one, of the others as fast as can be,
+/// and at intervals of up to 15 ms.
+const STEADY: u32 = 1000;
+const HASTY: u32 = 250;
 /// Rotated files that are kept, as logrotate keeps some.
 const KEPT: u32 = 250;
-/// In the long form, how long a file stays in use, and how many lines are written in a millisecond.
+/// At a steady pace, how long a file stays in use, and how many lines are written in a millisecond.
 const LIFE: Duration = Duration::from_millis(20);
 const LINES_PER_MS: u64 = 50;
 
-/// How many rotations there are in the long form (`ROTATIONS`); `None`: the short one.
+/// How many rotations there are in the long form (`ROTATIONS`), all at a steady pace; `None`: the short one.
 pub fn long_form() -> Option<u32> {
     let asked = std::env::var("ROTATIONS").ok()?;
     Some(asked.parse().expect("ROTATIONS is a number"))
 }
 
-fn rotations() -> u32 {
-    long_form().unwrap_or(ROTATIONS)
-}
-
-/// Hands out the next lines' number: one in the short form; in the long one, as many as are due by
-/// now, so that the rate is kept.
+/// Hands out the next lines' number: one each time in haste; at a steady pace, as many as are
+/// due by now, so that the rate is kept.
 struct Pace {
     begin: Instant,
-    long: bool,
+    steady: bool,
+    rotations: u32,
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { begin: Instant::now(), long: long_form().is_some() }
+    fn steady() -> Self {
+        let rotations = long_form().unwrap_or(STEADY);
+        Self { begin: Instant::now(), steady: true, rotations }
+    }
+
+    /// As fast as can be, but for the long form.
+    fn hasty(rotations: u32) -> Self {
+        let rotations = long_form().unwrap_or(rotations);
+        Self { begin: Instant::now(), steady: long_form().is_some(), rotations }
     }
 
     /// How many lines to write, if so many have been written.
     fn due(&self, written: u64) -> u64 {
-        if !self.long {
+        if !self.steady {
             return 1;
         }
         let millis = u64::try_from(self.begin.elapsed().as_millis()).unwrap();
@@ -54,15 +60,15 @@ impl Pace {
 
     /// How long the file of this rotation stays in use.
     fn life(&self, rotation: u32) -> Duration {
-        if self.long { LIFE } else { Duration::from_millis(u64::from(rotation % 4) * 5) }
+        if self.steady { LIFE } else { Duration::from_millis(u64::from(rotation % 4) * 5) }
     }
 
     /// Says what it was like.
     fn tell(&self, method: &str, lines: u64, lost: usize) {
         let seconds = self.begin.elapsed().as_secs_f64();
-        let rotations = rotations();
         eprintln!(
-            "{method}: {rotations} rotations in {seconds:.1} s, {lines} lines ({:.0} a second), {lost} lost, none twice",
+            "{method}: {} rotations in {seconds:.1} s, {lines} lines ({:.0} a second), {lost} lost, none twice",
+            self.rotations,
             f64::from(u32::try_from(lines).unwrap()) / seconds
         );
     }
@@ -97,7 +103,7 @@ fn number_of(line: &[u8]) -> u64 {
 /// Writes lines until told to rotate, over and over; `rotate` gets the count.
 fn write_and_rotate(path: &Path, end: &AtomicU64, pace: &Pace, rotate: impl Fn(u32)) {
     let mut next = 0;
-    for rotation in 0..=rotations() {
+    for rotation in 0..=pace.rotations {
         let mut file = appender(path);
         let until = Instant::now() + pace.life(rotation);
         loop {
@@ -111,7 +117,7 @@ fn write_and_rotate(path: &Path, end: &AtomicU64, pace: &Pace, rotate: impl Fn(u
                 thread::yield_now();
             }
         }
-        if rotation < rotations() {
+        if rotation < pace.rotations {
             rotate(rotation);
         }
     }
@@ -119,13 +125,12 @@ fn write_and_rotate(path: &Path, end: &AtomicU64, pace: &Pace, rotate: impl Fn(u
 }
 
 /// Nothing lost, nothing twice, however files are named.
-fn nothing_is_lost(method: &str, rotate: impl Fn(&Path, u32) + Sync) {
-    let pace = Pace::new();
+fn nothing_is_lost(method: &str, pace: &Pace, rotate: impl Fn(&Path, u32) + Sync) {
     let mut bench = Bench::with(Origin::Start, |log| drop(appender(log)));
     let path = bench.at("log");
     let end = AtomicU64::new(u64::MAX);
     let numbers = thread::scope(|scope| {
-        scope.spawn(|| write_and_rotate(&path, &end, &pace, |rotation| rotate(&path, rotation)));
+        scope.spawn(|| write_and_rotate(&path, &end, pace, |rotation| rotate(&path, rotation)));
         read_all(&mut bench.follower, &end, &AtomicU64::new(0))
     });
     let count = numbers.len() as u64;
@@ -149,7 +154,7 @@ fn forget(path: &Path, rotation: u32) {
 
 #[test]
 fn sequential_names_under_load() {
-    nothing_is_lost("renamed to .0, .1, .2 …", |path, rotation| {
+    nothing_is_lost("renamed to .0, .1, .2 …", &Pace::steady(), |path, rotation| {
         fs::rename(path, numbered_path(path, rotation)).unwrap();
         forget(path, rotation);
     });
@@ -157,7 +162,7 @@ fn sequential_names_under_load() {
 
 #[test]
 fn shifted_names_under_load() {
-    nothing_is_lost("shifted, the newest is .0", |path, rotation| {
+    nothing_is_lost("shifted, the newest is .0", &Pace::hasty(HASTY), |path, rotation| {
         for number in (0..rotation.min(KEPT)).rev() {
             fs::rename(numbered_path(path, number), numbered_path(path, number + 1)).unwrap();
         }
@@ -167,7 +172,7 @@ fn shifted_names_under_load() {
 
 #[test]
 fn empty_files_in_between_under_load() {
-    nothing_is_lost("renamed, the new one is made empty", |path, rotation| {
+    nothing_is_lost("renamed, the new one is made empty", &Pace::hasty(HASTY), |path, rotation| {
         fs::rename(path, numbered_path(path, rotation)).unwrap();
         forget(path, rotation);
         File::create(path).unwrap();
@@ -184,7 +189,7 @@ fn copytruncate_under_load() {
     let (written, read) = (AtomicU64::new(0), AtomicU64::new(0));
     let file = Mutex::new(appender(&path));
     let excused = Mutex::new(HashSet::new());
-    let pace = Pace::new();
+    let pace = Pace::hasty(100);
 
     let writer = || {
         let mut next = 0;
@@ -204,7 +209,7 @@ fn copytruncate_under_load() {
         end.store(next, Ordering::Release);
     };
     let rotator = || {
-        for rotation in 0..long_form().unwrap_or(100) {
+        for rotation in 0..pace.rotations {
             // Something of each file has to be read, or nothing tells that it was there.
             let begun = written.load(Ordering::Acquire);
             until("the follower", || read.load(Ordering::Acquire) > begun);

@@ -1,10 +1,13 @@
 //! Logs that are rotated, removed and made while the guard runs.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, wrong_password};
+use crate::{CONFIG, addresses, wrong_password};
 
 const EVE: &str = "198.51.100.14";
 
@@ -158,6 +161,78 @@ fn rotations_in_quick_succession_lose_and_repeat_nothing() {
     assert_eq!(guard.jail("asterisk-guess")["total_failed"], 12 * 51 + 5);
     assert_eq!(guard.status()["sources"][0]["lines"], 12 * 51 + 5);
     assert_eq!(guard.count("] Ban "), 2);
+}
+
+/// Hosts that offend while the log is rotated: those with even numbers five times, the others four times.
+const HOSTS: u32 = 400;
+/// How often the log is rotated at least, how long a file stays in use, and how many lines are written in a millisecond.
+const ROTATIONS: u32 = 100;
+const LIFE: Duration = Duration::from_millis(20);
+const LINES_PER_MS: usize = 20;
+
+fn host(n: u32) -> String {
+    format!("198.18.{}.{}", n / 200, n % 200 + 1)
+}
+
+/// All lines of the attack: of each twenty, one is an offence. No two are alike, as in a real log.
+fn attack() -> Vec<String> {
+    let offences = (0..5).flat_map(|round| (0..HOSTS).filter(move |n| round < 4 || n % 2 == 0));
+    let lines = offences.enumerate().flat_map(|(number, n)| {
+        let offence = wrong_password(&host(n)).replace("1000", &number.to_string());
+        let quiet =
+            move |k| format!("[Nov 22 01:12:24] NOTICE[1] pbx.c: {number}, {k}: all is well");
+        std::iter::once(offence).chain((1..20).map(quiet))
+    });
+    lines.collect()
+}
+
+/// Writes lines as they are due, and renames the log again and again; how often.
+fn write_and_rotate(home: &Home, lines: &[String]) -> u32 {
+    let (begin, mut written, mut rotations) = (Instant::now(), 0, 0);
+    while written < lines.len() || rotations < ROTATIONS {
+        let end = Instant::now() + LIFE;
+        while Instant::now() < end {
+            let millis = usize::try_from(begin.elapsed().as_millis()).unwrap();
+            let due = (millis * LINES_PER_MS).clamp(written, lines.len());
+            home.append("messages", &lines[written..due]);
+            written = due;
+            thread::sleep(Duration::from_millis(1));
+        }
+        fs::rename(home.path("messages"), home.path(&format!("messages.{rotations}"))).unwrap();
+        home.write("messages", "");
+        rotations += 1;
+    }
+    rotations
+}
+
+#[test]
+fn rotations_under_load_lose_and_repeat_nothing() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &CONFIG.replace("findtime = \"10m\"", "findtime = \"1h\""));
+    let lines = attack();
+    let begin = Instant::now();
+    let rotations = write_and_rotate(&guard, &lines);
+    let wrote = begin.elapsed();
+    kit::until("all is read", || {
+        guard.status()["sources"][0]["lines"].as_u64() >= Some(lines.len() as u64)
+    });
+    assert_eq!(guard.status()["sources"][0]["lines"], lines.len());
+    assert_eq!(guard.jail("asterisk-guess")["total_failed"], lines.len() / 20);
+    let banned: BTreeSet<_> = (0..HOSTS).filter(|n| n % 2 == 0).map(host).collect();
+    kit::until("they are in the kernel", || addresses(&netns, "sip4").len() >= banned.len());
+    assert_eq!(addresses(&netns, "sip4").into_iter().collect::<BTreeSet<_>>(), banned);
+    // The others have four offences, no more and no less.
+    let explained = guard.order(&["explain", &host(1), "--json"]);
+    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    let mut jails = explained["jails"].as_array().unwrap().iter();
+    assert_eq!(jails.find(|jail| jail["jail"] == "asterisk-guess").unwrap()["offences"], 4);
+    let fifth: Vec<_> = (1..HOSTS).step_by(2).map(|n| wrong_password(&host(n))).collect();
+    guard.append("messages", &fifth);
+    kit::until("all are banned", || addresses(&netns, "sip4").len() == HOSTS as usize);
+    eprintln!("{rotations} rotations and {} lines in {wrote:?}", lines.len());
 }
 
 /// Notifications are a hint: a guard that gets none finds lines, rotations and new files by looking.

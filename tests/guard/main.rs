@@ -36,6 +36,7 @@ mod processes;
 mod reload;
 mod restart;
 mod rotation;
+mod strangers;
 
 use kit::Netns;
 

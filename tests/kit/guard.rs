@@ -223,9 +223,18 @@ impl Guard {
 
     /// Kilobytes of memory that are resident.
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory(self.pid(), "VmRSS:")
+    }
+
+    /// Kilobytes of memory that no file backs: the guard's, and its writer's.
+    pub fn anonymous(&self) -> [u64; 2] {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+        let children = tasks.flat_map(|task| {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            children.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()
+        });
+        let of = |pid| memory(pid, "RssAnon:");
+        [of(self.pid()), children.map(of).sum()]
     }
 
     /// Has it end as a service does: by SIGTERM, with exit code 0, within 2 seconds.
@@ -254,6 +263,13 @@ impl Guard {
         self.child.wait().unwrap();
         self.home.take().unwrap()
     }
+}
+
+/// What the kernel says of a process's memory, in kilobytes.
+fn memory(pid: u32, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 impl Deref for Guard {

@@ -74,14 +74,21 @@ SOURCES   ?= 10000000
 RELOADS   ?= 1000
 KILLS     ?= 1000
 ROTATIONS ?= 10000
-soak: deps rust ## What takes long (MESSAGES, SEED, SOURCES, RELOADS, KILLS, ROTATIONS): an hour at most
+# Each so many-th byte of the state file is where it is torn.
+TORN      ?= 1
+soak: deps rust ## What takes long (MESSAGES, SEED, SOURCES, RELOADS, KILLS, ROTATIONS, TORN): an hour at most
 	@begin=$$SECONDS
 	SEED=$(SEED) MESSAGES=$(MESSAGES) \
 		$(CARGO) test --locked --release --test hostile -- --nocapture nobody_who_did_nothing
 	$(CARGO) test --locked --release --test slow_lines -- --nocapture
 	SOURCES=$(SOURCES) $(CARGO) test --locked --release --test many_sources -- --nocapture
+	SOURCES=$(SOURCES) $(CARGO) test --locked --release --test guard -- --nocapture very_many_strangers
 	RELOADS=$(RELOADS) $(CARGO) test --locked --release --test guard -- --nocapture under_load_every_line
-	KILLS=$(KILLS) $(CARGO) test --locked --release --test guard -- --nocapture nothing_is_lost
+	SEED=$(SEED) KILLS=$(KILLS) \
+		$(CARGO) test --locked --release --test guard -- --nocapture nothing_is_lost
+	# In memory, as each of some hundred thousand files is written for a moment only.
+	TMPDIR=$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}") TORN=$(TORN) \
+		$(CARGO) test --locked --release --lib -- --nocapture torn_anywhere
 	# 50 000 lines a second into files that stay in use for 20 ms each.
 	ROTATIONS=$(ROTATIONS) $(CARGO) test --locked --release --test follow -- \
 		--nocapture --test-threads=1 under_load

@@ -90,7 +90,9 @@ fn write_crowd(logs: &[PathBuf], first: u32, pause: Duration) -> i64 {
             }
         }
         written = kit::now().millis();
-        logs.iter().for_each(|log| append(log, &text));
+        for log in logs {
+            append(log, &text);
+        }
         thread::sleep(pause);
     }
     written

@@ -15,6 +15,7 @@ mod kit;
 
 mod answers;
 mod bans;
+mod clock;
 mod doctor;
 mod explain;
 mod full;

@@ -119,9 +119,9 @@ impl Model {
             };
         }
         // There is no room for those that were not there.
-        refused.iter().for_each(|(change, _)| {
+        for (change, _) in refused {
             self.0.remove(&change.key());
-        });
+        }
     }
 
     /// Where there is little room, a transaction has either newcomers or refreshes: by netlink, a newcomer
@@ -215,7 +215,9 @@ fn all_ways_lead_to_the_same_sets() {
         model.apply(&changes, &refused);
         if left == 0 || compared - left >= COMPARED {
             compared = left;
-            ways.iter().for_each(|way| way.holds(&model, &structure));
+            for way in &ways {
+                way.holds(&model, &structure);
+            }
         }
     }
     let slowest = ways.map(|way| way.slowest);

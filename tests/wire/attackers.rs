@@ -124,7 +124,7 @@ fn a_pbx_in_a_container_is_seen_if_its_address_is_named() {
     assert!((3..=MOST_BUSY).contains(&reached), "{reached}");
 }
 
-/// Five wrong passwords over chan_sip, for which no packet can be forged.
+/// Five wrong passwords over `chan_sip`, for which no packet can be forged.
 fn wrong_passwords(host: &str) -> Vec<String> {
     let line = |account| {
         format!(

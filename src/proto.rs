@@ -31,8 +31,8 @@ pub enum Request {
     Reload,
     /// Ban a host. `seconds`: how long; `None` with `permanent` unset: as long as the jail would.
     Ban { host: IpAddr, jail: Option<String>, seconds: Option<u64>, permanent: bool },
-    /// Lift bans.
-    Unban { net: IpNet, jail: Option<String> },
+    /// Lift the bans in a network, or all.
+    Unban { net: Option<IpNet>, jail: Option<String> },
     /// Stop dropping for so many seconds; `None`: until told otherwise.
     Pause { seconds: Option<u64> },
     /// Drop again.
@@ -372,8 +372,11 @@ pub struct BanStatus {
     pub since: i64,
     /// Offences counted; 0 for a ban by hand or one that was found in the kernel.
     pub offences: u32,
-    /// What it rests on.
+    /// What it rests on; `proven` for a ban by hand.
     pub evidence: Evidence,
+    /// Whether no offence led to it: somebody ordered it, or it was found in the kernel.
+    #[serde(default)]
+    pub by_hand: bool,
     /// The rule that completed the count, as `filter/id`.
     pub rule: Option<String>,
     /// What was dropped of it; `null` if the kernel does not say.

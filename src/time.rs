@@ -79,10 +79,41 @@ impl Lasting {
     }
 }
 
+/// A length of time as the configuration reads it: `1d 12h`. What is less than a second is left out, unless
+/// it is all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length(pub Duration);
+
+impl Length {
+    /// The units, longest first, in seconds; years and months are as long as the configuration takes them to be.
+    const UNITS: [(u64, &str); 6] =
+        [(31_557_600, "y"), (2_630_016, "M"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_secs();
+        if rest == 0 {
+            return match self.0.subsec_millis() {
+                0 => f.write_str("0s"),
+                millis => write!(f, "{millis}ms"),
+            };
+        }
+        let mut space = "";
+        for (unit, name) in Self::UNITS {
+            if rest >= unit {
+                write!(f, "{space}{}{name}", rest / unit)?;
+                (rest, space) = (rest % unit, " ");
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Lasting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::For(span) => write!(f, "{}", humantime::format_duration(*span)),
+            Self::For(span) => write!(f, "{}", Length(*span)),
             Self::Permanent => f.write_str("permanent"),
         }
     }
@@ -184,6 +215,21 @@ mod tests {
             assert_eq!(daily.remembered(1000, quiet), left, "{quiet:?}");
         }
         assert_eq!(BanTime::fixed(first).remembered(9, Duration::ZERO), 0, "all are alike");
+    }
+
+    #[test]
+    fn lengths_are_written_as_the_configuration_has_them() {
+        for (millis, text) in [
+            (0, "0s"),
+            (999, "999ms"),
+            (1500, "1s"),
+            (86_400_000, "1d"),
+            (93_784_000, "1d 2h 3m 4s"),
+            (604_800_000, "7d"),
+            (31_557_600_000 + 2 * 2_630_016_000, "1y 2M"),
+        ] {
+            assert_eq!(Length(Duration::from_millis(millis)).to_string(), text);
+        }
     }
 
     #[test]

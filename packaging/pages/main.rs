@@ -186,7 +186,7 @@ mod tests {
             ("asterguard-reload", "asterguard reload [--json] [--socket PATH]"),
             (
                 "asterguard-ban",
-                "asterguard ban [--json] [-j|--jail JAIL] [--for TIME] [--socket PATH] HOST",
+                "asterguard ban [--json] [-j|--jail JAIL] [--for TIME] [--socket PATH] HOST...",
             ),
             ("asterguard-get", "asterguard get [--json] [--socket PATH] [JAIL] COMMAND"),
             ("asterguard-get-ignoreip", "asterguard get [JAIL] ignoreip [--json] [--socket PATH]"),

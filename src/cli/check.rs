@@ -1,5 +1,6 @@
 //! `asterguard check`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use crate::daemon::{self, PlanError, reader};
 use crate::finder::{self, Wanted};
 use crate::ignored::words;
 use crate::lists::{self, Lists};
+use crate::plan::Plan;
 use crate::proto::FeedReport;
 use crate::rules::RulesError;
 use crate::rules::examples;
+use crate::source::paths::{self, Unread};
 
 pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let plan = daemon::plan(config)?;
@@ -34,6 +37,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     }
     let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = reader::wanted(&plan);
+    let unread = unread(&plan);
     let (never, left_out) = finder::look(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
@@ -46,6 +50,9 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             "left_out": left_out,
             "blocked": lists.block.len(),
             "feeds": lists.feeds.iter().map(told).collect::<Vec<_>>(),
+            "unread": unread.iter().map(|(logpath, why)| serde_json::json!({
+                "logpath": logpath, "why": why.to_string(),
+            })).collect::<Vec<_>>(),
             "files": files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>(),
         }));
     } else {
@@ -71,12 +78,19 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             output
                 .line(format_args!("  feed {name}: {networks} networks, {skipped} lines skipped"));
         }
-        let left_out = left_out.into_iter().chain(lists.problems());
+        let unread = unread.iter().map(|(logpath, why)| format!("logpath {logpath:?} {why}"));
+        let left_out = unread.chain(left_out).chain(lists.problems());
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }
     }
     Ok(())
+}
+
+/// The patterns of any jail for which nothing is read now, and why.
+fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
+    let patterns = plan.readers().flat_map(|(_, jail)| &jail.logpath);
+    patterns.filter_map(|pattern| Some((pattern.as_str(), paths::unread(pattern)?))).collect()
 }
 
 fn told(feed: &lists::Feed) -> FeedReport {

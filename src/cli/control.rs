@@ -22,15 +22,16 @@ use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
 use crate::sink::runner::Nft;
 use crate::subject::{Subject, canonical, written};
-use crate::time::{Lasting, Time};
+use crate::time::{Lasting, Length, Time};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub struct BanArgs {
-    /// Address of the host; an IPv6 address stands for its network
-    host: IpAddr,
+    /// Addresses of the hosts; an IPv6 address stands for its network
+    #[arg(required = true, value_name = "HOST")]
+    hosts: Vec<IpAddr>,
     /// In the name of this jail, with its bantime and ports [default: all ports]
     #[arg(long, short)]
     jail: Option<String>,
@@ -43,9 +44,12 @@ pub struct BanArgs {
 
 #[derive(Debug, Args)]
 pub struct UnbanArgs {
-    /// Address, or network (all bans in it)
-    #[arg(value_parser = net)]
-    host: IpNet,
+    /// Addresses, or networks (all bans in them)
+    #[arg(value_parser = net, value_name = "HOST", required_unless_present = "all")]
+    hosts: Vec<IpNet>,
+    /// Lift all bans, or all of the jail
+    #[arg(long, conflicts_with = "hosts")]
+    all: bool,
     /// Only bans of this jail
     #[arg(long, short)]
     jail: Option<String>,
@@ -187,12 +191,40 @@ pub fn ban(args: &BanArgs, output: &Output) -> Result<(), Failure> {
         Some(Lasting::Permanent) => (None, true),
         None => (None, false),
     };
-    let request = Request::Ban { host: args.host, jail: args.jail.clone(), seconds, permanent };
-    order(&args.socket.socket, &request, output)
+    let jail = &args.jail;
+    let request = |host: &_| Request::Ban { host: *host, jail: jail.clone(), seconds, permanent };
+    one_by_one(&args.socket.socket, args.hosts.iter().map(request), output)
 }
 
 pub fn unban(args: &UnbanArgs, output: &Output) -> Result<(), Failure> {
-    order(&args.socket.socket, &Request::Unban { net: args.host, jail: args.jail.clone() }, output)
+    let request = |net: Option<IpNet>| Request::Unban { net, jail: args.jail.clone() };
+    let nets = args.hosts.iter().map(|net| request(Some(*net)));
+    one_by_one(&args.socket.socket, nets.chain(args.all.then(|| request(None))), output)
+}
+
+/// Asks for several things to be done, each of which may fail while the others are done. Ends as the first
+/// that fails.
+fn one_by_one(
+    socket: &Path,
+    requests: impl Iterator<Item = Request>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut failed: Vec<Failure> = Vec::new();
+    for request in requests {
+        match order(socket, &request, output) {
+            Ok(()) => {}
+            // Nobody does the others either.
+            Err(failure) if failure.exit == Exit::NoDaemon => {
+                failed.push(failure);
+                break;
+            }
+            Err(failure) => failed.push(failure),
+        }
+    }
+    let Some(exit) = failed.first().map(|failure| failure.exit) else { return Ok(()) };
+    let mut messages: Vec<_> = failed.into_iter().map(|failure| failure.message).collect();
+    messages.dedup();
+    Err(Failure { exit, message: messages.join("\n") })
 }
 
 pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
@@ -279,6 +311,11 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
     let Answer::Banned { bans } = ask(&args.socket.socket, &request)? else {
         return Err(Failure::new("the daemon answered something else"));
     };
+    if bans.is_empty() && !output.json {
+        output.line(
+            args.host.map_or("nobody is banned".to_owned(), |host| format!("{host} is not banned")),
+        );
+    }
     for named in bans {
         if output.json {
             output.object(&named);
@@ -290,7 +327,11 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
 }
 
 pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
-    match ask(&args.socket.socket, &Request::List { list: args.list, host: args.host })? {
+    let answer = ask(&args.socket.socket, &Request::List { list: args.list, host: args.host })?;
+    if is_empty(&answer) && !output.json {
+        output.line(nobody(args.list, args.host));
+    }
+    match answer {
         Answer::Ignoreip { ignored } => never_banned(&ignored, output),
         Answer::Block { blocked } => {
             for entry in &blocked {
@@ -317,6 +358,29 @@ pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_empty(answer: &Answer) -> bool {
+    match answer {
+        Answer::Ignoreip { ignored } => ignored.is_empty(),
+        Answer::Block { blocked } => blocked.is_empty(),
+        Answer::Feed { feeds, .. } => feeds.is_empty(),
+        Answer::KnownGood { known } => known.is_empty(),
+        _ => false,
+    }
+}
+
+/// What is said of a list that nothing is in, or not this host.
+fn nobody(list: ListName, host: Option<IpAddr>) -> String {
+    let (nothing, not) = match list {
+        ListName::Allow => {
+            ("nobody is let through whatever is banned", "is not let through whatever is banned")
+        }
+        ListName::Block => ("nothing is blocked", "is not blocked"),
+        ListName::Feed => ("there is no feed", "is in no feed"),
+        ListName::KnownGood => ("nobody has logged in lately", "has not logged in lately"),
+    };
+    host.map_or(nothing.to_owned(), |host| format!("{host} {not}"))
 }
 
 fn blocked_line(entry: &BlockReport, output: &Output) {
@@ -355,7 +419,7 @@ fn known_line(host: &KnownHost, output: &Output) {
     let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
     let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
     let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
-    let left = humantime::format_duration(left);
+    let left = Length(left);
     output.line(format_args!(
         "{:<17} {accounts} account{s}{failing}{ended}, {left} left, {source}:{line}",
         host.host

@@ -27,7 +27,7 @@ use crate::policy;
 use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
 use crate::sink::Nft;
 use crate::subject::{canonical, written};
-use crate::time::Time;
+use crate::time::{Length, Time};
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -203,7 +203,7 @@ fn line_in_words(line: &LineReport) -> String {
 }
 
 fn length(secs: u64) -> String {
-    humantime::format_duration(Duration::from_secs(secs)).to_string()
+    Length(Duration::from_secs(secs)).to_string()
 }
 
 /// What a jail makes of a line.
@@ -259,7 +259,7 @@ fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<()
         let jails = plan.jails().filter(|(_, jail)| !jail.filter.is_empty());
         jails.map(|(id, jail)| in_jail(&plan, id, jail, &events)).collect()
     });
-    let said = verdict(&plan, 1, &events);
+    let said = verdict(&plan, 1, first.trim_ascii_end(), &events);
     if output.json {
         output.object(&Explained { said, jails });
         return Ok(());

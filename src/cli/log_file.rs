@@ -1,4 +1,4 @@
-//! A log file at rest, unpacked on the way if its name says that gzip packed it.
+//! A log file at rest, unpacked on the way if its name says that gzip packed it, and whether it is one at all.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,9 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
+
+use crate::lines::Region;
+use crate::prefix;
 
 /// Opens `path`; `progress` counts the bytes that the file has on the disk.
 pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
@@ -16,6 +19,22 @@ pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
     let file = progress.wrap_read(file);
     let packed = path.extension().is_some_and(|extension| extension == "gz");
     Ok(if packed { Box::new(Unpacked(MultiGzDecoder::new(file))) } else { Box::new(file) })
+}
+
+/// Whether a line of `region` begins as Asterisk's messages do, or as the kernel's.
+pub fn looks_like_asterisks(region: &Region<'_>) -> bool {
+    let mut scratch = Vec::new();
+    region.lines().any(|(_, line)| is_message(line, &mut scratch))
+}
+
+/// The same of one line.
+pub fn is_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
+    prefix::begins_message(line, scratch) || prefix::kernel(line).is_some()
+}
+
+/// What is said of a file without such a line.
+pub fn unrecognized(file: &str) -> String {
+    format!("no line of {file} looks like one that Asterisk writes: is it the right file?")
 }
 
 /// Says in words what is wrong with a packed file.

@@ -15,6 +15,7 @@ mod stored;
 mod test_line;
 mod verify;
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,17 +94,17 @@ enum Command {
     Run(run::RunArgs),
     /// Read configuration and rules again; bans, counts and unread lines stay
     Reload(SocketArg),
-    /// Show what was counted and who is banned
+    /// Show what was counted and who is banned. With --check, exit code 1 if the guard is not well
     Status(status::StatusArgs),
     /// Show who is banned, and whether they still knock
     Banned(control::BannedArgs),
     /// Show a list: who is in it, why, and what was dropped
     List(control::ListArgs),
-    /// Ban a host
+    /// Ban hosts
     ///
     /// Without a jail, the ban closes all ports and never ends, unless `--for` says when.
     Ban(control::BanArgs),
-    /// Lift the bans of a host or network
+    /// Lift the bans of hosts or networks, or all
     Unban(control::UnbanArgs),
     /// Stop dropping at once, for a while; works without the daemon too
     Pause(control::PauseArgs),
@@ -157,7 +158,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => return ended(run::run(&args), &output),
         Command::Reload(args) => control::reload(&args.socket, &output),
-        Command::Status(args) => status::status(&args, &output),
+        Command::Status(args) => return ended(status::status(&args, &output), &output),
         Command::Banned(args) => control::banned(&args, &output),
         Command::List(args) => control::list(&args, &output),
         Command::Ban(args) => control::ban(&args, &output),
@@ -180,13 +181,20 @@ pub fn main() -> ExitCode {
 
 /// Says what is wrong with the command line, or the help or version that it asks for.
 fn not_understood(error: &clap::Error) -> ExitCode {
+    let is_wrong = error.use_stderr();
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
-    if !error.use_stderr() || !words.any(|word| word == "--json") {
-        error.exit();
+    if is_wrong && words.any(|word| word == "--json") {
+        let message = error.render().to_string();
+        let message = message.trim_start_matches("error: ").trim_end().to_owned();
+        return ended(Err(Failure { exit: Exit::Usage, message }), &Output::new(true));
     }
-    let message = error.render().to_string();
-    let message = message.trim_start_matches("error: ").trim_end().to_owned();
-    ended(Err(Failure { exit: Exit::Usage, message }), &Output::new(true))
+    let exit = match error.print() {
+        _ if is_wrong => Exit::Usage,
+        // As with all else that is printed, a reader may go away.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Exit::Failed,
+        _ => Exit::Done,
+    };
+    ExitCode::from(exit as u8)
 }
 
 /// Serves the guard that started this process, with nothing but what that takes.

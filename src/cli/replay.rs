@@ -11,7 +11,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::output::{Failure, Output};
+use super::log_file::{looks_like_asterisks, unrecognized};
+use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::engine::Engine;
@@ -43,6 +44,8 @@ struct Summary {
     ignored: u64,
     successes: u64,
     banned: u64,
+    /// The files in which no line looks like Asterisk's.
+    unrecognized: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +101,8 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     progress.finish_and_clear();
     replay.tell_all();
     replay.summary.lines = logs.iter().map(|log| log.lines).sum();
+    let unrecognized = logs.iter().filter(|log| log.kind == Kind::Unrecognized);
+    replay.summary.unrecognized = unrecognized.map(|log| log.path.display().to_string()).collect();
     finish(&replay.summary, &logs, output);
     complaint(&logs).map_or(Ok(()), Err)
 }
@@ -291,21 +296,37 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
         return;
     }
     output.line(format_args!(
-        "{} lines: {} offences, {} bans, {} hearsay, {} tampered, {} ignored, {} successes",
-        summary.lines,
-        summary.offences,
-        summary.banned,
+        "{}: {}, {}, {} hearsay, {} tampered, {} ignored, {}",
+        counted(summary.lines, "line"),
+        counted(summary.offences, "offence"),
+        counted(summary.banned, "ban"),
         summary.hearsay,
         summary.tampered,
         summary.ignored,
-        summary.successes
+        if summary.successes == 1 {
+            "1 success".to_owned()
+        } else {
+            format!("{} successes", summary.successes)
+        }
     ));
+    for path in &summary.unrecognized {
+        output.line(unrecognized(path));
+    }
     for log in logs.iter().filter(|log| log.scanner.is_hearsay()) {
         output.line(format_args!(
             "{} holds VERBOSE lines: its addresses cannot be trusted, so nobody is banned by it (jail option hearsay = \"count\" changes that, with the risk)",
             log.path.display()
         ));
     }
+}
+
+/// What a file is, as far as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No line looks like Asterisk's, or like one that a rule is for.
+    Unrecognized,
+    /// A log.
+    Log,
 }
 
 /// A log file at rest and the events that it still holds. Reads a piece at a time.
@@ -320,6 +341,7 @@ struct Log {
     events: VecDeque<Event>,
     lines: u64,
     at_end: bool,
+    kind: Kind,
     /// Why the rest cannot be read.
     broken: Option<io::Error>,
     /// Whether there has been a line that matters, and whether the first one had no time.
@@ -349,6 +371,7 @@ impl Log {
             events: VecDeque::new(),
             lines: 0,
             at_end: false,
+            kind: Kind::Unrecognized,
             broken: None,
             begun: false,
             undated: false,
@@ -378,6 +401,11 @@ impl Log {
                 let Some(region) = region else { break };
                 self.lines = region.next_line - 1;
                 scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
+                // One line is enough, so that logs are looked at no further.
+                let unknown = self.kind == Kind::Unrecognized;
+                if unknown && (!found.is_empty() || looks_like_asterisks(&region)) {
+                    self.kind = Kind::Log;
+                }
             }
             let first = found.first().filter(|_| !self.begun);
             self.undated |= first.is_some_and(|event| event.time == Time::default());

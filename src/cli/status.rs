@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::SocketArg;
 use super::control::ask;
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, counted};
+use super::{Exit, SocketArg};
 use crate::config::Limiter;
 use crate::daemon::{now, pause_message};
 use crate::ignored::words;
@@ -15,7 +15,7 @@ use crate::proto::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
-use crate::time::Time;
+use crate::time::{Length, Time};
 use crate::wire::Numbers;
 
 /// Rules with hearsay that are shown for one file.
@@ -25,14 +25,24 @@ const MOST_RULES: usize = 5;
 pub struct StatusArgs {
     /// Only this jail
     jail: Option<String>,
+    /// For monitoring: only how the guard is and what is wrong, and exit code 1 unless it is OK
+    /// (DEGRADED or PAUSED)
+    #[arg(long)]
+    check: bool,
     #[command(flatten)]
     socket: SocketArg,
 }
 
-pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
+pub fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
     if output.json {
-        output.object(&asked(args, Detail::Full)?);
-        return Ok(());
+        let status = asked(args, Detail::Full)?;
+        output.object(&status);
+        return Ok(exit(args, &status));
+    }
+    if args.check {
+        let status = asked(args, Detail::Brief)?;
+        output.line(in_short(&status).trim_end());
+        return Ok(exit(args, &status));
     }
     if args.jail.is_none() {
         // At once, whatever the number of bans.
@@ -41,7 +51,11 @@ pub fn status(args: &StatusArgs, output: &Output) -> Result<(), Failure> {
     for jail in &asked(args, Detail::Full)?.jails {
         output.line(jail_tree(jail).trim_end());
     }
-    Ok(())
+    Ok(Exit::Done)
+}
+
+fn exit(args: &StatusArgs, status: &Status) -> Exit {
+    if args.check && status.health != Health::Ok { Exit::Failed } else { Exit::Done }
 }
 
 fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
@@ -76,8 +90,8 @@ fn headline(status: &Status) -> String {
     format!("{health}: {banned} banned{known}; {logins}\n")
 }
 
-/// The part of the status that is not about one jail.
-fn overview(status: &Status) -> String {
+/// How the guard is, and what is wrong.
+fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
     if status.health == Health::Paused {
@@ -90,6 +104,13 @@ fn overview(status: &Status) -> String {
     for problem in &status.problems {
         let _ = writeln!(text, "! {problem}");
     }
+    text
+}
+
+/// The part of the status that is not about one jail.
+fn overview(status: &Status) -> String {
+    let mut text = in_short(status);
+    // Writing to a string does not fail.
     let Status { version, pid, .. } = status;
     let _ = writeln!(text, "  asterguard {version}, pid {pid}, up {}", brief(status.uptime));
     let (silent, read): (Vec<_>, Vec<_>) = status
@@ -99,11 +120,11 @@ fn overview(status: &Status) -> String {
     for source in read {
         let _ = writeln!(
             text,
-            "  {}: {}, {} lines, {} hits, {} tampered, {} hearsay{}",
+            "  {}: {}, {}, {}, {} tampered, {} hearsay{}",
             source.path,
             source.state,
-            source.lines,
-            source.hits,
+            counted(source.lines, "line"),
+            counted(source.hits, "hit"),
             source.tampered,
             source.hearsay,
             pace(source)
@@ -139,7 +160,9 @@ fn pace(source: &SourceStatus) -> String {
         let _ = write!(text, ", {} bytes behind for {}", source.unread, brief(source.lag));
     }
     if let Some(last) = &source.last_error {
-        let _ = write!(text, ", {} errors, the last one {}", source.errors, past(last));
+        // What its state is now was said already.
+        let last = if last.error == source.state { at(last) } else { past(last) };
+        let _ = write!(text, ", {}, the last one {last}", counted(source.errors, "error"));
     }
     text
 }
@@ -172,12 +195,12 @@ fn store_line(store: &StoreStatus) -> String {
         (None, Some(bytes)) => {
             let number = |held: Option<u64>| held.unwrap_or(0);
             format!(
-                "{path}: {}, {} KiB: {} bans, {} earlier ones, {} offenders, {} known good",
+                "{path}: {}, {} KiB: {}, {}, {}, {} known good",
                 store.state,
                 bytes.div_ceil(1024),
-                number(store.bans),
-                number(store.past),
-                number(store.offenders),
+                counted(number(store.bans), "ban"),
+                counted(number(store.past), "earlier one"),
+                counted(number(store.offenders), "offender"),
                 number(store.known_good)
             )
         }
@@ -190,12 +213,16 @@ fn store_line(store: &StoreStatus) -> String {
 }
 
 fn past(error: &PastError) -> String {
-    format!("at {}: {}", Time::from_secs(error.time), error.error)
+    format!("{}: {}", at(error), error.error)
+}
+
+fn at(error: &PastError) -> String {
+    format!("at {}", Time::from_secs(error.time))
 }
 
 /// A length of time, to its two largest units.
 fn brief(seconds: u64) -> String {
-    let whole = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let whole = Length(Duration::from_secs(seconds)).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
@@ -264,16 +291,18 @@ fn some(name: &str, count: u64) -> String {
 
 pub(super) fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
-        format!("{} left", humantime::format_duration(Duration::from_secs(left)))
+        format!("{} left", Length(Duration::from_secs(left)))
     });
     let rule =
         ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
     let dropped = dropped(ban.dropped);
     let knocked = ban.knocked.map_or(String::new(), |time| {
         let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", knocked {} ago", humantime::format_duration(ago))
+        format!(", knocked {} ago", Length(ago))
     });
-    format!("{}  {} ports, {left}, {}{rule}{dropped}{knocked}", ban.host, ban.scope, ban.evidence)
+    let BanStatus { host, scope, evidence, by_hand, .. } = ban;
+    let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
+    format!("{host}  {scope} ports, {left}, {why}{dropped}{knocked}")
 }
 
 /// What was dropped, if anything was.

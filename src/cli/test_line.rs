@@ -8,7 +8,8 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::output::{Failure, Output};
+use super::log_file::{is_message, unrecognized};
+use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::event::{ChannelId, Class, Event, Evidence, Meaning};
@@ -47,6 +48,8 @@ pub(super) struct LineVerdict<'a> {
     rule: Option<&'a str>,
     class: Option<Class>,
     evidence: Option<Evidence>,
+    /// Whether it looks like a line that Asterisk writes, or that a rule is for.
+    recognized: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +60,7 @@ struct Sums {
     ignored: u64,
     successes: u64,
     hearsay: u64,
+    recognized: u64,
 }
 
 pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
@@ -81,11 +85,16 @@ pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
         return Err(Failure::new(format!("there is no file {}", path.display())));
     }
     if !output.json {
-        let Sums { lines, offences, tampered, ignored, successes, hearsay } = sums;
+        let Sums { lines, offences, tampered, ignored, successes, hearsay, recognized } = sums;
         let missed = lines - offences - tampered - ignored - successes;
+        let lines = counted(lines, "line");
         output.line(format_args!(
-            "Lines: {lines} lines, {offences} matched (of these {hearsay} hearsay), {ignored} ignored, {successes} successes, {tampered} tampered, {missed} missed"
+            "Lines: {lines}, {offences} matched (of these {hearsay} hearsay), {ignored} ignored, {successes} successes, {tampered} tampered, {missed} missed"
         ));
+        // A line that was typed here is no file.
+        if recognized == 0 && (args.subject == "-" || path.exists()) {
+            output.line(unrecognized(&args.subject));
+        }
     }
     Ok(())
 }
@@ -127,7 +136,8 @@ fn report(
         let own = events.iter().take_while(|event| event.line == number).count();
         let (here, rest) = events.split_at(own);
         events = rest;
-        let said = verdict(plan, number, here);
+        let said = verdict(plan, number, line, here);
+        sums.recognized += u64::from(said.recognized);
         match said.verdict {
             Verdict::Offence => sums.offences += 1,
             Verdict::Tampered => sums.tampered += 1,
@@ -145,7 +155,14 @@ fn report(
     }
 }
 
-pub(super) fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVerdict<'a> {
+/// What the rules make of the line `text`, of which these are the `events`.
+pub(super) fn verdict<'a>(
+    plan: &'a Plan,
+    line: u64,
+    text: &[u8],
+    events: &[Event],
+) -> LineVerdict<'a> {
+    let recognized = !events.is_empty() || is_message(text, &mut Vec::new());
     let nothing = LineVerdict {
         line,
         verdict: Verdict::None,
@@ -154,6 +171,7 @@ pub(super) fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVe
         rule: None,
         class: None,
         evidence: None,
+        recognized,
     };
     let Some(event) = events.first() else { return nothing };
     let Some(rule) = plan.rules.get(event.rule) else { return nothing };
@@ -176,6 +194,7 @@ pub(super) fn verdict<'a>(plan: &'a Plan, line: u64, events: &[Event]) -> LineVe
         rule: Some(&rule.id),
         class,
         evidence: Some(event.evidence),
+        recognized,
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::SocketArg;
 use super::control::ask;
 use super::output::{Failure, Output};
-use crate::proto::{Answer, DifferenceKind, Request, Verification};
+use crate::proto::{Answer, Difference, DifferenceKind, Request, Verification};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -36,8 +36,13 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     let left = |kind| !repaired || kind == DifferenceKind::Configuration;
     let s = if *count == 1 { "" } else { "s" };
     if differences.iter().any(|difference| left(difference.kind)) {
-        let hint = if *repaired { "" } else { "; to mend the kernel: asterguard verify --repair" };
-        return Err(Failure::new(format!("{count} difference{s}{hint}")));
+        let is_kernels = |one: &Difference| one.kind != DifferenceKind::Configuration;
+        let hint = if !repaired && differences.iter().any(is_kernels) {
+            "to mend the kernel: asterguard verify --repair"
+        } else {
+            "to go by the configuration as it is now: asterguard reload"
+        };
+        return Err(Failure::new(format!("{count} difference{s}; {hint}")));
     }
     if !output.json {
         match count {

@@ -190,15 +190,7 @@ async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: D
 
 async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
     match request {
-        Request::Reload => {
-            let answer = daemon.reload().await;
-            match &answer {
-                Answer::Failed { message, .. } => warn!("reload refused: {message}"),
-                Answer::Done { message } => info!("{message}"),
-                _ => {}
-            }
-            answer
-        }
+        Request::Reload => daemon.reload().await,
         Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
         Request::Resume => pause(daemon, None).await,
         Request::Verify { repair } => {

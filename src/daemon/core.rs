@@ -1,7 +1,7 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -30,7 +30,7 @@ use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
 use crate::sink::{SinkError, Structure};
 use crate::source::Origin;
 use crate::subject::{Subject, bannable, canonical};
-use crate::time::{Lasting, Time};
+use crate::time::{Lasting, Length, Time};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
 /// found at a tick.
@@ -207,7 +207,7 @@ impl Core {
         self.catch_up();
         let (set, by) =
             if jump.millis() < 0 { ("back", -jump.millis()) } else { ("forward", jump.millis()) };
-        let by = humantime::format_duration(Duration::from_millis(by.unsigned_abs()));
+        let by = Length(Duration::from_millis(by.unsigned_abs()));
         warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
     }
 
@@ -338,7 +338,9 @@ impl Core {
                     Ok(jail) => jail,
                     Err(answer) => return answer,
                 };
-                let count = self.engine.unban(&net, jail, &mut self.decisions);
+                let nets = net.map_or_else(everybody, |net| vec![net]);
+                let lift = |net| self.engine.unban(net, jail, &mut self.decisions);
+                let count: usize = nets.iter().map(lift).sum();
                 self.carry_out();
                 Answer::Done {
                     message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }),
@@ -475,6 +477,15 @@ fn configured(nets: &[IpNet]) -> Vec<Entry> {
         .map(|net| {
             Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
         })
+        .collect()
+}
+
+/// All addresses.
+fn everybody() -> Vec<IpNet> {
+    let all = |address| IpNet::new(address, 0).ok();
+    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+        .into_iter()
+        .filter_map(all)
         .collect()
 }
 

@@ -48,7 +48,6 @@ use crate::jump::WallClock;
 use crate::lists::{Lists, ListsError};
 use crate::matcher::gate::GateError;
 use crate::plan::Plan;
-use crate::proto::Answer;
 use crate::rules::{RuleSet, RulesError};
 pub use crate::sink::SinkKind;
 use crate::sink::{SinkError, Structure};
@@ -278,7 +277,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         readable,
         listing: tokio::sync::Semaphore::new(control::LISTINGS),
-        reloading: tokio::sync::Mutex::default(),
+        reloads: reload::Reloads::default(),
         leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
@@ -335,8 +334,7 @@ struct Daemon {
     readable: Option<Vec<PathBuf>>,
     /// Turns for those who are told long lists.
     listing: tokio::sync::Semaphore,
-    /// One reload at a time: a list that is being filled belongs to one.
-    reloading: tokio::sync::Mutex<()>,
+    reloads: reload::Reloads,
     /// Told when a reload takes another process.
     leaving: tokio::sync::Notify,
 }
@@ -389,11 +387,11 @@ impl Daemon {
                 tokio::select! {
                     _ = term.recv() => return,
                     _ = int.recv() => return,
-                    _ = hup.recv() => match self.reload().await {
-                        Answer::Failed { message, .. } => error!("{message}"),
-                        Answer::Done { message } => info!("{message}"),
-                        _ => {}
-                    },
+                    // Beside the other signals; what became of it is in the log.
+                    _ = hup.recv() => {
+                        let daemon = Arc::clone(&self);
+                        tokio::spawn(async move { daemon.reload().await });
+                    }
                 }
             }
         };

@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
+use tracing::{info, warn};
 
 use super::core::Message;
 use super::reader::{self, Matchers};
@@ -20,6 +22,15 @@ use crate::proto::Answer;
 /// it has.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// One reload at a time: a list that is being filled belongs to one.
+#[derive(Default)]
+pub struct Reloads {
+    /// How many were asked for.
+    asked: AtomicU64,
+    /// The answer of the last one, and up to which of those that asked it holds for.
+    last: Mutex<Option<(u64, Answer)>>,
+}
+
 /// A configuration that was read again and is right.
 enum Prepared {
     /// This process can go by it.
@@ -31,8 +42,29 @@ enum Prepared {
 impl Daemon {
     /// Reads configuration and rules again and has the engine go by them, or has the guard end if it takes
     /// another process to do so; the old ones stay where something is wrong.
+    ///
+    /// Whoever asks while one is under way gets the answer of the next one, with all others that have asked until
+    /// that begins: what they wrote before is in it.
     pub(super) async fn reload(self: &Arc<Self>) -> Answer {
-        let _turn = self.reloading.lock().await;
+        let mine = self.reloads.asked.fetch_add(1, Ordering::Relaxed);
+        let mut last = self.reloads.last.lock().await;
+        if let Some((until, answer)) = &*last {
+            if mine < *until {
+                return answer.clone();
+            }
+        }
+        let until = self.reloads.asked.load(Ordering::Relaxed);
+        let answer = self.reload_now().await;
+        match &answer {
+            Answer::Failed { message, .. } => warn!("reload refused: {message}"),
+            Answer::Done { message } => info!("{message}"),
+            _ => {}
+        }
+        *last = Some((until, answer.clone()));
+        answer
+    }
+
+    async fn reload_now(self: &Arc<Self>) -> Answer {
         let daemon = Arc::clone(self);
         match tokio::task::spawn_blocking(move || daemon.prepare()).await {
             Ok(Ok(Prepared::Here(plan, matchers))) => self.go_by(*plan, matchers).await,

@@ -208,6 +208,7 @@ pub(super) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         since: ban.since.secs(),
         offences: ban.offences,
         evidence: ban.evidence,
+        by_hand: ban.offences == 0,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
         dropped: None.into(),
         knocked: None,

@@ -6,6 +6,7 @@ use super::Finding;
 use super::world::World;
 use crate::config::{MANUAL, Mode};
 use crate::proto::{Health, JailStatus, Status};
+use crate::time::Length;
 
 /// A guard that runs this long without a single offence sees nothing, on a network that has any.
 const LONG: u64 = 86_400;
@@ -60,7 +61,7 @@ pub fn daemon(world: &World) -> Vec<Finding> {
 }
 
 fn words(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    Length(Duration::from_secs(seconds)).to_string()
 }
 
 /// Jails that see nothing, or much without effect.

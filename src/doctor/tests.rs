@@ -389,7 +389,7 @@ fn jails_without_effect_are_named() {
     };
     for (uptime, failed, banned, hearsay, expected) in [
         (3600, 0, 0, 0, "Ok"),
-        (90_000, 0, 0, 0, "Advice: not one attempt in 1day 1h"),
+        (90_000, 0, 0, 0, "Advice: not one attempt in 1d 1h"),
         (3600, 24_500, 0, 0, "Problem: 24500 attempts and not one ban"),
         (3600, 24_500, 1, 0, "Ok"),
         (3600, 0, 0, 500, "Problem: 500 attempts, and all of them hearsay"),

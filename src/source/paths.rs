@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -48,6 +49,36 @@ pub fn resolve(patterns: &[String]) -> Vec<PathBuf> {
     });
     paths.truncate(MAX_PATHS);
     paths
+}
+
+/// Why nothing is read for a pattern now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It matches no file. One that appears is read.
+    NoFile,
+    /// Only rotated logs have such names.
+    Rotated,
+}
+
+/// Why nothing is read for `pattern` now, if that shows; a plain path without a file is awaited.
+#[must_use]
+pub fn unread(pattern: &str) -> Option<Unread> {
+    let found = expand(pattern);
+    if found.is_empty() {
+        return Some(Unread::NoFile);
+    }
+    found.iter().all(|path| is_rotated_name(path)).then_some(Unread::Rotated)
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoFile => "matches no file yet",
+            Self::Rotated => {
+                "names only logs that were rotated away, and these are never followed; name the log that Asterisk writes"
+            }
+        })
+    }
 }
 
 fn expand(pattern: &str) -> Vec<PathBuf> {

@@ -78,10 +78,10 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     );
     assert_eq!(
         said[3],
-        format!("  asterisk-scan: 2 of 3 offences within 1day, 0 proven: 2 in {path}")
+        format!("  asterisk-scan: 2 of 3 offences within 1d, 0 proven: 2 in {path}")
     );
     assert_eq!(said[4], "  asterisk-wire: 0 of 5 offences within 10m");
-    assert_eq!(said[5], "  recidive: 1 of 5 offences within 1day, 1 proven: 1 in bans");
+    assert_eq!(said[5], "  recidive: 1 of 5 offences within 1d, 1 proven: 1 in bans");
     assert!(
         said[6].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
         "{text}"
@@ -197,7 +197,7 @@ fn a_line_is_explained_jail_by_jail() {
     home.write("asterguard.toml", &counting);
     let (_, text, _) = explain(&home, &[hearsay]);
     assert!(
-        text.contains("asterisk-scan: counts; 3 within 1day ban from sip ports for 10m"),
+        text.contains("asterisk-scan: counts; 3 within 1d ban from sip ports for 10m"),
         "{text}"
     );
     let (code, text, _) = explain(&home, &["nothing to see here"]);

@@ -157,6 +157,9 @@ fn verify_says_each_difference_and_mends_it() {
     let changed = "the configuration has changed since it was read: asterguard reload\n";
     assert!(code == 1 && out.starts_with(changed), "{out}");
     assert_eq!(addresses(&netns, "sip4").len(), 0);
+    let (_, _, said) = guard.ctl(&["verify"]);
+    let words = "1 difference; to go by the configuration as it is now: asterguard reload";
+    assert_eq!(said, format!("asterguard: {words}\n"));
     guard.order(&["reload"]);
     assert_eq!(guard.order(&["verify"]), same);
     assert_eq!(guard.status()["health"], "PAUSED", "a pause is nothing to mend");

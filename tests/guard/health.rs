@@ -72,6 +72,41 @@ fn the_first_line_says_whether_the_phones_are_well() {
     assert!(first_line(&guard).starts_with("PAUSED: 1 banned; last login "));
 }
 
+/// For monitoring, which goes by the exit code.
+#[test]
+fn whether_all_is_well_can_be_asked_for() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
+    let check = |args: &[&str]| guard.ctl(&[&["status", "--check"], args].concat());
+    assert_eq!(check(&[]), (0, "OK: 0 banned; no login seen\n".to_owned(), String::new()));
+    guard.order(&["pause"]);
+    let (code, out, said) = check(&[]);
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(
+        out.starts_with("PAUSED: 0 banned; no login seen\n! nothing is dropped until 20"),
+        "{out}"
+    );
+    assert_eq!(out.lines().count(), 2, "{out}");
+    guard.order(&["resume"]);
+    fs::remove_file(guard.path("messages")).unwrap();
+    fs::create_dir(guard.path("messages")).unwrap();
+    kit::until("that is seen", || guard.status()["health"] == "DEGRADED");
+    let (code, out, _) = check(&[]);
+    assert!(
+        code == 1 && out.starts_with("DEGRADED: ") && out.contains("\n! no log file is"),
+        "{out}"
+    );
+    let (code, out, _) = check(&["--json"]);
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &status["health"]), (1, &json!("DEGRADED")));
+    assert_eq!(guard.ctl(&["status"]).0, 0, "who only looks is told, and that is no failure");
+    let home = guard.stop();
+    assert_eq!(home.ctl(&["status", "--check"]).0, 4);
+}
+
 #[test]
 fn each_log_says_when_it_last_spoke_and_what_went_wrong() {
     if !kit::usable() {
@@ -96,7 +131,9 @@ fn each_log_says_when_it_last_spoke_and_what_went_wrong() {
     let error = source(&guard)["last_error"]["error"].clone();
     assert!(error.as_str().unwrap().contains("it is a directory"), "{error}");
     let all = guard.order(&["status"]);
-    assert!(all.contains(", 1 errors, the last one at "), "{all}");
+    let line = all.lines().find(|line| line.contains("/messages: unreadable: ")).unwrap();
+    assert!(line.contains(", 1 error, the last one at "), "{line}");
+    assert_eq!(line.matches("it is a directory").count(), 1, "{line}");
     // It stays known when it is over.
     fs::remove_dir(guard.path("messages")).unwrap();
     guard.append("messages", &[odd_packet("198.51.100.66")]);
@@ -150,7 +187,7 @@ fn what_is_stored_is_said() {
     assert!(told["bytes"].as_u64().unwrap() >= fs::metadata(&path).unwrap().len(), "{told}");
     assert!(told["checkpoint_ago"].as_u64().unwrap() < 20, "{told}");
     assert!(told["checkpoint_took"].as_u64().unwrap() < 20_000, "{told}");
-    let words = " KiB: 1 bans, 1 earlier ones, 1 offenders, 1 known good; last checkpoint ";
+    let words = " KiB: 1 ban, 1 earlier one, 1 offender, 1 known good; last checkpoint ";
     let all = guard.order(&["status"]);
     assert!(
         all.contains(words) && all.contains(&format!("  {}: stored, ", path.display())),

@@ -1,7 +1,6 @@
 //! Stop, start, kill: what stays in force, and who may run.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -300,8 +299,7 @@ impl Dribble {
         let write = move || {
             while stopped.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout)
             {
-                let mut file = File::options().create(true).append(true).open(&log).unwrap();
-                file.write_all(b"a\n").unwrap();
+                Home::append_to(&log, b"a\n");
             }
         };
         Self { stop, thread: Some(thread::spawn(write)) }

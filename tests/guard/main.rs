@@ -37,6 +37,7 @@ mod processes;
 mod reload;
 mod restart;
 mod rotation;
+mod signals;
 mod strangers;
 
 use kit::Netns;

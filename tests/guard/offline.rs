@@ -81,6 +81,28 @@ fn a_good_configuration_is_checked_with_all_examples() {
 }
 
 #[test]
+fn a_logpath_that_is_never_read_is_told() {
+    let logs = r#"logpath = ["$DIR/messages", "$DIR/nothere*", "$DIR/messages.1", "$DIR/messages*gz", "$DIR/later"]"#;
+    let home = Home::new(&CONFIG.replace("logpath = [\"$DIR/messages\"]", logs));
+    home.write("messages.2.gz", "");
+    let (code, out, said) = run(&home, &["check"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let path = |name: &str| home.path(name).display().to_string();
+    let rotated = "names only logs that were rotated away, and these are never followed; name the log that Asterisk writes";
+    let expected = [
+        (path("messages*gz"), rotated),
+        (path("messages.1"), rotated),
+        (path("nothere*"), "matches no file yet"),
+    ];
+    let told: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("  ! logpath ")).collect();
+    let words = expected.clone().map(|(path, why)| format!("{path:?} {why}"));
+    assert_eq!(told, words, "{out}");
+    let (_, out, _) = run(&home, &["check", "--json"]);
+    let listed = expected.map(|(logpath, why)| json!({ "logpath": logpath, "why": why }));
+    assert_eq!(objects(&out)[0]["unread"], json!(listed));
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     let rule = |failregex: &str, host: &str| {
         format!(
@@ -186,12 +208,12 @@ fn a_line_is_tested() {
     assert_eq!((code, said.as_str()), (0, ""));
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], format!("1: offence {HOST} proven asterisk-sip/wrong-password"));
-    assert!(lines[2].starts_with("Lines: 1 lines, 1 matched "), "{out}");
+    assert!(lines[2].starts_with("Lines: 1 line, 1 matched "), "{out}");
 
     // Exactly these keys, in this order.
     let (code, out, _) = run(&home, &["test", &line, "--json"]);
     let expected = format!(
-        r#"{{"line":1,"verdict":"offence","host":"{HOST}","filter":"asterisk-sip","rule":"wrong-password","class":"guess","evidence":"proven"}}"#
+        r#"{{"line":1,"verdict":"offence","host":"{HOST}","filter":"asterisk-sip","rule":"wrong-password","class":"guess","evidence":"proven","recognized":true}}"#
     );
     assert_eq!((code, out), (0, expected + "\n"));
 
@@ -201,7 +223,7 @@ fn a_line_is_tested() {
         run(&home, &["test", "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well", "--json"]);
     let nothing = json!({
         "line": 1, "verdict": "none", "host": null, "filter": null, "rule": null, "class": null,
-        "evidence": null
+        "evidence": null, "recognized": true
     });
     assert_eq!((code, objects(&out)), (0, vec![nothing]));
 }
@@ -280,7 +302,7 @@ fn logs_are_replayed_by_their_times() {
     assert_eq!(told[0], first);
     let summary = json!({
         "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "hearsay": 0,
-        "ignored": 0, "successes": 0, "banned": 4
+        "ignored": 0, "successes": 0, "banned": 4, "unrecognized": []
     });
     assert_eq!(told[4..], [summary]);
 
@@ -305,6 +327,43 @@ fn logs_are_replayed_by_their_times() {
     assert_eq!((&told[0]["action"], &told[2]["banned"]), (&json!("observe"), &json!(0)));
     let (_, out, _) = run(&home, &["replay", &one]);
     assert!(out.contains("[asterisk-guess] Would ban 198.51.100.1 "), "{out}");
+}
+
+/// "Nothing to ban" must not be read of a file that is none of Asterisk's.
+#[test]
+fn a_file_that_is_no_log_is_said_to_be_none() {
+    let home = Home::new(CONFIG);
+    home.write("hostname", "pbx\n");
+    home.append_bytes("bytes", &(0..9999_u32).map(|n| (n * n % 251) as u8).collect::<Vec<_>>());
+    home.write("quiet", "[Nov 22 01:12:14] VERBOSE[1] pbx.c: Executing\n");
+    home.write("kernel", "Nov 22 01:12:14 pbx kernel: [1.0] usb 1-1: new device\n");
+    let path = |name: &str| home.path(name).display().to_string();
+    for (name, odd) in
+        [("hostname", true), ("bytes", true), ("empty", true), ("quiet", false), ("kernel", false)]
+    {
+        let file = if name == "empty" { "/dev/null".to_owned() } else { path(name) };
+        let words = format!(
+            "no line of {file} looks like one that Asterisk writes: is it the right file?\n"
+        );
+        for command in ["replay", "test"] {
+            let (code, out, said) = run(&home, &[command, &file]);
+            assert_eq!((code, said.as_str()), (0, ""));
+            assert_eq!(out.ends_with(&words), odd, "{command}: {out}");
+        }
+        let (_, out, _) = run(&home, &["replay", &file, "--json"]);
+        let expected = if odd { json!([file]) } else { json!([]) };
+        assert_eq!(objects(&out)[0]["unrecognized"], expected);
+        let (_, out, _) = run(&home, &["test", &file, "--json"]);
+        assert!(objects(&out).iter().all(|line| line["recognized"] == !odd), "{out}");
+    }
+    // One among others is named, and the numbers are in English.
+    home.append("messages", &[wrong_password(HOST)]);
+    let (_, out, _) = run(&home, &["replay", &path("messages"), &path("hostname")]);
+    assert!(out.starts_with("2 lines: 1 offence, 0 bans, "), "{out}");
+    assert!(out.contains(&format!("no line of {} looks", path("hostname"))), "{out}");
+    assert_eq!(out.matches("no line of").count(), 1, "{out}");
+    let (_, out, _) = run(&home, &["replay", &path("messages")]);
+    assert!(out.starts_with("1 line: 1 offence, 0 bans, 0 hearsay, 0 tampered, "), "{out}");
 }
 
 /// What Asterisk writes into `security` when the password of `host` is right.
@@ -349,7 +408,7 @@ fn packed_logs_are_replayed_as_far_as_they_can_be_read() {
     fs::write(&good, pack(&lines)).unwrap();
     let (code, out, said) = run(&home, &["replay", good.to_str().unwrap()]);
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
-    assert!(out.contains(HOST) && out.contains("5 lines: 5 offences, 1 bans"), "{out}");
+    assert!(out.contains(HOST) && out.contains("5 lines: 5 offences, 1 ban,"), "{out}");
     let (_, out, _) = run(&home, &["test", good.to_str().unwrap()]);
     assert!(out.contains("Lines: 5 lines, 5 matched"), "{out}");
 
@@ -359,7 +418,7 @@ fn packed_logs_are_replayed_as_far_as_they_can_be_read() {
     let broken = home.path("messages.1.gz");
     fs::write(&broken, [&pack(&lines)[..], &second[..second.len() - 9]].concat()).unwrap();
     let (code, out, said) = run(&home, &["replay", broken.to_str().unwrap()]);
-    assert!(code == 1 && out.contains(HOST) && out.contains(" 5 offences, 1 bans"), "{out}");
+    assert!(code == 1 && out.contains(HOST) && out.contains(" 5 offences, 1 ban,"), "{out}");
     assert!(
         said.contains("messages.1.gz after line ") && said.contains("ends in the middle"),
         "{said}"
@@ -476,9 +535,13 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
         assert_eq!((code, said.as_str()), (0, ""), "{args:?}");
     }
     // With nobody to hear of a failure either, the code still tells.
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = command(&home, &["check"]).stdout(full).output().unwrap();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&home, &["check"]).stdout(full()).output().unwrap();
     assert_eq!(told(&output).0, 1);
+    for help in ["--help", "--version"] {
+        let output = Command::new(PROGRAM).arg(help).stdout(full()).output().unwrap();
+        assert_eq!(told(&output).0, 1, "{help}");
+    }
 }
 
 /// All of a directory's Rust, as one text.

@@ -58,6 +58,100 @@ fn a_host_is_banned_and_unbanned_by_hand() {
     });
 }
 
+/// As fail2ban's administrators type it.
+#[test]
+fn several_hosts_are_banned_and_unbanned_at_once() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let said =
+        guard.order(&["ban", "192.0.2.7", "2001:db8::7", "192.0.2.8", "--jail", "asterisk-guess"]);
+    let hosts: Vec<_> = said.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(hosts, ["192.0.2.7", "2001:db8::/64", "192.0.2.8"]);
+    // Who cannot be banned keeps nobody else from it.
+    let (code, out, said) = guard.ctl(&["ban", "::1", "192.0.2.9", "127.0.0.1"]);
+    assert_eq!((code, out.as_str()), (2, "192.0.2.9 is banned until it is lifted\n"));
+    assert!(said.contains("::1 is loopback") && said.contains("\n127.0.0.1 is loopback"), "{said}");
+    kit::until("all are in the kernel", || {
+        (addresses(&netns, "sip4").len(), addresses(&netns, "ban4").len()) == (2, 1)
+    });
+    let (code, _, said) = guard.ctl(&["ban", "192.0.2.1", "192.0.2.2", "--jail", "sshd"]);
+    assert_eq!((code, said.matches("there is no jail `sshd`").count()), (2, 1), "{said}");
+
+    assert_eq!(guard.order(&["unban", "192.0.2.7", "192.0.2.1"]), "1 ban lifted\n0 bans lifted\n");
+    assert_eq!(guard.order(&["unban", "--all", "--jail", "asterisk-guess"]), "2 bans lifted\n");
+    let done = parse(&guard.order(&["unban", "--all", "--json"]));
+    assert_eq!(done, json!({ "result": "done", "message": "1 ban lifted" }));
+    kit::until("none is in the kernel", || {
+        ["ban4", "sip4", "sip6"].iter().all(|set| addresses(&netns, set).is_empty())
+    });
+    for wrong in [&["unban"][..], &["unban", "--all", "192.0.2.7"]] {
+        assert_eq!(guard.ctl(wrong).0, 2, "{wrong:?}");
+    }
+    let home = guard.stop();
+    let (code, _, said) = home.ctl(&["ban", "192.0.2.1", "192.0.2.2"]);
+    assert_eq!((code, said.matches("no daemon answers").count()), (4, 1), "{said}");
+}
+
+#[test]
+fn a_ban_by_hand_is_told_from_others() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    kit::until("she is banned", || guard.jail("asterisk-guess")["currently_banned"] == 1);
+    guard.order(&["ban", "192.0.2.7"]);
+    guard.order(&["ban", "192.0.2.8", "--jail", "asterisk-guess", "--for", "1w"]);
+    let banned = guard.order(&["banned"]);
+    let of = |host: &str| banned.lines().find(|line| line.contains(host)).unwrap();
+    assert!(
+        of("192.0.2.7").starts_with("[manual] 192.0.2.7  all ports, permanent, by hand"),
+        "{banned}"
+    );
+    assert!(of("192.0.2.8").contains(" left, by hand") && !banned.contains("days"), "{banned}");
+    assert!(of(EVE).contains(" left, proven, 5 × asterisk-sip/wrong-password"), "{banned}");
+    assert!(guard.order(&["explain", "192.0.2.7"]).contains("permanent, by hand"));
+    let json = guard.order(&["banned", "--json"]);
+    let by_hand: Vec<_> = json
+        .lines()
+        .map(|line| {
+            let ban = parse(line);
+            (ban["host"].as_str().unwrap().to_owned(), ban["by_hand"].as_bool().unwrap())
+        })
+        .collect();
+    for (host, expected) in [("192.0.2.7", true), ("192.0.2.8", true), (EVE, false)] {
+        assert!(by_hand.contains(&(host.to_owned(), expected)), "{by_hand:?}");
+    }
+}
+
+#[test]
+fn an_empty_list_says_that_it_is() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    for (args, words) in [
+        (&["banned"][..], "nobody is banned\n"),
+        (&["banned", EVE], "192.0.2.66 is not banned\n"),
+        (&["list", "block"], "nothing is blocked\n"),
+        (&["list", "block", EVE], "192.0.2.66 is not blocked\n"),
+        (&["list", "feed"], "there is no feed\n"),
+        (&["list", "known-good"], "nobody has logged in lately\n"),
+        (&["list", "allow", EVE], "192.0.2.66 is not let through whatever is banned\n"),
+    ] {
+        assert!(guard.order(args).starts_with(words), "{args:?}");
+        let json = guard.order(&[args, &["--json"]].concat());
+        let is_sum =
+            |line: &str| parse(line)["feed"].is_null() && parse(line)["dropped"].is_object();
+        assert!(json.lines().all(is_sum), "{json}");
+    }
+}
+
 #[test]
 fn another_spelling_is_the_same_host() {
     if !kit::usable() {

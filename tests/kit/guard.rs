@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -67,7 +67,12 @@ impl Home {
 
     /// Appends to a log with a single write.
     pub fn append_bytes(&self, log: &str, bytes: &[u8]) {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
+        Self::append_to(&self.path(log), bytes);
+    }
+
+    /// The same, by its path.
+    pub fn append_to(log: &Path, bytes: &[u8]) {
+        let mut file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         file.write_all(bytes).unwrap();
     }
 
@@ -238,12 +243,18 @@ impl Guard {
     }
 
     /// Has it end as a service does: by SIGTERM, with exit code 0, within 2 seconds.
-    pub fn stop(mut self) -> Home {
+    pub fn stop(self) -> Home {
+        self.stop_within(Duration::from_secs(2))
+    }
+
+    /// The same, within this time.
+    pub fn stop_within(mut self, patience: Duration) -> Home {
         let begin = Instant::now();
         self.signal("TERM");
         let status = self.child.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{:#?}", self.log_lines());
-        assert!(begin.elapsed() < Duration::from_secs(2), "took {:?}", begin.elapsed());
+        let took = begin.elapsed();
+        assert!(took < patience, "took {took:?}");
         self.home.take().unwrap()
     }
 

@@ -114,7 +114,7 @@ fn lengths_of_time() {
     a.toml:2:45: shorter than the first ban
     2 | bantime = { first = '2d', factor = 4, max = '1d' }
       |                                             ^^^^
-    help: write at least "2days"
+    help: write at least "2d"
     "#);
     insta::assert_snapshot!(bad("[default]\nbantime = { first = 'permanent', max = '200y' }\nunverified = { bantime = '' }\n"), @r#"
     a.toml:2:40: too long: the longest is 100y

@@ -62,8 +62,10 @@ fn a_stranger_is_shut_out_of_everything() {
     assert_eq!((lab.tcp(EVE, WEB), lab.ping(EVE)), (Dropped, Dropped));
     assert_eq!((lab.tcp(MALLORY, WEB), lab.ping(MALLORY)), (Arrived, Arrived));
     let held = elements(&lab.pbx, "ban4");
-    assert_eq!((held.len(), held[0].timeout), (1, Some(3600)), "{held:?}");
-    assert_eq!(held[0].comment.as_deref(), Some("asterisk-scan"));
+    // Less by what it took from the line to the kernel.
+    let [only] = &held[..] else { panic!("{held:?}") };
+    assert!(only.timeout.is_some_and(|span| (3590..=3600).contains(&span)), "{held:?}");
+    assert_eq!(only.comment.as_deref(), Some("asterisk-scan"));
 }
 
 #[test]

@@ -98,19 +98,23 @@ fn refused_elements(way: Way) {
     assert_ne!(tiny, structure().ruleset());
     netns.nft().run(&["-f", "-"], tiny.as_bytes()).unwrap();
     let mut sink = way.attach(&netns, structure());
-    apply(&mut *sink, &[put(ALL, "2001:db8:1::", MINUTE), put(ALL, "2001:db8:2::", MINUTE)]);
+    apply(
+        &mut *sink,
+        &[put(ALL, "2001:db8:1::", 60 * MINUTE), put(ALL, "2001:db8:2::", 60 * MINUTE)],
+    );
 
-    let mut changes: Vec<_> =
-        (0..1000_u16).map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), MINUTE)).collect();
+    let mut changes: Vec<_> = (0..1000_u16)
+        .map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), 60 * MINUTE))
+        .collect();
     let misfit = Change::Remove(ALL, "2001:db8::/63".parse().unwrap());
     let network = Change::Remove(ALL, "10.0.0.0/8".parse().unwrap());
     changes.insert(500, misfit);
     changes.insert(600, network);
     // These find room: one is there, one goes, one takes the free place and one that of the other.
-    changes.insert(100, put(ALL, "2001:db8:1::", 2 * MINUTE));
+    changes.insert(100, put(ALL, "2001:db8:1::", 90 * MINUTE));
     changes.insert(200, Change::Remove(ALL, subject("2001:db8:2::")));
-    changes.insert(300, put(ALL, "2001:db8:3::", MINUTE));
-    changes.insert(400, put(ALL, "2001:db8:4::", MINUTE));
+    changes.insert(300, put(ALL, "2001:db8:3::", 60 * MINUTE));
+    changes.insert(400, put(ALL, "2001:db8:4::", 60 * MINUTE));
     let report = sink.apply(&changes, now()).unwrap();
     assert_eq!(report.done, 1004);
     let refused: Vec<_> = report.refused.iter().map(|(change, _)| *change).collect();
@@ -119,7 +123,7 @@ fn refused_elements(way: Way) {
 
     // Now it is full.
     changes.truncate(99);
-    changes.insert(50, put(ALL, "2001:db8:5::", MINUTE));
+    changes.insert(50, put(ALL, "2001:db8:5::", 60 * MINUTE));
     changes.insert(60, Change::Remove(ALL, subject("2001:db8:6::")));
     let report = sink.apply(&changes, now()).unwrap();
     assert_eq!(report.done, 100);
@@ -130,8 +134,9 @@ fn refused_elements(way: Way) {
 
     // Many that are refused do not take for ever, and what has room still gets in.
     let many: Vec<_> =
-        (0x10..0x1010).map(|n| put(ALL, &format!("2001:db8:{n:x}::"), MINUTE)).collect();
-    let report = sink.apply(&[&many[..], &[put(ALL, "10.1.0.0", MINUTE)]].concat(), now()).unwrap();
+        (0x10..0x1010).map(|n| put(ALL, &format!("2001:db8:{n:x}::"), 60 * MINUTE)).collect();
+    let report =
+        sink.apply(&[&many[..], &[put(ALL, "10.1.0.0", 60 * MINUTE)]].concat(), now()).unwrap();
     assert_eq!((report.done, report.refused.len()), (1, many.len()));
 }
 
@@ -170,8 +175,9 @@ fn adoption(way: Way) {
     ];
     elements[1].jail = JailId(0);
     apply(&mut sink, &elements.iter().map(|e| Change::Put(*e)).collect::<Vec<_>>());
+    let added = now();
     netns.exec(
-        "nft 'add element inet asterguard sip4 { 203.0.113.1 timeout 50s comment \"by hand\" }'",
+        "nft 'add element inet asterguard sip4 { 203.0.113.1 timeout 3000s comment \"by hand\" }'",
     );
     netns.exec("nft 'add element inet asterguard sip6 { 2001:db8:c::7 }'");
 
@@ -184,13 +190,16 @@ fn adoption(way: Way) {
         let mut found = adopted.iter().filter(|found| found.known_jail);
         assert!(found.any(|found| same(&found.element, element)), "{element:?} not in {adopted:?}");
     }
-    let by_hand = element(ONLY_SIP, "203.0.113.1", Some(now().plus(Duration::from_secs(50))));
+    // It was added some time between then and now.
+    let slack = Duration::from_secs(2);
+    let ends = added.plus(Duration::from_secs(3000) - slack)
+        ..=now().plus(Duration::from_secs(3000) + slack);
     let foreign: Vec<_> = adopted.iter().filter(|found| !found.known_jail).collect();
-    assert!(
-        foreign
-            .iter()
-            .any(|found| same(&Element { jail: by_hand.jail, ..found.element }, &by_hand))
-    );
+    let by_hand = |element: &Element| {
+        (element.scope, element.subject) == (ONLY_SIP, subject("203.0.113.1"))
+            && element.until.is_some_and(|until| ends.contains(&until))
+    };
+    assert!(foreign.iter().any(|found| by_hand(&found.element)), "{foreign:?}");
     let alone = Subject::of("2001:db8:c::7".parse().unwrap(), 128);
     assert!(foreign.iter().any(|found| found.element.subject == alone));
 }

@@ -414,7 +414,7 @@ impl Daemon {
     /// Looks now and then who still knocks, while a jail renews bans.
     async fn renewals(&self) {
         let mut since = now();
-        let mut pause = IDLE;
+        let (mut pause, mut before) = (IDLE, Duration::ZERO);
         loop {
             tokio::time::sleep(pause).await;
             let (reply, answer) = oneshot::channel();
@@ -432,8 +432,11 @@ impl Daemon {
             if !knocking.is_empty() && self.inbox.send(Message::Renew(knocking)).is_err() {
                 return;
             }
-            // However many are banned, it takes no more than a hundredth of the time.
-            pause = pace.max(steady().since(looking) * 100);
+            // However many are banned, it takes no more than a hundredth of the time. What makes a
+            // single look slow is something else.
+            let took = steady().since(looking);
+            pause = pace.max(took.min(before) * 100);
+            before = took;
             since = began;
         }
     }

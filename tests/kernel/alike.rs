@@ -124,11 +124,10 @@ impl Model {
         }
     }
 
-    /// Where there is little room, a transaction has either newcomers or refreshes: by netlink, a newcomer
-    /// that is refused takes refreshes behind it along, until they are offered again.
-    fn suits(&self, change: &Change, newcomers: bool) -> bool {
-        let Change::Put(_) = change else { return true };
-        !is_cramped(change.key()) || self.0.contains_key(&change.key()) != newcomers
+    /// Whether a change puts somebody new where there is little room.
+    fn crowds(&self, change: &Change) -> bool {
+        let Change::Put(_) = change else { return false };
+        is_cramped(change.key()) && !self.0.contains_key(&change.key())
     }
 
     /// How many there are in the fuller of the sets with little room.
@@ -203,8 +202,7 @@ fn all_ways_lead_to_the_same_sets() {
         left -= count;
         let mut changes: Vec<_> = (0..count).map(|_| change(&mut chance)).collect();
         let crowded = full >= REFUSED && model.fullest() > ROOM * 2 / 3;
-        let newcomers = chance.chance(60) && !crowded;
-        changes.retain(|change| model.suits(change, newcomers));
+        changes.retain(|change| !(crowded && model.crowds(change)));
         let [first, others @ ..] = &mut ways;
         let refused = first.apply(&changes);
         for other in others {

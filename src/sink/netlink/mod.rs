@@ -107,7 +107,7 @@ impl NetlinkSink {
                 return Err(whole(first.errno));
             }
             let mut refused = first_refusals(&refusals, &begins);
-            if refused.values().any(|errno| matches!(*errno, Errno::NOENT | Errno::PERM)) {
+            if refused.values().any(|(_, errno)| matches!(*errno, Errno::NOENT | Errno::PERM)) {
                 return Err(whole(first.errno));
             }
             let mut place = 0;
@@ -116,8 +116,10 @@ impl NetlinkSink {
                 place += 1;
                 match refusal {
                     // Adding it, which is how a removal starts, needed room: it was not there.
-                    Some(Errno::NFILE) if order.put.is_none() => report.done += 1,
-                    Some(errno) => report.refused.push((order.change, explained(errno))),
+                    Some((_, Errno::NFILE)) if order.put.is_none() => report.done += 1,
+                    // It is there, and only those that are refused before it take its room.
+                    Some((Step::Later, Errno::NFILE)) => return true,
+                    Some((_, errno)) => report.refused.push((order.change, explained(errno))),
                     None => {}
                 }
                 refusal.is_none()
@@ -269,13 +271,21 @@ fn write(transaction: &mut Transaction, order: &Order) -> u32 {
     first
 }
 
-/// For each order that the kernel refuses (by its place), why: the first of its messages tells,
-/// those after it fail because of it.
-fn first_refusals(refusals: &[Refusal], begins: &[u32]) -> HashMap<usize, Errno> {
+/// Which message of an order the kernel refuses.
+enum Step {
+    First,
+    Later,
+}
+
+/// For each order that the kernel refuses (by its place), at which step, and why: the first of its
+/// messages tells, those after it fail because of it.
+fn first_refusals(refusals: &[Refusal], begins: &[u32]) -> HashMap<usize, (Step, Errno)> {
     let mut first = HashMap::new();
     for refusal in refusals {
-        let place = begins.partition_point(|begin| *begin <= refusal.number);
-        first.entry(place.saturating_sub(1)).or_insert(refusal.errno);
+        let place = begins.partition_point(|begin| *begin <= refusal.number).saturating_sub(1);
+        let is_first = begins.get(place) == Some(&refusal.number);
+        let step = if is_first { Step::First } else { Step::Later };
+        first.entry(place).or_insert((step, refusal.errno));
     }
     first
 }

@@ -170,11 +170,7 @@ impl State {
             Ok(report) => {
                 self.healing.mended = false;
                 self.succeeded();
-                self.note_refused(&report);
-                if report.unheard {
-                    let heard = Foreign { lost: true, ..Foreign::default() };
-                    self.healing.hear(heard, Instant::now());
-                }
+                self.note(&report);
                 // After the bans, which cannot wait.
                 if mended {
                     self.load_wire();
@@ -250,12 +246,12 @@ impl State {
             }
         }
         let report = self.sink.restore(&whole.elements, now())?;
-        self.note_refused(&report);
+        self.note(&report);
         let extra = found.comparison.extra.iter();
         let removals: Vec<_> =
             extra.map(|element| Change::Remove(element.scope, element.subject)).collect();
         let report = self.sink.apply(&removals, now())?;
-        self.note_refused(&report);
+        self.note(&report);
         Ok(())
     }
 }

@@ -432,15 +432,19 @@ impl State {
                         self.pending.remove(key);
                     }
                     self.succeeded();
-                    self.note_refused(&report);
+                    self.note(&report);
                 }
                 Err(error) => return self.failed(&error),
             }
         }
     }
 
-    pub(super) fn note_refused(&mut self, report: &Report) {
+    /// Takes note of what the sink would not take, and of what others may have done that nobody heard of.
+    pub(super) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
+        if report.unheard {
+            self.healing.hear(Foreign { lost: true, ..Foreign::default() }, Instant::now());
+        }
     }
 
     /// Offers the sink again what it would not take, as much as it takes now.

@@ -1,13 +1,13 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
@@ -338,7 +338,8 @@ impl Core {
                     Ok(jail) => jail,
                     Err(answer) => return answer,
                 };
-                let nets = net.map_or_else(everybody, |net| vec![net]);
+                let everybody = || vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
+                let nets: Vec<IpNet> = net.map_or_else(everybody, |net| vec![net]);
                 let lift = |net| self.engine.unban(net, jail, &mut self.decisions);
                 let count: usize = nets.iter().map(lift).sum();
                 self.carry_out();
@@ -477,15 +478,6 @@ fn configured(nets: &[IpNet]) -> Vec<Entry> {
         .map(|net| {
             Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
         })
-        .collect()
-}
-
-/// All addresses.
-fn everybody() -> Vec<IpNet> {
-    let all = |address| IpNet::new(address, 0).ok();
-    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
-        .into_iter()
-        .filter_map(all)
         .collect()
 }
 

@@ -54,8 +54,8 @@ fn key(element: &Element) -> Key {
 }
 
 impl Engine {
-    /// Takes up what was stored, and the elements that are `found` in the kernel: what has to change
-    /// there is added to `out`.
+    /// Has a new engine take up what was stored, and the elements that are `found` in the kernel: what has
+    /// to change there is added to `out`.
     ///
     /// * Both know a ban: it has the store's details and the later deadline. If the clock was set
     ///   back since, the kernel's, whose time is not that of the clock.
@@ -74,16 +74,15 @@ impl Engine {
         let of_kernel = found.iter().map(|known| (key(&known.element), known.element));
         let mut unmatched: HashMap<Key, Element> = of_kernel.collect();
         let mut adopted = Vec::new();
-        let mut book = BanBook::default();
         for ban in &stored.bans {
             let ban = within_its_length(ban, now);
-            self.refused += u64::from(!book.enter(ban));
+            self.refused += u64::from(!self.bans.enter(ban));
         }
-        let stored_elements: Vec<Element> = book.elements().collect();
+        let stored_elements: Vec<Element> = self.bans.elements().collect();
         for element in stored_elements {
             if let Some(in_kernel) = unmatched.remove(&key(&element)) {
                 taken.kept += 1;
-                agree(&mut book, &in_kernel, set_back, out);
+                agree(&mut self.bans, &in_kernel, set_back, out);
             } else if element.until.is_none_or(|until| until > now) {
                 taken.missing += 1;
                 out.push(Decision::Change(Change::Put(element)));
@@ -105,9 +104,6 @@ impl Engine {
                 taken.adopted += 1;
                 adopted.push(known.clone());
             }
-        }
-        for ban in book.iter() {
-            self.refused += u64::from(!self.bans.enter(*ban));
         }
         self.adopt(&adopted, now);
         self.recall(&stored.past);

@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
+use memchr::memmem::Finder;
+
 use super::gate::Gate;
 use super::host::{AddressTag, Sighting};
 use crate::rules::pattern::Pattern;
 use crate::subject::canonical;
-use memchr::memmem::Finder;
 
 /// Places in one body where an address may stand for one failregex; with more, somebody put them
 /// there, and the line is not believed.

@@ -226,17 +226,21 @@ impl Question<'_> {
         };
         let mut bytes = Vec::new();
         write_message(&mut bytes, kind, REQUEST | flags, number, INET, 0, |message| {
-            if matches!(self, Self::Generation) {
-                return;
+            if !matches!(self, Self::Generation) {
+                // Everywhere else the first attribute.
+                attribute(message, LIST_TABLE, |value| text(value, TABLE));
             }
-            // Everywhere else the first attribute.
-            attribute(message, LIST_TABLE, |value| text(value, TABLE));
             match self {
                 Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
                 Self::Counters => attribute(message, OBJECT_TYPE, |value| {
                     value.extend(TYPE_COUNTER.to_be_bytes());
                 }),
-                _ => {}
+                Self::Table
+                | Self::Chains
+                | Self::Rules
+                | Self::Sets
+                | Self::Objects
+                | Self::Generation => {}
             }
         });
         bytes

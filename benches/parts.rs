@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use asterguard::config::{self, Mode};
 use asterguard::engine::Engine;
-use asterguard::event::{ChannelId, Class, Event, Evidence, JailId, Meaning, RuleId};
 use asterguard::lines::{LineSplitter, Region};
 use asterguard::matcher::gate::Gate;
 use asterguard::matcher::host::AddressTag;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{ChannelId, Class, Event, Evidence, JailId, Meaning, RuleId};
+use asterguard::model::subject::Subject;
+use asterguard::model::time::Time;
 use asterguard::offence::OffenceTable;
 use asterguard::plan::Plan;
 use asterguard::prefix;
 use asterguard::rules::RuleSet;
-use asterguard::subject::Subject;
-use asterguard::time::Time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Lines of each log: enough to be no longer in the first caches.

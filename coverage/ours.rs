@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
-use asterguard::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::lines::Region;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
+use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 
 /// The shipped rules, ready.
 pub struct Asterguard(Arc<Matcher>);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
-use crate::jump::Jump;
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// Bans in force at most; about 200 bytes each. As many as a set of the kernel takes.
 pub const CAPACITY: usize = 1 << 20;
@@ -187,7 +187,7 @@ pub fn end(ban: &Ban) -> (bool, Option<Time>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Evidence;
+    use crate::model::event::Evidence;
 
     fn ban(jail: u16, until: Option<i64>) -> Ban {
         let subject: Subject = "203.0.113.9".parse().unwrap();

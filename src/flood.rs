@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::jump::Jump;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::time::Time;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::event::ScopeId;
-use crate::time::Time;
+use crate::model::event::ScopeId;
+use crate::model::time::Time;
 
 /// A banned host in the kernel: what is closed to it, and its key there.
 pub type Key = (ScopeId, IpAddr);

@@ -21,13 +21,13 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::account::Account;
 use crate::config;
-use crate::event::{ChannelId, Event, Evidence};
-use crate::jump::Jump;
+use crate::model::account::Account;
+use crate::model::clock_step::Jump;
+use crate::model::event::{ChannelId, Event, Evidence};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::offence::OffenceTable;
-use crate::subject::Subject;
-use crate::time::Time;
 pub use image::KnownHosts;
 
 /// Accounts that are known in all, each at one host; about 200 bytes each if every one is at a host

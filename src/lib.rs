@@ -22,27 +22,24 @@
 //! same engine.
 #![forbid(unsafe_code)]
 
-pub mod account;
 pub mod asterisk;
-mod attributes;
 pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
-pub mod event;
 pub mod finder;
 pub mod firewall;
 pub mod flood;
 pub mod ignored;
-pub mod jump;
 pub mod knocking;
 pub mod known_good;
 pub mod lines;
 pub mod lists;
 pub mod logins;
 pub mod matcher;
+pub mod model;
 pub mod offence;
 pub mod plan;
 pub mod policy;
@@ -50,12 +47,10 @@ pub mod prefix;
 pub mod proto;
 pub mod recent;
 pub mod rules;
-pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod store;
-pub mod subject;
-pub mod time;
+pub mod sys;
 pub mod timestamp;
 pub mod wire;
 

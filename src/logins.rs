@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::jump::Jump;
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// Hosts that are remembered; about 60 bytes each. When there are more, of eight the one whose login
 /// is the longest ago is forgotten.

@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::event::{ChannelId, Event, Evidence};
-use crate::jump::Jump;
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::event::{ChannelId, Event, Evidence};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use image::Changes;
 pub use image::Pages;
 
@@ -397,7 +397,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::event::{Class, Meaning, RuleId};
+    use crate::model::event::{Class, Meaning, RuleId};
     use proptest::prelude::*;
 
     fn host(n: u32) -> Subject {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::{Hearsay, Jail, Punishment};
-use crate::event::Evidence;
+use crate::model::event::Evidence;
+use crate::model::subject::bannable;
 use crate::offence::Count;
-use crate::subject::bannable;
 
 /// Whether `host` is never banned by `jail`: it cannot be (see [`bannable`]) or the administrator
 /// says so.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Class, Evidence};
 use crate::lists::Feed;
-use crate::time::Time;
+use crate::model::event::{Class, Evidence};
+use crate::model::time::Time;
 
 /// Where the daemon listens unless it is told otherwise.
 pub const SOCKET: &str = "/run/asterguard/asterguard.sock";

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use ipnet::IpNet;
 
-use crate::event::{Event, RuleId};
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
+use crate::model::event::{Event, RuleId};
 
 /// Hits that are remembered, of all hosts together; 48 bytes each.
 pub const CAPACITY: usize = 1 << 15;
@@ -54,8 +54,8 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{ChannelId, Evidence, Meaning};
-    use crate::time::Time;
+    use crate::model::event::{ChannelId, Evidence, Meaning};
+    use crate::model::time::Time;
 
     #[test]
     fn the_last_hits_of_a_network_are_found() {

@@ -3,7 +3,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// Bytes of the longest text that is looked at; the longest format has less than 40.
 const LONGEST: usize = 64;

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 use asterguard::config::load;
 use asterguard::engine::Engine;
-use asterguard::event::{Decision, Event, Evidence, Meaning};
 use asterguard::lines::LineSplitter;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{Decision, Event, Evidence, Meaning};
+use asterguard::model::time::Time;
 use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 use asterguard::timestamp::TimestampParser;
 
 fn data(name: &str) -> Vec<u8> {
@@ -164,7 +164,7 @@ fn what_a_firewall_logs_is_read_with_its_times() {
     };
     let text = [line("SIP"), line("OTHER"), "[x] a\n".to_owned(), line("DROPPED")].concat();
     let plan = plan("");
-    let mut scanner = Scanner::new(matcher(&plan), asterguard::event::ChannelId(0));
+    let mut scanner = Scanner::new(matcher(&plan), asterguard::model::event::ChannelId(0));
     let events = read(&plan, &mut scanner, text.as_bytes(), 4096);
     let seen: Vec<_> =
         events.iter().map(|event| (event.line, event.time.to_string(), event.evidence)).collect();

@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 use asterguard::config;
 use asterguard::engine::Engine;
-use asterguard::event::Decision;
 use asterguard::lines::Region;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::Decision;
+use asterguard::model::time::Time;
 use asterguard::offence::CAPACITY;
 use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 
 /// Hosts whose lines are read at once.
 const PIECE: u32 = 10_000;

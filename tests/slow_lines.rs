@@ -10,11 +10,11 @@
 
 use std::sync::Arc;
 
-use asterguard::event::ChannelId;
 use asterguard::lines::{MAX_LINE, Region};
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::ChannelId;
+use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 use rustix::time::{ClockId, clock_gettime};
 
 /// As long as a line may be, with its line feed.

@@ -13,11 +13,11 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use asterguard::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::lines::LineSplitter;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
+use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 
 const LINES: usize = 20_000;
 

@@ -38,10 +38,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use asterguard::event::{Change, Element, ScopeId};
+use asterguard::model::event::{Change, Element, ScopeId};
+use asterguard::model::subject::Subject;
 use asterguard::sink::writer::Writer;
 use asterguard::sink::{BanSink, Blocktype, NetlinkSink, SinkKind, Structure};
-use asterguard::subject::Subject;
 
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};

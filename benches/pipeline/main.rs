@@ -48,12 +48,12 @@ use std::time::{Duration, Instant};
 
 use asterguard::config::{self, Mode};
 use asterguard::engine::Engine;
-use asterguard::event::{Decision, JailId};
 use asterguard::lines::LineSplitter;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{Decision, JailId};
+use asterguard::model::time::Time;
 use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 
 /// What the daemon asks for in one read, in bytes.
 const READ_SIZE: usize = 128 * 1024;

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use asterguard::event::{ChannelId, Event};
+use asterguard::model::event::{ChannelId, Event};
 use asterguard::lines::LineSplitter;
 use asterguard::matcher::{Clock, Matcher, Scanner};
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
+use asterguard::model::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 static MATCHER: LazyLock<Arc<Matcher>> = LazyLock::new(|| {

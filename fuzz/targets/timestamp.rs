@@ -2,7 +2,7 @@
 #![no_main]
 
 use asterguard::prefix;
-use asterguard::time::Time;
+use asterguard::model::time::Time;
 use asterguard::timestamp::TimestampParser;
 use libfuzzer_sys::fuzz_target;
 

@@ -15,7 +15,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::conf::{self, Files, Section};
 use crate::ignored::HostName;
-use crate::subject::canonical_net;
+use crate::model::subject::canonical_net;
 
 /// The least bits that a trunk's network must have. What is wider is no carrier's network but a
 /// way to write "everybody".

@@ -15,14 +15,14 @@ use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::daemon::{now, pause_message};
 use crate::ignored::Entry;
+use crate::model::subject::{Subject, canonical, written};
+use crate::model::time::{Lasting, Length, Time};
 use crate::proto::{
     Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
 };
 use crate::sink::BanSink as _;
 use crate::sink::nft::NftSink;
-use crate::sink::runner::Nft;
-use crate::subject::{Subject, canonical, written};
-use crate::time::{Lasting, Length, Time};
+use crate::sys::program::Nft;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -18,16 +18,16 @@ use super::test_line::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
 use crate::daemon::{self, PlanError, STATE_DIR};
-use crate::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::firewall::{self, Dropper};
 use crate::lines::Region;
 use crate::matcher::{Clock, Matcher, Scanner};
+use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
+use crate::model::subject::{canonical, written};
+use crate::model::time::{Length, Time};
 use crate::plan::Plan;
 use crate::policy;
 use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
 use crate::sink::Nft;
-use crate::subject::{canonical, written};
-use crate::time::{Length, Time};
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -188,7 +188,10 @@ fn jail_in_words(jail: &JailReport) -> String {
 
 fn line_in_words(line: &LineReport) -> String {
     let class = line.class.and_then(|class| {
-        crate::event::Class::ALL.iter().find(|(known, _)| *known == class).map(|(_, name)| *name)
+        crate::model::event::Class::ALL
+            .iter()
+            .find(|(known, _)| *known == class)
+            .map(|(_, name)| *name)
     });
     format!(
         "{} {}:{} {} {}, {}, {}",

@@ -24,8 +24,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::finder::helper;
 use crate::proto::SOCKET;
-use crate::sandbox::{self, Needs};
 use crate::sink::writer;
+use crate::sys::sandbox::{self, Needs};
 use output::{Failure, Output};
 
 /// How a command ended, for scripts. Part of the interface: the numbers stay.

@@ -16,13 +16,13 @@ use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::engine::Engine;
-use crate::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::ignored::IgnoreList;
 use crate::lines::{LineSplitter, Region};
 use crate::lists::{self, Lists};
 use crate::matcher::{Clock, Matcher, Scanner};
+use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
+use crate::model::time::{Lasting, Time};
 use crate::plan::Plan;
-use crate::time::{Lasting, Time};
 use crate::timestamp::TimestampParser;
 
 #[derive(Debug, Args)]

@@ -11,11 +11,11 @@ use super::{Exit, SocketArg};
 use crate::config::Limiter;
 use crate::daemon::{now, pause_message};
 use crate::ignored::words;
+use crate::model::time::{Length, Time};
 use crate::proto::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
-use crate::time::{Length, Time};
 use crate::wire::Numbers;
 
 /// Rules with hearsay that are shown for one file.

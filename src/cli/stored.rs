@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::daemon::{self, now};
 use crate::engine::Engine;
-use crate::event::Evidence;
+use crate::model::event::Evidence;
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::HostReport;
 use crate::store::{self, Record};
-use crate::time::Time;
 
 /// Earlier bans that are shown.
 const MOST: usize = 20;

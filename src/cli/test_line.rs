@@ -12,12 +12,12 @@ use super::log_file::{is_message, unrecognized};
 use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
-use crate::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::lines::{LineSplitter, Region};
 use crate::matcher::{Clock, Matcher, Scanner};
+use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::policy;
-use crate::time::Time;
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -203,7 +203,7 @@ fn is_ignored(plan: &Plan, event: &Event) -> bool {
     let mut jails =
         plan.counted_by(event.rule).iter().filter_map(|jail| plan.jail(*jail)).peekable();
     if jails.peek().is_none() {
-        return !crate::subject::bannable(event.host);
+        return !crate::model::subject::bannable(event.host);
     }
     jails.all(|jail| policy::ignored(jail, event.host))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::time::Lasting;
+use crate::model::time::Lasting;
 
 /// The longest length of time: 100 years of 365.25 days. nftables takes timeouts up to this.
 pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);

@@ -26,10 +26,10 @@ pub use load::{LoadError, load};
 pub(crate) use section::network;
 pub use wire::{Limiter, Wire};
 
-use crate::event::Class;
 use crate::ignored::HostName;
+use crate::model::event::Class;
+use crate::model::time::BanTime;
 use crate::sink::structure::{Blocktype, Ports};
-use crate::time::BanTime;
 
 /// The jail of bans that somebody ordered by hand, or that were found in the kernel without a
 /// jail. It reads nothing, and no section of the configuration describes it.
@@ -63,7 +63,7 @@ pub struct Config {
     pub lists: ListConfig,
     /// What is looked at of our PBX's own answers.
     pub wire: Wire,
-    /// The jails in the order of their names; [`JailId`](crate::event::JailId) is an index.
+    /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,
 }

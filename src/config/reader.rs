@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
 use crate::lists::Place;
-use crate::time::Lasting;
+use crate::model::time::Lasting;
 
 /// A key and where it stands.
 pub(super) type Key<'i> = Spanned<DeString<'i>>;

@@ -10,11 +10,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::{Reader, Value, did_you_mean};
 use super::{Hearsay, Jail, Mode, Punishment, whole};
-use crate::event::Class;
 use crate::ignored::HostName;
+use crate::model::event::Class;
+use crate::model::subject::canonical_net;
+use crate::model::time::{BanTime, Lasting};
 use crate::sink::structure::Blocktype;
-use crate::subject::canonical_net;
-use crate::time::{BanTime, Lasting};
 use crate::wire;
 
 /// The keys of a section.

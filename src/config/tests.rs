@@ -10,9 +10,9 @@ use super::diagnostic::Diagnostics;
 use super::load::{BUILT_IN, parse};
 use super::section::KEYS;
 use super::*;
-use crate::event::Class;
+use crate::model::event::Class;
+use crate::model::time::{BanTime, Lasting};
 use crate::sink::structure::{Blocktype, Ports};
-use crate::time::{BanTime, Lasting};
 
 fn filters() -> Vec<String> {
     ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::reader::{Reader, Value};
-use crate::subject::canonical_net;
+use crate::model::subject::canonical_net;
 
 const KEYS: [&str; 7] =
     ["enabled", "group", "snaplen", "forward", "limiter", "maxrefusals", "maxpackets"];

@@ -22,9 +22,9 @@ use super::core::Message;
 use super::listing::{self, Snapshot, Who};
 use super::worker::Repair;
 use super::{Daemon, Kernel, RunError, now};
+use crate::model::subject::canonical;
+use crate::model::time::Time;
 use crate::proto::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
-use crate::subject::canonical;
-use crate::time::Time;
 
 /// How long a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::status::ban_status;
 use crate::engine::{Engine, Explanation};
-use crate::event::{ChannelId, Event, Meaning};
 use crate::known_good::Standing;
+use crate::model::event::{ChannelId, Event, Meaning};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
-use crate::time::Time;
 
 /// Lines that are shown.
 const MOST_LINES: usize = 20;
@@ -23,7 +23,7 @@ pub fn explain(
 ) -> HostReport {
     let plan = engine.plan();
     let found = engine.explain(host, now, MOST_LINES);
-    let named = |ban: &crate::event::Ban| NamedBan {
+    let named = |ban: &crate::model::event::Ban| NamedBan {
         jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
         ban: ban_status(plan, ban, now),
     };

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::pace::Pace;
 use super::worker::{News, Repair, State, Verified, Whole, lock};
 use super::{now, pause_message};
-use crate::event::{Change, Element};
+use crate::model::event::{Change, Element};
 use crate::sink::structure::PAUSED;
 use crate::sink::{Damage, Foreign, Part, Report, SinkError};
 

@@ -9,11 +9,11 @@ use super::status::ban_status;
 use super::{Kernel, now};
 use crate::bans::end;
 use crate::engine::Engine;
-use crate::event::Ban;
 use crate::lists::Listed;
+use crate::model::event::Ban;
+use crate::model::subject::canonical;
 use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
-use crate::subject::canonical;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
 /// for each part of a list: twice as many bans take four times as long. 100 000 take it 0.7 s, and these
@@ -67,7 +67,7 @@ impl Snapshot {
         let named = |ban: &Ban| {
             let count = counts.get(&(ban.scope, ban.subject.address()));
             let dropped = count.map(|count| count.dropped).into();
-            let knocked = count.and_then(|count| count.moved).map(crate::time::Time::secs);
+            let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let ban_status = BanStatus { dropped, knocked, ..ban_status(&plan, ban, now) };
             let jail = plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone());
             NamedBan { jail, ban: ban_status }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::event::Event;
-use crate::jump::Jump;
 use crate::matcher::Clock;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::event::Event;
+use crate::model::time::Time;
 use crate::timestamp::TimestampParser;
 
 /// How often it is said how far reading has come.

@@ -7,7 +7,7 @@ use super::{CONFIG, Options};
 use crate::config::{Config, ListConfig};
 use crate::finder::helper::Resolver;
 use crate::finder::trunk_directories;
-use crate::sandbox::{Internet, Needs};
+use crate::sys::sandbox::{Internet, Needs};
 
 /// What it reads whatever the configuration says: logs, who is logged in, name servers, time zones, and
 /// what the system's libraries look up.

@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::{Options, places};
 use crate::config::Config;
-use crate::sandbox::{self, SandboxError};
 use crate::sink::writer::{Line, Remote, Writer};
 use crate::sink::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
+use crate::sys::sandbox::{self, SandboxError};
 
 /// Starts the process that may change the firewall, if it is to be changed, and has this one not be able
 /// to any more; or says why it still is. It is the first thing that is done: the writer has read nothing

@@ -10,16 +10,16 @@ use tracing::{debug, info, warn};
 
 use super::old_lines::OldLines;
 use crate::engine::Engine;
-use crate::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
-use crate::jump::Jump;
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
+use crate::model::clock_step::Jump;
+use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
 use crate::source::{FileEvent, Follower, Origin, Position, State, paths};
 use crate::store::Left;
-use crate::time::Time;
 
 /// Bytes read from one file before the others have their turn.
 const TURN: u64 = 4 << 20;

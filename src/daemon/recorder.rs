@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::reader::Reader;
 use crate::engine::Engine;
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
+use crate::model::time::Time;
 use crate::proto::StoreStatus;
 use crate::store::progress::Checkpoint;
 use crate::store::{Health, Left, Store};
-use crate::time::Time;
 
 /// How often it is stored how far the guard has come, if nobody is banned.
 const PACE: Duration = Duration::from_secs(1);

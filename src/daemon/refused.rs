@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
-use crate::event::{Change, Element, ScopeId};
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::sink::Report;
-use crate::subject::Subject;
-use crate::time::Time;
 
 /// How long to wait after a set took nothing of what it was offered.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl Refused {
 #[expect(clippy::disallowed_methods, reason = "instants to count from")]
 mod tests {
     use super::*;
-    use crate::event::JailId;
+    use crate::model::event::JailId;
 
     fn put(n: u16, until: i64) -> Change {
         let subject = Subject::of([10, 0, (n >> 8) as u8, (n & 255) as u8].into(), 128);

@@ -13,17 +13,17 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan, sole};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::ignored::IgnoreList;
 use crate::lists::Lists;
+use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::sink::netlink::NetlinkSink;
-use crate::sink::runner::Nft;
 use crate::sink::{Adopted, BanSink as _, ListSink, Structure};
 use crate::store::progress::Progress;
 use crate::store::record::Names;
 use crate::store::{self, Left, Store, What};
-use crate::time::Time;
+use crate::sys::program::Nft;
 
 /// What `restore` did.
 #[derive(Clone, Debug)]

@@ -7,15 +7,15 @@ use super::core::Core;
 use super::now;
 use super::wire;
 use super::worker::SinkHealth;
-use crate::event::{Ban, JailId};
 use crate::ignored::IgnoreList;
+use crate::model::event::{Ban, JailId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::{
     Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
     Status, WireStatus,
 };
-use crate::subject::Subject;
-use crate::time::Time;
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);

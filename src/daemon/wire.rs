@@ -9,13 +9,13 @@ use super::limiter::Limiter;
 use super::{now, steady};
 use crate::config;
 use crate::engine::Engine;
-use crate::event::{Decision, Event, Meaning, WIRE};
+use crate::model::event::{Decision, Event, Meaning, WIRE};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::WireStatus;
 use crate::sink::SinkError;
 use crate::sink::writer::{Line, Request};
 use crate::source::{Listening, WireSource};
-use crate::time::Time;
 use crate::wire::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
 
 /// What the wire is called where a log would have a path.

@@ -16,11 +16,11 @@ use tracing::{error, info, warn};
 use super::heal::Healing;
 use super::now;
 use super::refused::Refused;
-use crate::event::{Change, Element, ScopeId};
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::sink::writer::{Line, Request};
 use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure};
-use crate::subject::Subject;
-use crate::time::Time;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
 const QUEUE: usize = 1024;

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use super::world::{World, is_yes};
 use super::{Finding, some_of};
 use crate::asterisk::conf::Conf;
+use crate::model::time::Time;
 use crate::prefix;
 use crate::source::paths;
-use crate::time::Time;
 use crate::timestamp::TimestampParser;
 
 /// What to say after a change of `logger.conf`.

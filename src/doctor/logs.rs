@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 
 use super::world::World;
 use super::{Finding, logger, some_of};
+use crate::model::time::Time;
 use crate::prefix;
-use crate::time::Time;
 use crate::timestamp::TimestampParser;
 
 /// How far a log's last line may be from the time when the file was written.

@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::firewall::Ruleset;
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::{Answer, Status};
 use crate::rules::RuleSet;
-use crate::time::Time;
 
 /// A machine with these files in Asterisk's directory, and a guard that reads `messages` and
 /// `security` beside them.

@@ -8,10 +8,10 @@ use crate::asterisk::conf::{self, Conf};
 use crate::daemon::{now, reader};
 use crate::finder::Disk;
 use crate::firewall::{self, Ruleset};
+use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::Status;
 use crate::sink::Nft;
-use crate::time::Time;
 
 /// How long a program that is asked something may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 
 use super::Engine;
 use super::jail::JailState;
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
 
 impl Engine {
     /// Corrects all instants by a jump of the clock that they were read from. Bans end when they would

@@ -16,18 +16,18 @@ use ipnet::IpNet;
 
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
-use crate::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
-};
 use crate::flood::Flood;
 use crate::ignored::IgnoreList;
 use crate::known_good::{KnownGood, Standing};
 use crate::logins::Logins;
+use crate::model::event::{
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
+};
+use crate::model::subject::Subject;
+use crate::model::time::{Lasting, Time};
 use crate::plan::Plan;
 use crate::policy;
 use crate::recent::Recent;
-use crate::subject::Subject;
-use crate::time::{Lasting, Time};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;

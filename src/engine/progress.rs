@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::config::Jail;
-use crate::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
 pub use crate::known_good::KnownHosts;
+use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::offence::{OffenceTable, Pages};
-use crate::subject::Subject;
-use crate::time::Time;
 
 /// The name of the table that counts strangers at hosts that are known good. No jail has it.
 const STRANGERS: &str = "known good";
@@ -55,7 +55,7 @@ impl Engine {
         &mut self,
         event: &Event,
         now: Time,
-        out: &mut Vec<crate::event::Decision>,
+        out: &mut Vec<crate::model::event::Decision>,
     ) {
         self.late.now = Some(now);
         self.on_event(event, out);

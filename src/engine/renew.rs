@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::event::{Ban, Decision, Evidence};
 use crate::knocking::Key;
-use crate::time::Time;
+use crate::model::event::{Ban, Decision, Evidence};
+use crate::model::time::Time;
 
 impl Engine {
     /// Has the bans of those who `knock` begin anew, as long as they were, in jails that want it:

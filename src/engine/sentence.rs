@@ -4,12 +4,12 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::{Engine, never};
-use crate::event::{BANS, Ban, Decision, Event, Evidence, JailId};
 use crate::flood::Verdict;
+use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
+use crate::model::subject::Subject;
+use crate::model::time::{BanTime, Lasting, Time};
 use crate::plan::Plan;
 use crate::policy;
-use crate::subject::Subject;
-use crate::time::{BanTime, Lasting, Time};
 
 impl Engine {
     /// The length of a subject's next ban.

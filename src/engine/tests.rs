@@ -10,9 +10,9 @@ mod restart;
 use std::time::Duration;
 
 use super::*;
-use crate::account::Account;
 use crate::config;
-use crate::event::{Change, RuleId};
+use crate::model::account::Account;
+use crate::model::event::{Change, RuleId};
 use crate::rules::RuleSet;
 use crate::sink::Adopted;
 

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::helper::Resolver;
 use crate::ignored::HostName;
-use crate::subject::{bannable, canonical};
+use crate::model::subject::{bannable, canonical};
 
 /// Names at most.
 pub const MOST: usize = 1024;

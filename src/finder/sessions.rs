@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::stamp::{Stamp, stamp};
 use crate::ignored::{Entry, Origin};
-use crate::subject::canonical;
+use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";
 const UTMP: &str = "/run/utmp";

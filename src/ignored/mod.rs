@@ -1,6 +1,5 @@
 //! Who is never banned by any jail, and why: what the guard has found out by itself.
 
-pub mod name;
 pub mod nets;
 
 use std::collections::BTreeMap;
@@ -11,8 +10,8 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::subject::{bannable, canonical_net};
-pub use name::HostName;
+pub use crate::model::hostname::HostName;
+use crate::model::subject::{bannable, canonical_net};
 pub use nets::Nets;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::subject::canonical;
+use crate::model::subject::canonical;
 
 /// Networks of which none overlaps another, in the order of their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

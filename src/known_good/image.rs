@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CHANNELS, Host, Known, KnownGood, Login};
-use crate::account::Account;
-use crate::event::ChannelId;
+use crate::model::account::Account;
+use crate::model::event::ChannelId;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::offence::OffenceTable;
-use crate::subject::Subject;
-use crate::time::Time;
 
 /// All hosts that are known good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

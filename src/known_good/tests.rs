@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::{Class, Meaning, RuleId};
+use crate::model::event::{Class, Meaning, RuleId};
 
 const SECURITY: ChannelId = ChannelId(0);
 const MESSAGES: ChannelId = ChannelId(1);

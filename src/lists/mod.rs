@@ -1,7 +1,6 @@
 //! The lists that an administrator keeps or fetches: whom to let pass, whom to block.
 
 pub mod files;
-pub mod networks;
 pub mod parse;
 
 use std::fmt;
@@ -13,8 +12,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::ignored::{Entry, Origin};
+pub use crate::model::network_set::Networks;
 pub use files::{ListsError, read};
-pub use networks::Networks;
 
 /// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
 /// intervals, which slows every run of `nft` while it is large.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use crate::config::network;
-use crate::subject::bannable;
+use crate::model::subject::bannable;
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ mod tests {
                 IpNet::new(IpAddr::from(bits.to_be_bytes()), length).unwrap()
             };
             let text = format!("{before}{net}{after}");
-            let expected = crate::subject::canonical_net(net);
+            let expected = crate::model::subject::canonical_net(net);
             prop_assert_eq!(line(text.as_bytes()).unwrap(), Some(expected));
         }
     }

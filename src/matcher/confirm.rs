@@ -6,8 +6,8 @@ use memchr::memmem::Finder;
 
 use super::gate::Gate;
 use super::host::{AddressTag, Sighting};
+use crate::model::subject::canonical;
 use crate::rules::pattern::Pattern;
-use crate::subject::canonical;
 
 /// Places in one body where an address may stand for one failregex; with more, somebody put them
 /// there, and the line is not believed.

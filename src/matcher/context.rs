@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Line;
-use crate::event::{Event, Evidence, Meaning};
 use crate::lines::Region;
+use crate::model::event::{Event, Evidence, Meaning};
 use crate::prefix::{self, Level, Shape};
 use crate::rules::{LONGEST_MESSAGE, MessageShape};
 

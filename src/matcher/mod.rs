@@ -13,14 +13,14 @@ use std::sync::Arc;
 use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
 
-use crate::account::Account;
-use crate::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::lines::{HISTORY, Region};
+use crate::model::account::Account;
+use crate::model::event::{ChannelId, Event, Evidence, Meaning, RuleId};
+use crate::model::subject::canonical;
+use crate::model::time::Time;
 use crate::prefix::{self, Level, Shape};
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
-use crate::subject::canonical;
-use crate::time::Time;
 use crate::timestamp::TimestampParser;
 use confirm::{Confirm, Reading};
 pub use context::Context;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Evidence, Meaning, RuleId};
+use crate::model::event::{Event, Evidence, Meaning, RuleId};
 use crate::rules::RuleSet;
 
 /// What a scanner has seen since it was made.

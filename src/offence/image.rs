@@ -5,8 +5,8 @@
 //! have changed.
 
 use super::{Entry, OffenceTable, Track, seconds};
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Entries of one page.
@@ -201,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::{ChannelId, Class, Event, Evidence, Meaning, RuleId};
+    use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning, RuleId};
 
     const START: i64 = 1_800_000_000;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{Example, Rule, RuleSet};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::event::{ChannelId, Event, Meaning, RuleId};
 use crate::lines::Region;
 use crate::matcher::gate::GateError;
 use crate::matcher::{Clock, Matcher, Scanner};
-use crate::time::Time;
+use crate::model::event::{ChannelId, Event, Meaning, RuleId};
+use crate::model::time::Time;
 
 /// What became of all examples.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ fn complaint(
 ) -> Option<Diagnostic> {
     let found =
         events.iter().find(|event| event.meaning != Meaning::Tampered).map(|event| event.host);
-    if found == example.host.map(crate::subject::canonical) {
+    if found == example.host.map(crate::model::subject::canonical) {
         return None;
     }
     let message = match (example.host, found) {

@@ -10,9 +10,9 @@ use serde_spanned::Spanned;
 
 use super::pattern::Pattern;
 use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile};
-use crate::account::AccountPlace;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::event::{Class, Evidence, Meaning};
+use crate::model::account::AccountPlace;
+use crate::model::event::{Class, Evidence, Meaning};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

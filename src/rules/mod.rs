@@ -16,9 +16,9 @@ use regex_automata::util::syntax;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::account::AccountPlace;
 use crate::config::diagnostic::Diagnostics;
-use crate::event::{Class, Evidence, Meaning, RuleId};
+use crate::model::account::AccountPlace;
+use crate::model::event::{Class, Evidence, Meaning, RuleId};
 use crate::wire;
 use pattern::Pattern;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Adopted;
-use crate::event::{Element, ScopeId};
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::event::{Element, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// How far two ends of one ban may lie apart: the kernel is told whole seconds.
 pub const TOLERANCE: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ fn near(a: Option<Time>, b: Option<Time>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::JailId;
+    use crate::model::event::JailId;
 
     fn element(address: &str, until: Option<i64>) -> Element {
         let subject = address.parse().unwrap();

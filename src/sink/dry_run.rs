@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Adopted, BanSink, Report, SinkError, Structure};
-use crate::event::{Change, Element, ScopeId};
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// What would be in the kernel. It knows no clock: time passes by the `now` of its callers.
 /// It holds as many elements as it is given.

@@ -16,8 +16,8 @@ use super::nft::no_table;
 use super::structure::{TABLE, is_name, mask};
 use super::writer::{Line, Request};
 use super::{Nft, SinkError};
-use crate::lists::networks::Keys;
 use crate::lists::{Lists, Networks};
+use crate::model::network_set::Keys;
 
 /// What the names of all list sets begin with.
 const PREFIX: &str = "list_";

@@ -8,7 +8,6 @@ pub mod lists;
 pub mod netlink;
 pub mod nft;
 mod order;
-pub mod runner;
 pub mod structure;
 mod wire;
 pub mod writer;
@@ -19,9 +18,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::event::{Change, Element, ScopeId};
-use crate::time::Time;
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::time::Time;
 
+pub use crate::sys::program::Nft;
 pub use compare::{Comparison, TOLERANCE};
 pub use damage::{Damage, Part};
 pub use dry_run::DryRunSink;
@@ -29,7 +29,6 @@ pub use foreign::{Actor, Deed, Done, Foreign, Thing};
 pub use lists::{Contents, ListSink};
 pub use netlink::{CounterSocket, NetlinkSink, Watch};
 pub use nft::NftSink;
-pub use runner::Nft;
 pub use structure::{Blocktype, Ports, Scope, Structure};
 
 /// Where bans go.

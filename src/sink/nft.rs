@@ -12,11 +12,11 @@ use nftables::types::NfFamily;
 use serde::Deserialize;
 
 use super::order::{self, Order};
-use super::runner::Nft;
 use super::structure::{PAUSED, Structure, TABLE};
 use super::{Adopted, BanSink, Report, SinkError};
-use crate::event::{self, Change, ScopeId};
-use crate::time::Time;
+use crate::model::event::{self, Change, ScopeId};
+use crate::model::time::Time;
+use crate::sys::program::Nft;
 
 /// The most changes in one transaction (a few megabytes of JSON).
 const BATCH_MAX: usize = 16_384;
@@ -337,7 +337,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Element, JailId, ScopeId};
+    use crate::model::event::{Element, JailId, ScopeId};
     use crate::sink::structure::{Ports, Scope};
     use serde_json::Value;
 

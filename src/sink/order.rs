@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::structure::{Structure, TABLE};
-use crate::event::{Change, Element, ScopeId};
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;

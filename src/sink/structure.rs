@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::{Config, Wire};
-use crate::event::{Element, JailId, ScopeId};
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::event::{Element, JailId, ScopeId};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 use super::Adopted;
 use super::lists::{ListSet, write_lists};

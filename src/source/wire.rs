@@ -12,8 +12,8 @@ use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socke
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, recv, send, socket_with};
 
-use crate::event::Evidence;
-use crate::time::Time;
+use crate::model::event::Evidence;
+use crate::model::time::Time;
 use crate::wire::nflog::{self, Heard};
 use crate::wire::{Numbers, Sighting, Witness};
 

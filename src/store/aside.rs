@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// How many are kept.
 const MOST: usize = 3;

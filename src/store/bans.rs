@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::{Connection, Row, params};
 
 use super::record::{Key, Record};
-use crate::event::{Evidence, Lifted};
-use crate::jump::Jump;
-use crate::time::Time;
+use crate::model::clock_step::Jump;
+use crate::model::event::{Evidence, Lifted};
+use crate::model::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
 pub const MOST_PAST: i64 = 1 << 18;

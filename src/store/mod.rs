@@ -29,10 +29,10 @@ pub use record::Record;
 
 use crate::bans::Entry;
 use crate::engine::Remembered;
-use crate::event::Ban;
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
+use crate::model::event::Ban;
+use crate::model::time::Time;
 use crate::plan::Plan;
-use crate::time::Time;
 use progress::{Checkpoint, Progress};
 use record::Names;
 use schema::StoreError;

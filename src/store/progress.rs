@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::engine::{Counters, KnownHosts};
 use crate::matcher::Context;
+use crate::model::time::Time;
 use crate::offence::Pages;
 use crate::source::Position;
-use crate::time::Time;
 
 /// Where a log was left.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::bans::Entry;
 use crate::config;
-use crate::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
+use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::model::subject::Subject;
 use crate::rules::RuleSet;
-use crate::subject::Subject;
 
 const NOW: Time = Time::from_secs(1_800_000_000);
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -17,9 +17,9 @@ use super::record::{self, Record};
 use super::schema::{self, StoreError};
 use super::{Health, Message, Pace, aside, bans, begin_anew, held, lock, progress};
 use crate::bans::Entry;
-use crate::event::{Ban, Lifted};
+use crate::model::event::{Ban, Lifted};
+use crate::model::time::Time;
 use crate::plan::Plan;
-use crate::time::Time;
 
 /// How long after a failure the file is tried again.
 const RETRY: Duration = Duration::from_secs(2);

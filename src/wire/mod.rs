@@ -14,9 +14,9 @@ mod witness;
 
 use std::net::IpAddr;
 
-use crate::account::Account;
-use crate::event::Evidence;
-use crate::time::Time;
+use crate::model::account::Account;
+use crate::model::event::Evidence;
+use crate::model::time::Time;
 pub use witness::{Numbers, Witness};
 
 /// The name under which jails and logs know the wire: its filter, and the first half of its rules'

@@ -3,7 +3,7 @@
 //! Numbers and layouts are those of `linux/netfilter/nfnetlink_log.h`. Headers are in the machine's
 //! byte order, what is in attributes in network order.
 
-use crate::attributes::{aligned, attributes, number};
+use crate::sys::netlink::{aligned, attributes, number};
 
 const HEADER: usize = 16;
 const GENERIC_HEADER: usize = 4;

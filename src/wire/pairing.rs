@@ -26,8 +26,8 @@ use foldhash::fast::RandomState;
 
 use super::sip::{Answer, Method};
 use super::{Seen, Sighting, Transport};
-use crate::account::Account;
-use crate::time::Time;
+use crate::model::account::Account;
+use crate::model::time::Time;
 
 /// How long a success may take to follow a challenge: as long as SIP repeats a request (RFC 3261,
 /// timer F).
@@ -273,7 +273,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::Evidence;
+    use crate::model::event::Evidence;
 
     fn at(millis: i64) -> Time {
         Time::from_millis(1_800_000_000_000 + millis)

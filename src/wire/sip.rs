@@ -10,7 +10,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use foldhash::quality::RandomState;
 use memchr::memmem;
 
-use crate::account::Account;
+use crate::model::account::Account;
 
 /// How an answer begins.
 pub const START: &[u8] = b"SIP/2.0 ";

@@ -12,7 +12,7 @@ use memchr::memmem;
 
 use super::packet::Flow;
 use super::sip;
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// Connections that are followed.
 pub const CAPACITY: usize = 2048;

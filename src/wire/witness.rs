@@ -8,8 +8,8 @@ use super::pairing::Pairing;
 use super::sip::Answer;
 use super::stream::{Segment, Streams};
 use super::{Seen, Sighting, Transport};
-use crate::subject::canonical;
-use crate::time::Time;
+use crate::model::subject::canonical;
+use crate::model::time::Time;
 
 /// What was seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

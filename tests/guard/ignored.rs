@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use asterguard::subject::Subject;
+use asterguard::model::subject::Subject;
 use serde_json::{Value, json};
 
 use crate::kit::guard::{Guard, Home, PROGRAM};

@@ -40,11 +40,11 @@ use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use asterguard::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::lines::LineSplitter;
 use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
+use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
-use asterguard::time::Time;
 
 use messages::Kind;
 use stream::{Entry, Stream};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use asterguard::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::subject::Subject;
 use asterguard::sink::{BanSink, NetlinkSink, Nft, NftSink, Structure};
-use asterguard::subject::Subject;
 use serde_json::Value;
 
 use crate::kit::guard::PROGRAM;

@@ -22,11 +22,11 @@ mod sinks;
 use std::path::Path;
 use std::time::Duration;
 
-use asterguard::event::{Change, Element, ScopeId};
+use asterguard::model::event::{Change, Element, ScopeId};
+use asterguard::model::subject::Subject;
+use asterguard::model::time::Time;
 use asterguard::sink::writer::{Remote, Writer};
 use asterguard::sink::{BanSink, Blocktype, NetlinkSink, NftSink, Report, SinkKind, Structure};
-use asterguard::subject::Subject;
-use asterguard::time::Time;
 
 use kit::guard::PROGRAM;
 use kit::{Netns, now};

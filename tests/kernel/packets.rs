@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use asterguard::event::{Change, Element, JailId};
+use asterguard::model::event::{Change, Element, JailId};
+use asterguard::model::subject::Subject;
 use asterguard::sink::{BanSink, Blocktype, Ports, Structure};
-use asterguard::subject::Subject;
 
 use crate::kit::Fate::{Arrived, Dropped, Refused};
 use crate::kit::{

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use asterguard::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::subject::Subject;
 use asterguard::sink::{
     Adopted, BanSink, Blocktype, DryRunSink, Nft, NftSink, Ports, SinkError, Structure,
 };
-use asterguard::subject::Subject;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, Way, apply, element, put, sink, structure, subject};

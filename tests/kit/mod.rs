@@ -20,9 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use asterguard::config::{
     Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment, Wire,
 };
-use asterguard::event::Class;
+use asterguard::model::event::Class;
+use asterguard::model::time::{BanTime, Lasting, Time};
 use asterguard::sink::{Blocktype, Nft, Ports};
-use asterguard::time::{BanTime, Lasting, Time};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Why tests with network namespaces cannot run here, if they cannot.

@@ -1,7 +1,7 @@
 //! The clock on the wall is set by a day, and the engine is told.
 
 use super::*;
-use crate::jump::Jump;
+use crate::model::clock_step::Jump;
 
 const DAY: i64 = 86_400;
 const NOON: i64 = 10 * DAY + DAY / 2;

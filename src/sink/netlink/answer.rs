@@ -7,7 +7,7 @@ use super::message::{
     COMMENT, EXPIRATION, FLAGS, HEADER, INTERVAL_END, KEY, LIST_ELEMENTS, OBJECT_DATA, OBJECT_NAME,
     SET_NAME, USERDATA, VALUE,
 };
-use crate::attributes::{aligned, attributes, number};
+use crate::sys::netlink::{aligned, attributes, number};
 
 /// Types of messages that belong to every protocol.
 const ERROR: u16 = 2;

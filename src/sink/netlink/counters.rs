@@ -10,7 +10,7 @@ use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use super::answer::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
-use crate::event::ScopeId;
+use crate::model::event::ScopeId;
 use crate::sink::lists::{ListKind, ListSet};
 use crate::sink::structure::Structure;
 use crate::sink::wire::{COUNTING, LIMITED, LIMITED_MAX};

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::message::{Bare, Key, delete_set};
 use super::socket::Socket;
 use super::{SinkError, all_or_error, failed};
-use crate::lists::networks::Keys;
+use crate::model::network_set::Keys;
 
 /// Elements in one transaction: a few milliseconds, for which others have to wait.
 const PART: usize = 10_000;

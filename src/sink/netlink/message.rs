@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::structure::TABLE;
-use crate::attributes::aligned;
+use crate::sys::netlink::aligned;
 
 pub(super) const HEADER: usize = 16;
 

@@ -11,7 +11,7 @@ use super::message::{
     NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE, SET_NAME,
 };
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
-use crate::attributes::{attributes, number};
+use crate::sys::netlink::{attributes, number};
 
 /// Attributes of the message that ends a transaction.
 const GENERATION_PID: u16 = 2;

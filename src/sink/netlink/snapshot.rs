@@ -11,7 +11,7 @@ use super::message::{
     EXPIRATION, NESTED, NEW_CHAIN, NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, OBJECT_DATA,
     OBJECT_NAME, OBJECT_TYPE, SET_NAME, TYPE_COUNTER, attribute,
 };
-use crate::attributes::{attributes, number};
+use crate::sys::netlink::{attributes, number};
 
 /// Attributes of tables, chains, sets, objects and rules.
 /// Everywhere the first.

@@ -12,9 +12,9 @@ use super::replay::{self, Clearing, Kept};
 use super::snapshot::Snapshot;
 use super::watch::{self, Lid, Watch};
 use super::{BATCH_MAX, NetlinkSink, TIMEOUT_MAX, all_or_error, failed};
-use crate::event::Change;
+use crate::model::event::Change;
+use crate::model::time::Time;
 use crate::sink::order::{self, Order};
-use crate::time::Time;
 
 /// Elements of one transaction where all of them are known to be missing. With 20 000 the kernel takes 1.4
 /// times as long for each (6.18): they do not stay in the cache until they are committed.
@@ -167,7 +167,7 @@ impl NetlinkSink {
     /// Puts what `comparison` says is missing or wrong.
     pub(super) fn put(&mut self, comparison: &Comparison, now: Time) -> Result<Report, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
-        let changes = |elements: &mut dyn Iterator<Item = crate::event::Element>| {
+        let changes = |elements: &mut dyn Iterator<Item = crate::model::event::Element>| {
             elements.map(Change::Put).collect::<Vec<_>>()
         };
         let missing = changes(&mut comparison.missing.iter().copied());

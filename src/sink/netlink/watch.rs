@@ -10,8 +10,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, socket_with};
 
 use super::super::foreign::Foreign;
-use super::super::runner::Nft;
 use super::notice::Listener;
+use crate::sys::program::Nft;
 
 /// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.
 const GROUP: u32 = 1 << (7 - 1);

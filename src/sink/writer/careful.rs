@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::event::{Change, Element, ScopeId};
 use crate::lists::Networks;
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::subject::{Subject, bannable};
+use crate::model::time::Time;
 use crate::sink::lists::Contents;
 use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, Structure};
-use crate::subject::{Subject, bannable};
-use crate::time::Time;
 
 /// New bans at once: more than the hosts of a botnet that come at once ...
 const BURST: usize = 50_000;
@@ -203,8 +203,8 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::JailId;
-    use crate::lists::networks::Keys;
+    use crate::model::event::JailId;
+    use crate::model::network_set::Keys;
     use crate::sink::DryRunSink;
     use crate::sink::lists::{ListKind, ListSet};
     use crate::sink::structure::tests::with;

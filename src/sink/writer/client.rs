@@ -11,9 +11,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Line, Request};
-use crate::event::{Change, Element, ScopeId};
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::time::Time;
 use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind, Structure};
-use crate::time::Time;
 
 /// A writer that has been started.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::lists::{Contents, ListSet};
 use super::{SinkKind, Structure};
-use crate::event::{Change, Element, ScopeId};
-use crate::time::Time;
+use crate::model::event::{Change, Element, ScopeId};
+use crate::model::time::Time;
 
 pub use client::{Remote, RemoteSink, Writer};
 pub use line::Line;

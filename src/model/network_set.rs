@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::subject::canonical;
+use crate::model::subject::canonical;
 
 /// Networks in the order of their addresses, none within another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

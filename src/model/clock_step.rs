@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// What the clock on the wall may be off by before anything is done about it.
 const TOLERANCE: i64 = 1000;

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::Account;
 use crate::known_good::Report;
-use crate::subject::Subject;
-use crate::time::Time;
+use crate::model::account::Account;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// One stream of lines: a log file with its rotations, or standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,9 @@
+//! Plain values that all rooms share: no I/O, no clock, no behaviour beyond their own.
+
+pub mod account;
+pub mod clock_step;
+pub mod event;
+pub mod hostname;
+pub mod network_set;
+pub mod subject;
+pub mod time;

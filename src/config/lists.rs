@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::jail_section::network;
 use super::ports;
-use super::reader::{Reader, Value};
-use super::section::network;
+use super::toml_reader::{Reader, Value};
 use crate::ignored::HostName;
 use crate::lists::Listed;
 use crate::lists::parse::unblockable;

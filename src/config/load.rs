@@ -11,11 +11,11 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
+use super::global::Whole;
+use super::jail_section::{KEYS, Known, Section};
 use super::lists::ListSections;
 use super::ports::PortLists;
-use super::reader::{Key, Reader, Value};
-use super::section::{KEYS, Known, Section};
-use super::whole::Whole;
+use super::toml_reader::{Key, Reader, Value};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.

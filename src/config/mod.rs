@@ -2,17 +2,15 @@
 
 pub mod diagnostic;
 pub mod duration;
+mod global;
+mod jail_section;
 mod lists;
 pub mod load;
-#[cfg(test)]
-mod mistakes;
 mod ports;
-mod reader;
-mod section;
+mod sip_monitor;
 #[cfg(test)]
 mod tests;
-mod whole;
-mod wire;
+mod toml_reader;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,10 +19,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub(crate) use jail_section::network;
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
-pub(crate) use section::network;
-pub use wire::{Limiter, Wire};
+pub use sip_monitor::{Limiter, Wire};
 
 use crate::ignored::HostName;
 use crate::model::event::Class;

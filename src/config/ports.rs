@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::reader::{Key, Reader, Value};
+use super::toml_reader::{Key, Reader, Value};
 use crate::sink::structure::Ports;
 
 const HELP: &str = "write numbers from 1 to 65535 and ranges in quotes: [5060, \"5080-5089\"]";

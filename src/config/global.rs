@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::KnownGood;
-use super::reader::{Reader, Value};
+use super::toml_reader::{Reader, Value};
 
 /// The keys.
 pub(super) const KEYS: [&str; 2] = ["knowngood", "maxunverified"];

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::reader::{Reader, Value};
+use super::toml_reader::{Reader, Value};
 use crate::model::subject::canonical_net;
 
 const KEYS: [&str; 7] =

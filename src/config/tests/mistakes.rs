@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::load::{BUILT_IN, parse};
+use crate::config::load::{BUILT_IN, parse};
 
 fn bad(text: &str) -> String {
     let filters = ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned);

@@ -8,8 +8,8 @@ use glob::Pattern;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Reader, Value, did_you_mean};
-use super::{Hearsay, Jail, Mode, Punishment, whole};
+use super::toml_reader::{Reader, Value, did_you_mean};
+use super::{Hearsay, Jail, Mode, Punishment, global};
 use crate::ignored::HostName;
 use crate::model::event::Class;
 use crate::model::subject::canonical_net;
@@ -140,7 +140,7 @@ impl Section {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
                 }
                 // Whole::read
-                name if whole::KEYS.contains(&name) => {}
+                name if global::KEYS.contains(&name) => {}
                 _ => reader.unknown_key(key, &KEYS),
             }
         }

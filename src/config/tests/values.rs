@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::diagnostic::Diagnostics;
-use super::load::{BUILT_IN, parse};
-use super::section::KEYS;
-use super::*;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::jail_section::KEYS;
+use crate::config::load::{BUILT_IN, parse};
+use crate::config::*;
 use crate::model::event::Class;
 use crate::model::time::{BanTime, Lasting};
 use crate::sink::structure::{Blocktype, Ports};

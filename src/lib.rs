@@ -22,21 +22,18 @@
 //! same engine.
 #![forbid(unsafe_code)]
 
-pub mod asterisk;
 pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
-pub mod finder;
 pub mod firewall;
 pub mod flood;
-pub mod ignored;
+pub mod hosts;
 pub mod knocking;
 pub mod known_good;
 pub mod lines;
-pub mod lists;
 pub mod logins;
 pub mod matcher;
 pub mod model;
@@ -51,6 +48,7 @@ pub mod sink;
 pub mod source;
 pub mod store;
 pub mod sys;
+pub mod table;
 pub mod timestamp;
 pub mod wire;
 

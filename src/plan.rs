@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment, RECIDIVE};
-use crate::lists::Lists;
+use crate::hosts::lists::Lists;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::time::{BanTime, Lasting};
 use crate::policy;
 use crate::rules::RuleSet;
-use crate::sink::lists::ListSet;
-use crate::sink::structure::{Blocktype, Structure};
+use crate::table::list_sets::ListSet;
+use crate::table::structure::{Blocktype, Structure};
 use crate::wire;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.

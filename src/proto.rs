@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::lists::Feed;
+use crate::hosts::lists::Feed;
 use crate::model::event::{Class, Evidence};
 use crate::model::time::Time;
 
@@ -91,7 +91,7 @@ pub enum Answer {
     /// Where a host stands.
     Explain(Box<HostReport>),
     /// Who is never banned, and why.
-    Ignoreip { ignored: Vec<crate::ignored::Entry> },
+    Ignoreip { ignored: Vec<crate::hosts::exempt::Entry> },
     /// How kernel, configuration and memory differ.
     Verification(Verification),
     /// Who is banned.

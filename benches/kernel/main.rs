@@ -41,7 +41,10 @@ use std::time::{Duration, Instant};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::subject::Subject;
 use asterguard::sink::writer::Writer;
-use asterguard::sink::{BanSink, Blocktype, NetlinkSink, SinkKind, Structure};
+use asterguard::{
+    sink::{BanSink, NetlinkSink, SinkKind},
+    table::structure::{Blocktype, Structure},
+};
 
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};

@@ -2,8 +2,8 @@
 //! may in Asterisk's configuration, which is read as far as it makes sense.
 #![no_main]
 
-use asterguard::asterisk::conf::Files;
-use asterguard::asterisk::trunks::{Target, Trunks};
+use asterguard::hosts::asterisk::conf::Files;
+use asterguard::hosts::asterisk::trunks::{Target, Trunks};
 use asterguard::config::load;
 use asterguard::rules::RuleSet;
 use libfuzzer_sys::fuzz_target;

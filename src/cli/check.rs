@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Exit;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, reader};
-use crate::finder::{self, Wanted};
-use crate::ignored::words;
-use crate::lists::{self, Lists};
+use crate::hosts::discover::{self, Wanted};
+use crate::hosts::exempt::words;
+use crate::hosts::lists::{self, Lists};
 use crate::plan::Plan;
 use crate::proto::FeedReport;
 use crate::rules::RulesError;
@@ -38,7 +38,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = reader::wanted(&plan);
     let unread = unread(&plan);
-    let (never, left_out) = finder::look(&Wanted::by(&plan.config, &lists));
+    let (never, left_out) = discover::look(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",

@@ -14,7 +14,7 @@ use super::status::{ban_line, dropped};
 use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::daemon::{now, pause_message};
-use crate::ignored::Entry;
+use crate::hosts::exempt::Entry;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{Lasting, Length, Time};
 use crate::proto::{

@@ -27,7 +27,7 @@ use crate::model::time::{Length, Time};
 use crate::plan::Plan;
 use crate::policy;
 use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
-use crate::sink::Nft;
+use crate::sys::program::Nft;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {

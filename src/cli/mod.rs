@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::finder::helper;
+use crate::hosts::discover::dns_helper;
 use crate::proto::SOCKET;
 use crate::sink::writer;
 use crate::sys::sandbox::{self, Needs};
@@ -174,7 +174,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
         Command::Writer => write_to_firewall().map_err(Failure::new),
-        Command::LookUp => helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new),
+        Command::LookUp => {
+            dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
+        }
     };
     ended(result.map(|()| Exit::Done), &output)
 }

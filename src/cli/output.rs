@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::config::load::LoadError;
 use crate::daemon::{PlanError, RunError};
-use crate::lists::ListsError;
+use crate::hosts::lists::ListsError;
 use crate::rules::RulesError;
 use crate::sink::SinkError;
 

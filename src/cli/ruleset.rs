@@ -9,9 +9,9 @@ use clap::Args;
 use super::ConfigArg;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, core};
-use crate::finder::{self, Wanted};
-use crate::lists::{self, Lists};
-use crate::sink::{Nft, Structure};
+use crate::hosts::discover::{self, Wanted};
+use crate::hosts::lists::{self, Lists};
+use crate::{sys::program::Nft, table::structure::Structure};
 
 #[derive(Debug, Args)]
 pub struct RulesetArgs {
@@ -25,7 +25,7 @@ pub struct RulesetArgs {
 pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
     let plan = daemon::plan(args.config.config.as_deref())?;
     let own = lists::read(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
-    let (ignored, _) = finder::look(&Wanted::by(&plan.config, &own));
+    let (ignored, _) = discover::look(&Wanted::by(&plan.config, &own));
     let structure = Structure { allow: core::allowed(&plan, &ignored), ..plan.structure.clone() };
     let text = structure.ruleset();
     let Some(path) = &args.output else {

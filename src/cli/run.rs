@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::output::Failure;
 use super::{ConfigArg, Exit, SocketArg};
 use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
-use crate::finder::helper::Resolver;
+use crate::hosts::discover::dns_helper::Resolver;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {

@@ -10,7 +10,7 @@ use super::output::{Failure, Output, counted};
 use super::{Exit, SocketArg};
 use crate::config::Limiter;
 use crate::daemon::{now, pause_message};
-use crate::ignored::words;
+use crate::hosts::exempt::words;
 use crate::model::time::{Length, Time};
 use crate::proto::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,

@@ -10,11 +10,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::toml_reader::{Reader, Value, did_you_mean};
 use super::{Hearsay, Jail, Mode, Punishment, global};
-use crate::ignored::HostName;
+use crate::hosts::exempt::HostName;
 use crate::model::event::Class;
 use crate::model::subject::canonical_net;
 use crate::model::time::{BanTime, Lasting};
-use crate::sink::structure::Blocktype;
+use crate::table::structure::Blocktype;
 use crate::wire;
 
 /// The keys of a section.

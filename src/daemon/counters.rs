@@ -14,9 +14,9 @@ use super::now;
 use crate::knocking::{Key, Knocking, Seen};
 use crate::model::time::{Lasting, Time};
 use crate::plan::Plan;
-use crate::sink::Structure;
-use crate::sink::lists::{FED, ListSet};
 use crate::sink::writer::{Line, Request};
+use crate::table::list_sets::{FED, ListSet};
+use crate::table::structure::Structure;
 
 /// The longest pause between two looks at the counters for renewals.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ use super::pace::Pace;
 use super::worker::{News, Repair, State, Verified, Whole, lock};
 use super::{now, pause_message};
 use crate::model::event::{Change, Element};
-use crate::sink::structure::PAUSED;
 use crate::sink::{Damage, Foreign, Part, Report, SinkError};
+use crate::table::structure::PAUSED;
 
 /// How long it is told that somebody fights for the table.
 const FIGHT: Duration = Duration::from_secs(10);

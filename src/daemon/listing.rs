@@ -9,7 +9,7 @@ use super::status::ban_status;
 use super::{Kernel, now};
 use crate::bans::end;
 use crate::engine::Engine;
-use crate::lists::Listed;
+use crate::hosts::lists::Listed;
 use crate::model::event::Ban;
 use crate::model::subject::canonical;
 use crate::plan::Plan;

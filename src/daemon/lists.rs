@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::lists::Lists;
-use crate::sink::lists::{Contents, ListSet, ListSink};
-use crate::sink::{SinkError, Structure};
+use crate::hosts::lists::Lists;
+use crate::{
+    sink::ListSink,
+    table::list_sets::{Contents, ListSet},
+};
+use crate::{sink::SinkError, table::structure::Structure};
 
 /// The pause after a failure to fill the sets.
 const RETRY: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
 //! The daemon: an engine thread and a sink thread, a small runtime around them for file
-//! notifications, the control socket and signals, and the threads of the [`finder`](crate::finder).
+//! notifications, the control socket and signals, and the threads of the [`finder`](crate::hosts::discover).
 
 mod control;
 pub mod core;
@@ -42,17 +42,17 @@ use self::core::{Core, Message};
 use crate::config::Config;
 use crate::config::load::LoadError;
 use crate::engine::Engine;
-use crate::finder::helper::Resolver;
-use crate::finder::{Finder, Wanted};
-use crate::lists::{Lists, ListsError};
+use crate::hosts::discover::dns_helper::Resolver;
+use crate::hosts::discover::{Finder, Wanted};
+use crate::hosts::lists::{Lists, ListsError};
 use crate::matcher::gate::GateError;
 use crate::model::clock_step::WallClock;
 use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::rules::{RuleSet, RulesError};
 pub use crate::sink::SinkKind;
-use crate::sink::{SinkError, Structure};
 use crate::source::Watcher;
+use crate::{sink::SinkError, table::structure::Structure};
 pub use control::pause_message;
 use counters::Counters;
 use lists::ListKeeper;
@@ -198,7 +198,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (_lock, name) = alone(options)?;
     control::make_room(&options.socket)?;
     let readable = processes::confine(options, &plan.config, gave_up);
-    let lists = crate::lists::read(&plan.config.lists, &Lists::default());
+    let lists = crate::hosts::lists::read(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = reader::compile(&plan).map_err(PlanError::from)?;
 

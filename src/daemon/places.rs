@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::{CONFIG, Options};
 use crate::config::{Config, ListConfig};
-use crate::finder::helper::Resolver;
-use crate::finder::trunk_directories;
+use crate::hosts::discover::dns_helper::Resolver;
+use crate::hosts::discover::trunk_directories;
 use crate::sys::sandbox::{Internet, Needs};
 
 /// What it reads whatever the configuration says: logs, who is logged in, name servers, time zones, and

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::core::Message;
 use super::reader::{self, Matchers};
 use super::{Daemon, PlanError, RunError, Supervisor, places, plan};
-use crate::finder::Wanted;
+use crate::hosts::discover::Wanted;
 use crate::plan::Plan;
 use crate::proto::Answer;
 
@@ -106,7 +106,7 @@ impl Daemon {
         };
         let matchers = reader::compile(&plan).map_err(PlanError::from)?;
         let keeper = &self.kernel.lists;
-        let lists = crate::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;
+        let lists = crate::hosts::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;
         if let Some(path) = elsewhere {
             return Ok(Prepared::Elsewhere(Box::new(plan), path));
         }

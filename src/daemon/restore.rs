@@ -13,17 +13,20 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan, sole};
 use crate::engine::{Engine, Remembered, TakenUp};
-use crate::ignored::IgnoreList;
-use crate::lists::Lists;
+use crate::hosts::exempt::IgnoreList;
+use crate::hosts::lists::Lists;
 use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::sink::netlink::NetlinkSink;
-use crate::sink::{Adopted, BanSink as _, ListSink, Structure};
 use crate::store::progress::Progress;
 use crate::store::record::Names;
 use crate::store::{self, Left, Store, What};
 use crate::sys::program::Nft;
+use crate::{
+    sink::{Adopted, BanSink as _, ListSink},
+    table::structure::Structure,
+};
 
 /// What `restore` did.
 #[derive(Clone, Debug)]
@@ -56,7 +59,8 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
         .spawn(move || store::read(&directory, What::InForce, now))
         .context("cannot start a thread")?;
     let lists = Arc::new(
-        crate::lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?,
+        crate::hosts::lists::read(&plan.config.lists, &Lists::default())
+            .map_err(PlanError::from)?,
     );
     let keeper = ListKeeper::new(ListSink::netlink(Nft::new())?);
     let sets = keeper.prepare(&lists)?;

@@ -7,7 +7,7 @@ use super::core::Core;
 use super::now;
 use super::wire;
 use super::worker::SinkHealth;
-use crate::ignored::IgnoreList;
+use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;

@@ -20,7 +20,10 @@ use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sink::writer::{Line, Request};
-use crate::sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError, Structure};
+use crate::{
+    sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError},
+    table::structure::Structure,
+};
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
 const QUEUE: usize = 1024;

@@ -6,7 +6,7 @@
 
 use super::world::{World, is_no, is_yes};
 use super::{Finding, some_of};
-use crate::asterisk::conf::{Conf, Section};
+use crate::hosts::asterisk::conf::{Conf, Section};
 
 /// Somebody who may log in. His password is looked at and not kept.
 struct Account {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::world::{World, is_yes};
 use super::{Finding, some_of};
-use crate::asterisk::conf::Conf;
+use crate::hosts::asterisk::conf::Conf;
 use crate::model::time::Time;
 use crate::prefix;
 use crate::source::paths;

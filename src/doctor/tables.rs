@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::{Finding, some_of};
-use crate::sink::structure::{CHAIN, TABLE};
+use crate::table::structure::{CHAIN, TABLE};
 
 /// The oldest `nft` that the ruleset is known to load with.
 const OLDEST_NFT: (u32, u32, u32) = (1, 0, 2);

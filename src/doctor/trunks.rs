@@ -2,8 +2,8 @@
 
 use super::world::World;
 use super::{Finding, some_of};
-use crate::asterisk::trunks::{Target, Trunks};
-use crate::finder::Disk;
+use crate::hosts::asterisk::trunks::{Target, Trunks};
+use crate::hosts::discover::Disk;
 
 /// Whether all trunks are among those that are never banned.
 pub fn ignored(world: &World) -> Vec<Finding> {

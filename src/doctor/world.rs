@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::asterisk::conf::{self, Conf};
 use crate::daemon::{now, reader};
-use crate::finder::Disk;
 use crate::firewall::{self, Ruleset};
+use crate::hosts::asterisk::conf::{self, Conf};
+use crate::hosts::discover::Disk;
 use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::Status;
-use crate::sink::Nft;
+use crate::sys::program::Nft;
 
 /// How long a program that is asked something may take.
 const PATIENCE: Duration = Duration::from_secs(5);

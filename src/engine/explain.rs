@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Engine;
-use crate::ignored::{HostName, Origin};
+use crate::hosts::exempt::{HostName, Origin};
 use crate::known_good;
 use crate::model::event::{Ban, ChannelId, Event, JailId};
 use crate::model::subject::{Subject, bannable, canonical, written};

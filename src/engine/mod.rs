@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
 use crate::flood::Flood;
-use crate::ignored::IgnoreList;
+use crate::hosts::exempt::IgnoreList;
 use crate::known_good::{KnownGood, Standing};
 use crate::logins::Logins;
 use crate::model::event::{

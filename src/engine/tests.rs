@@ -235,9 +235,9 @@ fn some_hosts_are_never_banned() {
     assert!(bench.said().is_empty());
 }
 
-fn gateway(host: &str) -> crate::ignored::Entry {
+fn gateway(host: &str) -> crate::hosts::exempt::Entry {
     let host: IpAddr = host.parse().unwrap();
-    crate::ignored::Entry::new(host, crate::ignored::Origin::Gateway)
+    crate::hosts::exempt::Entry::new(host, crate::hosts::exempt::Origin::Gateway)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Dropper, MOST};
-use crate::sink::Nft;
+use crate::sys::program::Nft;
 
 /// The rules of the old iptables that turn `host` away. Nothing where it is not in use: its kernel
 /// module is then not loaded and has no list of tables.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Dropper;
-use crate::sink::structure::TABLE;
+use crate::table::structure::TABLE;
 
 /// Sets of other tables that are asked whether they hold a host.
 const MOST_SETS: usize = 64;

@@ -28,7 +28,7 @@ pub struct RuleId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JailId(pub u16);
 
-/// A scope, what a ban closes: its index in the [`Structure`](crate::sink::structure::Structure)
+/// A scope, what a ban closes: its index in the [`Structure`](crate::table::structure::Structure)
 /// in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ScopeId(pub u16);

@@ -41,7 +41,7 @@ pub enum Damage {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Table => write!(f, "table inet {}", super::structure::TABLE),
+            Self::Table => write!(f, "table inet {}", crate::table::structure::TABLE),
             Self::Chain(name) => write!(f, "chain {name}"),
             Self::Set(name) => write!(f, "set {name}"),
             Self::Object(name) => write!(f, "counter {name}"),

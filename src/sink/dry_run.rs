@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Adopted, BanSink, Report, SinkError, Structure};
+use super::{Adopted, BanSink, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::table::structure::Structure;
 
 /// What would be in the kernel. It knows no clock: time passes by the `now` of its callers.
 /// It holds as many elements as it is given.

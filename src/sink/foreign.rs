@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::structure::TABLE;
+use crate::table::structure::TABLE;
 
 /// The most sets that are told apart; of more, all may have changed.
 const SETS_MAX: usize = 64;

@@ -4,12 +4,10 @@ mod compare;
 mod damage;
 pub mod dry_run;
 mod foreign;
-pub mod lists;
+mod list_sink;
 pub mod netlink;
 pub mod nft;
 mod order;
-pub mod structure;
-mod wire;
 pub mod writer;
 
 use std::time::Duration;
@@ -21,15 +19,14 @@ use thiserror::Error;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
 
-pub use crate::sys::program::Nft;
+use crate::table::structure::Structure;
 pub use compare::{Comparison, TOLERANCE};
 pub use damage::{Damage, Part};
 pub use dry_run::DryRunSink;
 pub use foreign::{Actor, Deed, Done, Foreign, Thing};
-pub use lists::{Contents, ListSink};
+pub use list_sink::ListSink;
 pub use netlink::{CounterSocket, NetlinkSink, Watch};
 pub use nft::NftSink;
-pub use structure::{Blocktype, Ports, Scope, Structure};
 
 /// Where bans go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

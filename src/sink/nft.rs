@@ -12,11 +12,11 @@ use nftables::types::NfFamily;
 use serde::Deserialize;
 
 use super::order::{self, Order};
-use super::structure::{PAUSED, Structure, TABLE};
 use super::{Adopted, BanSink, Report, SinkError};
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
 use crate::sys::program::Nft;
+use crate::table::structure::{PAUSED, Structure, TABLE};
 
 /// The most changes in one transaction (a few megabytes of JSON).
 const BATCH_MAX: usize = 16_384;
@@ -338,7 +338,7 @@ impl Found {
 mod tests {
     use super::*;
     use crate::model::event::{Element, JailId, ScopeId};
-    use crate::sink::structure::{Ports, Scope};
+    use crate::table::structure::{Ports, Scope};
     use serde_json::Value;
 
     const NOW: Time = Time::from_secs(1_000_000);

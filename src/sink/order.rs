@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::structure::{Structure, TABLE};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::table::structure::{Structure, TABLE};
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;

@@ -117,7 +117,7 @@ impl Names {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);
-        let both = |(id, scope): (ScopeId, &crate::sink::Scope)| {
+        let both = |(id, scope): (ScopeId, &crate::table::structure::Scope)| {
             [false, true].map(|ipv6| (scope.set(ipv6), (id, scope.ipv6prefix)))
         };
         let named = |(id, _)| Some((plan.rule_name(id)?, id));

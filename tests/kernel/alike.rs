@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::sink::{BanSink, NetlinkSink, Nft, NftSink, Structure};
+use asterguard::{
+    sink::{BanSink, NetlinkSink, NftSink},
+    sys::program::Nft,
+    table::structure::Structure,
+};
 use serde_json::Value;
 
 use crate::kit::guard::PROGRAM;

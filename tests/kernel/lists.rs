@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use asterguard::config::{ListConfig, ListFile};
-use asterguard::lists::{self, Lists};
-use asterguard::sink::lists::{Contents, ListSink};
+use asterguard::hosts::lists::{self, Lists};
 use asterguard::sink::writer::Remote;
-use asterguard::sink::{BanSink, NetlinkSink, Structure};
+use asterguard::{sink::ListSink, table::list_sets::Contents};
+use asterguard::{
+    sink::{BanSink, NetlinkSink},
+    table::structure::Structure,
+};
 
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns, SIP, WEB};

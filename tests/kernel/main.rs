@@ -26,7 +26,10 @@ use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
 use asterguard::sink::writer::{Remote, Writer};
-use asterguard::sink::{BanSink, Blocktype, NetlinkSink, NftSink, Report, SinkKind, Structure};
+use asterguard::{
+    sink::{BanSink, NetlinkSink, NftSink, Report, SinkKind},
+    table::structure::{Blocktype, Structure},
+};
 
 use kit::guard::PROGRAM;
 use kit::{Netns, now};

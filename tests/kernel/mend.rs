@@ -1,6 +1,9 @@
 //! What others took away or changed is put back by netlink, as the kernel itself described it.
 
-use asterguard::sink::{BanSink, Damage, NetlinkSink, Nft, Part};
+use asterguard::{
+    sink::{BanSink, Damage, NetlinkSink, Part},
+    sys::program::Nft,
+};
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, structure};

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use asterguard::model::event::{Change, Element, JailId};
 use asterguard::model::subject::Subject;
-use asterguard::sink::{BanSink, Blocktype, Ports, Structure};
+use asterguard::{
+    sink::BanSink,
+    table::structure::{Blocktype, Ports, Structure},
+};
 
 use crate::kit::Fate::{Arrived, Dropped, Refused};
 use crate::kit::{

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::sink::{
-    Adopted, BanSink, Blocktype, DryRunSink, Nft, NftSink, Ports, SinkError, Structure,
+use asterguard::{
+    sink::{Adopted, BanSink, DryRunSink, NftSink, SinkError},
+    sys::program::Nft,
+    table::structure::{Blocktype, Ports, Structure},
 };
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};

@@ -11,9 +11,9 @@ use super::answer::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::model::event::ScopeId;
-use crate::sink::lists::{ListKind, ListSet};
-use crate::sink::structure::Structure;
-use crate::sink::wire::{COUNTING, LIMITED, LIMITED_MAX};
+use crate::table::list_sets::{ListKind, ListSet};
+use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX};
+use crate::table::structure::Structure;
 
 /// The sets that are the administrator's own.
 const BY_HAND: [&str; 2] = ["block4", "block6"];

@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::structure::TABLE;
 use crate::sys::netlink::aligned;
+use crate::table::structure::TABLE;
 
 pub(super) const HEADER: usize = 16;
 

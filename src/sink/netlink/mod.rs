@@ -22,11 +22,11 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::order::{self, Order};
-use super::structure::{ALLOWED, PAUSED, Structure};
 use super::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
 use crate::sys::program::Nft;
+use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use counters::CounterSocket;
 pub use lists::ListSocket;
 use message::{Element, Key, Transaction};

@@ -4,7 +4,6 @@
 //! which names the process. The port in the headers is that of the socket it came by.
 
 use super::super::foreign::{Actor, Deed, Done, Foreign, Thing};
-use super::super::structure::TABLE;
 use super::answer::{Received, messages};
 use super::message::{
     DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, INET, LIST_TABLE,
@@ -12,6 +11,7 @@ use super::message::{
 };
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
 use crate::sys::netlink::{attributes, number};
+use crate::table::structure::TABLE;
 
 /// Attributes of the message that ends a transaction.
 const GENERATION_PID: u16 = 2;

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::structure::TABLE;
 use super::message::{
     APPEND, CREATE, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, LIST_ELEMENTS,
     LIST_ITEM, LIST_MAX, LIST_SET, LIST_SET_ID, LIST_TABLE, NESTED, NEW_CHAIN, NEW_ELEMENTS,
     NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, SET_NAME, Transaction, attribute, text,
 };
 use super::snapshot::{LOOKUP_SET, RULE_CHAIN, SET_ID, Snapshot, with_lookups, without};
+use crate::table::structure::TABLE;
 
 /// The attribute of a lookup that names a set of the same transaction.
 const LOOKUP_SET_ID: u16 = 4;

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use super::super::damage::{Damage, Part};
-use super::super::structure::{TABLE, is_filled};
 use super::message::{
     EXPIRATION, NESTED, NEW_CHAIN, NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, OBJECT_DATA,
     OBJECT_NAME, OBJECT_TYPE, SET_NAME, TYPE_COUNTER, attribute,
 };
 use crate::sys::netlink::{attributes, number};
+use crate::table::structure::{TABLE, is_filled};
 
 /// Attributes of tables, chains, sets, objects and rules.
 /// Everywhere the first.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::super::damage::Damage;
-use super::super::structure::{Structure, declarations};
 use super::super::{Comparison, Report, SinkError};
 use super::answer::items;
 use super::message::{Element, Key, Question, delete_set};
@@ -15,6 +14,7 @@ use super::{BATCH_MAX, NetlinkSink, TIMEOUT_MAX, all_or_error, failed};
 use crate::model::event::Change;
 use crate::model::time::Time;
 use crate::sink::order::{self, Order};
+use crate::table::structure::{Structure, declarations};
 
 /// Elements of one transaction where all of them are known to be missing. With 20 000 the kernel takes 1.4
 /// times as long for each (6.18): they do not stay in the cache until they are committed.

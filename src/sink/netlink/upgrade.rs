@@ -6,10 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use super::super::SinkError;
-use super::super::structure::{PAUSED, Structure, TABLE, declarations};
 use super::answer::Found;
 use super::counters::CounterSocket;
 use super::{NetlinkSink, failed};
+use crate::table::structure::{PAUSED, Structure, TABLE, declarations};
 
 /// What the names of the sets of lists begin with: those are always new where they differ.
 const LISTS: &str = "list_";

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::lists::Networks;
+use crate::hosts::lists::Networks;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;
-use crate::sink::lists::Contents;
-use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, Structure};
+use crate::table::list_sets::Contents;
+use crate::{
+    sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError},
+    table::structure::Structure,
+};
 
 /// New bans at once: more than the hosts of a botnet that come at once ...
 const BURST: usize = 50_000;
@@ -206,8 +209,8 @@ mod tests {
     use crate::model::event::JailId;
     use crate::model::network_set::Keys;
     use crate::sink::DryRunSink;
-    use crate::sink::lists::{ListKind, ListSet};
-    use crate::sink::structure::tests::with;
+    use crate::table::list_sets::{ListKind, ListSet};
+    use crate::table::structure::tests::with;
 
     fn put(host: &str) -> Change {
         let subject: Subject = host.parse().unwrap();

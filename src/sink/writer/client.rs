@@ -13,7 +13,10 @@ use ipnet::IpNet;
 use super::{Line, Request};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
-use crate::sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind, Structure};
+use crate::{
+    sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind},
+    table::structure::Structure,
+};
 
 /// A writer that has been started.
 #[derive(Debug)]

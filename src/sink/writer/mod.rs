@@ -16,10 +16,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::lists::{Contents, ListSet};
-use super::{SinkKind, Structure};
+use super::SinkKind;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
+use crate::table::list_sets::{Contents, ListSet};
+use crate::table::structure::Structure;
 
 pub use client::{Remote, RemoteSink, Writer};
 pub use line::Line;

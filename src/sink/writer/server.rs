@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::careful::{Careful, check_lists};
 use super::{Line, Request};
-use crate::sink::{
-    BanSink, CounterSocket, ListSink, NetlinkSink, Nft, NftSink, SinkError, SinkKind, Watch,
-};
 use crate::source::nflog_socket;
+use crate::{
+    sink::{BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch},
+    sys::program::Nft,
+};
 
 /// Connections beside the first that there may be.
 const MOST: usize = 8;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::ignored::{Entry, Origin};
+use crate::hosts::exempt::{Entry, Origin};
 pub use crate::model::network_set::Networks;
 pub use files::{ListsError, read};
 

@@ -8,8 +8,8 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::stamp::{Stamp, stamp};
-use crate::ignored::{Entry, Origin};
+use super::file_stamp::{Stamp, stamp};
+use crate::hosts::exempt::{Entry, Origin};
 use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";

@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::names::{self, Answer};
-use crate::ignored::HostName;
+use super::dns::{self, Answer};
+use crate::hosts::exempt::HostName;
 
 /// How long a helper may take: longer than `getaddrinfo` does with three name servers that are mute.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest request: a name has 253 bytes at most.
 const LONGEST_REQUEST: u64 = 256;
-/// The longest answer, in bytes; that of [`names::MOST_ADDRESSES`] takes less than 3 KiB.
+/// The longest answer, in bytes; that of [`dns::MOST_ADDRESSES`] takes less than 3 KiB.
 const LONGEST_ANSWER: u64 = 8192;
 
 /// Who looks names up.
@@ -33,7 +33,7 @@ impl Resolver {
     /// The addresses of `name`. This may take a minute.
     pub(super) fn look_up(&self, name: &HostName) -> Answer {
         match self {
-            Self::Here => names::look_up(name),
+            Self::Here => dns::look_up(name),
             Self::Helper(socket) => ask(socket, name).unwrap_or_else(|error| {
                 let socket = socket.display();
                 Err(format!("nobody looks names up at {socket} (asterguard-names.socket): {error}"))
@@ -51,7 +51,7 @@ fn ask(socket: &Path, name: &HostName) -> io::Result<Answer> {
     BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut line)?;
     // It is believed no more than `getaddrinfo` would be.
     let answer: Result<Vec<IpAddr>, String> = serde_json::from_str(&line)?;
-    Ok(answer.map(names::usable))
+    Ok(answer.map(dns::usable))
 }
 
 /// Answers one question: the other side of a [`Resolver::Helper`].
@@ -65,7 +65,7 @@ pub fn serve(question: impl Read, mut answer: impl Write) -> io::Result<()> {
         .trim_end()
         .parse()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let told = names::look_up(&name);
+    let told = dns::look_up(&name);
     writeln!(answer, "{}", serde_json::to_string(&told)?)
 }
 

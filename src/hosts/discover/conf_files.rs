@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use glob::GlobError;
 
-use super::stamp::{Stamp, stamp};
-use crate::asterisk::conf::Files;
+use super::file_stamp::{Stamp, stamp};
+use crate::hosts::asterisk::conf::Files;
 
 /// Files at most, and their bytes in all.
 pub(super) const MOST_FILES: usize = 256;

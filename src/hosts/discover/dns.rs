@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::helper::Resolver;
-use crate::ignored::HostName;
+use super::dns_helper::Resolver;
+use crate::hosts::exempt::HostName;
 use crate::model::subject::{bannable, canonical};
 
 /// Names at most.

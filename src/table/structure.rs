@@ -13,8 +13,8 @@ use crate::model::event::{Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
-use super::Adopted;
-use super::lists::{ListSet, write_lists};
+use super::list_sets::{ListSet, write_lists};
+use crate::sink::Adopted;
 
 /// The name of the table, in family `inet`.
 pub const TABLE: &str = "asterguard";
@@ -26,7 +26,7 @@ pub const CHAIN: &str = "prerouting";
 pub const PAUSED: &str = "paused";
 
 /// The sets of those that are never dropped, and whether they hold IPv6 networks.
-pub(super) const ALLOWED: [(&str, bool); 2] = [("allow4", false), ("allow6", true)];
+pub(crate) const ALLOWED: [(&str, bool); 2] = [("allow4", false), ("allow6", true)];
 
 /// The part of the ruleset that is the same everywhere.
 const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
@@ -86,7 +86,7 @@ impl Scope {
         Self { name: name.to_owned(), ports, blocktype, ipv6prefix, sets }
     }
 
-    pub(super) fn builtin(name: &str, ports: Ports, ipv6prefix: u8, sets: &str) -> Self {
+    pub(crate) fn builtin(name: &str, ports: Ports, ipv6prefix: u8, sets: &str) -> Self {
         let (name, sets) = (name.to_owned(), sets.to_owned());
         Self { name, ports, blocktype: Blocktype::Drop, ipv6prefix, sets }
     }
@@ -205,7 +205,7 @@ impl Structure {
 
     /// A name that the configuration does not allow: it might become a part of the ruleset.
     #[must_use]
-    pub(super) fn odd_name(&self) -> Option<&str> {
+    pub(crate) fn odd_name(&self) -> Option<&str> {
         let scopes = self.scopes.iter().flat_map(|scope| [&scope.name, &scope.sets]);
         let lists = self.lists.iter().map(|set| &set.name);
         let mut names = scopes.chain(lists).chain(&self.jails);
@@ -268,7 +268,7 @@ impl Structure {
     }
 
     /// The names of all sets that bans go to, each with its scope.
-    pub(super) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
+    pub(crate) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
         let both =
             |(id, scope): (u16, &Scope)| [false, true].map(|ipv6| (ScopeId(id), scope.set(ipv6)));
         (0..).zip(&self.scopes).flat_map(both)
@@ -289,7 +289,7 @@ impl Structure {
     }
 
     /// The element that is found in the sets of `scope` as `address` with a comment.
-    pub(super) fn adopted(
+    pub(crate) fn adopted(
         &self,
         scope: ScopeId,
         address: IpAddr,
@@ -303,7 +303,7 @@ impl Structure {
     }
 
     /// Bits of an IPv6 address that count for the scopes that are built in.
-    pub(super) fn ipv6prefix(&self) -> u8 {
+    pub(crate) fn ipv6prefix(&self) -> u8 {
         self.scopes.first().map_or(64, |scope| scope.ipv6prefix)
     }
 
@@ -405,7 +405,7 @@ fn port_elements(ranges: &[(u16, u16)]) -> String {
 }
 
 /// Kinds and names of the chains, sets and counters that a text of ours declares.
-pub(super) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let declared = (words.next()?, words.next()?);
@@ -415,20 +415,20 @@ pub(super) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Whether the configuration decides what the set of this name holds: whom we let pass, and ports.
-pub(super) fn is_filled(set: &str) -> bool {
+pub(crate) fn is_filled(set: &str) -> bool {
     matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6") || set.starts_with("ports_")
 }
 
 /// Networks as nft writes the elements of a set; `None` for none. Overlaps are merged, since not
 /// every `nft` copes with them.
-pub(super) fn net_elements<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Option<String> {
+pub(crate) fn net_elements<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Option<String> {
     let nets = IpNet::aggregate(&nets.map(IpNet::trunc).collect());
     let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
     (!nets.is_empty()).then(|| format!("{{ {} }}", nets.join(", ")))
 }
 
 /// The netmask of an IPv6 network of `bits` bits.
-pub(super) fn mask(bits: u8) -> Ipv6Addr {
+pub(crate) fn mask(bits: u8) -> Ipv6Addr {
     let host_bits = 128_u32.saturating_sub(bits.into());
     Ipv6Addr::from(u128::MAX.checked_shl(host_bits).unwrap_or(0))
 }
@@ -440,7 +440,7 @@ fn word(name: &str) -> String {
 }
 
 /// Whether this can be a name of ours, which becomes a part of the ruleset as it is.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_plain)
 }
 
@@ -450,4 +450,4 @@ fn is_plain(c: char) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ fn scope(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Scop
     Scope::further(name, ports, blocktype, ipv6prefix)
 }
 
-pub(in crate::sink) fn with(further: Vec<Scope>) -> Structure {
+pub(crate) fn with(further: Vec<Scope>) -> Structure {
     let sip = Ports::Ranges(vec![(5060, 5061), (5160, 5160)]);
     let mut scopes =
         vec![Scope::builtin("all", Ports::All, 64, "ban"), Scope::builtin("sip", sip, 64, "sip")];

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::stamp::{Stamp, stamp};
-use crate::ignored::{Entry, Origin};
+use super::file_stamp::{Stamp, stamp};
+use crate::hosts::exempt::{Entry, Origin};
 
 /// The second one has the servers behind systemd-resolved's own (systemd-resolved.service(8)).
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::disk::Disk;
-use super::stamp::{Stamp, stamp};
-use crate::asterisk::trunks::Trunks;
+use super::conf_files::Disk;
+use super::file_stamp::{Stamp, stamp};
+use crate::hosts::asterisk::trunks::Trunks;
 
 /// The directories that trunks are read from: Asterisk's own, and those of the files that are included in
 /// its configuration, wherever links lead. Not `/`, for the sake of a file that lies there: all is below it.
@@ -81,7 +81,7 @@ impl TrunkFiles {
 mod tests {
     use std::fs;
 
-    use super::super::disk::MOST_FILES;
+    use super::super::conf_files::MOST_FILES;
     use super::*;
 
     #[test]

@@ -19,9 +19,9 @@ const REFUSALS: &str = "rate over 600/minute burst 3000 packets";
 const PACKETS: &str = "rate over 500/second burst 5000 packets";
 
 /// The sets of whom the limiter found.
-pub(super) const LIMITED: [&str; 2] = ["wire4", "wire6"];
+pub(crate) const LIMITED: [&str; 2] = ["wire4", "wire6"];
 /// The sets that the limiter counts in.
-pub(super) const COUNTING: [&str; 4] =
+pub(crate) const COUNTING: [&str; 4] =
     ["limiter_refused4", "limiter_refused6", "limiter_sent4", "limiter_sent6"];
 /// How many elements each of them takes.
 pub const LIMITED_MAX: usize = 65_536;
@@ -45,7 +45,7 @@ impl Structure {
     }
 
     /// The part of it that declares what is to be there.
-    pub(super) fn wire_files(&self) -> String {
+    pub(crate) fn wire_files(&self) -> String {
         let mut text = String::new();
         if self.wire.enabled {
             self.write_wire(&mut text);

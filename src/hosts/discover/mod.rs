@@ -4,14 +4,14 @@
 //! waits for what the kernel says about addresses and routes, one waits for name servers. None of
 //! them is waited for by the engine, which gets a new list whenever there is one.
 
-mod disk;
-pub mod helper;
-mod names;
-mod network;
-mod resolvers;
-mod sessions;
-mod stamp;
-mod trunks;
+mod addresses;
+mod conf_files;
+mod dns;
+pub mod dns_helper;
+mod file_stamp;
+mod logins;
+mod name_servers;
+mod trunk_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,15 +23,15 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::asterisk::trunks::{Target, Trunk};
 use crate::config::Config;
-use crate::ignored::{Entry, HostName, IgnoreList, Origin, words};
-use crate::lists::Lists;
-pub use disk::Disk;
-use helper::Resolver;
-use names::{Answer, Names};
-use network::Network;
-pub use trunks::trunk_directories;
+use crate::hosts::asterisk::trunks::{Target, Trunk};
+use crate::hosts::exempt::{Entry, HostName, IgnoreList, Origin, words};
+use crate::hosts::lists::Lists;
+use addresses::Network;
+pub use conf_files::Disk;
+use dns::{Answer, Names};
+use dns_helper::Resolver;
+pub use trunk_files::trunk_directories;
 
 /// How often files are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ impl Wanted {
 #[must_use]
 pub fn look(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
     let mut found = Found { wanted: wanted.clone(), ..Found::default() };
-    found.network = network::look().unwrap_or_default();
+    found.network = addresses::look().unwrap_or_default();
     found.look();
     (found.list(), found.trunks.found().left_out.clone())
 }
@@ -97,7 +97,7 @@ impl Finder {
         let (inbox, messages) = channel();
         let mut found = Found { wanted, ..Found::default() };
         let told = inbox.clone();
-        match network::watch(move |network| told.send(Message::Network(network)).is_ok()) {
+        match addresses::watch(move |network| told.send(Message::Network(network)).is_ok()) {
             Ok(network) => found.network = network,
             Err(error) => {
                 warn!("cannot follow addresses and routes: {error}; put yours into ignoreip");
@@ -132,11 +132,11 @@ struct Found {
     network: Network,
     /// Whether the network cannot be followed.
     blind: bool,
-    resolvers: resolvers::Resolvers,
-    sessions: sessions::Sessions,
-    trunks: trunks::TrunkFiles,
+    resolvers: name_servers::Resolvers,
+    sessions: logins::Sessions,
+    trunks: trunk_files::TrunkFiles,
     /// What is known of each name that is looked up.
-    names: BTreeMap<HostName, names::Known>,
+    names: BTreeMap<HostName, dns::Known>,
 }
 
 impl Found {
@@ -211,11 +211,11 @@ impl Found {
             Target::Net(_) => None,
         });
         let mut seen = BTreeSet::new();
-        own.chain(trunks).filter(|name| seen.insert(*name)).take(names::MOST).cloned().collect()
+        own.chain(trunks).filter(|name| seen.insert(*name)).take(dns::MOST).cloned().collect()
     }
 
     fn list(&self) -> IgnoreList {
-        let addresses = |name| self.names.get(name).map_or(&[][..], names::Known::addresses);
+        let addresses = |name| self.names.get(name).map_or(&[][..], dns::Known::addresses);
         let named = self.wanted.names.iter().flat_map(|name| {
             let origin = Origin::Ignoreip { entry: name.to_string() };
             addresses(name).iter().map(move |address| Entry::new(*address, origin.clone()))

@@ -5,28 +5,20 @@
 //! changes gets other names: its new sets are filled beside the old ones, and the rules change over
 //! in one transaction.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::netlink::ListSocket;
-use super::nft::no_table;
 use super::structure::{TABLE, is_name, mask};
-use super::writer::{Line, Request};
-use super::{Nft, SinkError};
-use crate::lists::{Lists, Networks};
+use crate::hosts::lists::{Lists, Networks};
 use crate::model::network_set::Keys;
 
 /// What the names of all list sets begin with.
-const PREFIX: &str = "list_";
+pub const PREFIX: &str = "list_";
 
 /// The counter of all that feeds have dropped.
 pub const FED: &str = "fed";
-
-/// Elements in one transaction of the `nft` program.
-const NFT_BATCH: usize = 50_000;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,13 +88,13 @@ impl ListSet {
 }
 
 /// Declares these sets, and nothing else.
-fn declared(sets: &[ListSet]) -> String {
+pub fn declared(sets: &[ListSet]) -> String {
     let sets: String = sets.iter().map(ListSet::declaration).collect();
     format!("table inet {TABLE} {{\n{sets}}}\n")
 }
 
 /// Appends the sets and their rules to the text of a structure.
-pub(super) fn write_lists(text: &mut String, sets: &[ListSet]) {
+pub(crate) fn write_lists(text: &mut String, sets: &[ListSet]) {
     if sets.is_empty() {
         return;
     }
@@ -116,7 +108,7 @@ pub(super) fn write_lists(text: &mut String, sets: &[ListSet]) {
 
 /// The sets of some lists, and what is in them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Contents(Vec<(ListSet, Keys)>);
+pub struct Contents(pub(crate) Vec<(ListSet, Keys)>);
 
 impl Contents {
     /// What is to be in the kernel for `lists`.
@@ -147,7 +139,7 @@ impl Contents {
     }
 
     /// The name of a set that would become a part of the ruleset.
-    pub(super) fn odd_name(&self) -> Option<&str> {
+    pub(crate) fn odd_name(&self) -> Option<&str> {
         let mut names = self.0.iter().map(|(set, _)| set.name.as_str());
         names.find(|name| !(name.starts_with(PREFIX) && is_name(name)))
     }
@@ -165,96 +157,12 @@ impl Contents {
     }
 }
 
-/// Where the networks of lists go.
-#[derive(Debug)]
-pub enum ListSink {
-    /// To the kernel, by netlink.
-    Netlink(Nft, ListSocket),
-    /// To the kernel, by the `nft` program.
-    Nft(Nft),
-    /// To another process, which does one of these.
-    Remote(Line),
-    /// Nowhere.
-    DryRun,
-}
-
-impl ListSink {
-    /// By netlink, in the network namespace of the thread that calls this.
-    ///
-    /// # Errors
-    /// When there is no netlink socket to be had.
-    pub fn netlink(nft: Nft) -> Result<Self, SinkError> {
-        Ok(Self::Netlink(nft, ListSocket::open()?))
-    }
-
-    /// Declares the sets, and fills them a part at a time, so that others get their turn between
-    /// two parts. What is in them already does no harm. Nothing is dropped by them until a
-    /// structure that has them is loaded.
-    ///
-    /// # Errors
-    /// When the kernel does not take all of it.
-    pub fn fill(&mut self, contents: &Contents) -> Result<(), SinkError> {
-        if contents.is_empty() {
-            return Ok(());
-        }
-        let sets = contents.sets();
-        match self {
-            Self::Netlink(nft, socket) => {
-                nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
-                contents.0.iter().try_for_each(|(set, keys)| socket.fill(&set.name, keys))
-            }
-            Self::Nft(nft) => {
-                nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
-                contents.0.iter().try_for_each(|(set, keys)| fill(nft, &set.name, keys))
-            }
-            Self::Remote(line) => line.call(&Request::Fill(Cow::Borrowed(contents))),
-            Self::DryRun => Ok(()),
-        }
-    }
-
-    /// Removes the list sets that are none of `used`.
-    ///
-    /// # Errors
-    /// When the sets cannot be listed. One that cannot be removed stays.
-    pub fn sweep(&mut self, used: &[ListSet]) -> Result<(), SinkError> {
-        let idle =
-            |name: &String| name.starts_with(PREFIX) && !used.iter().any(|set| set.name == *name);
-        match self {
-            Self::Remote(line) => line.call(&Request::Sweep(Cow::Borrowed(used))),
-            Self::Netlink(_, socket) => {
-                let sets = socket.sets()?;
-                sets.iter().filter(|name| idle(name)).try_for_each(|name| socket.delete(name))
-            }
-            Self::Nft(nft) => {
-                let sets = super::nft::set_names(nft)?;
-                for name in sets.iter().filter(|name| idle(name)) {
-                    nft.run(&["delete", "set", "inet", TABLE, name], b"").map_err(no_table)?;
-                }
-                Ok(())
-            }
-            Self::DryRun => Ok(()),
-        }
-    }
-}
-
-fn fill(nft: &Nft, set: &str, keys: &Keys) -> Result<(), SinkError> {
-    let mut keys = keys.iter();
-    loop {
-        let part: Vec<_> = keys.by_ref().take(NFT_BATCH).map(|key| key.to_string()).collect();
-        if part.is_empty() {
-            return Ok(());
-        }
-        let text = format!("add element inet {TABLE} {set} {{ {} }}\n", part.join(", "));
-        nft.run(&["-f", "-"], text.as_bytes()).map_err(no_table)?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::lists::{Feed, Listed, Place};
+    use crate::hosts::lists::{Feed, Listed, Place};
 
     fn lists(block: &[&str], feed: &[&str]) -> Lists {
         let listed = |net: &&str| Listed {

@@ -1,7 +1,5 @@
 //! Who is never banned by any jail, and why: what the guard has found out by itself.
 
-pub mod nets;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -10,9 +8,9 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+pub use crate::hosts::nets::Nets;
 pub use crate::model::hostname::HostName;
 use crate::model::subject::{bannable, canonical_net};
-pub use nets::Nets;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
 /// have to stay small.

@@ -1,0 +1,5 @@
+//! What our nftables table looks like, as values and as the text that `nft` reads.
+
+pub mod list_sets;
+pub mod sip_rules;
+pub mod structure;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
-use asterguard::lines::Region;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::Region;
 use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;

@@ -12,7 +12,7 @@
 //!                                  evidence
 //! ```
 //!
-//! Data flows one way. A [`source`] hands bytes to the [`lines`] splitter; the [`matcher`] turns
+//! Data flows one way. A [`input`] hands bytes to the [`line_splitter`] splitter; the [`scanner`] turns
 //! lines into [`event::Event`]s; the [`engine`] counts them ([`offence`]), applies the [`policy`]
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
 //! values of a fixed size. What writes to the kernel ([`sink::writer`]) is a process of its own.
@@ -26,30 +26,27 @@ pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod detect;
 pub mod doctor;
 pub mod engine;
 pub mod firewall;
 pub mod flood;
 pub mod hosts;
+pub mod input;
 pub mod knocking;
 pub mod known_good;
-pub mod lines;
 pub mod logins;
-pub mod matcher;
 pub mod model;
 pub mod offence;
 pub mod plan;
 pub mod policy;
-pub mod prefix;
 pub mod proto;
 pub mod recent;
 pub mod rules;
 pub mod sink;
-pub mod source;
+pub mod sip;
 pub mod store;
 pub mod sys;
 pub mod table;
-pub mod timestamp;
-pub mod wire;
 
 pub use cli::main;

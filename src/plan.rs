@@ -9,9 +9,9 @@ use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::time::{BanTime, Lasting};
 use crate::policy;
 use crate::rules::RuleSet;
+use crate::sip;
 use crate::table::list_sets::ListSet;
 use crate::table::structure::{Blocktype, Structure};
-use crate::wire;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Plan {
             self.rules
                 .files
                 .iter()
-                .any(|file| file.name != wire::FILTER && selects(jail, &file.name))
+                .any(|file| file.name != sip::FILTER && selects(jail, &file.name))
         };
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
@@ -112,7 +112,7 @@ impl Plan {
     /// The jails that go by what is seen on the wire.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
-        self.jails().filter(|(_, jail)| selects(jail, wire::FILTER)).map(|(id, _)| id).collect()
+        self.jails().filter(|(_, jail)| selects(jail, sip::FILTER)).map(|(id, _)| id).collect()
     }
 
     /// The rules that matter where these jails read: those that one of them counts, and those of

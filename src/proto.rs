@@ -302,7 +302,7 @@ pub struct WireStatus {
     pub trouble: Option<String>,
     /// What was seen so far.
     #[serde(flatten)]
-    pub numbers: crate::wire::Numbers,
+    pub numbers: crate::sip::Numbers,
     /// What was seen and there was no room for.
     pub dropped: u64,
     /// What the kernel's own limiter has found.

@@ -18,14 +18,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use asterguard::config::load;
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
+use asterguard::detect::timestamp::TimestampParser;
 use asterguard::engine::Engine;
-use asterguard::lines::LineSplitter;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Decision, Event, Evidence, Meaning};
 use asterguard::model::time::Time;
 use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
-use asterguard::timestamp::TimestampParser;
 
 fn data(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);

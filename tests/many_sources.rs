@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use asterguard::config;
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::engine::Engine;
-use asterguard::lines::Region;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::Region;
 use asterguard::model::event::Decision;
 use asterguard::model::time::Time;
 use asterguard::offence::CAPACITY;

@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use asterguard::lines::{MAX_LINE, Region};
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::{MAX_LINE, Region};
 use asterguard::model::event::ChannelId;
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;

@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use asterguard::lines::LineSplitter;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;

@@ -47,9 +47,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asterguard::config::{self, Mode};
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::engine::Engine;
-use asterguard::lines::LineSplitter;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Decision, JailId};
 use asterguard::model::time::Time;
 use asterguard::plan::Plan;

@@ -1,7 +1,7 @@
 //! However bytes arrive, the splitter gives out the same lines, and none that is too long.
 #![no_main]
 
-use asterguard::lines::{LineSplitter, MAX_LINE};
+use asterguard::input::line_splitter::{LineSplitter, MAX_LINE};
 use libfuzzer_sys::fuzz_target;
 
 fn split(data: &[u8], piece: usize) -> Vec<(u64, Vec<u8>)> {

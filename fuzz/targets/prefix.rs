@@ -2,7 +2,7 @@
 //! object of the `[json]` formatter gives back whatever message was put into it.
 #![no_main]
 
-use asterguard::prefix::{self, Shape};
+use asterguard::detect::prefix::{self, Shape};
 use libfuzzer_sys::fuzz_target;
 
 /// What may stand before or around hostile bytes.

@@ -4,8 +4,8 @@
 use std::sync::{Arc, LazyLock};
 
 use asterguard::model::event::{ChannelId, Event};
-use asterguard::lines::LineSplitter;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::LineSplitter;
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::rules::RuleSet;
 use asterguard::model::time::Time;
 use libfuzzer_sys::fuzz_target;

@@ -1,9 +1,9 @@
 //! Any text may stand where a time should be, and any line where a message should be.
 #![no_main]
 
-use asterguard::prefix;
+use asterguard::detect::prefix;
 use asterguard::model::time::Time;
-use asterguard::timestamp::TimestampParser;
+use asterguard::detect::timestamp::TimestampParser;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

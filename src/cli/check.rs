@@ -7,18 +7,18 @@ use std::sync::Arc;
 use super::Exit;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, reader};
+use crate::detect::rule_examples;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
 use crate::hosts::lists::{self, Lists};
+use crate::input::glob::{self, Unread};
 use crate::plan::Plan;
 use crate::proto::FeedReport;
 use crate::rules::RulesError;
-use crate::rules::examples;
-use crate::source::paths::{self, Unread};
 
 pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let plan = daemon::plan(config)?;
-    let outcome = examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
+    let outcome = rule_examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
     if !outcome.wrong.0.is_empty() {
         return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());
     }
@@ -90,7 +90,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
 /// The patterns of any jail for which nothing is read now, and why.
 fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
     let patterns = plan.readers().flat_map(|(_, jail)| &jail.logpath);
-    patterns.filter_map(|pattern| Some((pattern.as_str(), paths::unread(pattern)?))).collect()
+    patterns.filter_map(|pattern| Some((pattern.as_str(), glob::unread(pattern)?))).collect()
 }
 
 fn told(feed: &lists::Feed) -> FeedReport {

@@ -7,8 +7,8 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
-use crate::lines::Region;
-use crate::prefix;
+use crate::detect::prefix;
+use crate::input::line_splitter::Region;
 
 /// Opens `path`; `progress` counts the bytes that the file has on the disk.
 pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {

@@ -16,7 +16,7 @@ use crate::proto::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
-use crate::wire::Numbers;
+use crate::sip::Numbers;
 
 /// Rules with hearsay that are shown for one file.
 const MOST_RULES: usize = 5;

@@ -14,8 +14,8 @@ use crate::hosts::exempt::HostName;
 use crate::model::event::Class;
 use crate::model::subject::canonical_net;
 use crate::model::time::{BanTime, Lasting};
+use crate::sip;
 use crate::table::structure::Blocktype;
-use crate::wire;
 
 /// The keys of a section.
 pub(super) const KEYS: [&str; 17] = [
@@ -293,8 +293,8 @@ fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> 
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
-        if !known.contains(&wire::FILTER) {
-            known.push(wire::FILTER);
+        if !known.contains(&sip::FILTER) {
+            known.push(sip::FILTER);
         }
         if !known.iter().any(|name| pattern.matches(name)) {
             let help = did_you_mean(text, &known, "rule files");

@@ -21,6 +21,7 @@ use super::worker::{Repair, Verified, Whole, Worker};
 use super::{clocks, now};
 use crate::engine::{Engine, Order};
 use crate::hosts::exempt::{Entry, IgnoreList, Origin as IgnoreOrigin};
+use crate::input::Origin;
 use crate::knocking::Key;
 use crate::known_good::Report;
 use crate::model::clock_step::WallClock;
@@ -29,7 +30,6 @@ use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{Lasting, Length, Time};
 use crate::plan::Plan;
 use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
-use crate::source::Origin;
 use crate::{sink::SinkError, table::structure::Structure};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::matcher::Clock;
+use crate::detect::scanner::Clock;
+use crate::detect::timestamp::TimestampParser;
 use crate::model::clock_step::Jump;
 use crate::model::event::Event;
 use crate::model::time::Time;
-use crate::timestamp::TimestampParser;
 
 /// How often it is said how far reading has come.
 const PACE: Duration = Duration::from_secs(5);

@@ -9,16 +9,16 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::old_lines::OldLines;
+use crate::detect::prefilter::GateError;
+use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
 use crate::engine::Engine;
-use crate::matcher::gate::GateError;
-use crate::matcher::{Clock, Matcher, Scanner, Unbelieved};
+use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
 use crate::model::clock_step::Jump;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
 use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
-use crate::source::{FileEvent, Follower, Origin, Position, State, paths};
 use crate::store::Left;
 
 /// Bytes read from one file before the others have their turn.
@@ -46,7 +46,7 @@ pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
     }
     let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
     for (logpath, jails) in lists {
-        for path in paths::resolve(logpath) {
+        for path in glob::resolve(logpath) {
             files.entry(path).or_default().extend(&jails);
         }
     }

@@ -9,14 +9,14 @@ use super::limiter::Limiter;
 use super::{now, steady};
 use crate::config;
 use crate::engine::Engine;
+use crate::input::{Listening, WireSource};
 use crate::model::event::{Decision, Event, Meaning, WIRE};
 use crate::model::time::Time;
 use crate::plan::Plan;
 use crate::proto::WireStatus;
 use crate::sink::SinkError;
 use crate::sink::writer::{Line, Request};
-use crate::source::{Listening, WireSource};
-use crate::wire::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
+use crate::sip::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";

@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 
 use super::world::{World, is_yes};
 use super::{Finding, some_of};
+use crate::detect::prefix;
+use crate::detect::timestamp::TimestampParser;
 use crate::hosts::asterisk::conf::Conf;
+use crate::input::glob;
 use crate::model::time::Time;
-use crate::prefix;
-use crate::source::paths;
-use crate::timestamp::TimestampParser;
 
 /// What to say after a change of `logger.conf`.
 const RELOAD: &str = "then: asterisk -rx 'logger reload'";
@@ -270,7 +270,7 @@ pub fn filter(world: &World) -> Vec<Finding> {
 
 /// Whether a `logpath` names rotated files.
 pub fn rotated(patterns: &[String]) -> Vec<String> {
-    patterns.iter().filter(|path| paths::is_rotated_name(Path::new(path))).cloned().collect()
+    patterns.iter().filter(|path| glob::is_rotated_name(Path::new(path))).cloned().collect()
 }
 
 #[cfg(test)]

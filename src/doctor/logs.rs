@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 
 use super::world::World;
 use super::{Finding, logger, some_of};
+use crate::detect::prefix;
+use crate::detect::timestamp::TimestampParser;
 use crate::model::time::Time;
-use crate::prefix;
-use crate::timestamp::TimestampParser;
 
 /// How far a log's last line may be from the time when the file was written.
 const MOST_SKEW: u64 = 120;

@@ -1,6 +1,5 @@
 //! The rules: what messages mean, and where in them the host stands.
 
-pub mod examples;
 pub mod file;
 pub mod pattern;
 
@@ -19,7 +18,7 @@ use thiserror::Error;
 use crate::config::diagnostic::Diagnostics;
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning, RuleId};
-use crate::wire;
+use crate::sip;
 use pattern::Pattern;
 
 /// The rule files that come with the program, by name.
@@ -41,10 +40,10 @@ pub const LONGEST_MESSAGE: usize = 8192;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grammar {
-    /// [`crate::prefix`]: the failregex sees `FILE: MESSAGE`.
+    /// [`crate::detect::prefix`]: the failregex sees `FILE: MESSAGE`.
     #[default]
     Asterisk,
-    /// [`crate::prefix::kernel`]: what the kernel wrote into a syslog.
+    /// [`crate::detect::prefix::kernel`]: what the kernel wrote into a syslog.
     Kernel,
     /// None: the failregex sees the whole line.
     None,
@@ -175,8 +174,8 @@ impl RuleSet {
     fn add_wire(&mut self) {
         let file = self.files.len();
         self.files.push(RuleFile {
-            name: wire::FILTER.to_owned(),
-            path: wire::FILTER.into(),
+            name: sip::FILTER.to_owned(),
+            path: sip::FILTER.into(),
             source: "".into(),
             grammar: Grammar::None,
             ignoreregex: Vec::new(),
@@ -197,8 +196,8 @@ impl RuleSet {
             examples: Vec::new(),
         };
         self.rules.extend([
-            rule(wire::REFUSED, Meaning::Offence(Class::Guess)),
-            rule(wire::REGISTERED, Meaning::Success),
+            rule(sip::REFUSED, Meaning::Offence(Class::Guess)),
+            rule(sip::REGISTERED, Meaning::Success),
         ]);
     }
 

@@ -73,7 +73,7 @@ pub trait BanSink {
         now: Time,
     ) -> Result<(), SinkError>;
 
-    /// Has the sink show our own answers as `structure` says (see [`crate::wire`]). It comes after
+    /// Has the sink show our own answers as `structure` says (see [`crate::sip`]). It comes after
     /// [`BanSink::load`] and apart from it: where that cannot be done, bans work all the same.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use asterguard::source::{Follower, Origin, State, Why};
+use asterguard::input::{Follower, Origin, State, Why};
 
 use crate::{Bench, append, appender, numbered, numbers};
 
@@ -173,7 +173,7 @@ fn a_reused_inode_number_is_a_new_file() {
     }
     let ino = fs::metadata(&path).unwrap().ino();
     append(&path, numbered(50, 20));
-    bench.follower = Follower::resume(&path, asterguard::source::Position { ino, ..position });
+    bench.follower = Follower::resume(&path, asterguard::input::Position { ino, ..position });
     assert_eq!(numbers(&bench.read()), (50..70).collect::<Vec<_>>());
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use asterguard::source::{Origin, Watcher};
+use asterguard::input::{Origin, Watcher};
 use tokio::time::timeout;
 
 use crate::{Bench, appender};

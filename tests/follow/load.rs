@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asterguard::source::{Follower, Origin};
+use asterguard::input::{Follower, Origin};
 
 use crate::{Bench, appender, numbered, until};
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asterguard::source::{FileEvent, Follower, Origin, Poll, State};
+use asterguard::input::{FileEvent, Follower, Origin, Poll, State};
 
 /// A directory with a log called `log`, its follower, and what the follower has read.
 struct Bench {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use asterguard::source::{Follower, Origin, Position};
+use asterguard::input::{Follower, Origin, Position};
 
 use crate::{Bench, append, numbered, numbers};
 

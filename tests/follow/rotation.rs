@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, SystemTime};
 
-use asterguard::source::{FileEvent, Origin};
+use asterguard::input::{FileEvent, Origin};
 
 use crate::{Bench, appender, numbered, numbers};
 

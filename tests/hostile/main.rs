@@ -40,8 +40,8 @@ use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use asterguard::lines::LineSplitter;
-use asterguard::matcher::{Clock, Matcher, Scanner};
+use asterguard::detect::scanner::{Clock, Matcher, Scanner};
+use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{ChannelId, Event, Evidence, Meaning};
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use asterguard::source::nflog_socket;
+use asterguard::input::nflog_socket;
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::careful::{Careful, check_lists};
 use super::{Line, Request};
-use crate::source::nflog_socket;
+use crate::input::nflog_socket;
 use crate::{
     sink::{BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch},
     sys::program::Nft,

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use memchr::memmem;
 
 use super::packet::Flow;
-use super::sip;
+use super::response;
 use crate::model::time::Time;
 
 /// Connections that are followed.
@@ -57,7 +57,7 @@ impl Streams {
         if in_step {
             return;
         }
-        if !segment.bytes.starts_with(sip::START) {
+        if !segment.bytes.starts_with(response::START) {
             self.streams.remove(&flow);
             return;
         }
@@ -138,7 +138,7 @@ impl Stream {
                 Some(end) => {
                     self.head.truncate(end);
                     found(&self.head);
-                    self.body = sip::body_length(&self.head) as usize;
+                    self.body = response::body_length(&self.head) as usize;
                     self.head.clear();
                     bytes = bytes.get(end - before..).unwrap_or_default();
                 }
@@ -312,7 +312,7 @@ mod tests {
         ) {
             let mut streams = Streams::default();
             for (sequence, bytes, more, answer) in segments {
-                let start = if answer { sip::START } else { b"" };
+                let start = if answer { response::START } else { b"" };
                 let bytes = [start, &bytes].concat();
                 let segment = Segment { sequence: sequence % 200, bytes: &bytes, whole: bytes.len() + more };
                 streams.feed(flow(1), &segment, at(0), |head| assert!(head.len() <= LONGEST_HEAD));

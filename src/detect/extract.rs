@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
 
-use super::gate::Gate;
-use super::host::{AddressTag, Sighting};
+use super::address::{AddressTag, Sighting};
+use super::prefilter::Gate;
 use crate::model::subject::canonical;
 use crate::rules::pattern::Pattern;
 

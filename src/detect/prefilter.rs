@@ -9,7 +9,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, MatchKind};
 use thiserror::Error;
 
-use super::automaton::Automaton;
+use super::dfa::Automaton;
 
 /// A DFA that would take more than this many bytes as a plain table is not built; the lazy one takes
 /// its place.

@@ -1,19 +1,19 @@
 //! Where lines come from: log files, followed over rotations and truncations.
 //!
-//! [`paths`] says which files a list of patterns means, a [`Follower`] reads one of them, and a
+//! [`glob`] says which files a list of patterns means, a [`Follower`] reads one of them, and a
 //! [`Watcher`] says when it is worth polling. The watcher is a convenience: polling all followers
 //! once a second finds everything that it misses.
 //!
 //! A [`WireSource`] reads no lines: it listens to what the kernel shows of our own answers.
 
-mod file;
 mod follower;
-pub mod paths;
+pub mod glob;
+pub mod line_splitter;
+mod log_file;
 mod rotation;
-mod watch;
-mod wire;
+mod wakeup;
 
-pub use file::{Position, Why};
+pub use crate::sip::capture::{Listening, WireSource, nflog_socket};
 pub use follower::{FileEvent, Follower, Origin, Poll, State};
-pub use watch::{WatchError, Watcher};
-pub use wire::{Listening, WireSource, nflog_socket};
+pub use log_file::{Position, Why};
+pub use wakeup::{WatchError, Watcher};

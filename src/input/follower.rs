@@ -6,9 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file::{FINGERPRINT, FileId, LogFile, Position, Why};
+use super::log_file::{FINGERPRINT, FileId, LogFile, Position, Why};
 use super::rotation::{self, InMotion, Sibling};
-use crate::lines::{HISTORY, LineSplitter, MAX_LINE, Region};
+use crate::input::line_splitter::{HISTORY, LineSplitter, MAX_LINE, Region};
 
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 128 * 1024;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Example, Rule, RuleSet};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::lines::Region;
-use crate::matcher::gate::GateError;
-use crate::matcher::{Clock, Matcher, Scanner};
+use crate::detect::prefilter::GateError;
+use crate::detect::scanner::{Clock, Matcher, Scanner};
+use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Meaning, RuleId};
 use crate::model::time::Time;
+use crate::rules::{Example, Rule, RuleSet};
 
 /// What became of all examples.
 #[derive(Debug)]

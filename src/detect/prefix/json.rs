@@ -11,7 +11,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{LEVELS, Shape, Stripped, colour, strip_in_place};
+use super::{LEVELS, Shape, Stripped, ansi, strip_in_place};
 
 /// Takes the wrapping of `object` off; `header` is the date of what stood before it. `scratch` never
 /// grows beyond the object's length.
@@ -25,7 +25,7 @@ pub(super) fn strip<'a>(
     if let Some(log) = object.log {
         unescape(log, scratch)?;
         trim_end(scratch, 0);
-        colour::remove(scratch);
+        ansi::remove(scratch);
         return strip_in_place(scratch);
     }
     let name = object.level?;
@@ -222,7 +222,7 @@ fn hex(text: &[u8]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prefix::Level;
+    use crate::detect::prefix::Level;
     use proptest::prelude::*;
 
     fn read(line: &str) -> Option<(String, Level, Shape, String)> {

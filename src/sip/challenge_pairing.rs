@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::sip::{Answer, Method};
+use super::response::{Answer, Method};
 use super::{Seen, Sighting, Transport};
 use crate::model::account::Account;
 use crate::model::time::Time;

@@ -5,8 +5,8 @@ use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::file::{FileId, LogFile};
-use super::paths::Rotated;
+use super::glob::Rotated;
+use super::log_file::{FileId, LogFile};
 
 /// How often a directory is listed before it counts as in motion.
 const MAX_LISTINGS: usize = 8;

@@ -13,7 +13,7 @@
 //! it, or the whole of it into an object of Docker's own. Whatever the shape, what is left is the
 //! *body*: `FILE: MESSAGE`.
 
-mod colour;
+mod ansi;
 mod json;
 mod syslog;
 
@@ -129,10 +129,10 @@ fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped
     if let Some((stamp, object)) = json_text(line) {
         return json::strip(stamp, object, scratch);
     }
-    if colour::is_in(line) {
+    if ansi::is_in(line) {
         scratch.clear();
         scratch.extend_from_slice(line);
-        colour::remove(scratch);
+        ansi::remove(scratch);
         return strip_in_place(scratch);
     }
     None

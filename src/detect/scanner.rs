@@ -1,33 +1,26 @@
 //! Lines to events: prefix, gate, host, context, evidence.
 
-mod automaton;
-mod confirm;
-mod context;
-pub mod gate;
-pub mod host;
-mod seen;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
 
-use crate::lines::{HISTORY, Region};
+use crate::detect::address::Transport;
+pub use crate::detect::continuation::Context;
+use crate::detect::extract::{Confirm, Reading};
+use crate::detect::prefilter::{Cache, Gate, GateError};
+use crate::detect::prefix::{self, Level, Shape};
+use crate::detect::stats::Counts;
+pub use crate::detect::stats::{Seen, Unbelieved};
+use crate::detect::timestamp::TimestampParser;
+use crate::input::line_splitter::{HISTORY, Region};
 use crate::model::account::Account;
 use crate::model::event::{ChannelId, Event, Evidence, Meaning, RuleId};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
-use crate::prefix::{self, Level, Shape};
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
-use crate::timestamp::TimestampParser;
-use confirm::{Confirm, Reading};
-pub use context::Context;
-use gate::{Cache, Gate, GateError};
-use host::Transport;
-use seen::Counts;
-pub use seen::{Seen, Unbelieved};
 
 /// All failregexes that matter for a channel, ready to run. Immutable: channels with the same
 /// rules share one.
@@ -94,7 +87,7 @@ impl Matcher {
             .map(Vec::as_slice)
             .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
             .collect();
-        let prefilter = gate::prefilter(&wanted);
+        let prefilter = super::prefilter::prefilter(&wanted);
         Ok(Self { rules: Arc::clone(rules), gates, messages, prefilter })
     }
 
@@ -331,18 +324,18 @@ impl Scanner {
 }
 
 /// A line of a region.
-struct Line<'a> {
-    region: &'a Region<'a>,
+pub(super) struct Line<'a> {
+    pub(super) region: &'a Region<'a>,
     /// Where it begins in the region's text.
-    start: usize,
+    pub(super) start: usize,
     /// Without its line feed.
-    text: &'a [u8],
-    number: u64,
+    pub(super) text: &'a [u8],
+    pub(super) number: u64,
 }
 
 impl Line<'_> {
     /// Where the next line begins in the region's text.
-    fn next(&self) -> usize {
+    pub(super) fn next(&self) -> usize {
         self.start + self.text.len() + 1
     }
 }

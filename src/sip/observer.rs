@@ -3,10 +3,10 @@
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
+use super::challenge_pairing::Pairing;
 use super::packet::Packet;
-use super::pairing::Pairing;
-use super::sip::Answer;
-use super::stream::{Segment, Streams};
+use super::response::Answer;
+use super::tcp_stream::{Segment, Streams};
 use super::{Seen, Sighting, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;

@@ -14,8 +14,8 @@ use rustix::net::{bind, recv, send, socket_with};
 
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-use crate::wire::nflog::{self, Heard};
-use crate::wire::{Numbers, Sighting, Witness};
+use crate::sip::nflog::{self, Heard};
+use crate::sip::{Numbers, Sighting, Witness};
 
 /// What the kernel may keep for us, in bytes: some ten thousand packets.
 const BUFFER: usize = 16 << 20;

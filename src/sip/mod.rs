@@ -1,23 +1,24 @@
 //! The wire as a witness: what our own PBX answers, as the kernel saw it leave.
 //!
 //! No log text can change who a packet was sent to. The kernel copies the beginning of every SIP
-//! answer ([`nflog`]); [`packet`] and [`stream`] take addresses and text apart, [`sip`] reads the
-//! few headers that matter, and [`pairing`] decides which refusals are an attack's and which are
+//! answer ([`nflog`]); [`packet`] and [`tcp_stream`] take addresses and text apart, [`response`] reads the
+//! few headers that matter, and [`challenge_pairing`] decides which refusals are an attack's and which are
 //! the first half of every login.
 
+pub mod capture;
+pub mod challenge_pairing;
 pub mod nflog;
+mod observer;
 pub mod packet;
-pub mod pairing;
-pub mod sip;
-pub mod stream;
-mod witness;
+pub mod response;
+pub mod tcp_stream;
 
 use std::net::IpAddr;
 
 use crate::model::account::Account;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-pub use witness::{Numbers, Witness};
+pub use observer::{Numbers, Witness};
 
 /// The name under which jails and logs know the wire: its filter, and the first half of its rules'
 /// names.

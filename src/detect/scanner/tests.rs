@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::lines::LineSplitter;
+use crate::input::line_splitter::LineSplitter;
 
 const RULES: &str = r#"
 ignoreregex = ['from the office']

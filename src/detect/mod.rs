@@ -1,0 +1,12 @@
+//! A line to an event: its prefix and time, which rule reads it, whom it names, and what it proves.
+
+pub mod address;
+mod continuation;
+mod dfa;
+mod extract;
+pub mod prefilter;
+pub mod prefix;
+pub mod rule_examples;
+pub mod scanner;
+mod stats;
+pub mod timestamp;

@@ -13,17 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asterguard::config::{self, Mode};
+use asterguard::decide::engine::Engine;
+use asterguard::decide::offences::OffenceTable;
+use asterguard::decide::plan::Plan;
 use asterguard::detect::address::AddressTag;
 use asterguard::detect::prefilter::Gate;
 use asterguard::detect::prefix;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
-use asterguard::engine::Engine;
 use asterguard::input::line_splitter::{LineSplitter, Region};
 use asterguard::model::event::{ChannelId, Class, Event, Evidence, JailId, Meaning, RuleId};
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
-use asterguard::offence::OffenceTable;
-use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Data flows one way. A [`input`] hands bytes to the [`line_splitter`] splitter; the [`scanner`] turns
-//! lines into [`event::Event`]s; the [`engine`] counts them ([`offence`]), applies the [`policy`]
+//! lines into [`event::Event`]s; the [`engine`] counts them ([`offences`]), applies the [`policy`]
 //! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
 //! values of a fixed size. What writes to the kernel ([`sink::writer`]) is a process of its own.
 //!
@@ -22,26 +22,17 @@
 //! same engine.
 #![forbid(unsafe_code)]
 
-pub mod bans;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod decide;
 pub mod detect;
 pub mod doctor;
-pub mod engine;
 pub mod firewall;
-pub mod flood;
 pub mod hosts;
 pub mod input;
-pub mod knocking;
-pub mod known_good;
-pub mod logins;
 pub mod model;
-pub mod offence;
-pub mod plan;
-pub mod policy;
 pub mod proto;
-pub mod recent;
 pub mod rules;
 pub mod sink;
 pub mod sip;

@@ -18,13 +18,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use asterguard::config::load;
+use asterguard::decide::engine::Engine;
+use asterguard::decide::plan::Plan;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::detect::timestamp::TimestampParser;
-use asterguard::engine::Engine;
 use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Decision, Event, Evidence, Meaning};
 use asterguard::model::time::Time;
-use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
 
 fn data(name: &str) -> Vec<u8> {

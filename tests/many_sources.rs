@@ -15,13 +15,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use asterguard::config;
+use asterguard::decide::engine::Engine;
+use asterguard::decide::offences::CAPACITY;
+use asterguard::decide::plan::Plan;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
-use asterguard::engine::Engine;
 use asterguard::input::line_splitter::Region;
 use asterguard::model::event::Decision;
 use asterguard::model::time::Time;
-use asterguard::offence::CAPACITY;
-use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
 
 /// Hosts whose lines are read at once.

@@ -47,12 +47,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asterguard::config::{self, Mode};
+use asterguard::decide::engine::Engine;
+use asterguard::decide::plan::Plan;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
-use asterguard::engine::Engine;
 use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Decision, JailId};
 use asterguard::model::time::Time;
-use asterguard::plan::Plan;
 use asterguard::rules::RuleSet;
 
 /// What the daemon asks for in one read, in bytes.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::Exit;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, reader};
+use crate::decide::plan::Plan;
 use crate::detect::rule_examples;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
 use crate::hosts::lists::{self, Lists};
 use crate::input::glob::{self, Unread};
-use crate::plan::Plan;
 use crate::proto::FeedReport;
 use crate::rules::RulesError;
 

@@ -18,14 +18,14 @@ use super::test_line::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
 use crate::daemon::{self, PlanError, STATE_DIR};
+use crate::decide::plan::Plan;
+use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::firewall::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::model::subject::{canonical, written};
 use crate::model::time::{Length, Time};
-use crate::plan::Plan;
-use crate::policy;
 use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
 use crate::sys::program::Nft;
 

@@ -15,15 +15,15 @@ use super::log_file::{looks_like_asterisks, unrecognized};
 use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
+use crate::decide::engine::Engine;
+use crate::decide::plan::Plan;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::detect::timestamp::TimestampParser;
-use crate::engine::Engine;
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::{Lasting, Time};
-use crate::plan::Plan;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {

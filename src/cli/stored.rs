@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::daemon::{self, now};
-use crate::engine::Engine;
+use crate::decide::engine::Engine;
+use crate::decide::plan::Plan;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::HostReport;
 use crate::store::{self, Record};
 

@@ -12,12 +12,12 @@ use super::log_file::{is_message, unrecognized};
 use super::output::{Failure, Output, counted};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
+use crate::decide::plan::Plan;
+use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::model::time::Time;
-use crate::plan::Plan;
-use crate::policy;
 
 #[derive(Debug, Args)]
 pub struct TestArgs {

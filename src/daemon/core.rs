@@ -19,16 +19,16 @@ use super::recorder::Recorder;
 use super::wire::Wire;
 use super::worker::{Repair, Verified, Whole, Worker};
 use super::{clocks, now};
-use crate::engine::{Engine, Order};
+use crate::decide::ban_activity::Key;
+use crate::decide::engine::{Engine, Order};
+use crate::decide::known_good::Report;
+use crate::decide::plan::Plan;
 use crate::hosts::exempt::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::input::Origin;
-use crate::knocking::Key;
-use crate::known_good::Report;
 use crate::model::clock_step::WallClock;
 use crate::model::event::{Ban, Decision, JailId};
 use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{Lasting, Length, Time};
-use crate::plan::Plan;
 use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
 use crate::{sink::SinkError, table::structure::Structure};
 
@@ -384,7 +384,7 @@ impl Core {
                 "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
             ));
         }
-        if crate::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
+        if crate::decide::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
             return Answer::refused(format!(
                 "{host} is in ignoreip: the kernel lets it through whatever is banned"
             ));

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use super::now;
-use crate::knocking::{Key, Knocking, Seen};
+use crate::decide::ban_activity::{Key, Knocking, Seen};
+use crate::decide::plan::Plan;
 use crate::model::time::{Lasting, Time};
-use crate::plan::Plan;
 use crate::sink::writer::{Line, Request};
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use super::status::ban_status;
-use crate::engine::{Engine, Explanation};
-use crate::known_good::Standing;
+use crate::decide::engine::{Engine, Explanation};
+use crate::decide::known_good::Standing;
+use crate::decide::plan::Plan;
 use crate::model::event::{ChannelId, Event, Meaning};
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
 
 /// Lines that are shown.
@@ -40,7 +40,7 @@ pub fn explain(
 }
 
 fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -> Vec<JailReport> {
-    let report = |standing: &crate::engine::InJail| {
+    let report = |standing: &crate::decide::engine::InJail| {
         let jail = plan.jail(standing.jail)?;
         Some(JailReport {
             jail: jail.name.clone(),

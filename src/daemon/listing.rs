@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::status::ban_status;
 use super::{Kernel, now};
-use crate::bans::end;
-use crate::engine::Engine;
+use crate::decide::ban_table::end;
+use crate::decide::engine::Engine;
+use crate::decide::plan::Plan;
 use crate::hosts::lists::Listed;
 use crate::model::event::Ban;
 use crate::model::subject::canonical;
-use crate::plan::Plan;
 use crate::proto::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::old_lines::OldLines;
+use crate::decide::engine::Engine;
+use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
 use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
-use crate::engine::Engine;
 use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
 use crate::model::clock_step::Jump;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
 use crate::store::Left;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reader::Reader;
-use crate::engine::Engine;
+use crate::decide::engine::Engine;
 use crate::model::clock_step::Jump;
 use crate::model::time::Time;
 use crate::proto::StoreStatus;

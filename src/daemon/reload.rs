@@ -13,8 +13,8 @@ use tracing::{info, warn};
 use super::core::Message;
 use super::reader::{self, Matchers};
 use super::{Daemon, PlanError, RunError, Supervisor, places, plan};
+use crate::decide::plan::Plan;
 use crate::hosts::discover::Wanted;
-use crate::plan::Plan;
 use crate::proto::Answer;
 
 /// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`

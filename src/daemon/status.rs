@@ -7,11 +7,11 @@ use super::core::Core;
 use super::now;
 use super::wire;
 use super::worker::SinkHealth;
+use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::{
     Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
     Status, WireStatus,

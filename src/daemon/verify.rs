@@ -1,9 +1,9 @@
 //! How kernel, configuration and memory differ, in words.
 
 use super::worker::Verified;
+use crate::decide::plan::Plan;
 use crate::model::event::{Element, ScopeId};
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::{Difference, DifferenceKind, MOST_DIFFERENCES, Verification};
 
 /// What is said of what was found. `configuration` is what the files have against what is in force.

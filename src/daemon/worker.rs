@@ -29,7 +29,7 @@ use crate::{
 const QUEUE: usize = 1024;
 /// Changes that may wait while the sink does not work: as many as there can be bans, about 150
 /// bytes each. Beyond that, the worker asks for all elements once the sink works again.
-const MOST_PENDING: usize = crate::bans::CAPACITY;
+const MOST_PENDING: usize = crate::decide::ban_table::CAPACITY;
 /// Changes in one transaction.
 const BATCH: usize = 5000;
 /// The pause after a failure, first and longest.

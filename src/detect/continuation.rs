@@ -38,7 +38,7 @@ struct Doubt {
 }
 
 /// Who wrote a doubtful text, if that is known, and how far that is known itself.
-pub(crate) type Sender = (IpAddr, Evidence);
+pub(super) type Sender = (IpAddr, Evidence);
 
 impl Doubt {
     /// How far a line in the text may be believed: what names its sender is believed like the line
@@ -109,7 +109,7 @@ impl Context {
 
     /// Takes note of a message: whether it is `whole` (a rule matches it) or ends as it should, and
     /// whether what follows may be its sender's. `sender` is whom it names, if the rule is sure.
-    pub(crate) fn note(
+    pub(super) fn note(
         &mut self,
         messages: &[MessageShape],
         body: &[u8],
@@ -138,7 +138,7 @@ impl Context {
 
     /// Takes note of the messages that begin within a `text` that stands in `line`. With many of them,
     /// somebody has put them there: whatever follows may be his.
-    pub(crate) fn note_within(&mut self, messages: &[MessageShape], text: &[u8], line: &Line<'_>) {
+    pub(super) fn note_within(&mut self, messages: &[MessageShape], text: &[u8], line: &Line<'_>) {
         let mut bodies = prefix::inner_bodies(text);
         for body in bodies.by_ref().take(MOST_WITHIN) {
             self.note(messages, &body, line, false, None);
@@ -163,7 +163,7 @@ impl Context {
     }
 
     /// Makes less of the `hits` in a line that cannot be believed for what stands before it.
-    pub(crate) fn weigh(&mut self, line: &Line<'_>, shape: Shape, hits: &mut [Event]) {
+    pub(super) fn weigh(&mut self, line: &Line<'_>, shape: Shape, hits: &mut [Event]) {
         let follows_on = match shape {
             Shape::File => self.follows_on(line),
             Shape::Console | Shape::Json => {

@@ -27,7 +27,7 @@ pub struct Unbelieved {
 
 /// Counts lines by what they were read as.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(super) struct Counts {
     pub seen: Seen,
     /// As many as there are rules at most.
     pub unbelieved: BTreeMap<RuleId, Unbelieved>,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::decide::plan::Plan;
 use crate::firewall::Ruleset;
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::{Answer, Status};
 use crate::rules::RuleSet;
 

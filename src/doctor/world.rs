@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::daemon::{now, reader};
+use crate::decide::plan::Plan;
 use crate::firewall::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::discover::Disk;
 use crate::model::time::Time;
-use crate::plan::Plan;
 use crate::proto::Status;
 use crate::sys::program::Nft;
 

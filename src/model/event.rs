@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::known_good::Report;
+use crate::decide::known_good::Report;
 use crate::model::account::Account;
 use crate::model::subject::Subject;
 use crate::model::time::Time;

@@ -27,12 +27,12 @@ pub use held::Held;
 pub use progress::Left;
 pub use record::Record;
 
-use crate::bans::Entry;
-use crate::engine::Remembered;
+use crate::decide::ban_table::Entry;
+use crate::decide::engine::Remembered;
+use crate::decide::plan::Plan;
 use crate::model::clock_step::Jump;
 use crate::model::event::Ban;
 use crate::model::time::Time;
-use crate::plan::Plan;
 use progress::{Checkpoint, Progress};
 use record::Names;
 use schema::StoreError;

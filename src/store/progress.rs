@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::decide::engine::{Counters, KnownHosts};
+use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
-use crate::engine::{Counters, KnownHosts};
 use crate::input::Position;
 use crate::model::time::Time;
-use crate::offence::Pages;
 
 /// Where a log was left.
 #[derive(Clone, Debug, PartialEq, Eq)]

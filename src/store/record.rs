@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Element, Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::plan::Plan;
 
 /// A ban as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

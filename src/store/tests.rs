@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 
 use super::*;
-use crate::bans::Entry;
 use crate::config;
+use crate::decide::ban_table::Entry;
 use crate::model::clock_step::Jump;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
@@ -386,9 +386,9 @@ fn what_the_file_holds_is_counted() {
     let first = ban("192.0.2.1", Some(600));
     store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
     store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
-    let pages = crate::offence::Pages { entries: 7, changed: Vec::new() };
+    let pages = crate::decide::offences::Pages { entries: 7, changed: Vec::new() };
     let counters =
-        vec![crate::engine::Counters { name: "j".to_owned(), pages, ..Default::default() }];
+        vec![crate::decide::engine::Counters { name: "j".to_owned(), pages, ..Default::default() }];
     assert_eq!(store.written(), None);
     store.checkpoint(Checkpoint { counters, ..Checkpoint::default() }, NOW);
     let begin = std::time::Instant::now();

@@ -16,10 +16,10 @@ use tracing::{debug, error, info, warn};
 use super::record::{self, Record};
 use super::schema::{self, StoreError};
 use super::{Health, Message, Pace, aside, bans, begin_anew, held, lock, progress};
-use crate::bans::Entry;
+use crate::decide::ban_table::Entry;
+use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Lifted};
 use crate::model::time::Time;
-use crate::plan::Plan;
 
 /// How long after a failure the file is tried again.
 const RETRY: Duration = Duration::from_secs(2);

@@ -174,7 +174,7 @@ struct Allowance {
 
 impl Allowance {
     fn new(now: Instant) -> Self {
-        Self { start: now, left: crate::bans::CAPACITY, filled: now, held: 0 }
+        Self { start: now, left: crate::decide::ban_table::CAPACITY, filled: now, held: 0 }
     }
 
     /// Takes note of `new` bans, if there may be as many.
@@ -191,8 +191,11 @@ impl Allowance {
 
     /// Takes note that so many were put, and so many removed.
     fn held(&mut self, put: usize, removed: usize) {
-        self.held =
-            self.held.saturating_add(put).saturating_sub(removed).min(crate::bans::CAPACITY);
+        self.held = self
+            .held
+            .saturating_add(put)
+            .saturating_sub(removed)
+            .min(crate::decide::ban_table::CAPACITY);
     }
 
     /// Takes note that so many are to be in the kernel, if that is not too many more than before.
@@ -303,7 +306,7 @@ mod tests {
         assert!(matches!(careful.restore(&others, now), Err(SinkError::TooMany { .. })));
         // At the start, as many as there can be at all: they were stored.
         let mut fresh = Allowance::new(Instant::now());
-        fresh.spend(crate::bans::CAPACITY, Instant::now()).unwrap();
+        fresh.spend(crate::decide::ban_table::CAPACITY, Instant::now()).unwrap();
         assert!(fresh.spend(BURST, Instant::now()).is_err());
     }
 

@@ -4,12 +4,12 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::{Engine, never};
-use crate::flood::Verdict;
+use crate::decide::ban_rate_limit::Verdict;
+use crate::decide::plan::Plan;
+use crate::decide::policy;
 use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::{BanTime, Lasting, Time};
-use crate::plan::Plan;
-use crate::policy;
 
 impl Engine {
     /// The length of a subject's next ban.

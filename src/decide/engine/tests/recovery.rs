@@ -1,7 +1,7 @@
 //! What becomes of the bans of store and kernel at a start.
 
 use super::*;
-use crate::engine::{Remembered, TakenUp};
+use crate::decide::engine::{Remembered, TakenUp};
 
 const SIP: ScopeId = ScopeId(1);
 const HOST: &str = "203.0.113.9";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::knocking::Key;
+use crate::decide::ban_activity::Key;
 use crate::model::event::{Ban, Decision, Evidence};
 use crate::model::time::Time;
 

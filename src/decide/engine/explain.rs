@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Engine;
+use crate::decide::known_good;
+use crate::decide::offences::Count;
+use crate::decide::policy;
 use crate::hosts::exempt::{HostName, Origin};
-use crate::known_good;
 use crate::model::event::{Ban, ChannelId, Event, JailId};
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
-use crate::offence::Count;
-use crate::policy;
 
 /// Where a host stands.
 #[derive(Debug)]

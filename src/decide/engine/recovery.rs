@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::bans::{self, BanBook};
+use crate::decide::ban_table::{self, BanBook};
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -139,11 +139,13 @@ fn within_its_length(ban: &Ban, now: Time) -> Ban {
 /// Brings the deadline of an element that the kernel holds and that of its bans together.
 fn agree(book: &mut BanBook, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
     let of_element = |ban: &&Ban| ban.scope == element.scope;
-    let Some(latest) = book.of(element.subject).filter(of_element).max_by_key(|ban| bans::end(ban))
+    let Some(latest) =
+        book.of(element.subject).filter(of_element).max_by_key(|ban| ban_table::end(ban))
     else {
         return;
     };
-    let (latest, later) = (*latest, bans::end(latest) > (element.until.is_none(), element.until));
+    let (latest, later) =
+        (*latest, ban_table::end(latest) > (element.until.is_none(), element.until));
     if is_same(latest.until, element.until) {
         return;
     }

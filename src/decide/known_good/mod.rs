@@ -14,7 +14,7 @@
 //! whatever evidence, or a run of failures of one account, end the excuses of the host for a while.
 //! Nobody gets in by forging a login: its answer goes to the true owner of the address.
 
-mod image;
+mod snapshot;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::config;
+use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::clock_step::Jump;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::offence::OffenceTable;
-pub use image::KnownHosts;
+pub use snapshot::KnownHosts;
 
 /// Accounts that are known in all, each at one host; about 200 bytes each if every one is at a host
 /// of its own. When there are more, a host that has long seen no login is forgotten.

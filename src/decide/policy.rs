@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::{Hearsay, Jail, Punishment};
+use crate::decide::offences::Count;
 use crate::model::event::Evidence;
 use crate::model::subject::bannable;
-use crate::offence::Count;
 
 /// Whether `host` is never banned by `jail`: it cannot be (see [`bannable`]) or the administrator
 /// says so.

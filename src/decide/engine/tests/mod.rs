@@ -1,11 +1,11 @@
 //! What the engine decides, event by event.
 
-mod clock;
-mod flood;
+mod ban_rate_limit;
+mod clock_step;
 mod growing;
 mod known_good;
+mod recovery;
 mod reload;
-mod restart;
 
 use std::time::Duration;
 

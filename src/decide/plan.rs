@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment, RECIDIVE};
+use crate::decide::policy;
 use crate::hosts::lists::Lists;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::time::{BanTime, Lasting};
-use crate::policy;
 use crate::rules::RuleSet;
 use crate::sip;
 use crate::table::list_sets::ListSet;

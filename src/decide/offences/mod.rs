@@ -12,8 +12,8 @@
 //! table is a hash table made for this: finding an entry touches one place in a small table and the
 //! entry, and an entry fits into a cache line.
 
-mod image;
-mod terms;
+mod resize;
+mod snapshot;
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;
@@ -24,8 +24,8 @@ use crate::model::clock_step::Jump;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use image::Changes;
-pub use image::Pages;
+use snapshot::Changes;
+pub use snapshot::Pages;
 
 /// Subjects that one jail's table holds at most, counted once for each channel.
 pub const CAPACITY: usize = 1 << 17;

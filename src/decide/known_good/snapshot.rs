@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CHANNELS, Host, Known, KnownGood, Login};
+use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::event::ChannelId;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::offence::OffenceTable;
 
 /// All hosts that are known good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

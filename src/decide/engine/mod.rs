@@ -1,12 +1,12 @@
 //! The engine: events and ticks in, decisions out. A pure state machine.
 
-mod clock;
+mod ban;
+mod checkpoint;
+mod clock_step;
 mod explain;
 mod jail;
-mod progress;
+mod recovery;
 mod renew;
-mod restart;
-mod sentence;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
-use crate::bans::{self, BanBook};
 use crate::config::{Jail, Mode};
-use crate::flood::Flood;
+use crate::decide::ban_rate_limit::Flood;
+use crate::decide::ban_table::{self, BanBook};
+use crate::decide::known_good::{KnownGood, Standing};
+use crate::decide::login_log::Logins;
+use crate::decide::plan::Plan;
+use crate::decide::policy;
+use crate::decide::recent_events::Recent;
 use crate::hosts::exempt::IgnoreList;
-use crate::known_good::{KnownGood, Standing};
-use crate::logins::Logins;
 use crate::model::event::{
     Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
 };
 use crate::model::subject::Subject;
 use crate::model::time::{Lasting, Time};
-use crate::plan::Plan;
-use crate::policy;
-use crate::recent::Recent;
+pub use checkpoint::{Counters, KnownHosts};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
 pub use jail::Tally;
-pub use progress::{Counters, KnownHosts};
-pub use restart::{Remembered, TakenUp};
+pub use recovery::{Remembered, TakenUp};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Engine {
     recent: Recent,
     refused: u64,
     ignored: Arc<IgnoreList>,
-    late: progress::Late,
+    late: checkpoint::Late,
     /// Where the chance in the length of bans comes from.
     chance: RandomState,
 }
@@ -81,7 +81,7 @@ impl Engine {
             recent: Recent::default(),
             refused: 0,
             ignored: Arc::default(),
-            late: progress::Late::default(),
+            late: checkpoint::Late::default(),
             chance: RandomState::default(),
         }
     }
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// What has changed in the bans since the last call.
-    pub fn take_journal(&mut self) -> Vec<bans::Entry> {
+    pub fn take_journal(&mut self) -> Vec<ban_table::Entry> {
         self.bans.take_journal()
     }
 
@@ -539,7 +539,7 @@ fn covers(known: &Ban, new: &Ban) -> bool {
         && known.until.is_none_or(|until| until > new.since)
         && (known.evidence > new.evidence
             || known.scope == new.scope
-            || bans::end(known) >= bans::end(new))
+            || ban_table::end(known) >= ban_table::end(new))
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::config::Jail;
-pub use crate::known_good::KnownHosts;
+pub use crate::decide::known_good::KnownHosts;
+use crate::decide::offences::{OffenceTable, Pages};
 use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::offence::{OffenceTable, Pages};
 
 /// The name of the table that counts strangers at hosts that are known good. No jail has it.
 const STRANGERS: &str = "known good";
@@ -151,7 +151,7 @@ fn terms(jail: &Jail) -> Counters {
     }
 }
 
-fn strangers(plan: &crate::plan::Plan) -> Counters {
+fn strangers(plan: &crate::decide::plan::Plan) -> Counters {
     let terms = &plan.config.knowngood;
     Counters {
         name: STRANGERS.to_owned(),

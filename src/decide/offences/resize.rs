@@ -70,10 +70,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decide::offences::Count;
     use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning, RuleId};
     use crate::model::subject::Subject;
     use crate::model::time::Time;
-    use crate::offence::Count;
 
     const FINDTIME: Duration = Duration::from_secs(600);
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::config::Jail;
+use crate::decide::offences::OffenceTable;
 use crate::model::event::{Ban, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::{BanTime, Time};
-use crate::offence::OffenceTable;
 
 /// Subjects of one jail whose earlier bans are remembered, for longer bans to come; about 40 bytes
 /// each. When there are more, some that were banned longest ago are forgotten.

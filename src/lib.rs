@@ -14,8 +14,8 @@
 //!
 //! Data flows one way. A [`input`] hands bytes to the [`line_splitter`] splitter; the [`scanner`] turns
 //! lines into [`event::Event`]s; the [`engine`] counts them ([`offences`]), applies the [`policy`]
-//! and returns [`event::Decision`]s; a [`sink`] carries those out. Events and decisions are `Copy`
-//! values of a fixed size. What writes to the kernel ([`sink::writer`]) is a process of its own.
+//! and returns [`event::Decision`]s; a [`enforce`] carries those out. Events and decisions are `Copy`
+//! values of a fixed size. What writes to the kernel ([`enforce::writer`]) is a process of its own.
 //!
 //! Everything but `source`, `finder`, `firewall`, `sink`, `store`, `sandbox`, `daemon`, `doctor` and `cli` is pure: no clock, no
 //! I/O, no runtime. Time comes in as an argument, so `run`, `replay`, `test` and the tests drive the
@@ -28,13 +28,13 @@ pub mod daemon;
 pub mod decide;
 pub mod detect;
 pub mod doctor;
+pub mod enforce;
 pub mod firewall;
 pub mod hosts;
 pub mod input;
 pub mod model;
 pub mod proto;
 pub mod rules;
-pub mod sink;
 pub mod sip;
 pub mod store;
 pub mod sys;

@@ -38,13 +38,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use asterguard::enforce::helper::Writer;
+use asterguard::enforce::{BanSink, NetlinkSink, SinkKind};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::sink::writer::Writer;
-use asterguard::{
-    sink::{BanSink, NetlinkSink, SinkKind},
-    table::structure::{Blocktype, Structure},
-};
+use asterguard::table::structure::{Blocktype, Structure};
 
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
 use crate::proto::SOCKET;
-use crate::sink::writer;
 use crate::sys::sandbox::{self, Needs};
 use output::{Failure, Output};
 
@@ -208,7 +208,7 @@ fn write_to_firewall() -> anyhow::Result<()> {
     let _ = sandbox::keep_net_admin();
     let execute = sandbox::programs();
     let _ = sandbox::confine(&Needs { execute, ..Needs::default() });
-    Ok(writer::serve(line.into())?)
+    Ok(helper::serve(line.into())?)
 }
 
 /// The exit code, after saying what went wrong if something did.

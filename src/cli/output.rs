@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::Exit;
 use crate::config::load::LoadError;
 use crate::daemon::{PlanError, RunError};
+use crate::enforce::SinkError;
 use crate::hosts::lists::ListsError;
 use crate::rules::RulesError;
-use crate::sink::SinkError;
 
 /// A failure as the user sees it.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use crate::model::event::{Ban, Decision, JailId};
 use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{Lasting, Length, Time};
 use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
-use crate::{sink::SinkError, table::structure::Structure};
+use crate::{enforce::SinkError, table::structure::Structure};
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
 /// found at a tick.

@@ -13,8 +13,8 @@ use tracing::warn;
 use super::now;
 use crate::decide::ban_activity::{Key, Knocking, Seen};
 use crate::decide::plan::Plan;
+use crate::enforce::helper::{Line, Request};
 use crate::model::time::{Lasting, Time};
-use crate::sink::writer::{Line, Request};
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;
 

@@ -8,8 +8,8 @@ use tracing::{info, warn};
 use super::pace::Pace;
 use super::worker::{News, Repair, State, Verified, Whole, lock};
 use super::{now, pause_message};
+use crate::enforce::{Damage, Foreign, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
-use crate::sink::{Damage, Foreign, Part, Report, SinkError};
 use crate::table::structure::PAUSED;
 
 /// How long it is told that somebody fights for the table.

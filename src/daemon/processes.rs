@@ -8,8 +8,8 @@ use tracing::warn;
 
 use super::{Options, places};
 use crate::config::Config;
-use crate::sink::writer::{Line, Remote, Writer};
-use crate::sink::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
+use crate::enforce::helper::{Line, Remote, Writer};
+use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
 use crate::sys::sandbox::{self, SandboxError};
 
 /// Starts the process that may change the firewall, if it is to be changed, and has this one not be able

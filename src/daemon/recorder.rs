@@ -9,7 +9,7 @@ use crate::decide::engine::Engine;
 use crate::model::clock_step::Jump;
 use crate::model::time::Time;
 use crate::proto::StoreStatus;
-use crate::store::progress::Checkpoint;
+use crate::store::checkpoint::Checkpoint;
 use crate::store::{Health, Left, Store};
 
 /// How often it is stored how far the guard has come, if nobody is banned.

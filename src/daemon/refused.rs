@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
+use crate::enforce::Report;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::sink::Report;
 
 /// How long to wait after a set took nothing of what it was offered.
 const PAUSE: Duration = Duration::from_secs(1);

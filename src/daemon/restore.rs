@@ -14,19 +14,17 @@ use super::recorder::Recorder;
 use super::{Options, PlanError, RunError, SinkKind, control, now, plan, sole};
 use crate::decide::engine::{Engine, Remembered, TakenUp};
 use crate::decide::plan::Plan;
+use crate::enforce::netlink::NetlinkSink;
+use crate::enforce::{Adopted, BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::model::time::Time;
-use crate::sink::netlink::NetlinkSink;
-use crate::store::progress::Progress;
-use crate::store::record::Names;
+use crate::store::ban_record::Names;
+use crate::store::checkpoint::Progress;
 use crate::store::{self, Left, Store, What};
 use crate::sys::program::Nft;
-use crate::{
-    sink::{Adopted, BanSink as _, ListSink},
-    table::structure::Structure,
-};
+use crate::table::structure::Structure;
 
 /// What `restore` did.
 #[derive(Clone, Debug)]

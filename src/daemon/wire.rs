@@ -10,12 +10,12 @@ use super::{now, steady};
 use crate::config;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
+use crate::enforce::SinkError;
+use crate::enforce::helper::{Line, Request};
 use crate::input::{Listening, WireSource};
 use crate::model::event::{Decision, Event, Meaning, WIRE};
 use crate::model::time::Time;
 use crate::proto::WireStatus;
-use crate::sink::SinkError;
-use crate::sink::writer::{Line, Request};
 use crate::sip::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
 
 /// What the wire is called where a log would have a path.

@@ -16,14 +16,12 @@ use tracing::{error, info, warn};
 use super::heal::Healing;
 use super::now;
 use super::refused::Refused;
+use crate::enforce::helper::{Line, Request};
+use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::sink::writer::{Line, Request};
-use crate::{
-    sink::{BanSink, Comparison, Damage, Foreign, Report, SinkError},
-    table::structure::Structure,
-};
+use crate::table::structure::Structure;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
 const QUEUE: usize = 1024;

@@ -132,7 +132,7 @@ fn ask(argv: &[&str]) -> Result<String, String> {
     let run = Nft::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20).run(&[], b"");
     match run {
         Ok(output) => Ok(String::from_utf8_lossy(&output).trim().to_owned()),
-        Err(crate::sink::SinkError::NoProgram { .. }) => {
+        Err(crate::enforce::SinkError::NoProgram { .. }) => {
             Err(format!("there is no `{program}` here"))
         }
         Err(error) => Err(error.to_string().replace("`nft`", &format!("`{program}`"))),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::{sink::SinkError, sys::program::Nft};
+use crate::{enforce::SinkError, sys::program::Nft};
 pub use ruleset::{BaseChain, Ruleset, SetName};
 
 /// How long everything may take that is asked about one host.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 
-use super::record::{Key, Record};
+use super::ban_record::{Key, Record};
 use crate::model::clock_step::Jump;
 use crate::model::event::{Evidence, Lifted};
 use crate::model::time::Time;

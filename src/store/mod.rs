@@ -5,13 +5,13 @@
 //! be read or written at the moment is tried again. Until then, the guard goes on with what it
 //! has in memory, and at the next start with what the kernel has.
 
-mod aside;
+pub(crate) mod ban_record;
 pub(crate) mod bans;
-mod held;
-pub(crate) mod progress;
-pub(crate) mod record;
+pub(crate) mod checkpoint;
+mod quarantine;
 mod schema;
-mod writer;
+mod stats;
+mod writer_thread;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use ban_record::Record;
 pub use bans::word;
-pub use held::Held;
-pub use progress::Left;
-pub use record::Record;
+pub use checkpoint::Left;
+pub use stats::Held;
 
 use crate::decide::ban_table::Entry;
 use crate::decide::engine::Remembered;
@@ -33,10 +33,10 @@ use crate::decide::plan::Plan;
 use crate::model::clock_step::Jump;
 use crate::model::event::Ban;
 use crate::model::time::Time;
-use progress::{Checkpoint, Progress};
-use record::Names;
+use ban_record::Names;
+use checkpoint::{Checkpoint, Progress};
 use schema::StoreError;
-use writer::Writer;
+use writer_thread::Writer;
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "asterguard.db";
@@ -207,7 +207,7 @@ pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<R
 fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, String), String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let StoreError::Unusable(_) = why else { return Err(told(why)) };
-    let kept = aside::set_aside(path, now)
+    let kept = quarantine::set_aside(path, now)
         .map_err(|error| format!("{}: {why}, and it cannot be renamed: {error}", path.display()))?;
     let notice = format!(
         "the state file {} could not be used ({why}); it is kept as {}, and a new one was begun",
@@ -237,10 +237,10 @@ fn load(
     loaded.bans.clear();
     bans::in_force(connection, |ban| loaded.bans.push(ban))?;
     loaded.lifted = bans::lifted(connection, now)?;
-    loaded.saved = writer::saved(connection)?;
+    loaded.saved = writer_thread::saved(connection)?;
     if read == What::All {
         loaded.past = bans::past(connection)?;
-        loaded.progress = progress::read(connection)?;
+        loaded.progress = checkpoint::read(connection)?;
     }
     Ok(())
 }

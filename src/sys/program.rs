@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::sink::SinkError;
+use crate::enforce::SinkError;
 
 /// How long `nft` may take if nothing else is said.
 pub const LIMIT: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 use super::list_sets::{ListSet, write_lists};
-use crate::sink::Adopted;
+use crate::enforce::Adopted;
 
 /// The name of the table, in family `inet`.
 pub const TABLE: &str = "asterguard";

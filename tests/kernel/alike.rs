@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use asterguard::enforce::{BanSink, NetlinkSink, NftSink};
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::{
-    sink::{BanSink, NetlinkSink, NftSink},
-    sys::program::Nft,
-    table::structure::Structure,
-};
+use asterguard::sys::program::Nft;
+use asterguard::table::structure::Structure;
 use serde_json::Value;
 
 use crate::kit::guard::PROGRAM;

@@ -22,14 +22,12 @@ mod sinks;
 use std::path::Path;
 use std::time::Duration;
 
+use asterguard::enforce::helper::{Remote, Writer};
+use asterguard::enforce::{BanSink, NetlinkSink, NftSink, Report, SinkKind};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
-use asterguard::sink::writer::{Remote, Writer};
-use asterguard::{
-    sink::{BanSink, NetlinkSink, NftSink, Report, SinkKind},
-    table::structure::{Blocktype, Structure},
-};
+use asterguard::table::structure::{Blocktype, Structure};
 
 use kit::guard::PROGRAM;
 use kit::{Netns, now};

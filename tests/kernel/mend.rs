@@ -1,9 +1,7 @@
 //! What others took away or changed is put back by netlink, as the kernel itself described it.
 
-use asterguard::{
-    sink::{BanSink, Damage, NetlinkSink, Part},
-    sys::program::Nft,
-};
+use asterguard::enforce::{BanSink, Damage, NetlinkSink, Part};
+use asterguard::sys::program::Nft;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, structure};
@@ -156,7 +154,7 @@ fn a_structure_is_loaded_over_an_older_one_and_nothing_is_lost() {
     sink.load(&structure()).unwrap();
     assert_eq!(sink.inspect().unwrap(), []);
     let compared = sink.compare(&bans, now()).unwrap();
-    assert_eq!(compared, asterguard::sink::Comparison::default());
+    assert_eq!(compared, asterguard::enforce::Comparison::default());
     assert!(sink.adopt(now()).unwrap().iter().all(|held| held.known_jail), "with their comments");
     assert!(sink.paused(now()).unwrap().unwrap().is_some(), "a pause that ends by itself");
     let block = netns.exec("nft list set inet asterguard block4");

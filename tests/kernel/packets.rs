@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use asterguard::enforce::BanSink;
 use asterguard::model::event::{Change, Element, JailId};
 use asterguard::model::subject::Subject;
-use asterguard::{
-    sink::BanSink,
-    table::structure::{Blocktype, Ports, Structure},
-};
+use asterguard::table::structure::{Blocktype, Ports, Structure};
 
 use crate::kit::Fate::{Arrived, Dropped, Refused};
 use crate::kit::{

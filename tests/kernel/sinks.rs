@@ -3,13 +3,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use asterguard::enforce::{Adopted, BanSink, DryRunSink, NftSink, SinkError};
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::{
-    sink::{Adopted, BanSink, DryRunSink, NftSink, SinkError},
-    sys::program::Nft,
-    table::structure::{Blocktype, Ports, Structure},
-};
+use asterguard::sys::program::Nft;
+use asterguard::table::structure::{Blocktype, Ports, Structure};
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, Way, apply, element, put, sink, structure, subject};

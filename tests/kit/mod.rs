@@ -22,10 +22,8 @@ use asterguard::config::{
 };
 use asterguard::model::event::Class;
 use asterguard::model::time::{BanTime, Lasting, Time};
-use asterguard::{
-    sys::program::Nft,
-    table::structure::{Blocktype, Ports},
-};
+use asterguard::sys::program::Nft;
+use asterguard::table::structure::{Blocktype, Ports};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Why tests with network namespaces cannot run here, if they cannot.

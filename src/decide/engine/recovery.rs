@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::decide::ban_table::{self, BanBook};
+use crate::enforce::Adopted;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::sink::Adopted;
 
 /// Deadlines of the store and the kernel that are no further apart are the same.
 const SAME: Duration = Duration::from_secs(1);

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::config;
+use crate::enforce::Adopted;
 use crate::model::account::Account;
 use crate::model::event::{Change, RuleId};
 use crate::rules::RuleSet;
-use crate::sink::Adopted;
 
 const RULES: &str = r"
 [[rule]]

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::damage::{Damage, Part};
 use super::message::{
     EXPIRATION, NESTED, NEW_CHAIN, NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, OBJECT_DATA,
     OBJECT_NAME, OBJECT_TYPE, SET_NAME, TYPE_COUNTER, attribute,
 };
+use crate::enforce::drift::damage::{Damage, Part};
 use crate::sys::netlink::{attributes, number};
 use crate::table::structure::{TABLE, is_filled};
 

@@ -9,8 +9,8 @@ use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, socket_with};
 
-use super::super::foreign::Foreign;
-use super::notice::Listener;
+use super::notification::Listener;
+use crate::enforce::drift::external_changes::Foreign;
 use crate::sys::program::Nft;
 
 /// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.

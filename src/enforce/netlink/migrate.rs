@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use super::super::SinkError;
-use super::answer::Found;
 use super::counters::CounterSocket;
+use super::reply::Found;
 use super::{NetlinkSink, failed};
+use crate::enforce::SinkError;
 use crate::table::structure::{PAUSED, Structure, TABLE, declarations};
 
 /// What the names of the sets of lists begin with: those are always new where they differ.

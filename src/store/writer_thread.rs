@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tracing::{debug, error, info, warn};
 
-use super::record::{self, Record};
+use super::ban_record::{self, Record};
 use super::schema::{self, StoreError};
-use super::{Health, Message, Pace, aside, bans, begin_anew, held, lock, progress};
+use super::{Health, Message, Pace, bans, begin_anew, checkpoint, lock, quarantine, stats};
 use crate::decide::ban_table::Entry;
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Lifted};
@@ -183,7 +183,7 @@ impl Writer {
                     let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
                     bans::replace(&transaction, &records, *now)?;
                 }
-                Message::Checkpoint(checkpoint, _) => progress::write(&transaction, checkpoint)?,
+                Message::Checkpoint(checkpoint, _) => checkpoint::write(&transaction, checkpoint)?,
                 Message::Jump(jump, _) => bans::correct(&transaction, *jump)?,
                 Message::Then(_) | Message::Stop => {}
             }
@@ -209,7 +209,7 @@ impl Writer {
             return;
         }
         // If that does not work, writing will not either, which is told.
-        let held = held::held(connection, &self.path).ok();
+        let held = stats::held(connection, &self.path).ok();
         self.changed = false;
         self.stock = Instant::now() + (begin.elapsed() * STOCK_SHARE).max(LOOK);
         lock(&self.health).held = held;
@@ -242,11 +242,11 @@ impl Writer {
     /// is kept aside.
     fn write_anew(&mut self) -> io::Result<()> {
         if self.path.exists() {
-            aside::set_aside(&self.path, self.now)?;
+            quarantine::set_aside(&self.path, self.now)?;
         }
-        let copy = aside::with(&self.path, ".new");
+        let copy = quarantine::with(&self.path, ".new");
         let copied = self.connection.take().is_some_and(|open| schema::copy(&open, &copy).is_ok());
-        aside::remove_companions(&self.path)?;
+        quarantine::remove_companions(&self.path)?;
         // Without it, there is what memory holds.
         if copied { std::fs::rename(copy, &self.path) } else { Ok(()) }
     }
@@ -343,7 +343,7 @@ fn changes(
                     Lifted::Expired => ban.until.unwrap_or(now),
                     Lifted::ByHand | Lifted::Ignored | Lifted::Replaced => now,
                 };
-                if let Some(key) = record::key(plan, ban) {
+                if let Some(key) = ban_record::key(plan, ban) {
                     bans::strike(connection, &key, ended, *how)?;
                 }
             }
@@ -353,7 +353,7 @@ fn changes(
 }
 
 fn record(plan: &Plan, ban: &Ban) -> Option<Record> {
-    let (_, jail, set) = record::key(plan, ban)?;
+    let (_, jail, set) = ban_record::key(plan, ban)?;
     Some(Record {
         host: ban.subject,
         jail,

@@ -11,12 +11,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Line, Request};
+use crate::enforce::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
-use crate::{
-    sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind},
-    table::structure::Structure,
-};
+use crate::table::structure::Structure;
 
 /// A writer that has been started.
 #[derive(Debug)]

@@ -2,17 +2,17 @@
 //! are declared by `nft`, which checks them better than anybody; what others take away of them is put
 //! back by netlink, as the kernel itself described it.
 
-mod answer;
+mod bulk;
 mod counters;
-mod lists;
 mod message;
-mod notice;
-mod replay;
+mod migrate;
+mod monitor;
+mod notification;
+mod rebuild;
+mod reply;
 mod snapshot;
 mod socket;
 mod table;
-mod upgrade;
-mod watch;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,19 +21,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::order::{self, Order};
+use super::set_element::{self, Order};
 use super::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
 use crate::sys::program::Nft;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
+pub use bulk::ListSocket;
 pub use counters::CounterSocket;
-pub use lists::ListSocket;
 use message::{Element, Key, Transaction};
+use monitor::Lid;
+pub use monitor::Watch;
 use snapshot::Snapshot;
 use socket::{Refusal, Socket};
-use watch::Lid;
-pub use watch::Watch;
 
 /// The most changes in one transaction: a megabyte and a half of messages.
 const BATCH_MAX: usize = 5_000;
@@ -155,7 +155,7 @@ impl BanSink for NetlinkSink {
         elements: &[event::Element],
         now: Time,
     ) -> Result<(), SinkError> {
-        let text = structure.ruleset() + &order::refill(structure, scopes, elements, now);
+        let text = structure.ruleset() + &set_element::refill(structure, scopes, elements, now);
         self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
         self.wire = false;
@@ -178,7 +178,7 @@ impl BanSink for NetlinkSink {
         let mut transaction = self.socket.transaction();
         for (set, ipv6) in ALLOWED {
             transaction.flush(set);
-            transaction.add_many(set, &lists::intervals(nets, ipv6));
+            transaction.add_many(set, &bulk::intervals(nets, ipv6));
         }
         all_or_error(&self.socket.carry_out(transaction)?)?;
         self.remember_content()
@@ -202,7 +202,7 @@ impl BanSink for NetlinkSink {
 
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
-        let (orders, misfits) = order::orders(changes, structure, now);
+        let (orders, misfits) = set_element::orders(changes, structure, now);
         let mut report = Report::default();
         self.carry_out_all(orders, &mut report)?;
         report.refused.extend(misfits);

@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use crate::enforce::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
-use crate::{
-    sink::{Adopted, BanSink, Comparison, Damage, Report, SinkError},
-    table::structure::Structure,
-};
+use crate::table::structure::Structure;
 
 /// New bans at once: more than the hosts of a botnet that come at once ...
 const BURST: usize = 50_000;
@@ -209,9 +207,9 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enforce::DryRunSink;
     use crate::model::event::JailId;
     use crate::model::network_set::Keys;
-    use crate::sink::DryRunSink;
     use crate::table::list_sets::{ListKind, ListSet};
     use crate::table::structure::tests::with;
 

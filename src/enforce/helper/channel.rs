@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Request;
-use crate::sink::SinkError;
+use crate::enforce::SinkError;
 
 /// The longest message, in bytes: a comparison in which every one of a million bans differs.
 const LONGEST: usize = 128 << 20;

@@ -7,13 +7,13 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::careful::{Careful, check_lists};
+use super::policy_guard::{Careful, check_lists};
 use super::{Line, Request};
-use crate::input::nflog_socket;
-use crate::{
-    sink::{BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch},
-    sys::program::Nft,
+use crate::enforce::{
+    BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch,
 };
+use crate::input::nflog_socket;
+use crate::sys::program::Nft;
 
 /// Connections beside the first that there may be.
 const MOST: usize = 8;

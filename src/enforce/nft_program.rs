@@ -11,7 +11,7 @@ use nftables::schema::{Element as SetElements, NfListObject};
 use nftables::types::NfFamily;
 use serde::Deserialize;
 
-use super::order::{self, Order};
+use super::set_element::{self, Order};
 use super::{Adopted, BanSink, Report, SinkError};
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
@@ -87,7 +87,7 @@ impl BanSink for NftSink {
         elements: &[event::Element],
         now: Time,
     ) -> Result<(), SinkError> {
-        let text = structure.ruleset() + &order::refill(structure, scopes, elements, now);
+        let text = structure.ruleset() + &set_element::refill(structure, scopes, elements, now);
         self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
         Ok(())
@@ -124,7 +124,7 @@ impl BanSink for NftSink {
 
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
-        let (orders, misfits) = order::orders(changes, structure, now);
+        let (orders, misfits) = set_element::orders(changes, structure, now);
         let mut run = Run { nft: &self.nft, splits: SPLITS_MAX, done: 0, refused: Vec::new() };
         for batch in orders.chunks(BATCH_MAX) {
             run.carry_out(batch)?;
@@ -362,7 +362,7 @@ mod tests {
 
     /// The commands of a batch: (command, set, elements).
     fn commands(changes: &[Change]) -> Vec<(String, String, Vec<Value>)> {
-        let (orders, misfits) = order::orders(changes, &structure(), NOW);
+        let (orders, misfits) = set_element::orders(changes, &structure(), NOW);
         assert_eq!(misfits, []);
         let json: Value = serde_json::from_slice(&batch(&orders).unwrap()).unwrap();
         let commands = json["nftables"].as_array().unwrap().iter();

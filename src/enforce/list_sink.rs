@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::SinkError;
-use super::netlink::ListSocket;
-use super::nft::no_table;
-use super::writer::{Line, Request};
+use crate::enforce::SinkError;
+use crate::enforce::helper::{Line, Request};
+use crate::enforce::netlink::ListSocket;
+use crate::enforce::nft_program::no_table;
 use crate::model::network_set::Keys;
 use crate::sys::program::Nft;
 use crate::table::list_sets::{Contents, ListSet, PREFIX, declared};
@@ -75,7 +75,7 @@ impl ListSink {
                 sets.iter().filter(|name| idle(name)).try_for_each(|name| socket.delete(name))
             }
             Self::Nft(nft) => {
-                let sets = crate::sink::nft::set_names(nft)?;
+                let sets = crate::enforce::nft_program::set_names(nft)?;
                 for name in sets.iter().filter(|name| idle(name)) {
                     nft.run(&["delete", "set", "inet", TABLE, name], b"").map_err(no_table)?;
                 }

@@ -2,12 +2,12 @@
 //!
 //! The guard reads what strangers wrote, so it holds no capability. It starts the writer before it has
 //! read anything, and tells it by [`Request`]s on a socket what to do; what comes back is the answer of
-//! the sink's own methods. The writer believes no request more than it has to: see [`careful`]. It ends
+//! the sink's own methods. The writer believes no request more than it has to: see [`policy_guard`]. It ends
 //! with the guard, when the socket closes; bans stay in force.
 
-mod careful;
+mod channel;
 mod client;
-mod line;
+mod policy_guard;
 mod server;
 
 use std::borrow::Cow;
@@ -22,8 +22,8 @@ use crate::model::time::Time;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
+pub use channel::Line;
 pub use client::{Remote, RemoteSink, Writer};
-pub use line::Line;
 pub use server::serve;
 
 /// What the guard asks the writer for. Each is answered by a `Result` of what the method of the same

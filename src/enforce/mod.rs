@@ -1,14 +1,12 @@
 //! Carrying decisions out: where elements and the ruleset around them go.
 
-mod compare;
-mod damage;
+pub mod drift;
 pub mod dry_run;
-mod foreign;
+pub mod helper;
 mod list_sink;
 pub mod netlink;
-pub mod nft;
-mod order;
-pub mod writer;
+pub mod nft_program;
+mod set_element;
 
 use std::time::Duration;
 
@@ -20,13 +18,13 @@ use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
 
 use crate::table::structure::Structure;
-pub use compare::{Comparison, TOLERANCE};
-pub use damage::{Damage, Part};
+pub use drift::compare::{Comparison, TOLERANCE};
+pub use drift::damage::{Damage, Part};
+pub use drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
 pub use dry_run::DryRunSink;
-pub use foreign::{Actor, Deed, Done, Foreign, Thing};
 pub use list_sink::ListSink;
 pub use netlink::{CounterSocket, NetlinkSink, Watch};
-pub use nft::NftSink;
+pub use nft_program::NftSink;
 
 /// Where bans go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

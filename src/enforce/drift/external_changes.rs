@@ -75,7 +75,7 @@ pub enum Thing {
 
 impl Foreign {
     /// Takes in one change.
-    pub(super) fn note(&mut self, deed: Deed) {
+    pub(in crate::enforce) fn note(&mut self, deed: Deed) {
         self.heard = true;
         match (&deed.thing, deed.done) {
             (Thing::Elements(set), done) => self.touch(set, done),
@@ -87,7 +87,7 @@ impl Foreign {
     }
 
     /// Says who did all of this; `None`: we did.
-    pub(super) fn by(&mut self, actor: Option<Actor>) {
+    pub(in crate::enforce) fn by(&mut self, actor: Option<Actor>) {
         match (&mut self.gravest, actor) {
             (Some((_, who)), Some(actor)) => *who = actor,
             (_, Some(_)) => {}

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::super::damage::Damage;
-use super::super::{Comparison, Report, SinkError};
-use super::answer::items;
 use super::message::{Element, Key, Question, delete_set};
-use super::replay::{self, Clearing, Kept};
+use super::monitor::{self, Lid, Watch};
+use super::rebuild::{self, Clearing, Kept};
+use super::reply::items;
 use super::snapshot::Snapshot;
-use super::watch::{self, Lid, Watch};
 use super::{BATCH_MAX, NetlinkSink, TIMEOUT_MAX, all_or_error, failed};
+use crate::enforce::drift::damage::Damage;
+use crate::enforce::set_element::{self, Order};
+use crate::enforce::{Comparison, Report, SinkError};
 use crate::model::event::Change;
 use crate::model::time::Time;
-use crate::sink::order::{self, Order};
 use crate::table::structure::{Structure, declarations};
 
 /// Elements of one transaction where all of them are known to be missing. With 20 000 the kernel takes 1.4
@@ -29,7 +29,7 @@ impl NetlinkSink {
     /// # Errors
     /// When there is no permission for that, or no socket to be had.
     pub fn watch(&mut self) -> Result<Watch, SinkError> {
-        self.watch_with(watch::BUFFER)
+        self.watch_with(monitor::BUFFER)
     }
 
     /// The same, with so many bytes that the kernel may keep for us.
@@ -90,7 +90,7 @@ impl NetlinkSink {
         for clearing in [Clearing::least(&ours, &now), Clearing::all(&now)] {
             let kept = self.kept(&ours, &now, &clearing).map_err(failed)?;
             let mut transaction = self.socket.transaction();
-            replay::write(&mut transaction, &ours, &now, &clearing, &kept);
+            rebuild::write(&mut transaction, &ours, &now, &clearing, &kept);
             let refusals = self.socket.carry_out(transaction)?;
             if refusals.is_empty() {
                 return Ok(self.damage()?.is_empty());
@@ -171,9 +171,9 @@ impl NetlinkSink {
             elements.map(Change::Put).collect::<Vec<_>>()
         };
         let missing = changes(&mut comparison.missing.iter().copied());
-        let (missing, misfits) = order::orders(&missing, structure, now);
+        let (missing, misfits) = set_element::orders(&missing, structure, now);
         let wrong = changes(&mut comparison.wrong.iter().map(|(element, _)| *element));
-        let (wrong, others) = order::orders(&wrong, structure, now);
+        let (wrong, others) = set_element::orders(&wrong, structure, now);
         let mut report = Report::default();
         report.refused.extend(misfits.into_iter().chain(others));
         if missing.len() < MANY {

@@ -3,13 +3,13 @@
 //! Each transaction is told of message by message, and ends with the number of the new generation,
 //! which names the process. The port in the headers is that of the socket it came by.
 
-use super::super::foreign::{Actor, Deed, Done, Foreign, Thing};
-use super::answer::{Received, messages};
 use super::message::{
     DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULE, DELETE_SET, DELETE_TABLE, INET, LIST_TABLE,
     NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_RULE, NEW_SET, NEW_TABLE, SET_NAME,
 };
+use super::reply::{Received, messages};
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
+use crate::enforce::drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
 use crate::sys::netlink::{attributes, number};
 use crate::table::structure::TABLE;
 

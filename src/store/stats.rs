@@ -24,7 +24,7 @@ pub struct Held {
 /// # Errors
 /// When the file cannot be read.
 pub fn held(connection: &Connection, path: &Path) -> rusqlite::Result<Held> {
-    let bytes = [path.to_owned(), super::aside::with(path, "-wal")]
+    let bytes = [path.to_owned(), super::quarantine::with(path, "-wal")]
         .iter()
         .filter_map(|file| Some(std::fs::metadata(file).ok()?.len()))
         .sum();

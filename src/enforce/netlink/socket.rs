@@ -13,8 +13,8 @@ use rustix::net::sockopt::{
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, send, socket_with};
 
-use super::answer::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
 use super::message::{Question, Transaction};
+use super::reply::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
 
 /// What the kernel may keep for us to send and receive, in bytes: more than a transaction and an
 /// answer to each of its messages.

@@ -348,7 +348,7 @@ pub(super) fn text(value: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::{Found, found, items, messages};
+    use super::super::reply::{Found, found, items, messages};
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

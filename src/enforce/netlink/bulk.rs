@@ -27,7 +27,7 @@ impl ListSocket {
     }
 
     /// Adds elements to a set; those that are there stay.
-    pub(in crate::sink) fn fill(&mut self, set: &str, keys: &Keys) -> Result<(), SinkError> {
+    pub(in crate::enforce) fn fill(&mut self, set: &str, keys: &Keys) -> Result<(), SinkError> {
         let mut keys = keys.iter().map(|key| Bare { key: Key::Address(key), ends: false });
         loop {
             let part: Vec<_> = keys.by_ref().take(PART).collect();
@@ -41,12 +41,12 @@ impl ListSocket {
     }
 
     /// The names of all sets of the table.
-    pub(in crate::sink) fn sets(&mut self) -> Result<Vec<String>, SinkError> {
+    pub(in crate::enforce) fn sets(&mut self) -> Result<Vec<String>, SinkError> {
         self.0.names().map_err(failed)
     }
 
     /// Removes a set, unless a rule refers to it.
-    pub(in crate::sink) fn delete(&mut self, set: &str) -> Result<(), SinkError> {
+    pub(in crate::enforce) fn delete(&mut self, set: &str) -> Result<(), SinkError> {
         let mut transaction = self.0.transaction();
         delete_set(&mut transaction, set);
         // Refused, it stays, and the next sweep tries again.

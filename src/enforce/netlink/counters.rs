@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
-use super::answer::{Count, Found};
+use super::reply::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::model::event::ScopeId;
@@ -160,8 +160,8 @@ fn before(address: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::netlink::lists::intervals;
-    use crate::sink::netlink::message::Key;
+    use crate::enforce::netlink::bulk::intervals;
+    use crate::enforce::netlink::message::Key;
 
     #[test]
     fn networks_come_back_from_their_intervals() {

@@ -24,16 +24,15 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod decide;
 pub mod detect;
 pub mod doctor;
 pub mod enforce;
-pub mod firewall;
 pub mod hosts;
 pub mod input;
 pub mod model;
-pub mod proto;
 pub mod rules;
 pub mod sip;
 pub mod store;

@@ -87,7 +87,7 @@ fn files(page: &mut Roff) {
             "Rules beside those that are built in, or in their place.",
         ),
         (asterguard::daemon::STATE_DIR, "What must outlive the daemon."),
-        (asterguard::proto::SOCKET, "The control socket."),
+        (asterguard::control::SOCKET, "The control socket."),
     ] {
         page.control("TP", []).text([bold(file)]).text([roman(what)]);
     }

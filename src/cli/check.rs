@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::output::{Failure, Output};
-use crate::daemon::{self, PlanError, reader};
+use crate::control::FeedReport;
+use crate::daemon::engine_thread::log_reader;
+use crate::daemon::{self, PlanError};
 use crate::decide::plan::Plan;
 use crate::detect::rule_examples;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
 use crate::hosts::lists::{self, Lists};
 use crate::input::glob::{self, Unread};
-use crate::proto::FeedReport;
 use crate::rules::RulesError;
 
 pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
@@ -22,7 +23,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     if !outcome.wrong.0.is_empty() {
         return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());
     }
-    reader::compile(&plan).map_err(PlanError::from)?;
+    log_reader::compile(&plan).map_err(PlanError::from)?;
     // The last jail is the one for bans by hand.
     let jails: Vec<_> = plan
         .jails()
@@ -36,7 +37,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         });
     }
     let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
-    let files = reader::wanted(&plan);
+    let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
     let (never, left_out) = discover::look(&Wanted::by(&plan.config, &lists));
     if output.json {

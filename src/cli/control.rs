@@ -13,15 +13,15 @@ use super::output::{Failure, Output};
 use super::status::{ban_line, dropped};
 use super::{Exit, SocketArg};
 use crate::config::duration;
+use crate::control::{
+    Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
+};
 use crate::daemon::{now, pause_message};
 use crate::enforce::BanSink as _;
 use crate::enforce::nft_program::NftSink;
 use crate::hosts::exempt::Entry;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{Lasting, Length, Time};
-use crate::proto::{
-    Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
-};
 use crate::sys::program::Nft;
 
 /// How long the daemon may take to answer.

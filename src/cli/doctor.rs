@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::control::ask;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
+use crate::control::{Answer, Detail, Request, Status};
 use crate::daemon;
 use crate::doctor::{CHECKS, Finding, Verdict, World};
-use crate::proto::{Answer, Detail, Request, Status};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {

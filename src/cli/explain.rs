@@ -12,21 +12,21 @@ use serde::Serialize;
 
 use super::control::ask;
 use super::output::{Failure, Output};
+use super::state_file::{self, Earlier};
 use super::status::ban_line;
-use super::stored::{self, Earlier};
-use super::test_line::{LineVerdict, in_words, verdict};
+use super::test::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
+use crate::control::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
 use crate::daemon::{self, PlanError, STATE_DIR};
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
-use crate::firewall::{self, Dropper};
+use crate::doctor::other_tables::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::model::subject::{canonical, written};
 use crate::model::time::{Length, Time};
-use crate::proto::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
 use crate::sys::program::Nft;
 
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
             let plan = daemon::plan(args.config.config.as_deref())?;
-            let (report, source) = stored::report(plan, &args.state_dir, host);
+            let (report, source) = state_file::report(plan, &args.state_dir, host);
             show(&report, args, output);
             let message = format!("{message}\n{source}");
             Err(Failure { exit: Exit::NoDaemon, message })
@@ -78,7 +78,7 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
 /// The rest of the firewall, looked at once: rules that turn the host away, or why they are not
 /// known.
 fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
-    firewall::who_drops(&Nft::new(), canonical(host)).map_err(|error| error.to_string())
+    other_tables::who_drops(&Nft::new(), canonical(host)).map_err(|error| error.to_string())
 }
 
 /// A host's report, and what the rest of the firewall does.
@@ -94,7 +94,7 @@ struct Whole<'a> {
 
 fn show(report: &HostReport, args: &ExplainArgs, output: &Output) {
     let elsewhere = elsewhere(report.host);
-    let earlier = stored::earlier(&args.state_dir, report);
+    let earlier = state_file::earlier(&args.state_dir, report);
     if output.json {
         let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
         output.object(&Whole { report, elsewhere, earlier });

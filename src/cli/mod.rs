@@ -10,9 +10,9 @@ mod replay;
 mod restore;
 mod ruleset;
 mod run;
+mod state_file;
 mod status;
-mod stored;
-mod test_line;
+mod test;
 mod verify;
 
 use std::io::ErrorKind;
@@ -22,9 +22,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
-use crate::proto::SOCKET;
 use crate::sys::sandbox::{self, Needs};
 use output::{Failure, Output};
 
@@ -125,7 +125,7 @@ enum Command {
     /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
     Doctor(doctor::DoctorArgs),
     /// Show what the rules make of a line, or of each line of a file
-    Test(test_line::TestArgs),
+    Test(test::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
     Explain(explain::ExplainArgs),
     /// Say who would have been banned by these logs, when and why; changes nothing
@@ -169,7 +169,7 @@ pub fn main() -> ExitCode {
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),
         Command::Check(args) => check::check(args.config.as_deref(), &output),
-        Command::Test(args) => test_line::test(&args, &output),
+        Command::Test(args) => test::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),

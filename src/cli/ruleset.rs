@@ -8,10 +8,11 @@ use clap::Args;
 
 use super::ConfigArg;
 use super::output::{Failure, Output};
-use crate::daemon::{self, PlanError, core};
+use crate::daemon::{self, PlanError, engine_thread};
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::lists::{self, Lists};
-use crate::{sys::program::Nft, table::structure::Structure};
+use crate::sys::program::Nft;
+use crate::table::structure::Structure;
 
 #[derive(Debug, Args)]
 pub struct RulesetArgs {
@@ -26,7 +27,8 @@ pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
     let plan = daemon::plan(args.config.config.as_deref())?;
     let own = lists::read(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
     let (ignored, _) = discover::look(&Wanted::by(&plan.config, &own));
-    let structure = Structure { allow: core::allowed(&plan, &ignored), ..plan.structure.clone() };
+    let structure =
+        Structure { allow: engine_thread::allowed(&plan, &ignored), ..plan.structure.clone() };
     let text = structure.ruleset();
     let Some(path) = &args.output else {
         if output.json {

@@ -9,13 +9,13 @@ use super::control::ask;
 use super::output::{Failure, Output, counted};
 use super::{Exit, SocketArg};
 use crate::config::Limiter;
-use crate::daemon::{now, pause_message};
-use crate::hosts::exempt::words;
-use crate::model::time::{Length, Time};
-use crate::proto::{
+use crate::control::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
+use crate::daemon::{now, pause_message};
+use crate::hosts::exempt::words;
+use crate::model::time::{Length, Time};
 use crate::sip::Numbers;
 
 /// Rules with hearsay that are shown for one file.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::SocketArg;
 use super::control::ask;
 use super::output::{Failure, Output};
-use crate::proto::{Answer, Difference, DifferenceKind, Request, Verification};
+use crate::control::{Answer, Difference, DifferenceKind, Request, Verification};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {

@@ -1,29 +1,11 @@
 //! The daemon: an engine thread and a sink thread, a small runtime around them for file
 //! notifications, the control socket and signals, and the threads of the [`finder`](crate::hosts::discover).
 
-mod control;
-pub mod core;
-mod counters;
-pub mod explain;
-mod heal;
-mod limiter;
-mod listing;
-mod lists;
-pub mod log;
-mod old_lines;
-mod pace;
-mod places;
-mod processes;
-pub mod reader;
-mod recorder;
-mod refused;
-mod reload;
-mod restore;
-mod sole;
-mod status;
-mod verify;
-mod wire;
-mod worker;
+pub mod engine_thread;
+mod firewall_thread;
+pub(crate) mod requests;
+mod startup;
+mod tasks;
 
 use std::fs::File;
 use std::os::unix::net::UnixListener;
@@ -38,12 +20,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use self::core::{Core, Message};
 use crate::config::Config;
 use crate::config::load::LoadError;
+use crate::daemon::engine_thread::{Core, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
+use crate::enforce::SinkError;
 pub use crate::enforce::SinkKind;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
@@ -52,15 +35,20 @@ use crate::input::Watcher;
 use crate::model::clock_step::WallClock;
 use crate::model::time::Time;
 use crate::rules::{RuleSet, RulesError};
-use crate::{enforce::SinkError, table::structure::Structure};
-pub use control::pause_message;
-use counters::Counters;
-use lists::ListKeeper;
-use processes::Ways;
-use reader::Reader;
-pub use restore::{Restored, restore, stored};
-use wire::Wire;
-use worker::{News, Worker};
+use crate::table::structure::Structure;
+use engine_thread::log_reader::{self, Reader};
+use engine_thread::sip_channel::Wire;
+use firewall_thread::counters::{self, Counters};
+use firewall_thread::{News, Worker};
+use requests::server;
+pub use requests::server::pause_message;
+use startup::instance_lock;
+use startup::logging;
+use startup::privsep::{self, Ways};
+use startup::restore as recovery;
+pub use startup::restore::{Restored, restore, stored};
+use tasks::list_refresh::ListKeeper;
+use tasks::reload;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
@@ -192,15 +180,15 @@ pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
 /// When it cannot start. Once it runs, it goes on through everything but the end of its writer.
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<Ended, RunError> {
-    let (writer, gave_up) = processes::part(options.sink)?;
+    let (writer, gave_up) = privsep::part(options.sink)?;
     let plan = plan(options.config.as_deref())?;
-    let volume = log::start(plan.config.loglevel);
+    let volume = logging::start(plan.config.loglevel);
     let (_lock, name) = alone(options)?;
-    control::make_room(&options.socket)?;
-    let readable = processes::confine(options, &plan.config, gave_up);
+    server::make_room(&options.socket)?;
+    let readable = privsep::confine(options, &plan.config, gave_up);
     let lists = crate::hosts::lists::read(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
-    let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+    let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
 
     let Ways { mut sink, lists: list_sink, watch, counters, wire, child } =
         Ways::open(writer, options.sink)?;
@@ -215,7 +203,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let keeper = Arc::new(ListKeeper::new(list_sink));
     let sets = keeper.prepare(&lists)?;
     let plan = plan.with_lists(Arc::clone(&lists), sets);
-    let allow = core::allowed(&plan, &ignored);
+    let allow = engine_thread::allowed(&plan, &ignored);
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
     keeper.settle(&structure, lists);
@@ -225,7 +213,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
     let mut reader = Reader::new(matchers);
-    let recorder = restore::take_up(options, &mut engine, &mut reader, &found, &mut decisions)?;
+    let recorder = recovery::take_up(options, &mut engine, &mut reader, &found, &mut decisions)?;
     engine.protect(ignored, &mut decisions);
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
@@ -233,7 +221,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         plan.config.jails.len() - 1,
         found.len()
     );
-    core::note_pause(&paused);
+    engine_thread::note_pause(&paused);
 
     let worker =
         Worker::start(sink, structure, told(inbox.clone())).context("cannot start a thread")?;
@@ -263,7 +251,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let listener = runtime.block_on(async { control::listen(&options.socket) })?;
+    let listener = runtime.block_on(async { server::listen(&options.socket) })?;
     let (ready, is_ready) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("engine".into())
@@ -276,11 +264,11 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         finder,
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         readable,
-        listing: tokio::sync::Semaphore::new(control::LISTINGS),
+        listing: tokio::sync::Semaphore::new(server::LISTINGS),
         reloads: reload::Reloads::default(),
         leaving: tokio::sync::Notify::new(),
     });
-    let ended = child.map(processes::until_it_ends).transpose().context("cannot start a thread")?;
+    let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
     let serving = Arc::clone(&daemon).serve(listener, name.as_ref(), watched, is_ready, ended);
     let cause = runtime.block_on(serving);
 
@@ -301,9 +289,9 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
 
 /// Sees to it that this is the only daemon with its state, and the only guard of the kernel's table if it is one.
 fn alone(options: &Options) -> Result<(Option<File>, Option<UnixListener>), RunError> {
-    let lock = control::lock(&options.state_dir)?;
+    let lock = server::lock(&options.state_dir)?;
     let guards = options.sink != SinkKind::DryRun;
-    Ok((lock, if guards { sole::take(&options.state_dir)? } else { None }))
+    Ok((lock, if guards { instance_lock::take(&options.state_dir)? } else { None }))
 }
 
 /// Tells the engine what the worker has to say.
@@ -318,16 +306,16 @@ fn told(engine: Sender<Message>) -> impl Fn(News) {
 }
 
 /// What takes long to ask or to tell the kernel, and is not the engine's.
-struct Kernel {
+pub(crate) struct Kernel {
     lists: Arc<ListKeeper>,
     counters: Counters,
 }
 
 /// What the runtime's tasks share.
-struct Daemon {
+pub(crate) struct Daemon {
     inbox: Sender<Message>,
     options: Options,
-    volume: log::Volume,
+    volume: logging::Volume,
     finder: Finder,
     kernel: Arc<Kernel>,
     /// What may be read; `None`: everything.
@@ -404,9 +392,9 @@ impl Daemon {
         tokio::select! {
             () = watching => Cause::Signal,
             () = signals => Cause::Signal,
-            () = control::serve(Arc::clone(&self), listener) => Cause::Reload,
+            () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
             () = self.renewals() => Cause::Signal,
-            () = sole::turn_away(name) => Cause::Signal,
+            () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::Writer(how),
         }
     }

@@ -4,7 +4,7 @@
 //! a user need an endpoint called `anonymous` (PJSIP), `alwaysauthreject` is yes since Asterisk 1.8,
 //! `rtptimeout` and `rtp_timeout` are 0, which is never.
 
-use super::world::{World, is_no, is_yes};
+use super::facts::{World, is_no, is_yes};
 use super::{Finding, some_of};
 use crate::hosts::asterisk::conf::{Conf, Section};
 

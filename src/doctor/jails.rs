@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Finding;
-use super::world::World;
+use super::facts::World;
 use crate::config::{MANUAL, Mode};
+use crate::control::{Health, JailStatus, Status};
 use crate::model::time::Length;
-use crate::proto::{Health, JailStatus, Status};
 
 /// A guard that runs this long without a single offence sees nothing, on a network that has any.
 const LONG: u64 = 86_400;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use super::world::{World, is_yes};
+use super::facts::{World, is_yes};
 use super::{Finding, some_of};
 use crate::detect::prefix;
 use crate::detect::timestamp::TimestampParser;

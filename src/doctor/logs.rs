@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use jiff::tz::TimeZone;
 
-use super::world::World;
+use super::facts::World;
 use super::{Finding, logger, some_of};
 use crate::detect::prefix;
 use crate::detect::timestamp::TimestampParser;

@@ -4,18 +4,19 @@
 //! Asterisk: what cannot be looked at is said, with the reason.
 
 mod accounts;
-mod beside;
+mod facts;
 mod jails;
+mod log_access;
 mod logger;
 mod logs;
-mod reader;
-mod tables;
+mod nftables;
+pub mod other_tables;
+mod other_tools;
 mod trunks;
-mod world;
 
 use serde::Serialize;
 
-pub use world::World;
+pub use facts::World;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -88,14 +89,14 @@ pub const CHECKS: &[Check] = &[
     ("dateformat", logger::dateformat),
     ("logger-filter", logger::filter),
     ("logpath", logs::logpath),
-    ("permissions", reader::permissions),
+    ("permissions", log_access::permissions),
     ("clock", logs::clock),
     ("log-queue", logs::queue),
-    ("nft", tables::nft),
-    ("kernel", tables::kernel),
-    ("table", tables::ours),
-    ("table-order", tables::order),
-    ("other-guards", beside::guards),
+    ("nft", nftables::nft),
+    ("kernel", nftables::kernel),
+    ("table", nftables::ours),
+    ("table-order", nftables::order),
+    ("other-guards", other_tools::guards),
     ("jails", jails::jails),
     ("trunks", trunks::ignored),
     ("guests", accounts::guests),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::control::{Answer, Status};
 use crate::decide::plan::Plan;
-use crate::firewall::Ruleset;
+use crate::doctor::other_tables::Ruleset;
 use crate::model::time::Time;
-use crate::proto::{Answer, Status};
 use crate::rules::RuleSet;
 
 /// A machine with these files in Asterisk's directory, and a guard that reads `messages` and
@@ -38,7 +38,7 @@ impl Machine {
         let config = crate::config::load(Some(&main), &rules.filters()).unwrap();
         let plan = Plan::new(config, rules);
         let world = World {
-            logs: crate::daemon::reader::wanted(&plan).into_keys().collect(),
+            logs: crate::daemon::engine_thread::log_reader::wanted(&plan).into_keys().collect(),
             plan: Ok(plan),
             asterisk: home.path().to_owned(),
             status: Err("no daemon answers".to_owned()),

@@ -1,6 +1,6 @@
 //! Checks of the hosts that Asterisk knows as trunks: nobody should ban them.
 
-use super::world::World;
+use super::facts::World;
 use super::{Finding, some_of};
 use crate::hosts::asterisk::trunks::{Target, Trunks};
 use crate::hosts::discover::Disk;

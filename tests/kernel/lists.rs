@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use asterguard::config::{ListConfig, ListFile};
+use asterguard::enforce::ListSink;
 use asterguard::enforce::helper::Remote;
 use asterguard::enforce::{BanSink, NetlinkSink};
 use asterguard::hosts::lists::{self, Lists};
+use asterguard::table::list_sets::Contents;
 use asterguard::table::structure::Structure;
-use asterguard::{enforce::ListSink, table::list_sets::Contents};
 
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns, SIP, WEB};

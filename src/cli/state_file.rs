@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::control::HostReport;
+use crate::daemon::requests;
 use crate::daemon::{self, now};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-use crate::proto::HostReport;
 use crate::store::{self, Record};
 
 /// Earlier bans that are shown.
@@ -74,13 +75,13 @@ pub fn report(plan: Plan, state_dir: &Path, host: IpAddr) -> (HostReport, String
     let plan = Arc::new(plan);
     let Some(stored) = daemon::stored(&plan, state_dir) else {
         let engine = Engine::new(plan);
-        let report = daemon::explain::explain(&engine, host, now(), |_| String::new());
+        let report = requests::explain::explain(&engine, host, now(), |_| String::new());
         let words =
             "This is what the configuration says: nothing is stored, or you may not read it";
         return (report, words.to_owned());
     };
     let path = |channel| stored.logs.get(&channel).cloned().unwrap_or_else(|| "?".to_owned());
-    let report = daemon::explain::explain(&stored.engine, host, now(), path);
+    let report = requests::explain::explain(&stored.engine, host, now(), path);
     let mut words = match stored.saved {
         Some(saved) => format!("This is what was stored last, at {saved}"),
         None => "This is what is stored".to_owned(),

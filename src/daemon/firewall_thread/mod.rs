@@ -2,6 +2,10 @@
 //! others take away.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
+mod backoff;
+pub(super) mod counters;
+mod repair;
+
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -13,9 +17,9 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
-use super::heal::Healing;
+use super::engine_thread::refused_bans::Refused;
 use super::now;
-use super::refused::Refused;
+use crate::daemon::firewall_thread::repair::Healing;
 use crate::enforce::helper::{Line, Request};
 use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
@@ -264,24 +268,24 @@ impl Worker {
     }
 }
 
-pub(super) fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
+pub(crate) fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
     health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-pub(super) struct State {
-    pub(super) sink: Box<dyn BanSink + Send>,
-    pub(super) structure: Structure,
+pub(crate) struct State {
+    pub(crate) sink: Box<dyn BanSink + Send>,
+    pub(crate) structure: Structure,
     /// Whether the sink has yet to be told whom the structure allows.
-    pub(super) allow_changed: bool,
+    pub(crate) allow_changed: bool,
     /// What is to be done, the last word for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
     refused: Refused,
-    pub(super) health: Arc<Mutex<SinkHealth>>,
+    pub(crate) health: Arc<Mutex<SinkHealth>>,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<(Instant, Duration)>,
-    pub(super) tell: Box<dyn Fn(News) + Send>,
-    pub(super) healing: Healing,
+    pub(crate) tell: Box<dyn Fn(News) + Send>,
+    pub(crate) healing: Healing,
 }
 
 impl State {
@@ -357,7 +361,7 @@ impl State {
         }
     }
 
-    pub(super) fn gather(&mut self, change: Change) {
+    pub(crate) fn gather(&mut self, change: Change) {
         let key = change.key();
         self.refused.forget(key);
         if self.pending.len() >= MOST_PENDING && !self.pending.contains_key(&key) {
@@ -413,7 +417,7 @@ impl State {
     }
 
     /// Carries out all that is pending, or notes the failure and when to try again.
-    pub(super) fn apply(&mut self) {
+    pub(crate) fn apply(&mut self) {
         if self.allow_changed {
             // First: whoever is let pass must not be dropped for a moment.
             match self.sink.allow(&self.structure.allow) {
@@ -441,7 +445,7 @@ impl State {
     }
 
     /// Takes note of what the sink would not take, and of what others may have done that nobody heard of.
-    pub(super) fn note(&mut self, report: &Report) {
+    pub(crate) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
         if report.unheard {
             self.healing.hear(Foreign { lost: true, ..Foreign::default() }, Instant::now());
@@ -466,7 +470,7 @@ impl State {
     }
 
     /// Has our own answers shown, as far as that can be had.
-    pub(super) fn load_wire(&mut self) {
+    pub(crate) fn load_wire(&mut self) {
         let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
         if let Err(error) = &loaded {
             warn!("the wire is not available, bans go on without it: {error}");
@@ -474,7 +478,7 @@ impl State {
         lock(&self.health).wire = Some(loaded);
     }
 
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         if self.retry.take().is_some() {
             info!("nftables works again");
         }
@@ -492,7 +496,7 @@ impl State {
         }
     }
 
-    pub(super) fn failed(&mut self, error: &SinkError) {
+    pub(crate) fn failed(&mut self, error: &SinkError) {
         if matches!(error, SinkError::NoTable) {
             return self.healing.lost();
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Limiter as Mode;
+use crate::control::LimiterStatus;
 use crate::enforce::helper::{Line, Request};
-use crate::proto::LimiterStatus;
 
 /// How often it looks: hosts stay in the sets for ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);

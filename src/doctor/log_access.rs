@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Finding;
-use super::world::World;
+use super::facts::World;
 
 /// Bits of capabilities by which files can be read whatever their mode says: `CAP_DAC_OVERRIDE` and
 /// `CAP_DAC_READ_SEARCH`.

@@ -1,7 +1,8 @@
 //! The other tables of the firewall: listed once, when somebody asks, and never on a live path.
 #![expect(clippy::disallowed_methods, reason = "an edge: asking has an end")]
 
-mod legacy;
+mod iptables_legacy;
+
 mod ruleset;
 
 use std::net::IpAddr;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::{enforce::SinkError, sys::program::Nft};
+use crate::enforce::SinkError;
+use crate::sys::program::Nft;
 pub use ruleset::{BaseChain, Ruleset, SetName};
 
 /// How long everything may take that is asked about one host.
@@ -56,6 +58,6 @@ pub fn who_drops(nft: &Nft, host: IpAddr) -> Result<Vec<Dropper>, SinkError> {
         nft.limited(left()).capped(MOST).run(&args, b"").is_ok()
     };
     let mut found = list(nft)?.droppers(host, &mut holds);
-    found.extend(legacy::droppers(host, &left));
+    found.extend(iptables_legacy::droppers(host, &left));
     Ok(found)
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::now;
+use crate::daemon::now;
 use crate::decide::ban_activity::{Key, Knocking, Seen};
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Line, Request};

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::daemon::{now, reader};
+use crate::control::Status;
+use crate::daemon::engine_thread::log_reader;
+use crate::daemon::now;
 use crate::decide::plan::Plan;
-use crate::firewall::{self, Ruleset};
+use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::discover::Disk;
 use crate::model::time::Time;
-use crate::proto::Status;
 use crate::sys::program::Nft;
 
 /// How long a program that is asked something may take.
@@ -54,10 +55,10 @@ impl World {
         let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
         let logs = plan
             .as_ref()
-            .map_or_else(|_| Vec::new(), |plan| reader::wanted(plan).into_keys().collect());
+            .map_or_else(|_| Vec::new(), |plan| log_reader::wanted(plan).into_keys().collect());
         step("nft");
         let nft = ask(&["nft", "--version"]);
-        let ruleset = firewall::list(&Nft::new()).map_err(|error| error.to_string());
+        let ruleset = other_tables::list(&Nft::new()).map_err(|error| error.to_string());
         step("asterisk");
         let filter = ask(&["asterisk", "-rx", "logger filter show"]);
         step("processes");

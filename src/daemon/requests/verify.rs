@@ -1,10 +1,10 @@
 //! How kernel, configuration and memory differ, in words.
 
-use super::worker::Verified;
+use crate::control::{Difference, DifferenceKind, MOST_DIFFERENCES, Verification};
+use crate::daemon::firewall_thread::Verified;
 use crate::decide::plan::Plan;
 use crate::model::event::{Element, ScopeId};
 use crate::model::time::Time;
-use crate::proto::{Difference, DifferenceKind, MOST_DIFFERENCES, Verification};
 
 /// What is said of what was found. `configuration` is what the files have against what is in force.
 pub fn report(plan: &Plan, verified: Verified, configuration: Option<String>) -> Verification {

@@ -1,8 +1,8 @@
 //! Checks for others that ban hosts on this machine.
 
 use super::Finding;
-use super::world::World;
-use crate::firewall::Ruleset;
+use super::facts::World;
+use crate::doctor::other_tables::Ruleset;
 
 /// Another guard, and what it is known by.
 struct Guard {

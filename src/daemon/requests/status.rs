@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::core::Core;
-use super::now;
-use super::wire;
-use super::worker::SinkHealth;
+use crate::control::{
+    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
+    Status, WireStatus,
+};
+use crate::daemon::engine_thread::Core;
+use crate::daemon::engine_thread::sip_channel;
+use crate::daemon::firewall_thread::SinkHealth;
+use crate::daemon::now;
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::proto::{
-    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, WireStatus,
-};
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);
@@ -24,7 +24,7 @@ const MOST_NAMED: usize = 16;
 
 impl Core {
     /// How things stand, of one jail or of all.
-    pub(super) fn status(&self, jail: Option<&str>) -> Answer {
+    pub(crate) fn status(&self, jail: Option<&str>) -> Answer {
         let only = match self.jail(jail) {
             Ok(only) => only,
             Err(answer) => return answer,
@@ -150,7 +150,7 @@ impl Core {
     fn files_of(&self, id: JailId) -> Vec<String> {
         let mut files = self.reader.files_of(id);
         if self.engine.plan().watchers().contains(&id) {
-            files.push(wire::NAME.to_owned());
+            files.push(sip_channel::NAME.to_owned());
         }
         files
     }
@@ -196,7 +196,7 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
 }
 
 /// A ban in the words of the control protocol.
-pub(super) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
+pub(crate) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),
         scope: plan

@@ -18,20 +18,20 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::core::Message;
-use super::listing::{self, Snapshot, Who};
-use super::worker::Repair;
-use super::{Daemon, Kernel, RunError, now};
+use super::queries::{self, Snapshot, Who};
+use crate::control::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
+use crate::daemon::engine_thread::Message;
+use crate::daemon::firewall_thread::Repair;
+use crate::daemon::{Daemon, Kernel, RunError, now};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
-use crate::proto::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
 
 /// How long a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are such a part.
 const PART: usize = 64 << 10;
 /// Callers that are told something long at once; more wait for their turn.
-pub(super) const LISTINGS: usize = 4;
+pub(crate) const LISTINGS: usize = 4;
 /// Callers that are served at once; more wait for their turn.
 const CALLERS: u32 = 64;
 
@@ -104,7 +104,7 @@ pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
 }
 
 /// Answers callers, side by side, until the guard is to leave and all of them have their answers.
-pub(super) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
+pub(crate) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(CALLERS as usize));
     tokio::select! {
         () = accept(&daemon, &listener, &places) => {}
@@ -205,7 +205,7 @@ async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
                 (answer, _) => return answer,
             };
             apart(daemon, move |kernel| {
-                listing::fill(&mut status, snapshot, kernel);
+                queries::fill(&mut status, snapshot, kernel);
                 Answer::Status(status)
             })
             .await
@@ -215,10 +215,10 @@ async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
             let Some(snapshot) = bans(daemon, who).await else {
                 return Answer::failed("asterguard is stopping");
             };
-            apart(daemon, move |kernel| listing::banned(snapshot, kernel)).await
+            apart(daemon, move |kernel| queries::banned(snapshot, kernel)).await
         }
         Request::List { list: list @ (ListName::Block | ListName::Feed), host } => {
-            apart(daemon, move |kernel| listing::list(list, host, kernel)).await
+            apart(daemon, move |kernel| queries::list(list, host, kernel)).await
         }
         Request::List { list: ListName::Allow, host } => {
             let host = host.map(canonical);
@@ -257,7 +257,7 @@ async fn verify(daemon: &Daemon, repair: Repair) -> Result<Answer, String> {
     let found = found.map_err(|error| error.to_string())?;
     let config = daemon.options.config.clone();
     let in_force = Arc::clone(&plan);
-    let changed = move || match super::plan(config.as_deref()) {
+    let changed = move || match crate::daemon::plan(config.as_deref()) {
         Err(error) => Some(format!("the configuration is wrong: {error}")),
         Ok(read) if read.config != in_force.config => {
             Some("the configuration has changed since it was read: asterguard reload".to_owned())

@@ -10,12 +10,13 @@ use anyhow::anyhow;
 use tokio::sync::{Mutex, oneshot};
 use tracing::{info, warn};
 
-use super::core::Message;
-use super::reader::{self, Matchers};
-use super::{Daemon, PlanError, RunError, Supervisor, places, plan};
+use crate::control::Answer;
+use crate::daemon::engine_thread::Message;
+use crate::daemon::engine_thread::log_reader::{self, Matchers};
+use crate::daemon::startup::sandbox_paths;
+use crate::daemon::{Daemon, PlanError, RunError, Supervisor, plan};
 use crate::decide::plan::Plan;
 use crate::hosts::discover::Wanted;
-use crate::proto::Answer;
 
 /// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`
 /// is done before it sees the guard end, or it takes the reload for a failed one; nobody is told when
@@ -45,7 +46,7 @@ impl Daemon {
     ///
     /// Whoever asks while one is under way gets the answer of the next one, with all others that have asked until
     /// that begins: what they wrote before is in it.
-    pub(super) async fn reload(self: &Arc<Self>) -> Answer {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Answer {
         let mine = self.reloads.asked.fetch_add(1, Ordering::Relaxed);
         let mut last = self.reloads.last.lock().await;
         if let Some((until, answer)) = &*last {
@@ -76,7 +77,7 @@ impl Daemon {
     }
 
     /// Returns a moment after a reload was taken that this process cannot go by.
-    pub(super) async fn leaving(&self) {
+    pub(crate) async fn leaving(&self) {
         self.leaving.notified().await;
         tokio::time::sleep(GRACE).await;
     }
@@ -86,25 +87,25 @@ impl Daemon {
     fn prepare(&self) -> Result<Prepared, RunError> {
         let plan = plan(self.options.config.as_deref())?;
         let lists = &plan.config.lists;
-        let hidden = |paths| places::out_of_reach(self.readable.as_deref()?, paths);
-        if let Some(path) = hidden(places::own_lists(lists)) {
+        let hidden = |paths| sandbox_paths::out_of_reach(self.readable.as_deref()?, paths);
+        if let Some(path) = hidden(sandbox_paths::own_lists(lists)) {
             return Err(given_up(
                 &path,
                 "so it cannot check the list there: `asterguard check`, then",
             ));
         }
-        let needed = hidden(places::read(&self.options, &plan.config));
+        let needed = hidden(sandbox_paths::read(&self.options, &plan.config));
         let elsewhere = match (needed, self.options.supervisor) {
             (Some(path), Supervisor::Nobody) => {
                 return Err(given_up(&path, "and nothing is known to start it again:"));
             }
             (needed, Supervisor::Somebody) => {
-                needed.or_else(|| hidden(places::included(&plan.config)))
+                needed.or_else(|| hidden(sandbox_paths::included(&plan.config)))
             }
             // Without a trunk that Asterisk's configuration includes, it goes on, and says so.
             (None, Supervisor::Nobody) => None,
         };
-        let matchers = reader::compile(&plan).map_err(PlanError::from)?;
+        let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
         let keeper = &self.kernel.lists;
         let lists = crate::hosts::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;
         if let Some(path) = elsewhere {

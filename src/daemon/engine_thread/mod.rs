@@ -1,6 +1,12 @@
 //! The engine's thread: reads, counts, decides, and answers what it is asked.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
+mod backlog;
+pub mod log_reader;
+pub(super) mod recorder;
+pub(super) mod refused_bans;
+pub(super) mod sip_channel;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,26 +17,27 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use super::explain::explain;
-use super::listing::{Snapshot, Who};
-use super::lists::ListKeeper;
-use super::reader::{Matchers, Reader};
-use super::recorder::Recorder;
-use super::wire::Wire;
-use super::worker::{Repair, Verified, Whole, Worker};
+use super::firewall_thread::{Repair, Verified, Whole, Worker};
+use super::requests::explain::explain;
+use super::requests::queries::{Snapshot, Who};
+use super::tasks::list_refresh::ListKeeper;
 use super::{clocks, now};
+use crate::control::{Answer, KnownHost, ListName, Request, RuleText};
+use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
+use crate::daemon::engine_thread::recorder::Recorder;
+use crate::daemon::engine_thread::sip_channel::Wire;
 use crate::decide::ban_activity::Key;
 use crate::decide::engine::{Engine, Order};
 use crate::decide::known_good::Report;
 use crate::decide::plan::Plan;
+use crate::enforce::SinkError;
 use crate::hosts::exempt::{Entry, IgnoreList, Origin as IgnoreOrigin};
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
 use crate::model::event::{Ban, Decision, JailId};
 use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{Lasting, Length, Time};
-use crate::proto::{Answer, KnownHost, ListName, Request, RuleText};
-use crate::{enforce::SinkError, table::structure::Structure};
+use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
 /// found at a tick.
@@ -364,7 +371,7 @@ impl Core {
     }
 
     /// The jail of this name; `None` for no name.
-    pub(super) fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
+    pub(crate) fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
         let Some(name) = name else { return Ok(None) };
         let plan = self.engine.plan();
         plan.jail_named(name).map(Some).ok_or_else(|| {
@@ -421,7 +428,7 @@ impl Core {
         });
         let report = |(subject, standing): (Subject, _)| KnownHost {
             host: subject.to_string(),
-            report: super::explain::known_good(&standing, path),
+            report: super::requests::explain::known_good(&standing, path),
         };
         Answer::KnownGood { known: known.map(report).collect() }
     }

@@ -1,6 +1,6 @@
 //! Checks of nftables: the program, the kernel, our table, and those that come before it.
 
-use super::world::World;
+use super::facts::World;
 use super::{Finding, some_of};
 use crate::table::structure::{CHAIN, TABLE};
 

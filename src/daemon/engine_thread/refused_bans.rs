@@ -27,7 +27,7 @@ type Set = (ScopeId, bool);
 
 /// What the sink would not take, by the set that it is for.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     sets: BTreeMap<Set, Queue>,
     /// When to offer it again; `None`: there is nothing.
     due: Option<Instant>,
@@ -67,17 +67,17 @@ fn set_of(scope: ScopeId, subject: Subject) -> Set {
 
 impl Refused {
     /// How many bans wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sets.values().map(|queue| queue.waiting.len()).sum()
     }
 
     /// When there is something to be offered.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// The sets that something waits for, without those whose time is over at `now`.
-    pub(super) fn sets(&mut self, now: Time) -> Vec<Set> {
+    pub(crate) fn sets(&mut self, now: Time) -> Vec<Set> {
         for queue in self.sets.values_mut() {
             queue.waiting.retain(|_, element| element.until.is_none_or(|until| until > now));
         }
@@ -86,13 +86,13 @@ impl Refused {
     }
 
     /// What the set is to be offered now.
-    pub(super) fn offer(&mut self, set: Set) -> Vec<Change> {
+    pub(crate) fn offer(&mut self, set: Set) -> Vec<Change> {
         let offered = self.sets.get_mut(&set).map(Queue::next);
         offered.unwrap_or_default().into_iter().map(Change::Put).collect()
     }
 
     /// Learns what became of what a set was offered: whether it takes more.
-    pub(super) fn offered(&mut self, set: Set, offered: &[Change], report: &Report) -> bool {
+    pub(crate) fn offered(&mut self, set: Set, offered: &[Change], report: &Report) -> bool {
         let refused: BTreeSet<_> = report.refused.iter().map(|(change, _)| change.key()).collect();
         let Some(queue) = self.sets.get_mut(&set) else { return false };
         for (scope, subject) in offered.iter().map(Change::key) {
@@ -105,7 +105,7 @@ impl Refused {
     }
 
     /// Takes note when to offer the rest: `at_once`, or after a pause.
-    pub(super) fn wait(&mut self, at_once: bool, now: Instant) {
+    pub(crate) fn wait(&mut self, at_once: bool, now: Instant) {
         self.sets.retain(|_, queue| !queue.waiting.is_empty());
         self.due = (!self.sets.is_empty()).then(|| if at_once { now } else { now + PAUSE });
         if self.sets.is_empty() && std::mem::take(&mut self.said) {
@@ -114,7 +114,7 @@ impl Refused {
     }
 
     /// Takes note of what the sink would not take, and says so.
-    pub(super) fn note(&mut self, report: &Report, now: Instant) {
+    pub(crate) fn note(&mut self, report: &Report, now: Instant) {
         let mut new = 0;
         for (change, reason) in &report.refused {
             let (scope, subject) = change.key();
@@ -142,14 +142,14 @@ impl Refused {
     }
 
     /// Forgets a ban, of which there is something newer.
-    pub(super) fn forget(&mut self, (scope, subject): (ScopeId, Subject)) {
+    pub(crate) fn forget(&mut self, (scope, subject): (ScopeId, Subject)) {
         if let Some(queue) = self.sets.get_mut(&set_of(scope, subject)) {
             queue.waiting.remove(&subject);
         }
     }
 
     /// Forgets all, because the sink is told the whole. Whether there was something.
-    pub(super) fn clear(&mut self) -> bool {
+    pub(crate) fn clear(&mut self) -> bool {
         self.due = None;
         !std::mem::take(&mut self.sets).is_empty()
     }

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::status::ban_status;
-use super::{Kernel, now};
+use crate::control::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
+use crate::daemon::{Kernel, now};
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::hosts::lists::Listed;
 use crate::model::event::Ban;
 use crate::model::subject::canonical;
-use crate::proto::{Answer, BanStatus, BlockReport, FeedReport, ListName, NamedBan, Status};
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
 /// for each part of a list: twice as many bans take four times as long. 100 000 take it 0.7 s, and these

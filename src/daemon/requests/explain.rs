@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::status::ban_status;
+use crate::control::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
 use crate::model::event::{ChannelId, Event, Meaning};
 use crate::model::time::Time;
-use crate::proto::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
 
 /// Lines that are shown.
 const MOST_LINES: usize = 20;
@@ -60,7 +60,7 @@ fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -
     found.jails.iter().filter_map(report).collect()
 }
 
-pub(super) fn known_good(
+pub(crate) fn known_good(
     standing: &Standing,
     path: impl Fn(ChannelId) -> String,
 ) -> KnownGoodReport {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::reader::Reader;
+use super::log_reader::Reader;
+use crate::control::StoreStatus;
 use crate::decide::engine::Engine;
 use crate::model::clock_step::Jump;
 use crate::model::time::Time;
-use crate::proto::StoreStatus;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::{Health, Left, Store};
 

@@ -6,8 +6,9 @@ use std::process::Child;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Options, places};
+use super::sandbox_paths;
 use crate::config::Config;
+use crate::daemon::Options;
 use crate::enforce::helper::{Line, Remote, Writer};
 use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
 use crate::sys::sandbox::{self, SandboxError};
@@ -33,7 +34,7 @@ pub fn confine(
     config: &Config,
     before: Option<SandboxError>,
 ) -> Option<Vec<PathBuf>> {
-    let needs = places::needs(options, config);
+    let needs = sandbox_paths::needs(options, config);
     let failed: Vec<_> = before.into_iter().chain(sandbox::confine(&needs)).collect();
     for error in &failed {
         warn!("the guard is less shut in than it could be: {error}");

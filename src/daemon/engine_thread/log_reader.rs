@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::old_lines::OldLines;
+use super::backlog::OldLines;
+use crate::control::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
@@ -17,7 +18,6 @@ use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
 use crate::model::clock_step::Jump;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
 use crate::model::time::Time;
-use crate::proto::{PastError, RuleCount, SourceStatus};
 use crate::rules::RuleSet;
 use crate::store::Left;
 
@@ -310,7 +310,7 @@ impl Reader {
     pub fn path_of(&self, id: ChannelId) -> String {
         match id {
             BANS => return "bans".to_owned(),
-            WIRE => return super::wire::NAME.to_owned(),
+            WIRE => return super::sip_channel::NAME.to_owned(),
             _ => {}
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 
 use tracing::{info, warn};
 
-use super::limiter::Limiter;
-use super::{now, steady};
 use crate::config;
+use crate::control::WireStatus;
+use crate::daemon::tasks::limiter_poll::Limiter;
+use crate::daemon::{now, steady};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
@@ -15,7 +16,6 @@ use crate::enforce::helper::{Line, Request};
 use crate::input::{Listening, WireSource};
 use crate::model::event::{Decision, Event, Meaning, WIRE};
 use crate::model::time::Time;
-use crate::proto::WireStatus;
 use crate::sip::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
 
 /// What the wire is called where a log would have a path.

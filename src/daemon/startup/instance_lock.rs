@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
 use tracing::warn;
 
-use super::{RunError, STATE_DIR};
+use crate::daemon::{RunError, STATE_DIR};
 
 /// What `ss -xl` shows as `@asterguard`.
 const NAME: &[u8] = b"asterguard";

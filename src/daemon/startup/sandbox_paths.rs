@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CONFIG, Options};
 use crate::config::{Config, ListConfig};
+use crate::daemon::{CONFIG, Options};
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::trunk_directories;
 use crate::sys::sandbox::{Internet, Needs};

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use tracing::{error, info, warn};
 
-use super::core::allowed;
-use super::lists::ListKeeper;
-use super::reader::Reader;
-use super::recorder::Recorder;
-use super::{Options, PlanError, RunError, SinkKind, control, now, plan, sole};
+use super::instance_lock;
+use crate::daemon::engine_thread::allowed;
+use crate::daemon::engine_thread::log_reader::Reader;
+use crate::daemon::engine_thread::recorder::Recorder;
+use crate::daemon::requests::server;
+use crate::daemon::tasks::list_refresh::ListKeeper;
+use crate::daemon::{Options, PlanError, RunError, SinkKind, now, plan};
 use crate::decide::engine::{Engine, Remembered, TakenUp};
 use crate::decide::plan::Plan;
 use crate::enforce::netlink::NetlinkSink;
@@ -47,8 +49,8 @@ pub struct Restored {
 /// missing or damaged is none: see [`Restored`].
 pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunError> {
     let plan = plan(config)?;
-    let _lock = if state_dir.exists() { control::lock(state_dir)? } else { None };
-    let _name = sole::take(state_dir)?;
+    let _lock = if state_dir.exists() { server::lock(state_dir)? } else { None };
+    let _name = instance_lock::take(state_dir)?;
     let mut sink = NetlinkSink::new(Nft::new())?;
     // Read while `nft` is at work.
     let (now, directory) = (now(), state_dir.to_owned());
@@ -119,7 +121,7 @@ pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let path = |log: &Left| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
     let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
     logs.insert(BANS, "bans".to_owned());
-    logs.insert(WIRE, super::wire::NAME.to_owned());
+    logs.insert(WIRE, crate::daemon::engine_thread::sip_channel::NAME.to_owned());
     Some(Stored { engine, logs, saved: loaded.saved, problem })
 }
 
@@ -131,7 +133,7 @@ fn take_up_counts(engine: &mut Engine, progress: &Progress, channels: &HashMap<u
 
 /// Has a new engine take up what is stored and what was found in the kernel, and says what that was.
 /// From then on, what changes is stored.
-pub(super) fn take_up(
+pub(crate) fn take_up(
     options: &Options,
     engine: &mut Engine,
     reader: &mut Reader,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use crate::enforce::ListSink;
+use crate::enforce::SinkError;
 use crate::hosts::lists::Lists;
 use crate::table::list_sets::{Contents, ListSet};
-use crate::{enforce::SinkError, table::structure::Structure};
+use crate::table::structure::Structure;
 
 /// The pause after a failure to fill the sets.
 const RETRY: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::pace::Pace;
-use super::worker::{News, Repair, State, Verified, Whole, lock};
-use super::{now, pause_message};
+use super::backoff::Pace;
+use super::{News, Repair, State, Verified, Whole, lock};
+use crate::daemon::{now, pause_message};
 use crate::enforce::{Damage, Foreign, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
 use crate::table::structure::PAUSED;
@@ -17,7 +17,7 @@ const FIGHT: Duration = Duration::from_secs(10);
 
 /// What has been heard of others, and how far it has been made up for.
 #[derive(Debug)]
-pub(super) struct Healing {
+pub(crate) struct Healing {
     /// What has yet to be looked at, and since when.
     heard: Option<(Foreign, Instant)>,
     pace: Pace,
@@ -26,13 +26,13 @@ pub(super) struct Healing {
     /// What was looked at, and made us ask for the whole.
     asked: Option<(Foreign, Instant)>,
     /// Whether the sink may have lost what its sets held.
-    pub(super) mended: bool,
+    pub(crate) mended: bool,
     /// Whether it may have lost a pause.
-    pub(super) lost_pause: bool,
+    pub(crate) lost_pause: bool,
 }
 
 impl Healing {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             heard: None,
             pace: Pace::new(now),
@@ -44,12 +44,12 @@ impl Healing {
     }
 
     /// When there is something to look at.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.heard.as_ref().map(|_| self.pace.next())
     }
 
     /// Takes note of what others did; it is looked at when the pace allows it.
-    pub(super) fn hear(&mut self, heard: Foreign, since: Instant) {
+    pub(crate) fn hear(&mut self, heard: Foreign, since: Instant) {
         match &mut self.heard {
             Some((before, _)) => before.merge(heard),
             none => *none = Some((heard, since)),
@@ -57,7 +57,7 @@ impl Healing {
     }
 
     /// Takes note that the table is gone.
-    pub(super) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         self.gone = true;
         self.hear(Foreign { heard: true, ..Foreign::default() }, Instant::now());
     }
@@ -76,7 +76,7 @@ enum Finding {
 impl State {
     /// Looks at what others did. Puts the table back at once if that is needed, and asks for what it
     /// is to hold.
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         let Some((heard, since)) = self.healing.heard.take() else { return };
         let begin = Instant::now();
         match self.diagnose(&heard) {
@@ -158,7 +158,7 @@ impl State {
     }
 
     /// Has the sink hold this whole, of which it may have lost something.
-    pub(super) fn restore(&mut self, whole: Whole) {
+    pub(crate) fn restore(&mut self, whole: Whole) {
         let asked = self.healing.asked.take();
         let Whole { allow, paused, elements } = whole;
         self.allow_changed |= self.structure.allow != allow;
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// How the sink differs from what it should hold; mends that too, if asked to.
-    pub(super) fn verify(&mut self, whole: &Whole, repair: Repair) -> Result<Verified, SinkError> {
+    pub(crate) fn verify(&mut self, whole: &Whole, repair: Repair) -> Result<Verified, SinkError> {
         let mut damage = self.sink.inspect()?;
         let paused = match self.sink.paused(now()) {
             Err(SinkError::NoTable) => {

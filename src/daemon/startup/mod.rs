@@ -1,0 +1,7 @@
+//! What happens before the first line is read: lock, processes, sandbox, log, state.
+
+pub(super) mod instance_lock;
+pub(super) mod logging;
+pub(super) mod privsep;
+pub(super) mod restore;
+pub(super) mod sandbox_paths;

@@ -16,7 +16,6 @@ use asterguard::config::{self, Mode};
 use asterguard::decide::engine::Engine;
 use asterguard::decide::offences::OffenceTable;
 use asterguard::decide::plan::Plan;
-use asterguard::detect::address::AddressTag;
 use asterguard::detect::prefilter::Gate;
 use asterguard::detect::prefix;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
@@ -25,6 +24,7 @@ use asterguard::model::event::{ChannelId, Class, Event, Evidence, JailId, Meanin
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
+use asterguard::rules::address_tag::AddressTag;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Lines of each log: enough to be no longer in the first caches.

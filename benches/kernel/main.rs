@@ -41,8 +41,9 @@ use std::time::{Duration, Instant};
 use asterguard::enforce::helper::Writer;
 use asterguard::enforce::{BanSink, NetlinkSink, SinkKind};
 use asterguard::model::event::{Change, Element, ScopeId};
+use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
-use asterguard::table::structure::{Blocktype, Structure};
+use asterguard::table::structure::Structure;
 
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};

@@ -19,10 +19,10 @@ use crate::control::{
 use crate::daemon::{now, pause_message};
 use crate::enforce::BanSink as _;
 use crate::enforce::nft_program::NftSink;
-use crate::hosts::exempt::Entry;
+use crate::model::listed::Entry;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{Lasting, Length, Time};
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -236,7 +236,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     match order(&args.socket.socket, &request, output) {
         // The pause is the kernel's business: it works without the daemon.
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::new(Nft::new()).pause(length)?;
+            NftSink::new(Program::nft()).pause(length)?;
             output.done(&pause_message(Some(length.map(|length| now().plus(length)))));
             Ok(())
         }
@@ -247,7 +247,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
 pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
     match order(socket, &Request::Resume, output) {
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::new(Nft::new()).resume()?;
+            NftSink::new(Program::nft()).resume()?;
             output.done(&pause_message(None));
             Ok(())
         }

@@ -27,7 +27,7 @@ use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::model::subject::{canonical, written};
 use crate::model::time::{Length, Time};
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -78,7 +78,7 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
 /// The rest of the firewall, looked at once: rules that turn the host away, or why they are not
 /// known.
 fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
-    other_tables::who_drops(&Nft::new(), canonical(host)).map_err(|error| error.to_string())
+    other_tables::who_drops(&Program::nft(), canonical(host)).map_err(|error| error.to_string())
 }
 
 /// A host's report, and what the rest of the firewall does.

@@ -9,9 +9,10 @@ use clap::Args;
 use super::ConfigArg;
 use super::output::{Failure, Output};
 use crate::daemon::{self, PlanError, engine_thread};
+use crate::enforce::SinkError;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::lists::{self, Lists};
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 use crate::table::structure::Structure;
 
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
         }
         return Ok(());
     };
-    Nft::new().run(&["-c", "-f", "-"], text.as_bytes())?;
+    Program::nft().run(&["-c", "-f", "-"], text.as_bytes()).map_err(SinkError::from)?;
     replace(path, &text)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
     output.done(&format!("{} is written", path.display()));

@@ -10,12 +10,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::toml_reader::{Reader, Value, did_you_mean};
 use super::{Hearsay, Jail, Mode, Punishment, global};
-use crate::hosts::exempt::HostName;
+use crate::model::event;
 use crate::model::event::Class;
+use crate::model::hostname::HostName;
+use crate::model::scope::Blocktype;
 use crate::model::subject::canonical_net;
 use crate::model::time::{BanTime, Lasting};
-use crate::sip;
-use crate::table::structure::Blocktype;
 
 /// The keys of a section.
 pub(super) const KEYS: [&str; 17] = [
@@ -293,8 +293,8 @@ fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> 
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
-        if !known.contains(&sip::FILTER) {
-            known.push(sip::FILTER);
+        if !known.contains(&event::FILTER) {
+            known.push(event::FILTER);
         }
         if !known.iter().any(|name| pattern.matches(name)) {
             let help = did_you_mean(text, &known, "rule files");

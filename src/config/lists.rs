@@ -11,9 +11,9 @@ use toml::de::DeTable;
 use super::jail_section::network;
 use super::ports;
 use super::toml_reader::{Reader, Value};
-use crate::hosts::exempt::HostName;
-use crate::hosts::lists::Listed;
-use crate::hosts::lists::parse::unblockable;
+use crate::model::hostname::HostName;
+use crate::model::listed::Listed;
+use crate::model::listed::unblockable;
 
 const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guardedports"];
 const FEED: [&str; 2] = ["enabled", "path"];

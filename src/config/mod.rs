@@ -24,10 +24,10 @@ pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub use sip_monitor::{Limiter, Wire};
 
-use crate::hosts::exempt::HostName;
 use crate::model::event::Class;
+use crate::model::hostname::HostName;
+use crate::model::scope::{Blocktype, Ports};
 use crate::model::time::BanTime;
-use crate::table::structure::{Blocktype, Ports};
 
 /// The jail of bans that somebody ordered by hand, or that were found in the kernel without a
 /// jail. It reads nothing, and no section of the configuration describes it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::toml_reader::{Key, Reader, Value};
-use crate::table::structure::Ports;
+use crate::model::scope::Ports;
 
 const HELP: &str = "write numbers from 1 to 65535 and ranges in quotes: [5060, \"5080-5089\"]";
 

@@ -11,7 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
-use crate::hosts::lists::Place;
+use crate::model::listed::Place;
 use crate::model::time::Lasting;
 
 /// A key and where it stands.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment, RECIDIVE};
 use crate::decide::policy;
 use crate::hosts::lists::Lists;
+use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
+use crate::model::scope::Blocktype;
 use crate::model::time::{BanTime, Lasting};
 use crate::rules::RuleSet;
-use crate::sip;
 use crate::table::list_sets::ListSet;
-use crate::table::structure::{Blocktype, Structure};
+use crate::table::structure::Structure;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Plan {
             self.rules
                 .files
                 .iter()
-                .any(|file| file.name != sip::FILTER && selects(jail, &file.name))
+                .any(|file| file.name != event::FILTER && selects(jail, &file.name))
         };
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
@@ -112,7 +113,7 @@ impl Plan {
     /// The jails that go by what is seen on the wire.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
-        self.jails().filter(|(_, jail)| selects(jail, sip::FILTER)).map(|(id, _)| id).collect()
+        self.jails().filter(|(_, jail)| selects(jail, event::FILTER)).map(|(id, _)| id).collect()
     }
 
     /// The rules that matter where these jails read: those that one of them counts, and those of

@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
 
-use super::address::{AddressTag, Sighting};
+use super::address::Sighting;
 use super::prefilter::Gate;
 use crate::model::subject::canonical;
+use crate::rules::address_tag::AddressTag;
 use crate::rules::pattern::Pattern;
 
 /// Places in one body where an address may stand for one failregex; with more, somebody put them

@@ -12,7 +12,7 @@ use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::discover::Disk;
 use crate::model::time::Time;
-use crate::sys::program::Nft;
+use crate::sys::program::{Program, ProgramError};
 
 /// How long a program that is asked something may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl World {
             .map_or_else(|_| Vec::new(), |plan| log_reader::wanted(plan).into_keys().collect());
         step("nft");
         let nft = ask(&["nft", "--version"]);
-        let ruleset = other_tables::list(&Nft::new()).map_err(|error| error.to_string());
+        let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());
         step("asterisk");
         let filter = ask(&["asterisk", "-rx", "logger filter show"]);
         step("processes");
@@ -130,13 +130,12 @@ pub fn is_no(value: &str) -> bool {
 /// What a program prints.
 fn ask(argv: &[&str]) -> Result<String, String> {
     let program = argv.first().copied().unwrap_or_default();
-    let run = Nft::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20).run(&[], b"");
+    let run =
+        Program::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20).run(&[], b"");
     match run {
         Ok(output) => Ok(String::from_utf8_lossy(&output).trim().to_owned()),
-        Err(crate::enforce::SinkError::NoProgram { .. }) => {
-            Err(format!("there is no `{program}` here"))
-        }
-        Err(error) => Err(error.to_string().replace("`nft`", &format!("`{program}`"))),
+        Err(ProgramError::NotFound { .. }) => Err(format!("there is no `{program}` here")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Adopted, BanSink, Report, SinkError};
+use super::{BanSink, Report, SinkError};
+use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;

@@ -7,7 +7,7 @@ use crate::enforce::helper::{Line, Request};
 use crate::enforce::netlink::ListSocket;
 use crate::enforce::nft_program::no_table;
 use crate::model::network_set::Keys;
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 use crate::table::list_sets::{Contents, ListSet, PREFIX, declared};
 use crate::table::structure::TABLE;
 
@@ -18,9 +18,9 @@ const NFT_BATCH: usize = 50_000;
 #[derive(Debug)]
 pub enum ListSink {
     /// To the kernel, by netlink.
-    Netlink(Nft, ListSocket),
+    Netlink(Program, ListSocket),
     /// To the kernel, by the `nft` program.
-    Nft(Nft),
+    Nft(Program),
     /// To another process, which does one of these.
     Remote(Line),
     /// Nowhere.
@@ -32,7 +32,7 @@ impl ListSink {
     ///
     /// # Errors
     /// When there is no netlink socket to be had.
-    pub fn netlink(nft: Nft) -> Result<Self, SinkError> {
+    pub fn netlink(nft: Program) -> Result<Self, SinkError> {
         Ok(Self::Netlink(nft, ListSocket::open()?))
     }
 
@@ -86,7 +86,7 @@ impl ListSink {
     }
 }
 
-fn fill(nft: &Nft, set: &str, keys: &Keys) -> Result<(), SinkError> {
+fn fill(nft: &Program, set: &str, keys: &Keys) -> Result<(), SinkError> {
     let mut keys = keys.iter();
     loop {
         let part: Vec<_> = keys.by_ref().take(NFT_BATCH).map(|key| key.to_string()).collect();

@@ -17,6 +17,8 @@ use thiserror::Error;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
 
+use crate::model::event::Adopted;
+use crate::sys::program::ProgramError;
 use crate::table::structure::Structure;
 pub use drift::compare::{Comparison, TOLERANCE};
 pub use drift::damage::{Damage, Part};
@@ -171,15 +173,6 @@ pub trait BanSink {
     fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError>;
 }
 
-/// An element that was found in the sink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopted {
-    /// The element; `jail` is only meaningful if `known_jail`.
-    pub element: Element,
-    /// Whether the element's comment names a jail of the structure in force.
-    pub known_jail: bool,
-}
-
 /// What became of a list of changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -240,6 +233,38 @@ pub enum SinkError {
     NoWriter(String),
 }
 
+impl From<ProgramError> for SinkError {
+    fn from(error: ProgramError) -> Self {
+        match error {
+            ProgramError::NotFound { program, error } => Self::NoProgram { program, error },
+            ProgramError::Hangs { limit, .. } => Self::Hangs(limit),
+            ProgramError::Failed { said, .. } => complaint(said),
+            ProgramError::Endless { most, .. } => {
+                Self::Output(format!("more than {} MiB", most >> 20))
+            }
+            ProgramError::Io { error, .. } => Self::Io(error),
+        }
+    }
+}
+
+/// What `nft` said when it failed, sorted by kind.
+fn complaint(said: String) -> SinkError {
+    let not_permitted = ["Operation not permitted", "Permission denied"];
+    // The last: not even a table can be made.
+    let no_kernel = [
+        "Unable to initialize Netlink socket",
+        "cache initialization failed",
+        "Operation not supported\ntable inet asterguard {",
+    ];
+    if not_permitted.iter().any(|words| said.contains(words)) {
+        SinkError::NotPermitted(said)
+    } else if no_kernel.iter().any(|words| said.contains(words)) {
+        SinkError::NoKernel(said)
+    } else {
+        SinkError::Refused(said)
+    }
+}
+
 /// Errors of the system as they pass from one process to another: by number, or else by their words.
 mod io_error {
     use std::io::Error;
@@ -253,5 +278,27 @@ mod io_error {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Error, D::Error> {
         let (number, words) = <(Option<i32>, String)>::deserialize(deserializer)?;
         Ok(number.map_or_else(|| Error::other(words), Error::from_raw_os_error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_of_nft_have_kinds() {
+        assert!(matches!(
+            complaint("Operation not permitted (you must be root)".to_owned()),
+            SinkError::NotPermitted(_)
+        ));
+        assert!(matches!(complaint("Error: no".to_owned()), SinkError::Refused(_)));
+        for words in [
+            "Unable to initialize Netlink socket: Protocol not supported",
+            "netlink: Error: cache initialization failed: Invalid argument",
+            "-:1:1-5: Error: Could not process rule: Operation not supported\ntable inet asterguard {\n^^^^^",
+        ] {
+            let error = complaint(words.to_owned());
+            assert!(error.to_string().contains("modprobe nf_tables"), "{error}");
+        }
     }
 }

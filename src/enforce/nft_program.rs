@@ -12,10 +12,11 @@ use nftables::types::NfFamily;
 use serde::Deserialize;
 
 use super::set_element::{self, Order};
-use super::{Adopted, BanSink, Report, SinkError};
+use super::{BanSink, Report, SinkError};
+use crate::model::event::Adopted;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 use crate::table::structure::{PAUSED, Structure, TABLE};
 
 /// The most changes in one transaction (a few megabytes of JSON).
@@ -41,20 +42,20 @@ const NOT_THERE: &str = "No such file or directory";
 /// The kernel's sets.
 #[derive(Debug)]
 pub struct NftSink {
-    nft: Nft,
+    nft: Program,
     structure: Option<Structure>,
 }
 
 impl NftSink {
     /// A sink that has to be [loaded](BanSink::load) before it takes changes.
     #[must_use]
-    pub fn new(nft: Nft) -> Self {
+    pub fn new(nft: Program) -> Self {
         Self { nft, structure: None }
     }
 
     /// A sink for a kernel that has `structure` loaded already.
     #[must_use]
-    pub fn attached(nft: Nft, structure: Structure) -> Self {
+    pub fn attached(nft: Program, structure: Structure) -> Self {
         Self { nft, structure: Some(structure) }
     }
 
@@ -94,7 +95,8 @@ impl BanSink for NftSink {
     }
 
     fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.nft.run(&["-f", "-"], structure.wire_ruleset().as_bytes()).map(drop)
+        self.nft.run(&["-f", "-"], structure.wire_ruleset().as_bytes())?;
+        Ok(())
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
@@ -162,7 +164,7 @@ impl BanSink for NftSink {
 
 /// `apply` under way.
 struct Run<'a> {
-    nft: &'a Nft,
+    nft: &'a Program,
     splits: u32,
     done: usize,
     refused: Vec<(Change, String)>,
@@ -261,7 +263,7 @@ fn elements<'a>(
 }
 
 /// The names of all sets of the table. Their elements are not read.
-pub(super) fn set_names(nft: &Nft) -> Result<Vec<String>, SinkError> {
+pub(super) fn set_names(nft: &Program) -> Result<Vec<String>, SinkError> {
     let output = nft.run(&["-j", "-t", "list", "table", "inet", TABLE], b"").map_err(no_table)?;
     let listing: Listing =
         serde_json::from_slice(&output).map_err(|error| SinkError::Output(error.to_string()))?;
@@ -276,8 +278,8 @@ fn seconds(span: Duration) -> u32 {
 
 /// Takes "no such thing" for what it means where only table and sets are asked for. Only the first
 /// complaint counts: after an element that is refused the deletion of it misses it.
-pub(super) fn no_table(error: SinkError) -> SinkError {
-    match error {
+pub(super) fn no_table(error: impl Into<SinkError>) -> SinkError {
+    match error.into() {
         SinkError::Refused(words)
             if words.lines().next().is_some_and(|first| first.contains(NOT_THERE)) =>
         {
@@ -338,7 +340,8 @@ impl Found {
 mod tests {
     use super::*;
     use crate::model::event::{Element, JailId, ScopeId};
-    use crate::table::structure::{Ports, Scope};
+    use crate::model::scope::Ports;
+    use crate::table::structure::Scope;
     use serde_json::Value;
 
     const NOW: Time = Time::from_secs(1_000_000);

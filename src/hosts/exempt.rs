@@ -1,108 +1,18 @@
 //! Who is never banned by any jail, and why: what the guard has found out by itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv6Net};
-use serde::{Deserialize, Serialize};
 
 pub use crate::hosts::nets::Nets;
 pub use crate::model::hostname::HostName;
-use crate::model::subject::{bannable, canonical_net};
+use crate::model::listed::{Entry, Origin};
+use crate::model::subject::bannable;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
 /// have to stay small.
 pub const MOST: usize = 1024;
-
-/// Why a network is never banned. In the order in which entries are kept when there are too many.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "origin", rename_all = "lowercase")]
-pub enum Origin {
-    /// It is in `ignoreip`, or a name there has it.
-    Ignoreip {
-        /// The entry.
-        entry: String,
-    },
-    /// It is in `allow`, or in a file of `allowfiles`.
-    Allow {
-        /// The file.
-        file: Arc<str>,
-        /// The line there.
-        line: usize,
-    },
-    /// It is an address of this machine.
-    Own,
-    /// A default route goes through it.
-    Gateway,
-    /// Names are looked up there.
-    Resolver {
-        /// The file that says so.
-        file: String,
-    },
-    /// Somebody has logged in from there.
-    Session {
-        /// Who.
-        user: String,
-    },
-    /// Asterisk's configuration knows it by address or name.
-    Trunk {
-        /// The section.
-        name: String,
-        /// The file.
-        file: String,
-    },
-}
-
-impl Origin {
-    /// What kind it is, in a word.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Ignoreip { .. } => "ignoreip",
-            Self::Allow { .. } => "allow",
-            Self::Own => "own",
-            Self::Gateway => "gateway",
-            Self::Resolver { .. } => "resolver",
-            Self::Session { .. } => "session",
-            Self::Trunk { .. } => "trunk",
-        }
-    }
-}
-
-/// Fits into "192.0.2.1 is …".
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
-            Self::Allow { file, line } => write!(f, "in allow ({file}:{line})"),
-            Self::Own => f.write_str("an address of this machine"),
-            Self::Gateway => f.write_str("the gateway"),
-            Self::Resolver { file } => write!(f, "a resolver ({file})"),
-            Self::Session { user } => write!(f, "where {user} is logged in from"),
-            Self::Trunk { name, file } => write!(f, "the trunk {name} ({file})"),
-        }
-    }
-}
-
-/// A network that is never banned.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Entry {
-    /// Why.
-    #[serde(flatten)]
-    pub origin: Origin,
-    /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
-    pub net: IpNet,
-}
-
-impl Entry {
-    /// An entry for a network.
-    #[must_use]
-    pub fn new(net: impl Into<IpNet>, origin: Origin) -> Self {
-        Self { origin, net: canonical_net(net.into()) }
-    }
-}
 
 /// All that was found, as the engine goes by it. Replaced as a whole when something changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

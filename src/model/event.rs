@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::known_good::Report;
 use crate::model::account::Account;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -210,4 +209,34 @@ pub enum Decision {
     AccountsFail(Report),
     /// The kernel's sets have to change.
     Change(Change),
+}
+
+/// A host whose accounts fail: most likely somebody changed a password and not the phones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The host.
+    pub subject: Subject,
+    /// Accounts that have logged in from there before, and fail now.
+    pub known: u32,
+    /// Offences of others.
+    pub unknown: u32,
+}
+
+/// The name under which jails and logs know the wire: its filter, and the first half of its rules'
+/// names.
+pub const FILTER: &str = "wire";
+
+/// The rule of a refusal that counts, after `wire/`.
+pub const REFUSED: &str = "refused";
+
+/// The rule of a login, after `wire/`.
+pub const REGISTERED: &str = "registered";
+
+/// An element that was found in the sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The element; `jail` is only meaningful if `known_jail`.
+    pub element: Element,
+    /// Whether the element's comment names a jail of the structure in force.
+    pub known_jail: bool,
 }

@@ -4,6 +4,8 @@ pub mod account;
 pub mod clock_step;
 pub mod event;
 pub mod hostname;
+pub mod listed;
 pub mod network_set;
+pub mod scope;
 pub mod subject;
 pub mod time;

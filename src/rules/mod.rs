@@ -1,5 +1,6 @@
 //! The rules: what messages mean, and where in them the host stands.
 
+pub mod address_tag;
 pub mod file;
 pub mod pattern;
 
@@ -17,8 +18,8 @@ use thiserror::Error;
 
 use crate::config::diagnostic::Diagnostics;
 use crate::model::account::AccountPlace;
+use crate::model::event;
 use crate::model::event::{Class, Evidence, Meaning, RuleId};
-use crate::sip;
 use pattern::Pattern;
 
 /// The rule files that come with the program, by name.
@@ -174,8 +175,8 @@ impl RuleSet {
     fn add_wire(&mut self) {
         let file = self.files.len();
         self.files.push(RuleFile {
-            name: sip::FILTER.to_owned(),
-            path: sip::FILTER.into(),
+            name: event::FILTER.to_owned(),
+            path: event::FILTER.into(),
             source: "".into(),
             grammar: Grammar::None,
             ignoreregex: Vec::new(),
@@ -196,8 +197,8 @@ impl RuleSet {
             examples: Vec::new(),
         };
         self.rules.extend([
-            rule(sip::REFUSED, Meaning::Offence(Class::Guess)),
-            rule(sip::REGISTERED, Meaning::Success),
+            rule(event::REFUSED, Meaning::Offence(Class::Guess)),
+            rule(event::REGISTERED, Meaning::Success),
         ]);
     }
 

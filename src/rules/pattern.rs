@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Hir, HirKind, Look};
 use thiserror::Error;
 
-use crate::detect::address::AddressTag;
+use crate::rules::address_tag::AddressTag;
 
 /// Text from outside between single quotes: no quote, no backslash, no control byte.
 const TEXT: (&str, &str) = ("<TEXT>", r#"[^'"\\\x00-\x1f\x7f]*"#);

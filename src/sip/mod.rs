@@ -20,16 +20,6 @@ use crate::model::event::Evidence;
 use crate::model::time::Time;
 pub use observer::{Numbers, Witness};
 
-/// The name under which jails and logs know the wire: its filter, and the first half of its rules'
-/// names.
-pub const FILTER: &str = "wire";
-
-/// The rule of a refusal that counts, after `wire/`.
-pub const REFUSED: &str = "refused";
-
-/// The rule of a login, after `wire/`.
-pub const REGISTERED: &str = "registered";
-
 /// What a packet was carried by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {

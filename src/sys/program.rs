@@ -1,4 +1,4 @@
-//! Runs the `nft` program: input in, output out, within a time limit, errors sorted by kind.
+//! Runs a program: input in, output out, within a time limit, errors sorted by kind.
 #![expect(clippy::disallowed_methods, reason = "an edge: a program must end within its limit")]
 
 use std::collections::VecDeque;
@@ -12,24 +12,23 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use thiserror::Error;
 
-use crate::enforce::SinkError;
-
-/// How long `nft` may take if nothing else is said.
+/// How long a program may take if nothing else is said.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// The most that is read from `nft`'s standard output: a listing of four million bans.
+/// The most that is read from a program's standard output, in bytes: a listing of four million bans.
 const STDOUT_MAX: usize = 512 << 20;
 
-/// The most that is kept of what `nft` complains about, in bytes; the rest is read and forgotten.
+/// The most that is kept of a program's standard error, in bytes; the rest is read and forgotten.
 const STDERR_MAX: usize = 4 << 10;
 
 /// How many of the last runs are remembered.
 const RUNS_MAX: usize = 16;
 
-/// How the `nft` program is run.
+/// A program, its first arguments, and its limits.
 #[derive(Clone, Debug)]
-pub struct Nft {
+pub struct Program {
     argv: Vec<OsString>,
     limit: Duration,
     /// The most that is read from its standard output, in bytes.
@@ -38,20 +37,14 @@ pub struct Nft {
     ran: Arc<Mutex<VecDeque<u32>>>,
 }
 
-impl Default for Nft {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Nft {
+impl Program {
     /// `nft` as found on the PATH, stopped after [`LIMIT`].
     #[must_use]
-    pub fn new() -> Self {
+    pub fn nft() -> Self {
         Self::with_argv(["nft"])
     }
 
-    /// Another program and its first arguments, which then get those of `nft`.
+    /// The program and its first arguments, which come before those of each run.
     pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
         Self { argv, limit: LIMIT, most: STDOUT_MAX, ran: Arc::default() }
@@ -84,11 +77,9 @@ impl Nft {
     /// Runs the program with `args` and gives it `input`; returns what it printed.
     ///
     /// # Errors
-    /// [`SinkError::NoProgram`], [`SinkError::Hangs`] (the program and all that it started are
-    /// killed), [`SinkError::NotPermitted`], [`SinkError::Refused`] with its own words when it
-    /// fails for another reason, [`SinkError::Output`] when it prints more than 512 MiB, or what it
-    /// is [capped](Self::capped) to.
-    pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, SinkError> {
+    /// When the program is not there, does not end in time (it and all that it started are killed),
+    /// fails, or prints more than 512 MiB or what it is [capped](Self::capped) to.
+    pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, ProgramError> {
         let deadline = Instant::now() + self.limit;
         let mut child = self.start(args)?;
         self.remember(child.id());
@@ -100,18 +91,29 @@ impl Nft {
         };
         match outcome {
             Ok((Told { stdout, .. }, status)) if status.success() => Ok(stdout),
-            Ok((Told { stderr, .. }, status)) => Err(complaint(&stderr, status)),
+            Ok((Told { stderr, .. }, status)) => Err(self.complaint(&stderr, status)),
             Err(error) => {
                 stop(&mut child);
                 Err(match error {
-                    Broken::Late => SinkError::Hangs(self.limit),
+                    Broken::Late => ProgramError::Hangs { program: self.name(), limit: self.limit },
                     Broken::Endless => {
-                        SinkError::Output(format!("more than {} MiB", self.most >> 20))
+                        ProgramError::Endless { program: self.name(), most: self.most }
                     }
-                    Broken::Io(error) => SinkError::Io(error),
+                    Broken::Io(error) => ProgramError::Io { program: self.name(), error },
                 })
             }
         }
+    }
+
+    fn name(&self) -> String {
+        self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// What a failed run says.
+    fn complaint(&self, stderr: &[u8], status: ExitStatus) -> ProgramError {
+        let text = String::from_utf8_lossy(stderr).trim().to_owned();
+        let said = if text.is_empty() { format!("no reason given ({status})") } else { text };
+        ProgramError::Failed { program: self.name(), said }
     }
 
     fn remember(&self, pid: u32) {
@@ -122,8 +124,8 @@ impl Nft {
         }
     }
 
-    fn start(&self, args: &[&str]) -> Result<Child, SinkError> {
-        let (program, first) = self.argv.split_first().ok_or_else(|| SinkError::NoProgram {
+    fn start(&self, args: &[&str]) -> Result<Child, ProgramError> {
+        let (program, first) = self.argv.split_first().ok_or_else(|| ProgramError::NotFound {
             program: String::new(),
             error: ErrorKind::InvalidInput.into(),
         })?;
@@ -140,11 +142,31 @@ impl Nft {
             .spawn()
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound | ErrorKind::PermissionDenied => {
-                    SinkError::NoProgram { program: program.to_string_lossy().into_owned(), error }
+                    ProgramError::NotFound { program: self.name(), error }
                 }
-                _ => SinkError::Io(error),
+                _ => ProgramError::Io { program: self.name(), error },
             })
     }
+}
+
+/// Why a program did not do what it was run for.
+#[derive(Debug, Error)]
+pub enum ProgramError {
+    /// It is not there, or may not be run.
+    #[error("cannot run `{program}`: {error}")]
+    NotFound { program: String, error: io::Error },
+    /// It did not end in time and was killed.
+    #[error("`{program}` did not finish within {limit:?} and was stopped")]
+    Hangs { program: String, limit: Duration },
+    /// It ended with an error; its own words follow.
+    #[error("`{program}` failed: {said}")]
+    Failed { program: String, said: String },
+    /// It printed more than it may, in bytes.
+    #[error("`{program}` printed more than {} MiB and was stopped", most >> 20)]
+    Endless { program: String, most: usize },
+    /// The system failed while it ran.
+    #[error("cannot talk to `{program}`: {error}")]
+    Io { program: String, error: io::Error },
 }
 
 /// Why a run came to no end of its own.
@@ -315,35 +337,12 @@ fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// What a failed run says, sorted by kind.
-fn complaint(stderr: &[u8], status: ExitStatus) -> SinkError {
-    let text = String::from_utf8_lossy(stderr);
-    let text = text.trim();
-    if text.is_empty() {
-        return SinkError::Refused(format!("no reason given ({status})"));
-    }
-    let not_permitted = ["Operation not permitted", "Permission denied"];
-    // The last: not even a table can be made.
-    let no_kernel = [
-        "Unable to initialize Netlink socket",
-        "cache initialization failed",
-        "Operation not supported\ntable inet asterguard {",
-    ];
-    if not_permitted.iter().any(|words| text.contains(words)) {
-        SinkError::NotPermitted(text.to_owned())
-    } else if no_kernel.iter().any(|words| text.contains(words)) {
-        SinkError::NoKernel(text.to_owned())
-    } else {
-        SinkError::Refused(text.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Nft {
-        Nft::with_argv(["sh", "-c", script, "sh"])
+    fn shell(script: &str) -> Program {
+        Program::with_argv(["sh", "-c", script, "sh"])
     }
 
     #[test]
@@ -363,43 +362,35 @@ mod tests {
     fn a_program_that_does_not_read_its_input_is_no_error_of_its_own() {
         let input = vec![b'x'; 1 << 20];
         let error = shell("echo 'Error: no' >&2; exit 1").run(&[], &input).unwrap_err();
-        assert!(matches!(&error, SinkError::Refused(text) if text == "Error: no"), "{error}");
+        assert!(
+            matches!(&error, ProgramError::Failed { said, .. } if said == "Error: no"),
+            "{error}"
+        );
         assert!(shell("exit 0").run(&[], &input).is_ok());
     }
 
     #[test]
     fn what_prints_too_much_is_stopped() {
         let error = shell("yes").capped(1 << 20).run(&[], b"").unwrap_err();
-        assert!(matches!(&error, SinkError::Output(text) if text == "more than 1 MiB"), "{error}");
+        assert!(error.to_string().contains("printed more than 1 MiB"), "{error}");
     }
 
     #[test]
     fn complaints_are_cut() {
         let error = shell("yes | head -c 1000000 >&2; exit 1").run(&[], b"").unwrap_err();
-        assert!(matches!(&error, SinkError::Refused(text) if text.len() <= STDERR_MAX));
+        assert!(matches!(&error, ProgramError::Failed { said, .. } if said.len() <= STDERR_MAX));
     }
 
     #[test]
     fn failures_have_kinds() {
-        let error = Nft::with_argv(["/nonexistent/nft"]).run(&[], b"").unwrap_err();
+        let error = Program::with_argv(["/nonexistent/nft"]).run(&[], b"").unwrap_err();
         assert!(
-            matches!(&error, SinkError::NoProgram { program, .. } if program == "/nonexistent/nft")
+            matches!(&error, ProgramError::NotFound { program, .. } if program == "/nonexistent/nft")
         );
-        let error = Nft::with_argv(Vec::<String>::new()).run(&[], b"").unwrap_err();
-        assert!(matches!(error, SinkError::NoProgram { .. }));
-        let error =
-            shell("echo 'Operation not permitted (you must be root)' >&2; exit 1").run(&[], b"");
-        assert!(matches!(error, Err(SinkError::NotPermitted(_))));
-        for words in [
-            "Unable to initialize Netlink socket: Protocol not supported",
-            "netlink: Error: cache initialization failed: Invalid argument",
-            "-:1:1-5: Error: Could not process rule: Operation not supported\ntable inet asterguard {\n^^^^^",
-        ] {
-            let error = shell(&format!("echo '{words}' >&2; exit 1")).run(&[], b"").unwrap_err();
-            assert!(error.to_string().contains("modprobe nf_tables"), "{error}");
-        }
+        let error = Program::with_argv(Vec::<String>::new()).run(&[], b"").unwrap_err();
+        assert!(matches!(error, ProgramError::NotFound { .. }));
         let error = shell("kill -9 $$").run(&[], b"").unwrap_err();
-        assert!(matches!(&error, SinkError::Refused(text) if text.contains("signal")), "{error}");
+        assert!(error.to_string().contains("signal"), "{error}");
     }
 
     #[test]
@@ -411,7 +402,10 @@ mod tests {
         {
             let before = Instant::now();
             let error = shell(script).limited(limit).run(&[], &vec![b'x'; 1 << 20]).unwrap_err();
-            assert!(matches!(error, SinkError::Hangs(l) if l == limit), "{script}: {error}");
+            assert!(
+                matches!(error, ProgramError::Hangs { limit: l, .. } if l == limit),
+                "{script}: {error}"
+            );
             assert!(before.elapsed() < Duration::from_secs(5), "{script}");
         }
     }

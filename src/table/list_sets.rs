@@ -162,7 +162,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::hosts::lists::{Feed, Listed, Place};
+    use crate::hosts::lists::Feed;
+    use crate::model::listed::{Listed, Place};
 
     fn lists(block: &[&str], feed: &[&str]) -> Lists {
         let listed = |net: &&str| Listed {

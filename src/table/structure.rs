@@ -14,7 +14,8 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 use super::list_sets::{ListSet, write_lists};
-use crate::enforce::Adopted;
+use crate::model::event::Adopted;
+use crate::model::scope::{Blocktype, Ports};
 
 /// The name of the table, in family `inet`.
 pub const TABLE: &str = "asterguard";
@@ -36,26 +37,6 @@ const SET_SIZE: u32 = 1_048_576;
 
 /// The longest part that a configured name has in the name of a set, in bytes.
 const NAME_MAX: usize = 64;
-
-/// What the kernel does with a banned host's packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Blocktype {
-    /// Silence.
-    #[default]
-    Drop,
-    /// A TCP reset, or ICMP port unreachable.
-    Reject,
-}
-
-/// The ports that a scope closes, over UDP and TCP.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Ports {
-    /// All ports and all protocols.
-    All,
-    /// These ranges, both ends included, in ascending order, not overlapping.
-    Ranges(Vec<(u16, u16)>),
-}
 
 /// What a ban closes: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
 /// has a pair of sets of its own, named [`Scope::set`].

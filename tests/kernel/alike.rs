@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use asterguard::enforce::{BanSink, NetlinkSink, NftSink};
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
-use asterguard::sys::program::Nft;
+use asterguard::sys::program::Program;
 use asterguard::table::structure::Structure;
 use serde_json::Value;
 
@@ -45,7 +45,8 @@ impl Subjected {
         let sed = format!("sed {} {}", smaller("sip4"), smaller("ban6"));
         // Elements come as JSON, which is left as it is.
         kit::script(&nft, &format!("#!/bin/sh\n{sed} | {} \"$@\"\n", own.trim()));
-        let by = || Nft::with_argv(["ip", "netns", "exec", netns.name(), nft.to_str().unwrap()]);
+        let by =
+            || Program::with_argv(["ip", "netns", "exec", netns.name(), nft.to_str().unwrap()]);
         let sink: Box<dyn BanSink> = match way {
             Way::Nft => Box::new(NftSink::new(by())),
             Way::Netlink => {

@@ -25,9 +25,10 @@ use std::time::Duration;
 use asterguard::enforce::helper::{Remote, Writer};
 use asterguard::enforce::{BanSink, NetlinkSink, NftSink, Report, SinkKind};
 use asterguard::model::event::{Change, Element, ScopeId};
+use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
-use asterguard::table::structure::{Blocktype, Structure};
+use asterguard::table::structure::Structure;
 
 use kit::guard::PROGRAM;
 use kit::{Netns, now};

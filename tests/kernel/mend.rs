@@ -1,7 +1,7 @@
 //! What others took away or changed is put back by netlink, as the kernel itself described it.
 
 use asterguard::enforce::{BanSink, Damage, NetlinkSink, Part};
-use asterguard::sys::program::Nft;
+use asterguard::sys::program::Program;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, apply, element, put, structure};
@@ -14,7 +14,7 @@ fn loaded() -> (Netns, NetlinkSink, tempfile::TempDir) {
     let shim = bin.path().join("nft");
     let text = format!("#!/bin/sh\nexec ip netns exec {} nft \"$@\"\n", netns.name());
     kit::script(&shim, &text);
-    let mut sink = NetlinkSink::new(Nft::with_argv([&shim])).unwrap();
+    let mut sink = NetlinkSink::new(Program::with_argv([&shim])).unwrap();
     sink.load(&structure()).unwrap();
     std::fs::remove_file(shim).unwrap();
     (netns, sink, bin)

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use asterguard::enforce::BanSink;
 use asterguard::model::event::{Change, Element, JailId};
+use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
-use asterguard::table::structure::{Blocktype, Ports, Structure};
+use asterguard::table::structure::Structure;
 
 use crate::kit::Fate::{Arrived, Dropped, Refused};
 use crate::kit::{

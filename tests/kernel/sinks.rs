@@ -3,11 +3,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::{Adopted, BanSink, DryRunSink, NftSink, SinkError};
+use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
+use asterguard::model::event::Adopted;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
-use asterguard::sys::program::Nft;
-use asterguard::table::structure::{Blocktype, Ports, Structure};
+use asterguard::sys::program::Program;
+use asterguard::table::structure::Structure;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
 use crate::{ALL, MINUTE, ONLY_SIP, Way, apply, element, put, sink, structure, subject};
@@ -372,20 +374,20 @@ fn an_nft_that_does_not_work_is_told_apart() {
     }
     let netns = Netns::new();
     sink(&netns, &structure());
-    let errors = |nft: Nft| {
+    let errors = |nft: Program| {
         let mut sink = NftSink::attached(nft, structure());
         let loaded = sink.load(&structure()).unwrap_err();
         let applied = sink.apply(&[put(ALL, EVE, MINUTE); 3], now()).unwrap_err();
         let adopted = sink.adopt(now()).unwrap_err();
         [loaded, applied, adopted, sink.pause(None).unwrap_err(), sink.paused(now()).unwrap_err()]
     };
-    for error in errors(Nft::with_argv(["nft-that-is-not-installed"])) {
+    for error in errors(Program::with_argv(["nft-that-is-not-installed"])) {
         assert!(matches!(error, SinkError::NoProgram { .. }), "{error}");
     }
     // Root, but without CAP_NET_ADMIN over the namespace.
     let powerless =
         ["ip", "netns", "exec", netns.name(), "setpriv", "--bounding-set=-net_admin", "nft"];
-    for error in errors(Nft::with_argv(powerless)) {
+    for error in errors(Program::with_argv(powerless)) {
         assert!(matches!(error, SinkError::NotPermitted(_)), "{error}");
     }
     let bin = tempfile::tempdir().unwrap();
@@ -393,7 +395,7 @@ fn an_nft_that_does_not_work_is_told_apart() {
     kit::script(&shim, "#!/bin/sh\nsleep 1000\n");
     let limit = Duration::from_millis(100);
     let before = Instant::now();
-    for error in errors(Nft::with_argv([&shim]).limited(limit)) {
+    for error in errors(Program::with_argv([&shim]).limited(limit)) {
         assert!(matches!(error, SinkError::Hangs(_)), "{error}");
     }
     assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
@@ -401,7 +403,7 @@ fn an_nft_that_does_not_work_is_told_apart() {
     assert_eq!(String::from_utf8(left).unwrap(), "", "all of it is stopped");
     // Refusals that are nobody's fault in particular are the fault of the whole.
     kit::script(&shim, "#!/bin/sh\necho 'Error: JSON support not compiled-in' >&2\nexit 1\n");
-    for error in errors(Nft::with_argv([&shim])) {
+    for error in errors(Program::with_argv([&shim])) {
         assert!(matches!(&error, SinkError::Refused(words) if words.contains("JSON")), "{error}");
     }
 }

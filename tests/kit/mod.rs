@@ -21,9 +21,9 @@ use asterguard::config::{
     Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment, Wire,
 };
 use asterguard::model::event::Class;
+use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::time::{BanTime, Lasting, Time};
-use asterguard::sys::program::Nft;
-use asterguard::table::structure::{Blocktype, Ports};
+use asterguard::sys::program::Program;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Why tests with network namespaces cannot run here, if they cannot.
@@ -133,8 +133,8 @@ impl Netns {
     }
 
     /// `nft` inside.
-    pub fn nft(&self) -> Nft {
-        Nft::with_argv(["ip", "netns", "exec", &self.name, "nft"])
+    pub fn nft(&self) -> Program {
+        Program::with_argv(["ip", "netns", "exec", &self.name, "nft"])
     }
 }
 

@@ -11,8 +11,8 @@ use crate::config::jail_section::KEYS;
 use crate::config::load::{BUILT_IN, parse};
 use crate::config::*;
 use crate::model::event::Class;
+use crate::model::scope::{Blocktype, Ports};
 use crate::model::time::{BanTime, Lasting};
-use crate::table::structure::{Blocktype, Ports};
 
 fn filters() -> Vec<String> {
     ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()
@@ -227,7 +227,7 @@ fn names_stand_beside_addresses() {
          [jail.asterisk-scan]\nignoreip = 'monitor'\n",
     );
     assert!(!config.trunks && config.asteriskconf.to_str() == Some("/opt/asterisk"));
-    let names = |names: &[crate::hosts::exempt::HostName]| -> Vec<String> {
+    let names = |names: &[crate::model::hostname::HostName]| -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
     };
     assert_eq!(config.ignoreip, nets(&["192.0.2.1/32"]));

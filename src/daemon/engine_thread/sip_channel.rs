@@ -13,10 +13,11 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::enforce::helper::{Line, Request};
-use crate::input::{Listening, WireSource};
 use crate::model::event::{Decision, Event, Meaning, WIRE};
+use crate::model::event::{FILTER, REFUSED, REGISTERED};
 use crate::model::time::Time;
-use crate::sip::{FILTER, REFUSED, REGISTERED, Seen, Sighting};
+use crate::sip::capture::{Listening, WireSource};
+use crate::sip::{Seen, Sighting};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";

@@ -11,8 +11,8 @@ use crate::daemon::{Kernel, now};
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::hosts::lists::Listed;
 use crate::model::event::Ban;
+use crate::model::listed::Listed;
 use crate::model::subject::canonical;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning

@@ -17,15 +17,16 @@ use crate::daemon::{Options, PlanError, RunError, SinkKind, now, plan};
 use crate::decide::engine::{Engine, Remembered, TakenUp};
 use crate::decide::plan::Plan;
 use crate::enforce::netlink::NetlinkSink;
-use crate::enforce::{Adopted, BanSink as _, ListSink};
+use crate::enforce::{BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
+use crate::model::event::Adopted;
 use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
 use crate::model::time::Time;
 use crate::store::ban_record::Names;
 use crate::store::checkpoint::Progress;
 use crate::store::{self, Left, Store, What};
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 use crate::table::structure::Structure;
 
 /// What `restore` did.
@@ -51,7 +52,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let plan = plan(config)?;
     let _lock = if state_dir.exists() { server::lock(state_dir)? } else { None };
     let _name = instance_lock::take(state_dir)?;
-    let mut sink = NetlinkSink::new(Nft::new())?;
+    let mut sink = NetlinkSink::new(Program::nft())?;
     // Read while `nft` is at work.
     let (now, directory) = (now(), state_dir.to_owned());
     let reading = std::thread::Builder::new()
@@ -62,7 +63,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
         crate::hosts::lists::read(&plan.config.lists, &Lists::default())
             .map_err(PlanError::from)?,
     );
-    let keeper = ListKeeper::new(ListSink::netlink(Nft::new())?);
+    let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);
     let sets = keeper.prepare(&lists)?;
     let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
     let allow = allowed(&plan, &IgnoreList::default());

@@ -8,8 +8,9 @@ use super::Engine;
 use crate::decide::known_good;
 use crate::decide::offences::Count;
 use crate::decide::policy;
-use crate::hosts::exempt::{HostName, Origin};
 use crate::model::event::{Ban, ChannelId, Event, JailId};
+use crate::model::hostname::HostName;
+use crate::model::listed::Origin;
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
 

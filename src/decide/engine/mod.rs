@@ -318,7 +318,7 @@ impl Engine {
     }
 
     /// Takes over the bans that were found in the kernel.
-    pub fn adopt(&mut self, found: &[crate::enforce::Adopted], now: Time) {
+    pub fn adopt(&mut self, found: &[crate::model::event::Adopted], now: Time) {
         let manual = self.plan.manual();
         for adopted in found {
             let element = adopted.element;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::decide::ban_table::{self, BanBook};
-use crate::enforce::Adopted;
+use crate::model::event::Adopted;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;

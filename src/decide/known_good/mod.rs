@@ -25,6 +25,7 @@ use crate::config;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::clock_step::Jump;
+use crate::model::event::Report;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -101,17 +102,6 @@ struct Trouble {
     last: Time,
     excused: u32,
     told: bool,
-}
-
-/// A host whose accounts fail: most likely somebody changed a password and not the phones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The host.
-    pub subject: Subject,
-    /// Accounts that have logged in from there before, and fail now.
-    pub known: u32,
-    /// Offences of others.
-    pub unknown: u32,
 }
 
 /// What is known of a host.

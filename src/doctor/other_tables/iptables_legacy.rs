@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Dropper, MOST};
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 
 /// The rules of the old iptables that turn `host` away. Nothing where it is not in use: its kernel
 /// module is then not loaded and has no list of tables.
@@ -26,10 +26,10 @@ pub fn droppers(host: IpAddr, left: &impl Fn() -> Duration) -> Vec<Dropper> {
         return Vec::new();
     }
     let saved = programs.iter().find_map(|program| {
-        Nft::with_argv([*program]).limited(left()).capped(MOST).run(&[], b"").ok()
+        Program::with_argv([*program]).limited(left()).capped(MOST).run(&[], b"").ok()
     });
     let mut holds = |set: &str| {
-        let ipset = Nft::with_argv(["ipset"]).limited(left()).capped(MOST);
+        let ipset = Program::with_argv(["ipset"]).limited(left()).capped(MOST);
         ipset.run(&["test", set, &host.to_string()], b"").is_ok()
     };
     parse(&String::from_utf8_lossy(&saved.unwrap_or_default()), family, host, &mut holds)

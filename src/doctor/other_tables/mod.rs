@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::enforce::SinkError;
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 pub use ruleset::{BaseChain, Ruleset, SetName};
 
 /// How long everything may take that is asked about one host.
@@ -38,7 +38,7 @@ pub struct Dropper {
 ///
 /// # Errors
 /// When `nft` does not work, takes longer than ten seconds or prints more than 32 MiB.
-pub fn list(nft: &Nft) -> Result<Ruleset, SinkError> {
+pub fn list(nft: &Program) -> Result<Ruleset, SinkError> {
     let output = nft.limited(LIMIT).capped(MOST).run(&["-j", "-t", "list", "ruleset"], b"")?;
     Ruleset::parse(&output).map_err(|error| SinkError::Output(error.to_string()))
 }
@@ -49,7 +49,7 @@ pub fn list(nft: &Nft) -> Result<Ruleset, SinkError> {
 ///
 /// # Errors
 /// When the ruleset cannot be [listed](list).
-pub fn who_drops(nft: &Nft, host: IpAddr) -> Result<Vec<Dropper>, SinkError> {
+pub fn who_drops(nft: &Program, host: IpAddr) -> Result<Vec<Dropper>, SinkError> {
     let end = Instant::now() + LIMIT;
     let left = || end.saturating_duration_since(Instant::now());
     let mut holds = |set: &SetName, host: IpAddr| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::enforce::Adopted;
+use crate::model::event::Adopted;
 use crate::model::event::{Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Line, Request};
-use crate::enforce::{Adopted, BanSink, Comparison, Damage, Report, SinkError, SinkKind};
+use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError, SinkKind};
+use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
 use crate::table::structure::Structure;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::enforce::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
+use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::hosts::lists::Networks;
+use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;

@@ -12,8 +12,8 @@ use super::{Line, Request};
 use crate::enforce::{
     BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch,
 };
-use crate::input::nflog_socket;
-use crate::sys::program::Nft;
+use crate::sip::capture::nflog_socket;
+use crate::sys::program::Program;
 
 /// Connections beside the first that there may be.
 const MOST: usize = 8;
@@ -67,11 +67,11 @@ type Opened = (Box<dyn BanSink + Send>, Option<Watch>);
 fn open(kind: SinkKind) -> Result<Opened, SinkError> {
     Ok(match kind {
         SinkKind::Netlink => {
-            let mut sink = NetlinkSink::new(Nft::new())?;
+            let mut sink = NetlinkSink::new(Program::nft())?;
             let watch = sink.watch()?;
             (Box::new(sink), Some(watch))
         }
-        SinkKind::Nft => (Box::new(NftSink::new(Nft::new())), None),
+        SinkKind::Nft => (Box::new(NftSink::new(Program::nft())), None),
         SinkKind::DryRun => return Err(out_of_place().into()),
     })
 }
@@ -154,8 +154,8 @@ impl Beside {
     fn lists(&mut self) -> Result<&mut ListSink, SinkError> {
         if self.lists.is_none() {
             self.lists = Some(match self.kind {
-                SinkKind::Netlink => ListSink::netlink(Nft::new())?,
-                SinkKind::Nft => ListSink::Nft(Nft::new()),
+                SinkKind::Netlink => ListSink::netlink(Program::nft())?,
+                SinkKind::Nft => ListSink::Nft(Program::nft()),
                 SinkKind::DryRun => ListSink::DryRun,
             });
         }

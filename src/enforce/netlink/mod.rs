@@ -22,10 +22,11 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::set_element::{self, Order};
-use super::{Adopted, BanSink, Comparison, Damage, Report, SinkError};
+use super::{BanSink, Comparison, Damage, Report, SinkError};
+use crate::model::event::Adopted;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use bulk::ListSocket;
 pub use counters::CounterSocket;
@@ -51,7 +52,7 @@ const FAMILIES: [u8; 2] = [2, 10];
 /// The kernel's sets.
 #[derive(Debug)]
 pub struct NetlinkSink {
-    nft: Nft,
+    nft: Program,
     socket: Socket,
     structure: Option<Structure>,
     /// The table as the kernel described it when it was loaded.
@@ -68,7 +69,7 @@ impl NetlinkSink {
     ///
     /// # Errors
     /// When there is no netlink socket to be had.
-    pub fn new(nft: Nft) -> Result<Self, SinkError> {
+    pub fn new(nft: Program) -> Result<Self, SinkError> {
         Ok(Self {
             nft,
             socket: Socket::open().map_err(failed)?,
@@ -83,7 +84,7 @@ impl NetlinkSink {
     ///
     /// # Errors
     /// When there is no netlink socket to be had.
-    pub fn attached(nft: Nft, structure: Structure) -> Result<Self, SinkError> {
+    pub fn attached(nft: Program, structure: Structure) -> Result<Self, SinkError> {
         Ok(Self { structure: Some(structure), ..Self::new(nft)? })
     }
 
@@ -134,7 +135,7 @@ impl NetlinkSink {
 impl BanSink for NetlinkSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let text = structure.ruleset();
-        match self.nft.run(&["-f", "-"], text.as_bytes()) {
+        match self.nft.run(&["-f", "-"], text.as_bytes()).map_err(SinkError::from) {
             // A set is there, but of another kind, or rules that are not ours hold on to it.
             Err(SinkError::Refused(words)) => {
                 let text = self.over_another(structure, &text)?;

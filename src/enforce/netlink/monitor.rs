@@ -11,7 +11,7 @@ use rustix::net::{bind, getsockname, recv, socket_with};
 
 use super::notification::Listener;
 use crate::enforce::drift::external_changes::Foreign;
-use crate::sys::program::Nft;
+use crate::sys::program::Program;
 
 /// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.
 const GROUP: u32 = 1 << (7 - 1);
@@ -50,12 +50,12 @@ pub struct Watch {
     fd: OwnedFd,
     part: Vec<u8>,
     listener: Listener,
-    nft: Nft,
+    nft: Program,
 }
 
 impl Watch {
     /// Listens from now on. What comes by the socket `own`, or is done by runs of `nft`, is ours.
-    pub(super) fn open(own: u32, nft: Nft, buffer: usize) -> io::Result<Self> {
+    pub(super) fn open(own: u32, nft: Program, buffer: usize) -> io::Result<Self> {
         let fd = socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,

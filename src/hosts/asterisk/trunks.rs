@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::conf::{self, Files, Section};
-use crate::hosts::exempt::HostName;
+use crate::model::hostname::HostName;
 use crate::model::subject::canonical_net;
 
 /// The least bits that a trunk's network must have. What is wider is no carrier's network but a

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::dns_helper::Resolver;
-use crate::hosts::exempt::HostName;
+use crate::model::hostname::HostName;
 use crate::model::subject::{bannable, canonical};
 
 /// Names at most.

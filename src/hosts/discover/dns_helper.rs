@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::dns::{self, Answer};
-use crate::hosts::exempt::HostName;
+use crate::model::hostname::HostName;
 
 /// How long a helper may take: longer than `getaddrinfo` does with three name servers that are mute.
 const PATIENCE: Duration = Duration::from_secs(60);

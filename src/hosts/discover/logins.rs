@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::file_stamp::{Stamp, stamp};
-use crate::hosts::exempt::{Entry, Origin};
+use crate::model::listed::{Entry, Origin};
 use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";

@@ -25,8 +25,10 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::hosts::asterisk::trunks::{Target, Trunk};
-use crate::hosts::exempt::{Entry, HostName, IgnoreList, Origin, words};
+use crate::hosts::exempt::{IgnoreList, words};
 use crate::hosts::lists::Lists;
+use crate::model::hostname::HostName;
+use crate::model::listed::{Entry, Origin};
 use addresses::Network;
 pub use conf_files::Disk;
 use dns::{Answer, Names};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::file_stamp::{Stamp, stamp};
-use crate::hosts::exempt::{Entry, Origin};
+use crate::model::listed::{Entry, Origin};
 
 /// The second one has the servers behind systemd-resolved's own (systemd-resolved.service(8)).
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];

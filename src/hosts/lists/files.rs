@@ -10,9 +10,10 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::parse::{self, Wrong};
-use super::{Feed, Listed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks, Place};
+use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
+use crate::model::listed::{Listed, Place};
 
 /// Bytes that a file may have: a million of the longest networks, and comments.
 const LARGEST: u64 = 128 << 20;
@@ -44,7 +45,7 @@ pub fn read(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
     let mut block = config.block.clone();
     for (files, list, check) in [
         (&config.allowfiles, &mut allow, anybody as Check),
-        (&config.blockfiles, &mut block, parse::unblockable),
+        (&config.blockfiles, &mut block, crate::model::listed::unblockable),
     ] {
         for path in files {
             own(path, check, list, &mut errors)?;

@@ -3,15 +3,12 @@
 pub mod files;
 pub mod parse;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
-
-use crate::hosts::exempt::{Entry, Origin};
+use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{Listed, Place};
 pub use crate::model::network_set::Networks;
 pub use files::{ListsError, read};
 
@@ -24,30 +21,6 @@ pub const MOST_BLOCKED: usize = 131_072;
 
 /// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
 pub const MOST_FED: usize = 1 << 20;
-
-/// Where an entry is written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
-    /// The file.
-    pub file: Arc<str>,
-    /// The line, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
-
-/// An entry of a list of one's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
-    /// Who.
-    pub net: IpNet,
-    /// Where that is written.
-    pub place: Place,
-}
 
 /// What somebody else says is bad, as it was last read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use crate::config::network;
-use crate::model::subject::bannable;
+use crate::model::listed::unblockable;
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,19 +49,6 @@ pub fn line(line: &[u8]) -> Result<Option<IpNet>, Wrong> {
 }
 
 const WORD_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
-
-/// Why a network cannot be blocked, whoever says so.
-#[must_use]
-pub fn unblockable(net: &IpNet) -> Option<&'static str> {
-    let widest = if matches!(net, IpNet::V4(_)) { 8 } else { 16 };
-    if net.prefix_len() < widest {
-        return Some("networks wider than /8 (IPv6: /16) are not blocked");
-    }
-    let harmless = bannable(net.addr()) && bannable(net.broadcast());
-    (!harmless).then_some(
-        "loopback, link-local, multicast and unspecified addresses cannot be blocked: that would cut this machine off",
-    )
-}
 
 /// Why a network of a feed is left out. Feeds are about the internet: those that also list what is
 /// not routed there (RFC 1918, 4193, 6598) would block a whole site.

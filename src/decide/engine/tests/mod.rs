@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config;
-use crate::enforce::Adopted;
 use crate::model::account::Account;
+use crate::model::event::Adopted;
 use crate::model::event::{Change, RuleId};
 use crate::rules::RuleSet;
 
@@ -235,9 +235,9 @@ fn some_hosts_are_never_banned() {
     assert!(bench.said().is_empty());
 }
 
-fn gateway(host: &str) -> crate::hosts::exempt::Entry {
+fn gateway(host: &str) -> crate::model::listed::Entry {
     let host: IpAddr = host.parse().unwrap();
-    crate::hosts::exempt::Entry::new(host, crate::hosts::exempt::Origin::Gateway)
+    crate::model::listed::Entry::new(host, crate::model::listed::Origin::Gateway)
 }
 
 #[test]

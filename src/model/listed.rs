@@ -1,0 +1,134 @@
+//! Networks that are exempt from bans or always blocked, and why.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::subject::{bannable, canonical_net};
+
+/// Where an entry is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// An entry of a list of one's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Who.
+    pub net: IpNet,
+    /// Where that is written.
+    pub place: Place,
+}
+
+/// Why a network is never banned. In the order in which entries are kept when there are too many.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "origin", rename_all = "lowercase")]
+pub enum Origin {
+    /// It is in `ignoreip`, or a name there has it.
+    Ignoreip {
+        /// The entry.
+        entry: String,
+    },
+    /// It is in `allow`, or in a file of `allowfiles`.
+    Allow {
+        /// The file.
+        file: Arc<str>,
+        /// The line there.
+        line: usize,
+    },
+    /// It is an address of this machine.
+    Own,
+    /// A default route goes through it.
+    Gateway,
+    /// Names are looked up there.
+    Resolver {
+        /// The file that says so.
+        file: String,
+    },
+    /// Somebody has logged in from there.
+    Session {
+        /// Who.
+        user: String,
+    },
+    /// Asterisk's configuration knows it by address or name.
+    Trunk {
+        /// The section.
+        name: String,
+        /// The file.
+        file: String,
+    },
+}
+
+impl Origin {
+    /// What kind it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ignoreip { .. } => "ignoreip",
+            Self::Allow { .. } => "allow",
+            Self::Own => "own",
+            Self::Gateway => "gateway",
+            Self::Resolver { .. } => "resolver",
+            Self::Session { .. } => "session",
+            Self::Trunk { .. } => "trunk",
+        }
+    }
+}
+
+/// Fits into "192.0.2.1 is …".
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
+            Self::Allow { file, line } => write!(f, "in allow ({file}:{line})"),
+            Self::Own => f.write_str("an address of this machine"),
+            Self::Gateway => f.write_str("the gateway"),
+            Self::Resolver { file } => write!(f, "a resolver ({file})"),
+            Self::Session { user } => write!(f, "where {user} is logged in from"),
+            Self::Trunk { name, file } => write!(f, "the trunk {name} ({file})"),
+        }
+    }
+}
+
+/// A network that is never banned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// Why.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
+    pub net: IpNet,
+}
+
+impl Entry {
+    /// An entry for a network.
+    #[must_use]
+    pub fn new(net: impl Into<IpNet>, origin: Origin) -> Self {
+        Self { origin, net: canonical_net(net.into()) }
+    }
+}
+
+/// Why a network cannot be blocked, whoever says so.
+#[must_use]
+pub fn unblockable(net: &IpNet) -> Option<&'static str> {
+    let widest = if matches!(net, IpNet::V4(_)) { 8 } else { 16 };
+    if net.prefix_len() < widest {
+        return Some("networks wider than /8 (IPv6: /16) are not blocked");
+    }
+    let harmless = bannable(net.addr()) && bannable(net.broadcast());
+    (!harmless).then_some(
+        "loopback, link-local, multicast and unspecified addresses cannot be blocked: that would cut this machine off",
+    )
+}

@@ -1,0 +1,23 @@
+//! What a ban closes: which ports, and how.
+
+use serde::{Deserialize, Serialize};
+
+/// What the kernel does with a banned host's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blocktype {
+    /// Silence.
+    #[default]
+    Drop,
+    /// A TCP reset, or ICMP port unreachable.
+    Reject,
+}
+
+/// The ports that a scope closes, over UDP and TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ports {
+    /// All ports and all protocols.
+    All,
+    /// These ranges, both ends included, in ascending order, not overlapping.
+    Ranges(Vec<(u16, u16)>),
+}

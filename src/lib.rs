@@ -30,6 +30,7 @@ pub mod decide;
 pub mod detect;
 pub mod doctor;
 pub mod enforce;
+pub mod exchange;
 pub mod hosts;
 pub mod input;
 pub mod model;

@@ -12,6 +12,7 @@ pub mod nflog;
 mod observer;
 pub mod packet;
 pub mod response;
+pub mod stream;
 pub mod tcp_stream;
 
 use std::net::IpAddr;

@@ -7,6 +7,7 @@
 
 pub mod capture;
 pub mod challenge_pairing;
+pub mod hep;
 pub mod nflog;
 mod observer;
 pub mod packet;

@@ -1,4 +1,4 @@
-//! Reads the HEPv3 datagrams by which Asterisk copies each SIP message that PJSIP receives or sends.
+//! Reads the HEP (version 3) datagrams by which Asterisk copies each SIP message that PJSIP receives or sends.
 //!
 //! `res_hep` (Asterisk 12 and later; read in the sources up to 22, tried with 16.28 and 22.10) writes
 //! `HEP3`, the length of the datagram, and chunks, all in network order. A chunk is vendor, type and

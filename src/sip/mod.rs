@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod challenge_pairing;
 pub mod message;
+pub mod hep;
 pub mod nflog;
 mod observer;
 pub mod packet;

@@ -30,8 +30,8 @@ fail() {
 }
 
 [ "$(id -u)" = 0 ] || { say "the demo makes network namespaces: run it as root (sudo demo/demo.sh)"; exit 1; }
-for program in nft ip python3; do
-    command -v "$program" >/dev/null || { say "\`$program\` is not there: make deps"; exit 1; }
+for program in $("$here/../dev/need.sh" --list demo); do
+    type -P "$program" >/dev/null || { say "\`$program\` is not there: make deps"; exit 1; }
 done
 [ -x "$guard" ] || { say "$guard is not there: make build"; exit 1; }
 

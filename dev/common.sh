@@ -18,7 +18,10 @@ target=${CARGO_TARGET_DIR:-target}
 built=$PROFILE
 [ "$PROFILE" != dev ] || built=debug
 # shellcheck disable=SC2034 # read by the scripts that source this
-binary=$target/$built/asterguard pages=$target/pages
+binary=$target/$built/asterguard
+# Here, wherever cargo builds: Cargo.toml names it, for the package.
+# shellcheck disable=SC2034
+pages=target/pages
 
 # Says something before it starts to take time.
 say() { printf '== %s\n' "$*" >&2; }

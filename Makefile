@@ -24,7 +24,7 @@ demo: ## Show it at work, in network namespaces of its own (as root, or by sudo)
 test: ## Run all tests; as root, those with a real kernel too (in network namespaces of their own)
 	@dev/test.sh
 
-check: ## Check formatting, lints, licences and sources of dependencies
+check: ## Check formatting, lints, scripts, licences and sources of dependencies
 	@dev/check.sh
 
 fuzz: ## Fuzz the readers of logs and files, FUZZ_SECONDS each

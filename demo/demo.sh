@@ -120,7 +120,7 @@ ip netns exec "$pbx" "$guard" run --config "$work/asterguard.toml" --state-dir "
     --socket "$socket" 2>"$work/guard.log" &
 guard_pid=$!
 disown
-status() { "$guard" status --socket "$socket" "$@"; }
+status() { "$guard" status --socket "$socket"; }
 following() { [[ $(status 2>/dev/null) == *"messages: following"* ]]; }
 until_true "the guard reads the log" following
 status | sed 2q | show

@@ -18,7 +18,7 @@ rust:
 build: ## Build the program
 	@dev/build.sh
 
-demo: ## Show it at work, in network namespaces of its own (as root, or by sudo)
+demo: ## Show it at work, in network namespaces of its own (as root, or by sudo; built as PROFILE=dev)
 	@dev/demo.sh
 
 test: ## Run all tests; as root, those with a real kernel too (in network namespaces of their own)

@@ -7,7 +7,7 @@
 # Ends with 0 if all was as shown, else with 1.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-guard=$(realpath "${1:-$here/../target/release/asterguard}")
+guard=$(realpath "${1:-$here/../target/debug/asterguard}")
 
 attacker=198.51.100.15 # guesses passwords, and answered our challenge each time
 scanner=198.51.100.42  # a guest who dials numbers that do not exist

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help deps rust build test soak test-kernels nightly check coverage bench bench-kernel fuzz demo static pages deb \
-	test-deb install uninstall
+	test-deb bare install uninstall
 
 help: ## Say what there is
 	@dev/help.sh
@@ -29,6 +29,10 @@ check: ## Check formatting, lints, scripts, licences and sources of dependencies
 
 fuzz: ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 	@dev/fuzz.sh
+
+bare: ## Run `make demo` and `make test` in a clone, in a Debian with git, make and Rust only (as root)
+	@dev/bare.sh make demo
+	@dev/bare.sh make test
 
 soak: ## What takes long (MESSAGES, SEED, SOURCES, RELOADS, KILLS, ROTATIONS, TORN): an hour at most
 	@dev/soak.sh

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -49,8 +49,8 @@ impl Flood {
     }
 
     /// Corrects when the minute and the flood began.
-    pub fn correct(&mut self, jump: Jump) {
-        jump.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
+    pub fn correct(&mut self, step: ClockStep) {
+        step.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
     }
 
     /// Since when there has been a flood, if there is one, and how many bans it withheld.

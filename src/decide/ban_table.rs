@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -94,12 +94,12 @@ impl BanBook {
     }
 
     /// Corrects when bans began and when they end. The journal does not tell of it.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         for ban in self.bans.values_mut() {
-            jump.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
+            step.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
         }
         let before = std::mem::take(&mut self.deadlines);
-        self.deadlines = before.into_iter().map(|(end, key)| (jump.correct(end), key)).collect();
+        self.deadlines = before.into_iter().map(|(end, key)| (step.correct(end), key)).collect();
     }
 
     /// Keeps a journal from now on, for [`BanBook::take_journal`] to be called often.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -37,9 +37,9 @@ impl Logins {
     }
 
     /// Corrects when everybody logged in.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         let last = self.last.as_mut().map(|(_, time)| time);
-        jump.correct_all(self.hosts.values_mut().chain(last));
+        step.correct_all(self.hosts.values_mut().chain(last));
     }
 
     /// The last login of all: from where, and when.

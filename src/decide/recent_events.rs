@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ipnet::IpNet;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Event, RuleId};
 
 /// Hits that are remembered, of all hosts together; 48 bytes each.
@@ -24,8 +24,8 @@ impl Recent {
     }
 
     /// Corrects when they were.
-    pub fn correct(&mut self, jump: Jump) {
-        jump.correct_all(self.0.iter_mut().map(|event| &mut event.time));
+    pub fn correct(&mut self, step: ClockStep) {
+        step.correct_all(self.0.iter_mut().map(|event| &mut event.time));
     }
 
     /// The hits that name a host of `net`, newest first.

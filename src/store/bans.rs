@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row, params};
 
 use super::ban_record::{Key, Record};
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, Lifted};
 use crate::model::time::Time;
 
@@ -88,12 +88,12 @@ pub fn strike(
     Ok(())
 }
 
-/// Corrects the bans in force by a jump of the clock. Those that are over keep their times, which
+/// Corrects the bans in force by a step of the wall clock. Those that are over keep their times, which
 /// nothing in the kernel has to agree with.
-pub fn correct(connection: &Connection, jump: Jump) -> rusqlite::Result<()> {
+pub fn correct(connection: &Connection, step: ClockStep) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE bans SET since = since + ?1, until = until + ?1 WHERE ended IS NULL",
-        [jump.millis()],
+        [step.millis()],
     )?;
     Ok(())
 }

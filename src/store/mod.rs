@@ -30,7 +30,7 @@ pub use stats::Held;
 use crate::decide::ban_table::Entry;
 use crate::decide::engine::Remembered;
 use crate::decide::plan::Plan;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::Ban;
 use crate::model::time::Time;
 use ban_record::Names;
@@ -55,7 +55,7 @@ enum Message {
     /// How far the guard has come.
     Checkpoint(Box<Checkpoint>, Time),
     /// The clock was set.
-    Jump(Jump, Time),
+    ClockStep(ClockStep, Time),
     /// Call this once all that was told before is stored, or cannot be.
     Then(Box<dyn FnOnce() + Send>),
     Stop,
@@ -341,12 +341,12 @@ impl Store {
         }
     }
 
-    /// Has the bans in force corrected by a jump of the clock; never waits.
-    pub fn correct(&self, jump: Jump, now: Time) {
+    /// Has the bans in force corrected by a step of the wall clock; never waits.
+    pub fn correct(&self, step: ClockStep, now: Time) {
         if let Some(written) = self.written() {
-            self.pace.at.store(jump.correct(written.at).millis(), Ordering::Relaxed);
+            self.pace.at.store(step.correct(written.at).millis(), Ordering::Relaxed);
         }
-        if self.queue.try_send(Message::Jump(jump, now)).is_err() {
+        if self.queue.try_send(Message::ClockStep(step, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::config;
 use crate::decide::ban_table::Entry;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
@@ -130,13 +130,13 @@ fn a_jump_of_the_clock_moves_the_bans_in_force() {
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
     store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
     store.note(&plan, vec![Entry::Struck(all[2], Lifted::ByHand)], NOW);
-    let jump = Jump::by_millis(-86_400_000);
-    let now = jump.correct(NOW);
-    store.correct(jump, now);
+    let step = ClockStep::by_millis(-86_400_000);
+    let now = step.correct(NOW);
+    store.correct(step, now);
     // What is in force is as it was stored: it becomes no ban of its own.
     let corrected = all.map(|ban| Ban {
-        since: jump.correct(ban.since),
-        until: ban.until.map(|until| jump.correct(until)),
+        since: step.correct(ban.since),
+        until: ban.until.map(|until| step.correct(until)),
         ..ban
     });
     store.note_all(&plan, corrected[..2].to_vec(), now);

@@ -132,7 +132,9 @@ impl Writer {
                     self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
                     self.now = *now;
                 }
-                Message::All(_, _, now) | Message::Checkpoint(_, now) | Message::Jump(_, now) => {
+                Message::All(_, _, now)
+                | Message::Checkpoint(_, now)
+                | Message::ClockStep(_, now) => {
                     self.now = *now;
                 }
                 Message::Then(_) | Message::Stop => {}
@@ -168,7 +170,7 @@ impl Writer {
         // power can be read again from the logs.
         let durable = batch
             .iter()
-            .any(|m| matches!(m, Message::Changes(..) | Message::All(..) | Message::Jump(..)));
+            .any(|m| matches!(m, Message::Changes(..) | Message::All(..) | Message::ClockStep(..)));
         if std::mem::replace(&mut self.durable, durable) != durable {
             let level = if durable { "FULL" } else { "NORMAL" };
             connection.pragma_update(None, "synchronous", level)?;
@@ -184,7 +186,7 @@ impl Writer {
                     bans::replace(&transaction, &records, *now)?;
                 }
                 Message::Checkpoint(checkpoint, _) => checkpoint::write(&transaction, checkpoint)?,
-                Message::Jump(jump, _) => bans::correct(&transaction, *jump)?,
+                Message::ClockStep(step, _) => bans::correct(&transaction, *step)?,
                 Message::Then(_) | Message::Stop => {}
             }
         }

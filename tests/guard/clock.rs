@@ -1,4 +1,4 @@
-//! A clock on the wall that somebody sets by a day, and back by two, while the guard runs.
+//! A wall clock that somebody sets by a day, and back by two, while the guard runs.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;

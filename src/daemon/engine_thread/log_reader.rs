@@ -15,7 +15,7 @@ use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
 use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
 use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
 use crate::model::time::Time;
 use crate::rules::RuleSet;
@@ -242,11 +242,11 @@ impl Reader {
     }
 
     /// Corrects when everything was, after the clock was set.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         for channel in &mut self.channels {
-            channel.correct(jump);
+            channel.correct(step);
         }
-        jump.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
+        step.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
     }
 
     /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
@@ -384,13 +384,13 @@ impl Channel {
         channel
     }
 
-    fn correct(&mut self, jump: Jump) {
+    fn correct(&mut self, step: ClockStep) {
         let Pace { first, line, level, last_error, errors: _ } = &mut self.pace;
         let error = last_error.as_mut().map(|(time, _)| time);
         let times = [first, line, level, &mut self.rests_since].into_iter().flatten();
-        jump.correct_all(times.chain(error));
+        step.correct_all(times.chain(error));
         if let Some(old) = &mut self.old {
-            old.correct(jump);
+            old.correct(step);
         }
     }
 

@@ -203,18 +203,18 @@ impl Core {
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
         let clocks = clocks();
-        let Some(jump) = self.clock.jump(clocks) else { return };
+        let Some(step) = self.clock.step(clocks) else { return };
         let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
         self.recorder.note(&mut self.engine, wall);
-        self.engine.correct(jump);
-        self.reader.correct(jump);
-        jump.correct_all(self.paused.as_mut().and_then(Option::as_mut));
-        self.recorder.correct(jump, wall);
+        self.engine.correct(step);
+        self.reader.correct(step);
+        step.correct_all(self.paused.as_mut().and_then(Option::as_mut));
+        self.recorder.correct(step, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
         let (set, by) =
-            if jump.millis() < 0 { ("back", -jump.millis()) } else { ("forward", jump.millis()) };
+            if step.millis() < 0 { ("back", -step.millis()) } else { ("forward", step.millis()) };
         let by = Length(Duration::from_millis(by.unsigned_abs()));
         warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::log_reader::Reader;
 use crate::control::StoreStatus;
 use crate::decide::engine::Engine;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::{Health, Left, Store};
@@ -61,10 +61,10 @@ impl Recorder {
         }
     }
 
-    /// Has what is stored corrected by a jump of the clock, after `engine` was.
-    pub fn correct(&mut self, jump: Jump, now: Time) {
+    /// Has what is stored corrected by a step of the wall clock, after `engine` was.
+    pub fn correct(&mut self, step: ClockStep, now: Time) {
         if let Some(store) = &self.store {
-            store.correct(jump, now);
+            store.correct(step, now);
             // The counts with them, and where the logs are read.
             self.anew = true;
             self.due = true;

@@ -18,7 +18,7 @@ const SAME: Duration = Duration::from_secs(1);
 /// What was stored, in terms of the plan in force.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    /// The bans that were in force, with deadlines by the clock on the wall.
+    /// The bans that were in force, with deadlines by the wall clock.
     pub bans: Vec<Ban>,
     /// Bans that somebody lifted, or that ended with their host being ignored, by the element they
     /// were: the kernel may not have been told any more.

@@ -24,7 +24,7 @@ use foldhash::fast::RandomState;
 use crate::config;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::Report;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
@@ -259,12 +259,12 @@ impl KnownGood {
     }
 
     /// Corrects when everything was.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         for host in self.hosts.values_mut() {
-            host.correct(jump);
+            host.correct(step);
         }
-        self.swept = jump.correct(self.swept);
-        self.strangers.correct(jump);
+        self.swept = step.correct(self.swept);
+        self.strangers.correct(step);
         self.changed |= !self.hosts.is_empty();
     }
 
@@ -291,14 +291,14 @@ impl Host {
         self.login.time.plus(time)
     }
 
-    fn correct(&mut self, jump: Jump) {
-        jump.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
+    fn correct(&mut self, step: ClockStep) {
+        step.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
         if let Some(trouble) = &mut self.trouble {
-            jump.correct_all([&mut trouble.since, &mut trouble.last]);
+            step.correct_all([&mut trouble.since, &mut trouble.last]);
         }
         for known in &mut self.accounts {
             let Known { login, failed, minute, .. } = known;
-            jump.correct_all([login, minute].into_iter().chain(failed));
+            step.correct_all([login, minute].into_iter().chain(failed));
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -184,13 +184,13 @@ impl OffenceTable {
     }
 
     /// Corrects when everything was.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         for entry in &mut self.entries {
-            entry.last = jump.correct_secs(entry.last);
-            entry.track.opened = jump.correct_secs(entry.track.opened);
+            entry.last = step.correct_secs(entry.last);
+            entry.track.opened = step.correct_secs(entry.track.opened);
         }
         for time in &mut self.times {
-            *time = jump.correct_secs(*time);
+            *time = step.correct_secs(*time);
         }
         self.changes.note_all(self.entries.len());
     }

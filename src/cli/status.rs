@@ -296,13 +296,13 @@ pub(super) fn ban_line(ban: &BanStatus) -> String {
     let rule =
         ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
     let dropped = dropped(ban.dropped);
-    let knocked = ban.knocked.map_or(String::new(), |time| {
+    let last = ban.knocked.map_or(String::new(), |time| {
         let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", knocked {} ago", Length(ago))
+        format!(", last packet {} ago", Length(ago))
     });
     let BanStatus { host, scope, evidence, by_hand, .. } = ban;
     let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
-    format!("{host}  {scope} ports, {left}, {why}{dropped}{knocked}")
+    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
 }
 
 /// What was dropped, if anything was.

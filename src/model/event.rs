@@ -195,7 +195,7 @@ pub enum Decision {
     Found { jail: JailId, host: IpAddr, offences: u32 },
     /// A ban begins. What the kernel has to do about it follows as [`Decision::Change`].
     Ban(Ban),
-    /// A ban begins anew, because its host still knocks.
+    /// A ban begins again, because its host is still sending packets.
     Renewed(Ban),
     /// A jail in observe mode would have banned.
     Observed(Ban),

@@ -25,7 +25,7 @@ const COLUMNS: &str =
 /// Writes that a ban is in force, in place of one with the same host, jail and set.
 pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Result<()> {
     // A ban of another moment is another ban: the one before becomes history. Where the same lines
-    // led to both, it was renewed because its host still knocked, which makes no further ban longer.
+    // led to both, it was renewed because its host was still sending, which makes no further ban longer.
     let (rule, line) = cause(ban);
     connection
         .prepare_cached(

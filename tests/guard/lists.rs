@@ -178,7 +178,7 @@ fn the_banned_are_seen_to_knock() {
     assert_eq!(of(&after, MALLORY)["knocked"], Value::Null);
     let text = guard.order(&["banned", EVE]);
     assert!(text.starts_with(&format!("[manual] {EVE}  all ports, ")), "{text}");
-    assert!(text.contains(" packets dropped, knocked "), "{text}");
+    assert!(text.contains(" packets dropped, last packet "), "{text}");
     let status = guard.jail("manual");
     assert_eq!(of(status["banned"].as_array().unwrap(), EVE)["jail"], Value::Null);
     assert!(of(status["banned"].as_array().unwrap(), EVE)["packets"].as_u64() > Some(packets));
@@ -199,7 +199,7 @@ fn a_host_that_knocks_stays_out_where_that_is_wanted() {
     kit::until("the bans are in force", || lab.udp(EVE, SIP) == Dropped);
     kit::until("the ban is renewed", || {
         assert_eq!(lab.udp(EVE, SIP), Dropped);
-        guard.count(&format!("[asterisk-guess] Renew {EVE} (it still knocks)")) > 1
+        guard.count(&format!("[asterisk-guess] Renew {EVE} (still sending)")) > 1
     });
     assert_eq!(guard.count(&format!("[asterisk-guess] Unban {MALLORY}")), 1);
     assert_eq!(guard.count("] Renew "), guard.count(&format!("] Renew {EVE} ")));

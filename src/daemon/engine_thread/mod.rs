@@ -26,7 +26,7 @@ use crate::control::{Answer, KnownHost, ListName, Request, RuleText};
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
-use crate::decide::ban_activity::Key;
+use crate::decide::ban_activity::ElementKey;
 use crate::decide::engine::{Engine, Order};
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
@@ -52,8 +52,8 @@ pub enum Message {
     Ask(Request, oneshot::Sender<Answer>),
     /// Say what the engine goes by.
     Plan(oneshot::Sender<Arc<Plan>>),
-    /// These still knock: renew their bans, where that is wanted.
-    Renew(Vec<Key>),
+    /// These are still sending: renew their bans, where that is wanted.
+    Renew(Vec<ElementKey>),
     /// Say who is banned, as far as it is asked for.
     Bans(Who, oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
@@ -147,8 +147,8 @@ impl Core {
                     Message::Plan(reply) => {
                         let _ = reply.send(Arc::clone(self.engine.plan()));
                     }
-                    Message::Renew(knocking) => {
-                        self.engine.renew(&knocking, now(), &mut self.decisions);
+                    Message::Renew(sending) => {
+                        self.engine.renew(&sending, now(), &mut self.decisions);
                         self.carry_out();
                     }
                     Message::Bans(who, reply) => {
@@ -300,7 +300,7 @@ impl Core {
                     info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
                 }
                 Decision::Renewed(ban) => {
-                    info!("[{}] Renew {} (it still knocks)", name(ban.jail), ban.subject);
+                    info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
                 }
                 Decision::Observed(ban) => {
                     info!(

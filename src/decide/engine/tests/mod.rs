@@ -166,7 +166,7 @@ fn enough_offences_ban() {
 }
 
 #[test]
-fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
+fn proven_ban_of_a_sending_host_is_renewed() {
     let mut bench = Bench::new("[jail.asterisk-guess]\nrenew = true\n");
     let (host, forged) = ("2001:db8::9", "203.0.113.10");
     for second in 0..5 {
@@ -177,9 +177,9 @@ fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
     assert_eq!(bench.said().len(), 3);
     // Scope 1 is `sip`. The network's key stands for the host.
     let key = |host: &str| (ScopeId(1), host.parse().unwrap());
-    let knock = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
+    let sending = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
     let renew = |bench: &mut Bench, secs| {
-        bench.engine.renew(&knock, Time::from_secs(secs), &mut bench.decisions);
+        bench.engine.renew(&sending, Time::from_secs(secs), &mut bench.decisions);
     };
     renew(&mut bench, 303);
     assert!(bench.decisions.is_empty(), "half of it is left");

@@ -17,7 +17,7 @@ pub struct ChannelId(pub u16);
 pub const BANS: ChannelId = ChannelId(u16::MAX);
 
 /// The channel of what is seen on [the wire](crate::sip). All jails that count its rules read it.
-pub const WIRE: ChannelId = ChannelId(u16::MAX - 1);
+pub const SIP_RESPONSES: ChannelId = ChannelId(u16::MAX - 1);
 
 /// A rule: its index in the [`RuleSet`](crate::rules::RuleSet) in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::response::{Answer, Method};
-use super::{Seen, Sighting, Transport};
+use super::response::{Response, Method};
+use super::{Outcome, Observation, Transport};
 use crate::model::account::Account;
 use crate::model::time::Time;
 
@@ -58,7 +58,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Dialogue {
-    state: State,
+    state: DialogueState,
     last: Time,
     account: Option<Account>,
     /// The last requests that were answered, in a ring.
@@ -68,7 +68,7 @@ struct Dialogue {
 
 /// What the last answers meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DialogueState {
     /// A challenge is open since then.
     Asked(Time),
     /// It was followed by an attempt that was refused.
@@ -79,7 +79,7 @@ enum State {
 
 /// What an answer means by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ResponseKind {
     /// 401 and 407: a challenge, or a wrong password.
     Challenge,
     /// A challenge to somebody who has the right password.
@@ -94,11 +94,11 @@ enum Kind {
     Nothing,
 }
 
-impl Kind {
-    fn of(answer: &Answer) -> Self {
-        match (answer.method, answer.status) {
+impl ResponseKind {
+    fn of(response: &Response) -> Self {
+        match (response.method, response.status) {
             (Method::Options, _) => Self::Nothing,
-            (_, 401 | 407) if answer.stale => Self::Stale,
+            (_, 401 | 407) if response.stale => Self::Stale,
             (_, 401 | 407) => Self::Challenge,
             (_, 403) => Self::Forbidden,
             (Method::Invite, 100..=199)
@@ -120,21 +120,21 @@ impl Default for Pairing {
 
 impl Pairing {
     /// Takes an answer to `host` in. Call it with times that do not go back.
-    pub fn answer(
+    pub fn response(
         &mut self,
         host: IpAddr,
         transport: Transport,
-        answer: &Answer,
+        response: &Response,
         now: Time,
-    ) -> Option<Sighting> {
+    ) -> Option<Observation> {
         match transport {
-            Transport::Udp => self.udp.answer(host, answer, now),
-            Transport::Tcp => self.tcp.answer(host, answer, now),
+            Transport::Udp => self.udp.response(host, response, now),
+            Transport::Tcp => self.tcp.response(host, response, now),
         }
     }
 
     /// Lets time pass: challenges that nothing came of count now. Those over TCP come first.
-    pub fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.tcp.tick(now, out);
         self.udp.tick(now, out);
     }
@@ -163,33 +163,33 @@ impl Table {
         Self { dialogues: HashMap::default(), transport, capacity, dropped: 0 }
     }
 
-    fn answer(&mut self, host: IpAddr, answer: &Answer, now: Time) -> Option<Sighting> {
-        let kind = Kind::of(answer);
-        if kind == Kind::Nothing {
+    fn response(&mut self, host: IpAddr, response: &Response, now: Time) -> Option<Observation> {
+        let kind = ResponseKind::of(response);
+        if kind == ResponseKind::Nothing {
             return None;
         }
-        let key = (host, answer.dialogue);
+        let key = (host, response.dialogue);
         let Some(dialogue) = self.dialogues.get_mut(&key) else {
-            if matches!(kind, Kind::Challenge | Kind::Stale) {
+            if matches!(kind, ResponseKind::Challenge | ResponseKind::Stale) {
                 self.make_room();
-                self.dialogues.insert(key, Dialogue::asked(answer, now));
+                self.dialogues.insert(key, Dialogue::asked(response, now));
             }
             return None;
         };
-        let seen = dialogue.on(kind, answer, now)?;
-        Some(self.sighting(host, seen, answer.account, now))
+        let outcome = dialogue.on(kind, response, now)?;
+        Some(self.observation(host, outcome, response.account, now))
     }
 
-    fn sighting(&self, host: IpAddr, seen: Seen, account: Option<Account>, time: Time) -> Sighting {
-        Sighting { time, host, seen, evidence: self.transport.evidence(), account }
+    fn observation(&self, host: IpAddr, outcome: Outcome, account: Option<Account>, time: Time) -> Observation {
+        Observation { time, host, outcome, evidence: self.transport.evidence(), account }
     }
 
-    fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+    fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         let evidence = self.transport.evidence();
         self.dialogues.retain(|(host, _), dialogue| {
             if dialogue.is_due(now) {
                 let (time, host, account) = (now, *host, dialogue.account);
-                out.push(Sighting { time, host, seen: Seen::Refused, evidence, account });
+                out.push(Observation { time, host, outcome: Outcome::Refused, evidence, account });
                 return false;
             }
             now.since(dialogue.last) < PATIENCE
@@ -210,50 +210,50 @@ impl Table {
 }
 
 impl Dialogue {
-    fn asked(answer: &Answer, now: Time) -> Self {
+    fn asked(response: &Response, now: Time) -> Self {
         Self {
-            state: State::Asked(now),
+            state: DialogueState::Asked(now),
             last: now,
-            account: answer.account,
-            requests: [answer.transaction; REQUESTS],
+            account: response.account,
+            requests: [response.transaction; REQUESTS],
             place: 0,
         }
     }
 
     /// Takes an answer in; what is certain with it.
-    fn on(&mut self, kind: Kind, answer: &Answer, now: Time) -> Option<Seen> {
+    fn on(&mut self, kind: ResponseKind, response: &Response, now: Time) -> Option<Outcome> {
         let rested = now.since(self.last) >= REST;
-        let again = self.requests.contains(&answer.transaction);
-        if again && kind != Kind::LetIn {
+        let again = self.requests.contains(&response.transaction);
+        if again && kind != ResponseKind::LetIn {
             // The same answer again, or how a call ends that was let in.
             return None;
         }
-        self.remember(answer.transaction);
+        self.remember(response.transaction);
         self.last = now;
-        let (state, seen) = match (kind, self.state) {
-            (Kind::Stale, State::Asked(since)) => (State::Asked(since), None),
-            (Kind::Challenge, State::Refused) if rested => (State::Asked(now), None),
+        let (state, outcome) = match (kind, self.state) {
+            (ResponseKind::Stale, DialogueState::Asked(since)) => (DialogueState::Asked(since), None),
+            (ResponseKind::Challenge, DialogueState::Refused) if rested => (DialogueState::Asked(now), None),
             // Nothing came of the one before.
-            (Kind::Challenge, State::Asked(_)) if rested => {
-                (State::Asked(now), Some(Seen::Refused))
+            (ResponseKind::Challenge, DialogueState::Asked(_)) if rested => {
+                (DialogueState::Asked(now), Some(Outcome::Refused))
             }
-            (Kind::Challenge | Kind::Stale, State::Settled) | (Kind::Stale, State::Refused) => {
-                (State::Asked(now), None)
+            (ResponseKind::Challenge | ResponseKind::Stale, DialogueState::Settled) | (ResponseKind::Stale, DialogueState::Refused) => {
+                (DialogueState::Asked(now), None)
             }
-            (Kind::Challenge, _) => (State::Refused, Some(Seen::Refused)),
-            (Kind::Forbidden, State::Asked(_) | State::Refused) => {
-                (State::Settled, Some(Seen::Refused))
+            (ResponseKind::Challenge, _) => (DialogueState::Refused, Some(Outcome::Refused)),
+            (ResponseKind::Forbidden, DialogueState::Asked(_) | DialogueState::Refused) => {
+                (DialogueState::Settled, Some(Outcome::Refused))
             }
-            (Kind::LetIn, State::Asked(_) | State::Refused)
-                if answer.method == Method::Register && (200..300).contains(&answer.status) =>
+            (ResponseKind::LetIn, DialogueState::Asked(_) | DialogueState::Refused)
+                if response.method == Method::Register && (200..300).contains(&response.status) =>
             {
-                (State::Settled, Some(Seen::Registered))
+                (DialogueState::Settled, Some(Outcome::Registered))
             }
-            (Kind::Overload, State::Refused) => (State::Refused, None),
-            _ => (State::Settled, None),
+            (ResponseKind::Overload, DialogueState::Refused) => (DialogueState::Refused, None),
+            _ => (DialogueState::Settled, None),
         };
         self.state = state;
-        seen
+        outcome
     }
 
     fn remember(&mut self, transaction: u32) {
@@ -264,7 +264,7 @@ impl Dialogue {
     }
 
     fn is_due(&self, now: Time) -> bool {
-        matches!(self.state, State::Asked(since) if now.since(since) >= PATIENCE)
+        matches!(self.state, DialogueState::Asked(since) if now.since(since) >= PATIENCE)
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
         pairing: Pairing,
         now: i64,
         request: u32,
-        sightings: Vec<Sighting>,
+        observations: Vec<Observation>,
     }
 
     impl Pbx {
@@ -318,27 +318,27 @@ mod tests {
         fn again(&mut self, said: Said) -> &mut Self {
             let Said { dialogue, method, status, stale, .. } = said;
             let transaction = self.request;
-            let answer = Answer { status, stale, method, dialogue, transaction, account: None };
-            let seen = self.pairing.answer(host(said.host), Transport::Udp, &answer, at(self.now));
-            self.sightings.extend(seen);
+            let response = Response { status, stale, method, dialogue, transaction, account: None };
+            let outcome = self.pairing.response(host(said.host), Transport::Udp, &response, at(self.now));
+            self.observations.extend(outcome);
             self
         }
 
         fn passes(&mut self, millis: i64) -> &mut Self {
             for _ in 0..millis.div_euclid(1000) {
                 self.now += 1000;
-                self.pairing.tick(at(self.now), &mut self.sightings);
+                self.pairing.tick(at(self.now), &mut self.observations);
             }
             self.now += millis.rem_euclid(1000);
             self
         }
 
-        fn count(&self, what: Seen) -> usize {
-            self.sightings.iter().filter(|sighting| sighting.seen == what).count()
+        fn count(&self, what: Outcome) -> usize {
+            self.observations.iter().filter(|observation| observation.outcome == what).count()
         }
 
         fn attempts(&self) -> usize {
-            self.count(Seen::Refused)
+            self.count(Outcome::Refused)
         }
     }
 
@@ -356,7 +356,7 @@ mod tests {
             }
             pbx.passes(40).says(REGISTER, 200).passes(59_000);
         }
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 500));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (0, 500));
     }
 
     #[test]
@@ -380,7 +380,7 @@ mod tests {
             pbx.says(said, if missing { 404 } else { 200 });
         }
         pbx.passes(100_000);
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 50));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (0, 50));
         assert_eq!(pbx.pairing.known(), 0);
     }
 
@@ -467,7 +467,7 @@ mod tests {
     fn a_success_does_not_undo_what_has_counted() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 200);
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (2, 1));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (2, 1));
     }
 
     #[test]
@@ -476,14 +476,14 @@ mod tests {
         pbx.says(REGISTER, 200).says(INVITE, 401).says(INVITE, 200);
         pbx.says(Said { dialogue: 2, ..REGISTER }, 401).passes(33_000);
         pbx.says(Said { dialogue: 2, ..REGISTER }, 200);
-        assert_eq!(pbx.count(Seen::Registered), 0);
+        assert_eq!(pbx.count(Outcome::Registered), 0);
     }
 
     #[test]
     fn a_flood_over_udp_pushes_nobody_out_over_tcp() {
         let mut pairing = Pairing::default();
-        let mut sightings = Vec::new();
-        let ask = |n: u32| Answer {
+        let mut observations = Vec::new();
+        let ask = |n: u32| Response {
             status: 401,
             stale: false,
             method: Method::Register,
@@ -492,17 +492,17 @@ mod tests {
             account: None,
         };
         for n in 0..100 {
-            assert_eq!(pairing.answer(host(1), Transport::Tcp, &ask(n), at(0)), None);
+            assert_eq!(pairing.response(host(1), Transport::Tcp, &ask(n), at(0)), None);
         }
         for n in 0..90_000 {
-            assert_eq!(pairing.answer(host(n), Transport::Udp, &ask(n), at(1)), None);
+            assert_eq!(pairing.response(host(n), Transport::Udp, &ask(n), at(1)), None);
         }
         assert_eq!(pairing.known(), UDP_CAPACITY + 100);
         assert_eq!(pairing.dropped(), 90_000 - UDP_CAPACITY as u64);
-        pairing.tick(at(33_000), &mut sightings);
-        let proven = |s: &&Sighting| s.evidence == Evidence::Proven;
-        assert_eq!(sightings.iter().filter(proven).count(), 100);
-        assert!(sightings[..100].iter().all(|s| s.evidence == Evidence::Proven), "they come first");
+        pairing.tick(at(33_000), &mut observations);
+        let proven = |s: &&Observation| s.evidence == Evidence::Proven;
+        assert_eq!(observations.iter().filter(proven).count(), 100);
+        assert!(observations[..100].iter().all(|s| s.evidence == Evidence::Proven), "they come first");
         assert_eq!(pairing.known(), 0);
     }
 

@@ -1,4 +1,4 @@
-//! The wire as a witness: what our own PBX answers, as the kernel saw it leave.
+//! The wire as a observer: what our own PBX answers, as the kernel saw it leave.
 //!
 //! No log text can change who a packet was sent to. The kernel copies the beginning of every SIP
 //! answer ([`nflog`]); [`packet`] and [`tcp_stream`] take addresses and text apart, [`response`] reads the
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use crate::model::account::Account;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-pub use observer::{Numbers, Witness};
+pub use observer::{Numbers, Observer};
 
 /// What a packet was carried by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl Transport {
 
 /// What was seen on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Outcome {
     /// An attempt that the PBX refused.
     Refused,
     /// A login after a challenge.
@@ -51,13 +51,13 @@ pub enum Seen {
 
 /// Something on the wire that matters to the engine. `Copy`, of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct Observation {
     /// When it was certain.
     pub time: Time,
     /// Whom the PBX answered.
     pub host: IpAddr,
     /// What.
-    pub seen: Seen,
+    pub outcome: Outcome,
     /// How far `host` may be believed.
     pub evidence: Evidence,
     /// The account that was asked for, where it is a plain name.

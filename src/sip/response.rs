@@ -31,7 +31,7 @@ pub enum Method {
 
 /// What an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status code, from 100 to 699.
     pub status: u16,
     /// Whether only the nonce was too old. Asterisk says so to nobody whose password is wrong.
@@ -47,7 +47,7 @@ pub struct Answer {
     pub account: Option<Account>,
 }
 
-impl Answer {
+impl Response {
     /// Reads the head of an answer, which may be cut; `None` if it is none. A header that was cut
     /// off counts as empty, for refusals and successes alike. `seed` makes hashes that nobody
     /// outside can foresee.
@@ -246,24 +246,24 @@ pub(super) mod tests {
         Server: Asterisk PBX 22.10.0\r\n\
         Content-Length:  0\r\n\r\n";
 
-    fn read(head: &str) -> Answer {
-        Answer::read(head.as_bytes(), &SEED.with(Clone::clone)).unwrap()
+    fn read(head: &str) -> Response {
+        Response::read(head.as_bytes(), &SEED.with(Clone::clone)).unwrap()
     }
 
     thread_local! {
         static SEED: RandomState = RandomState::default();
     }
 
-    fn with(from: &str, to: &str) -> Answer {
+    fn with(from: &str, to: &str) -> Response {
         assert!(REFUSAL.contains(from), "{from}");
         read(&REFUSAL.replacen(from, to, 1))
     }
 
     #[test]
     fn an_answer_is_read() {
-        let answer = read(REFUSAL);
-        assert_eq!((answer.status, answer.stale, answer.method), (401, false, Method::Register));
-        assert_eq!(answer.account, Account::named(b"1000"));
+        let response = read(REFUSAL);
+        assert_eq!((response.status, response.stale, response.method), (401, false, Method::Register));
+        assert_eq!(response.account, Account::named(b"1000"));
         assert_eq!(with("REGISTER", "INVITE").method, Method::Invite);
         assert_eq!(with("REGISTER", "OPTIONS").method, Method::Options);
         assert_eq!(with("REGISTER", "SUBSCRIBE").method, Method::Other);
@@ -273,13 +273,13 @@ pub(super) mod tests {
 
     #[test]
     fn what_belongs_together_is_alike() {
-        let answer = read(REFUSAL);
+        let response = read(REFUSAL);
         // A further request of the same try.
         let next = with("CSeq: 7", "CSeq: 8");
-        assert_eq!(next.dialogue, answer.dialogue);
-        assert_ne!(next.transaction, answer.transaction);
+        assert_eq!(next.dialogue, response.dialogue);
+        assert_ne!(next.transaction, response.transaction);
         // One with the same number is another one all the same.
-        assert_ne!(with("branch=z9hG4bK77", "branch=z9hG4bK78").transaction, answer.transaction);
+        assert_ne!(with("branch=z9hG4bK77", "branch=z9hG4bK78").transaction, response.transaction);
         // Spelled otherwise, and a repetition's answer.
         for same in [
             with("Call-ID", "i"),
@@ -287,8 +287,8 @@ pub(super) mod tests {
             with("From: \"1000\" <", "f: <"),
             with("401 Unauthorized", "200 OK"),
         ] {
-            assert_eq!(same.dialogue, answer.dialogue);
-            assert_eq!(same.transaction, answer.transaction);
+            assert_eq!(same.dialogue, response.dialogue);
+            assert_eq!(same.transaction, response.transaction);
         }
         for other in [
             with("3f9a", "3f9b"),
@@ -296,13 +296,13 @@ pub(super) mod tests {
             with("<sip:1000@203.0.113.22>;tag=a1", "<sip:1001@203.0.113.22>;tag=a1"),
             with("To: <sip:1000", "To: <sip:1001"),
         ] {
-            assert_ne!(other.dialogue, answer.dialogue);
+            assert_ne!(other.dialogue, response.dialogue);
         }
     }
 
     #[test]
     fn what_a_stranger_writes_into_a_value_stays_there() {
-        let answer = read(REFUSAL);
+        let response = read(REFUSAL);
         // A second header of a name, a line that goes on with another, line ends of other kinds.
         for (place, forged) in [
             ("CSeq: 7 REGISTER\r\n", "CSeq: 7 REGISTER\r\nCall-ID: x\r\nCSeq: 9 INVITE\r\n"),
@@ -312,9 +312,9 @@ pub(super) mod tests {
             ("\"1000\"", "\"\\\"Call-ID: x <sip:9@h>\\\\\""),
         ] {
             let forged = with(place, forged);
-            assert_eq!(forged.dialogue, answer.dialogue, "{place}");
-            assert_eq!(forged.transaction, answer.transaction, "{place}");
-            assert_eq!(forged.account, answer.account, "{place}");
+            assert_eq!(forged.dialogue, response.dialogue, "{place}");
+            assert_eq!(forged.transaction, response.transaction, "{place}");
+            assert_eq!(forged.account, response.account, "{place}");
         }
     }
 
@@ -346,16 +346,16 @@ pub(super) mod tests {
             (24, false, false),
             (11, false, false),
         ] {
-            let answer = read(&REFUSAL[..kept]);
-            assert_eq!(answer.status, 401);
-            assert_eq!(answer.dialogue == all.dialogue, dialogue, "{kept}");
-            assert_eq!(answer.transaction == all.transaction, transaction, "{kept}");
+            let response = read(&REFUSAL[..kept]);
+            assert_eq!(response.status, 401);
+            assert_eq!(response.dialogue == all.dialogue, dialogue, "{kept}");
+            assert_eq!(response.transaction == all.transaction, transaction, "{kept}");
         }
         let seed = RandomState::default();
         for none in
             ["", "SIP/2.0 40", "SIP/2.0 4011", "SIP/2.0 99 X", "SIP/3.0 401 X", " SIP/2.0 401"]
         {
-            assert_eq!(Answer::read(none.as_bytes(), &seed), None, "{none}");
+            assert_eq!(Response::read(none.as_bytes(), &seed), None, "{none}");
         }
     }
 
@@ -374,7 +374,7 @@ pub(super) mod tests {
         #[test]
         fn any_bytes_are_read_without_harm(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
             let head = [&b"SIP/2.0 401 "[..], &rest].concat();
-            prop_assert!(Answer::read(&head, &RandomState::default()).is_some());
+            prop_assert!(Response::read(&head, &RandomState::default()).is_some());
             let _ = body_length(&head);
         }
 
@@ -392,7 +392,7 @@ pub(super) mod tests {
             let head = |call: &str, tag: &str| {
                 let head = REFUSAL.replace("3f9a@198.51.100.15", call).replace("tag=a1", tag);
                 let head = head.replace("CSeq: 7", &format!("CSeq: {seq}"));
-                Answer::read(head.as_bytes(), &seed).unwrap()
+                Response::read(head.as_bytes(), &seed).unwrap()
             };
             let plain = head(call, "x");
             prop_assert_eq!(head(call, &format!("tag={tag}")).dialogue, plain.dialogue);

@@ -16,7 +16,7 @@ use crate::detect::prefilter::GateError;
 use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
 use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
 use crate::model::clock_step::ClockStep;
-use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
+use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
 use crate::model::time::Time;
 use crate::rules::RuleSet;
 use crate::store::Left;
@@ -310,7 +310,7 @@ impl Reader {
     pub fn path_of(&self, id: ChannelId) -> String {
         match id {
             BANS => return "bans".to_owned(),
-            WIRE => return super::sip_channel::NAME.to_owned(),
+            SIP_RESPONSES => return super::sip_channel::NAME.to_owned(),
             _ => {}
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);

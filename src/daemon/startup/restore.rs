@@ -21,7 +21,7 @@ use crate::enforce::{BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event::Adopted;
-use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
+use crate::model::event::{BANS, Change, ChannelId, Decision, Element, SIP_RESPONSES};
 use crate::model::time::Time;
 use crate::store::ban_record::Names;
 use crate::store::checkpoint::Progress;
@@ -122,7 +122,7 @@ pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let path = |log: &Left| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
     let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
     logs.insert(BANS, "bans".to_owned());
-    logs.insert(WIRE, crate::daemon::engine_thread::sip_channel::NAME.to_owned());
+    logs.insert(SIP_RESPONSES, crate::daemon::engine_thread::sip_channel::NAME.to_owned());
     Some(Stored { engine, logs, saved: loaded.saved, problem })
 }
 

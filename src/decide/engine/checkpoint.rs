@@ -7,7 +7,7 @@ use super::Engine;
 use crate::config::Jail;
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
-use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
+use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, SIP_RESPONSES};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -113,7 +113,7 @@ impl Engine {
     ) {
         let plan = std::sync::Arc::clone(&self.plan);
         let channel = |id: u16| match id {
-            _ if id == BANS.0 || id == WIRE.0 => Some(id),
+            _ if id == BANS.0 || id == SIP_RESPONSES.0 => Some(id),
             _ => channels.get(&id).map(|id| id.0),
         };
         let rule = |id: u16| rules.get(usize::from(id)).copied().flatten().map(|id| id.0);

@@ -24,7 +24,7 @@ use crate::decide::policy;
 use crate::decide::recent_events::Recent;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, SIP_RESPONSES,
 };
 use crate::model::subject::Subject;
 use crate::model::time::{Lasting, Time};
@@ -182,7 +182,7 @@ impl Engine {
         let mut excused = None;
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
-            let reads = event.channel == WIRE || readers.is_some_and(|jails| jails.contains(id));
+            let reads = event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
             if !reads {
                 continue;
             }

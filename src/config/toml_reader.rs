@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
 use crate::model::listed::Place;
-use crate::model::time::Lasting;
+use crate::model::time::BanDuration;
 
 /// A key and where it stands.
 pub(super) type Key<'i> = Spanned<DeString<'i>>;
@@ -177,7 +177,7 @@ impl Reader {
     }
 
     /// How long a ban lasts.
-    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<Lasting> {
+    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<BanDuration> {
         self.length(value, help, duration::parse_lasting, duration::lasting_seconds)
     }
 

@@ -9,7 +9,7 @@ use crate::hosts::lists::Lists;
 use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::scope::Blocktype;
-use crate::model::time::{BanTime, Lasting};
+use crate::model::time::{BanTime, BanDuration};
 use crate::rules::RuleSet;
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
@@ -135,7 +135,7 @@ impl Plan {
 
     /// The scope that a jail's bans on this evidence close, with the length they have.
     #[must_use]
-    pub fn sentence(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
+    pub fn ban_terms(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
         let Punishment { bantime, port } = policy::punishment(jail, evidence);
         // Structure::new made a scope for every port list that a jail uses.
         (
@@ -155,7 +155,7 @@ fn selects(jail: &Jail, filter: &str) -> bool {
 
 fn manual(ipv6prefix: u8) -> Jail {
     let forever =
-        Punishment { bantime: BanTime::fixed(Lasting::Permanent), port: "all".to_owned() };
+        Punishment { bantime: BanTime::fixed(BanDuration::Permanent), port: "all".to_owned() };
     Jail {
         name: MANUAL.to_owned(),
         mode: Mode::Enforce,

@@ -234,7 +234,7 @@ pub const REGISTERED: &str = "registered";
 
 /// An element that was found in the sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopted {
+pub struct KernelElement {
     /// The element; `jail` is only meaningful if `known_jail`.
     pub element: Element,
     /// Whether the element's comment names a jail of the structure in force.

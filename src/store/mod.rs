@@ -25,7 +25,7 @@ use rusqlite::Connection;
 pub use ban_record::Record;
 pub use bans::word;
 pub use checkpoint::Left;
-pub use stats::Held;
+pub use stats::StoreStats;
 
 use crate::decide::ban_table::Entry;
 use crate::decide::engine::Remembered;
@@ -71,7 +71,7 @@ pub struct Health {
     /// Whether something was not stored that could be by now, so that all has to be told again.
     pub behind: bool,
     /// What the file holds, as of a moment ago; `None` if that is not known.
-    pub held: Option<Held>,
+    pub stats: Option<StoreStats>,
 }
 
 /// The last checkpoint that was written.
@@ -207,7 +207,7 @@ pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<R
 fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, String), String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let StoreError::Unusable(_) = why else { return Err(told(why)) };
-    let kept = quarantine::set_aside(path, now)
+    let kept = quarantine::quarantine_file(path, now)
         .map_err(|error| format!("{}: {why}, and it cannot be renamed: {error}", path.display()))?;
     let notice = format!(
         "the state file {} could not be used ({why}); it is kept as {}, and a new one was begun",

@@ -17,7 +17,7 @@ const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 ///
 /// # Errors
 /// When it cannot be renamed; it is still there then.
-pub fn set_aside(path: &Path, now: Time) -> io::Result<PathBuf> {
+pub fn quarantine_file(path: &Path, now: Time) -> io::Result<PathBuf> {
     // Later than all others, whatever the clock says.
     let last = all_kept(path).last().map_or(0, |(number, _)| number.saturating_add(1));
     let kept = with(path, &format!(".broken-{}", now.millis().max(last)));
@@ -85,7 +85,7 @@ mod tests {
             fs::write(&path, format!("bad {round}")).unwrap();
             fs::write(with(&path, "-wal"), "changes").unwrap();
             // In the same millisecond.
-            set_aside(&path, Time::from_secs(7)).unwrap();
+            quarantine_file(&path, Time::from_secs(7)).unwrap();
             assert!(!path.exists() && !with(&path, "-wal").exists());
         }
         let mut names: Vec<_> = fs::read_dir(home.path())

@@ -392,15 +392,15 @@ fn what_the_file_holds_is_counted() {
     assert_eq!(store.written(), None);
     store.checkpoint(Checkpoint { counters, ..Checkpoint::default() }, NOW);
     let begin = std::time::Instant::now();
-    let held = loop {
-        match store.health().held {
-            Some(held) if held.offenders > 0 => break held,
+    let stats = loop {
+        match store.health().stats {
+            Some(stats) if stats.offenders > 0 => break stats,
             _ => assert!(begin.elapsed() < PATIENCE, "{:?}", store.health()),
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    assert_eq!((held.bans, held.past, held.offenders, held.known_good), (1, 1, 7, 0));
-    assert!(held.bytes > 4096, "{held:?}");
+    assert_eq!((stats.bans, stats.past, stats.offenders, stats.known_good), (1, 1, 7, 0));
+    assert!(stats.bytes > 4096, "{stats:?}");
     assert_eq!(store.written().map(|written| written.at), Some(NOW));
     close(store);
 }
@@ -427,7 +427,7 @@ fn what_cannot_be_written_is_tried_again() {
     assert!(store.health().error.is_some(), "it has not got all yet");
     store.note_all(&plan, vec![ban("192.0.2.2", None)], NOW);
     settle(&store);
-    assert_eq!(Health { held: None, ..store.health() }, Health::default());
+    assert_eq!(Health { stats: None, ..store.health() }, Health::default());
     close(store);
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
 }

@@ -211,10 +211,10 @@ impl Writer {
             return;
         }
         // If that does not work, writing will not either, which is told.
-        let held = stats::held(connection, &self.path).ok();
+        let stats = stats::count(connection, &self.path).ok();
         self.changed = false;
         self.stock = Instant::now() + (begin.elapsed() * STOCK_SHARE).max(LOOK);
-        lock(&self.health).held = held;
+        lock(&self.health).stats = stats;
     }
 
     /// Looks whether the file that is open is still the one at the path. If somebody took it away, it is
@@ -244,7 +244,7 @@ impl Writer {
     /// is kept aside.
     fn write_anew(&mut self) -> io::Result<()> {
         if self.path.exists() {
-            quarantine::set_aside(&self.path, self.now)?;
+            quarantine::quarantine_file(&self.path, self.now)?;
         }
         let copy = quarantine::with(&self.path, ".new");
         let copied = self.connection.take().is_some_and(|open| schema::copy(&open, &copy).is_ok());

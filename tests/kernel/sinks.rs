@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
-use asterguard::model::event::Adopted;
+use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
@@ -220,7 +220,7 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
         let adopted = sink.adopt(now()).unwrap();
         let all = expected
             .iter()
-            .all(|e| adopted.iter().any(|a: &Adopted| a.known_jail && same(&a.element, e)));
+            .all(|e| adopted.iter().any(|a: &KernelElement| a.known_jail && same(&a.element, e)));
         assert!(all && adopted.len() == expected.len(), "{adopted:?} instead of {expected:?}");
     };
     let for_secs = |secs| Some(now().plus(Duration::from_secs(secs)));

@@ -37,7 +37,7 @@ use crate::model::event::Report;
 use crate::model::event::{Ban, Decision, JailId};
 use crate::model::listed::{Entry, Origin as IgnoreOrigin};
 use crate::model::subject::{Subject, bannable, canonical};
-use crate::model::time::{Lasting, Length, Time};
+use crate::model::time::{BanDuration, HumanDuration, Time};
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -215,7 +215,7 @@ impl Core {
         self.catch_up();
         let (set, by) =
             if step.millis() < 0 { ("back", -step.millis()) } else { ("forward", step.millis()) };
-        let by = Length(Duration::from_millis(by.unsigned_abs()));
+        let by = HumanDuration(Duration::from_millis(by.unsigned_abs()));
         warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
     }
 
@@ -335,9 +335,9 @@ impl Core {
             Request::Status { jail, detail: _ } => self.status(jail.as_deref()),
             Request::Ban { host, jail, seconds, permanent } => {
                 let length = if permanent {
-                    Some(Lasting::Permanent)
+                    Some(BanDuration::Permanent)
                 } else {
-                    seconds.map(|s| Lasting::For(Duration::from_secs(s)))
+                    seconds.map(|s| BanDuration::For(Duration::from_secs(s)))
                 };
                 self.ban(host, jail.as_deref(), length)
             }
@@ -381,7 +381,7 @@ impl Core {
         })
     }
 
-    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<Lasting>) -> Answer {
+    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<BanDuration>) -> Answer {
         let jail = match self.jail(jail) {
             Ok(jail) => jail,
             Err(answer) => return answer,
@@ -491,7 +491,7 @@ fn configured(nets: &[IpNet]) -> Vec<Entry> {
 
 /// Why somebody is banned, for the log.
 fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
+    let length = ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
     let scope =
         plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {

@@ -132,18 +132,18 @@ impl Recorder {
         let Some(store) = &self.store else {
             return StoreStatus { state: "off".to_owned(), ..StoreStatus::default() };
         };
-        let Health { error, held, .. } = store.health();
-        let held = held.filter(|_| error.is_none());
+        let Health { error, stats, .. } = store.health();
+        let stats = stats.filter(|_| error.is_none());
         let written = store.written();
         StoreStatus {
             state: if error.is_none() { "stored" } else { "in memory only" }.to_owned(),
             path: Some(store.path().display().to_string()),
             trouble: error,
-            bytes: held.map(|held| held.bytes),
-            bans: held.map(|held| held.bans),
-            past: held.map(|held| held.past),
-            offenders: held.map(|held| held.offenders),
-            known_good: held.map(|held| held.known_good),
+            bytes: stats.map(|stats| stats.bytes),
+            bans: stats.map(|stats| stats.bans),
+            past: stats.map(|stats| stats.past),
+            offenders: stats.map(|stats| stats.offenders),
+            known_good: stats.map(|stats| stats.known_good),
             checkpoint: written.map(|written| written.at.secs()),
             checkpoint_ago: written.map(|written| now.since(written.at).as_secs()),
             checkpoint_took: written

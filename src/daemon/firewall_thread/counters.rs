@@ -14,7 +14,7 @@ use crate::daemon::now;
 use crate::decide::ban_activity::{BanActivity, CounterReading, ElementKey};
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Line, Request};
-use crate::model::time::{Lasting, Time};
+use crate::model::time::{BanDuration, Time};
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;
 
@@ -83,8 +83,8 @@ impl Counters {
 pub fn pace(plan: &Plan) -> Option<Duration> {
     let renewed = plan.jails().filter(|(_, jail)| jail.renew);
     let shortest = renewed.map(|(_, jail)| match jail.bantime.first {
-        Lasting::For(length) => length / 4,
-        Lasting::Permanent => LONGEST,
+        BanDuration::For(length) => length / 4,
+        BanDuration::Permanent => LONGEST,
     });
     shortest.min().map(|pace| pace.clamp(SHORTEST, LONGEST))
 }

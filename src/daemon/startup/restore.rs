@@ -20,7 +20,7 @@ use crate::enforce::netlink::NetlinkSink;
 use crate::enforce::{BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{BANS, Change, ChannelId, Decision, Element, SIP_RESPONSES};
 use crate::model::time::Time;
 use crate::store::ban_record::Names;
@@ -138,7 +138,7 @@ pub(crate) fn take_up(
     options: &Options,
     engine: &mut Engine,
     reader: &mut Reader,
-    found: &[Adopted],
+    found: &[KernelElement],
     out: &mut Vec<Decision>,
 ) -> Result<Recorder, RunError> {
     if options.sink == SinkKind::DryRun {

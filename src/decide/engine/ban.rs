@@ -9,7 +9,7 @@ use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
 use crate::model::subject::Subject;
-use crate::model::time::{BanTime, Lasting, Time};
+use crate::model::time::{BanTime, BanDuration, Time};
 
 impl Engine {
     /// The length of a subject's next ban.
@@ -20,7 +20,7 @@ impl Engine {
         evidence: Evidence,
         bantime: &BanTime,
         now: Time,
-    ) -> Lasting {
+    ) -> BanDuration {
         let whose = (subject, evidence);
         let quiet = self.quiet(&whose, now);
         let own = usize::from(id.0);
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Bans.
-    pub(super) fn punish(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
+    pub(super) fn issue_ban(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Has the jail that counts bans count this one.
-    pub(super) fn relapse(
+    pub(super) fn count_recidive(
         &mut self,
         plan: &Plan,
         ban: &Ban,

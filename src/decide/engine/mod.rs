@@ -27,7 +27,7 @@ use crate::model::event::{
     Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, SIP_RESPONSES,
 };
 use crate::model::subject::Subject;
-use crate::model::time::{Lasting, Time};
+use crate::model::time::{BanDuration, Time};
 pub use checkpoint::{Counters, KnownHosts};
 pub use explain::{Explanation, InJail};
 use jail::JailState;
@@ -235,7 +235,7 @@ impl Engine {
         let Some(evidence) = policy::verdict(jail, count) else { return };
         let begin = self.late.now.unwrap_or(event.time);
         state.offences.clear(&subject);
-        let (scope, bantime) = plan.sentence(jail, evidence);
+        let (scope, bantime) = plan.ban_terms(jail, evidence);
         let length = self.next_length(id, subject, evidence, &bantime, begin);
         let ban = Ban {
             jail: id,
@@ -258,9 +258,9 @@ impl Engine {
         if evidence == Evidence::Unverified && !self.is_no_flood(&ban, out) {
             return;
         }
-        self.punish(ban, &bantime, out);
+        self.issue_ban(ban, &bantime, out);
         if evidence == Evidence::Proven {
-            self.relapse(plan, &ban, event, out);
+            self.count_recidive(plan, &ban, event, out);
         }
     }
 
@@ -289,7 +289,7 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         let id = order.jail.unwrap_or_else(|| plan.manual());
         let Some(jail) = plan.jail(id) else { return };
-        let (scope, bantime) = plan.sentence(jail, Evidence::Proven);
+        let (scope, bantime) = plan.ban_terms(jail, Evidence::Proven);
         let subject = subject(&self.ignored, order.host, jail.ipv6prefix);
         let length = order
             .length
@@ -305,7 +305,7 @@ impl Engine {
             evidence: Evidence::Proven,
             cause: None,
         };
-        self.punish(ban, &bantime, out);
+        self.issue_ban(ban, &bantime, out);
     }
 
     /// Lifts all bans that hold any of `net` or lie in it, or only those of one jail; says how
@@ -318,7 +318,7 @@ impl Engine {
     }
 
     /// Takes over the bans that were found in the kernel.
-    pub fn adopt(&mut self, found: &[crate::model::event::Adopted], now: Time) {
+    pub fn adopt(&mut self, found: &[crate::model::event::KernelElement], now: Time) {
         let manual = self.plan.manual();
         for adopted in found {
             let element = adopted.element;
@@ -512,7 +512,7 @@ pub struct Order {
     /// In the name of which jail; `None`: [`MANUAL`](crate::config::MANUAL).
     pub jail: Option<JailId>,
     /// How long; `None`: as long as the jail would.
-    pub length: Option<Lasting>,
+    pub length: Option<BanDuration>,
 }
 
 /// Whether `jail` never bans `host` because of what was found out.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::decide::ban_table::{self, BanBook};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -65,7 +65,7 @@ impl Engine {
     pub fn take_up(
         &mut self,
         stored: &Remembered,
-        found: &[Adopted],
+        found: &[KernelElement],
         now: Time,
         out: &mut Vec<Decision>,
     ) -> TakenUp {
@@ -121,7 +121,7 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         for ban in past {
             let Some(jail) = plan.jail(ban.jail) else { continue };
-            let (_, bantime) = plan.sentence(jail, ban.evidence);
+            let (_, bantime) = plan.ban_terms(jail, ban.evidence);
             let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
             if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
                 state.remember(ban, &bantime, quiet);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::*;
 use crate::config;
 use crate::model::account::Account;
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
 use crate::rules::RuleSet;
 
@@ -330,7 +330,7 @@ fn bans_by_hand_and_their_lifting() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(0);
     let host = "203.0.113.9".parse().unwrap();
-    let minute = Some(Lasting::For(Duration::from_secs(60)));
+    let minute = Some(BanDuration::For(Duration::from_secs(60)));
     let guess = bench.engine.plan().jail_named("asterisk-guess");
     for order in
         [Order { host, jail: None, length: None }, Order { host, jail: guess, length: minute }]
@@ -363,8 +363,8 @@ fn bans_found_in_the_kernel_go_on() {
         jail: guess,
     };
     let found = [
-        Adopted { element: element("203.0.113.9"), known_jail: true },
-        Adopted { element: element("203.0.113.8"), known_jail: false },
+        KernelElement { element: element("203.0.113.9"), known_jail: true },
+        KernelElement { element: element("203.0.113.8"), known_jail: false },
     ];
     bench.engine.adopt(&found, Time::from_secs(0));
     bench.engine.on_tick(Time::from_secs(60), &mut bench.decisions);

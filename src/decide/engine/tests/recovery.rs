@@ -24,10 +24,10 @@ fn stored(bench: &Bench, ends_in: Option<i64>) -> Ban {
     }
 }
 
-fn element(bench: &Bench, ends_in: Option<i64>) -> Adopted {
+fn element(bench: &Bench, ends_in: Option<i64>) -> KernelElement {
     let ban = stored(bench, ends_in);
     let element = Element { scope: SIP, subject: ban.subject, until: ban.until, jail: ban.jail };
-    Adopted { element, known_jail: true }
+    KernelElement { element, known_jail: true }
 }
 
 /// The only ban: offences, and in how many seconds it ends.

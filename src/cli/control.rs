@@ -19,7 +19,7 @@ use crate::control::{
 use crate::daemon::{now, pause_message};
 use crate::enforce::BanSink as _;
 use crate::enforce::nft_program::NftSink;
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{BanDuration, HumanDuration, Time};
 use crate::sys::program::Program;
@@ -275,7 +275,7 @@ fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(),
     Ok(())
 }
 
-fn never_banned(entries: &[Entry], output: &Output) {
+fn never_banned(entries: &[ExemptNetwork], output: &Output) {
     for entry in entries {
         if output.json {
             output.object(entry);

@@ -271,8 +271,9 @@ impl<'a> Replay<'a> {
 }
 
 fn in_words(record: &BanRecord<'_>) -> String {
-    let length =
-        record.bantime.map_or(BanDuration::Permanent, |secs| BanDuration::For(Duration::from_secs(secs)));
+    let length = record
+        .bantime
+        .map_or(BanDuration::Permanent, |secs| BanDuration::For(Duration::from_secs(secs)));
     format!(
         "{} [{}] {} {} ({} offences, {}, {}/{}, ports {}, {length}{}) {}:{}",
         record.time,

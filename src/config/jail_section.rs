@@ -15,7 +15,7 @@ use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::scope::Blocktype;
 use crate::model::subject::canonical_net;
-use crate::model::time::{BanTime, BanDuration};
+use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
 pub(super) const KEYS: [&str; 17] = [

@@ -91,7 +91,7 @@ pub enum Answer {
     /// Where a host stands.
     Explain(Box<HostReport>),
     /// Who is never banned, and why.
-    Ignoreip { ignored: Vec<crate::model::listed::Entry> },
+    Ignoreip { ignored: Vec<crate::model::listed::ExemptNetwork> },
     /// How kernel, configuration and memory differ.
     Verification(Verification),
     /// Who is banned.

@@ -10,31 +10,31 @@ use crate::model::time::Time;
 /// Bans in force at most; about 200 bytes each. As many as a set of the kernel takes.
 pub const CAPACITY: usize = 1 << 20;
 
-type Key = (Subject, ScopeId, JailId);
+type BanKey = (Subject, ScopeId, JailId);
 
 /// All bans in force. Several jails may ban one subject in one scope: to the kernel that is one
 /// element, and its deadline is the latest of theirs.
 #[derive(Debug, Default)]
-pub struct BanBook {
-    bans: BTreeMap<Key, Ban>,
+pub struct BanTable {
+    bans: BTreeMap<BanKey, Ban>,
     /// The bans that end by themselves, soonest first.
-    deadlines: BTreeSet<(Time, Key)>,
+    deadlines: BTreeSet<(Time, BanKey)>,
     /// How many there are of each jail that has some.
     counts: BTreeMap<JailId, usize>,
     /// What has changed since somebody asked, if anybody ever will.
-    journal: Option<Vec<Entry>>,
+    journal: Option<Vec<JournalEntry>>,
 }
 
 /// What has changed in the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum JournalEntry {
     /// This ban is in force, in place of one with the same jail, subject and scope.
     Entered(Ban),
     /// This one no longer is, and why.
     Struck(Ban, Lifted),
 }
 
-impl BanBook {
+impl BanTable {
     /// Enters a ban, in place of one with the same jail, subject and scope; what the kernel has to do
     /// then. `None` if the book is full.
     pub fn put(&mut self, ban: Ban) -> Option<Change> {
@@ -57,7 +57,7 @@ impl BanBook {
         if let Some(until) = ban.until {
             self.deadlines.insert((until, key));
         }
-        self.note(Entry::Entered(ban));
+        self.note(JournalEntry::Entered(ban));
         true
     }
 
@@ -68,7 +68,7 @@ impl BanBook {
             if let Some(until) = known.until {
                 self.deadlines.remove(&(until, key));
             }
-            self.note(Entry::Struck(known, why));
+            self.note(JournalEntry::Struck(known, why));
         }
         self.element(ban.scope, ban.subject)
     }
@@ -81,11 +81,11 @@ impl BanBook {
         }
         self.deadlines.pop_first();
         let ban = self.take(&key)?;
-        self.note(Entry::Struck(ban, Lifted::Expired));
+        self.note(JournalEntry::Struck(ban, Lifted::Expired));
         Some(ban)
     }
 
-    fn take(&mut self, key: &Key) -> Option<Ban> {
+    fn take(&mut self, key: &BanKey) -> Option<Ban> {
         let ban = self.bans.remove(key)?;
         if let Some(count) = self.counts.get_mut(&ban.jail) {
             *count -= 1;
@@ -102,7 +102,7 @@ impl BanBook {
         self.deadlines = before.into_iter().map(|(end, key)| (step.correct(end), key)).collect();
     }
 
-    /// Keeps a journal from now on, for [`BanBook::take_journal`] to be called often.
+    /// Keeps a journal from now on, for [`BanTable::take_journal`] to be called often.
     pub fn keep_journal(&mut self) {
         self.journal.get_or_insert_default();
     }
@@ -114,11 +114,11 @@ impl BanBook {
     }
 
     /// What has changed since the last call; nothing if no journal is kept.
-    pub fn take_journal(&mut self) -> Vec<Entry> {
+    pub fn take_journal(&mut self) -> Vec<JournalEntry> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn note(&mut self, entry: Entry) {
+    fn note(&mut self, entry: JournalEntry) {
         if let Some(journal) = &mut self.journal {
             journal.push(entry);
         }
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_element_lasts_as_long_as_the_last_of_its_bans() {
-        let mut book = BanBook::default();
+        let mut book = BanTable::default();
         assert_eq!(until(book.put(ban(0, Some(100)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(2, None))), Some(None));
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn bans_expire_in_order_and_permanent_ones_never() {
-        let mut book = BanBook::default();
+        let mut book = BanTable::default();
         for (jail, until) in [(0, Some(30)), (1, Some(10)), (2, None), (3, Some(20))] {
             book.put(ban(jail, until));
         }

@@ -16,12 +16,12 @@ pub const CAPACITY: usize = 1 << 15;
 
 /// The last believed login from each host.
 #[derive(Clone, Debug, Default)]
-pub struct Logins {
+pub struct LoginLog {
     hosts: HashMap<Subject, Time, RandomState>,
     last: Option<(Subject, Time)>,
 }
 
-impl Logins {
+impl LoginLog {
     /// Takes in a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_last_login_of_each_host_is_known() {
-        let mut logins = Logins::default();
+        let mut logins = LoginLog::default();
         assert_eq!((logins.last(), logins.of(&host(1))), (None, None));
         let at = Time::from_secs;
         for (n, secs) in [(1, 100), (2, 400), (1, 300)] {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut logins = Logins::default();
+        let mut logins = LoginLog::default();
         for n in 0..3 * u32::try_from(CAPACITY).unwrap() {
             logins.note(host(n), Time::from_secs(n.into()));
             assert!(logins.hosts.len() <= CAPACITY);

@@ -9,7 +9,7 @@ use crate::hosts::lists::Lists;
 use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::scope::Blocktype;
-use crate::model::time::{BanTime, BanDuration};
+use crate::model::time::{BanDuration, BanTime};
 use crate::rules::RuleSet;
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;

@@ -12,9 +12,9 @@ pub const CAPACITY: usize = 1 << 15;
 
 /// A ring of hits.
 #[derive(Debug, Default)]
-pub struct Recent(VecDeque<Event>);
+pub struct RecentEvents(VecDeque<Event>);
 
-impl Recent {
+impl RecentEvents {
     /// Takes note of a hit, in place of the oldest when there are too many.
     pub fn push(&mut self, event: &Event) {
         if self.0.len() >= CAPACITY {
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_last_hits_of_a_network_are_found() {
-        let mut recent = Recent::default();
+        let mut recent = RecentEvents::default();
         for n in 0..100_000_u32 {
             recent.push(&Event {
                 time: Time::from_secs(n.into()),

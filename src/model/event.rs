@@ -206,14 +206,14 @@ pub enum Decision {
     /// They are carried out again; how many were withheld.
     FloodEbbs { withheld: u64 },
     /// Accounts that have logged in from a host fail there now.
-    AccountsFail(Report),
+    AccountsFail(AccountFailures),
     /// The kernel's sets have to change.
     Change(Change),
 }
 
 /// A host whose accounts fail: most likely somebody changed a password and not the phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct AccountFailures {
     /// The host.
     pub subject: Subject,
     /// Accounts that have logged in from there before, and fail now.

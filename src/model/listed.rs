@@ -10,14 +10,14 @@ use crate::model::subject::{bannable, canonical_net};
 
 /// Where an entry is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct FileLine {
     /// The file.
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -25,17 +25,17 @@ impl fmt::Display for Place {
 
 /// An entry of a list of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
+pub struct ListedNetwork {
     /// Who.
     pub net: IpNet,
     /// Where that is written.
-    pub place: Place,
+    pub place: FileLine,
 }
 
 /// Why a network is never banned. In the order in which entries are kept when there are too many.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "origin", rename_all = "lowercase")]
-pub enum Origin {
+pub enum ExemptReason {
     /// It is in `ignoreip`, or a name there has it.
     Ignoreip {
         /// The entry.
@@ -71,7 +71,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl ExemptReason {
     /// What kind it is, in a word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -88,7 +88,7 @@ impl Origin {
 }
 
 /// Fits into "192.0.2.1 is …".
-impl fmt::Display for Origin {
+impl fmt::Display for ExemptReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
@@ -104,18 +104,18 @@ impl fmt::Display for Origin {
 
 /// A network that is never banned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ExemptNetwork {
     /// Why.
     #[serde(flatten)]
-    pub origin: Origin,
+    pub origin: ExemptReason,
     /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
     pub net: IpNet,
 }
 
-impl Entry {
+impl ExemptNetwork {
     /// An entry for a network.
     #[must_use]
-    pub fn new(net: impl Into<IpNet>, origin: Origin) -> Self {
+    pub fn new(net: impl Into<IpNet>, origin: ExemptReason) -> Self {
         Self { origin, net: canonical_net(net.into()) }
     }
 }

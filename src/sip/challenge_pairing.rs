@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::response::{Response, Method};
-use super::{Outcome, Observation, Transport};
+use super::response::{Method, Response};
+use super::{Observation, Outcome, Transport};
 use crate::model::account::Account;
 use crate::model::time::Time;
 
@@ -180,7 +180,13 @@ impl Table {
         Some(self.observation(host, outcome, response.account, now))
     }
 
-    fn observation(&self, host: IpAddr, outcome: Outcome, account: Option<Account>, time: Time) -> Observation {
+    fn observation(
+        &self,
+        host: IpAddr,
+        outcome: Outcome,
+        account: Option<Account>,
+        time: Time,
+    ) -> Observation {
         Observation { time, host, outcome, evidence: self.transport.evidence(), account }
     }
 
@@ -231,15 +237,18 @@ impl Dialogue {
         self.remember(response.transaction);
         self.last = now;
         let (state, outcome) = match (kind, self.state) {
-            (ResponseKind::Stale, DialogueState::Asked(since)) => (DialogueState::Asked(since), None),
-            (ResponseKind::Challenge, DialogueState::Refused) if rested => (DialogueState::Asked(now), None),
+            (ResponseKind::Stale, DialogueState::Asked(since)) => {
+                (DialogueState::Asked(since), None)
+            }
+            (ResponseKind::Challenge, DialogueState::Refused) if rested => {
+                (DialogueState::Asked(now), None)
+            }
             // Nothing came of the one before.
             (ResponseKind::Challenge, DialogueState::Asked(_)) if rested => {
                 (DialogueState::Asked(now), Some(Outcome::Refused))
             }
-            (ResponseKind::Challenge | ResponseKind::Stale, DialogueState::Settled) | (ResponseKind::Stale, DialogueState::Refused) => {
-                (DialogueState::Asked(now), None)
-            }
+            (ResponseKind::Challenge | ResponseKind::Stale, DialogueState::Settled)
+            | (ResponseKind::Stale, DialogueState::Refused) => (DialogueState::Asked(now), None),
             (ResponseKind::Challenge, _) => (DialogueState::Refused, Some(Outcome::Refused)),
             (ResponseKind::Forbidden, DialogueState::Asked(_) | DialogueState::Refused) => {
                 (DialogueState::Settled, Some(Outcome::Refused))
@@ -319,7 +328,8 @@ mod tests {
             let Said { dialogue, method, status, stale, .. } = said;
             let transaction = self.request;
             let response = Response { status, stale, method, dialogue, transaction, account: None };
-            let outcome = self.pairing.response(host(said.host), Transport::Udp, &response, at(self.now));
+            let outcome =
+                self.pairing.response(host(said.host), Transport::Udp, &response, at(self.now));
             self.observations.extend(outcome);
             self
         }
@@ -502,7 +512,10 @@ mod tests {
         pairing.tick(at(33_000), &mut observations);
         let proven = |s: &&Observation| s.evidence == Evidence::Proven;
         assert_eq!(observations.iter().filter(proven).count(), 100);
-        assert!(observations[..100].iter().all(|s| s.evidence == Evidence::Proven), "they come first");
+        assert!(
+            observations[..100].iter().all(|s| s.evidence == Evidence::Proven),
+            "they come first"
+        );
         assert_eq!(pairing.known(), 0);
     }
 

@@ -7,7 +7,7 @@ use super::challenge_pairing::Pairing;
 use super::packet::Packet;
 use super::response::Response;
 use super::tcp_stream::{Segment, Streams};
-use super::{Outcome, Observation, Transport};
+use super::{Observation, Outcome, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 

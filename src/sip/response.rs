@@ -262,7 +262,10 @@ pub(super) mod tests {
     #[test]
     fn an_answer_is_read() {
         let response = read(REFUSAL);
-        assert_eq!((response.status, response.stale, response.method), (401, false, Method::Register));
+        assert_eq!(
+            (response.status, response.stale, response.method),
+            (401, false, Method::Register)
+        );
         assert_eq!(response.account, Account::named(b"1000"));
         assert_eq!(with("REGISTER", "INVITE").method, Method::Invite);
         assert_eq!(with("REGISTER", "OPTIONS").method, Method::Options);

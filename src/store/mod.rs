@@ -22,21 +22,21 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use ban_record::Record;
+pub use ban_record::BanRecord;
 pub use bans::word;
-pub use checkpoint::Left;
+pub use checkpoint::LogCheckpoint;
 pub use stats::StoreStats;
 
-use crate::decide::ban_table::Entry;
-use crate::decide::engine::Remembered;
+use crate::decide::ban_table::JournalEntry;
+use crate::decide::engine::StoredBans;
 use crate::decide::plan::Plan;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Ban;
 use crate::model::time::Time;
-use ban_record::Names;
-use checkpoint::{Checkpoint, Progress};
+use ban_record::PlanIndex;
+use checkpoint::{Checkpoint, StoredCheckpoint};
 use schema::StoreError;
-use writer_thread::Writer;
+use writer_thread::WriterThread;
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "asterguard.db";
@@ -47,9 +47,9 @@ const QUEUE: usize = 1024;
 const MOST_PENDING: usize = 1 << 16;
 
 /// What the thread is told.
-enum Message {
+enum WriterMessage {
     /// What has changed in the book of bans, in terms of a plan.
-    Changes(Arc<Plan>, Vec<Entry>, Time),
+    Changes(Arc<Plan>, Vec<JournalEntry>, Time),
     /// All bans in force.
     All(Arc<Plan>, Vec<Ban>, Time),
     /// How far the guard has come.
@@ -76,7 +76,7 @@ pub struct Health {
 
 /// The last checkpoint that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct LastCheckpoint {
     /// When.
     pub at: Time,
     /// How long it took.
@@ -87,13 +87,13 @@ pub struct Written {
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Bans that were in force.
-    pub bans: Vec<Record>,
+    pub bans: Vec<BanRecord>,
     /// Bans that somebody lifted before their time was over.
-    pub lifted: Vec<Record>,
+    pub lifted: Vec<BanRecord>,
     /// The last bans there were, those in force too, the oldest first.
-    pub past: Vec<Record>,
+    pub past: Vec<BanRecord>,
     /// How far the guard had come.
-    pub progress: Progress,
+    pub progress: StoredCheckpoint,
     /// When something was last stored.
     pub saved: Option<Time>,
 }
@@ -101,9 +101,9 @@ pub struct Loaded {
 impl Loaded {
     /// The same in terms of a plan.
     #[must_use]
-    pub fn remembered(&self, plan: &Plan) -> Remembered {
-        let names = Names::new(plan);
-        Remembered {
+    pub fn remembered(&self, plan: &Plan) -> StoredBans {
+        let names = PlanIndex::new(plan);
+        StoredBans {
             bans: self.bans.iter().filter_map(|ban| ban.ban(&names)).collect(),
             lifted: self.lifted.iter().filter_map(|ban| ban.element(&names)).collect(),
             past: self.past.iter().filter_map(|ban| ban.past(&names)).collect(),
@@ -115,7 +115,7 @@ impl Loaded {
 
 /// A state file that was looked at: what it holds, and how to go on with it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedStore {
     /// What could be read.
     pub loaded: Loaded,
     /// What was wrong.
@@ -127,16 +127,16 @@ pub struct Opened {
 /// Opens the state file in `directory`. Whatever is wrong with it is told and dealt with; what can
 /// be read of it is.
 #[must_use]
-pub fn open(directory: &Path, now: Time) -> Opened {
+pub fn open(directory: &Path, now: Time) -> OpenedStore {
     let path = directory.join(FILE);
-    let mut opened = Opened {
+    let mut opened = OpenedStore {
         loaded: Loaded::default(),
         health: Health::default(),
         path: path.clone(),
         connection: None,
     };
     let why = match schema::open(&path) {
-        Ok(connection) => match load(&connection, What::All, now, &mut opened.loaded) {
+        Ok(connection) => match load(&connection, Extent::All, now, &mut opened.loaded) {
             Ok(()) => {
                 // If that does not work, it takes some memory more.
                 let _ = schema::slim(&connection);
@@ -148,7 +148,7 @@ pub fn open(directory: &Path, now: Time) -> Opened {
         Err(error) => {
             // Of a damaged file, what stands before the damage; of one that may not be written, all.
             if let Ok(connection) = schema::open_unchecked(&path) {
-                let _ = load(&connection, What::All, now, &mut opened.loaded);
+                let _ = load(&connection, Extent::All, now, &mut opened.loaded);
             }
             error
         }
@@ -168,7 +168,7 @@ pub fn open(directory: &Path, now: Time) -> Opened {
 /// Reads the state file in `directory`, and leaves it alone; `None` if there is none. What is wrong with
 /// it, if anything is.
 #[must_use]
-pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<String>)> {
+pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option<String>)> {
     let path = directory.join(FILE);
     if !path.exists() {
         return None;
@@ -179,8 +179,8 @@ pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<S
     };
     // Where speed matters, damage is found where it matters too.
     let open = match what {
-        What::All => schema::open_to_read,
-        What::InForce => schema::open_unchecked,
+        Extent::All => schema::open_to_read,
+        Extent::InForce => schema::open_unchecked,
     };
     let wrong = match look(open(&path)) {
         Ok(()) => None,
@@ -195,7 +195,7 @@ pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<S
 /// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the state file
 /// in `directory` cannot be read.
 #[must_use]
-pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<Record>> {
+pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<BanRecord>> {
     let connection = schema::open_unchecked(&directory.join(FILE)).ok()?;
     bans::of_hosts(&connection, hosts, most).ok()
 }
@@ -220,7 +220,7 @@ fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, S
 
 /// What is read of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum Extent {
     /// All that a guard goes on with.
     All,
     /// What the kernel has to know.
@@ -230,7 +230,7 @@ pub enum What {
 /// Reads a file, up to a damage if there is one.
 fn load(
     connection: &Connection,
-    read: What,
+    read: Extent,
     now: Time,
     loaded: &mut Loaded,
 ) -> Result<(), StoreError> {
@@ -238,7 +238,7 @@ fn load(
     bans::in_force(connection, |ban| loaded.bans.push(ban))?;
     loaded.lifted = bans::lifted(connection, now)?;
     loaded.saved = writer_thread::saved(connection)?;
-    if read == What::All {
+    if read == Extent::All {
         loaded.past = bans::past(connection)?;
         loaded.progress = checkpoint::read(connection)?;
     }
@@ -249,16 +249,16 @@ fn load(
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    queue: SyncSender<Message>,
+    queue: SyncSender<WriterMessage>,
     pending: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
+    pace: Arc<CheckpointPace>,
     health: Arc<Mutex<Health>>,
     thread: JoinHandle<()>,
 }
 
 /// How the thread gets on with checkpoints.
 #[derive(Debug, Default)]
-struct Pace {
+struct CheckpointPace {
     /// Whether one is waiting, or being written.
     busy: AtomicBool,
     /// How many milliseconds the last transaction with one took.
@@ -272,12 +272,12 @@ impl Store {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(opened: Opened) -> std::io::Result<Self> {
+    pub fn start(opened: OpenedStore) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let (pending, pace) = (Arc::default(), Arc::default());
         let health = Arc::new(Mutex::new(opened.health));
         let path = opened.path.clone();
-        let writer = Writer::new(
+        let writer = WriterThread::new(
             opened.path,
             opened.connection,
             Arc::clone(&health),
@@ -290,14 +290,14 @@ impl Store {
     }
 
     /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
-    pub fn note(&self, plan: &Arc<Plan>, entries: Vec<Entry>, now: Time) {
+    pub fn note(&self, plan: &Arc<Plan>, entries: Vec<JournalEntry>, now: Time) {
         let count = entries.len();
         if self.pending.load(Ordering::Relaxed) + count > MOST_PENDING {
             lock(&self.health).behind = true;
             return;
         }
         self.pending.fetch_add(count, Ordering::Relaxed);
-        if self.queue.try_send(Message::Changes(Arc::clone(plan), entries, now)).is_err() {
+        if self.queue.try_send(WriterMessage::Changes(Arc::clone(plan), entries, now)).is_err() {
             self.pending.fetch_sub(count, Ordering::Relaxed);
             lock(&self.health).behind = true;
         }
@@ -306,7 +306,7 @@ impl Store {
     /// Has it stored that these bans are in force and no others; never waits.
     pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
         lock(&self.health).behind = false;
-        if self.queue.try_send(Message::All(Arc::clone(plan), bans, now)).is_err() {
+        if self.queue.try_send(WriterMessage::All(Arc::clone(plan), bans, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }
@@ -320,10 +320,10 @@ impl Store {
 
     /// The last checkpoint that was written since the start.
     #[must_use]
-    pub fn written(&self) -> Option<Written> {
+    pub fn written(&self) -> Option<LastCheckpoint> {
         let at = self.pace.at.load(Ordering::Relaxed);
         let took = Duration::from_millis(self.pace.took.load(Ordering::Relaxed));
-        (at != 0).then_some(Written { at: Time::from_millis(at), took })
+        (at != 0).then_some(LastCheckpoint { at: Time::from_millis(at), took })
     }
 
     /// Where the file is.
@@ -335,7 +335,7 @@ impl Store {
     /// Has it stored how far the guard has come; never waits. One at a time: see [`Store::pace`].
     pub fn checkpoint(&self, checkpoint: Checkpoint, now: Time) {
         self.pace.busy.store(true, Ordering::Release);
-        if self.queue.try_send(Message::Checkpoint(Box::new(checkpoint), now)).is_err() {
+        if self.queue.try_send(WriterMessage::Checkpoint(Box::new(checkpoint), now)).is_err() {
             self.pace.busy.store(false, Ordering::Release);
             lock(&self.health).behind = true;
         }
@@ -346,7 +346,7 @@ impl Store {
         if let Some(written) = self.written() {
             self.pace.at.store(step.correct(written.at).millis(), Ordering::Relaxed);
         }
-        if self.queue.try_send(Message::ClockStep(step, now)).is_err() {
+        if self.queue.try_send(WriterMessage::ClockStep(step, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }
@@ -354,9 +354,9 @@ impl Store {
     /// Calls `then` once all that was handed over before is stored, or cannot be stored.
     pub fn then(&self, then: impl FnOnce() + Send + 'static) {
         if let Err(
-            TrySendError::Full(Message::Then(then))
-            | TrySendError::Disconnected(Message::Then(then)),
-        ) = self.queue.try_send(Message::Then(Box::new(then)))
+            TrySendError::Full(WriterMessage::Then(then))
+            | TrySendError::Disconnected(WriterMessage::Then(then)),
+        ) = self.queue.try_send(WriterMessage::Then(Box::new(then)))
         {
             then();
         }
@@ -375,7 +375,7 @@ impl Store {
             let _ = done.send(());
         });
         let _ = is_done.recv_timeout(limit);
-        if self.queue.try_send(Message::Stop).is_ok() {
+        if self.queue.try_send(WriterMessage::Stop).is_ok() {
             // It has nothing left to do but to close the file.
             let _ = self.thread.join();
         }

@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 
 use super::*;
 use crate::config;
-use crate::decide::ban_table::Entry;
+use crate::decide::ban_table::JournalEntry;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
@@ -52,7 +52,7 @@ fn settle(store: &Store) {
     is_done.recv_timeout(PATIENCE).unwrap();
 }
 
-fn reopened(directory: &Path, now: Time) -> Opened {
+fn reopened(directory: &Path, now: Time) -> OpenedStore {
     let opened = open(directory, now);
     assert_eq!(opened.health, Health::default());
     opened
@@ -70,7 +70,7 @@ fn bans_are_there_again_as_they_were() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("2001:db8::/64", Some(9))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
+    store.note(&plan, all.iter().map(|ban| JournalEntry::Entered(*ban)).collect(), NOW);
     close(store);
     assert_eq!(bans(&reopened(home.path(), NOW).loaded, &plan), all);
 
@@ -79,9 +79,9 @@ fn bans_are_there_again_as_they_were() {
     let later = NOW.plus(Duration::from_secs(5));
     let longer = Ban { since: later, until: None, cause: None, ..all[0] };
     let entries = vec![
-        Entry::Struck(all[2], Lifted::Expired),
-        Entry::Struck(all[1], Lifted::ByHand),
-        Entry::Entered(longer),
+        JournalEntry::Struck(all[2], Lifted::Expired),
+        JournalEntry::Struck(all[1], Lifted::ByHand),
+        JournalEntry::Entered(longer),
     ];
     store.note(&plan, entries, later);
     close(store);
@@ -104,7 +104,7 @@ fn a_ban_that_was_renewed_is_one_ban() {
     let later = |secs| Ban { since: NOW.plus(Duration::from_secs(secs)), ..first };
     let again = Ban { cause: Some((RuleId(3), 99)), ..later(900) };
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, [first, later(400), again].map(Entry::Entered).to_vec(), NOW);
+    store.note(&plan, [first, later(400), again].map(JournalEntry::Entered).to_vec(), NOW);
     close(store);
     let since: Vec<_> =
         reopened(home.path(), NOW).loaded.past.iter().map(|ban| ban.since).collect();
@@ -115,7 +115,8 @@ fn a_ban_that_was_renewed_is_one_ban() {
 fn telling_of_all_bans_ends_the_others() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    let entries = ["192.0.2.1", "192.0.2.2"].map(|host| Entry::Entered(ban(host, Some(600))));
+    let entries =
+        ["192.0.2.1", "192.0.2.2"].map(|host| JournalEntry::Entered(ban(host, Some(600))));
     store.note(&plan, entries.to_vec(), NOW);
     let now = [ban("192.0.2.2", Some(700)), ban("192.0.2.3", Some(600))];
     store.note_all(&plan, now.to_vec(), NOW);
@@ -128,8 +129,8 @@ fn a_jump_of_the_clock_moves_the_bans_in_force() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("192.0.2.3", Some(60))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
-    store.note(&plan, vec![Entry::Struck(all[2], Lifted::ByHand)], NOW);
+    store.note(&plan, all.iter().map(|ban| JournalEntry::Entered(*ban)).collect(), NOW);
+    store.note(&plan, vec![JournalEntry::Struck(all[2], Lifted::ByHand)], NOW);
     let step = ClockStep::by_millis(-86_400_000);
     let now = step.correct(NOW);
     store.correct(step, now);
@@ -235,7 +236,7 @@ fn a_file_torn_anywhere_opens_with_what_can_be_read() {
     let home = tempfile::tempdir().unwrap();
     let whole = file_with_bans(home.path(), 200);
     let path = home.path().join(FILE);
-    let hosts = |opened: &Opened| -> BTreeSet<_> {
+    let hosts = |opened: &OpenedStore| -> BTreeSet<_> {
         opened.loaded.bans.iter().map(|ban| (ban.host, ban.until)).collect()
     };
     let all = hosts(&reopened(home.path(), NOW));
@@ -275,7 +276,7 @@ fn killed(directory: &Path, count: u8) -> Store {
     let store = Store::start(reopened(directory, NOW)).unwrap();
     for n in 0..count {
         let ban = ban(&format!("192.0.2.{n}"), Some(600));
-        store.note(&plan, vec![Entry::Entered(ban)], NOW);
+        store.note(&plan, vec![JournalEntry::Entered(ban)], NOW);
         settle(&store);
     }
     store
@@ -350,8 +351,12 @@ fn a_file_that_is_taken_away_is_written_anew() {
         let path = home.path().join(FILE);
         let store = Store::start(reopened(home.path(), NOW)).unwrap();
         let first = ban("192.0.2.1", Some(600));
-        store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
-        store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+        store.note(
+            &plan,
+            vec![JournalEntry::Entered(first), JournalEntry::Struck(first, Lifted::ByHand)],
+            NOW,
+        );
+        store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.2", None))], NOW);
         settle(&store);
         take_away(&path);
         let begin = std::time::Instant::now();
@@ -361,7 +366,7 @@ fn a_file_that_is_taken_away_is_written_anew() {
         }
         let notice = store.health().notice.unwrap();
         assert!(notice.contains(how) && notice.contains(path.to_str().unwrap()), "{notice}");
-        store.note(&plan, vec![Entry::Entered(ban("192.0.2.3", None))], NOW);
+        store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.3", None))], NOW);
         // As if it was killed.
         settle(&store);
         let copy = tempfile::tempdir().unwrap();
@@ -384,11 +389,18 @@ fn what_the_file_holds_is_counted() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
     let first = ban("192.0.2.1", Some(600));
-    store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
-    store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+    store.note(
+        &plan,
+        vec![JournalEntry::Entered(first), JournalEntry::Struck(first, Lifted::ByHand)],
+        NOW,
+    );
+    store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.2", None))], NOW);
     let pages = crate::decide::offences::Pages { entries: 7, changed: Vec::new() };
-    let counters =
-        vec![crate::decide::engine::Counters { name: "j".to_owned(), pages, ..Default::default() }];
+    let counters = vec![crate::decide::engine::OffenceCounts {
+        name: "j".to_owned(),
+        pages,
+        ..Default::default()
+    }];
     assert_eq!(store.written(), None);
     store.checkpoint(Checkpoint { counters, ..Checkpoint::default() }, NOW);
     let begin = std::time::Instant::now();
@@ -414,7 +426,7 @@ fn what_cannot_be_written_is_tried_again() {
     let opened = open(home.path(), NOW);
     assert!(opened.health.error.is_some() && opened.health.notice.is_none());
     let store = Store::start(opened).unwrap();
-    store.note(&plan, vec![Entry::Entered(ban("192.0.2.1", None))], NOW);
+    store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.1", None))], NOW);
     settle(&store);
     assert!(store.health().error.is_some());
     fs::remove_dir(&path).unwrap();

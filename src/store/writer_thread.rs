@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tracing::{debug, error, info, warn};
 
-use super::ban_record::{self, Record};
+use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
-use super::{Health, Message, Pace, bans, begin_anew, checkpoint, lock, quarantine, stats};
-use crate::decide::ban_table::Entry;
+use super::{
+    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, lock, quarantine, stats,
+};
+use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Lifted};
 use crate::model::time::Time;
@@ -34,12 +36,12 @@ const BATCH: usize = 256;
 /// Bytes that have to fit into the file for it to count as working again.
 const ROOM: i64 = 64 << 10;
 
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     path: PathBuf,
     connection: Option<Connection>,
     health: Arc<Mutex<Health>>,
     pending: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
+    pace: Arc<CheckpointPace>,
     /// When to try again, to prune, to look whether the file is there, and to count what it holds.
     retry: Instant,
     prune: Instant,
@@ -61,13 +63,13 @@ pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Option<Time>> {
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?.map(Time::from_millis))
 }
 
-impl Writer {
+impl WriterThread {
     pub(super) fn new(
         path: PathBuf,
         connection: Option<Connection>,
         health: Arc<Mutex<Health>>,
         pending: Arc<AtomicUsize>,
-        pace: Arc<Pace>,
+        pace: Arc<CheckpointPace>,
     ) -> Self {
         let now = Instant::now();
         let file = connection.as_ref().and_then(|_| FileId::of(&path).ok());
@@ -88,7 +90,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
+    pub(super) fn run(mut self, inbox: &Receiver<WriterMessage>) {
         loop {
             let mut next = match inbox.recv_timeout(LOOK) {
                 Ok(message) => Some(message),
@@ -98,8 +100,8 @@ impl Writer {
             let (mut batch, mut waiting, mut stop) = (Vec::new(), Vec::new(), false);
             while let Some(message) = next {
                 match message {
-                    Message::Then(then) => waiting.push(then),
-                    Message::Stop => stop = true,
+                    WriterMessage::Then(then) => waiting.push(then),
+                    WriterMessage::Stop => stop = true,
                     other => batch.push(other),
                 }
                 let full = batch.len() >= BATCH;
@@ -107,7 +109,7 @@ impl Writer {
             }
             let begin = Instant::now();
             self.store(&batch);
-            if batch.iter().any(|message| matches!(message, Message::Checkpoint(..))) {
+            if batch.iter().any(|message| matches!(message, WriterMessage::Checkpoint(..))) {
                 let took = begin.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
                 self.pace.took.store(took, Ordering::Relaxed);
                 if self.connection.is_some() {
@@ -125,19 +127,19 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, batch: &[Message]) {
+    fn store(&mut self, batch: &[WriterMessage]) {
         for message in batch {
             match message {
-                Message::Changes(_, entries, now) => {
+                WriterMessage::Changes(_, entries, now) => {
                     self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
                     self.now = *now;
                 }
-                Message::All(_, _, now)
-                | Message::Checkpoint(_, now)
-                | Message::ClockStep(_, now) => {
+                WriterMessage::All(_, _, now)
+                | WriterMessage::Checkpoint(_, now)
+                | WriterMessage::ClockStep(_, now) => {
                     self.now = *now;
                 }
-                Message::Then(_) | Message::Stop => {}
+                WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
         }
         if self.connection.is_none() && Instant::now() >= self.retry {
@@ -153,14 +155,14 @@ impl Writer {
         match self.write(batch) {
             Err(error) => self.failed(&error),
             // Now it has all that it missed.
-            Ok(()) if batch.iter().any(|message| matches!(message, Message::All(..))) => {
+            Ok(()) if batch.iter().any(|message| matches!(message, WriterMessage::All(..))) => {
                 lock(&self.health).error = None;
             }
             Ok(()) => {}
         }
     }
 
-    fn write(&mut self, batch: &[Message]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &[WriterMessage]) -> Result<(), StoreError> {
         let prune = Instant::now() >= self.prune && self.now > Time::default();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if batch.is_empty() && !prune {
@@ -168,9 +170,12 @@ impl Writer {
         }
         // A ban is on the disk before anybody is told that it is stored. What else is lost with the
         // power can be read again from the logs.
-        let durable = batch
-            .iter()
-            .any(|m| matches!(m, Message::Changes(..) | Message::All(..) | Message::ClockStep(..)));
+        let durable = batch.iter().any(|m| {
+            matches!(
+                m,
+                WriterMessage::Changes(..) | WriterMessage::All(..) | WriterMessage::ClockStep(..)
+            )
+        });
         if std::mem::replace(&mut self.durable, durable) != durable {
             let level = if durable { "FULL" } else { "NORMAL" };
             connection.pragma_update(None, "synchronous", level)?;
@@ -178,16 +183,18 @@ impl Writer {
         let transaction = connection.transaction()?;
         for message in batch {
             match message {
-                Message::Changes(plan, entries, now) => {
+                WriterMessage::Changes(plan, entries, now) => {
                     changes(&transaction, plan, entries, *now)?;
                 }
-                Message::All(plan, all, now) => {
+                WriterMessage::All(plan, all, now) => {
                     let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
                     bans::replace(&transaction, &records, *now)?;
                 }
-                Message::Checkpoint(checkpoint, _) => checkpoint::write(&transaction, checkpoint)?,
-                Message::ClockStep(step, _) => bans::correct(&transaction, *step)?,
-                Message::Then(_) | Message::Stop => {}
+                WriterMessage::Checkpoint(checkpoint, _) => {
+                    checkpoint::write(&transaction, checkpoint)?
+                }
+                WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
+                WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
         }
         if prune {
@@ -330,17 +337,17 @@ impl FileId {
 fn changes(
     connection: &Connection,
     plan: &Plan,
-    entries: &[Entry],
+    entries: &[JournalEntry],
     now: Time,
 ) -> rusqlite::Result<()> {
     for entry in entries {
         match entry {
-            Entry::Entered(ban) => {
+            JournalEntry::Entered(ban) => {
                 if let Some(record) = record(plan, ban) {
                     bans::enter(connection, &record, now)?;
                 }
             }
-            Entry::Struck(ban, how) => {
+            JournalEntry::Struck(ban, how) => {
                 let ended = match how {
                     Lifted::Expired => ban.until.unwrap_or(now),
                     Lifted::ByHand | Lifted::Ignored | Lifted::Replaced => now,
@@ -354,9 +361,9 @@ fn changes(
     Ok(())
 }
 
-fn record(plan: &Plan, ban: &Ban) -> Option<Record> {
+fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
     let (_, jail, set) = ban_record::key(plan, ban)?;
-    Some(Record {
+    Some(BanRecord {
         host: ban.subject,
         jail,
         set,

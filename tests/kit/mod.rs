@@ -22,7 +22,7 @@ use asterguard::config::{
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
-use asterguard::model::time::{BanTime, BanDuration, Time};
+use asterguard::model::time::{BanDuration, BanTime, Time};
 use asterguard::sys::program::Program;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 

@@ -12,7 +12,7 @@ use crate::config::load::{BUILT_IN, parse};
 use crate::config::*;
 use crate::model::event::Class;
 use crate::model::scope::{Blocktype, Ports};
-use crate::model::time::{BanTime, BanDuration};
+use crate::model::time::{BanDuration, BanTime};
 
 fn filters() -> Vec<String> {
     ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()

@@ -27,15 +27,15 @@ use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
 use crate::decide::ban_activity::ElementKey;
-use crate::decide::engine::{Engine, Order};
+use crate::decide::engine::{Engine, ManualBan};
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::Report;
+use crate::model::event::AccountFailures;
 use crate::model::event::{Ban, Decision, JailId};
-use crate::model::listed::{Entry, Origin as IgnoreOrigin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{BanDuration, HumanDuration, Time};
 use crate::table::structure::Structure;
@@ -403,7 +403,7 @@ impl Core {
                 entry.origin
             ));
         }
-        self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
+        self.engine.ban(&ManualBan { host, jail, length }, now(), &mut self.decisions);
         let banned = self.decisions.iter().find_map(|decision| match decision {
             Decision::Ban(ban) => Some(*ban),
             _ => None,
@@ -462,9 +462,10 @@ impl Core {
         if let Some(jail) = id.and_then(|id| plan.jail(id)) {
             entries.extend(configured(&jail.ignoreip));
             for name in &jail.ignorenames {
-                let origin = IgnoreOrigin::Ignoreip { entry: name.to_string() };
+                let origin = ExemptReason::Ignoreip { entry: name.to_string() };
                 let addresses = list.addresses(name).iter();
-                entries.extend(addresses.map(|address| Entry::new(*address, origin.clone())));
+                entries
+                    .extend(addresses.map(|address| ExemptNetwork::new(*address, origin.clone())));
             }
         }
         entries.sort_unstable();
@@ -481,17 +482,21 @@ pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
 }
 
 /// Networks that the configuration itself has.
-fn configured(nets: &[IpNet]) -> Vec<Entry> {
+fn configured(nets: &[IpNet]) -> Vec<ExemptNetwork> {
     nets.iter()
         .map(|net| {
-            Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
+            ExemptNetwork::new(
+                *net,
+                ExemptReason::Ignoreip { entry: Subject::from(*net).to_string() },
+            )
         })
         .collect()
 }
 
 /// Why somebody is banned, for the log.
 fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length = ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
+    let length =
+        ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
     let scope =
         plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
@@ -503,8 +508,8 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
 }
 
 /// What is said of a site whose phones have an old password.
-fn accounts_fail(report: &Report) -> String {
-    let Report { subject, known, unknown } = report;
+fn accounts_fail(report: &AccountFailures) -> String {
+    let AccountFailures { subject, known, unknown } = report;
     let (s, fail) = if *known == 1 { ("", "fails") } else { ("s", "fail") };
     format!("{known} known account{s} {fail} at {subject}, {unknown} unknown: provisioning?")
 }

@@ -10,7 +10,7 @@ use crate::decide::engine::Engine;
 use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::{Health, Left, Store};
+use crate::store::{Health, LogCheckpoint, Store};
 
 /// How often it is stored how far the guard has come, if nobody is banned.
 const PACE: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const SHARES: (u32, u32) = (4, 20);
 pub struct Recorder {
     store: Option<Store>,
     /// The logs, as they are stored.
-    left: Vec<Left>,
+    left: Vec<LogCheckpoint>,
     /// Whether all is to be stored, and not only what has changed.
     anew: bool,
     /// When the last checkpoint was.
@@ -174,7 +174,7 @@ impl Recorder {
 
 /// Whether logs are where they were. That they are known to have been there for longer is not worth
 /// writing, which would keep a quiet machine's disk awake.
-fn is_where(now: &[Left], before: &[Left]) -> bool {
-    let place = |left: &Left| (left.path.clone(), left.channel, left.position.clone());
+fn is_where(now: &[LogCheckpoint], before: &[LogCheckpoint]) -> bool {
+    let place = |left: &LogCheckpoint| (left.path.clone(), left.channel, left.position.clone());
     now.iter().map(place).eq(before.iter().map(place))
 }

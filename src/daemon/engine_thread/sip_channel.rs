@@ -17,7 +17,7 @@ use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
 use crate::model::event::{FILTER, REFUSED, REGISTERED};
 use crate::model::time::Time;
 use crate::sip::capture::{Listening, ResponseMonitor};
-use crate::sip::{Outcome, Observation};
+use crate::sip::{Observation, Outcome};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";

@@ -4,12 +4,12 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::{Engine, never};
-use crate::decide::ban_rate_limit::Verdict;
+use crate::decide::ban_rate_limit::Admission;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
 use crate::model::subject::Subject;
-use crate::model::time::{BanTime, BanDuration, Time};
+use crate::model::time::{BanDuration, BanTime, Time};
 
 impl Engine {
     /// The length of a subject's next ban.
@@ -56,10 +56,10 @@ impl Engine {
     /// Whether an unverified ban may be carried out: not when there are too many of them.
     pub(super) fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
         let verdict = self.flood.judge(ban.since);
-        if verdict == Verdict::Begins {
+        if verdict == Admission::Begins {
             out.push(Decision::FloodBegins);
         }
-        let passes = verdict == Verdict::Pass;
+        let passes = verdict == Admission::Pass;
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.withheld += u64::from(!passes);
         }

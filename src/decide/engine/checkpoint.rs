@@ -16,7 +16,7 @@ const STRANGERS: &str = "known good";
 
 /// What has changed in an offence table, and what it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct OffenceCounts {
     /// Whose it is: a jail's name.
     pub name: String,
     /// The terms on which it counted: what its entries mean.
@@ -31,14 +31,14 @@ pub struct Counters {
 
 /// What old lines mean: lines that were written while nobody read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Late {
+pub(super) struct Backlog {
     /// The present, while an old line is taken in.
     pub now: Option<Time>,
     /// Since when lines of a subject count for a jail: before, they had their ban, or it was lifted.
     pub marks: BTreeMap<(JailId, Subject), Time>,
 }
 
-impl Late {
+impl Backlog {
     /// Whether a line counts for a jail no more, because it is an old one.
     pub fn is_past(&self, event: &Event, id: JailId, jail: &Jail, subject: Subject) -> bool {
         let Some(now) = self.now else { return false };
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// What has changed in the counts since the last call.
-    pub fn take_changes(&mut self) -> Vec<Counters> {
+    pub fn take_changes(&mut self) -> Vec<OffenceCounts> {
         let plan = &self.plan;
         let jails = plan.jails().map(|(_, jail)| terms(jail));
         let mut changed: Vec<_> = self
@@ -103,9 +103,9 @@ impl Engine {
 
     /// Takes up what was stored. `channels` and `rules` say
     /// what the numbers of then are now.
-    pub fn take_up_counts(
+    pub fn restore_counts(
         &mut self,
-        counters: &[Counters],
+        counters: &[OffenceCounts],
         logins: &KnownHosts,
         channels: &HashMap<u16, ChannelId>,
         rules: &[Option<RuleId>],
@@ -128,21 +128,21 @@ impl Engine {
             };
             // The configuration may have changed since.
             table.change_terms(stored.maxretry, Duration::from_secs(stored.findtime));
-            table.take_up(&stored.pages, now, channel, rule);
+            table.restore(&stored.pages, now, channel, rule);
             table.change_terms(terms.maxretry, Duration::from_secs(terms.findtime));
             if stored.ipv6prefix != terms.ipv6prefix {
                 table.forget_ipv6();
             }
         }
-        self.known.take_up(logins, now, channel);
+        self.known.restore(logins, now, channel);
         for (host, time) in logins.logins() {
             self.logins.note(host, time);
         }
     }
 }
 
-fn terms(jail: &Jail) -> Counters {
-    Counters {
+fn terms(jail: &Jail) -> OffenceCounts {
+    OffenceCounts {
         name: jail.name.clone(),
         maxretry: jail.maxretry,
         findtime: jail.findtime.as_secs(),
@@ -151,9 +151,9 @@ fn terms(jail: &Jail) -> Counters {
     }
 }
 
-fn strangers(plan: &crate::decide::plan::Plan) -> Counters {
+fn strangers(plan: &crate::decide::plan::Plan) -> OffenceCounts {
     let terms = &plan.config.knowngood;
-    Counters {
+    OffenceCounts {
         name: STRANGERS.to_owned(),
         maxretry: terms.maxunknown,
         findtime: terms.findtime.as_secs(),
@@ -162,6 +162,6 @@ fn strangers(plan: &crate::decide::plan::Plan) -> Counters {
     }
 }
 
-fn with(terms: Counters, table: &mut OffenceTable) -> Option<Counters> {
-    table.take_changes().map(|pages| Counters { pages, ..terms })
+fn with(terms: OffenceCounts, table: &mut OffenceTable) -> Option<OffenceCounts> {
+    table.take_changes().map(|pages| OffenceCounts { pages, ..terms })
 }

@@ -10,7 +10,7 @@ use crate::decide::offences::Count;
 use crate::decide::policy;
 use crate::model::event::{Ban, ChannelId, Event, JailId};
 use crate::model::hostname::HostName;
-use crate::model::listed::Origin;
+use crate::model::listed::ExemptReason;
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
 
@@ -24,11 +24,11 @@ pub struct Explanation {
     /// Whether it can be banned at all.
     pub bannable: bool,
     /// Why no jail bans it, beside what the configuration says.
-    pub protected: Option<Origin>,
+    pub protected: Option<ExemptReason>,
     /// What it is known good by.
     pub known_good: Option<known_good::Standing>,
     /// In each jail.
-    pub jails: Vec<InJail>,
+    pub jails: Vec<JailStanding>,
     /// The bans in force.
     pub bans: Vec<Ban>,
     /// The last lines that named it, newest first.
@@ -37,7 +37,7 @@ pub struct Explanation {
 
 /// Where a host stands in one jail.
 #[derive(Debug)]
-pub struct InJail {
+pub struct JailStanding {
     /// Which.
     pub jail: JailId,
     /// The entry of `ignoreip` that it is in.
@@ -60,7 +60,7 @@ impl Engine {
             let net = policy::holding(&jail.ignoreip, &IpNet::from(host));
             let has = |name: &&HostName| self.ignored.addresses(name).contains(&host);
             let name = || jail.ignorenames.iter().find(has).map(ToString::to_string);
-            InJail {
+            JailStanding {
                 jail: id,
                 ignored_by: net.map(|net| written(&net)).or_else(name),
                 count: state.offences.count(&subject, now),

@@ -20,13 +20,13 @@ const HISTORY: usize = 1 << 16;
 pub(super) struct JailState {
     pub offences: OffenceTable,
     /// Proven and unverified bans apart: spoofed packets must not make a proven ban longer.
-    pub history: HashMap<(Subject, Evidence), Earlier, RandomState>,
+    pub history: HashMap<(Subject, Evidence), PastBans, RandomState>,
     pub tally: Tally,
 }
 
 /// A subject's bans so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Earlier {
+pub(super) struct PastBans {
     pub bans: u32,
     /// When the last one was decided, and when it ended or will end.
     pub last: (Time, Option<Time>),
@@ -84,7 +84,7 @@ impl JailState {
         let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);
         self.make_room(&key);
-        self.history.insert(key, Earlier { bans, last: (ban.since, ban.until) });
+        self.history.insert(key, PastBans { bans, last: (ban.since, ban.until) });
     }
 
     fn make_room(&mut self, key: &(Subject, Evidence)) {

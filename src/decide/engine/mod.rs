@@ -15,24 +15,25 @@ use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
 use crate::config::{Jail, Mode};
-use crate::decide::ban_rate_limit::Flood;
-use crate::decide::ban_table::{self, BanBook};
+use crate::decide::ban_rate_limit::BanRateLimit;
+use crate::decide::ban_table::{self, BanTable};
 use crate::decide::known_good::{KnownGood, Standing};
-use crate::decide::login_log::Logins;
+use crate::decide::login_log::LoginLog;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
-use crate::decide::recent_events::Recent;
+use crate::decide::recent_events::RecentEvents;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, SIP_RESPONSES,
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, SIP_RESPONSES,
+    ScopeId,
 };
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};
-pub use checkpoint::{Counters, KnownHosts};
-pub use explain::{Explanation, InJail};
+pub use checkpoint::{KnownHosts, OffenceCounts};
+pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
-pub use recovery::{Remembered, TakenUp};
+pub use recovery::{RecoverySummary, StoredBans};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -42,14 +43,14 @@ pub struct Engine {
     channels: Vec<Vec<JailId>>,
     /// In the order of the plan's jails.
     states: Vec<JailState>,
-    bans: BanBook,
+    bans: BanTable,
     known: KnownGood,
-    logins: Logins,
-    flood: Flood,
-    recent: Recent,
+    logins: LoginLog,
+    flood: BanRateLimit,
+    recent: RecentEvents,
     refused: u64,
     ignored: Arc<IgnoreList>,
-    late: checkpoint::Late,
+    late: checkpoint::Backlog,
     /// Where the chance in the length of bans comes from.
     chance: RandomState,
 }
@@ -72,16 +73,16 @@ impl Engine {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
         Self {
             known: KnownGood::new(&plan.config.knowngood),
-            logins: Logins::default(),
-            flood: Flood::new(plan.config.maxunverified),
+            logins: LoginLog::default(),
+            flood: BanRateLimit::new(plan.config.maxunverified),
             plan,
             channels: Vec::new(),
             states,
-            bans: BanBook::default(),
-            recent: Recent::default(),
+            bans: BanTable::default(),
+            recent: RecentEvents::default(),
             refused: 0,
             ignored: Arc::default(),
-            late: checkpoint::Late::default(),
+            late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
         }
     }
@@ -94,17 +95,17 @@ impl Engine {
 
     /// The bans in force.
     #[must_use]
-    pub fn bans(&self) -> &BanBook {
+    pub fn bans(&self) -> &BanTable {
         &self.bans
     }
 
-    /// Keeps a journal of the bans from now on; see [`BanBook::take_journal`].
+    /// Keeps a journal of the bans from now on; see [`BanTable::take_journal`].
     pub fn keep_journal(&mut self) {
         self.bans.keep_journal();
     }
 
     /// What has changed in the bans since the last call.
-    pub fn take_journal(&mut self) -> Vec<ban_table::Entry> {
+    pub fn take_journal(&mut self) -> Vec<ban_table::JournalEntry> {
         self.bans.take_journal()
     }
 
@@ -116,7 +117,7 @@ impl Engine {
 
     /// Who has logged in.
     #[must_use]
-    pub fn logins(&self) -> &Logins {
+    pub fn logins(&self) -> &LoginLog {
         &self.logins
     }
 
@@ -182,7 +183,8 @@ impl Engine {
         let mut excused = None;
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
-            let reads = event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
+            let reads =
+                event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
             if !reads {
                 continue;
             }
@@ -285,7 +287,7 @@ impl Engine {
 
     /// Bans a subject because somebody says so. A jail's own length and ports apply where none
     /// are given.
-    pub fn ban(&mut self, order: &Order, now: Time, out: &mut Vec<Decision>) {
+    pub fn ban(&mut self, order: &ManualBan, now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let id = order.jail.unwrap_or_else(|| plan.manual());
         let Some(jail) = plan.jail(id) else { return };
@@ -452,7 +454,7 @@ impl Engine {
         if plan.structure.rekeys(&self.plan.structure).is_empty() {
             return Vec::new();
         }
-        let mut book = BanBook::default();
+        let mut book = BanTable::default();
         for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
             let _ = carried(&self.plan, plan, ban).is_some_and(|ban| book.enter(ban));
         }
@@ -506,7 +508,7 @@ fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
 
 /// A ban that somebody orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct ManualBan {
     /// Whom.
     pub host: IpAddr,
     /// In the name of which jail; `None`: [`MANUAL`](crate::config::MANUAL).

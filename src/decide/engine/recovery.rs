@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::decide::ban_table::{self, BanBook};
+use crate::decide::ban_table::{self, BanTable};
 use crate::model::event::KernelElement;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
@@ -17,7 +17,7 @@ const SAME: Duration = Duration::from_secs(1);
 
 /// What was stored, in terms of the plan in force.
 #[derive(Clone, Debug, Default)]
-pub struct Remembered {
+pub struct StoredBans {
     /// The bans that were in force, with deadlines by the wall clock.
     pub bans: Vec<Ban>,
     /// Bans that somebody lifted, or that ended with their host being ignored, by the element they
@@ -34,7 +34,7 @@ pub struct Remembered {
 
 /// What became of the bans of store and kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TakenUp {
+pub struct RecoverySummary {
     /// In force, and known to both.
     pub kept: usize,
     /// Stored, and missing in the kernel: they are put there, with the rest of their time.
@@ -47,9 +47,9 @@ pub struct TakenUp {
     pub expired: usize,
 }
 
-type Key = (ScopeId, Subject);
+type ScopedSubject = (ScopeId, Subject);
 
-fn key(element: &Element) -> Key {
+fn key(element: &Element) -> ScopedSubject {
     (element.scope, element.subject)
 }
 
@@ -62,17 +62,17 @@ impl Engine {
     /// * Only the kernel: it is taken over, unless the store says that it was lifted.
     /// * Only the store: it goes on for the rest of its time, and never for longer than it was
     ///   meant to last, whatever became of the clock.
-    pub fn take_up(
+    pub fn recover(
         &mut self,
-        stored: &Remembered,
+        stored: &StoredBans,
         found: &[KernelElement],
         now: Time,
         out: &mut Vec<Decision>,
-    ) -> TakenUp {
+    ) -> RecoverySummary {
         let set_back = stored.saved.is_some_and(|saved| saved.since(now) > SAME);
-        let mut taken = TakenUp::default();
+        let mut taken = RecoverySummary::default();
         let of_kernel = found.iter().map(|known| (key(&known.element), known.element));
-        let mut unmatched: HashMap<Key, Element> = of_kernel.collect();
+        let mut unmatched: HashMap<ScopedSubject, Element> = of_kernel.collect();
         let mut adopted = Vec::new();
         for ban in &stored.bans {
             let ban = within_its_length(ban, now);
@@ -90,7 +90,7 @@ impl Engine {
                 taken.expired += 1;
             }
         }
-        let lifted: HashMap<Key, Option<Time>> =
+        let lifted: HashMap<ScopedSubject, Option<Time>> =
             stored.lifted.iter().map(|element| (key(element), element.until)).collect();
         for known in found {
             let key = key(&known.element);
@@ -137,7 +137,7 @@ fn within_its_length(ban: &Ban, now: Time) -> Ban {
 }
 
 /// Brings the deadline of an element that the kernel holds and that of its bans together.
-fn agree(book: &mut BanBook, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
+fn agree(book: &mut BanTable, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
     let of_element = |ban: &&Ban| ban.scope == element.scope;
     let Some(latest) =
         book.of(element.subject).filter(of_element).max_by_key(|ban| ban_table::end(ban))

@@ -25,7 +25,7 @@ use crate::config;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
-use crate::model::event::Report;
+use crate::model::event::AccountFailures;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -53,7 +53,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct KnownGood {
     terms: config::KnownGood,
-    hosts: HashMap<Subject, Host, RandomState>,
+    hosts: HashMap<Subject, KnownHost, RandomState>,
     /// Accounts at all hosts together.
     accounts: usize,
     /// Offences of accounts that have not logged in, at hosts that are known.
@@ -64,12 +64,12 @@ pub struct KnownGood {
 }
 
 #[derive(Debug)]
-struct Host {
-    accounts: Vec<Known>,
+struct KnownHost {
+    accounts: Vec<KnownAccount>,
     login: Login,
     /// Until when nothing is excused, because too much was.
     ended: Option<Time>,
-    trouble: Option<Trouble>,
+    trouble: Option<FailingAccounts>,
 }
 
 /// The last login from a host: what it is known good by.
@@ -85,7 +85,7 @@ pub struct Login {
 
 /// An account that has logged in.
 #[derive(Debug)]
-struct Known {
+struct KnownAccount {
     name: Account,
     login: Time,
     /// When it last failed; `None` if not since it logged in.
@@ -97,7 +97,7 @@ struct Known {
 
 /// Accounts that logged in once and fail now.
 #[derive(Debug)]
-struct Trouble {
+struct FailingAccounts {
     since: Time,
     last: Time,
     excused: u32,
@@ -154,14 +154,14 @@ impl KnownGood {
             self.make_room();
             self.accounts += 1;
         }
-        let host = self.hosts.entry(subject).or_insert_with(|| Host {
+        let host = self.hosts.entry(subject).or_insert_with(|| KnownHost {
             accounts: Vec::new(),
             login,
             ended: None,
             trouble: None,
         });
         host.login = login;
-        let fresh = Known {
+        let fresh = KnownAccount {
             name,
             login: event.time,
             failed: None,
@@ -196,7 +196,7 @@ impl KnownGood {
         if host.until(terms.time) <= event.time {
             return false;
         }
-        let live = |known: &&mut Known| known.login.plus(terms.time) > event.time;
+        let live = |known: &&mut KnownAccount| known.login.plus(terms.time) > event.time;
         let known = host.accounts.iter_mut().filter(live).find(|k| Some(k.name) == event.account);
         let is_known = known.is_some();
         let too_much = match known {
@@ -237,7 +237,7 @@ impl KnownGood {
     }
 
     /// Lets time pass: forgets what is past, and adds the hosts to `reports` whose accounts fail.
-    pub fn tick(&mut self, now: Time, reports: &mut Vec<Report>) {
+    pub fn tick(&mut self, now: Time, reports: &mut Vec<AccountFailures>) {
         if now.since(self.swept) < SWEEP {
             return;
         }
@@ -248,7 +248,11 @@ impl KnownGood {
             if host.is_worth_telling(now) {
                 let known = u32::try_from(host.failing(now).count()).unwrap_or(u32::MAX);
                 let unknown = strangers.count(subject, now).all;
-                reports.extend((known > 0).then_some(Report { subject: *subject, known, unknown }));
+                reports.extend((known > 0).then_some(AccountFailures {
+                    subject: *subject,
+                    known,
+                    unknown,
+                }));
             }
             !host.accounts.is_empty()
         });
@@ -286,7 +290,7 @@ fn strangers(terms: &config::KnownGood) -> OffenceTable {
     OffenceTable::with_capacity(terms.maxunknown, terms.findtime, CAPACITY)
 }
 
-impl Host {
+impl KnownHost {
     fn until(&self, time: Duration) -> Time {
         self.login.time.plus(time)
     }
@@ -297,19 +301,19 @@ impl Host {
             step.correct_all([&mut trouble.since, &mut trouble.last]);
         }
         for known in &mut self.accounts {
-            let Known { login, failed, minute, .. } = known;
+            let KnownAccount { login, failed, minute, .. } = known;
             step.correct_all([login, minute].into_iter().chain(failed));
         }
     }
 
-    fn failing(&self, now: Time) -> impl Iterator<Item = &Known> {
+    fn failing(&self, now: Time) -> impl Iterator<Item = &KnownAccount> {
         let lately = move |failed: Time| now.since(failed) < QUIET;
         self.accounts.iter().filter(move |known| known.failed.is_some_and(lately))
     }
 
     /// Takes note of a failure that was excused.
     fn note(&mut self, now: Time) {
-        let fresh = Trouble { since: now, last: now, excused: 0, told: false };
+        let fresh = FailingAccounts { since: now, last: now, excused: 0, told: false };
         let going_on = self.trouble.take().filter(|trouble| now.since(trouble.last) < QUIET);
         let trouble = self.trouble.insert(going_on.unwrap_or(fresh));
         trouble.last = now;
@@ -318,7 +322,7 @@ impl Host {
 
     /// Whether failures are to be reported now; says so once.
     fn is_worth_telling(&mut self, now: Time) -> bool {
-        let due = |trouble: &&mut Trouble| {
+        let due = |trouble: &&mut FailingAccounts| {
             !trouble.told && trouble.excused >= WORTH_TELLING && now.since(trouble.since) >= GATHER
         };
         self.trouble.as_mut().filter(due).is_some_and(|trouble| {
@@ -328,7 +332,7 @@ impl Host {
     }
 }
 
-impl Known {
+impl KnownAccount {
     /// Counts a failure; how many there were within this minute, in the log that has most of them.
     fn fail(&mut self, event: &Event) -> u32 {
         self.failed = Some(event.time);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CHANNELS, Host, Known, KnownGood, Login};
+use super::{CHANNELS, KnownAccount, KnownGood, KnownHost, Login};
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::event::ChannelId;
@@ -14,11 +14,11 @@ use crate::model::time::Time;
 pub struct KnownHosts {
     /// What a certain name is as an account: with another program, names may be other numbers.
     sample: Option<Account>,
-    hosts: Vec<Kept>,
+    hosts: Vec<StoredHost>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
+struct StoredHost {
     host: String,
     login: Time,
     channel: u16,
@@ -72,7 +72,7 @@ impl KnownGood {
     }
 
     /// Takes up what was stored; `channel` says what the numbers of logs are now.
-    pub fn take_up(
+    pub fn restore(
         &mut self,
         logins: &KnownHosts,
         now: Time,
@@ -94,9 +94,9 @@ impl KnownGood {
     }
 }
 
-fn kept(subject: Subject, host: &Host) -> Kept {
-    let Host { accounts, login, ended, trouble: _ } = host;
-    Kept {
+fn kept(subject: Subject, host: &KnownHost) -> StoredHost {
+    let KnownHost { accounts, login, ended, trouble: _ } = host;
+    StoredHost {
         host: subject.to_string(),
         login: login.time,
         channel: login.channel.0,
@@ -106,17 +106,17 @@ fn kept(subject: Subject, host: &Host) -> Kept {
     }
 }
 
-fn host(kept: &Kept, channel: impl Fn(u16) -> Option<u16>) -> Host {
+fn host(kept: &StoredHost, channel: impl Fn(u16) -> Option<u16>) -> KnownHost {
     // Of a log that is gone, the number of none.
     let channel = ChannelId(channel(kept.channel).unwrap_or(u16::MAX - 1));
-    let known = |(name, login, failed): &(Account, Time, Option<Time>)| Known {
+    let known = |(name, login, failed): &(Account, Time, Option<Time>)| KnownAccount {
         name: *name,
         login: *login,
         failed: *failed,
         minute: *login,
         run: [(channel, 0); CHANNELS],
     };
-    Host {
+    KnownHost {
         accounts: kept.accounts.iter().take(super::PER_HOST).map(known).collect(),
         login: Login { time: kept.login, channel, line: kept.line },
         ended: kept.ended,

@@ -191,7 +191,7 @@ fn there_is_an_end_to_hosts_and_accounts() {
     let mut bench = Bench::new();
     (0..3000).for_each(|n| bench.login(&format!("a{n}"), 0));
     assert_eq!((bench.known.accounts, bench.known.hosts.len()), (PER_HOST, 1));
-    let size = size_of::<(Subject, Host)>() + size_of::<Known>();
+    let size = size_of::<(Subject, KnownHost)>() + size_of::<KnownAccount>();
     assert!(size <= 200, "{size}");
 }
 
@@ -218,13 +218,13 @@ fn a_restart_forgets_nobody_who_still_counts() {
 
     let now = Time::from_secs(1_800_000_010);
     let mut after = Bench::new();
-    after.known.take_up(&kept, now, Some);
+    after.known.restore(&kept, now, Some);
     assert_eq!(after.known.standing(&office(), now), before.known.standing(&office(), now));
     assert!(after.known.standing(&office(), now).is_some());
     assert!(after.fails("1001", 20, Evidence::Proven), "it is excused as before");
     assert!(!after.fails("1002", 20, Evidence::Proven));
 
     let mut much_later = Bench::new();
-    much_later.known.take_up(&kept, now.plus(Duration::from_secs(86400)), Some);
+    much_later.known.restore(&kept, now.plus(Duration::from_secs(86400)), Some);
     assert!(much_later.known.hosts.is_empty());
 }

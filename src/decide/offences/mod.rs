@@ -58,7 +58,7 @@ pub struct OffenceTable {
     hasher: RandomState,
     /// A power of two of lists of entries, whose subjects' hashes are alike: the first of each.
     lists: Vec<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<SubjectEntry>,
     /// `ring` seconds for each entry.
     times: Vec<u32>,
     dropped: u64,
@@ -73,7 +73,7 @@ const END: u32 = u32::MAX;
 /// One subject in one channel.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Entry {
+struct SubjectEntry {
     subject: Subject,
     /// The entry after it in its list.
     following: u32,
@@ -176,7 +176,7 @@ impl OffenceTable {
         };
         // A subject is counted at the first of its entries.
         let first = |at: &usize| {
-            self.entries.get(*at).is_some_and(|Entry { subject, .. }| {
+            self.entries.get(*at).is_some_and(|SubjectEntry { subject, .. }| {
                 self.of(self.list(subject), subject).find(live) == Some(*at)
             })
         };
@@ -227,7 +227,7 @@ impl OffenceTable {
     }
 
     /// The entries of a list, and their places.
-    fn chain(&self, list: usize) -> impl Iterator<Item = (usize, &Entry)> {
+    fn chain(&self, list: usize) -> impl Iterator<Item = (usize, &SubjectEntry)> {
         let at = |place: u32| Some((place as usize, self.entries.get(place as usize)?));
         let first = self.lists.get(list).and_then(|place| at(*place));
         std::iter::successors(first, move |(_, entry)| at(entry.following))
@@ -276,7 +276,7 @@ impl OffenceTable {
         if let Some(first) = self.lists.get_mut(list) {
             let following = std::mem::replace(first, place);
             let track = Track { channel, ..Track::default() };
-            self.entries.push(Entry { subject, following, last: 0, track });
+            self.entries.push(SubjectEntry { subject, following, last: 0, track });
             self.times.resize(self.entries.len() * self.ring, 0);
         }
         at
@@ -513,7 +513,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_as_small_as_it_says() {
-        assert_eq!(size_of::<Entry>(), 64);
+        assert_eq!(size_of::<SubjectEntry>(), 64);
     }
 
     #[test]

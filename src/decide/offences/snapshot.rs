@@ -4,7 +4,7 @@
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
 //! have changed.
 
-use super::{Entry, OffenceTable, Track, seconds};
+use super::{OffenceTable, SubjectEntry, Track, seconds};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -98,7 +98,7 @@ impl OffenceTable {
     /// Takes up the entries that a table of the same terms had, if they count at `now` still.
     /// `channel` and `rule` say what the numbers of then are now; entries of channels that are gone
     /// are left out, and so is what makes no sense.
-    pub fn take_up(
+    pub fn restore(
         &mut self,
         pages: &Pages,
         now: Time,
@@ -123,7 +123,7 @@ impl OffenceTable {
     }
 
     /// Enters what is known of a subject in a channel, if it counts still.
-    fn put(&mut self, entry: &Entry, times: &[u32], now: u32) {
+    fn put(&mut self, entry: &SubjectEntry, times: &[u32], now: u32) {
         if now.saturating_sub(entry.last) >= self.findtime {
             return;
         }
@@ -137,7 +137,7 @@ impl OffenceTable {
     }
 }
 
-fn write(bytes: &mut Vec<u8>, entry: &Entry, times: &[u32]) {
+fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32]) {
     let net = entry.subject.net();
     let address = match net {
         IpNet::V4(net) => net.addr().to_ipv6_mapped(),
@@ -159,7 +159,7 @@ fn write(bytes: &mut Vec<u8>, entry: &Entry, times: &[u32]) {
     }
 }
 
-fn read(bytes: &[u8], ring: usize) -> Option<(Entry, Vec<u32>)> {
+fn read(bytes: &[u8], ring: usize) -> Option<(SubjectEntry, Vec<u32>)> {
     let mut rest = bytes;
     let [is_ipv6, bits] = take(&mut rest)?;
     let address = std::net::Ipv6Addr::from(take::<16>(&mut rest)?);
@@ -183,7 +183,9 @@ fn read(bytes: &[u8], ring: usize) -> Option<(Entry, Vec<u32>)> {
     // Lines have other numbers in another run: none of them is the one that was counted last.
     let line = 0;
     let track = Track { channel, line, rule, to_come, opened, next, used, proven, gathered };
-    sane.then(|| (Entry { subject: Subject::from(net), following: super::END, last, track }, times))
+    sane.then(|| {
+        (SubjectEntry { subject: Subject::from(net), following: super::END, last, track }, times)
+    })
 }
 
 /// The next bytes.
@@ -230,12 +232,12 @@ mod tests {
 
     /// What a store keeps of the changes.
     #[derive(Default)]
-    struct Kept {
+    struct StoredPages {
         entries: usize,
         pages: BTreeMap<u32, Vec<u8>>,
     }
 
-    impl Kept {
+    impl StoredPages {
         fn keep(&mut self, changes: Option<Pages>) {
             let Some(changes) = changes else { return };
             self.entries = changes.entries;
@@ -247,7 +249,7 @@ mod tests {
         fn table(&self, maxretry: u32, now: Time) -> OffenceTable {
             let mut table = table(maxretry);
             let changed = self.pages.clone().into_iter().collect();
-            table.take_up(&Pages { entries: self.entries, changed }, now, Some, Some);
+            table.restore(&Pages { entries: self.entries, changed }, now, Some, Some);
             table
         }
     }
@@ -261,7 +263,7 @@ mod tests {
             per_attempt in 1u8..4,
             lines in proptest::collection::vec((0u32..400, 0u16..4, 0i64..20, any::<bool>(), 0u8..20), 1..600),
         ) {
-            let (mut plain, mut kept) = (table(maxretry), Kept::default());
+            let (mut plain, mut kept) = (table(maxretry), StoredPages::default());
             plain.note_changes();
             let (mut now, mut line) = (0, 0);
             for (who, channel, pause, proven, what) in lines {
@@ -301,7 +303,7 @@ mod tests {
             let mut table = table(5);
             let now = Time::from_secs(START);
             let pages = Pages { entries: usize::MAX, changed: vec![(0, page.clone()), (u32::MAX, page)] };
-            table.take_up(&pages, now, Some, Some);
+            table.restore(&pages, now, Some, Some);
             for who in 0..400 {
                 assert!(table.count(&host(who), now).all <= 64);
             }

@@ -92,7 +92,7 @@ fn what_was_corrected_is_stored_anew() {
     let now = Time::from_secs(NOON + DAY + 60);
     let rules: Vec<_> = (0..3).map(|rule| Some(RuleId(rule))).collect();
     let channels = [(0, ChannelId(0))].into();
-    again.engine.take_up_counts(&counters, &logins, &channels, &rules, now);
+    again.engine.restore_counts(&counters, &logins, &channels, &rules, now);
     again.offence(GUESS, "192.0.2.1", NOON + DAY + 60);
     assert_eq!(again.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"]);
     assert_eq!(again.engine.known_good(now).count(), 1);

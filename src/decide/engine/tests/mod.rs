@@ -235,9 +235,9 @@ fn some_hosts_are_never_banned() {
     assert!(bench.said().is_empty());
 }
 
-fn gateway(host: &str) -> crate::model::listed::Entry {
+fn gateway(host: &str) -> crate::model::listed::ExemptNetwork {
     let host: IpAddr = host.parse().unwrap();
-    crate::model::listed::Entry::new(host, crate::model::listed::Origin::Gateway)
+    crate::model::listed::ExemptNetwork::new(host, crate::model::listed::ExemptReason::Gateway)
 }
 
 #[test]
@@ -332,9 +332,10 @@ fn bans_by_hand_and_their_lifting() {
     let host = "203.0.113.9".parse().unwrap();
     let minute = Some(BanDuration::For(Duration::from_secs(60)));
     let guess = bench.engine.plan().jail_named("asterisk-guess");
-    for order in
-        [Order { host, jail: None, length: None }, Order { host, jail: guess, length: minute }]
-    {
+    for order in [
+        ManualBan { host, jail: None, length: None },
+        ManualBan { host, jail: guess, length: minute },
+    ] {
         bench.engine.ban(&order, now, &mut bench.decisions);
     }
     assert_eq!(

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_counter_moves_between_two_looks() {
+    fn activity_is_a_counter_that_moved_between_readings() {
         let key = |n: u8| (ScopeId(0), IpAddr::from([192, 0, 2, n]));
         let at = Time::from_secs;
         let mut activity = BanActivity::default();

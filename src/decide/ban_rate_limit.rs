@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_begins_with_one_too_many_and_ebbs_with_a_calm_minute() {
+    fn flood_begins_over_the_limit_and_ends_with_a_calm_minute() {
         let mut flood = BanRateLimit::new(3);
         let mut judge = |secs| {
             let over = flood.tick(at(secs));

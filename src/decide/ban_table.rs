@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_lasts_as_long_as_the_last_of_its_bans() {
+    fn element_lasts_as_long_as_its_longest_ban() {
         let mut book = BanTable::default();
         assert_eq!(until(book.put(ban(0, Some(100)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn bans_expire_in_order_and_permanent_ones_never() {
+    fn bans_expire_in_order_except_permanent_ones() {
         let mut book = BanTable::default();
         for (jail, until) in [(0, Some(30)), (1, Some(10)), (2, None), (3, Some(20))] {
             book.put(ban(jail, until));

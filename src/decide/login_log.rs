@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_login_of_each_host_is_known() {
+    fn keeps_the_last_login_of_each_host() {
         let mut logins = LoginLog::default();
         assert_eq!((logins.last(), logins.of(&host(1))), (None, None));
         let at = Time::from_secs;

@@ -58,7 +58,7 @@ mod tests {
     use crate::model::time::Time;
 
     #[test]
-    fn the_last_hits_of_a_network_are_found() {
+    fn finds_the_last_events_of_a_network() {
         let mut recent = RecentEvents::default();
         for n in 0..100_000_u32 {
             recent.push(&Event {

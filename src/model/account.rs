@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_where_it_stands() {
+    fn account_is_read_after_its_key() {
         let place = AccountPlace::new("AccountID=\"", 40);
         let read = |body: &str| place.read(body.as_bytes());
         let account = Account::named(b"1000");

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_is_what_the_clock_did_beside_passing() {
+    fn clock_step_is_more_or_less_than_time_passed() {
         const DAY: i64 = 86_400_000;
         let at = |millis| Time::from_millis(1_800_000_000_000 + millis);
         let passed = Duration::from_millis;

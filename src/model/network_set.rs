@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_few_have_is_no_length_of_its_own() {
+    fn rare_lengths_are_merged_into_common_ones() {
         let host = |n: u32| IpNet::from(IpAddr::from((0xc633_0000 + n * 2).to_be_bytes()));
         let wide = ["203.0.112.0/22", "198.18.0.0/17", "192.0.2.0/24"].map(str::parse);
         let wide = wide.into_iter().map(Result::unwrap);
@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_hold_what_one_of_them_holds(
+        fn set_holds_what_one_network_holds(
             nets in prop::collection::vec(net(), 0..12),
             hosts in prop::collection::vec(net(), 1..12),
         ) {
@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn in_few_lengths_they_are_the_same(nets in prop::collection::vec(net(), 0..40)) {
+        fn merged_lengths_hold_the_same_addresses(nets in prop::collection::vec(net(), 0..40)) {
             let set = Networks::new(nets);
             let few = set.in_few_lengths();
             prop_assert!(few.len() <= set.len() + set.len() / 4);
@@ -240,7 +240,7 @@ mod tests {
         }
 
         #[test]
-        fn none_lies_in_another_and_none_is_lost(nets in prop::collection::vec(net(), 0..12)) {
+        fn nested_networks_are_merged_and_none_is_lost(nets in prop::collection::vec(net(), 0..12)) {
             let set = Networks::new(nets.clone());
             let kept: Vec<_> = set.iter().collect();
             for (at, net) in kept.iter().enumerate() {

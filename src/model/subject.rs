@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_never_be_banned() {
+    fn special_addresses_are_never_banned() {
         for never in [
             "127.0.0.1",
             "0.0.0.0",

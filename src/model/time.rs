@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_takes_bans_back_one_by_one() {
+    fn quiet_forgets_bans_one_by_one() {
         let day = Duration::from_secs(86_400);
         let (first, max) = (BanDuration::For(day), BanDuration::For(60 * day));
         let never = BanTime { factor: 4, max, ..BanTime::fixed(first) };
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_written_as_the_configuration_has_them() {
+    fn durations_print_as_the_configuration_reads_them() {
         for (millis, text) in [
             (0, "0s"),
             (999, "999ms"),

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_that_registers_every_minute_never_counts() {
+    fn phone_registering_every_minute_never_counts() {
         let mut pbx = Pbx::default();
         for round in 0..500 {
             pbx.says(REGISTER, 401);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn an_office_that_restarts_never_counts() {
+    fn restarting_office_never_counts() {
         let mut pbx = Pbx::default();
         let all = || {
             (0..50).flat_map(|phone| {
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_with_cancelled_calls_never_counts() {
+    fn trunk_with_cancelled_calls_never_counts() {
         let mut pbx = Pbx::default();
         for call in 0..500 {
             let invite = Said { dialogue: call, ..INVITE };
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_in_one_dialogue_count_at_once() {
+    fn guesses_in_one_dialogue_count_immediately() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 401);
         for guess in 1..=20 {
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_in_dialogues_of_their_own_count_in_the_end() {
+    fn guesses_in_separate_dialogues_count_after_the_timeout() {
         let mut pbx = Pbx::default();
         for guess in 0..10 {
             pbx.says(Said { dialogue: guess, ..REGISTER }, 401);
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn each_password_that_chan_sip_refuses_counts_once() {
+    fn each_password_refused_by_chan_sip_counts_once() {
         let mut pbx = Pbx::default();
         for guess in 1..=5 {
             pbx.says(REGISTER, 401).says(REGISTER, 403);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_success_takes_a_refusal_back() {
+    fn only_success_takes_a_refusal_back() {
         for status in [100, 183, 302, 400, 405, 408, 415, 420, 481, 482, 500, 501, 505, 513] {
             let mut pbx = Pbx::default();
             pbx.says(REGISTER, 401).says(REGISTER, status).says(REGISTER, 401);
@@ -474,14 +474,14 @@ mod tests {
     }
 
     #[test]
-    fn a_success_does_not_undo_what_has_counted() {
+    fn success_does_not_undo_counted_attempts() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 200);
         assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (2, 1));
     }
 
     #[test]
-    fn only_a_login_after_a_challenge_is_one() {
+    fn login_needs_a_challenge_before_it() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 200).says(INVITE, 401).says(INVITE, 200);
         pbx.says(Said { dialogue: 2, ..REGISTER }, 401).passes(33_000);
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_over_udp_pushes_nobody_out_over_tcp() {
+    fn udp_flood_evicts_no_tcp_dialogue() {
         let mut pairing = Pairing::default();
         let mut observations = Vec::new();
         let ask = |n: u32| Response {
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_as_small_as_it_says() {
+    fn entry_size_is_as_documented() {
         assert!(size_of::<((IpAddr, u64), Dialogue)>() <= 88);
     }
 
@@ -528,7 +528,7 @@ mod tests {
         /// Whoever is let in after each challenge never counts, whatever else is answered, and
         /// nobody counts more often than he was refused.
         #[test]
-        fn refusals_bound_attempts(
+        fn attempts_never_exceed_refusals(
             answers in proptest::collection::vec((0u32..3, 0u64..4, 0usize..8, 0i64..20_000), 1..200),
         ) {
             const STATUS: [u16; 8] = [401, 401, 401, 407, 403, 200, 100, 503];
@@ -544,7 +544,7 @@ mod tests {
         }
 
         #[test]
-        fn a_success_in_time_after_each_challenge_is_innocence(
+        fn success_after_each_challenge_never_counts(
             tries in proptest::collection::vec((0u64..6, 0i64..9000, 0i64..60_000, 1usize..4), 1..60),
         ) {
             let mut pbx = Pbx::default();

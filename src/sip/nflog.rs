@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_laid_out_as_the_kernel_wants_it() {
+    fn bind_request_has_the_kernels_layout() {
         let bytes = bind(5060, 2048);
         assert_eq!(bytes.len() % 4, 0);
         assert_eq!(bytes[..4], u32::try_from(bytes.len()).unwrap().to_ne_bytes());
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_a_reason() {
+    fn refusal_carries_its_errno() {
         let mut bytes = [36_u32.to_ne_bytes(), 2_u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
         bytes.extend((-16_i32).to_ne_bytes());
         bytes.extend([0; 16]);

@@ -183,7 +183,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn extension_headers_are_looked_past() {
+    fn ipv6_extension_headers_are_skipped() {
         let mut bytes = packet("2001:db8::7", 9, None, b"SIP/2.0 200 OK");
         bytes[6] = 60;
         bytes[5] += 8;
@@ -192,7 +192,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn later_fragments_and_other_protocols_are_nothing() {
+    fn later_fragments_and_other_protocols_are_ignored() {
         let good = packet("198.51.100.7", 9, None, b"SIP/2.0 200 OK");
         for (place, byte) in [(7, 1), (9, 1), (0, 0x44), (0, 0x55)] {
             let mut bytes = good.clone();

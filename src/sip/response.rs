@@ -260,7 +260,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_answer_is_read() {
+    fn response_is_read() {
         let response = read(REFUSAL);
         assert_eq!(
             (response.status, response.stale, response.method),
@@ -275,7 +275,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_alike() {
+    fn requests_of_a_dialogue_have_one_key() {
         let response = read(REFUSAL);
         // A further request of the same try.
         let next = with("CSeq: 7", "CSeq: 8");
@@ -304,7 +304,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_stranger_writes_into_a_value_stays_there() {
+    fn forged_values_stay_in_their_header() {
         let response = read(REFUSAL);
         // A second header of a name, a line that goes on with another, line ends of other kinds.
         for (place, forged) in [
@@ -322,7 +322,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn users_are_found_where_they_stand() {
+    fn users_are_found_in_addresses() {
         for (value, expected) in [
             ("<sip:1000@h>", Some("1000")),
             ("sip:1000@h;tag=x", Some("1000")),
@@ -340,7 +340,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cut_answer_is_still_one() {
+    fn truncated_response_is_still_read() {
         let all = read(REFUSAL);
         for (kept, dialogue, transaction) in [
             (REFUSAL.len(), true, true),
@@ -363,7 +363,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn bodies_have_lengths() {
+    fn body_length_is_read() {
         assert_eq!(body_length(REFUSAL.as_bytes()), 0);
         let other =
             |line: &str| body_length(REFUSAL.replace("Content-Length:  0", line).as_bytes());
@@ -384,7 +384,7 @@ pub(super) mod tests {
         /// Whatever a stranger puts into the values that are repeated, as long as it is no line
         /// end, the dialogue is that of the Call-ID, and nothing but the Call-ID's.
         #[test]
-        fn values_do_not_run_together(
+        fn dialogue_depends_on_the_call_id_only(
             call in "[ -~]{1,40}",
             tag in "[ -~\\x80-\\xff]{0,40}",
             seq in 0u32..1_000_000,

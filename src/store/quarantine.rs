@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_three_are_kept_with_what_belongs_to_them() {
+    fn last_three_files_are_kept_with_their_companions() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state.db");
         for round in 0..5 {

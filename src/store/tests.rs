@@ -66,7 +66,7 @@ fn bans(loaded: &Loaded, plan: &Plan) -> Vec<Ban> {
 }
 
 #[test]
-fn bans_are_there_again_as_they_were() {
+fn bans_are_restored_as_they_were() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("2001:db8::/64", Some(9))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
@@ -98,7 +98,7 @@ fn bans_are_there_again_as_they_were() {
 }
 
 #[test]
-fn a_ban_that_was_renewed_is_one_ban() {
+fn renewed_ban_is_one_ban() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let first = ban("192.0.2.1", Some(600));
     let later = |secs| Ban { since: NOW.plus(Duration::from_secs(secs)), ..first };
@@ -112,7 +112,7 @@ fn a_ban_that_was_renewed_is_one_ban() {
 }
 
 #[test]
-fn telling_of_all_bans_ends_the_others() {
+fn storing_all_bans_ends_the_others() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
     let entries =
@@ -125,7 +125,7 @@ fn telling_of_all_bans_ends_the_others() {
 }
 
 #[test]
-fn a_jump_of_the_clock_moves_the_bans_in_force() {
+fn clock_step_moves_the_bans_in_force() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("192.0.2.3", Some(60))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
@@ -151,7 +151,7 @@ fn a_jump_of_the_clock_moves_the_bans_in_force() {
 }
 
 #[test]
-fn history_has_an_end() {
+fn history_is_bounded() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let opened = reopened(home.path(), NOW);
     let connection = opened.connection.as_ref().unwrap();
@@ -176,7 +176,7 @@ fn history_has_an_end() {
 type Make<'a> = &'a dyn Fn(&Path);
 
 #[test]
-fn what_is_no_state_file_is_kept_aside() {
+fn foreign_and_damaged_files_are_quarantined() {
     let plan = plan();
     let text = |path: &Path| fs::write(path, "dear diary\n".repeat(1000)).unwrap();
     let other = |path: &Path| {
@@ -232,7 +232,7 @@ fn places(length: usize, some: impl Fn(usize) -> bool) -> impl Iterator<Item = u
 }
 
 #[test]
-fn a_file_torn_anywhere_opens_with_what_can_be_read() {
+fn file_torn_anywhere_opens_with_what_can_be_read() {
     let home = tempfile::tempdir().unwrap();
     let whole = file_with_bans(home.path(), 200);
     let path = home.path().join(FILE);
@@ -283,7 +283,7 @@ fn killed(directory: &Path, count: u8) -> Store {
 }
 
 #[test]
-fn a_log_of_changes_torn_anywhere_gives_the_bans_up_to_there() {
+fn write_ahead_log_torn_anywhere_gives_earlier_bans() {
     const BANS: u8 = 8;
     let home = tempfile::tempdir().unwrap();
     let store = killed(home.path(), BANS);
@@ -332,7 +332,7 @@ fn a_log_of_changes_torn_anywhere_gives_the_bans_up_to_there() {
 }
 
 #[test]
-fn a_file_that_is_taken_away_is_written_anew() {
+fn removed_file_is_written_again() {
     type TakeAway = fn(&Path);
     let ways: [(&str, TakeAway); 3] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
@@ -385,7 +385,7 @@ fn a_file_that_is_taken_away_is_written_anew() {
 }
 
 #[test]
-fn what_the_file_holds_is_counted() {
+fn stats_count_what_the_file_holds() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
     let first = ban("192.0.2.1", Some(600));
@@ -418,7 +418,7 @@ fn what_the_file_holds_is_counted() {
 }
 
 #[test]
-fn what_cannot_be_written_is_tried_again() {
+fn failed_writes_are_retried() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     // A directory in its place cannot be opened, and is nobody's broken file.
     let path = home.path().join(FILE);

@@ -63,7 +63,7 @@ fn agree(guard: &Guard, netns: &Netns, set: &str, jail: &str) {
 }
 
 #[test]
-fn a_clock_that_is_set_by_a_day_changes_nothing() {
+fn clock_step_of_a_day_changes_nothing() {
     if !kit::usable() {
         return;
     }

@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_findtime_counts() {
+    fn only_offences_within_findtime_count() {
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 2)]).all, 3);
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 600)]).all, 2);
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 300), (0, 0, 899), (0, 0, 900)]).all, 2);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_once_however_many_rules_match_it() {
+    fn line_counts_once_for_all_rules() {
         let mut table = OffenceTable::new(3, Duration::from_secs(600));
         for rule in 0..3 {
             table.add(host(1), &event(0, rule, 7, 0, Evidence::Proven), 1);
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_keeps_the_busiest() {
+    fn full_table_keeps_the_busiest_hosts() {
         let mut table = OffenceTable::with_capacity(5, Duration::from_secs(86400), 100);
         for round in 0..4 {
             table.add(host(0), &event(0, 0, round + 1, 0, Evidence::Proven), 1);
@@ -512,12 +512,12 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_as_small_as_it_says() {
+    fn entry_size_is_as_documented() {
         assert_eq!(size_of::<SubjectEntry>(), 64);
     }
 
     #[test]
-    fn what_is_past_is_swept_away() {
+    fn sweep_forgets_past_offences() {
         let mut table = OffenceTable::new(5, Duration::from_secs(600));
         for n in 0..5000 {
             table.add(host(n), &event(0, 0, 1, i64::from(n % 2) * 1000, Evidence::Proven), 1);
@@ -536,7 +536,7 @@ mod tests {
     proptest! {
         /// The table agrees with plainly keeping every time, for one line an attempt.
         #[test]
-        fn it_counts_as_lists_of_times_would(
+        fn table_agrees_with_plain_lists_of_times(
             maxretry in 1u32..12,
             lines in proptest::collection::vec((0u32..30, 0u16..4, 0i64..40), 1..400),
         ) {

@@ -109,7 +109,7 @@ mod tests {
         /// As long as each attempt has a place of its own, a table whose terms change counts on like one
         /// that remembers all of them.
         #[test]
-        fn the_last_attempts_stay(
+        fn resize_keeps_the_last_attempts(
             before in 1u32..65,
             after in 1u32..65,
             attempts in proptest::collection::vec(any::<bool>(), 0..100),
@@ -130,7 +130,7 @@ mod tests {
 
         /// Where attempts share places, a place or so may be missing, and none is made up.
         #[test]
-        fn attempts_that_share_places_stay_too(
+        fn resize_keeps_attempts_that_share_a_slot(
             before in 1u32..400,
             after in 1u32..400,
             attempts in 0usize..600,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_no_one_could_reach_take_no_longer() {
+    fn huge_maxretry_is_reached_and_left_quickly() {
         let (mut table, subject) = table(5, &[true; 5]);
         for maxretry in [u32::MAX, 1, u32::MAX, 5] {
             table.change_terms(maxretry, FINDTIME);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn another_findtime_counts_at_once() {
+    fn new_findtime_counts_immediately() {
         let (mut table, subject) = table(5, &[true; 5]);
         for (secs, left) in [(600, 2), (3, 1), (60, 5)] {
             table.change_terms(5, Duration::from_secs(secs));

@@ -257,7 +257,7 @@ mod tests {
     proptest! {
         /// A table that was stored now and then counts on as if nothing had happened.
         #[test]
-        fn what_was_stored_counts_on(
+        fn restored_table_counts_on(
             // With more, an entry that is past may hold half a step, which is not stored.
             maxretry in 1u32..65,
             per_attempt in 1u8..4,
@@ -299,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_no_page(page in proptest::collection::vec(any::<u8>(), 0..4000)) {
+        fn garbage_pages_are_ignored(page in proptest::collection::vec(any::<u8>(), 0..4000)) {
             let mut table = table(5);
             let now = Time::from_secs(START);
             let pages = Pages { entries: usize::MAX, changed: vec![(0, page.clone()), (u32::MAX, page)] };
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_changed_is_written() {
+    fn only_changed_pages_are_stored() {
         let mut table = OffenceTable::new(5, Duration::from_secs(600));
         for who in 0..10_000 {
             table.add(host(who), &event(0, 1 + u64::from(who), 0, true), 1);

@@ -57,7 +57,7 @@ fn day(step: i64, told: i64) -> Vec<String> {
 }
 
 #[test]
-fn a_clock_that_is_set_by_a_day_changes_nothing() {
+fn clock_step_of_a_day_changes_nothing() {
     let expected = day(0, 0);
     for words in [
         "asterisk-guess Ban 192.0.2.1 sip 600",
@@ -77,7 +77,7 @@ fn a_clock_that_is_set_by_a_day_changes_nothing() {
 }
 
 #[test]
-fn what_was_corrected_is_stored_anew() {
+fn corrected_times_are_stored_again() {
     let mut bench = Bench::new("");
     bench.engine.keep_journal();
     bench.engine.note_changes();
@@ -99,7 +99,7 @@ fn what_was_corrected_is_stored_anew() {
 }
 
 #[test]
-fn a_clock_that_jumps_a_day_lets_nobody_off() {
+fn uncorrected_clock_step_frees_no_host() {
     const NOON: i64 = 10 * 86_400;
     for step in [-86_400, 86_400] {
         let mut bench = Bench::new("");

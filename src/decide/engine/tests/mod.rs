@@ -148,7 +148,7 @@ impl Bench {
 }
 
 #[test]
-fn enough_offences_ban() {
+fn maxretry_offences_ban_a_host() {
     let mut bench = Bench::new("");
     for second in 0..5 {
         assert!(bench.said().is_empty());
@@ -196,7 +196,7 @@ fn proven_ban_of_a_sending_host_is_renewed() {
 }
 
 #[test]
-fn unverified_evidence_has_its_own_punishment() {
+fn unverified_evidence_has_its_own_ban_terms() {
     let mut bench = Bench::new("");
     (0..3).for_each(|_| bench.offence(SCAN, "203.0.113.9", 0));
     assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.9 sip 600"]);
@@ -210,7 +210,7 @@ fn unverified_evidence_has_its_own_punishment() {
 }
 
 #[test]
-fn hearsay_bans_nobody_unless_it_is_told_to() {
+fn hearsay_bans_only_where_configured() {
     let mut bench = Bench::new("");
     (0..50).for_each(|_| bench.event(GUESS, "203.0.113.9", 0, Evidence::Hearsay));
     assert!(bench.said().is_empty());
@@ -241,7 +241,7 @@ fn gateway(host: &str) -> crate::model::listed::ExemptNetwork {
 }
 
 #[test]
-fn a_host_that_is_found_to_be_ours_is_let_in_and_stays_in() {
+fn discovered_host_is_unbanned_and_never_banned() {
     let mut bench = Bench::new("");
     for host in ["203.0.113.8", "203.0.113.9", "2001:db8:1:2::9"] {
         (0..5).for_each(|_| bench.offence(GUESS, host, 0));
@@ -266,7 +266,7 @@ fn a_host_that_is_found_to_be_ours_is_let_in_and_stays_in() {
 }
 
 #[test]
-fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
+fn ignored_names_count_for_their_jail_only() {
     let config = "[jail.asterisk-guess]\nignoreip = 'phone.example'";
     let mut bench = Bench::new(config);
     let host = "203.0.113.9".parse().unwrap();
@@ -278,7 +278,7 @@ fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
 }
 
 #[test]
-fn of_a_network_that_this_machine_is_in_only_one_address_is_banned() {
+fn own_network_is_banned_by_single_addresses() {
     let mut bench = Bench::new("");
     let near = |bench: &mut Bench, nets: &[&str]| {
         let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
@@ -316,7 +316,7 @@ fn an_ipv6_network_is_one_subject() {
 }
 
 #[test]
-fn an_observing_jail_says_it_once() {
+fn observe_mode_reports_a_host_once() {
     let mut bench = Bench::new("[default]\nmode = 'observe'");
     (0..50).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
     assert!(bench.changes().is_empty());
@@ -326,7 +326,7 @@ fn an_observing_jail_says_it_once() {
 }
 
 #[test]
-fn bans_by_hand_and_their_lifting() {
+fn manual_bans_can_be_lifted() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(0);
     let host = "203.0.113.9".parse().unwrap();
@@ -354,7 +354,7 @@ fn bans_by_hand_and_their_lifting() {
 }
 
 #[test]
-fn bans_found_in_the_kernel_go_on() {
+fn kernel_bans_are_adopted() {
     let mut bench = Bench::new("");
     let guess = bench.engine.plan().jail_named("asterisk-guess").unwrap();
     let element = |host: &str| Element {

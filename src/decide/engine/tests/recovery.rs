@@ -50,7 +50,7 @@ type Ends = Option<Option<i64>>;
 type Case = (Ends, Ends, Option<(u32, Option<i64>)>, &'static [Ends]);
 
 #[test]
-fn store_and_kernel_are_brought_together() {
+fn recovery_merges_store_and_kernel() {
     // What is stored, what the kernel has, and what the ban is then: offences and end; what the
     // kernel is told.
     let cases: [Case; 10] = [
@@ -83,7 +83,7 @@ fn store_and_kernel_are_brought_together() {
 }
 
 #[test]
-fn what_is_over_is_reported_and_forgotten() {
+fn recovery_reports_and_drops_expired_bans() {
     let mut bench = Bench::new("");
     let bans = vec![stored(&bench, Some(-9))];
     let remembered = StoredBans { bans, ..StoredBans::default() };
@@ -96,7 +96,7 @@ fn what_is_over_is_reported_and_forgotten() {
 }
 
 #[test]
-fn what_was_lifted_does_not_come_back_from_the_kernel() {
+fn lifted_ban_is_not_adopted_from_the_kernel() {
     for (ends_in, is_the_same) in [(Some(300), true), (Some(900), false), (None, false)] {
         let mut bench = Bench::new("");
         let lifted = vec![element(&bench, Some(300)).element];
@@ -109,7 +109,7 @@ fn what_was_lifted_does_not_come_back_from_the_kernel() {
 }
 
 #[test]
-fn no_ban_lasts_longer_than_it_was_meant_to_when_the_clock_is_set_back() {
+fn clock_set_back_prolongs_no_ban() {
     const DAY: i64 = 86400;
     let now = Time::from_secs(NOW - DAY);
     let saved = Some(Time::from_secs(NOW - 100));
@@ -126,7 +126,7 @@ fn no_ban_lasts_longer_than_it_was_meant_to_when_the_clock_is_set_back() {
 }
 
 #[test]
-fn an_element_of_two_jails_is_put_back_for_the_longer_one() {
+fn element_of_two_jails_gets_the_longer_deadline() {
     let mut bench = Bench::new("");
     let scan = bench.engine.plan().jail_named("asterisk-scan").unwrap();
     let short = stored(&bench, Some(100));
@@ -140,7 +140,7 @@ fn an_element_of_two_jails_is_put_back_for_the_longer_one() {
 }
 
 #[test]
-fn bans_go_on_growing() {
+fn stored_history_makes_bans_grow() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(NOW);
     let earlier = |since: i64, length: i64| Ban {

@@ -14,7 +14,7 @@ pub type ElementKey = (ScopeId, IpAddr);
 pub struct CounterReading {
     /// Packets and bytes that the kernel dropped.
     pub dropped: (u64, u64),
-    /// When it was last seen to have moved; `None`: not between any two readings.
+    /// The time when it was last seen to have moved; `None`: not between any two readings.
     pub moved: Option<Time>,
 }
 

@@ -1,8 +1,8 @@
-//! How many bans a minute may rest on packets whose sender can be forged.
+//! Limits the bans a minute that rest on packets whose sender can be forged.
 //!
-//! One machine can send packets in the names of ninety thousand others. Each of them would be banned
-//! for it, mildly, but a customer is a customer. So when more such bans are due than there are on a
-//! bad day, none is carried out until the flood has ebbed.
+//! One machine can send packets in the names of ninety thousand others. Each of them would be
+//! banned for it, mildly, but a customer is a customer. So when more such bans are due than there
+//! are on a bad day, none is carried out until the flood has ebbed.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct BanRateLimit {
     /// Bans a minute that are carried out.
     most: u32,
-    /// When the minute began, and how many bans were due since.
+    /// The beginning of the minute, and the bans that were due since.
     minute: Time,
     due: u32,
-    /// Since when there is a flood.
+    /// The beginning of the flood, if there is one.
     since: Option<Time>,
     /// Bans that were not carried out in this flood, or the last one.
     withheld: u64,
 }
 
-/// What becomes of a ban.
+/// The limit's answer to a ban that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is carried out.
@@ -48,12 +48,12 @@ impl BanRateLimit {
         self.most = most;
     }
 
-    /// Corrects when the minute and the flood began.
+    /// Corrects the times when the minute and the flood began.
     pub fn correct(&mut self, step: ClockStep) {
         step.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
     }
 
-    /// Since when there has been a flood, if there is one, and how many bans it withheld.
+    /// Returns the beginning of the flood, if there is one, and how many bans it withheld.
     #[must_use]
     pub fn state(&self) -> Option<(Time, u64)> {
         Some((self.since?, self.withheld))
@@ -78,8 +78,8 @@ impl BanRateLimit {
         }
     }
 
-    /// Lets time pass. A flood ends with a minute in which no more bans were due than may pass; says
-    /// how many it withheld. Call it before [`BanRateLimit::judge`] for the same time.
+    /// Lets time pass. A flood ends with a minute in which no more bans were due than may pass;
+    /// says how many it withheld. Call it before [`BanRateLimit::judge`] for the same time.
     pub fn tick(&mut self, now: Time) -> Option<u64> {
         let passed = now.since(self.minute);
         if passed < MINUTE {

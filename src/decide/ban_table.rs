@@ -19,13 +19,13 @@ pub struct BanTable {
     bans: BTreeMap<BanKey, Ban>,
     /// The bans that end by themselves, soonest first.
     deadlines: BTreeSet<(Time, BanKey)>,
-    /// How many there are of each jail that has some.
+    /// The number of bans of each jail that has some.
     counts: BTreeMap<JailId, usize>,
-    /// What has changed since somebody asked, if anybody ever will.
+    /// The changes since the last [`BanTable::take_journal`]; `None` if no journal is kept.
     journal: Option<Vec<JournalEntry>>,
 }
 
-/// What has changed in the book.
+/// A change in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalEntry {
     /// This ban is in force, in place of one with the same jail, subject and scope.
@@ -35,13 +35,13 @@ pub enum JournalEntry {
 }
 
 impl BanTable {
-    /// Enters a ban, in place of one with the same jail, subject and scope; what the kernel has to do
-    /// then. `None` if the book is full.
+    /// Enters a ban, in place of one with the same jail, subject and scope, and returns the change
+    /// that the kernel needs. `None` if the table is full.
     pub fn put(&mut self, ban: Ban) -> Option<Change> {
         self.enter(ban).then(|| self.element(ban.scope, ban.subject))
     }
 
-    /// The same; whether there was room for it.
+    /// Enters a ban likewise, and returns whether there was room for it.
     pub fn enter(&mut self, ban: Ban) -> bool {
         let key = (ban.subject, ban.scope, ban.jail);
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
@@ -61,7 +61,7 @@ impl BanTable {
         true
     }
 
-    /// Strikes a ban out; what the kernel has to do then.
+    /// Removes a ban, and returns the change that the kernel needs.
     pub fn remove(&mut self, ban: &Ban, why: Lifted) -> Change {
         let key = (ban.subject, ban.scope, ban.jail);
         if let Some(known) = self.take(&key) {
@@ -73,7 +73,7 @@ impl BanTable {
         self.element(ban.scope, ban.subject)
     }
 
-    /// Strikes out and returns a ban whose time is over at `now`. The kernel has let go by itself.
+    /// Removes and returns a ban whose time is over at `now`. The kernel has let go by itself.
     pub fn pop_expired(&mut self, now: Time) -> Option<Ban> {
         let (until, key) = *self.deadlines.first()?;
         if until > now {
@@ -93,7 +93,7 @@ impl BanTable {
         Some(ban)
     }
 
-    /// Corrects when bans began and when they end. The journal does not tell of it.
+    /// Corrects the times when bans began and when they end. The journal does not contain this.
     pub fn correct(&mut self, step: ClockStep) {
         for ban in self.bans.values_mut() {
             step.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
@@ -113,7 +113,7 @@ impl BanTable {
         self.journal.is_some()
     }
 
-    /// What has changed since the last call; nothing if no journal is kept.
+    /// Returns what has changed since the last call; nothing if no journal is kept.
     pub fn take_journal(&mut self) -> Vec<JournalEntry> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -124,7 +124,7 @@ impl BanTable {
         }
     }
 
-    /// What the kernel must hold for a subject in a scope.
+    /// Returns what the kernel must hold for a subject in a scope.
     #[must_use]
     pub fn element(&self, scope: ScopeId, subject: Subject) -> Change {
         let latest = self.of(subject).filter(|ban| ban.scope == scope).max_by_key(|ban| end(ban));
@@ -134,7 +134,7 @@ impl BanTable {
         }
     }
 
-    /// What the kernel must hold in all.
+    /// Returns what the kernel must hold in all.
     pub fn elements(&self) -> impl Iterator<Item = Element> {
         let mut bans = self.bans.values().peekable();
         std::iter::from_fn(move || {
@@ -159,13 +159,13 @@ impl BanTable {
         self.bans.values()
     }
 
-    /// How many bans there are.
+    /// Returns how many bans there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bans.len()
     }
 
-    /// How many of them are a jail's.
+    /// Returns how many of them are a jail's.
     #[must_use]
     pub fn count(&self, jail: JailId) -> usize {
         self.counts.get(&jail).copied().unwrap_or(0)
@@ -178,7 +178,7 @@ impl BanTable {
     }
 }
 
-/// When a ban ends, as something to compare: one without a deadline ends last.
+/// Returns when a ban ends, as something to compare: one without a deadline ends last.
 #[must_use]
 pub fn end(ban: &Ban) -> (bool, Option<Time>) {
     (ban.until.is_none(), ban.until)

@@ -10,8 +10,8 @@ use crate::model::clock_step::ClockStep;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
-/// Hosts that are remembered; about 60 bytes each. When there are more, of eight the one whose login
-/// is the longest ago is forgotten.
+/// Hosts that are remembered; about 60 bytes each. When there are more, of eight the one whose
+/// login is the longest ago is forgotten.
 pub const CAPACITY: usize = 1 << 15;
 
 /// The last believed login from each host.
@@ -22,7 +22,7 @@ pub struct LoginLog {
 }
 
 impl LoginLog {
-    /// Takes in a login that can be believed.
+    /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
             let oldest = self.hosts.iter().take(8).min_by_key(|(_, time)| **time);
@@ -36,7 +36,7 @@ impl LoginLog {
         }
     }
 
-    /// Corrects when everybody logged in.
+    /// Corrects the times of all logins.
     pub fn correct(&mut self, step: ClockStep) {
         let last = self.last.as_mut().map(|(_, time)| time);
         step.correct_all(self.hosts.values_mut().chain(last));
@@ -48,18 +48,18 @@ impl LoginLog {
         self.last
     }
 
-    /// When somebody last logged in from `host`, as far as is remembered.
+    /// Returns when an account last logged in from `host`, as far as is remembered.
     #[must_use]
     pub fn of(&self, host: &Subject) -> Option<Time> {
         self.hosts.get(host).copied()
     }
 
-    /// From where somebody has logged in, as far as is remembered.
+    /// Returns the hosts that logins came from, as far as is remembered.
     pub fn hosts(&self) -> impl Iterator<Item = &Subject> {
         self.hosts.keys()
     }
 
-    /// How many hosts had a login within `span` before `now`.
+    /// Returns how many hosts had a login within `span` before `now`.
     #[must_use]
     pub fn within(&self, span: Duration, now: Time) -> usize {
         self.hosts.values().filter(|time| now.since(**time) <= span).count()

@@ -14,7 +14,8 @@ pub struct ClockStep {
 }
 
 impl ClockStep {
-    /// The step of a clock that was set forward by `millis` milliseconds; back, if that is negative.
+    /// The step of a clock that was set forward by `millis` milliseconds; back, if that is
+    /// negative.
     #[must_use]
     pub const fn by_millis(millis: i64) -> Self {
         Self { millis }

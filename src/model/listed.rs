@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::subject::{bannable, canonical_net};
 
-/// Where an entry is written.
+/// The place where an entry is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileLine {
     /// The file.
@@ -26,13 +26,14 @@ impl fmt::Display for FileLine {
 /// An entry of a list of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedNetwork {
-    /// Who.
+    /// The network.
     pub net: IpNet,
-    /// Where that is written.
+    /// The place where it is written.
     pub place: FileLine,
 }
 
-/// Why a network is never banned. In the order in which entries are kept when there are too many.
+/// The reason why a network is never banned, in the order in which entries are kept when there are
+/// too many.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "origin", rename_all = "lowercase")]
 pub enum ExemptReason {
@@ -57,9 +58,9 @@ pub enum ExemptReason {
         /// The file that says so.
         file: String,
     },
-    /// Somebody has logged in from there.
+    /// An administrator is logged in from there.
     Session {
-        /// Who.
+        /// The user.
         user: String,
     },
     /// Asterisk's configuration knows it by address or name.
@@ -72,7 +73,7 @@ pub enum ExemptReason {
 }
 
 impl ExemptReason {
-    /// What kind it is, in a word.
+    /// Returns what kind it is, in a word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -105,10 +106,10 @@ impl fmt::Display for ExemptReason {
 /// A network that is never banned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExemptNetwork {
-    /// Why.
+    /// The reason.
     #[serde(flatten)]
     pub origin: ExemptReason,
-    /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
+    /// The network; an IPv4 network is always spelt as one (see [`canonical_net`]).
     pub net: IpNet,
 }
 
@@ -120,7 +121,7 @@ impl ExemptNetwork {
     }
 }
 
-/// Why a network cannot be blocked, whoever says so.
+/// Returns why a network cannot be blocked, whichever list says so.
 #[must_use]
 pub fn unblockable(net: &IpNet) -> Option<&'static str> {
     let widest = if matches!(net, IpNet::V4(_)) { 8 } else { 16 };

@@ -18,14 +18,14 @@ pub struct Networks {
 /// The first addresses of networks that are equally long.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Keys {
-    /// Of IPv4 networks.
+    /// The addresses of IPv4 networks.
     V4(Vec<u32>),
-    /// Of IPv6 networks.
+    /// The addresses of IPv6 networks.
     V6(Vec<u128>),
 }
 
 impl Networks {
-    /// These networks, without those that lie in others of them.
+    /// Returns the set of these networks, without those that lie in others of them.
     #[must_use]
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ impl Networks {
         Self { v4, v6 }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
@@ -62,7 +62,8 @@ impl Networks {
         v4.chain(v6).filter_map(|(address, length)| IpNet::new(address, length).ok())
     }
 
-    /// The one that `host` is in. Takes time that grows with the logarithm of their number.
+    /// Returns the network that `host` is in. Takes time that grows with the logarithm of their
+    /// number.
     #[must_use]
     pub fn find(&self, host: IpAddr) -> Option<IpNet> {
         let (address, length) = match canonical(host) {
@@ -115,7 +116,7 @@ impl Networks {
 }
 
 impl Keys {
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -141,7 +142,8 @@ impl Keys {
     }
 }
 
-/// Which length the networks of each length are to have, if no more than `room` may be added.
+/// Returns which length the networks of each length are to have, if no more than `room` may be
+/// added.
 fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8> {
     let mut counts = BTreeMap::<u8, usize>::new();
     for length in lengths {

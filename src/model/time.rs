@@ -42,7 +42,7 @@ impl Time {
         Self(self.0.saturating_add(span.as_millis().try_into().unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this instant is; zero if it is not.
+    /// Returns how long after `earlier` this instant is; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
@@ -59,12 +59,12 @@ impl fmt::Display for Time {
     }
 }
 
-/// How long a ban lasts.
+/// The duration of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BanDuration {
     /// For this long.
     For(Duration),
-    /// Until somebody lifts it.
+    /// Until it is lifted by hand.
     Permanent,
 }
 
@@ -79,13 +79,13 @@ impl BanDuration {
     }
 }
 
-/// A length of time as the configuration reads it: `1d 12h`. What is less than a second is left out, unless
-/// it is all there is.
+/// A duration as the configuration writes it: `1d 12h`. Milliseconds are left out, unless there is
+/// nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {
-    /// The units, longest first, in seconds; years and months are as long as the configuration takes them to be.
+    /// The units, longest first, in seconds; years and months are as long as in the configuration.
     const UNITS: [(u64, &str); 6] =
         [(31_557_600, "y"), (2_630_016, "M"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
 }
@@ -128,17 +128,17 @@ pub struct BanTime {
     pub factor: u32,
     /// No ban is longer than this, but for `rndtime`.
     pub max: BanDuration,
-    /// Each time that a host keeps quiet for so long after its last ban, one ban is forgotten;
+    /// Each time that a host keeps quiet for this long after its last ban, one ban is forgotten;
     /// `None`: never.
     pub decay: Option<Duration>,
-    /// Up to so much is added by chance, so that nobody knows when to come back.
+    /// Up to this much is added at random, so that no attacker knows when to come back.
     pub rndtime: Duration,
     /// Whether the bans of other jails count too.
     pub overalljails: bool,
 }
 
 impl BanTime {
-    /// Always the same length.
+    /// Returns a ban time that never grows.
     #[must_use]
     pub const fn fixed(length: BanDuration) -> Self {
         Self {
@@ -164,8 +164,8 @@ impl BanTime {
         BanDuration::For(length.saturating_add(more))
     }
 
-    /// How many of `bans` still count when their host has been quiet for so long. Never more than
-    /// make the longest ban: however many there were, quiet makes the next one shorter.
+    /// Returns how many of `bans` still count after their host has been quiet for `quiet`. Never
+    /// more than make the longest ban: however many there were, quiet makes the next one shorter.
     #[must_use]
     pub fn remembered(&self, bans: u32, quiet: Duration) -> u32 {
         let longest = self.after(u32::MAX, 0);

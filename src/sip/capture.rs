@@ -1,4 +1,4 @@
-//! Listens to the packets that the kernel copies for us (NFLOG), in a thread of its own.
+//! Captures the packets that the kernel copies for us (NFLOG), in a thread of its own.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::io;
@@ -17,39 +17,39 @@ use crate::model::time::Time;
 use crate::sip::nflog::{self, NflogMessage};
 use crate::sip::{Numbers, Observation, Observer};
 
-/// What the kernel may keep for us, in bytes: some ten thousand packets.
+/// The bytes that the kernel may keep for us: some ten thousand packets.
 const BUFFER: usize = 16 << 20;
-/// The longest message: a segment as far as it is copied, and what is told about it.
+/// The longest message: a segment as far as it is copied, and its attributes.
 const PART: usize = 68 << 10;
 /// The most that is copied of one packet, whatever the ruleset says.
 const COPY: u32 = 64 << 10;
-/// How often time passes for what is open, and how soon another group is listened to.
+/// The time between two ticks for open dialogues, within which a change of group takes effect.
 const TICK: Duration = Duration::from_secs(1);
-/// How long after a failure it is tried again.
+/// The time after a failure until it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Packets that are taken up before what they meant is handed on.
 const TURN: usize = 256;
-/// Observations that may wait for the engine, and how many of them may be unverified: forged packets
-/// must not take the room of what is proven.
+/// Observations that may wait for the engine, and how many of them may be unverified: forged
+/// packets must not take the room of what is proven.
 const WAITING: usize = 16_384;
 const WAITING_UNVERIFIED: usize = WAITING / 4 * 3;
 
-/// How the listening goes.
+/// The state of the capture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Listening {
-    /// Nobody wants it.
+    /// It is switched off.
     #[default]
     Off,
     /// It works.
     On,
-    /// It does not work; why, and what to do.
+    /// It does not work, for this reason; says what to do.
     Trouble(String),
 }
 
 /// Opens a socket that gets the packets of a group, as [`nflog_socket`] does.
 type Open = Box<dyn FnMut(u16) -> io::Result<OwnedFd> + Send>;
 
-/// The way to the thread.
+/// A handle to the thread.
 pub struct ResponseMonitor {
     shared: Arc<Shared>,
 }
@@ -61,7 +61,7 @@ struct Shared {
     published: Mutex<Published>,
 }
 
-/// What the thread hands over.
+/// The thread's results.
 #[derive(Default)]
 struct Published {
     listening: Listening,
@@ -102,13 +102,13 @@ impl ResponseMonitor {
         *lock(&self.shared.group) = group;
     }
 
-    /// What has been seen since the last call.
+    /// Returns the observations since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<Observation> {
         std::mem::take(&mut lock(&self.shared.published).observations)
     }
 
-    /// How it goes, what was seen so far, and how many observations there was no room for.
+    /// Returns the state of the capture, the numbers so far, and the observations without room.
     #[must_use]
     pub fn state(&self) -> (Listening, Numbers, u64) {
         let published = lock(&self.shared.published);
@@ -230,18 +230,18 @@ impl CaptureThread {
     }
 }
 
-/// Why listening to a group ended.
+/// The reason why listening to a group ended.
 enum Next {
     /// Another one is wanted.
     Change,
-    /// Nobody wants observations any more.
+    /// Observations are not wanted any more.
     Stop,
 }
 
 /// Opens a socket that gets the packets of `group`.
 ///
 /// # Errors
-/// When the kernel does not want that; whoever asks needs `CAP_NET_ADMIN`.
+/// When the kernel refuses; the caller needs `CAP_NET_ADMIN`.
 pub fn nflog_socket(group: u16) -> io::Result<OwnedFd> {
     let socket = socket_with(
         AddressFamily::NETLINK,

@@ -1,18 +1,19 @@
-//! Which refusals are an attack's: pairs what the PBX refused with what it let in afterwards.
+//! Decides which refusals are an attack's: pairs what the PBX refused with what it let in
+//! afterwards.
 //!
 //! Every phone is refused once before each login: that is how it gets its challenge. So within a
-//! dialogue (one Call-ID, method, and who asks for whom)
+//! dialogue (one Call-ID, method, From and To)
 //!
 //! * the first refusal is the challenge. It counts if nothing comes of it within 32 s;
-//! * each further one without success in between is an attempt and counts at once;
+//! * each further one without success in between is an attempt and counts immediately;
 //! * a 403 right after a challenge is the end of an attempt: it counts, and the next refusal is a
 //!   challenge again;
 //! * a challenge because only the nonce was too old (`stale=true`) is one more challenge, and no
-//!   attempt: Asterisk says that to nobody whose password is wrong;
+//!   attempt: Asterisk never says that when the password is wrong;
 //! * what the PBX does only for those that it let in takes the open refusal back: any success, and
-//!   the answers of a call that begins, rings, is busy, is given up or finds nobody. Answers that
-//!   anybody can bring about (100 to REGISTER, 400, 420, 481, …) do not;
-//! * an answer that is sent again counts once;
+//!   the responses of a call that begins, rings, is busy, is given up or is not answered. Responses
+//!   that any caller can bring about (100 to REGISTER, 400, 420, 481, …) do not;
+//! * a response that is sent again counts once;
 //! * OPTIONS is left out: providers and monitors ask and do not care for a refusal.
 //!
 //! Forged packets over UDP cannot push out what is known of hosts over TCP: each has a table of its
@@ -29,16 +30,16 @@ use super::{Observation, Outcome, Transport};
 use crate::model::account::Account;
 use crate::model::time::Time;
 
-/// How long a success may take to follow a challenge: as long as SIP repeats a request (RFC 3261,
-/// timer F).
+/// The time that a success may take to follow a challenge: as long as SIP repeats a request (RFC
+/// 3261, timer F).
 pub const PATIENCE: Duration = Duration::from_secs(32);
-/// After so long without one, the next refusal in a dialogue is a challenge: a phone tries anew.
+/// After this long without one, the next refusal in a dialogue is a challenge: a phone tries again.
 const REST: Duration = Duration::from_secs(10);
 /// Dialogues that are known of hosts over UDP, about 100 bytes each.
 pub const UDP_CAPACITY: usize = 1 << 16;
-/// The same over TCP.
+/// Dialogues that are known of hosts over TCP.
 pub const TCP_CAPACITY: usize = 1 << 14;
-/// Requests of a dialogue that are remembered, to tell answers that are sent again.
+/// Requests of a dialogue that are remembered, to recognise responses that are sent again.
 const REQUESTS: usize = 4;
 
 /// The dialogues of the last half minute.
@@ -66,7 +67,7 @@ struct Dialogue {
     place: u8,
 }
 
-/// What the last answers meant.
+/// The state of a dialogue after the last responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DialogueState {
     /// A challenge is open since then.
@@ -77,18 +78,18 @@ enum DialogueState {
     Settled,
 }
 
-/// What an answer means by itself.
+/// The meaning of a response by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ResponseKind {
     /// 401 and 407: a challenge, or a wrong password.
     Challenge,
-    /// A challenge to somebody who has the right password.
+    /// A challenge to a phone that has the right password.
     Stale,
     /// 403: refused for good.
     Forbidden,
-    /// Only who is let in gets this.
+    /// Only hosts that are let in get this.
     LetIn,
-    /// The PBX cannot cope: nobody's fault.
+    /// The PBX cannot cope: not the host's fault.
     Overload,
     /// It says nothing.
     Nothing,
@@ -119,7 +120,7 @@ impl Default for Pairing {
 }
 
 impl Pairing {
-    /// Takes an answer to `host` in. Call it with times that do not go back.
+    /// Records a response to `host`. Call it with times that do not go back.
     pub fn response(
         &mut self,
         host: IpAddr,
@@ -139,19 +140,19 @@ impl Pairing {
         self.udp.tick(now, out);
     }
 
-    /// Forgets everything: with answers that were not seen, there may have been successes.
+    /// Forgets everything: with responses that were not seen, there may have been successes.
     pub fn forgive(&mut self) {
         self.udp.dialogues.clear();
         self.tcp.dialogues.clear();
     }
 
-    /// How many dialogues are known.
+    /// Returns how many dialogues are known.
     #[must_use]
     pub fn known(&self) -> usize {
         self.udp.dialogues.len() + self.tcp.dialogues.len()
     }
 
-    /// How many were forgotten early because there were too many.
+    /// Returns how many were forgotten early because there were too many.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.udp.dropped + self.tcp.dropped
@@ -202,7 +203,7 @@ impl Table {
         });
     }
 
-    /// When there are too many, of eight the one that has long been silent is forgotten.
+    /// Makes room when there are too many: of eight, the one that was silent longest is forgotten.
     fn make_room(&mut self) {
         if self.dialogues.len() < self.capacity {
             return;
@@ -226,7 +227,7 @@ impl Dialogue {
         }
     }
 
-    /// Takes an answer in; what is certain with it.
+    /// Records a response, and returns the outcome that it makes certain.
     fn on(&mut self, kind: ResponseKind, response: &Response, now: Time) -> Option<Outcome> {
         let rested = now.since(self.last) >= REST;
         let again = self.requests.contains(&response.transaction);
@@ -292,7 +293,7 @@ mod tests {
         std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
     }
 
-    /// What is answered within a dialogue.
+    /// A request within a dialogue and its response.
     #[derive(Clone, Copy)]
     struct Said {
         host: u32,
@@ -525,8 +526,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever is let in after each challenge never counts, whatever else is answered, and
-        /// nobody counts more often than he was refused.
+        /// No host counts more often than it was refused, whatever else is answered, and none is
+        /// remembered for ever.
         #[test]
         fn attempts_never_exceed_refusals(
             answers in proptest::collection::vec((0u32..3, 0u64..4, 0usize..8, 0i64..20_000), 1..200),

@@ -1,9 +1,9 @@
-//! The wire as a observer: what our own PBX answers, as the kernel saw it leave.
+//! The SIP response monitor: our own PBX's responses, as the kernel saw them leave, become events.
 //!
-//! No log text can change who a packet was sent to. The kernel copies the beginning of every SIP
-//! answer ([`nflog`]); [`packet`] and [`tcp_stream`] take addresses and text apart, [`response`] reads the
-//! few headers that matter, and [`challenge_pairing`] decides which refusals are an attack's and which are
-//! the first half of every login.
+//! No log text can change the address that a packet was sent to. The kernel copies the beginning of
+//! every SIP response ([`nflog`], received by [`capture`]); [`packet`] and [`tcp_stream`] separate
+//! addresses and text, [`response`] reads the few headers that matter, and [`challenge_pairing`]
+//! decides which refusals are an attack's and which are the first half of every login.
 
 pub mod capture;
 pub mod challenge_pairing;
@@ -20,7 +20,7 @@ use crate::model::event::Evidence;
 use crate::model::time::Time;
 pub use observer::{Numbers, Observer};
 
-/// What a packet was carried by.
+/// The transport of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Its sender may be forged, so the host that we answered may be a stranger to it.
@@ -30,7 +30,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// How far the address that was answered may be believed.
+    /// Returns how far the address that was answered may be believed.
     #[must_use]
     pub fn evidence(self) -> Evidence {
         match self {
@@ -40,7 +40,7 @@ impl Transport {
     }
 }
 
-/// What was seen on the wire.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// An attempt that the PBX refused.
@@ -49,16 +49,16 @@ pub enum Outcome {
     Registered,
 }
 
-/// Something on the wire that matters to the engine. `Copy`, of fixed size.
+/// An observation that matters to the engine. `Copy`, of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// When it was certain.
+    /// The time when it was certain.
     pub time: Time,
-    /// Whom the PBX answered.
+    /// The host that the PBX answered.
     pub host: IpAddr,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How far `host` may be believed.
+    /// The evidence for `host`.
     pub evidence: Evidence,
     /// The account that was asked for, where it is a plain name.
     pub account: Option<Account>,

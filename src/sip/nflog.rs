@@ -29,11 +29,11 @@ const NUMBERED: u16 = 1;
 const PAYLOAD: u16 = 9;
 const NUMBER: u16 = 12;
 
-/// What the kernel sets aside for one message. Larger packets get more; smaller ones would hold
-/// more of the socket's buffer than they need.
+/// The bytes that the kernel allocates for one message. Larger packets get more; smaller ones would
+/// hold more of the socket's buffer than they need.
 const BUFFER: u32 = 1024;
 
-/// Asks for the packets of `group`, each at once and numbered, with at most `copy` bytes of it.
+/// Asks for the packets of `group`, each immediately and numbered, with at most `copy` bytes of it.
 /// The kernel acknowledges it.
 #[must_use]
 pub fn bind(group: u16, copy: u32) -> Vec<u8> {
@@ -67,7 +67,7 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(aligned(bytes.len()), 0);
 }
 
-/// What the kernel says.
+/// A message of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NflogMessage<'a> {
     /// A packet from its IP header on, and its number among those of the group.
@@ -76,7 +76,7 @@ pub enum NflogMessage<'a> {
     Status(i32),
 }
 
-/// The messages in what was received at once; what is broken ends it.
+/// Returns the messages in what one call received; a broken one ends it.
 pub fn messages(bytes: &[u8]) -> impl Iterator<Item = NflogMessage<'_>> {
     let mut rest = bytes;
     let messages = std::iter::from_fn(move || {

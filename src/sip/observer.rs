@@ -11,12 +11,12 @@ use super::{Observation, Outcome, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 
-/// What was seen so far.
+/// The numbers of what was seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Packets that the kernel copied for us.
     pub packets: u64,
-    /// SIP answers in them.
+    /// SIP responses in them.
     pub answers: u64,
     /// Of these, refusals (401, 403, 407).
     pub refusals: u64,
@@ -30,7 +30,7 @@ pub struct Numbers {
     pub forgotten: u64,
 }
 
-/// All that is remembered of the wire.
+/// The state that packets are read with: connections, dialogues and numbers.
 #[derive(Debug, Default)]
 pub struct Observer {
     seed: RandomState,
@@ -42,7 +42,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Takes in a packet that the kernel copied, from its IP header on, and its number.
+    /// Reads a packet that the kernel copied, from its IP header on, and its number.
     pub fn packet(
         &mut self,
         bytes: &[u8],
@@ -70,13 +70,13 @@ impl Observer {
         }
     }
 
-    /// Takes note that packets were lost. Those who were let in with them must not count as
-    /// refused, so all open refusals are forgiven.
+    /// Records that packets were lost. Hosts that were let in with them must not count as refused,
+    /// so all open refusals are forgiven.
     pub fn lost(&mut self) {
         self.pairing.forgive();
     }
 
-    /// Another listener begins, whose packets are numbered anew.
+    /// Starts over with another socket, whose packets are numbered from the beginning.
     pub fn restart(&mut self) {
         self.last = None;
         self.pairing.forgive();
@@ -87,7 +87,7 @@ impl Observer {
         self.pairing.tick(now, out);
     }
 
-    /// Takes note of observations that are handed on.
+    /// Counts observations that are handed on.
     pub fn tell(&mut self, observations: &[Observation]) {
         for observation in observations {
             match observation.outcome {
@@ -97,7 +97,7 @@ impl Observer {
         }
     }
 
-    /// What was seen so far.
+    /// Returns what was seen so far.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         Numbers { forgotten: self.pairing.dropped(), ..self.numbers }

@@ -1,9 +1,9 @@
-//! The head of a SIP answer: the few headers by which a refusal and what follows it are told
+//! The head of a SIP response: the few headers by which a refusal and what follows it are known
 //! to belong together.
 //!
-//! An answer repeats what the request said, so most values come from whoever is answered. They are
-//! compared by their hashes and nothing else. Lines end with CR LF, which no value that Asterisk
-//! repeats can hold; of each header, the first counts.
+//! A response repeats what the request said, so most values come from the host that is answered.
+//! They are compared by their hashes and nothing else. Lines end with CR LF, which no value that
+//! Asterisk repeats can hold; of each header, the first counts.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -12,38 +12,39 @@ use memchr::memmem;
 
 use crate::model::account::Account;
 
-/// How an answer begins.
+/// The beginning of every response.
 pub const START: &[u8] = b"SIP/2.0 ";
 
-/// What kind of request was answered, as far as it matters.
+/// The method of the request that was answered, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// A phone tells where it is.
+    /// A phone registers its address.
     Register,
     /// A call.
     Invite,
-    /// Somebody asks whether we are there: providers, monitors and phones, who do not care for a
+    /// A question whether we are there, from providers, monitors and phones, which ignore a
     /// refusal.
     Options,
     /// Any other, or one that was cut off.
     Other,
 }
 
-/// What an answer says.
+/// A response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code, from 100 to 699.
     pub status: u16,
-    /// Whether only the nonce was too old. Asterisk says so to nobody whose password is wrong.
+    /// Whether only the nonce was too old. Asterisk never says so when the password is wrong.
     pub stale: bool,
-    /// What was asked.
+    /// The method that was asked for.
     pub method: Method,
-    /// The same for all requests of one try to log in or call, by hash: Call-ID, method, and who
-    /// asks for whom.
+    /// The same for all requests of one try to log in or call, by hash: Call-ID, method, From and
+    /// To.
     pub dialogue: u64,
     /// The same for a request and its repetitions, by hash: Via (with its branch) and `CSeq`.
     pub transaction: u32,
-    /// The account, if it is a plain name: who asks; for REGISTER only if he asks for himself.
+    /// The account, if it is a plain name: the one that asks; for REGISTER only if it asks for
+    /// itself.
     pub account: Option<Account>,
 }
 
@@ -80,7 +81,7 @@ impl Response {
     }
 }
 
-/// How many bytes of body follow a head, by its first Content-Length; 0 without one.
+/// Returns how many bytes of body follow a head, by its first Content-Length; 0 without one.
 #[must_use]
 pub fn body_length(head: &[u8]) -> u32 {
     let length = Lines(head).skip(1).find_map(|line| {

@@ -1,9 +1,9 @@
-//! What we write on TCP connections: the heads of SIP answers, wherever the segments are cut.
+//! Reads what we write on TCP connections: the heads of SIP responses, wherever segments are cut.
 //!
-//! Several answers may leave in one segment, and one answer in several: the far end chooses how
+//! Several responses may leave in one segment, and one response in several: the far end chooses how
 //! large segments are. So the messages of a connection are followed by their lengths. Where that
 //! is impossible (the middle of a connection, a segment that was not seen), a segment that begins
-//! like an answer is taken for the next beginning.
+//! like a response is taken for the next beginning.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// The bytes, as far as they were copied.
     pub bytes: &'a [u8],
-    /// How many there are in all.
+    /// The number of bytes in all.
     pub whole: usize,
 }
 
@@ -49,8 +49,8 @@ struct Stream {
 }
 
 impl Streams {
-    /// Takes a segment in, and hands the heads that end in it to `found`, messages of ours that
-    /// are no answers among them.
+    /// Reads a segment, and hands the heads that end in it to `found`, messages of ours that are no
+    /// responses among them.
     pub fn feed(&mut self, flow: Flow, segment: &Segment, now: Time, mut found: impl FnMut(&[u8])) {
         let known = self.streams.get_mut(&flow);
         let in_step = known.is_some_and(|stream| stream.take(segment, now, &mut found));
@@ -72,7 +72,7 @@ impl Streams {
         }
     }
 
-    /// How many connections are followed.
+    /// Returns how many connections are followed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.streams.len()
@@ -84,7 +84,7 @@ impl Streams {
         self.streams.is_empty()
     }
 
-    /// When there are too many, of eight the one that has long been silent is forgotten.
+    /// Makes room when there are too many: of eight, the one that was silent longest is forgotten.
     fn make_room(&mut self) {
         if self.streams.len() < CAPACITY {
             return;
@@ -97,7 +97,7 @@ impl Streams {
 }
 
 impl Stream {
-    /// Goes on with a segment; whether it is still known where messages begin.
+    /// Continues with a segment, and returns whether it is still known where messages begin.
     fn take(&mut self, segment: &Segment, now: Time, found: &mut impl FnMut(&[u8])) -> bool {
         self.last = now;
         // Half of all numbers are behind, the others ahead.
@@ -116,7 +116,7 @@ impl Stream {
         self.read(fresh, found) && self.skip(uncopied, found)
     }
 
-    /// Reads bytes; whether it is still known where messages begin.
+    /// Reads bytes, and returns whether it is still known where messages begin.
     fn read(&mut self, mut bytes: &[u8], found: &mut impl FnMut(&[u8])) -> bool {
         while !bytes.is_empty() {
             if self.body > 0 {

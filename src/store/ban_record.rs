@@ -11,17 +11,17 @@ use crate::model::time::Time;
 /// A ban as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BanRecord {
-    /// Who is banned.
+    /// The banned host or network.
     pub host: Subject,
-    /// By which jail.
+    /// The jail that banned it.
     pub jail: String,
-    /// Which set of the kernel it is in: what is closed to the host.
+    /// The set of the kernel that it is in, which says what is closed to the host.
     pub set: String,
-    /// The very address whose line completed the count.
+    /// The exact address whose line completed the count.
     pub address: IpAddr,
-    /// When it was decided.
+    /// The time when it was decided.
     pub since: Time,
-    /// When it ends; `None`: never.
+    /// The time when it ends; `None`: never.
     pub until: Option<Time>,
     /// Offences counted.
     pub attempts: u32,
@@ -29,11 +29,11 @@ pub struct BanRecord {
     pub evidence: Evidence,
     /// The rule that completed the count, as `filter/id`, and the line's number.
     pub rule: Option<(String, u64)>,
-    /// When and how it ended; `None`: it is in force.
+    /// The time and way that it ended; `None`: it is in force.
     pub ended: Option<(Time, Lifted)>,
 }
 
-/// What a ban is found by.
+/// The key that a ban is found by: host, jail and set.
 pub type StoredKey = (String, String, String);
 
 /// Jail, host and set of a ban by name; `None` if the plan does not know them.
@@ -67,7 +67,8 @@ impl BanRecord {
         })
     }
 
-    /// The same of a ban that may be over, for what it says of its host; `None` if its jail is gone.
+    /// Returns the same of a ban that may be over, for what it says of its host; `None` if its jail
+    /// is gone.
     #[must_use]
     pub fn past(&self, names: &PlanIndex) -> Option<Ban> {
         let jail = *names.jails.get(&self.jail)?;
@@ -84,8 +85,8 @@ impl BanRecord {
         })
     }
 
-    /// Up to when lines of the host do not count for the jail any more: they had this ban, or it was
-    /// lifted in spite of them.
+    /// Returns up to when lines of the host do not count for the jail any more: they had this ban,
+    /// or it was lifted in spite of them.
     #[must_use]
     pub fn mark(&self, names: &PlanIndex) -> Option<(JailId, Subject, Time)> {
         let lifted = match self.ended {
@@ -113,7 +114,7 @@ pub struct PlanIndex {
 }
 
 impl PlanIndex {
-    /// Those of `plan`.
+    /// Returns the numbers of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);

@@ -12,11 +12,11 @@ use crate::model::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
 pub const MOST_PAST: i64 = 1 << 18;
-/// How long bans that are over are kept.
+/// The time for which bans that are over are kept.
 pub const KEPT: Duration = Duration::from_secs(400 * 86400);
 /// Earlier bans that are gone through at a start.
 const MOST_RECALLED: i64 = 1 << 17;
-/// Bans that were lifted, and that the kernel may not have been told of, taken up at a start.
+/// Bans that were lifted, and that the kernel may still have, read at a start.
 const MOST_LIFTED: i64 = 1 << 16;
 
 const COLUMNS: &str =
@@ -88,8 +88,8 @@ pub fn strike(
     Ok(())
 }
 
-/// Corrects the bans in force by a step of the wall clock. Those that are over keep their times, which
-/// nothing in the kernel has to agree with.
+/// Corrects the bans in force by a step of the wall clock. Those that are over keep their times,
+/// which nothing in the kernel has to agree with.
 pub fn correct(connection: &Connection, step: ClockStep) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE bans SET since = since + ?1, until = until + ?1 WHERE ended IS NULL",
@@ -165,7 +165,8 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRec
     Ok(found)
 }
 
-/// The last bans there were, those in force too, the oldest first; of one that was renewed, the last.
+/// The last bans there were, those in force too, the oldest first; of one that was renewed, the
+/// last.
 pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
     let sql =
         format!("SELECT {COLUMNS} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
@@ -194,7 +195,7 @@ pub fn prune(connection: &Connection, now: Time) -> rusqlite::Result<usize> {
     Ok(aged + pushed_out)
 }
 
-/// Hands over each row that makes sense. One that does not was written by nobody here.
+/// Hands over each row that makes sense. One that does not was not written by this program.
 fn select(
     connection: &Connection,
     sql: &str,
@@ -250,13 +251,13 @@ const WORDS: [(Lifted, &str); 4] = [
     (Lifted::Replaced, "replaced"),
 ];
 
-/// How a ban ended, as it is stored.
+/// Returns how a ban ended, as it is stored.
 #[must_use]
 pub fn word(how: Lifted) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == how).map_or("expired", |(_, word)| word)
 }
 
-/// How a ban ended; `renewed` is replaced too.
+/// Returns how a ban ended; `renewed` is replaced too.
 fn lifted_as(word: &str) -> Lifted {
     let known = WORDS.iter().find(|(_, known)| *known == word);
     known.map_or(Lifted::Replaced, |(how, _)| *how)

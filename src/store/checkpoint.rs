@@ -1,5 +1,5 @@
-//! How far the guard has come, in the state file: where each log was left, and the counts that stand
-//! for what was read up to there. Both are written together.
+//! Checkpoints in the state file: the position in each log, and the counts that stand for what was
+//! read up to there. Both are written together.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -13,25 +13,25 @@ use crate::detect::scanner::Context;
 use crate::input::Position;
 use crate::model::time::Time;
 
-/// Where a log was left.
+/// The place where reading a log stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogCheckpoint {
     /// Its path.
     pub path: PathBuf,
     /// The number that counts know it by.
     pub channel: u16,
-    /// Where to go on; `None`: there was no file.
+    /// The position to continue at; `None`: there was no file.
     pub position: Option<Position>,
-    /// What the next line stands in, if it is known.
+    /// The context of the next line, if it is known.
     pub context: Option<Context>,
-    /// When all of it had been read: what comes after the position was written later.
+    /// The time when all of it had been read: what comes after the position was written later.
     pub read_at: Time,
 }
 
-/// What has changed since the last checkpoint.
+/// The changes since the last checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// Where all logs were left.
+    /// The places where reading all logs stopped.
     pub logs: Vec<LogCheckpoint>,
     /// The names of rules by the numbers that counts know them by, if they have changed.
     pub rules: Option<Vec<String>>,
@@ -39,11 +39,11 @@ pub struct Checkpoint {
     pub names: Option<Vec<String>>,
     /// Counts that have changed.
     pub counters: Vec<OffenceCounts>,
-    /// Who has logged in from where, if that has changed.
+    /// The known good hosts, if they have changed.
     pub logins: Option<KnownHosts>,
 }
 
-/// All of it, as it was stored.
+/// The sum of all checkpoints, as it was stored.
 #[derive(Clone, Debug, Default)]
 pub struct StoredCheckpoint {
     /// As in [`Checkpoint`].

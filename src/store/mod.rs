@@ -1,4 +1,5 @@
-//! What outlives the daemon: an `SQLite` file in the state directory, written by a thread of its own.
+//! State that outlives the daemon: an `SQLite` file in the state directory, written by a thread of
+//! its own.
 //!
 //! The store never stops the guard, and the engine never waits for it. A file that is damaged,
 //! another program's, or of a later version is kept aside, and a new one is begun; one that cannot
@@ -43,63 +44,63 @@ pub const FILE: &str = "asterguard.db";
 /// Messages that may wait for the thread.
 const QUEUE: usize = 1024;
 /// Changes of bans that may wait for the thread, about 150 bytes each. Beyond that, all bans are
-/// stored anew once it has caught up.
+/// stored again once it has caught up.
 const MOST_PENDING: usize = 1 << 16;
 
-/// What the thread is told.
+/// A message to the thread.
 enum WriterMessage {
-    /// What has changed in the book of bans, in terms of a plan.
+    /// Changes in the ban table, in terms of a plan.
     Changes(Arc<Plan>, Vec<JournalEntry>, Time),
     /// All bans in force.
     All(Arc<Plan>, Vec<Ban>, Time),
-    /// How far the guard has come.
+    /// The guard's progress: positions in logs, and counts.
     Checkpoint(Box<Checkpoint>, Time),
     /// The clock was set.
     ClockStep(ClockStep, Time),
-    /// Call this once all that was told before is stored, or cannot be.
+    /// Call this once all that was sent before is stored, or cannot be.
     Then(Box<dyn FnOnce() + Send>),
     Stop,
 }
 
-/// How the store is doing.
+/// The health of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why nothing is stored at the moment; `None` if it is.
+    /// The reason why nothing is stored at the moment; `None` if it is.
     pub error: Option<String>,
-    /// What was found wrong with the file at the start or since, and what became of it.
+    /// The damage that was found in the file at the start or since, and what became of it.
     pub notice: Option<String>,
-    /// Whether something was not stored that could be by now, so that all has to be told again.
+    /// Whether something was not stored that could be by now, so that all has to be sent again.
     pub behind: bool,
-    /// What the file holds, as of a moment ago; `None` if that is not known.
+    /// The contents of the file, as of a moment ago; `None` if that is not known.
     pub stats: Option<StoreStats>,
 }
 
 /// The last checkpoint that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastCheckpoint {
-    /// When.
+    /// The time when it was written.
     pub at: Time,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
 }
 
-/// What was stored, as far as it can be read.
+/// The stored state, as far as it can be read.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Bans that were in force.
     pub bans: Vec<BanRecord>,
-    /// Bans that somebody lifted before their time was over.
+    /// Bans that were lifted before their time was over.
     pub lifted: Vec<BanRecord>,
     /// The last bans there were, those in force too, the oldest first.
     pub past: Vec<BanRecord>,
-    /// How far the guard had come.
+    /// The progress that the guard had made.
     pub progress: StoredCheckpoint,
-    /// When something was last stored.
+    /// The time when something was last stored.
     pub saved: Option<Time>,
 }
 
 impl Loaded {
-    /// The same in terms of a plan.
+    /// Returns the same in terms of a plan.
     #[must_use]
     pub fn remembered(&self, plan: &Plan) -> StoredBans {
         let names = PlanIndex::new(plan);
@@ -116,16 +117,16 @@ impl Loaded {
 /// A state file that was looked at: what it holds, and how to go on with it.
 #[derive(Debug)]
 pub struct OpenedStore {
-    /// What could be read.
+    /// The state that could be read.
     pub loaded: Loaded,
-    /// What was wrong.
+    /// The problems that were found.
     pub health: Health,
     path: PathBuf,
     connection: Option<Connection>,
 }
 
-/// Opens the state file in `directory`. Whatever is wrong with it is told and dealt with; what can
-/// be read of it is.
+/// Opens the state file in `directory`. Problems are reported and dealt with; what can be read of
+/// the file is.
 #[must_use]
 pub fn open(directory: &Path, now: Time) -> OpenedStore {
     let path = directory.join(FILE);
@@ -165,8 +166,8 @@ pub fn open(directory: &Path, now: Time) -> OpenedStore {
     opened
 }
 
-/// Reads the state file in `directory`, and leaves it alone; `None` if there is none. What is wrong with
-/// it, if anything is.
+/// Reads the state file in `directory`, and leaves it alone; `None` if there is none. Returns the
+/// problem with it too, if there is one.
 #[must_use]
 pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option<String>)> {
     let path = directory.join(FILE);
@@ -192,15 +193,15 @@ pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option
     Some((loaded, wrong))
 }
 
-/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the state file
-/// in `directory` cannot be read.
+/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the
+/// state file in `directory` cannot be read.
 #[must_use]
 pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<BanRecord>> {
     let connection = schema::open_unchecked(&directory.join(FILE)).ok()?;
     bans::of_hosts(&connection, hosts, most).ok()
 }
 
-/// Puts a file aside that is of no use, and opens a new one. What to tell about it.
+/// Quarantines a file that is of no use, opens a new one, and returns a notice about it.
 ///
 /// # Errors
 /// When the file may be good but cannot be used now, or a new one cannot be made.
@@ -218,12 +219,12 @@ fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, S
     Ok((connection, notice))
 }
 
-/// What is read of a file.
+/// The part of a file that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All that a guard goes on with.
+    /// All that a guard continues with.
     All,
-    /// What the kernel has to know.
+    /// Only what the kernel has to know.
     InForce,
 }
 
@@ -245,7 +246,7 @@ fn load(
     Ok(())
 }
 
-/// The way to the store.
+/// A handle to the store's thread.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
@@ -256,14 +257,14 @@ pub struct Store {
     thread: JoinHandle<()>,
 }
 
-/// How the thread gets on with checkpoints.
+/// The pace at which the thread writes checkpoints.
 #[derive(Debug, Default)]
 struct CheckpointPace {
     /// Whether one is waiting, or being written.
     busy: AtomicBool,
-    /// How many milliseconds the last transaction with one took.
+    /// Milliseconds that the last transaction with one took.
     took: AtomicU64,
-    /// When that was, in milliseconds since 1970; 0: there was none.
+    /// The time of that transaction, in milliseconds since 1970; 0: there was none.
     at: AtomicI64,
 }
 
@@ -289,7 +290,7 @@ impl Store {
         Ok(Self { path, queue, pending, pace, health, thread })
     }
 
-    /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
+    /// Stores changes; never waits. When the thread cannot keep up, it is [`Health::behind`].
     pub fn note(&self, plan: &Arc<Plan>, entries: Vec<JournalEntry>, now: Time) {
         let count = entries.len();
         if self.pending.load(Ordering::Relaxed) + count > MOST_PENDING {
@@ -303,7 +304,7 @@ impl Store {
         }
     }
 
-    /// Has it stored that these bans are in force and no others; never waits.
+    /// Stores that these bans are in force and no others; never waits.
     pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
         lock(&self.health).behind = false;
         if self.queue.try_send(WriterMessage::All(Arc::clone(plan), bans, now)).is_err() {
@@ -311,7 +312,7 @@ impl Store {
         }
     }
 
-    /// How long the last checkpoint took to write; `None` while one is being written.
+    /// Returns how long the last checkpoint took to write; `None` while one is being written.
     #[must_use]
     pub fn pace(&self) -> Option<Duration> {
         let busy = self.pace.busy.load(Ordering::Acquire);
@@ -326,13 +327,13 @@ impl Store {
         (at != 0).then_some(LastCheckpoint { at: Time::from_millis(at), took })
     }
 
-    /// Where the file is.
+    /// Returns where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Has it stored how far the guard has come; never waits. One at a time: see [`Store::pace`].
+    /// Stores a checkpoint; never waits. One at a time: see [`Store::pace`].
     pub fn checkpoint(&self, checkpoint: Checkpoint, now: Time) {
         self.pace.busy.store(true, Ordering::Release);
         if self.queue.try_send(WriterMessage::Checkpoint(Box::new(checkpoint), now)).is_err() {
@@ -341,7 +342,7 @@ impl Store {
         }
     }
 
-    /// Has the bans in force corrected by a step of the wall clock; never waits.
+    /// Corrects the stored bans in force by a step of the wall clock; never waits.
     pub fn correct(&self, step: ClockStep, now: Time) {
         if let Some(written) = self.written() {
             self.pace.at.store(step.correct(written.at).millis(), Ordering::Relaxed);
@@ -362,7 +363,7 @@ impl Store {
         }
     }
 
-    /// How the store is doing.
+    /// Returns the health of the store.
     #[must_use]
     pub fn health(&self) -> Health {
         lock(&self.health).clone()

@@ -1,10 +1,10 @@
-//! How much the state file holds.
+//! Counts what the state file holds.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-/// What the state file holds.
+/// The size of the state file and of its contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
     /// Its length, with that of what is not folded into it yet.

@@ -225,7 +225,8 @@ fn file_with_bans(directory: &Path, count: u32) -> Vec<u8> {
     fs::read(directory.join(FILE)).unwrap()
 }
 
-/// Where to tear a file of so many bytes: in some places, or at each `TORN`th byte (`make soak`: at each).
+/// Returns where to tear a file of `length` bytes: in some places, or at each `TORN`th byte (`make
+/// soak`: at each).
 fn places(length: usize, some: impl Fn(usize) -> bool) -> impl Iterator<Item = usize> {
     let step = std::env::var("TORN").ok().map(|step| step.parse().expect("TORN is a number"));
     (0..length).filter(move |at| step.map_or_else(|| some(*at), |step: usize| at % step == 0))
@@ -270,7 +271,8 @@ fn file_torn_anywhere_opens_with_what_can_be_read() {
     assert!(path.exists());
 }
 
-/// What `SQLite` keeps beside the file is of a store that was killed: bans one by one, each a transaction.
+/// Returns a store that was killed, with the files that `SQLite` keeps next to its own:
+/// bans one by one, each a transaction.
 fn killed(directory: &Path, count: u8) -> Store {
     let plan = plan();
     let store = Store::start(reopened(directory, NOW)).unwrap();

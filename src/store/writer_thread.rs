@@ -1,5 +1,5 @@
-//! The thread that writes the state file: what has come together is one transaction; after a failure
-//! it tries again.
+//! The thread that writes the state file: what has come together is one transaction; after a
+//! failure it tries again.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::io;
@@ -23,13 +23,13 @@ use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Lifted};
 use crate::model::time::Time;
 
-/// How long after a failure the file is tried again.
+/// The time after a failure until the file is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often it is looked whether the file is still there, and the thread wakes up at least.
+/// The time between two checks that the file is still there; the thread wakes up at least then.
 const LOOK: Duration = Duration::from_secs(1);
 /// Counting what the file holds takes no more than this part of the time.
 const STOCK_SHARE: u32 = 100;
-/// How often what is too old is looked for.
+/// The time between two searches for what is too old.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// Messages in one transaction.
 const BATCH: usize = 256;
@@ -42,21 +42,22 @@ pub(super) struct WriterThread {
     health: Arc<Mutex<Health>>,
     pending: Arc<AtomicUsize>,
     pace: Arc<CheckpointPace>,
-    /// When to try again, to prune, to look whether the file is there, and to count what it holds.
+    /// The times to try again, to prune, to check that the file is there, and to count what it
+    /// holds.
     retry: Instant,
     prune: Instant,
     look: Instant,
     stock: Instant,
-    /// Which file is open, as the kernel calls it; `None` if that is not known.
+    /// The file that is open, as the kernel knows it; `None` if that is not known.
     file: Option<FileId>,
     /// Whether something was written since the file was counted.
     changed: bool,
-    /// The present, as far as messages tell.
+    /// The present, by the last message.
     now: Time,
     durable: bool,
 }
 
-/// When something was last stored.
+/// Returns when something was last stored.
 pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Option<Time>> {
     let mut statement = connection.prepare("SELECT value FROM notes WHERE name = 'saved'")?;
     let mut rows = statement.query([])?;
@@ -224,8 +225,8 @@ impl WriterThread {
         lock(&self.health).stats = stats;
     }
 
-    /// Looks whether the file that is open is still the one at the path. If somebody took it away, it is
-    /// written there anew.
+    /// Checks that the file that is open is still the one at the path. If it was removed or
+    /// replaced, it is written there again.
     fn look_after(&mut self) {
         let how = match (FileId::of(&self.path), self.file) {
             (Err(error), _) if error.kind() == io::ErrorKind::NotFound => "deleted",
@@ -247,8 +248,8 @@ impl WriterThread {
         }
     }
 
-    /// Puts a copy of the file that is open at the path, from where it was taken. What somebody put there
-    /// is kept aside.
+    /// Puts a copy of the file that is open at the path, from where it was removed. A file that is
+    /// there now is quarantined.
     fn write_anew(&mut self) -> io::Result<()> {
         if self.path.exists() {
             quarantine::quarantine_file(&self.path, self.now)?;
@@ -324,7 +325,7 @@ impl WriterThread {
     }
 }
 
-/// What the kernel calls a file by.
+/// A file's identity for the kernel: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId(u64, u64);
 

@@ -1,4 +1,4 @@
-//! What becomes of a ban that is due: how long it is, and whether it is carried out.
+//! Carries out bans that are due, or withholds them, and decides how long they are.
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, BanTime, Time};
 
 impl Engine {
-    /// The length of a subject's next ban.
+    /// Returns the length of a subject's next ban.
     pub(super) fn next_length(
         &self,
         id: JailId,
@@ -33,8 +33,8 @@ impl Engine {
         bantime.after(earlier.fold(0, u32::saturating_add), self.chance.hash_one((subject, now)))
     }
 
-    /// For how long somebody has been neither banned nor up to anything that brings a ban. The time
-    /// in a ban of any jail does not count: it was not his doing.
+    /// Returns for how long a subject has been neither banned nor done anything that brings a ban.
+    /// The time in a ban of any jail does not count: the subject could do nothing then.
     pub(super) fn quiet(&self, whose: &(Subject, Evidence), now: Time) -> Duration {
         let bans = self.states.iter().filter_map(|state| state.history.get(whose));
         bans.map(|earlier| earlier.last.1.map_or(Duration::ZERO, |end| now.since(end)))
@@ -42,7 +42,8 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    /// Says whom a jail in observe mode would ban: once for as long as the ban would have lasted.
+    /// Reports the subject that a jail in observe mode would ban: once for as long as the ban would
+    /// have lasted.
     pub(super) fn observe(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
@@ -53,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// Whether an unverified ban may be carried out: not when there are too many of them.
+    /// Whether this ban may be carried out: an unverified one not when there are too many of them.
     pub(super) fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
         let verdict = self.flood.judge(ban.since);
         if verdict == Admission::Begins {
@@ -66,7 +67,7 @@ impl Engine {
         passes
     }
 
-    /// Bans.
+    /// Enters a ban, and has the kernel carry it out.
     pub(super) fn issue_ban(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
@@ -76,7 +77,7 @@ impl Engine {
         self.enter(ban, out);
     }
 
-    /// Has the jail that counts bans count this one.
+    /// Counts this ban in the jail `recidive`.
     pub(super) fn count_recidive(
         &mut self,
         plan: &Plan,

@@ -1,4 +1,4 @@
-//! What an engine has counted, to be stored and taken up again.
+//! The counts of an engine, to be stored and restored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,27 +14,28 @@ use crate::model::time::Time;
 /// The name of the table that counts strangers at hosts that are known good. No jail has it.
 const STRANGERS: &str = "known good";
 
-/// What has changed in an offence table, and what it counts.
+/// The changes in an offence table, and the terms on which it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OffenceCounts {
-    /// Whose it is: a jail's name.
+    /// The name of the jail that it belongs to.
     pub name: String,
-    /// The terms on which it counted: what its entries mean.
+    /// The jail's maxretry when it counted: these terms say what its entries mean.
     pub maxretry: u32,
-    /// In seconds.
+    /// The jail's findtime then, in seconds.
     pub findtime: u64,
-    /// Bits of IPv6 addresses that count.
+    /// The bits of IPv6 addresses that counted then.
     pub ipv6prefix: u8,
     /// The entries.
     pub pages: Pages,
 }
 
-/// What old lines mean: lines that were written while nobody read.
+/// The state for old lines: those that were written while the guard did not run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog {
-    /// The present, while an old line is taken in.
+    /// The present, while an old line is counted.
     pub now: Option<Time>,
-    /// Since when lines of a subject count for a jail: before, they had their ban, or it was lifted.
+    /// The time from which lines of a subject count for a jail: before, they had their ban, or it
+    /// was lifted.
     pub marks: BTreeMap<(JailId, Subject), Time>,
 }
 
@@ -48,7 +49,7 @@ impl Backlog {
 }
 
 impl Engine {
-    /// Takes an event in that tells of an old line, with its own time; a ban begins `now`. Lines that
+    /// Counts the event of an old line, with its own time; a ban begins `now`. Lines that
     /// are older than findtime do not count, nor those from before their host's last ban, or before
     /// that was lifted.
     pub fn on_old_event(
@@ -62,12 +63,12 @@ impl Engine {
         self.late.now = None;
     }
 
-    /// Takes note that there are no old lines any more.
+    /// Ends the backlog: there are no old lines any more.
     pub fn has_caught_up(&mut self) {
         self.late.marks.clear();
     }
 
-    /// Takes note of what changes in the counts from now on, and counts all of it as changed.
+    /// Records what changes in the counts from now on, and counts all of it as changed.
     pub fn note_changes(&mut self) {
         for state in &mut self.states {
             state.offences.note_changes();
@@ -75,7 +76,7 @@ impl Engine {
         self.known.note_changes();
     }
 
-    /// What has changed in the counts since the last call.
+    /// Returns what has changed in the counts since the last call.
     pub fn take_changes(&mut self) -> Vec<OffenceCounts> {
         let plan = &self.plan;
         let jails = plan.jails().map(|(_, jail)| terms(jail));
@@ -96,13 +97,12 @@ impl Engine {
         jails.chain([STRANGERS.to_owned()]).collect()
     }
 
-    /// Who has logged in from where, if that has changed since the last call.
+    /// Returns the hosts that are known good, if that has changed since the last call.
     pub fn take_logins(&mut self) -> Option<KnownHosts> {
         self.known.take_changes()
     }
 
-    /// Takes up what was stored. `channels` and `rules` say
-    /// what the numbers of then are now.
+    /// Restores stored counts. `channels` and `rules` map the stored numbers to those of today.
     pub fn restore_counts(
         &mut self,
         counters: &[OffenceCounts],

@@ -1,14 +1,14 @@
-//! The engine after the wall clock was set: all that it holds is as old, and has as long to
-//! go, as before.
+//! Corrects the engine after the wall clock was set: all that it holds is as old, and has as long
+//! to go, as before.
 
 use super::Engine;
 use super::jail::JailState;
 use crate::model::clock_step::ClockStep;
 
 impl Engine {
-    /// Corrects all instants by a step of the wall clock that they were read from. Bans end when they would
-    /// have ended, which is when the kernel lets go: its time cannot be set. What is stored of them has
-    /// to be corrected too: the journal does not tell of it.
+    /// Corrects all instants by a step of the clock that they were read from. Bans end when they
+    /// would have ended, which is when the kernel lets go: its time cannot be set. What is stored
+    /// of them has to be corrected too: the journal does not contain this.
     pub fn correct(&mut self, step: ClockStep) {
         for state in &mut self.states {
             state.correct(step);

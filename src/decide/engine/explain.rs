@@ -1,4 +1,4 @@
-//! Where a host stands, and what led there.
+//! Explains why a host is banned or not: counts, bans, exemptions and the last lines that named it.
 
 use std::net::IpAddr;
 
@@ -14,20 +14,20 @@ use crate::model::listed::ExemptReason;
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
 
-/// Where a host stands.
+/// The standing of a host.
 #[derive(Debug)]
 pub struct Explanation {
-    /// Who.
+    /// The host.
     pub host: IpAddr,
-    /// What would be banned with it.
+    /// The subject that would be banned with it.
     pub subject: Subject,
     /// Whether it can be banned at all.
     pub bannable: bool,
-    /// Why no jail bans it, beside what the configuration says.
+    /// The reason why no jail bans it, besides the configuration's.
     pub protected: Option<ExemptReason>,
-    /// What it is known good by.
+    /// Its standing as a known good host, if it is one.
     pub known_good: Option<known_good::Standing>,
-    /// In each jail.
+    /// Its standing in each jail.
     pub jails: Vec<JailStanding>,
     /// The bans in force.
     pub bans: Vec<Ban>,
@@ -35,21 +35,21 @@ pub struct Explanation {
     pub lines: Vec<Event>,
 }
 
-/// Where a host stands in one jail.
+/// The standing of a host in one jail.
 #[derive(Debug)]
 pub struct JailStanding {
-    /// Which.
+    /// The jail.
     pub jail: JailId,
     /// The entry of `ignoreip` that it is in.
     pub ignored_by: Option<String>,
     /// Its offences within findtime: the largest of the next.
     pub count: Count,
-    /// Log by log.
+    /// Its offences log by log.
     pub channels: Vec<(ChannelId, Count)>,
 }
 
 impl Engine {
-    /// Where `host` stands at `now`, with at most `most` lines.
+    /// Returns the standing of `host` at `now`, with at most `most` lines.
     #[must_use]
     pub fn explain(&self, host: IpAddr, now: Time, most: usize) -> Explanation {
         let host = canonical(host);

@@ -41,7 +41,7 @@ pub struct Engine {
     plan: Arc<Plan>,
     /// For each channel, the jails that read it.
     channels: Vec<Vec<JailId>>,
-    /// In the order of the plan's jails.
+    /// The state of each jail, in the order of the plan's jails.
     states: Vec<JailState>,
     bans: BanTable,
     known: KnownGood,
@@ -51,14 +51,14 @@ pub struct Engine {
     refused: u64,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
-    /// Where the chance in the length of bans comes from.
+    /// The source of chance in the length of bans.
     chance: RandomState,
 }
 
-/// What `status` shows of a jail.
+/// The numbers of a jail that `status` shows.
 #[derive(Clone, Copy, Debug)]
 pub struct JailNumbers {
-    /// What was counted.
+    /// The counts since the jail was set up.
     pub tally: Tally,
     /// Subjects with an offence within findtime.
     pub live: usize,
@@ -67,7 +67,7 @@ pub struct JailNumbers {
 }
 
 impl Engine {
-    /// An engine that has seen nothing.
+    /// Returns an engine that has seen nothing.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// What the engine goes by.
+    /// Returns the plan in force.
     #[must_use]
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
@@ -104,7 +104,7 @@ impl Engine {
         self.bans.keep_journal();
     }
 
-    /// What has changed in the bans since the last call.
+    /// Returns what has changed in the bans since the last call.
     pub fn take_journal(&mut self) -> Vec<ban_table::JournalEntry> {
         self.bans.take_journal()
     }
@@ -115,14 +115,14 @@ impl Engine {
         self.refused
     }
 
-    /// Who has logged in.
+    /// Returns the last logins.
     #[must_use]
     pub fn logins(&self) -> &LoginLog {
         &self.logins
     }
 
-    /// Since when unverified bans are withheld because there are too many at once, and how many
-    /// were; `None` if they are not.
+    /// Returns since when unverified bans are withheld because there are too many at once, and how
+    /// many were; `None` if they are not.
     #[must_use]
     pub fn flood(&self) -> Option<(Time, u64)> {
         self.flood.state()
@@ -157,7 +157,7 @@ impl Engine {
         })
     }
 
-    /// Takes an event in.
+    /// Counts an event, and adds what follows from it to `out`.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
         self.recent.push(event);
         match event.meaning {
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// What a host is known good as: what is banned with it.
+    /// Returns the subject under which a host is known good: the one that is banned with it.
     fn known_as(&self, host: IpAddr) -> Subject {
         subject(&self.ignored, host, self.plan.config.ipv6prefix)
     }
@@ -285,7 +285,7 @@ impl Engine {
         }
     }
 
-    /// Bans a subject because somebody says so. A jail's own length and ports apply where none
+    /// Bans a subject by hand. A jail's own length and ports apply where none
     /// are given.
     pub fn ban(&mut self, order: &ManualBan, now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
@@ -342,9 +342,9 @@ impl Engine {
         }
     }
 
-    /// Goes by another plan from now on. The offences and history of jails that there are in both
-    /// stay (of IPv6, if the networks that count have the same length); bans stay, unless the new plan ignores their hosts or has no such scope any more. The
-    /// caller sets the jails of each channel anew.
+    /// Replaces the plan. The offences and history of jails that there are in both stay (of IPv6,
+    /// if the networks that count have the same length); bans stay, unless the new plan ignores
+    /// their hosts or has no such scope any more. The caller sets the jails of each channel again.
     pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
         let old = std::mem::replace(&mut self.plan, plan);
         let plan = Arc::clone(&self.plan);
@@ -394,7 +394,7 @@ impl Engine {
         self.narrow(out);
     }
 
-    /// Has bans of networks that this machine is in itself mean only the host that they are for.
+    /// Narrows bans of networks that this machine is in itself to the host that they are for.
     fn narrow(&mut self, out: &mut Vec<Decision>) {
         let wide = |ban: &&Ban| {
             ban.subject.net().prefix_len() < 128 && self.ignored.on_link(&ban.subject.net())
@@ -414,14 +414,14 @@ impl Engine {
         }
     }
 
-    /// Who is never banned, beside those that the plan says.
+    /// Returns the hosts that are never banned, besides those of the plan.
     #[must_use]
     pub fn ignored(&self) -> &Arc<IgnoreList> {
         &self.ignored
     }
 
     /// Lifts the bans of hosts that their jail ignores. Bans by hand stay: the kernel lets through
-    /// whom everything ignores, and the order is there again when it no longer does.
+    /// what everything ignores, and the ban works again when it no longer does.
     fn lift_ignored(&mut self, out: &mut Vec<Decision>) {
         let (plan, list) = (Arc::clone(&self.plan), Arc::clone(&self.ignored));
         let manual = plan.manual();
@@ -434,8 +434,8 @@ impl Engine {
         });
     }
 
-    /// Enters a ban of the old plan in terms of the new one. Whoever loads the new plan's structure has
-    /// the kernel hold [`Engine::rekeyed`].
+    /// Enters a ban of the old plan in terms of the new one. Whoever loads the new plan's structure
+    /// has the kernel hold [`Engine::rekeyed`].
     fn carry_over(&mut self, old: &Plan, new: &Plan, ban: &Ban, out: &mut Vec<Decision>) {
         match carried(old, new, ban) {
             Some(ban) => drop(self.bans.put(ban)),
@@ -447,8 +447,8 @@ impl Engine {
         }
     }
 
-    /// What the kernel must hold of IPv6 under another plan, if that has networks of another length;
-    /// else nothing, and nothing has to change.
+    /// Returns what the kernel must hold of IPv6 under another plan, if that has networks of
+    /// another length; else nothing, and nothing has to change.
     #[must_use]
     pub fn rekeyed(&self, plan: &Plan) -> Vec<Element> {
         if plan.structure.rekeys(&self.plan.structure).is_empty() {
@@ -487,8 +487,8 @@ impl Engine {
     }
 }
 
-/// A ban of the old plan in terms of the new one; `None`: its port list is gone from the configuration,
-/// and with it the rules that use its sets.
+/// A ban of the old plan in terms of the new one; `None`: its port list is gone from the
+/// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scopes.get(usize::from(ban.scope.0))?;
     let at = new.structure.scopes.iter().position(|known| known.set(true) == before.set(true))?;
@@ -506,14 +506,14 @@ fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
     old.jail(jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual())
 }
 
-/// A ban that somebody orders.
+/// A ban by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManualBan {
-    /// Whom.
+    /// The host to ban.
     pub host: IpAddr,
-    /// In the name of which jail; `None`: [`MANUAL`](crate::config::MANUAL).
+    /// The jail that the ban belongs to; `None`: [`MANUAL`](crate::config::MANUAL).
     pub jail: Option<JailId>,
-    /// How long; `None`: as long as the jail would.
+    /// The length of the ban; `None`: as long as the jail's.
     pub length: Option<BanDuration>,
 }
 
@@ -526,8 +526,8 @@ fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
         || (host.is_ipv6() && jail.ipv6prefix < 128 && anycast(&Subject::of(host, jail.ipv6prefix)))
 }
 
-/// Who is counted and banned for what `host` does: where this machine has neighbours, only that
-/// one address.
+/// Returns the subject that is counted and banned for what `host` does: where this machine has
+/// neighbours, only that one address.
 fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
     let subject = Subject::of(host, ipv6prefix);
     if list.on_link(&subject.net()) { Subject::of(host, 128) } else { subject }

@@ -1,5 +1,5 @@
-//! What an engine takes up after a restart: bans, from the store and from the kernel, and how often
-//! hosts were banned before.
+//! Recovery after a restart: the bans of the store and of the kernel, and how often hosts were
+//! banned before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::model::time::Time;
 /// Deadlines of the store and the kernel that are no further apart are the same.
 const SAME: Duration = Duration::from_secs(1);
 
-/// What was stored, in terms of the plan in force.
+/// The stored bans, in terms of the plan in force.
 #[derive(Clone, Debug, Default)]
 pub struct StoredBans {
     /// The bans that were in force, with deadlines by the wall clock.
     pub bans: Vec<Ban>,
-    /// Bans that somebody lifted, or that ended with their host being ignored, by the element they
-    /// were: the kernel may not have been told any more.
+    /// Bans that were lifted by hand, or that ended with their host being ignored, as the elements
+    /// they were: the kernel may still have them.
     pub lifted: Vec<Element>,
-    /// All bans that there were, those in force too, the oldest first. Of these, only whom they were
-    /// for, by which jail, on what evidence and how long matters.
+    /// All bans that there were, those in force too, the oldest first. Of these, only subject,
+    /// jail, evidence and length matter.
     pub past: Vec<Ban>,
     /// Until when lines of a subject that were written before do not count for a jail any more.
     pub marks: Vec<(JailId, Subject, Time)>,
-    /// When something was last stored.
+    /// The time when something was last stored.
     pub saved: Option<Time>,
 }
 
-/// What became of the bans of store and kernel.
+/// The outcome for the bans of store and kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecoverySummary {
     /// In force, and known to both.
@@ -54,8 +54,8 @@ fn key(element: &Element) -> ScopedSubject {
 }
 
 impl Engine {
-    /// Has a new engine take up what was stored, and the elements that are `found` in the kernel: what has
-    /// to change there is added to `out`.
+    /// Merges the stored bans and the elements that are `found` in the kernel into a new engine;
+    /// what has to change in the kernel is added to `out`.
     ///
     /// * Both know a ban: it has the store's details and the later deadline. If the clock was set
     ///   back since, the kernel's, whose time is not that of the clock.

@@ -8,9 +8,9 @@ use crate::model::event::{Ban, Decision, Evidence};
 use crate::model::time::Time;
 
 impl Engine {
-    /// Renews the bans of the hosts that are still `sending`, for as long as they were, in jails that
-    /// want it: proven ones, of which less than half is left. (Forged packets must not be able to
-    /// keep a host out for ever.)
+    /// Renews the bans of the hosts that are still `sending`, for as long as they were, in jails
+    /// that want it: proven ones, of which less than half is left. (Forged packets must not be able
+    /// to keep a host out for ever.)
     pub fn renew(&mut self, sending: &[ElementKey], now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         for (scope, address) in sending {

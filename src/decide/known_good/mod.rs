@@ -1,18 +1,20 @@
-//! Who has logged in lately, from where: what excuses failures of phones, and what does not.
+//! Hosts that accounts have logged in from lately: excuses failures of phones, and not of
+//! attackers.
 //!
-//! A host (an IPv6 network as it is banned: what a ban would hit as a whole, and what a phone changes
-//! its addresses in) is known good while one of its accounts has logged in within the time that the
-//! configuration says. Then
+//! A host (an IPv6 network as it is banned: what a ban would hit as a whole, and what a phone
+//! changes its addresses in) is known good while one of its accounts has logged in within the time
+//! that the configuration says. Then
 //!
-//! * failures of accounts that have logged in from there do not count: a changed password locks out a
-//!   phone, not the office around it;
-//! * unverified offences of others do not count either: whoever forges a customer's address does not
-//!   get him banned;
+//! * failures of accounts that have logged in from there do not count: a changed password locks out
+//!   a phone, not the office around it;
+//! * unverified offences of others do not count either: forging a customer's address does not get
+//!   the customer banned;
 //! * proven offences of others count as ever.
 //!
-//! One valid account must not be a shield for guessing at others. So too many offences of others, of
-//! whatever evidence, or a run of failures of one account, end the excuses of the host for a while.
-//! Nobody gets in by forging a login: its answer goes to the true owner of the address.
+//! One valid account must not be a shield for guessing at others. So too many offences of others,
+//! of whatever evidence, or a run of failures of one account, end the excuses of the host for a
+//! while. No host becomes known good by a forged login: its answer goes to the true owner of the
+//! address.
 
 mod snapshot;
 
@@ -38,15 +40,15 @@ pub const CAPACITY: usize = 1 << 15;
 const PER_HOST: usize = 2048;
 /// Logs that the failures of an account are told apart for. Each attempt may stand in several.
 const CHANNELS: usize = 3;
-/// How often what is past is looked for.
+/// The time between two searches for what is past.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Failures that were excused at a host before it is reported.
 const WORTH_TELLING: u32 = 5;
-/// How long failures are gathered for one report.
+/// The time for which failures are gathered for one report.
 const GATHER: Duration = Duration::from_secs(60);
-/// A host whose accounts have not failed for so long is reported anew when they do.
+/// A host whose accounts have not failed for this long is reported again when they do.
 const QUIET: Duration = Duration::from_secs(3600);
-/// What a run of failures is counted in.
+/// The time within which a run of failures is counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The hosts that are known good.
@@ -75,11 +77,11 @@ struct KnownHost {
 /// The last login from a host: what it is known good by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// When.
+    /// The time.
     pub time: Time,
-    /// In which log.
+    /// The log.
     pub channel: ChannelId,
-    /// In which line of it.
+    /// The line in that log.
     pub line: u64,
 }
 
@@ -88,9 +90,9 @@ pub struct Login {
 struct KnownAccount {
     name: Account,
     login: Time,
-    /// When it last failed; `None` if not since it logged in.
+    /// The time when it last failed; `None` if not since it logged in.
     failed: Option<Time>,
-    /// When the minute began that its failures are counted in, log by log.
+    /// The beginning of the minute that its failures are counted in, log by log.
     minute: Time,
     run: [(ChannelId, u32); CHANNELS],
 }
@@ -104,7 +106,7 @@ struct FailingAccounts {
     told: bool,
 }
 
-/// What is known of a host.
+/// The standing of a host that is known good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Accounts that have logged in.
@@ -122,7 +124,7 @@ pub struct Standing {
 }
 
 impl KnownGood {
-    /// Knows nobody yet.
+    /// Returns a table without hosts.
     #[must_use]
     pub fn new(terms: &config::KnownGood) -> Self {
         Self {
@@ -135,7 +137,7 @@ impl KnownGood {
         }
     }
 
-    /// Goes by other terms. Whoever is known stays known, as long as the new terms say.
+    /// Changes the terms. Hosts that are known stay known, for as long as the new terms say.
     pub fn change(&mut self, terms: &config::KnownGood) {
         self.strangers.change_terms(terms.maxunknown, terms.findtime);
         self.terms = terms.clone();
@@ -145,7 +147,7 @@ impl KnownGood {
         }
     }
 
-    /// Takes in a login that can be believed. It clears the account's failures.
+    /// Records a login that can be believed. It clears the account's failures.
     pub fn login(&mut self, subject: Subject, event: &Event) {
         let (Some(name), true) = (event.account, self.terms.enabled) else { return };
         self.changed = true;
@@ -216,7 +218,7 @@ impl KnownGood {
         is_known || evidence < Evidence::Proven
     }
 
-    /// What is known of a host at `now`; `None` if it is not known good.
+    /// Returns what is known of a host at `now`; `None` if it is not known good.
     #[must_use]
     pub fn standing(&self, subject: &Subject, now: Time) -> Option<Standing> {
         let host = self.hosts.get(subject)?;
@@ -262,7 +264,7 @@ impl KnownGood {
         self.strangers.sweep(now);
     }
 
-    /// Corrects when everything was.
+    /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
         for host in self.hosts.values_mut() {
             host.correct(step);
@@ -311,7 +313,7 @@ impl KnownHost {
         self.accounts.iter().filter(move |known| known.failed.is_some_and(lately))
     }
 
-    /// Takes note of a failure that was excused.
+    /// Records a failure that was excused.
     fn note(&mut self, now: Time) {
         let fresh = FailingAccounts { since: now, last: now, excused: 0, told: false };
         let going_on = self.trouble.take().filter(|trouble| now.since(trouble.last) < QUIET);
@@ -333,7 +335,8 @@ impl KnownHost {
 }
 
 impl KnownAccount {
-    /// Counts a failure; how many there were within this minute, in the log that has most of them.
+    /// Counts a failure, and returns how many there were within this minute in the log that has
+    /// most of them.
     fn fail(&mut self, event: &Event) -> u32 {
         self.failed = Some(event.time);
         if event.time.since(self.minute) >= MINUTE {

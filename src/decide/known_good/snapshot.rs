@@ -1,4 +1,4 @@
-//! Who has logged in from where, to be stored and taken up again.
+//! The hosts that are known good, to be stored and restored.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::model::time::Time;
 /// All hosts that are known good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownHosts {
-    /// What a certain name is as an account: with another program, names may be other numbers.
+    /// The number of a certain name as an account: with another program, names may have others.
     sample: Option<Account>,
     hosts: Vec<StoredHost>,
 }
@@ -29,7 +29,7 @@ struct StoredHost {
 }
 
 impl KnownHosts {
-    /// How many hosts there are.
+    /// Returns how many hosts there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hosts.len()
@@ -52,13 +52,13 @@ fn sample() -> Option<Account> {
 }
 
 impl KnownGood {
-    /// Counts all as changed, and takes note of changes from now on.
+    /// Counts all as changed, and records changes from now on.
     pub fn note_changes(&mut self) {
         self.changed = true;
         self.strangers.note_changes();
     }
 
-    /// All hosts, if anything has changed since the last call.
+    /// Returns all hosts, if anything has changed since the last call.
     pub fn take_changes(&mut self) -> Option<KnownHosts> {
         std::mem::take(&mut self.changed).then(|| KnownHosts {
             sample: sample(),
@@ -71,7 +71,7 @@ impl KnownGood {
         &mut self.strangers
     }
 
-    /// Takes up what was stored; `channel` says what the numbers of logs are now.
+    /// Restores stored hosts; `channel` maps the stored numbers of logs to those of today.
     pub fn restore(
         &mut self,
         logins: &KnownHosts,

@@ -1,4 +1,4 @@
-//! Who did how much lately: the offences of each subject within a jail's findtime.
+//! Counts offences: those of each subject within a jail's findtime.
 //!
 //! One attempt may write several lines, and one message may reach several files. So a subject's
 //! lines are counted for each channel apart, lines of one attempt as one, and its offences are the
@@ -39,7 +39,7 @@ const ATTEMPT_SECS: u32 = 2;
 /// A subject's offences within findtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// All that count.
+    /// All offences that count.
     pub all: u32,
     /// Of these, the proven ones.
     pub proven: u32,
@@ -81,7 +81,7 @@ struct SubjectEntry {
     track: Track,
 }
 
-/// What a subject did in a channel.
+/// The attempts of a subject in one channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
     /// The channel and the number of the last line counted.
@@ -165,7 +165,7 @@ impl OffenceTable {
         }
     }
 
-    /// How many subjects have an offence within findtime.
+    /// Returns how many subjects have an offence within findtime.
     #[must_use]
     pub fn live(&self, now: Time) -> usize {
         let now = seconds(now);
@@ -183,7 +183,7 @@ impl OffenceTable {
         (0..self.entries.len()).filter(live).filter(first).count()
     }
 
-    /// Corrects when everything was.
+    /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
         for entry in &mut self.entries {
             entry.last = step.correct_secs(entry.last);
@@ -195,7 +195,7 @@ impl OffenceTable {
         self.changes.note_all(self.entries.len());
     }
 
-    /// How many subjects were dropped because the table was full.
+    /// Returns how many subjects were dropped because the table was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped

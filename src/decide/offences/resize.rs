@@ -1,12 +1,12 @@
-//! Other terms for a table in use: what was counted goes on counting.
+//! Changes the terms of a table in use: what was counted goes on counting.
 
 use std::time::Duration;
 
 use super::{OffenceTable, Track};
 
 impl OffenceTable {
-    /// Counts on other terms from now on. What was counted stays, as far as it fits: of each subject in
-    /// each channel, the last attempts.
+    /// Counts on other terms from now on. What was counted stays, as far as it fits: of each
+    /// subject in each channel, the last attempts.
     pub fn change_terms(&mut self, maxretry: u32, findtime: Duration) {
         let fresh = Self::with_capacity(maxretry, findtime, self.capacity);
         self.findtime = fresh.findtime;
@@ -33,7 +33,8 @@ impl OffenceTable {
 }
 
 impl Track {
-    /// Goes on in another ring, whose places stand for so many attempts, with the last ones of the old.
+    /// Moves to another ring, whose places stand for `new_step` attempts each, with the last
+    /// attempts of the old one.
     fn move_to(&mut self, old: &[u32], step: u32, new: &mut [u32], new_step: u32) {
         // From the last one back. A place is as old as the last of its attempts, and as proven as all.
         let (mut kept, mut group, mut gathered) = (Vec::with_capacity(new.len()), None, 0);
@@ -106,8 +107,8 @@ mod tests {
     }
 
     proptest! {
-        /// As long as each attempt has a place of its own, a table whose terms change counts on like one
-        /// that remembers all of them.
+        /// As long as each attempt has a place of its own, a table whose terms change counts on
+        /// like one that remembers all of them.
         #[test]
         fn resize_keeps_the_last_attempts(
             before in 1u32..65,

@@ -14,24 +14,24 @@ const PAGE: usize = 32;
 /// Bytes of an entry, without its times.
 const FIXED: usize = 45;
 
-/// What has changed in a table.
+/// The changes in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
-    /// How many entries it has now; pages past these are void.
+    /// The number of entries that it has now; pages past these are void.
     pub entries: usize,
     /// The pages that have changed, by their numbers.
     pub changed: Vec<(u32, Vec<u8>)>,
 }
 
 impl Pages {
-    /// How many pages the table has.
+    /// Returns how many pages the table has.
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.div_ceil(PAGE)
     }
 }
 
-/// Which pages have changed: a bit for each; nothing is noted unless somebody wants to know.
+/// The pages that have changed: a bit for each; `None` until changes are to be recorded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes(Option<Vec<u64>>);
 
@@ -47,7 +47,7 @@ impl Changes {
         }
     }
 
-    /// Takes note that all of so many entries have changed.
+    /// Records that all of `entries` entries have changed.
     pub(super) fn note_all(&mut self, entries: usize) {
         for place in (0..entries).step_by(PAGE) {
             self.note(place);
@@ -56,13 +56,13 @@ impl Changes {
 }
 
 impl OffenceTable {
-    /// Counts all pages as changed, and takes note of changes from now on.
+    /// Counts all pages as changed, and records changes from now on.
     pub fn note_changes(&mut self) {
         self.changes = Changes(Some(Vec::new()));
         self.changes.note_all(self.entries.len());
     }
 
-    /// What has changed since the last call; `None` if nothing has.
+    /// Returns what has changed since the last call; `None` if nothing has.
     pub fn take_changes(&mut self) -> Option<Pages> {
         let bits = self.changes.0.as_mut()?;
         if bits.iter().all(|bits| *bits == 0) {
@@ -95,9 +95,9 @@ impl OffenceTable {
         FIXED + 4 * self.ring
     }
 
-    /// Takes up the entries that a table of the same terms had, if they count at `now` still.
-    /// `channel` and `rule` say what the numbers of then are now; entries of channels that are gone
-    /// are left out, and so is what makes no sense.
+    /// Restores the entries of a table with the same terms, as far as they still count at `now`.
+    /// `channel` and `rule` map the stored numbers to those of today; entries of channels that are
+    /// gone are left out, and so is what makes no sense.
     pub fn restore(
         &mut self,
         pages: &Pages,
@@ -230,7 +230,7 @@ mod tests {
         OffenceTable::with_capacity(maxretry, Duration::from_secs(600), 200)
     }
 
-    /// What a store keeps of the changes.
+    /// The pages that a store keeps.
     #[derive(Default)]
     struct StoredPages {
         entries: usize,

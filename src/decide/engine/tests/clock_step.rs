@@ -6,8 +6,8 @@ use crate::model::clock_step::ClockStep;
 const DAY: i64 = 86_400;
 const NOON: i64 = 10 * DAY + DAY / 2;
 
-/// What an engine says when its clock is set by `step` seconds on the way, and it is told that it was
-/// by so many. The times that it is handed are by that clock.
+/// Returns what an engine says when its clock is set by `step` seconds on the way, and it is told
+/// that it was by so many. The times that it is handed are by that clock.
 fn day(step: i64, told: i64) -> Vec<String> {
     let mut bench = Bench::new("[default]\nmaxunverified = 1\n");
     let mut said = Vec::new();

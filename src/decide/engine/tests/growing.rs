@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The bans of a host that guesses as often as it is banned for, each time after a pause in seconds.
+/// The bans of a host that guesses as often as it is banned for, each time after a pause in
+/// seconds.
 fn bans_after(config: &str, pauses: &[i64]) -> Vec<String> {
     let mut bench = Bench::new(config);
     let (mut bans, mut now) = (Vec::new(), 0);
@@ -81,7 +82,8 @@ fn recidive_bans_repeat_offenders() {
     assert_eq!(bans_after(observes, &[0])[1], "recidive Would ban 203.0.113.9");
 }
 
-/// Somebody who comes back an hour after each ban, for thirty days, and once more after a fortnight.
+/// Somebody who comes back an hour after each ban, for thirty days, and once more after a
+/// fortnight.
 #[test]
 fn returning_host_over_thirty_days() {
     const HOUR: i64 = 3600;

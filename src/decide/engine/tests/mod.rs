@@ -93,7 +93,7 @@ impl Bench {
         self.engine.on_event(&event, &mut self.decisions);
     }
 
-    /// What was decided since the last call, in fail2ban's words.
+    /// Returns what was decided since the last call, in fail2ban's words.
     fn said(&mut self) -> Vec<String> {
         let plan = Arc::clone(self.engine.plan());
         let jail = |id: JailId| plan.jail(id).unwrap().name.clone();

@@ -37,7 +37,7 @@ fn ban(bench: &Bench) -> Option<(u32, Option<i64>)> {
     Some((ban.offences, ban.until.map(|until| until.secs() - NOW)))
 }
 
-/// What the kernel is told: in how many seconds the element ends, or that it goes.
+/// Returns what the kernel is told: in how many seconds the element ends, or that it goes.
 fn told(bench: &mut Bench) -> Vec<Option<Option<i64>>> {
     let ends = |change: Change| match change {
         Change::Put(element) => Some(element.until.map(|until| until.secs() - NOW)),

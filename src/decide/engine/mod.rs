@@ -121,7 +121,7 @@ impl Engine {
         &self.logins
     }
 
-    /// Returns since when unverified bans are withheld because there are too many at once, and how
+    /// Returns the time since which unverified bans are withheld because there are too many, and how
     /// many were; `None` if they are not.
     #[must_use]
     pub fn flood(&self) -> Option<(Time, u64)> {

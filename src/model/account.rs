@@ -17,7 +17,8 @@ const LONGEST_NAME: usize = 64;
 pub struct Account(NonZeroU64);
 
 impl Account {
-    /// The account of this name; `None` if the name is not a plain one (see [`is_plain`]).
+    /// Returns the account of this name; `None` if the name holds other bytes than ASCII letters, digits
+    /// and `_.+-`, or is longer than 64 bytes.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Self> {
         if !(1..=LONGEST_NAME).contains(&name.len()) || !name.iter().copied().all(is_plain) {

@@ -192,7 +192,7 @@ impl WriterThread {
                     bans::replace(&transaction, &records, *now)?;
                 }
                 WriterMessage::Checkpoint(checkpoint, _) => {
-                    checkpoint::write(&transaction, checkpoint)?
+                    checkpoint::write(&transaction, checkpoint)?;
                 }
                 WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
                 WriterMessage::Then(_) | WriterMessage::Stop => {}

@@ -146,7 +146,7 @@ fn lists_come_back_with_the_table_and_stay_over_a_restart() {
 }
 
 #[test]
-fn the_banned_are_seen_to_knock() {
+fn packets_of_banned_hosts_are_shown() {
     if !kit::usable() {
         return;
     }
@@ -185,7 +185,7 @@ fn the_banned_are_seen_to_knock() {
 }
 
 #[test]
-fn a_host_that_knocks_stays_out_where_that_is_wanted() {
+fn renew_keeps_a_sending_host_banned() {
     if !kit::usable() {
         return;
     }

@@ -167,7 +167,7 @@ fn every_folder_is_a_room() {
 }
 
 #[test]
-fn an_import_from_below_is_found_however_it_is_written() {
+fn upward_import_is_found_in_every_form() {
     let module = ["model".to_owned(), "time".to_owned()];
     for text in [
         "use crate::daemon::Options;",

@@ -19,9 +19,9 @@ use crate::control::{
 use crate::daemon::{now, pause_message};
 use crate::enforce::BanSink as _;
 use crate::enforce::nft_program::NftSink;
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, canonical, written};
-use crate::model::time::{Lasting, Length, Time};
+use crate::model::time::{BanDuration, HumanDuration, Time};
 use crate::sys::program::Program;
 
 /// How long the daemon may take to answer.
@@ -37,7 +37,7 @@ pub struct BanArgs {
     jail: Option<String>,
     /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
     #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
-    length: Option<Lasting>,
+    length: Option<BanDuration>,
     #[command(flatten)]
     socket: SocketArg,
 }
@@ -61,7 +61,7 @@ pub struct UnbanArgs {
 pub struct PauseArgs {
     /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
-    length: Lasting,
+    length: BanDuration,
     #[command(flatten)]
     socket: SocketArg,
 }
@@ -102,7 +102,7 @@ enum What {
     Ignoreip,
 }
 
-fn lasting(text: &str) -> Result<Lasting, String> {
+fn lasting(text: &str) -> Result<BanDuration, String> {
     duration::parse_lasting(text).map_err(|error| error.to_string())
 }
 
@@ -187,8 +187,8 @@ pub fn reload(socket: &Path, output: &Output) -> Result<(), Failure> {
 
 pub fn ban(args: &BanArgs, output: &Output) -> Result<(), Failure> {
     let (seconds, permanent) = match args.length {
-        Some(Lasting::For(length)) => (Some(length.as_secs().max(1)), false),
-        Some(Lasting::Permanent) => (None, true),
+        Some(BanDuration::For(length)) => (Some(length.as_secs().max(1)), false),
+        Some(BanDuration::Permanent) => (None, true),
         None => (None, false),
     };
     let jail = &args.jail;
@@ -229,8 +229,8 @@ fn one_by_one(
 
 pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     let length = match args.length {
-        Lasting::For(length) => Some(length),
-        Lasting::Permanent => None,
+        BanDuration::For(length) => Some(length),
+        BanDuration::Permanent => None,
     };
     let request = Request::Pause { seconds: length.map(|length| length.as_secs().max(1)) };
     match order(&args.socket.socket, &request, output) {
@@ -275,7 +275,7 @@ fn ignoreip(args: &GetArgs, jail: Option<String>, output: &Output) -> Result<(),
     Ok(())
 }
 
-fn never_banned(entries: &[Entry], output: &Output) {
+fn never_banned(entries: &[ExemptNetwork], output: &Output) {
     for entry in entries {
         if output.json {
             output.object(entry);
@@ -419,7 +419,7 @@ fn known_line(host: &KnownHost, output: &Output) {
     let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
     let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
     let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
-    let left = Length(left);
+    let left = HumanDuration(left);
     output.line(format_args!(
         "{:<17} {accounts} account{s}{failing}{ended}, {left} left, {source}:{line}",
         host.host

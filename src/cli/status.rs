@@ -15,7 +15,7 @@ use crate::control::{
 };
 use crate::daemon::{now, pause_message};
 use crate::hosts::exempt::words;
-use crate::model::time::{Length, Time};
+use crate::model::time::{HumanDuration, Time};
 use crate::sip::Numbers;
 
 /// Rules with hearsay that are shown for one file.
@@ -222,7 +222,7 @@ fn at(error: &PastError) -> String {
 
 /// A length of time, to its two largest units.
 fn brief(seconds: u64) -> String {
-    let whole = Length(Duration::from_secs(seconds)).to_string();
+    let whole = HumanDuration(Duration::from_secs(seconds)).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
@@ -291,18 +291,18 @@ fn some(name: &str, count: u64) -> String {
 
 pub(super) fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
-        format!("{} left", Length(Duration::from_secs(left)))
+        format!("{} left", HumanDuration(Duration::from_secs(left)))
     });
     let rule =
         ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
     let dropped = dropped(ban.dropped);
-    let knocked = ban.knocked.map_or(String::new(), |time| {
+    let last = ban.knocked.map_or(String::new(), |time| {
         let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", knocked {} ago", Length(ago))
+        format!(", last packet {} ago", HumanDuration(ago))
     });
     let BanStatus { host, scope, evidence, by_hand, .. } = ban;
     let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
-    format!("{host}  {scope} ports, {left}, {why}{dropped}{knocked}")
+    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
 }
 
 /// What was dropped, if anything was.

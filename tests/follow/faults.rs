@@ -75,7 +75,7 @@ fn the_end_is_after_the_last_complete_line() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_without_waiting() {
+fn non_regular_file_is_refused_without_waiting() {
     for kind in ["directory", "named pipe", "device", "socket"] {
         let make = |path: &Path| match kind {
             "directory" => fs::create_dir(path).unwrap(),

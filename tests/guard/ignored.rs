@@ -139,7 +139,7 @@ fn is_let_in(machine: &Machine, guard: &Guard, host: &str) {
 }
 
 #[test]
-fn this_machine_its_gateway_and_its_resolvers_are_never_banned() {
+fn own_gateway_and_resolver_addresses_are_never_banned() {
     if !kit::usable() {
         return;
     }
@@ -217,7 +217,7 @@ fn addresses_gateways_and_resolvers_are_followed() {
 }
 
 #[test]
-fn names_are_looked_up_and_what_was_known_last_is_kept() {
+fn names_are_resolved_and_last_answers_kept() {
     if !kit::usable() {
         return;
     }
@@ -311,7 +311,7 @@ fn trunks_are_read_from_asterisks_configuration() {
 }
 
 #[test]
-fn trunks_are_read_from_wherever_asterisks_configuration_includes_them() {
+fn trunks_are_read_from_included_files() {
     if !kit::usable() {
         return;
     }
@@ -377,7 +377,7 @@ fn trunks_are_read_from_wherever_asterisks_configuration_includes_them() {
 }
 
 #[test]
-fn nobody_is_cut_off_who_is_logged_in() {
+fn logged_in_administrator_is_never_banned() {
     if !kit::usable() {
         return;
     }

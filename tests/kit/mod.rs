@@ -23,7 +23,7 @@ use asterguard::config::{
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
-use asterguard::model::time::{BanTime, Lasting, Time};
+use asterguard::model::time::{BanDuration, BanTime, Time};
 use asterguard::sys::program::Program;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -302,7 +302,7 @@ impl Lab {
 
 /// A jail that bans like this.
 pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jail {
-    let bantime = BanTime::fixed(Lasting::For(Duration::from_secs(600)));
+    let bantime = BanTime::fixed(BanDuration::For(Duration::from_secs(600)));
     Jail {
         name: name.to_owned(),
         mode: Mode::Enforce,

@@ -26,18 +26,18 @@ use crate::control::{Answer, KnownHost, ListName, Request, RuleText};
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
-use crate::decide::ban_activity::Key;
-use crate::decide::engine::{Engine, Order};
+use crate::decide::ban_activity::ElementKey;
+use crate::decide::engine::{Engine, ManualBan};
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::Report;
+use crate::model::event::AccountFailures;
 use crate::model::event::{Ban, Decision, JailId};
-use crate::model::listed::{Entry, Origin as IgnoreOrigin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::{Subject, bannable, canonical};
-use crate::model::time::{Lasting, Length, Time};
+use crate::model::time::{BanDuration, HumanDuration, Time};
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -52,8 +52,8 @@ pub enum Message {
     Ask(Request, oneshot::Sender<Answer>),
     /// Say what the engine goes by.
     Plan(oneshot::Sender<Arc<Plan>>),
-    /// These still knock: renew their bans, where that is wanted.
-    Renew(Vec<Key>),
+    /// These are still sending: renew their bans, where that is wanted.
+    Renew(Vec<ElementKey>),
     /// Say who is banned, as far as it is asked for.
     Bans(Who, oneshot::Sender<Snapshot>),
     /// Go by another plan, and say whether that worked.
@@ -147,8 +147,8 @@ impl Core {
                     Message::Plan(reply) => {
                         let _ = reply.send(Arc::clone(self.engine.plan()));
                     }
-                    Message::Renew(knocking) => {
-                        self.engine.renew(&knocking, now(), &mut self.decisions);
+                    Message::Renew(sending) => {
+                        self.engine.renew(&sending, now(), &mut self.decisions);
                         self.carry_out();
                     }
                     Message::Bans(who, reply) => {
@@ -203,19 +203,19 @@ impl Core {
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
         let clocks = clocks();
-        let Some(jump) = self.clock.jump(clocks) else { return };
+        let Some(step) = self.clock.step(clocks) else { return };
         let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
         self.recorder.note(&mut self.engine, wall);
-        self.engine.correct(jump);
-        self.reader.correct(jump);
-        jump.correct_all(self.paused.as_mut().and_then(Option::as_mut));
-        self.recorder.correct(jump, wall);
+        self.engine.correct(step);
+        self.reader.correct(step);
+        step.correct_all(self.paused.as_mut().and_then(Option::as_mut));
+        self.recorder.correct(step, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
         let (set, by) =
-            if jump.millis() < 0 { ("back", -jump.millis()) } else { ("forward", jump.millis()) };
-        let by = Length(Duration::from_millis(by.unsigned_abs()));
+            if step.millis() < 0 { ("back", -step.millis()) } else { ("forward", step.millis()) };
+        let by = HumanDuration(Duration::from_millis(by.unsigned_abs()));
         warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
     }
 
@@ -300,7 +300,7 @@ impl Core {
                     info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
                 }
                 Decision::Renewed(ban) => {
-                    info!("[{}] Renew {} (it still knocks)", name(ban.jail), ban.subject);
+                    info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
                 }
                 Decision::Observed(ban) => {
                     info!(
@@ -335,9 +335,9 @@ impl Core {
             Request::Status { jail, detail: _ } => self.status(jail.as_deref()),
             Request::Ban { host, jail, seconds, permanent } => {
                 let length = if permanent {
-                    Some(Lasting::Permanent)
+                    Some(BanDuration::Permanent)
                 } else {
-                    seconds.map(|s| Lasting::For(Duration::from_secs(s)))
+                    seconds.map(|s| BanDuration::For(Duration::from_secs(s)))
                 };
                 self.ban(host, jail.as_deref(), length)
             }
@@ -381,7 +381,7 @@ impl Core {
         })
     }
 
-    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<Lasting>) -> Answer {
+    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<BanDuration>) -> Answer {
         let jail = match self.jail(jail) {
             Ok(jail) => jail,
             Err(answer) => return answer,
@@ -403,7 +403,7 @@ impl Core {
                 entry.origin
             ));
         }
-        self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
+        self.engine.ban(&ManualBan { host, jail, length }, now(), &mut self.decisions);
         let banned = self.decisions.iter().find_map(|decision| match decision {
             Decision::Ban(ban) => Some(*ban),
             _ => None,
@@ -462,9 +462,10 @@ impl Core {
         if let Some(jail) = id.and_then(|id| plan.jail(id)) {
             entries.extend(configured(&jail.ignoreip));
             for name in &jail.ignorenames {
-                let origin = IgnoreOrigin::Ignoreip { entry: name.to_string() };
+                let origin = ExemptReason::Ignoreip { entry: name.to_string() };
                 let addresses = list.addresses(name).iter();
-                entries.extend(addresses.map(|address| Entry::new(*address, origin.clone())));
+                entries
+                    .extend(addresses.map(|address| ExemptNetwork::new(*address, origin.clone())));
             }
         }
         entries.sort_unstable();
@@ -481,17 +482,21 @@ pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
 }
 
 /// Networks that the configuration itself has.
-fn configured(nets: &[IpNet]) -> Vec<Entry> {
+fn configured(nets: &[IpNet]) -> Vec<ExemptNetwork> {
     nets.iter()
         .map(|net| {
-            Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
+            ExemptNetwork::new(
+                *net,
+                ExemptReason::Ignoreip { entry: Subject::from(*net).to_string() },
+            )
         })
         .collect()
 }
 
 /// Why somebody is banned, for the log.
 fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
+    let length =
+        ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
     let scope =
         plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
@@ -503,8 +508,8 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
 }
 
 /// What is said of a site whose phones have an old password.
-fn accounts_fail(report: &Report) -> String {
-    let Report { subject, known, unknown } = report;
+fn accounts_fail(report: &AccountFailures) -> String {
+    let AccountFailures { subject, known, unknown } = report;
     let (s, fail) = if *known == 1 { ("", "fails") } else { ("s", "fail") };
     format!("{known} known account{s} {fail} at {subject}, {unknown} unknown: provisioning?")
 }

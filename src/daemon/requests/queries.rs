@@ -12,7 +12,7 @@ use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Ban;
-use crate::model::listed::Listed;
+use crate::model::listed::ListedNetwork;
 use crate::model::subject::canonical;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
@@ -109,7 +109,7 @@ fn block(host: Option<IpAddr>, kernel: &Kernel) -> Answer {
     let lists = kernel.lists.lists();
     let (counts, by_hand) = kernel.counters.blocked(&kernel.lists.sets());
     let networks = lists.blocked();
-    let report = |listed: &Listed| {
+    let report = |listed: &ListedNetwork| {
         // An entry within another is not in the kernel.
         let held = networks.find(listed.net.addr());
         BlockReport {

@@ -170,6 +170,7 @@ fn offences(c: &mut Criterion) {
         evidence: Evidence::Proven,
         line,
         account: None,
+        exchange: None,
     };
     let mut group = c.benchmark_group("offences");
     group.throughput(Throughput::Elements(1));

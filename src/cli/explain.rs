@@ -202,7 +202,7 @@ fn line_in_words(line: &LineReport) -> String {
         class.unwrap_or(&line.meaning),
         line.evidence,
         line.rule
-    )
+    ) + &line.exchange.as_ref().map_or_else(String::new, |exchange| format!(" ({exchange})"))
 }
 
 fn length(secs: u64) -> String {

@@ -14,9 +14,9 @@ use crate::control::{
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
 use crate::daemon::{now, pause_message};
+use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
 use crate::model::time::{HumanDuration, Time};
-use crate::sip::Numbers;
 
 /// Rules with hearsay that are shown for one file.
 const MOST_RULES: usize = 5;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hosts::lists::Feed;
 use crate::model::event::{Class, Evidence};
+use crate::model::exchange::Exchange;
 use crate::model::time::Time;
 
 /// Where the daemon listens unless it is told otherwise.
@@ -302,7 +303,7 @@ pub struct WireStatus {
     pub trouble: Option<String>,
     /// What was seen so far.
     #[serde(flatten)]
-    pub numbers: crate::sip::Numbers,
+    pub numbers: crate::exchange::Numbers,
     /// What was seen and there was no room for.
     pub dropped: u64,
     /// What the kernel's own limiter has found.
@@ -628,4 +629,7 @@ pub struct LineReport {
     pub class: Option<Class>,
     /// How far it is believed.
     pub evidence: Evidence,
+    /// The exchange that it rests on, where our PBX's own answers were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
 }

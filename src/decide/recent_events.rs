@@ -70,6 +70,7 @@ mod tests {
                 evidence: Evidence::Proven,
                 line: n.into(),
                 account: None,
+                exchange: None,
             });
         }
         assert_eq!(recent.len(), CAPACITY);

@@ -290,6 +290,7 @@ impl Scanner {
                     evidence: if distrust { Evidence::Hearsay } else { reading.evidence },
                     line: line.number,
                     account: reading.account,
+                    exchange: None,
                 }));
             }
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();

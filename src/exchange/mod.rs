@@ -23,20 +23,22 @@
 //! challenge, and each further one without a success in between is an attempt.
 
 mod aging;
+pub mod capture;
+mod observer;
 
 use std::hash::{BuildHasher as _, Hash};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use foldhash::quality::RandomState;
-use serde::{Deserialize, Serialize};
-
 use crate::model::account::Account;
 use crate::model::event::Evidence;
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
-use crate::sip::message::{Answer, Credentials, Message, Method, Request};
+use crate::sip::message::{Answer, Credentials, Message, Request};
 use aging::Aging;
+use foldhash::quality::RandomState;
+pub use observer::{Numbers, Observer, Settings};
 
 /// How long a challenge may wait for credentials.
 pub const PATIENCE: Duration = Duration::from_secs(4);
@@ -56,26 +58,6 @@ pub const CALLS: usize = 7 << 12;
 /// Requests, and Call-IDs, over TCP, TLS and WebSocket: 3 MiB. Forged packets cannot push them out.
 pub const CONNECTED: usize = 7 << 11;
 
-/// What carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Carrier {
-    /// UDP, or a port that UDP is spoken at too: senders may be forged.
-    Datagram,
-    /// TCP, or what is built on it: the host completed a handshake.
-    Stream,
-}
-
-/// Who saw a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Asterisk itself, by its module `res_hep_pjsip`.
-    Hep,
-    /// The kernel, which copied the packet.
-    Wire,
-}
-
 /// Between whom a message went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -87,37 +69,8 @@ pub struct Flow {
     pub carrier: Carrier,
     /// Who saw it.
     pub source: Source,
-}
-
-/// What an exchange came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Credentials were refused: one attempt.
-    CredentialsRefused,
-    /// A challenge was not answered.
-    ChallengeUnanswered,
-    /// A guest was turned away.
-    RefusedOutright,
-    /// A phone logged in.
-    Login,
-}
-
-/// The exchange that something rests on, as `explain` shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// What it came to.
-    pub outcome: Outcome,
-    /// What was asked.
-    pub method: Method,
-    /// What was answered.
-    pub status: u16,
-    /// Our port.
-    pub port: u16,
-    /// By what it was carried.
-    pub carrier: Carrier,
-    /// Who saw it.
-    pub source: Source,
+    /// Whether what was seen need not be what the PBX read: it makes no login then.
+    pub doubted: bool,
 }
 
 /// Something that a host did. `Copy`, of fixed size.

@@ -52,7 +52,13 @@ impl<'a> Asks<'a> {
 
 impl World {
     fn new(carrier: Carrier) -> Self {
-        let flow = Flow { host: HOST.parse().unwrap(), port: 5060, carrier, source: Source::Hep };
+        let flow = Flow {
+            host: HOST.parse().unwrap(),
+            port: 5060,
+            carrier,
+            source: Source::Hep,
+            doubted: false,
+        };
         Self {
             exchanges: Exchanges::default(),
             now: Time::from_secs(1_800_000_000),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
+use crate::model::exchange::Exchange;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -118,6 +119,8 @@ pub struct Event {
     pub line: u64,
     /// The account that it was about, where the line names it beyond doubt.
     pub account: Option<Account>,
+    /// The exchange that it rests on; `None` for what was read from a log.
+    pub exchange: Option<Exchange>,
 }
 
 /// A ban: (jail, subject, scope) with a deadline.
@@ -233,6 +236,12 @@ pub const REFUSED: &str = "refused";
 
 /// The rule of a login, after `wire/`.
 pub const REGISTERED: &str = "registered";
+
+/// The rule of a challenge that was not answered, after `wire/`.
+pub const UNANSWERED: &str = "unanswered";
+
+/// The rule of a guest that was turned away, after `wire/`.
+pub const REJECTED: &str = "rejected";
 
 /// An element that was found in the sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -199,6 +199,8 @@ impl RuleSet {
         self.rules.extend([
             rule(event::REFUSED, Meaning::Offence(Class::Guess)),
             rule(event::REGISTERED, Meaning::Success),
+            rule(event::UNANSWERED, Meaning::Offence(Class::Scan)),
+            rule(event::REJECTED, Meaning::Offence(Class::Extension)),
         ]);
     }
 

@@ -9,9 +9,9 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
-use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
+use crate::model::exchange::Method;
 use crate::model::subject::canonical;
 
 /// How an answer begins.
@@ -19,59 +19,6 @@ const ANSWER: &[u8] = b"SIP/2.0 ";
 
 /// The longest header that is put together of several lines, in bytes; the rest is left out.
 const LONGEST_HEADER: usize = 4096;
-
-/// What is asked, by a request's own first line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    /// A phone tells where it is.
-    Register,
-    /// A call.
-    Invite,
-    /// The end of a refused call: it is never answered.
-    Ack,
-    /// A call is given up.
-    Cancel,
-    /// Somebody asks whether we are there.
-    Options,
-    /// State is asked for.
-    Subscribe,
-    /// A text message.
-    Message,
-    /// Any other, or one that was cut off.
-    #[default]
-    Other,
-}
-
-impl Method {
-    fn of(word: &[u8]) -> Self {
-        match word {
-            b"REGISTER" => Self::Register,
-            b"INVITE" => Self::Invite,
-            b"ACK" => Self::Ack,
-            b"CANCEL" => Self::Cancel,
-            b"OPTIONS" => Self::Options,
-            b"SUBSCRIBE" => Self::Subscribe,
-            b"MESSAGE" => Self::Message,
-            _ => Self::Other,
-        }
-    }
-
-    /// The method as SIP spells it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Register => "REGISTER",
-            Self::Invite => "INVITE",
-            Self::Ack => "ACK",
-            Self::Cancel => "CANCEL",
-            Self::Options => "OPTIONS",
-            Self::Subscribe => "SUBSCRIBE",
-            Self::Message => "MESSAGE",
-            Self::Other => "another method",
-        }
-    }
-}
 
 /// What an answer repeats of its request, by hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -26,7 +26,9 @@ const BIND: u8 = 1;
 const COPY_PACKET: u8 = 2;
 const NUMBERED: u16 = 1;
 
+const PACKET_HEADER: u16 = 1;
 const PAYLOAD: u16 = 9;
+const PREFIX: u16 = 10;
 const NUMBER: u16 = 12;
 
 /// The bytes that the kernel allocates for one message. Larger packets get more; smaller ones would
@@ -67,11 +69,27 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(aligned(bytes.len()), 0);
 }
 
+/// What the rules mark packets with that Asterisk sends to its HEP collector.
+pub const HEP_PREFIX: &[u8] = b"hep";
+/// The hook that packets pass before routing (`NF_INET_PRE_ROUTING`).
+const PREROUTING: u8 = 0;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// To us.
+    In,
+    /// From us.
+    Out,
+    /// From Asterisk to its HEP collector.
+    Hep,
+}
+
 /// A message of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NflogMessage<'a> {
     /// A packet from its IP header on, and its number among those of the group.
-    Packet { bytes: &'a [u8], number: Option<u32> },
+    Packet { bytes: &'a [u8], number: Option<u32>, path: Path },
     /// The request is refused for this reason (an `errno`), or 0: it is not.
     Status(i32),
 }
@@ -96,15 +114,20 @@ fn read(message: &[u8]) -> Option<NflogMessage<'_>> {
             Some(NflogMessage::Status(errno.saturating_neg()))
         }
         PACKET => {
-            let (mut packet, mut count) = (None, None);
+            let (mut packet, mut count, mut path) = (None, None, Path::Out);
             for (kind, value) in attributes(message.get(HEADER + GENERIC_HEADER..)?) {
                 match kind {
                     PAYLOAD => packet = Some(value),
                     NUMBER => count = number(value, 0).map(u32::from_be_bytes),
+                    // The protocol of two bytes, then the hook.
+                    PACKET_HEADER if value.get(2) == Some(&PREROUTING) && path == Path::Out => {
+                        path = Path::In;
+                    }
+                    PREFIX if value.starts_with(HEP_PREFIX) => path = Path::Hep,
                     _ => {}
                 }
             }
-            Some(NflogMessage::Packet { bytes: packet?, number: count })
+            Some(NflogMessage::Packet { bytes: packet?, number: count, path })
         }
         _ => None,
     }
@@ -141,8 +164,8 @@ mod tests {
         assert_eq!(
             all,
             [
-                NflogMessage::Packet { bytes: b"first", number: Some(7) },
-                NflogMessage::Packet { bytes: b"second!", number: Some(8) },
+                NflogMessage::Packet { bytes: b"first", number: Some(7), path: Path::Out },
+                NflogMessage::Packet { bytes: b"second!", number: Some(8), path: Path::Out },
             ]
         );
     }

@@ -11,11 +11,13 @@ use crate::config::Limiter;
 /// The further files of the ruleset, with the built-in values.
 const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");
 const LIMITER: &str = include_str!("../../nft/asterguard-limiter.nft");
+const HEP: &str = include_str!("../../nft/asterguard-hep.nft");
 
 /// What stands there for the values of the configuration. (`nft` takes no variables there.)
 const GROUP: &str = "log group 5060";
 const SNAPLEN: &str = "snaplen 2048";
 const REFUSALS: &str = "rate over 600/minute burst 3000 packets";
+const HEP_MATCH: &str = "meta skuid 0 ip daddr 127.0.0.1 udp dport 9060 udp sport != { 5060 }";
 const PACKETS: &str = "rate over 500/second burst 5000 packets";
 
 /// The sets of whom the limiter found.
@@ -41,6 +43,9 @@ impl Structure {
         if !self.limits() {
             text += &without(LIMITER);
         }
+        if self.hep().is_none() {
+            text += &without(HEP);
+        }
         text + &self.wire_files()
     }
 
@@ -53,7 +58,18 @@ impl Structure {
         if self.limits() {
             self.write_limiter(&mut text);
         }
+        if let Some(hep) = self.hep() {
+            let group = format!("log prefix \"hep\" group {}", self.wire.group);
+            text += &HEP
+                .replace("log prefix \"hep\" group 5060", &group)
+                .replace(HEP_MATCH, &hep.matching());
+        }
         text
+    }
+
+    /// The HEP datagrams that are to be copied.
+    fn hep(&self) -> Option<&HepFlow> {
+        self.wire.hep.as_ref().filter(|_| self.wire.enabled)
     }
 
     fn limits(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use asterguard::sip::capture::nflog_socket;
+use asterguard::exchange::capture::nflog_socket;
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};

@@ -13,11 +13,12 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::enforce::helper::{Line, Request};
+use crate::exchange::Observation;
+use crate::exchange::capture::{Listening, SipMonitor};
 use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
-use crate::model::event::{FILTER, REFUSED, REGISTERED};
+use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
+use crate::model::exchange::Outcome;
 use crate::model::time::Time;
-use crate::sip::capture::{Listening, ResponseMonitor};
-use crate::sip::{Observation, Outcome};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";
@@ -25,7 +26,7 @@ pub const NAME: &str = "the wire";
 /// The wire.
 pub struct Wire {
     /// `None` in a dry run, which leaves the kernel alone.
-    source: Option<(ResponseMonitor, Limiter)>,
+    source: Option<(SipMonitor, Limiter)>,
     /// The number of the last observation, as lines have numbers.
     line: u64,
     /// What was said last of how it goes.
@@ -48,7 +49,7 @@ impl Wire {
             None => None,
             Some((mut line, limiter)) => {
                 let open = move |group| socket(&mut line, group);
-                let source = ResponseMonitor::start(group(plan), open, steady, wake)?;
+                let source = SipMonitor::start(group(plan), open, steady, wake)?;
                 Some((source, Limiter::start(limiting(plan), limiter)?))
             }
         };
@@ -133,9 +134,11 @@ fn limiting(plan: &Plan) -> config::Limiter {
 
 /// What a observation that is taken up `now` means. Its own time is by a clock that nobody can set.
 fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
-    let rule = match observation.outcome {
-        Outcome::Refused => REFUSED,
-        Outcome::Registered => REGISTERED,
+    let rule = match observation.exchange.outcome {
+        Outcome::CredentialsRefused => REFUSED,
+        Outcome::Login => REGISTERED,
+        Outcome::ChallengeUnanswered => UNANSWERED,
+        Outcome::RefusedOutright => REJECTED,
     };
     let rule = plan.rules.named(FILTER, rule)?;
     Some(Event {
@@ -147,5 +150,6 @@ fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option
         evidence: observation.evidence,
         line,
         account: observation.account,
+        exchange: Some(observation.exchange),
     })
 }

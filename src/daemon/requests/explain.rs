@@ -96,5 +96,6 @@ fn line(plan: &Plan, event: &Event, path: impl Fn(ChannelId) -> String) -> LineR
         .to_owned(),
         class,
         evidence: event.evidence,
+        exchange: event.exchange,
     }
 }

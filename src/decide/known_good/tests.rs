@@ -40,6 +40,7 @@ impl Bench {
             evidence: Evidence::Unverified,
             line: self.line,
             account: Account::named(account.as_bytes()),
+            exchange: None,
         }
     }
 

@@ -414,6 +414,7 @@ mod tests {
             evidence,
             line,
             account: None,
+            exchange: None,
         }
     }
 

@@ -102,6 +102,7 @@ mod tests {
             evidence: if proven { Evidence::Proven } else { Evidence::Unverified },
             line: u64::try_from(second).unwrap() + 1,
             account: None,
+            exchange: None,
         };
         table.add(subject, &event, 1)
     }

@@ -223,6 +223,7 @@ mod tests {
             evidence: if proven { Evidence::Proven } else { Evidence::Unverified },
             line,
             account: None,
+            exchange: None,
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Line, Request};
 use crate::enforce::{
     BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch,
 };
-use crate::sip::capture::nflog_socket;
+use crate::exchange::capture::nflog_socket;
 use crate::sys::program::Program;
 
 /// Connections beside the first that there may be.

@@ -89,6 +89,7 @@ impl Bench {
             evidence,
             line: self.line,
             account: account.and_then(|name| Account::named(name.as_bytes())),
+            exchange: None,
         };
         self.engine.on_event(&event, &mut self.decisions);
     }

@@ -12,10 +12,10 @@ use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socke
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, recv, send, socket_with};
 
+use super::{Numbers, Observation, Observer, Settings};
 use crate::model::event::Evidence;
 use crate::model::time::Time;
 use crate::sip::nflog::{self, NflogMessage};
-use crate::sip::{Numbers, Observation, Observer};
 
 /// The bytes that the kernel may keep for us: some ten thousand packets.
 const BUFFER: usize = 16 << 20;
@@ -50,7 +50,7 @@ pub enum Listening {
 type Open = Box<dyn FnMut(u16) -> io::Result<OwnedFd> + Send>;
 
 /// A handle to the thread.
-pub struct ResponseMonitor {
+pub struct SipMonitor {
     shared: Arc<Shared>,
 }
 
@@ -58,6 +58,8 @@ pub struct ResponseMonitor {
 struct Shared {
     /// The group to be listened to.
     group: Mutex<Option<u16>>,
+    /// Settings that are to be taken over.
+    settings: Mutex<Option<Settings>>,
     published: Mutex<Published>,
 }
 
@@ -71,7 +73,7 @@ struct Published {
     dropped: u64,
 }
 
-impl ResponseMonitor {
+impl SipMonitor {
     /// Starts the thread, which listens to `group` by sockets that `open` opens. `now` is the
     /// clock; `wake` is called when there are observations to be taken, and says whether to go on.
     ///
@@ -100,6 +102,11 @@ impl ResponseMonitor {
     /// Listens to another group from now on, or to none.
     pub fn listen(&self, group: Option<u16>) {
         *lock(&self.shared.group) = group;
+    }
+
+    /// Goes by other settings from now on.
+    pub fn change(&self, settings: Settings) {
+        *lock(&self.shared.settings) = Some(settings);
     }
 
     /// Returns the observations since the last call.
@@ -187,6 +194,9 @@ impl CaptureThread {
                 }
                 flags = RecvFlags::DONTWAIT;
             }
+            if let Some(settings) = lock(&self.shared.settings).take() {
+                self.observer.change(settings);
+            }
             if self.ticked.elapsed() >= TICK {
                 self.ticked = Instant::now();
                 self.observer.tick((self.now)(), &mut observations);
@@ -201,8 +211,8 @@ impl CaptureThread {
     fn take_in(&mut self, length: usize, observations: &mut Vec<Observation>) {
         let now = (self.now)();
         for message in nflog::messages(self.part.get(..length).unwrap_or_default()) {
-            if let NflogMessage::Packet { bytes, number } = message {
-                self.observer.packet(bytes, number, now, observations);
+            if let NflogMessage::Packet { bytes, number, path } = message {
+                self.observer.packet(bytes, number, path, now, observations);
             }
         }
     }

@@ -1,0 +1,128 @@
+//! An exchange: what a host asked, and what our PBX answered.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is asked, by a request's own first line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// A phone tells where it is.
+    Register,
+    /// A call.
+    Invite,
+    /// The end of a refused call: it is never answered.
+    Ack,
+    /// A call is given up.
+    Cancel,
+    /// Somebody asks whether we are there.
+    Options,
+    /// State is asked for.
+    Subscribe,
+    /// A text message.
+    Message,
+    /// Any other, or one that was cut off.
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// Returns the method of this name.
+    #[must_use]
+    pub fn of(word: &[u8]) -> Self {
+        match word {
+            b"REGISTER" => Self::Register,
+            b"INVITE" => Self::Invite,
+            b"ACK" => Self::Ack,
+            b"CANCEL" => Self::Cancel,
+            b"OPTIONS" => Self::Options,
+            b"SUBSCRIBE" => Self::Subscribe,
+            b"MESSAGE" => Self::Message,
+            _ => Self::Other,
+        }
+    }
+
+    /// The method as SIP spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Register => "REGISTER",
+            Self::Invite => "INVITE",
+            Self::Ack => "ACK",
+            Self::Cancel => "CANCEL",
+            Self::Options => "OPTIONS",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Message => "MESSAGE",
+            Self::Other => "another method",
+        }
+    }
+}
+
+/// What carries a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// UDP, or a port that UDP is spoken at too: senders may be forged.
+    Datagram,
+    /// TCP, or what is built on it: the host completed a handshake.
+    Stream,
+}
+
+/// Who saw a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Asterisk itself, by its module `res_hep_pjsip`.
+    Hep,
+    /// The kernel, which copied the packet.
+    Wire,
+}
+
+/// What an exchange came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Credentials were refused: one attempt.
+    CredentialsRefused,
+    /// A challenge was not answered.
+    ChallengeUnanswered,
+    /// A guest was turned away.
+    RefusedOutright,
+    /// A phone logged in.
+    Login,
+}
+
+/// The exchange that something rests on, as `explain` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What was asked.
+    pub method: Method,
+    /// What was answered.
+    pub status: u16,
+    /// Our port.
+    pub port: u16,
+    /// By what it was carried.
+    pub carrier: Carrier,
+    /// Who saw it.
+    pub source: Source,
+}
+
+/// As `explain` shows it: `REGISTER with credentials at port 5061, answered 403; seen by HEP`.
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.outcome {
+            Outcome::CredentialsRefused | Outcome::Login => "with credentials",
+            Outcome::ChallengeUnanswered => "without credentials, which never came,",
+            Outcome::RefusedOutright => "without credentials",
+        };
+        let Self { method, status, port, .. } = self;
+        let source = match self.source {
+            Source::Hep => "HEP",
+            Source::Wire => "the wire",
+        };
+        write!(f, "{} {what} at port {port}, answered {status}; seen by {source}", method.name())
+    }
+}

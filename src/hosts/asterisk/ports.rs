@@ -71,7 +71,7 @@ pub struct Port {
     pub transport: Transport,
     /// The part of Asterisk that listens.
     pub driver: Driver,
-    /// The address that it is bound to; `None`: not given, or given by name. May be `0.0.0.0` or `::`.
+    /// The address that it is bound to; `None`: not given (then it is every one), or given by name. May be `0.0.0.0` or `::`.
     pub address: Option<IpAddr>,
     /// The section that opens it.
     pub section: String,
@@ -286,9 +286,11 @@ impl Listening {
         }
     }
 
-    /// Address and port that a value names; what names none is left out.
+    /// Address and port that a value names; what names none is left out. Of all, only the HTTP server
+    /// looks names up.
     fn bound(&mut self, from: &General<'_>, key: &str, text: &str) -> Option<Bound> {
-        let bound = address_and_port(text);
+        let is_http = from.file == "http.conf";
+        let bound = address_and_port(text).filter(|(address, _)| is_http || address.is_some());
         if bound.is_none() && self.left_out.len() < MOST_PORTS {
             let (section, file) = (from.name(), from.file());
             self.left_out.push(format!(
@@ -537,11 +539,12 @@ mod tests {
                 "5161 Tls ChanSip :: general",
             ]
         );
-        // `bindport` counts more than the address' own; TCP without an address follows UDP, TLS not.
+        // `bindport` counts more than the address' own port. Without an address of its own, TCP has
+        // UDP's address and port, TLS its address.
         assert_eq!(
             sip("[general]\nbindaddr=192.0.2.1:5080\nbindport=5090\ntcpenable=1\nsslenable=on\n"),
             [
-                "5061 Tls ChanSip - general",
+                "5061 Tls ChanSip 192.0.2.1 general",
                 "5090 Udp ChanSip 192.0.2.1 general",
                 "5090 Tcp ChanSip 192.0.2.1 general",
             ]
@@ -603,6 +606,76 @@ mod tests {
                 "4570 Udp Iax2 2001:db8::1 general",
                 "4571 Udp Iax2 192.0.2.2 general",
             ]
+        );
+    }
+
+    /// The sockets that Asterisk 16.28 really had with these files; 22.10 had the same but for
+    /// `chan_sip`'s.
+    #[test]
+    fn real_asterisks_listened_on_the_same_ports() {
+        let ports = |sip, iax, http, pjsip| {
+            let found = listening(&[
+                ("sip.conf", sip),
+                ("iax.conf", iax),
+                ("http.conf", http),
+                ("pjsip.conf", pjsip),
+            ]);
+            let all = [&found.sip, &found.iax, &found.http].into_iter().flatten();
+            let mut all: Vec<_> = all
+                .filter(|port| !matches!(port.transport, Transport::Ws | Transport::Wss))
+                .map(|port| {
+                    let any = IpAddr::from([0, 0, 0, 0]);
+                    let protocol = if port.transport == Transport::Udp { "udp" } else { "tcp" };
+                    let address =
+                        std::net::SocketAddr::new(port.address.unwrap_or(any), port.number);
+                    format!("{protocol} {address}")
+                })
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(
+            ports(
+                "[general]\nbindport=5090\nbindaddr=0.0.0.0:5080\ntcpenable=yes\ntlsenable=no\n",
+                "[general]\nbindaddr=127.0.0.1\nbindport=4570\nbindaddr=127.0.0.2\n\
+                 bindaddr=127.0.0.3:4571\n",
+                "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8188\n",
+                "[t](!)\ntype=transport\nprotocol=udp\nbind=127.0.0.1:5070\n[a](t)\n[b](t)\n\
+                 protocol=tcp\n[c]\ntype=transport\nprotocol=tcp\nbind=127.0.0.9\n[d]\n\
+                 type=transport\nprotocol=wss\nbind=0.0.0.0:7777\n[e]\ntype=transport\n\
+                 bind=[::1]:5071\n[g]\ntype=transport\n",
+            ),
+            [
+                "tcp 0.0.0.0:5090",
+                "tcp 127.0.0.1:5070",
+                "tcp 127.0.0.1:8188",
+                "tcp 127.0.0.9:5060",
+                "udp 0.0.0.0:5090",
+                "udp 127.0.0.1:4569",
+                "udp 127.0.0.1:5070",
+                "udp 127.0.0.2:4570",
+                "udp 127.0.0.3:4571",
+                "udp [::1]:5071",
+            ]
+        );
+        assert_eq!(
+            ports(
+                "[general]\nbindport=5090\ntcpenable=yes\ntcpbindaddr=0.0.0.0\n\
+                 [general]\nbindport=5099\n",
+                "[general]\nbindaddr=127.0.0.1\nbindport=4570\n",
+                "[general]\nenabled=yes\nbindport=8188\n",
+                "[a]\ntype=transport\nbind=127.0.0.1\n",
+            ),
+            ["tcp 0.0.0.0:5060", "udp 0.0.0.0:5090", "udp 127.0.0.1:4569", "udp 127.0.0.1:5060"]
+        );
+        assert_eq!(
+            ports(
+                "[other]\n",
+                "[general]\nbindport=4570\n",
+                "[general]\nbindaddr=127.0.0.1:8199\nbindport=8188\nenabled=yes\n",
+                "[a]\ntype=transport\nbind=localhost:5079\n",
+            ),
+            ["tcp 127.0.0.1:8199", "udp 0.0.0.0:4570", "udp 0.0.0.0:5060"]
         );
     }
 

@@ -17,6 +17,7 @@ use super::lists::ListSections;
 use super::ports::PortLists;
 use super::toml_reader::{Key, Reader, Value};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
+use crate::model::exchange::AsteriskPorts;
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -107,6 +108,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     }
     let ignored = sections.default.ignoreip.unwrap_or_default();
     Ok(Config {
+        asterisk: AsteriskPorts::default(),
         loglevel: general.loglevel,
         trunks: general.trunks,
         asteriskconf: general.asteriskconf,

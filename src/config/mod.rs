@@ -25,6 +25,7 @@ pub use load::{LoadError, load};
 pub use sip_monitor::{Limiter, Wire};
 
 use crate::model::event::Class;
+use crate::model::exchange::AsteriskPorts;
 use crate::model::hostname::HostName;
 use crate::model::scope::{Blocktype, Ports};
 use crate::model::time::BanTime;
@@ -61,6 +62,8 @@ pub struct Config {
     pub lists: ListConfig,
     /// What is looked at of our PBX's own answers.
     pub wire: Wire,
+    /// What is known of Asterisk's ports; found, not written.
+    pub asterisk: AsteriskPorts,
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,

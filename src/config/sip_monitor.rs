@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::toml_reader::{Reader, Value};
+use crate::model::exchange::HepFlow;
 use crate::model::subject::canonical_net;
 
 const KEYS: [&str; 7] =
@@ -45,6 +46,8 @@ pub struct Wire {
     pub maxrefusals: u32,
     /// SIP packets a second from one host.
     pub maxpackets: u32,
+    /// What Asterisk mirrors by HEP; found, not written.
+    pub hep: Option<HepFlow>,
 }
 
 impl Default for Wire {
@@ -57,6 +60,7 @@ impl Default for Wire {
             limiter: Limiter::Observe,
             maxrefusals: 600,
             maxpackets: 500,
+            hep: None,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
 use crate::enforce::SinkError;
 pub use crate::enforce::SinkKind;
+use crate::hosts::discover::asterisk_ports::Found;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
 use crate::hosts::lists::{Lists, ListsError};
@@ -170,7 +171,8 @@ pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     let main = config.unwrap_or(Path::new(CONFIG));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
     let rules = RuleSet::load(rules_d.as_deref())?;
-    let config: Config = crate::config::load::load(config, &rules.filters())?;
+    let mut config: Config = crate::config::load::load(config, &rules.filters())?;
+    Found::read(&config.asteriskconf.clone()).apply(&mut config);
     Ok(Plan::new(config, Arc::new(rules)))
 }
 

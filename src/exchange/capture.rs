@@ -12,8 +12,9 @@ use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socke
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, recv, send, socket_with};
 
-use super::{Numbers, Observation, Observer, Settings};
+use super::{Numbers, Observation, Observer};
 use crate::model::event::Evidence;
+use crate::model::exchange::AsteriskPorts;
 use crate::model::time::Time;
 use crate::sip::nflog::{self, NflogMessage};
 
@@ -58,8 +59,8 @@ pub struct SipMonitor {
 struct Shared {
     /// The group to be listened to.
     group: Mutex<Option<u16>>,
-    /// Settings that are to be taken over.
-    settings: Mutex<Option<Settings>>,
+    /// What is known of Asterisk's ports, to be taken over.
+    ports: Mutex<Option<AsteriskPorts>>,
     published: Mutex<Published>,
 }
 
@@ -104,9 +105,9 @@ impl SipMonitor {
         *lock(&self.shared.group) = group;
     }
 
-    /// Goes by other settings from now on.
-    pub fn change(&self, settings: Settings) {
-        *lock(&self.shared.settings) = Some(settings);
+    /// Goes by what is known of Asterisk's ports from now on.
+    pub fn change(&self, ports: AsteriskPorts) {
+        *lock(&self.shared.ports) = Some(ports);
     }
 
     /// Returns the observations since the last call.
@@ -194,8 +195,8 @@ impl CaptureThread {
                 }
                 flags = RecvFlags::DONTWAIT;
             }
-            if let Some(settings) = lock(&self.shared.settings).take() {
-                self.observer.change(settings);
+            if let Some(ports) = lock(&self.shared.ports).take() {
+                self.observer.change(ports);
             }
             if self.ticked.elapsed() >= TICK {
                 self.ticked = Instant::now();

@@ -38,7 +38,7 @@ use crate::model::time::Time;
 use crate::sip::message::{Answer, Credentials, Message, Request};
 use aging::Aging;
 use foldhash::quality::RandomState;
-pub use observer::{Numbers, Observer, Settings};
+pub use observer::{Numbers, Observer};
 
 /// How long a challenge may wait for credentials.
 pub const PATIENCE: Duration = Duration::from_secs(4);

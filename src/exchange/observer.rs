@@ -1,11 +1,11 @@
 //! Turns copied packets into observations: which messages they carry, and of which host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Exchanges, Flow, Observation};
-use crate::model::exchange::{Carrier, Outcome, Source};
+use crate::model::exchange::{AsteriskPorts, Carrier, Outcome, Source};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::Transport;
@@ -20,17 +20,6 @@ use crate::sip::stream::{Segment, Streams};
 const HEP_LASTS: u64 = 60;
 /// Ports that HEP may tell of; more than Asterisk has transports.
 const HEP_PORTS: usize = 64;
-
-/// What is known of Asterisk's ports.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Ports of PJSIP's that only connections are accepted at: TLS and WebSocket.
-    pub stream_ports: BTreeSet<u16>,
-    /// All ports of PJSIP's.
-    pub hep_ports: BTreeSet<u16>,
-    /// The password that its HEP datagrams carry.
-    pub hep_password: Vec<u8>,
-}
 
 /// The numbers of what was seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +49,7 @@ pub struct Numbers {
 /// The state that packets are read with: connections, exchanges and numbers.
 #[derive(Default)]
 pub struct Observer {
-    settings: Settings,
+    ports: AsteriskPorts,
     streams: Streams,
     exchanges: Exchanges,
     /// When HEP last told of a message at a port.
@@ -71,9 +60,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Goes by other settings from now on.
-    pub fn change(&mut self, settings: Settings) {
-        self.settings = settings;
+    /// Goes by what is known of Asterisk's ports from now on.
+    pub fn change(&mut self, ports: AsteriskPorts) {
+        self.ports = ports;
     }
 
     /// Reads a packet that the kernel copied, from its IP header on, and its number.
@@ -129,7 +118,7 @@ impl Observer {
 
     fn hep(&mut self, datagram: &[u8], now: Time, out: &mut Vec<Observation>) {
         let Some(hep) = Hep::read(datagram) else { return };
-        if !hep.is_sip() || !hep.has_password(&self.settings.hep_password) {
+        if !hep.is_sip() || !hep.has_password(&self.ports.hep_password) {
             return;
         }
         // A request of a host comes to one of our ports, and the answer leaves from there.
@@ -137,17 +126,14 @@ impl Observer {
         let (ours, theirs) =
             if is_answer { (hep.source, hep.destination) } else { (hep.destination, hep.source) };
         let port = ours.port();
-        if !self.settings.hep_ports.contains(&port) {
+        if !self.ports.pjsip.contains(&port) {
             return;
         }
         if self.hep.len() < HEP_PORTS || self.hep.contains_key(&port) {
             self.hep.insert(port, now);
         }
-        let carrier = if self.settings.stream_ports.contains(&port) {
-            Carrier::Stream
-        } else {
-            Carrier::Datagram
-        };
+        let carrier =
+            if self.ports.streams.contains(&port) { Carrier::Stream } else { Carrier::Datagram };
         let host = canonical(theirs.ip());
         let between = Flow { host, port, carrier, source: Source::Hep, doubted: false };
         self.numbers.hep += 1;

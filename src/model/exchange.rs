@@ -1,6 +1,8 @@
 //! An exchange: what a host asked, and what our PBX answered.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,5 +126,59 @@ impl fmt::Display for Exchange {
             Source::Wire => "the wire",
         };
         write!(f, "{} {what} at port {port}, answered {status}; seen by {source}", method.name())
+    }
+}
+
+/// What is known of the ports of the Asterisk on this machine.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AsteriskPorts {
+    /// Ports that SIP is spoken at.
+    pub sip: BTreeSet<u16>,
+    /// Those of them that no datagram reaches: TLS, WebSocket, TCP alone.
+    pub streams: BTreeSet<u16>,
+    /// Those of PJSIP's, of which Asterisk tells by HEP.
+    pub pjsip: BTreeSet<u16>,
+    /// The password that its HEP datagrams carry; empty: none.
+    pub hep_password: Vec<u8>,
+}
+
+/// The password stays hidden.
+impl fmt::Debug for AsteriskPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sip, streams, pjsip, hep_password } = self;
+        let password = if hep_password.is_empty() { "none" } else { "hidden" };
+        f.debug_struct("AsteriskPorts")
+            .field("sip", sip)
+            .field("streams", streams)
+            .field("pjsip", pjsip)
+            .field("hep_password", &password)
+            .finish()
+    }
+}
+
+/// The datagrams that Asterisk sends to its HEP collector, as the kernel tells them from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HepFlow {
+    /// The user that Asterisk runs as.
+    pub uid: u32,
+    /// Where they go.
+    pub to: SocketAddr,
+    /// Ports that they never come from, ascending, not overlapping: those of SIP, RTP and UDPTL.
+    pub never_from: Vec<(u16, u16)>,
+}
+
+impl HepFlow {
+    /// The part of an nft rule that they match.
+    #[must_use]
+    pub fn matching(&self) -> String {
+        let Self { uid, to, never_from } = self;
+        let family = if to.is_ipv4() { "ip" } else { "ip6" };
+        let ranges: Vec<_> =
+            never_from.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+        let from = match ranges.as_slice() {
+            [] => String::new(),
+            ranges => format!(" udp sport != {{ {} }}", ranges.join(", ")),
+        };
+        format!("meta skuid {uid} {family} daddr {} udp dport {}{from}", to.ip(), to.port())
     }
 }

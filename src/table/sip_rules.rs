@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::structure::{Structure, TABLE, mask, net_elements};
 use crate::config::Limiter;
+use crate::model::exchange::HepFlow;
 
 /// The further files of the ruleset, with the built-in values.
 const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");

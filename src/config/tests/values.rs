@@ -258,7 +258,15 @@ fn the_wire_can_be_set() {
     );
     let forward = nets(&["172.17.0.2/32", "fd00::/8"]);
     let (limiter, maxrefusals, maxpackets) = (Limiter::Ban, 9, 8);
-    let expected =
-        Wire { enabled: false, group: 7, snaplen: 1024, forward, limiter, maxrefusals, maxpackets };
+    let expected = Wire {
+        enabled: false,
+        group: 7,
+        snaplen: 1024,
+        forward,
+        limiter,
+        maxrefusals,
+        maxpackets,
+        hep: None,
+    };
     assert_eq!(config.wire, expected);
 }

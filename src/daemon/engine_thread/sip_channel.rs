@@ -50,6 +50,7 @@ impl Wire {
             Some((mut line, limiter)) => {
                 let open = move |group| socket(&mut line, group);
                 let source = SipMonitor::start(group(plan), open, steady, wake)?;
+                source.change(plan.config.asterisk.clone());
                 Some((source, Limiter::start(limiting(plan), limiter)?))
             }
         };
@@ -62,6 +63,7 @@ impl Wire {
     pub fn change(&self, plan: &Plan) {
         if let Some((source, limiter)) = &self.source {
             source.listen(group(plan));
+            source.change(plan.config.asterisk.clone());
             limiter.change(limiting(plan));
         }
     }

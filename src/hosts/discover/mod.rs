@@ -5,6 +5,7 @@
 //! them is waited for by the engine, which gets a new list whenever there is one.
 
 mod addresses;
+pub mod asterisk_ports;
 mod conf_files;
 mod dns;
 pub mod dns_helper;

@@ -134,7 +134,7 @@ impl Request {
         let method = Method::of(method);
         let credentials = headers.credentials.map(|(credentials, _)| credentials);
         let user = match headers.credentials {
-            Some((_, user)) => user,
+            Some((_, user)) => user.or(headers.from),
             None => headers.from,
         };
         Some(Self { method, ids: headers.ids(seed), credentials, account: user })

@@ -154,7 +154,7 @@ mod tests {
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
-            (2, "log group 7 snaplen"),
+            (4, "log group 7 snaplen"),
             (1, "snaplen 999\n"),
             (1, "add element inet asterguard wire_pbx4 { 172.17.0.0/16 }\n"),
             (1, "add element inet asterguard wire_pbx6 { fd00::/8 }\n"),
@@ -164,6 +164,20 @@ mod tests {
         ] {
             assert_eq!(text.matches(words).count(), count, "{words}\n{text}");
         }
+    }
+
+    #[test]
+    fn hep_is_copied_from_asterisks_user_only() {
+        let hep = HepFlow {
+            uid: 101,
+            to: "[::1]:9061".parse().unwrap(),
+            never_from: vec![(5060, 5061), (10_000, 20_000)],
+        };
+        let text = structure(Wire { group: 7, hep: Some(hep), ..Wire::default() }).wire_ruleset();
+        let rule = "meta skuid 101 ip6 daddr ::1 udp dport 9061 udp sport != { 5060-5061, 10000-20000 } log prefix \"hep\" group 7 snaplen 65535\n";
+        assert!(text.contains(rule), "{text}");
+        let none = structure(Wire::default()).wire_ruleset();
+        assert!(none.contains("delete chain inet asterguard wire_hep") && !none.contains("skuid"));
     }
 
     #[test]
@@ -180,9 +194,12 @@ mod tests {
         let off = structure(Wire { enabled: false, ..Wire::default() }).wire_ruleset();
         let no_limiter =
             structure(Wire { limiter: Limiter::Off, ..Wire::default() }).wire_ruleset();
-        for (text, file, chains, sets) in
-            [(&off, WIRE, 3, 2), (&off, LIMITER, 6, 6), (&no_limiter, LIMITER, 6, 6)]
-        {
+        for (text, file, chains, sets) in [
+            (&off, WIRE, 6, 4),
+            (&off, LIMITER, 6, 6),
+            (&no_limiter, LIMITER, 6, 6),
+            (&off, HEP, 1, 0),
+        ] {
             let (gone, declared) = (without(file), file.matches("\n\tchain ").count());
             assert_eq!(gone.matches("delete chain").count(), chains);
             assert_eq!(gone.matches("delete set").count(), sets);

@@ -63,7 +63,9 @@ fn a_good_configuration_is_checked_with_all_examples() {
     let mut lines = out.lines();
     let first = lines.next().unwrap();
     assert!(
-        first.starts_with("ok: 4 jails (asterisk-guess, asterisk-scan, asterisk-wire, recidive), "),
+        first.starts_with(
+            "ok: 4 jails (asterisk-guess, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
+        ),
         "{first}"
     );
     assert!(lines.next().unwrap().ends_with("/later  (not there yet: awaited)"), "{out}");
@@ -74,7 +76,7 @@ fn a_good_configuration_is_checked_with_all_examples() {
     assert_eq!((code, &report["result"]), (0, &json!("done")));
     assert_eq!(
         report["jails"],
-        json!(["asterisk-guess", "asterisk-scan", "asterisk-wire", "recidive"])
+        json!(["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"])
     );
     assert!(report["filters"].as_array().unwrap().contains(&json!("asterisk-sip")), "{report}");
     assert!(report["examples"].as_u64() >= report["rules"].as_u64(), "{report}");

@@ -2,6 +2,7 @@
 
 Both read commands from standard input, a line each, and answer each with a line.
 """
+import re
 import socket
 import struct
 import sys
@@ -27,6 +28,7 @@ def family(address):
 # The PBX.
 
 passwords = 0  # that reached it and were wrong
+nonces = 0  # that were sent
 
 
 def header(request, name):
@@ -39,7 +41,7 @@ def header(request, name):
 
 def answers(request):
     """Knows one password: `right`; `old` is the right one with an old nonce."""
-    global passwords
+    global passwords, nonces
     method = request.split(" ", 1)[0]
     same = "".join(
         f"{name}: {header(request, keys)}\r\n"
@@ -55,13 +57,14 @@ def answers(request):
     def answer(status, more=""):
         return f"SIP/2.0 {status}\r\n{same}{more}Server: Asterisk PBX 22.10.0\r\nContent-Length:  0\r\n\r\n"
 
-    password = header(request, ["authorization"])
+    password = "".join(re.findall('response="(.*?)"', header(request, ["authorization"])))
     if method in ("ACK", "CANCEL"):
         return ""
-    if password != "Digest right":
-        passwords += password not in ("", "Digest old")
-        stale = ",stale=true" if password == "Digest old" else ""
-        challenge = f'WWW-Authenticate: Digest realm="asterisk",nonce="1/2"{stale},algorithm=MD5,qop="auth"\r\n'
+    if password != "right":
+        passwords += password not in ("", "old")
+        nonces += 1
+        stale = ",stale=true" if password == "old" else ""
+        challenge = f'WWW-Authenticate: Digest realm="asterisk",nonce="1/{nonces}"{stale},algorithm=MD5,qop="auth"\r\n'
         return answer("401 Unauthorized", challenge)
     if method == "INVITE":
         return answer("100 Trying") + "|" + answer("180 Ringing") + "|" + answer("487 Request Terminated")
@@ -115,8 +118,9 @@ def serve():
 # Phones and attackers.
 
 
-def request(method, n, call, who="1000", to=None, password=""):
-    authorization = f"Authorization: Digest {password}\r\n" if password else ""
+def request(method, n, call, who="1000", to=None, password="", nonce="none"):
+    digest = f'Digest username="{who}",realm="asterisk",nonce="{nonce}",response="{password}"'
+    authorization = f"Authorization: {digest}\r\n" if password else ""
     return (
         f"{method} sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP pbx:5060;branch=z9hG4bK{call}{method}{n}\r\n"
         f"Call-ID: {call}\r\nFrom: <sip:{who}@pbx>;tag=a\r\nTo: <sip:{to or who}@pbx>\r\n"
@@ -134,6 +138,7 @@ class Line:
         self.s.bind(at(source, 0))
         self.s.connect(at(target, PORT))
         self.heard = 0
+        self.nonce = "none"  # the last that was heard
 
     def send(self, *requests):
         for one in requests:
@@ -149,11 +154,13 @@ class Line:
             if not data:
                 break
             self.heard += data.count(b"SIP/2.0 ")
+            for nonce in re.findall(rb'nonce="(.*?)"', data):
+                self.nonce = nonce.decode()
         heard, self.heard = self.heard, 0
         return heard
 
     def asks(self, *args, answers=1, **more):
-        self.send(request(*args, **more))
+        self.send(request(*args, nonce=self.nonce, **more))
         return self.hear(answers)
 
 
@@ -177,10 +184,10 @@ def office(source, target, phones, watched):
     for n, password in [(1, ""), (2, "right")]:
         for phone in range(phones):
             who = f"2{phone:03}"
-            line.send(request("REGISTER", n, f"r{phone}", who, password=password))
+            line.send(request("REGISTER", n, f"r{phone}", who, None, password, line.nonce))
             for other in range(watched):
                 call, to = f"s{phone}-{other}", f"{[2, 9][other % 2]}{other:03}"
-                line.send(request("SUBSCRIBE", n, call, who, to, password))
+                line.send(request("SUBSCRIBE", n, call, who, to, password, line.nonce))
         if line.hear(phones * (1 + watched)) != phones * (1 + watched):
             return "lost"
     return "done"

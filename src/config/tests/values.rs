@@ -67,7 +67,10 @@ fn the_built_in_text_is_complete_and_right() {
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "asterisk-scan", "asterisk-wire", "recidive"]);
+    assert_eq!(
+        names,
+        ["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"]
+    );
     assert_eq!(config.wire, Wire::default());
     assert_eq!(jail(&config, "asterisk-wire").filter, [glob::Pattern::new("wire").unwrap()]);
 
@@ -152,7 +155,7 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "asterisk-wire", "recidive"]);
+    assert_eq!(names, ["asterisk-guess", "asterisk-probe", "asterisk-wire", "recidive"]);
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }
 

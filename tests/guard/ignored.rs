@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use asterguard::subject::Subject;
@@ -21,14 +22,14 @@ const RESOLVER: &str = "192.0.2.53";
 const EVE: &str = "198.51.100.66";
 
 /// A machine with an address, a gateway and files in `/etc` and `/run` of its own.
-struct Machine {
-    netns: Netns,
+pub struct Machine {
+    pub netns: Netns,
     /// What `ip netns exec` lays over `/etc`.
     etc: PathBuf,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let netns = Netns::new();
         let etc = Path::new("/etc/netns").join(netns.name());
         fs::create_dir_all(&etc).unwrap();
@@ -47,12 +48,8 @@ impl Machine {
         fs::write(self.etc.join(name), text).unwrap();
     }
 
-    /// Starts a guard to which `$DIR/sessions` is where logind keeps its files.
-    fn guard(&self, config: &str) -> Guard {
-        let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{config}"));
-        for directory in ["sessions", "asterisk"] {
-            fs::create_dir(home.path(directory)).unwrap();
-        }
+    /// The program, to which `$DIR/sessions` is where logind keeps its files.
+    pub fn program(&self, home: &Home) -> Command {
         let script = format!(
             "mount -t tmpfs none /run && mkdir -p /run/systemd/sessions && \
              mount --bind {} /run/systemd/sessions && exec \"$0\" \"$@\"",
@@ -60,7 +57,16 @@ impl Machine {
         );
         let mut command = self.netns.command("sh");
         command.args(["-c", &script, PROGRAM]);
-        let run = home.run(command);
+        command
+    }
+
+    /// Starts a guard with such sessions, and with Asterisk's configuration in `$DIR/asterisk`.
+    fn guard(&self, config: &str) -> Guard {
+        let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{config}"));
+        for directory in ["sessions", "asterisk"] {
+            fs::create_dir(home.path(directory)).unwrap();
+        }
+        let run = home.run(self.program(&home));
         Guard::start_in(home, run)
     }
 }

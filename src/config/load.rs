@@ -1,8 +1,8 @@
 //! Reads the configuration: the main file, the files beside it, and what is built in below them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::mem::take;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use super::lists::ListSections;
 use super::ports::PortLists;
 use super::toml_reader::{Key, Reader, Value};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
+use crate::sys::text_file::{self, TextError};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -45,12 +46,9 @@ const LOGLEVELS: [(LogLevel, &str); 6] = [
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// A file or the directory `conf.d` cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    /// A file is not text.
-    #[error("{}:{line}: not UTF-8: save the file as UTF-8", path.display())]
-    NotUtf8 { path: PathBuf, line: usize },
+    /// A file or the directory `conf.d` cannot be read, or is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// What the files say is wrong.
     #[error(transparent)]
     Invalid(#[from] Diagnostics),
@@ -282,54 +280,18 @@ fn refuse_logs(reader: &mut Reader, table: &DeTable) {
 }
 
 /// The texts of the main file and of those beside it.
-fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, LoadError> {
+fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, TextError> {
     let mut sources = Vec::new();
     let absent =
         fs::symlink_metadata(main).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if required || !absent {
-        sources.push((main.to_owned(), read(main)?));
+        sources.push((main.to_owned(), text_file::read_text(main, LARGEST)?));
     }
-    for path in extras(&main.with_file_name("conf.d"))? {
-        let text = read(&path)?;
+    for path in text_file::toml_files(&main.with_file_name("conf.d"))? {
+        let text = text_file::read_text(&path, LARGEST)?;
         sources.push((path, text));
     }
     Ok(sources)
-}
-
-/// The files `*.toml` in a directory by name, hidden ones (such as editors leave behind) left out;
-/// none if there is no such directory.
-fn extras(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let unreadable = |error| LoadError::Unreadable { path: directory.to_owned(), error };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(unreadable)?.file_name();
-        let bytes = name.as_encoded_bytes();
-        if bytes.ends_with(b".toml") && !bytes.starts_with(b".") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names.into_iter().map(|name| directory.join(name)).collect())
-}
-
-fn read(path: &Path) -> Result<String, LoadError> {
-    let mut bytes = Vec::new();
-    let result = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let result = match result {
-        Ok(_) if bytes.len() as u64 > LARGEST => Err(io::Error::other("larger than 16 MiB")),
-        other => other,
-    };
-    result.map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = memchr::memchr_iter(b'\n', good).count() + 1;
-        LoadError::NotUtf8 { path: path.to_owned(), line }
-    })
 }
 
 #[cfg(test)]
@@ -384,7 +346,7 @@ mod tests {
 
         std::os::unix::fs::symlink("nowhere", &main).unwrap();
         assert!(
-            matches!(sources(&main, false), Err(LoadError::Unreadable { path, .. }) if path == main)
+            matches!(sources(&main, false), Err(TextError::Unreadable { path, .. }) if path == main)
         );
     }
 
@@ -400,7 +362,10 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let error =
             load(Some(&strange.path().join("main.toml")), &filters()).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot read {}: Is a directory (os error 21)", path.display()));
+        assert_eq!(
+            error,
+            format!("cannot read {}: it is a directory, not a regular file", path.display())
+        );
 
         let flat = directory(&[("main.toml", b""), ("conf.d", b"")]);
         let error = load(Some(&flat.path().join("main.toml")), &filters()).unwrap_err().to_string();
@@ -408,7 +373,7 @@ mod tests {
         assert_eq!(error, format!("cannot read {}: Not a directory (os error 20)", path.display()));
 
         let error = load(Some(Path::new("/dev/zero")), &filters()).unwrap_err().to_string();
-        assert_eq!(error, "cannot read /dev/zero: larger than 16 MiB");
+        assert_eq!(error, "cannot read /dev/zero: it is a device, not a regular file");
     }
 
     #[test]

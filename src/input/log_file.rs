@@ -1,14 +1,15 @@
 //! One open log file: its identity, by number and by content, and reads that never block.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::sys::text_file::{self, FileError};
 
 /// How many of a file's first bytes, and of those before a position, are remembered.
 pub(super) const FINGERPRINT: usize = 256;
@@ -36,6 +37,16 @@ impl From<io::Error> for Why {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<FileError> for Why {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NotRegular(kind) => Self::NotAFile(kind),
+            FileError::Io(error) => error.into(),
+            FileError::TooLarge(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -70,7 +81,7 @@ impl Position {
             Err(Why::Missing) => return Ok(None),
             Err(why) => return Err(why),
         };
-        refuse_irregular(&meta)?;
+        text_file::refuse_irregular(&meta)?;
         let FileId { dev, ino } = FileId::of(&meta);
         let (fingerprint, before) = (Vec::new(), Vec::new());
         Ok(Some(Self { dev, ino, offset: meta.len(), fingerprint, before }))
@@ -102,15 +113,9 @@ pub(super) struct LogFile {
 
 impl LogFile {
     /// Opens the file that `path` (or the symbolic link there) names now. Never waits, and never
-    /// opens anything but a regular file: opening a pipe or a device can have effects of its own.
+    /// opens anything but a regular file.
     pub(super) fn open(path: &Path) -> Result<Self, Why> {
-        refuse_irregular(&fs::metadata(path)?)?;
-        // Something else can have taken the name since, hence NONBLOCK and the second look.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = i32::try_from(flags.bits()).map_err(|e| Why::Failed(e.to_string()))?;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let meta = file.metadata()?;
-        refuse_irregular(&meta)?;
+        let (file, meta) = text_file::open_regular(path)?;
         let (id, created) = (FileId::of(&meta), meta.created().ok());
         Ok(Self { path: path.to_owned(), id, file, created })
     }
@@ -180,20 +185,5 @@ impl LogFile {
             fingerprint: fingerprint.to_vec(),
             before: before.to_vec(),
         }
-    }
-}
-
-fn refuse_irregular(meta: &Metadata) -> Result<(), Why> {
-    let kind = meta.file_type();
-    if kind.is_file() {
-        Ok(())
-    } else if kind.is_dir() {
-        Err(Why::NotAFile("directory"))
-    } else if kind.is_fifo() {
-        Err(Why::NotAFile("named pipe"))
-    } else if kind.is_socket() {
-        Err(Why::NotAFile("socket"))
-    } else {
-        Err(Why::NotAFile("device"))
     }
 }

@@ -1,7 +1,6 @@
 //! The files of Asterisk's configuration on disk, up to a bound.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use glob::GlobError;
 
 use super::file_stamp::{Stamp, stamp};
 use crate::hosts::asterisk::conf::Files;
+use crate::sys::text_file::{self, FileError};
 
 /// Files at most, and their bytes in all.
 pub(super) const MOST_FILES: usize = 256;
@@ -59,18 +59,17 @@ impl<'a> Disk<'a> {
             return self.refuse(path, "there is too much of it");
         }
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| {
-            // A pipe would never end; a directory is not read.
-            let regular = file.metadata()?.is_file();
-            if regular { file.take(self.left).read_to_end(&mut bytes) } else { Ok(0) }
-        });
+        let read = text_file::open_regular(path)
+            .and_then(|(file, _)| Ok(file.take(self.left).read_to_end(&mut bytes)?));
         match read {
             Ok(read) => {
                 self.files += 1;
                 self.left -= read as u64;
                 Some(bytes)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // A pattern may name directories besides files.
+            Err(FileError::NotRegular(_)) => Some(bytes),
+            Err(FileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => self.refuse(path, &error.to_string()),
         }
     }

@@ -1,8 +1,6 @@
 //! Reads the files of the lists: those of one's own as strictly as the configuration, feeds as far
 //! as they make sense.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
 use crate::model::listed::{FileLine, ListedNetwork};
+use crate::sys::text_file::{self, TextError};
 
 /// Bytes that a file may have: a million of the longest networks, and comments.
 const LARGEST: u64 = 128 << 20;
@@ -21,12 +20,9 @@ const LARGEST: u64 = 128 << 20;
 /// Why the lists cannot be used.
 #[derive(Debug, Error)]
 pub enum ListsError {
-    /// A list of one's own cannot be read.
-    #[error("cannot read the list {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    /// A list of one's own is not text.
-    #[error("{}:{line}: not UTF-8: save the file as UTF-8", path.display())]
-    NotUtf8 { path: PathBuf, line: usize },
+    /// A list of one's own cannot be read, or is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// What the files say is wrong.
     #[error(transparent)]
     Wrong(#[from] Diagnostics),
@@ -85,14 +81,8 @@ fn own(
     check: Check,
     list: &mut Vec<ListedNetwork>,
     errors: &mut Vec<Diagnostic>,
-) -> Result<(), ListsError> {
-    let bytes =
-        bytes(path).map_err(|error| ListsError::Unreadable { path: path.to_owned(), error })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = memchr::memchr_iter(b'\n', good).count() + 1;
-        ListsError::NotUtf8 { path: path.to_owned(), line }
-    })?;
+) -> Result<(), TextError> {
+    let text = text_file::read_text(path, LARGEST)?;
     let file: Arc<str> = path.to_string_lossy().into();
     let mut wrong = Vec::new();
     for (number, start, line) in lines(text.as_bytes()) {
@@ -129,7 +119,7 @@ fn own(
 fn feed(file: &ListFile, before: &Lists, room: &mut usize) -> Feed {
     let (name, path) = (file.name.clone(), file.path.clone());
     let old = before.feeds.iter().find(|feed| feed.name == name && feed.path == path);
-    let mut feed = match bytes(&path) {
+    let mut feed = match text_file::read_bytes(&path, LARGEST) {
         Ok(bytes) => fresh(name, path, &bytes),
         Err(error) => {
             let problem = Some(format!("cannot read {}: {error}", path.display()));
@@ -171,15 +161,6 @@ fn fresh(name: String, path: PathBuf, bytes: &[u8]) -> Feed {
     }
     let networks = Arc::new(Networks::new(nets));
     Feed { name, path, networks, skipped: skipped + broken, problem }
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("larger than 128 MiB"));
-    }
-    Ok(bytes)
 }
 
 /// The lines with their numbers and where they begin; a byte order mark is none of the first.

@@ -53,9 +53,7 @@ impl World {
     ) -> Self {
         let unknown = Path::new("/etc/asterisk");
         let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
-        let logs = plan
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |plan| log_reader::wanted(plan).into_keys().collect());
+        let logs = plan.as_ref().map_or_else(|_| Vec::new(), |plan| log_reader::files(plan));
         step("nft");
         let nft = ask(&["nft", "--version"]);
         let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());

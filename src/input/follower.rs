@@ -1,13 +1,15 @@
 //! Reads one log path live, through rotations, truncations and everything else that happens to it.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::log_file::{FINGERPRINT, FileId, LogFile, Position, Why};
 use super::rotation::{self, InMotion, Sibling};
+use super::source::{
+    LineSource, Origin, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, State,
+};
 use crate::input::line_splitter::{HISTORY, LineSplitter, MAX_LINE, Region};
 
 /// How much is read at once, in bytes.
@@ -22,96 +24,6 @@ const MAX_TURNS: usize = 32;
 /// How many bytes are read at most that were written while nobody read, in all files that a log was
 /// rotated to meanwhile: a guard that was away for long looks at the end of what it has missed.
 pub const FURTHEST_BACK: u64 = 1 << 30;
-
-/// Where reading begins in a file that is there from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// At its first line.
-    Start,
-    /// After its last complete line.
-    End,
-}
-
-/// How a path fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its file is open and is read.
-    Following,
-    /// There is no such file. One that was there before is still read.
-    Waiting {
-        /// What is missing.
-        why: Why,
-    },
-    /// There is something that cannot be read. A file that was there before is still read.
-    Unreadable {
-        /// What is wrong with it.
-        why: Why,
-    },
-}
-
-impl From<Why> for State {
-    fn from(why: Why) -> Self {
-        match why {
-            Why::Missing => Self::Waiting { why },
-            _ => Self::Unreadable { why },
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Following => f.write_str("following"),
-            Self::Waiting { why } => write!(f, "waiting: {why}"),
-            Self::Unreadable { why } => write!(f, "unreadable: {why}"),
-        }
-    }
-}
-
-/// What happened to a path, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileEvent {
-    /// Reading begins in this file (the path's own, or one that was rotated away meanwhile) at
-    /// this offset in bytes.
-    Opened {
-        /// The name by which it was found.
-        file: PathBuf,
-        /// Where reading begins.
-        offset: u64,
-    },
-    /// The file was emptied in place. With `copy`, what had not been read is read from that copy
-    /// first; without, it is lost, if there was any.
-    Truncated {
-        /// The copy that was made before, if it holds more than had been read.
-        copy: Option<PathBuf>,
-    },
-    /// There is so much to read after a restart that this many bytes are left out.
-    PassedOver {
-        /// How many.
-        bytes: u64,
-    },
-    /// The last line of a file that was left had no end: this many bytes were dropped.
-    RestDropped {
-        /// Length of the rest.
-        bytes: usize,
-    },
-    /// The open file could not be read; its path is opened again.
-    ReadFailed {
-        /// What the system said.
-        error: String,
-    },
-}
-
-/// What one poll did.
-#[derive(Debug, Default)]
-pub struct Poll {
-    /// How many bytes were read.
-    pub bytes: u64,
-    /// The budget ran out: poll again without waiting for anything.
-    pub more: bool,
-    /// What happened; bounded by the number of turns that one poll takes.
-    pub events: Vec<FileEvent>,
-}
 
 /// Follows the bytes of one path; never blocks, never fails: see [`state`](Self::state).
 ///
@@ -141,7 +53,7 @@ pub struct Follower {
     splitter: LineSplitter,
     state: State,
     /// Told by the next poll.
-    events: Vec<FileEvent>,
+    events: Vec<SourceEvent>,
     /// Whether the file was found again that a position was taken in.
     resumed: bool,
     /// How many bytes are read at most of what was written before the start, and how many have yet to be
@@ -289,12 +201,6 @@ impl Follower {
         self.current.as_ref().and_then(unread).unwrap_or(0)
     }
 
-    /// Whether what has been read ends with a line's end.
-    #[must_use]
-    pub fn is_between_lines(&self) -> bool {
-        self.splitter.is_between_lines()
-    }
-
     /// Where to go on later: right after the last line that was given out. `None` while no file is
     /// open.
     #[must_use]
@@ -318,7 +224,12 @@ impl Follower {
                 break;
             }
         }
-        Poll { bytes, more, events: std::mem::take(&mut self.events) }
+        Poll {
+            bytes,
+            more,
+            between_lines: self.splitter.is_between_lines(),
+            events: std::mem::take(&mut self.events),
+        }
     }
 
     /// Reads the current file to its end, and changes to the next one. Whether there is more to do.
@@ -440,7 +351,7 @@ impl Follower {
         let bytes = self.too_many.min(file.len().unwrap_or(0).saturating_sub(left_at));
         self.too_many -= bytes;
         if bytes > 0 {
-            self.events.push(FileEvent::PassedOver { bytes });
+            self.events.push(SourceEvent::PassedOver { bytes });
         }
         left_at + bytes
     }
@@ -486,7 +397,7 @@ impl Follower {
         siblings.retain(|copy| copy.id != reading.file.id && copy.length > reading.offset);
         let copy = find(siblings, |file| file.has_content_of(&position).unwrap_or(false))?;
         self.events
-            .push(FileEvent::Truncated { copy: copy.as_ref().map(|copy| copy.path.clone()) });
+            .push(SourceEvent::Truncated { copy: copy.as_ref().map(|copy| copy.path.clone()) });
         let Some(reading) = self.current.take() else { return Ok(()) };
         self.current = Some(if let Some(copy) = copy {
             // The rest stays: the copy goes on right where the file was left.
@@ -514,7 +425,7 @@ impl Follower {
                 if offset > 0 {
                     self.splitter.continue_after(&before);
                 }
-                self.events.push(FileEvent::Opened { file: file.path.clone(), offset });
+                self.events.push(SourceEvent::Opened { file: file.path.clone(), offset });
                 self.current = Some(Reading { file, offset, fingerprint });
             }
             Err(error) => self.failed(error),
@@ -522,7 +433,7 @@ impl Follower {
     }
 
     fn failed(&mut self, error: io::Error) {
-        self.events.push(FileEvent::ReadFailed { error: error.to_string() });
+        self.events.push(SourceEvent::ReadFailed { error: error.to_string() });
         self.state = Why::from(error).into();
     }
 
@@ -543,8 +454,26 @@ impl Follower {
     fn drop_rest(&mut self) {
         let bytes = self.splitter.drop_carry();
         if bytes > 0 {
-            self.events.push(FileEvent::RestDropped { bytes });
+            self.events.push(SourceEvent::RestDropped { bytes });
         }
+    }
+}
+
+impl LineSource for Follower {
+    fn poll(&mut self, budget: u64, each: &mut dyn FnMut(Region<'_>)) -> Poll {
+        self.poll(budget, each)
+    }
+
+    fn checkpoint(&self) -> Option<SourceCheckpoint> {
+        self.position().map(|position| position.to_checkpoint())
+    }
+
+    fn state(&self) -> &State {
+        self.state()
+    }
+
+    fn status(&self) -> SourceNumbers {
+        SourceNumbers { unread: self.unread(), oversized: self.oversized() }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::source::SourceCheckpoint;
 use crate::sys::text_file::{self, FileError};
 
 /// How many of a file's first bytes, and of those before a position, are remembered.
@@ -85,6 +86,19 @@ impl Position {
         let FileId { dev, ino } = FileId::of(&meta);
         let (fingerprint, before) = (Vec::new(), Vec::new());
         Ok(Some(Self { dev, ino, offset: meta.len(), fingerprint, before }))
+    }
+
+    /// Writes the position as the checkpoint of its source: JSON, as version 0.1.0 stored it.
+    #[must_use]
+    pub fn to_checkpoint(&self) -> SourceCheckpoint {
+        // Numbers always become JSON.
+        SourceCheckpoint::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads what [`Position::to_checkpoint`] wrote; `None` if it makes no sense.
+    #[must_use]
+    pub fn from_checkpoint(checkpoint: &SourceCheckpoint) -> Option<Self> {
+        serde_json::from_slice(checkpoint.as_bytes()).ok()
     }
 }
 

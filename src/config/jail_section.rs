@@ -1,6 +1,5 @@
 //! What `[default]` and `[jail.NAME]` may say: the keys of a section and what their values mean.
 
-use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,13 +7,13 @@ use glob::Pattern;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
-use super::toml_reader::{Reader, Value, did_you_mean};
+use super::network::{ADDRESS_HELP, network};
+use super::toml_reader::{PathOf, Reader, Value, did_you_mean};
 use super::{Hearsay, Jail, Mode, Punishment, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::scope::Blocktype;
-use crate::model::subject::canonical_net;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
@@ -51,9 +50,6 @@ const GROWTH_HELP: &str =
 const GROWTH: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
 
 const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
-const ADDRESS_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
-const BITS_HELP: &str =
-    "after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6";
 
 /// What else a section can refer to.
 #[derive(Clone, Copy)]
@@ -326,12 +322,13 @@ fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
 }
 
 fn paths(reader: &mut Reader, value: &Value) -> Vec<String> {
-    let help = "write whole paths, for example \"/var/log/asterisk/messages\"";
+    let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
-            reader.error(span, format_args!("{text:?} is not the path of a file"), help);
-        } else if glob(reader, text, span).is_some() && !paths.iter().any(|path| path == text) {
+        if reader.absolute_path(text, &span, PathOf::File, help).is_some()
+            && glob(reader, text, span).is_some()
+            && !paths.iter().any(|path| path == text)
+        {
             paths.push(text.to_owned());
         }
     }
@@ -376,14 +373,4 @@ fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
     ignored.names.sort_unstable();
     ignored.names.dedup();
     ignored
-}
-
-/// An address or network in its one spelling (see [`canonical_net`]); or what to write instead.
-pub(crate) fn network(word: &str) -> Result<IpNet, &'static str> {
-    let (address, bits) =
-        word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().map_err(|_| ADDRESS_HELP)?;
-    let all = if address.is_ipv4() { 32 } else { 128 };
-    let bits: u8 = bits.map_or(Ok(all), str::parse).map_err(|_| BITS_HELP)?;
-    IpNet::new(address, bits).map(canonical_net).map_err(|_| BITS_HELP)
 }

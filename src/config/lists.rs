@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-use super::jail_section::network;
+use super::network::network;
 use super::ports;
-use super::toml_reader::{Reader, Value};
+use super::toml_reader::{PathOf, Reader, Value};
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
@@ -19,7 +19,7 @@ const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guarded
 const FEED: [&str; 2] = ["enabled", "path"];
 
 const NETS_HELP: &str = "write for example [\"203.0.113.10\", \"2001:db8::/32\"]";
-const PATHS_HELP: &str = "write whole paths, for example \"/etc/asterguard/block.list\"";
+const PATHS_HELP: &str = "write absolute paths, for example \"/etc/asterguard/block.list\"";
 
 /// The lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl ListSections {
                     "enabled" => feed.enabled = reader.boolean(value).unwrap_or(feed.enabled),
                     "path" => {
                         let text = reader.text(value, PATHS_HELP);
-                        let own = text.and_then(|text| path(reader, text, value.span()));
+                        let own = text.and_then(|text| path(reader, text, &value.span()));
                         feed.path = own.or(feed.path.take());
                     }
                     _ => reader.unknown_key(key, &FEED),
@@ -170,13 +170,9 @@ fn nets(
 
 fn paths(reader: &mut Reader, value: &Value) -> Vec<PathBuf> {
     let texts = reader.texts(value, PATHS_HELP);
-    texts.into_iter().filter_map(|(text, span)| path(reader, text, span)).collect()
+    texts.into_iter().filter_map(|(text, span)| path(reader, text, &span)).collect()
 }
 
-fn path(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<PathBuf> {
-    if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
-        reader.error(span, format_args!("{text:?} is not the path of a file"), PATHS_HELP);
-        return None;
-    }
-    Some(PathBuf::from(text))
+fn path(reader: &mut Reader, text: &str, span: &Range<usize>) -> Option<PathBuf> {
+    reader.absolute_path(text, span, PathOf::File, PATHS_HELP).map(Path::to_owned)
 }

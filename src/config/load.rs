@@ -15,7 +15,7 @@ use super::global::Whole;
 use super::jail_section::{KEYS, Known, Section};
 use super::lists::ListSections;
 use super::ports::PortLists;
-use super::toml_reader::{Key, Reader, Value};
+use super::toml_reader::{Key, PathOf, Reader, Value};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
 use crate::sys::text_file::{self, TextError};
 
@@ -178,13 +178,9 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
 }
 
 fn directory(reader: &mut Reader, value: &Value) -> Option<PathBuf> {
-    let help = "write a whole path, for example \"/etc/asterisk\"";
+    let help = "write an absolute path, for example \"/etc/asterisk\"";
     let text = reader.text(value, help)?;
-    if !text.starts_with('/') || text.contains('\0') {
-        reader.error(value.span(), format_args!("{text:?} is not a whole path"), help);
-        return None;
-    }
-    Some(PathBuf::from(text))
+    reader.absolute_path(text, &value.span(), PathOf::Directory, help).map(Path::to_owned)
 }
 
 /// `[default]` and the jails.

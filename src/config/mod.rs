@@ -6,6 +6,7 @@ mod global;
 mod jail_section;
 mod lists;
 pub mod load;
+mod network;
 mod ports;
 mod sip_monitor;
 #[cfg(test)]
@@ -19,9 +20,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub(crate) use jail_section::network;
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
+pub(crate) use network::network;
 pub use sip_monitor::{Limiter, Wire};
 
 use crate::model::event::Class;

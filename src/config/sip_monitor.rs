@@ -1,12 +1,10 @@
 //! `[wire]`: what is looked at of the packets that leave the SIP ports.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::network::network;
 use super::toml_reader::{Reader, Value};
-use crate::model::subject::canonical_net;
 
 const KEYS: [&str; 7] =
     ["enabled", "group", "snaplen", "forward", "limiter", "maxrefusals", "maxpackets"];
@@ -101,9 +99,8 @@ fn networks(reader: &mut Reader, value: &Value) -> Vec<IpNet> {
     let help = "write the addresses of PBXs behind this machine: [\"172.17.0.2\", \"10.0.3.0/24\"]";
     let mut nets = Vec::new();
     for (text, span) in reader.texts(value, help) {
-        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        match net {
-            Ok(net) => nets.push(canonical_net(net)),
+        match network(text) {
+            Ok(net) => nets.push(net),
             Err(_) => {
                 reader.error(span, format_args!("{text:?} is not an address or network"), help);
             }

@@ -19,6 +19,15 @@ pub(super) type Key<'i> = Spanned<DeString<'i>>;
 /// A value and where it stands.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
+/// What a path has to name; neither needs to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathOf {
+    /// A file: no slash at the end.
+    File,
+    /// A directory.
+    Directory,
+}
+
 /// One file, and the errors found in it so far. Its methods answer `None` for a value that is
 /// wrong, and have noted why.
 pub(super) struct Reader {
@@ -146,6 +155,26 @@ impl Reader {
         self.texts(value, help)
     }
 
+    /// An absolute path.
+    pub fn absolute_path<'v>(
+        &mut self,
+        text: &'v str,
+        span: &Range<usize>,
+        of: PathOf,
+        help: &str,
+    ) -> Option<&'v Path> {
+        let names_directory = text.ends_with('/');
+        let (good, what) = match of {
+            PathOf::File => (!names_directory, "the path of a file"),
+            PathOf::Directory => (true, "an absolute path"),
+        };
+        if good && text.starts_with('/') && !text.contains('\0') {
+            return Some(Path::new(text));
+        }
+        self.error(span.clone(), format_args!("{text:?} is not {what}"), help);
+        None
+    }
+
     /// One of several names.
     pub fn choice<T: Copy>(&mut self, value: &Value, what: &str, names: &[(T, &str)]) -> Option<T> {
         let known: Vec<_> = names.iter().map(|(_, name)| *name).collect();
@@ -170,7 +199,7 @@ impl Reader {
         found
     }
 
-    /// A length of time.
+    /// A duration.
     pub fn duration(&mut self, value: &Value) -> Option<Duration> {
         let help = "write for example \"10m\", \"1d 12h\", or 3600 (seconds)";
         self.length(value, help, duration::parse, duration::seconds)
@@ -194,7 +223,7 @@ impl Reader {
                 let number = i64::from_str_radix(digits.as_str(), digits.radix());
                 number.map_err(|_| DurationError::TooLong).and_then(from_seconds)
             }
-            _ => return self.wrong_type(value, "a length of time", help),
+            _ => return self.wrong_type(value, "a duration", help),
         };
         length.map_err(|error| self.error(value.span(), error, help)).ok()
     }

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::config::load::LoadError;
+use crate::config::load::{self, LoadError};
 use crate::daemon::engine_thread::{Core, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
@@ -50,8 +50,6 @@ pub use startup::restore::{Restored, restore, stored};
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
-/// Where the configuration is unless the command line says otherwise.
-pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
@@ -64,7 +62,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How a daemon is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The main configuration file; `None`: [`CONFIG`] if it exists, else the built-in default.
+    /// The main configuration file; `None`: [`load::MAIN`] if it exists, else the built-in default.
     pub config: Option<PathBuf>,
     /// Directory for the lock (and what else must outlive the daemon).
     pub state_dir: PathBuf,
@@ -167,10 +165,10 @@ pub enum RunError {
 /// # Errors
 /// When something is wrong in them; see [`PlanError`].
 pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
-    let main = config.unwrap_or(Path::new(CONFIG));
+    let main = config.unwrap_or(Path::new(load::MAIN));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
     let rules = RuleSet::load(rules_d.as_deref())?;
-    let config: Config = crate::config::load::load(config, &rules.filters())?;
+    let config: Config = load::load(config, &rules.filters())?;
     Ok(Plan::new(config, Arc::new(rules)))
 }
 

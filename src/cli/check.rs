@@ -36,10 +36,10 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             message: "no jail is enabled: nothing would ever be banned".to_owned(),
         });
     }
-    let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
+    let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
-    let (never, left_out) = discover::look(&Wanted::by(&plan.config, &lists));
+    let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",

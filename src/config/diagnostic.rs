@@ -1,4 +1,4 @@
-//! An error in a file that somebody wrote by hand: where it is, what is wrong, what to write.
+//! An error in a file written by hand: where it is, what is wrong, what to write.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;

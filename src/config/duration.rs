@@ -61,7 +61,7 @@ pub fn seconds(number: i64) -> Result<Duration, DurationError> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_lasting(text: &str) -> Result<BanDuration, DurationError> {
+pub fn parse_ban_duration(text: &str) -> Result<BanDuration, DurationError> {
     match text.trim() {
         "permanent" | "-1" => Ok(BanDuration::Permanent),
         _ => parse(text).map(BanDuration::For),
@@ -72,7 +72,7 @@ pub fn parse_lasting(text: &str) -> Result<BanDuration, DurationError> {
 ///
 /// # Errors
 /// As [`seconds`].
-pub fn lasting_seconds(number: i64) -> Result<BanDuration, DurationError> {
+pub fn ban_duration_seconds(number: i64) -> Result<BanDuration, DurationError> {
     match number {
         -1 => Ok(BanDuration::Permanent),
         _ => seconds(number).map(BanDuration::For),
@@ -120,16 +120,16 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_secs(expected)), "{text}");
             assert_eq!(
-                parse_lasting(text),
+                parse_ban_duration(text),
                 Ok(BanDuration::For(Duration::from_secs(expected))),
                 "{text}"
             );
         }
         for text in ["permanent", "-1", " -1 "] {
-            assert_eq!(parse_lasting(text), Ok(BanDuration::Permanent), "{text}");
+            assert_eq!(parse_ban_duration(text), Ok(BanDuration::Permanent), "{text}");
         }
-        assert_eq!(lasting_seconds(-1), Ok(BanDuration::Permanent));
-        assert_eq!(lasting_seconds(60), parse_lasting("1m"));
+        assert_eq!(ban_duration_seconds(-1), Ok(BanDuration::Permanent));
+        assert_eq!(ban_duration_seconds(60), parse_ban_duration("1m"));
     }
 
     #[test]
@@ -153,9 +153,9 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
         }
-        assert_eq!(parse_lasting("-2"), Err(DurationError::Negative(-2)));
-        assert_eq!(lasting_seconds(-2), Err(DurationError::Negative(-2)));
-        assert_eq!(lasting_seconds(0), Err(DurationError::TooShort));
+        assert_eq!(parse_ban_duration("-2"), Err(DurationError::Negative(-2)));
+        assert_eq!(ban_duration_seconds(-2), Err(DurationError::Negative(-2)));
+        assert_eq!(ban_duration_seconds(0), Err(DurationError::TooShort));
         assert_eq!(seconds(i64::MAX), Err(DurationError::TooLong));
     }
 
@@ -170,7 +170,7 @@ mod tests {
         #[test]
         fn what_is_printed_can_be_read(seconds in 1u64..=LONGEST.as_secs()) {
             let length = BanDuration::For(Duration::from_secs(seconds));
-            prop_assert_eq!(parse_lasting(&length.to_string()), Ok(length));
+            prop_assert_eq!(parse_ban_duration(&length.to_string()), Ok(length));
         }
     }
 }

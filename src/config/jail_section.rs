@@ -1,4 +1,4 @@
-//! What `[default]` and `[jail.NAME]` may say: the keys of a section and what their values mean.
+//! The sections `[default]` and `[jail.NAME]`: the keys of a section and what their values mean.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::network::{ADDRESS_HELP, network};
-use super::toml_reader::{PathOf, Reader, Value, did_you_mean};
-use super::{Hearsay, Jail, Mode, Punishment, global};
+use super::toml_reader::{PathOf, TomlReader, TomlValue, did_you_mean};
+use super::{BanTerms, Hearsay, Jail, Mode, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
@@ -43,17 +43,17 @@ const BLOCKTYPES: [(Blocktype, &str); 2] =
 const HEARSAY: [(Hearsay, &str); 2] = [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
 
 const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or \"permanent\"";
-const GROWTH_HELP: &str =
+const INCREMENT_HELP: &str =
     "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
 
 /// The keys of a ban time.
-const GROWTH: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
+const INCREMENT_KEYS: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
 
 const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
 
-/// What else a section can refer to.
+/// The names that a section can refer to.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     /// The names of the rule files.
     pub filters: &'a [String],
     /// The names of the port lists.
@@ -70,17 +70,17 @@ pub(super) struct Section {
     pub logpath: Option<Vec<String>>,
     pub maxretry: Option<u32>,
     pub findtime: Option<Duration>,
-    pub bantime: Growth,
+    pub bantime: BanTimeIncrement,
     pub port: Option<String>,
     pub blocktype: Option<Blocktype>,
     pub ignoreip: Option<IgnoreIp>,
     pub ipv6prefix: Option<u8>,
-    pub unverified: Milder,
+    pub unverified: UnverifiedOverrides,
     pub hearsay: Option<Hearsay>,
     pub renew: Option<bool>,
 }
 
-/// What `ignoreip` lists.
+/// The entries of `ignoreip`.
 #[derive(Clone, Default)]
 pub(super) struct IgnoreIp {
     pub nets: Vec<IpNet>,
@@ -89,7 +89,7 @@ pub(super) struct IgnoreIp {
 
 /// The parts of a ban time.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Growth {
+pub(super) struct BanTimeIncrement {
     first: Option<BanDuration>,
     factor: Option<u32>,
     max: Option<BanDuration>,
@@ -100,14 +100,14 @@ pub(super) struct Growth {
 
 /// The parts of `unverified`.
 #[derive(Clone, Default)]
-pub(super) struct Milder {
-    bantime: Growth,
+pub(super) struct UnverifiedOverrides {
+    bantime: BanTimeIncrement,
     port: Option<String>,
 }
 
 impl Section {
     /// Takes over what a table says; it wins over what this section says so far.
-    pub fn read(&mut self, reader: &mut Reader, table: &DeTable, known: Known) {
+    pub fn merge(&mut self, reader: &mut TomlReader, table: &DeTable, known: KnownNames) {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "enabled" => set(&mut self.enabled, reader.boolean(value)),
@@ -120,7 +120,7 @@ impl Section {
                     set(&mut self.maxretry, reader.number(value, 1..=u32::MAX, help));
                 }
                 "findtime" => set(&mut self.findtime, reader.duration(value)),
-                "bantime" => self.bantime.read(reader, value),
+                "bantime" => self.bantime.merge(reader, value),
                 "port" => set(&mut self.port, port(reader, value, known.ports)),
                 "blocktype" => {
                     set(&mut self.blocktype, reader.choice(value, "blocktype", &BLOCKTYPES));
@@ -131,11 +131,11 @@ impl Section {
                     set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
                 }
                 "renew" => set(&mut self.renew, reader.boolean(value)),
-                "unverified" => self.unverified.read(reader, value, known.ports),
+                "unverified" => self.unverified.merge(reader, value, known.ports),
                 "hearsay" => {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
                 }
-                // Whole::read
+                // GlobalKeys::merge
                 name if global::KEYS.contains(&name) => {}
                 _ => reader.unknown_key(key, &KEYS),
             }
@@ -148,7 +148,7 @@ impl Section {
     /// The key that neither of the two has.
     pub fn jail(&self, name: &str, default: &Self) -> Result<Jail, &'static str> {
         let (own, default) = (self.clone(), default.clone());
-        let milder = own.unverified.bantime.over(default.unverified.bantime);
+        let unverified = own.unverified.bantime.over(default.unverified.bantime);
         let ignored = own.ignoreip.unwrap_or_default();
         let mut ignoreip = default.ignoreip.unwrap_or_default().nets;
         ignoreip.extend(ignored.nets);
@@ -168,8 +168,8 @@ impl Section {
             ignoreip,
             ignorenames: ignored.names,
             ipv6prefix: own.ipv6prefix.or(default.ipv6prefix).ok_or("ipv6prefix")?,
-            unverified: Punishment {
-                bantime: milder.finish().ok_or("unverified")?,
+            unverified: BanTerms {
+                bantime: unverified.finish().ok_or("unverified")?,
                 port: own.unverified.port.or(default.unverified.port).ok_or("unverified")?,
             },
             hearsay: own.hearsay.or(default.hearsay).ok_or("hearsay")?,
@@ -189,10 +189,10 @@ impl Section {
     }
 }
 
-impl Growth {
-    fn read(&mut self, reader: &mut Reader, value: &Value) {
+impl BanTimeIncrement {
+    fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let DeValue::Table(table) = value.get_ref() else {
-            if let Some(length) = reader.lasting(value, GROWTH_HELP) {
+            if let Some(length) = reader.ban_duration(value, INCREMENT_HELP) {
                 *self = Self { first: Some(length), factor: Some(1), max: Some(length), ..*self };
             }
             return;
@@ -201,19 +201,19 @@ impl Growth {
         let mut longest = None;
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "first" => own.first = reader.lasting(value, BAN_HELP),
+                "first" => own.first = reader.ban_duration(value, BAN_HELP),
                 "factor" => {
                     let help = "write 1 for bans of the same length, 2 for bans that double";
                     own.factor = reader.number(value, 1..=u32::MAX, help);
                 }
                 "max" => {
-                    own.max = reader.lasting(value, BAN_HELP);
+                    own.max = reader.ban_duration(value, BAN_HELP);
                     longest = Some(value.span());
                 }
                 "decay" => own.decay = reader.duration(value),
                 "rndtime" => own.rndtime = reader.duration(value),
                 "overalljails" => own.overalljails = reader.boolean(value),
-                _ => reader.unknown_key(key, &GROWTH),
+                _ => reader.unknown_key(key, &INCREMENT_KEYS),
             }
         }
         if let (Some(first), Some(max), Some(span)) = (own.first, own.max, longest) {
@@ -257,12 +257,12 @@ impl Growth {
     }
 }
 
-impl Milder {
-    fn read(&mut self, reader: &mut Reader, value: &Value, ports: &[&str]) {
+impl UnverifiedOverrides {
+    fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue, ports: &[&str]) {
         let help = "write for example { bantime = \"10m\", port = \"sip\" }";
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             match key.get_ref().as_ref() {
-                "bantime" => self.bantime.read(reader, value),
+                "bantime" => self.bantime.merge(reader, value),
                 "port" => set(&mut self.port, port(reader, value, ports)),
                 _ => reader.unknown_key(key, &["bantime", "port"]),
             }
@@ -283,7 +283,7 @@ fn longer(a: BanDuration, b: BanDuration) -> BanDuration {
     }
 }
 
-fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> {
+fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"asterisk-*\"]") {
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
@@ -301,7 +301,7 @@ fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> 
     patterns
 }
 
-fn glob(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<Pattern> {
+fn glob(reader: &mut TomlReader, text: &str, span: Range<usize>) -> Option<Pattern> {
     let help =
         "* stands for any characters, ? for one, [abc] for one of these; ** only between slashes";
     Pattern::new(text)
@@ -309,7 +309,7 @@ fn glob(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<Pattern> 
         .ok()
 }
 
-fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
+fn classes(reader: &mut TomlReader, value: &TomlValue) -> Vec<Class> {
     let mut classes = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"guess\", \"acl\"]") {
         if let Some(class) = reader.named(text, span, "class", &Class::ALL) {
@@ -321,7 +321,7 @@ fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
     classes
 }
 
-fn paths(reader: &mut Reader, value: &Value) -> Vec<String> {
+fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
     let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
@@ -335,7 +335,7 @@ fn paths(reader: &mut Reader, value: &Value) -> Vec<String> {
     paths
 }
 
-fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
+fn port(reader: &mut TomlReader, value: &TomlValue, known: &[&str]) -> Option<String> {
     let text = reader.text(value, "write the name of a port list: all, sip or one from [ports]")?;
     if known.contains(&text) {
         return Some(text.to_owned());
@@ -349,7 +349,7 @@ fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
     None
 }
 
-fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
+fn ignored(reader: &mut TomlReader, value: &TomlValue) -> IgnoreIp {
     let mut ignored = IgnoreIp::default();
     for (text, span) in
         reader.texts(value, "write for example [\"203.0.113.10\", \"2001:db8::/32\"]")

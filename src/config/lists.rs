@@ -1,4 +1,4 @@
-//! What `[lists]` and `[feed.NAME]` say: whom to let pass and whom to block, and where that is
+//! The sections `[lists]` and `[feed.NAME]`: what to let pass and what to block, and where that is
 //! written.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use toml::de::DeTable;
 
 use super::network::network;
 use super::ports;
-use super::toml_reader::{PathOf, Reader, Value};
+use super::toml_reader::{PathOf, TomlReader, TomlValue};
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
@@ -50,9 +50,9 @@ impl ListConfig {
 /// A list that somebody else makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListFile {
-    /// What it is called here.
+    /// Its name here.
     pub name: String,
-    /// Where it is.
+    /// Its place.
     pub path: PathBuf,
 }
 
@@ -74,7 +74,7 @@ struct FeedSection {
 
 impl ListSections {
     /// Takes over what the file of this number says.
-    pub fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable) {
+    pub fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable) {
         if let Some(value) = table.get("lists") {
             let help = "write [lists], and its keys below it";
             for (key, value) in reader.table(value, help).into_iter().flatten() {
@@ -115,7 +115,7 @@ impl ListSections {
     }
 
     /// The lists; what is missing is noted.
-    pub fn finish(self, readers: &mut [Reader]) -> ListConfig {
+    pub fn finish(self, readers: &mut [TomlReader]) -> ListConfig {
         let mut lists = self.lists;
         let nobody = lists.allow.is_empty() && lists.allowfiles.is_empty();
         if let (false, true, Some((file, span))) =
@@ -145,8 +145,8 @@ impl ListSections {
 }
 
 fn nets(
-    reader: &mut Reader,
-    value: &Value,
+    reader: &mut TomlReader,
+    value: &TomlValue,
     check: fn(&IpNet) -> Option<&'static str>,
 ) -> Vec<ListedNetwork> {
     let mut nets = Vec::new();
@@ -168,11 +168,11 @@ fn nets(
     nets
 }
 
-fn paths(reader: &mut Reader, value: &Value) -> Vec<PathBuf> {
+fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<PathBuf> {
     let texts = reader.texts(value, PATHS_HELP);
     texts.into_iter().filter_map(|(text, span)| path(reader, text, &span)).collect()
 }
 
-fn path(reader: &mut Reader, text: &str, span: &Range<usize>) -> Option<PathBuf> {
+fn path(reader: &mut TomlReader, text: &str, span: &Range<usize>) -> Option<PathBuf> {
     reader.absolute_path(text, span, PathOf::File, PATHS_HELP).map(Path::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Reads the configuration: the main file, the files beside it, and what is built in below them.
+//! Reads the configuration: the main file, the files next to it, and what is built in below them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
-use super::global::Whole;
-use super::jail_section::{KEYS, Known, Section};
+use super::global::GlobalKeys;
+use super::jail_section::{KEYS, KnownNames, Section};
 use super::lists::ListSections;
 use super::ports::PortLists;
-use super::toml_reader::{Key, PathOf, Reader, Value};
-use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
+use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
+use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
 use crate::sys::text_file::{self, TextError};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
@@ -55,7 +55,7 @@ pub enum LoadError {
 }
 
 /// Reads the configuration from `main` (if `None`: [`MAIN`], which may be absent) and the files
-/// `conf.d/*.toml` beside it, in the order of their names. `filters` are the names of the rule
+/// `conf.d/*.toml` next to it, in the order of their names. `filters` are the names of the rule
 /// files.
 ///
 /// # Errors
@@ -78,28 +78,28 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let written = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
     let (mut readers, tables): (Vec<_>, Vec<_>) = std::iter::once(built_in)
         .chain(written)
-        .map(|(path, text)| Reader::parse(path, text))
+        .map(|(path, text)| TomlReader::parse(path, text))
         .unzip();
-    let mut general = General::default();
+    let mut general = TopLevel::default();
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
 
     // With a file half understood, errors about what it defines would lead astray.
-    if !readers.iter().any(Reader::failed) {
+    if !readers.iter().any(TomlReader::failed) {
         for (reader, table) in readers.iter_mut().zip(&tables) {
-            general.read(reader, table.get_ref());
+            general.merge(reader, table.get_ref());
         }
         let ports = general.ports.names();
-        let known = Known { filters, ports: &ports };
+        let known = KnownNames { filters, ports: &ports };
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
-            sections.read(reader, file, table.get_ref(), known);
-            lists.read(reader, file, table.get_ref());
+            sections.merge(reader, file, table.get_ref(), known);
+            lists.merge(reader, file, table.get_ref());
         }
     }
     let jails = sections.jails(&mut readers);
     let lists = lists.finish(&mut readers);
 
-    let errors: Vec<_> = readers.into_iter().flat_map(Reader::into_errors).collect();
+    let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
     if !errors.is_empty() {
         return Err(Diagnostics(errors));
     }
@@ -111,8 +111,8 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ignoreip: ignored.nets,
         ignorenames: ignored.names,
         ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
-        knowngood: sections.whole.finish_known_good(),
-        maxunverified: sections.whole.finish_maxunverified(),
+        knowngood: sections.global.finish_known_good(),
+        maxunverified: sections.global.finish_maxunverified(),
         ports: general.ports.finish(),
         lists,
         wire: general.wire,
@@ -120,18 +120,18 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     })
 }
 
-/// What stands outside the sections.
+/// The keys outside the sections.
 #[derive(Default)]
-struct General {
+struct TopLevel {
     loglevel: LogLevel,
     trunks: bool,
     asteriskconf: PathBuf,
     ports: PortLists,
-    wire: Wire,
+    wire: SipMonitor,
 }
 
-impl General {
-    fn read(&mut self, reader: &mut Reader, table: &DeTable) {
+impl TopLevel {
+    fn merge(&mut self, reader: &mut TomlReader, table: &DeTable) {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "loglevel" => {
@@ -143,9 +143,9 @@ impl General {
                     self.asteriskconf =
                         directory(reader, value).unwrap_or_else(|| take(&mut self.asteriskconf));
                 }
-                "ports" => self.ports.read(reader, value),
-                "wire" => self.wire.read(reader, value),
-                "default" | "jail" | "lists" | "feed" => {} // Sections::read, ListSections::read
+                "ports" => self.ports.merge(reader, value),
+                "wire" => self.wire.merge(reader, value),
+                "default" | "jail" | "lists" | "feed" => {} // Sections::merge, ListSections::merge
                 _ => unknown(reader, key, value),
             }
         }
@@ -153,7 +153,7 @@ impl General {
 }
 
 /// Notes a key that does not belong at the top of a file, and where it may belong.
-fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
+fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
     let name = key.get_ref();
     if KEYS.contains(&name.as_ref()) {
         let help = "write it below [default] or [jail.NAME]";
@@ -177,7 +177,7 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
     }
 }
 
-fn directory(reader: &mut Reader, value: &Value) -> Option<PathBuf> {
+fn directory(reader: &mut TomlReader, value: &TomlValue) -> Option<PathBuf> {
     let help = "write an absolute path, for example \"/etc/asterisk\"";
     let text = reader.text(value, help)?;
     reader.absolute_path(text, &value.span(), PathOf::Directory, help).map(Path::to_owned)
@@ -187,24 +187,24 @@ fn directory(reader: &mut Reader, value: &Value) -> Option<PathBuf> {
 #[derive(Default)]
 struct Sections {
     default: Section,
-    whole: Whole,
-    jails: BTreeMap<String, Placed>,
+    global: GlobalKeys,
+    jails: BTreeMap<String, PlacedSection>,
 }
 
 /// A jail's section, and the file (by its number) and place where it is first named.
-struct Placed {
+struct PlacedSection {
     file: usize,
     span: Range<usize>,
     section: Section,
 }
 
 impl Sections {
-    fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable, known: Known) {
+    fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable, known: KnownNames) {
         if let Some(value) = table.get("default") {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
-                self.whole.read(reader, table);
-                self.default.read(reader, table, known);
+                self.global.merge(reader, table);
+                self.default.merge(reader, table, known);
             }
         }
         let Some(value) = table.get("jail") else { return };
@@ -225,24 +225,24 @@ impl Sections {
                 reader.error(key.span(), format_args!("more than {MOST_JAILS} jails"), help);
                 return;
             }
-            let placed = self.jails.entry(name.to_string()).or_insert_with(|| Placed {
+            let placed = self.jails.entry(name.to_string()).or_insert_with(|| PlacedSection {
                 file,
                 span: key.span(),
                 section: Section::default(),
             });
-            Whole::refuse(reader, table);
+            GlobalKeys::refuse(reader, table);
             if name == RECIDIVE {
                 refuse_logs(reader, table);
             }
-            placed.section.read(reader, table, known);
+            placed.section.merge(reader, table, known);
         }
     }
 
     /// The jails that are wanted, by name; for one that lacks a value, that is noted.
-    fn jails(&self, readers: &mut [Reader]) -> Vec<Jail> {
+    fn jails(&self, readers: &mut [TomlReader]) -> Vec<Jail> {
         let known: Vec<_> = self.jails.keys().map(String::as_str).collect();
         let mut jails = Vec::new();
-        for (name, Placed { file, span, section }) in &self.jails {
+        for (name, PlacedSection { file, span, section }) in &self.jails {
             let section = if name == RECIDIVE { section.of_bans() } else { section.clone() };
             match (section.jail(name, &self.default), readers.get_mut(*file)) {
                 (Ok(jail), _) if section.enabled(&self.default) => jails.push(jail),
@@ -263,7 +263,7 @@ impl Sections {
 }
 
 /// Notes the keys that the jail [`RECIDIVE`] cannot have.
-fn refuse_logs(reader: &mut Reader, table: &DeTable) {
+fn refuse_logs(reader: &mut TomlReader, table: &DeTable) {
     let of_logs = ["filter", "class", "logpath", "hearsay", "unverified"];
     for (key, _) in table.iter().filter(|(key, _)| of_logs.contains(&key.get_ref().as_ref())) {
         let message = format_args!("{RECIDIVE:?} has no {}", key.get_ref());
@@ -275,7 +275,7 @@ fn refuse_logs(reader: &mut Reader, table: &DeTable) {
     }
 }
 
-/// The texts of the main file and of those beside it.
+/// Reads the texts of the main file and of those next to it.
 fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, TextError> {
     let mut sources = Vec::new();
     let absent =

@@ -1,4 +1,4 @@
-//! What the administrator wants: the settings of the guard and of each jail.
+//! The configuration: the settings of the guard and of each jail.
 
 pub mod diagnostic;
 pub mod duration;
@@ -23,7 +23,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub(crate) use network::network;
-pub use sip_monitor::{Limiter, Wire};
+pub use sip_monitor::{Limiter, SipMonitor};
 
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
@@ -58,16 +58,16 @@ pub struct Config {
     pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
-    /// Whom to let pass and whom to block, and where that is written.
+    /// Which networks to let pass and to block, and where that is written.
     pub lists: ListConfig,
-    /// What is looked at of our PBX's own answers.
-    pub wire: Wire,
+    /// The monitor of our PBX's own answers.
+    pub wire: SipMonitor,
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,
 }
 
-/// A jail: which lines are read, what counts, and what happens to whom they name.
+/// A jail: which lines are read, what counts, and what happens to the hosts that they name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jail {
     /// Its name (letters, digits, `-`, `_`; at most 64 bytes).
@@ -97,7 +97,7 @@ pub struct Jail {
     /// Bits of an IPv6 address that count.
     pub ipv6prefix: u8,
     /// What a ban that rests on unverified evidence is like instead.
-    pub unverified: Punishment,
+    pub unverified: BanTerms,
     /// Whether proven bans of hosts that are still sending packets are renewed.
     pub renew: bool,
     /// Whether hearsay counts (as unverified evidence).
@@ -106,7 +106,7 @@ pub struct Jail {
 
 /// The length and reach of a ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Punishment {
+pub struct BanTerms {
     /// How long.
     pub bantime: BanTime,
     /// Which ports: the name of a list in [`Config::ports`].

@@ -25,7 +25,7 @@ use crate::config::load::{self, LoadError};
 use crate::daemon::engine_thread::{Core, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::detect::prefilter::GateError;
+use crate::detect::prefilter::PatternSetError;
 use crate::enforce::SinkError;
 pub use crate::enforce::SinkKind;
 use crate::hosts::discover::dns_helper::Resolver;
@@ -134,7 +134,7 @@ pub enum PlanError {
     Lists(#[from] ListsError),
     /// Both, taken together.
     #[error(transparent)]
-    Gate(#[from] GateError),
+    Patterns(#[from] PatternSetError),
 }
 
 /// Why a daemon could not start or go on, as far as exit codes tell.
@@ -184,7 +184,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (_lock, name) = alone(options)?;
     server::make_room(&options.socket)?;
     let readable = privsep::confine(options, &plan.config, gave_up);
-    let lists = crate::hosts::lists::read(&plan.config.lists, &Lists::default());
+    let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
 

@@ -10,7 +10,7 @@ use crate::daemon::now;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
-use crate::hosts::discover::Disk;
+use crate::hosts::discover::ConfFiles;
 use crate::model::time::Time;
 use crate::sys::program::{Program, ProgramError};
 
@@ -81,8 +81,12 @@ impl World {
         self.read(name, |disk| conf::read_all(disk, name))
     }
 
-    fn read(&self, name: &str, read: impl FnOnce(&mut Disk<'_>) -> Conf) -> Result<Conf, String> {
-        let mut disk = Disk::new(&self.asterisk);
+    fn read(
+        &self,
+        name: &str,
+        read: impl FnOnce(&mut ConfFiles<'_>) -> Conf,
+    ) -> Result<Conf, String> {
+        let mut disk = ConfFiles::new(&self.asterisk);
         let conf = read(&mut disk);
         match (conf.sections.is_empty(), disk.left_out().first()) {
             (true, Some(why)) => Err(why.clone()),

@@ -1,4 +1,4 @@
-//! Who is never banned by any jail, and why: what the guard has found out by itself.
+//! The hosts that no jail bans, and why: what the guard has found out by itself.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub struct IgnoreList {
 }
 
 impl IgnoreList {
-    /// A list of these entries; those that nobody could ban anyway are left out. `names` has what
+    /// A list of these entries; those that could not be banned anyway are left out. `names` has what
     /// is known of the names that single jails ignore.
     #[must_use]
     pub fn new(mut entries: Vec<ExemptNetwork>, names: BTreeMap<HostName, Vec<IpAddr>>) -> Self {
@@ -52,7 +52,7 @@ impl IgnoreList {
         Self { entries, nets, names, on_link: Vec::new(), problems }
     }
 
-    /// The same list, with the IPv6 networks that this machine has neighbours in: whoever has an
+    /// The same list, with the IPv6 networks that this machine has neighbours in: a host with an
     /// address there does not have the whole network.
     #[must_use]
     pub fn with_on_link(self, mut on_link: Vec<Ipv6Net>) -> Self {
@@ -103,7 +103,7 @@ impl IgnoreList {
         self.on_link.iter().any(|link| link.contains(net) || net.contains(link))
     }
 
-    /// How many entries there are of each kind.
+    /// Counts the entries of each kind.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();

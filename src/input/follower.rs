@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::log_file::{FINGERPRINT, FileId, LogFile, Position, Why};
+use super::log_file::{FINGERPRINT, FileId, FollowError, LogFile, Position};
 use super::rotation::{self, InMotion, Sibling};
 use super::source::{
-    LineSource, Origin, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, State,
+    LineSource, Origin, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, SourceState,
 };
 use crate::input::line_splitter::{HISTORY, LineSplitter, MAX_LINE, Region};
 
@@ -18,7 +18,7 @@ const READ_SIZE: usize = 128 * 1024;
 /// How many files that were left behind are remembered, so that none is read twice.
 const MAX_FINISHED: usize = 16;
 
-/// How many times one poll changes files or begins a file anew.
+/// How many times one poll changes files or begins a file again.
 const MAX_TURNS: usize = 32;
 
 /// How many bytes are read at most that were written while nobody read, in all files that a log was
@@ -47,11 +47,11 @@ pub const FURTHEST_BACK: u64 = 1 << 30;
 pub struct Follower {
     path: PathBuf,
     start: Start,
-    current: Option<Reading>,
+    current: Option<OpenLog>,
     /// Files that were left behind, the last one at the back.
     finished: VecDeque<Position>,
     splitter: LineSplitter,
-    state: State,
+    state: SourceState,
     /// Told by the next poll.
     events: Vec<SourceEvent>,
     /// Whether the file was found again that a position was taken in.
@@ -72,7 +72,7 @@ enum Start {
 
 /// The file being read.
 #[derive(Debug)]
-struct Reading {
+struct OpenLog {
     file: LogFile,
     /// How many bytes have been read.
     offset: u64,
@@ -80,7 +80,7 @@ struct Reading {
     fingerprint: Vec<u8>,
 }
 
-impl Reading {
+impl OpenLog {
     /// Reads on: the number of bytes, 0 at the end; `None` if the file was truncated.
     fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let n = self.file.read_at(space, self.offset)?;
@@ -102,7 +102,7 @@ impl Reading {
 }
 
 /// What the path names now.
-enum Look {
+enum PathLook {
     /// The file being read, or nothing that could be read instead.
     Nothing,
     /// Another file.
@@ -141,7 +141,7 @@ impl Follower {
         Self::resume_within(path, position, FURTHEST_BACK)
     }
 
-    /// As [`Follower::resume`], and reads at most so many bytes of what was written before now.
+    /// As [`Follower::resume`], and reads at most `most` bytes of what was written before now.
     #[must_use]
     pub fn resume_within(path: impl Into<PathBuf>, position: Position, most: u64) -> Self {
         Self::with_start(path.into(), Start::At(position), most)
@@ -154,14 +154,14 @@ impl Follower {
             current: None,
             finished: VecDeque::new(),
             splitter: LineSplitter::new(READ_SIZE),
-            state: Why::Missing.into(),
+            state: FollowError::Missing.into(),
             events: Vec::new(),
             resumed: false,
             furthest_back,
             too_many: 0,
         };
         // Opened here, so that lines written from now on are not taken for old ones.
-        if let Look::Other(file) = follower.look() {
+        if let PathLook::Other(file) = follower.look_at_path() {
             // If it cannot be done now, the first poll tries again.
             let _ = follower.begin(file);
         }
@@ -174,9 +174,9 @@ impl Follower {
         &self.path
     }
 
-    /// How the path fared at the last poll.
+    /// Returns how the path fared at the last poll.
     #[must_use]
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &SourceState {
         &self.state
     }
 
@@ -187,7 +187,7 @@ impl Follower {
         self.resumed
     }
 
-    /// How many lines were too long to be given out ([`MAX_LINE`]).
+    /// Returns the number of lines that were too long to be given out ([`MAX_LINE`]).
     #[must_use]
     pub fn oversized(&self) -> u64 {
         self.splitter.oversized()
@@ -197,11 +197,11 @@ impl Follower {
     #[must_use]
     pub fn unread(&self) -> u64 {
         let unread =
-            |reading: &Reading| Some(reading.file.len().ok()?.saturating_sub(reading.offset));
+            |reading: &OpenLog| Some(reading.file.len().ok()?.saturating_sub(reading.offset));
         self.current.as_ref().and_then(unread).unwrap_or(0)
     }
 
-    /// Where to go on later: right after the last line that was given out. `None` while no file is
+    /// Returns where to go on later: right after the last line that was given out. `None` while no file is
     /// open.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
@@ -235,22 +235,22 @@ impl Follower {
     /// Reads the current file to its end, and changes to the next one. Whether there is more to do.
     fn turn(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> bool {
         // First look, then read: once the file is replaced, the read that follows is the last.
-        let look = self.look();
+        let look = self.look_at_path();
         if self.current.is_none() {
-            let Look::Other(file) = look else { return false };
+            let PathLook::Other(file) = look else { return false };
             return self.begin(file).is_ok() && self.current.is_some();
         }
         let changed = match (self.read(budget, bytes, each), look) {
             (Stopped::ByBudget, _) => return true,
-            (Stopped::AtEnd, Look::Nothing) => {
+            (Stopped::AtEnd, PathLook::Nothing) => {
                 // What comes now is new.
                 self.too_many = 0;
                 return false;
             }
-            (Stopped::AtEnd, Look::Other(file)) => self.advance(file),
+            (Stopped::AtEnd, PathLook::Other(file)) => self.advance(file),
             (Stopped::ByTruncation, _) => self.begin_again(),
             (Stopped::ByError(error), _) => {
-                self.leave();
+                self.close();
                 self.failed(error);
                 return false;
             }
@@ -260,30 +260,34 @@ impl Follower {
     }
 
     /// Looks at what the path names now, and opens it unless it is what is being read.
-    fn look(&mut self) -> Look {
+    fn look_at_path(&mut self) -> PathLook {
         let current = self.current.as_ref().map(|reading| reading.file.id);
         if let (Some(id), Ok(meta)) = (current, fs::metadata(&self.path)) {
             if FileId::of(&meta) == id {
-                self.state = State::Following;
-                return Look::Nothing;
+                self.state = SourceState::Following;
+                return PathLook::Nothing;
             }
         }
         match LogFile::open(&self.path) {
             Ok(file) => {
-                self.state = State::Following;
+                self.state = SourceState::Following;
                 // While the new file is empty, its writer may still write to the old one.
                 let empty = file.len().is_ok_and(|length| length == 0);
                 let same = current == Some(file.id);
-                if same || (empty && current.is_some()) { Look::Nothing } else { Look::Other(file) }
+                if same || (empty && current.is_some()) {
+                    PathLook::Nothing
+                } else {
+                    PathLook::Other(file)
+                }
             }
             Err(why) => {
                 // What appears from now on is new; what only becomes readable is not.
-                let absent = matches!(why, Why::Missing | Why::NotAFile(_));
+                let absent = matches!(why, FollowError::Missing | FollowError::NotAFile(_));
                 if absent && matches!(self.start, Start::End) {
                     self.start = Start::Begin;
                 }
                 self.state = why.into();
-                Look::Nothing
+                PathLook::Nothing
             }
         }
     }
@@ -335,7 +339,7 @@ impl Follower {
         Ok(())
     }
 
-    /// How many bytes are in the files that are to be read after `file`.
+    /// Returns the number of bytes in the files that are to be read after `file`.
     fn length_after(&self, file: &LogFile) -> Result<u64, InMotion> {
         let live = fs::metadata(&self.path).ok();
         let live = live.filter(|meta| meta.is_file() && FileId::of(meta) != file.id);
@@ -345,7 +349,7 @@ impl Follower {
         Ok(between.map(|sibling| sibling.length).sum::<u64>().saturating_add(live.len()))
     }
 
-    /// Where to begin in a file that was left there, if there is too much to read: the oldest is left
+    /// Returns where to begin in a file that was left there, if there is too much to read: the oldest is left
     /// out.
     fn pass_over(&mut self, file: &LogFile, left_at: u64) -> u64 {
         let bytes = self.too_many.min(file.len().unwrap_or(0).saturating_sub(left_at));
@@ -381,7 +385,7 @@ impl Follower {
         let successors = rotation::successors(&self.path, &old.file)?;
         let next = find(successors, |file| !is_known(file))?;
         let next = next.unwrap_or(newest);
-        self.leave();
+        self.close();
         let left_at = self.left_at(&next);
         let offset = self.pass_over(&next, left_at);
         self.enter(next, offset);
@@ -401,15 +405,15 @@ impl Follower {
         let Some(reading) = self.current.take() else { return Ok(()) };
         self.current = Some(if let Some(copy) = copy {
             // The rest stays: the copy goes on right where the file was left.
-            Reading { file: copy, ..reading }
+            OpenLog { file: copy, ..reading }
         } else {
             self.drop_rest();
-            Reading { offset: 0, fingerprint: Vec::new(), ..reading }
+            OpenLog { offset: 0, fingerprint: Vec::new(), ..reading }
         });
         Ok(())
     }
 
-    /// Where `file` was left, if it ever was; else its start.
+    /// Returns where `file` was left, if it ever was; else its start.
     fn left_at(&self, file: &LogFile) -> u64 {
         let mut left = self.finished.iter().rev();
         left.find(|position| file.continues(position).unwrap_or(false)).map_or(0, |at| at.offset)
@@ -426,7 +430,7 @@ impl Follower {
                     self.splitter.continue_after(&before);
                 }
                 self.events.push(SourceEvent::Opened { file: file.path.clone(), offset });
-                self.current = Some(Reading { file, offset, fingerprint });
+                self.current = Some(OpenLog { file, offset, fingerprint });
             }
             Err(error) => self.failed(error),
         }
@@ -434,11 +438,11 @@ impl Follower {
 
     fn failed(&mut self, error: io::Error) {
         self.events.push(SourceEvent::ReadFailed { error: error.to_string() });
-        self.state = Why::from(error).into();
+        self.state = FollowError::from(error).into();
     }
 
     /// Closes the file, remembers where it was left, and drops its unterminated rest.
-    fn leave(&mut self) {
+    fn close(&mut self) {
         let Some(position) = self.position() else { return };
         if self.finished.len() == MAX_FINISHED {
             self.finished.pop_front();
@@ -468,7 +472,7 @@ impl LineSource for Follower {
         self.position().map(|position| position.to_checkpoint())
     }
 
-    fn state(&self) -> &State {
+    fn state(&self) -> &SourceState {
         self.state()
     }
 
@@ -490,7 +494,7 @@ fn find(
     Ok(None)
 }
 
-/// Where the unfinished last line of a file begins, if its last line is unfinished; else its end.
+/// Returns where the unfinished last line of a file begins, if its last line is unfinished; else its end.
 /// The end too if that line is too long to be given out anyway, or if the file cannot be read.
 fn line_start_before_end(file: &LogFile) -> u64 {
     let end = file.len().unwrap_or(0);

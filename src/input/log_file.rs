@@ -17,7 +17,7 @@ pub(super) const FINGERPRINT: usize = 256;
 
 /// Why a path cannot be followed now. It is tried again at each poll.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Why {
+pub enum FollowError {
     /// There is nothing by that name, or its directory is missing.
     #[error("there is no such file yet; it is followed as soon as it appears")]
     Missing,
@@ -32,7 +32,7 @@ pub enum Why {
     Failed(String),
 }
 
-impl From<io::Error> for Why {
+impl From<io::Error> for FollowError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
@@ -42,7 +42,7 @@ impl From<io::Error> for Why {
     }
 }
 
-impl From<FileError> for Why {
+impl From<FileError> for FollowError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::NotRegular(kind) => Self::NotAFile(kind),
@@ -76,10 +76,10 @@ impl Position {
     ///
     /// # Errors
     /// When it cannot be seen, or is no regular file.
-    pub fn end_of(path: &Path) -> Result<Option<Self>, Why> {
-        let meta = match fs::metadata(path).map_err(Why::from) {
+    pub fn end_of(path: &Path) -> Result<Option<Self>, FollowError> {
+        let meta = match fs::metadata(path).map_err(FollowError::from) {
             Ok(meta) => meta,
-            Err(Why::Missing) => return Ok(None),
+            Err(FollowError::Missing) => return Ok(None),
             Err(why) => return Err(why),
         };
         text_file::refuse_irregular(&meta)?;
@@ -102,7 +102,7 @@ impl Position {
     }
 }
 
-/// What the kernel calls a file by. Unique among files that exist or are held open.
+/// The kernel's number of a file. Unique among files that exist or are held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     dev: u64,
@@ -128,7 +128,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens the file that `path` (or the symbolic link there) names now. Never waits, and never
     /// opens anything but a regular file.
-    pub(super) fn open(path: &Path) -> Result<Self, Why> {
+    pub(super) fn open(path: &Path) -> Result<Self, FollowError> {
         let (file, meta) = text_file::open_regular(path)?;
         let (id, created) = (FileId::of(&meta), meta.created().ok());
         Ok(Self { path: path.to_owned(), id, file, created })

@@ -14,9 +14,9 @@ mod source;
 mod wakeup;
 
 pub use follower::Follower;
-pub use log_file::{Position, Why};
+pub use log_file::{FollowError, Position};
 pub use source::{
     LineSource, Origin, Poll, Resumed, SourceCheckpoint, SourceEvent, SourceKey, SourceNumbers,
-    State,
+    SourceState,
 };
 pub use wakeup::{WatchError, Watcher};

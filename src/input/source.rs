@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::follower::Follower;
 use super::line_splitter::Region;
-use super::log_file::{Position, Why};
+use super::log_file::{FollowError, Position};
 
 /// Hands out the lines of one source; never blocks, never fails: see [`LineSource::state`].
 pub trait LineSource: fmt::Debug + Send {
@@ -25,7 +25,7 @@ pub trait LineSource: fmt::Debug + Send {
     fn checkpoint(&self) -> Option<SourceCheckpoint>;
 
     /// Returns how the source fared at the last poll.
-    fn state(&self) -> &State;
+    fn state(&self) -> &SourceState;
 
     /// Returns what `asterguard status` shows of the source besides.
     fn status(&self) -> SourceNumbers;
@@ -60,31 +60,31 @@ pub enum Origin {
 
 /// How a source fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum SourceState {
     /// It is open and is read.
     Following,
     /// It is not there. One that was there before is still read.
     Waiting {
         /// What is missing.
-        why: Why,
+        why: FollowError,
     },
     /// There is something that cannot be read. One that was there before is still read.
     Unreadable {
         /// What is wrong with it.
-        why: Why,
+        why: FollowError,
     },
 }
 
-impl From<Why> for State {
-    fn from(why: Why) -> Self {
+impl From<FollowError> for SourceState {
+    fn from(why: FollowError) -> Self {
         match why {
-            Why::Missing => Self::Waiting { why },
+            FollowError::Missing => Self::Waiting { why },
             _ => Self::Unreadable { why },
         }
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for SourceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Following => f.write_str("following"),
@@ -191,7 +191,7 @@ impl SourceKey {
     ///
     /// # Errors
     /// When that cannot be seen.
-    pub fn end(&self) -> Result<Option<SourceCheckpoint>, Why> {
+    pub fn end(&self) -> Result<Option<SourceCheckpoint>, FollowError> {
         match self {
             Self::File(path) => Ok(Position::end_of(path)?.map(|end| end.to_checkpoint())),
         }

@@ -15,7 +15,7 @@ pub enum FileError {
     /// Something else goes by its name: a pipe or a device could block or never end.
     #[error("it is a {0}, not a regular file")]
     NotRegular(&'static str),
-    /// It has more bytes than the caller takes, so many MiB.
+    /// It has more bytes than the caller takes: this many MiB.
     #[error("larger than {0} MiB")]
     TooLarge(u64),
     /// What the system said instead.

@@ -113,27 +113,27 @@ fn without(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Wire};
+    use crate::config::{self, SipMonitor};
 
-    fn structure(wire: Wire) -> Structure {
+    fn structure(wire: SipMonitor) -> Structure {
         let config = config::load::parse(&[], &["wire".to_owned(), "asterisk-sip".to_owned()]);
         Structure::new(&config::Config { wire, ..config.unwrap() })
     }
 
     #[test]
     fn the_configuration_is_in_the_text() {
-        let built_in = structure(Wire::default()).wire_ruleset();
+        let built_in = structure(SipMonitor::default()).wire_ruleset();
         assert!(built_in.ends_with(&format!("{WIRE}{LIMITER}")), "{built_in}");
         let forward = ["172.17.0.2/32", "172.17.0.0/16", "fd00::/8"];
         let forward = forward.map(|net| net.parse().unwrap()).to_vec();
-        let wire = Wire {
+        let wire = SipMonitor {
             group: 7,
             snaplen: 999,
             forward,
             limiter: Limiter::Ban,
             maxrefusals: 10,
             maxpackets: 20,
-            ..Wire::default()
+            ..SipMonitor::default()
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
@@ -160,9 +160,9 @@ mod tests {
 
     #[test]
     fn switched_off_nothing_is_left() {
-        let off = structure(Wire { enabled: false, ..Wire::default() }).wire_ruleset();
+        let off = structure(SipMonitor { enabled: false, ..SipMonitor::default() }).wire_ruleset();
         let no_limiter =
-            structure(Wire { limiter: Limiter::Off, ..Wire::default() }).wire_ruleset();
+            structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in
             [(&off, WIRE, 3, 2), (&off, LIMITER, 6, 6), (&no_limiter, LIMITER, 6, 6)]
         {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asterguard::input::{Follower, Origin, Poll, SourceEvent, State};
+use asterguard::input::{Follower, Origin, Poll, SourceEvent, SourceState};
 
 /// A directory with a log called `log`, its follower, and what the follower has read.
 struct Bench {
@@ -91,7 +91,7 @@ impl Bench {
     }
 
     fn is_following(&self) -> bool {
-        *self.follower.state() == State::Following
+        *self.follower.state() == SourceState::Following
     }
 
     /// How many files of the directory this process holds open.

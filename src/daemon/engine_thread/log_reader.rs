@@ -12,10 +12,10 @@ use super::backlog::OldLines;
 use crate::control::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::detect::prefilter::GateError;
-use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
+use crate::detect::prefilter::PatternSetError;
+use crate::detect::scanner::{Clock, Matcher, Scanner, UnbelievedHits};
 use crate::input::{
-    LineSource, Origin, Resumed, SourceEvent, SourceKey, SourceNumbers, State, glob,
+    LineSource, Origin, Resumed, SourceEvent, SourceKey, SourceNumbers, SourceState, glob,
 };
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
@@ -69,7 +69,7 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When the rules are too large together.
-pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
+pub fn compile(plan: &Plan) -> Result<Matchers, PatternSetError> {
     let mut matchers = Matchers::new();
     for jails in wanted(plan).values() {
         if let Entry::Vacant(place) = matchers.entry(plan.rules_for(jails)) {
@@ -88,7 +88,7 @@ pub struct Reader {
     moved: bool,
     /// Sources as they were left before the start, until they are wanted again, and the channels that
     /// stand for them.
-    left: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
+    awaited: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
 }
 
 struct Channel {
@@ -143,7 +143,7 @@ impl Reader {
     /// A reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
-        Self { channels: Vec::new(), matchers, moved: false, left: HashMap::new() }
+        Self { channels: Vec::new(), matchers, moved: false, awaited: HashMap::new() }
     }
 
     /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
@@ -182,10 +182,10 @@ impl Reader {
         }
         for (key, jails) in wanted {
             let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
-            if let Some((id, left)) = self.left.remove(&key) {
+            if let Some((id, left)) = self.awaited.remove(&key) {
                 engine.change_channel(id, jails.clone());
                 self.moved = true;
-                self.channels.push(Channel::left(id, left, jails, matcher, now));
+                self.channels.push(Channel::resume(id, left, jails, matcher, now));
                 continue;
             }
             let id = engine.open_channel(jails.clone());
@@ -253,7 +253,7 @@ impl Reader {
         for channel in &mut self.channels {
             channel.correct(step);
         }
-        step.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
+        step.correct_all(self.awaited.values_mut().map(|(_, left)| &mut left.read_at));
     }
 
     /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
@@ -275,7 +275,7 @@ impl Reader {
         for left in left {
             let id = engine.open_channel(Vec::new());
             channels.insert(left.channel, id);
-            self.left.insert(left.key.clone(), (id, left.clone()));
+            self.awaited.insert(left.key.clone(), (id, left.clone()));
         }
         channels
     }
@@ -285,7 +285,7 @@ impl Reader {
     pub fn leave_to_next(&mut self, plan: &Plan, engine: &mut Engine, now: Time) {
         for key in wanted(plan).into_keys() {
             let known = self.channels.iter().any(|channel| channel.key == key);
-            if known || self.left.contains_key(&key) {
+            if known || self.awaited.contains_key(&key) {
                 continue;
             }
             // What cannot be seen begins where the next process finds it.
@@ -298,16 +298,16 @@ impl Reader {
                 context: None,
                 read_at: now,
             };
-            self.left.insert(key, (id, left));
+            self.awaited.insert(key, (id, left));
         }
     }
 
     /// Where all logs are left if the guard ends now.
     #[must_use]
-    pub fn left(&self) -> Vec<LogCheckpoint> {
+    pub fn checkpoints(&self) -> Vec<LogCheckpoint> {
         let awaited =
-            self.left.values().map(|(id, left)| LogCheckpoint { channel: id.0, ..left.clone() });
-        self.channels.iter().filter_map(Channel::leave).chain(awaited).collect()
+            self.awaited.values().map(|(id, left)| LogCheckpoint { channel: id.0, ..left.clone() });
+        self.channels.iter().filter_map(Channel::checkpoint).chain(awaited).collect()
     }
 
     /// The paths of the files that are read.
@@ -372,7 +372,7 @@ impl Channel {
     }
 
     /// Goes on with a log that was left before the start.
-    fn left(
+    fn resume(
         id: ChannelId,
         left: LogCheckpoint,
         jails: Vec<JailId>,
@@ -417,9 +417,9 @@ impl Channel {
     }
 
     /// Where the log is left if the guard ends now.
-    fn leave(&self) -> Option<LogCheckpoint> {
+    fn checkpoint(&self) -> Option<LogCheckpoint> {
         let checkpoint = self.source.checkpoint();
-        let is_missing = matches!(self.source.state(), State::Waiting { .. });
+        let is_missing = matches!(self.source.state(), SourceState::Waiting { .. });
         let read_at = self.old.as_ref().map(OldLines::earliest).or(self.pace.level)?;
         (checkpoint.is_some() || is_missing).then(|| LogCheckpoint {
             key: self.key.clone(),
@@ -444,7 +444,7 @@ impl Channel {
     fn say_state(&mut self, now: Time) {
         let state = self.source.state().to_string();
         if state != self.said {
-            if matches!(self.source.state(), State::Unreadable { .. }) {
+            if matches!(self.source.state(), SourceState::Unreadable { .. }) {
                 warn!("{}: {state}", self.key);
                 self.pace.error(now, &state);
             } else {
@@ -455,13 +455,13 @@ impl Channel {
     }
 
     fn status(&self, rules: &RuleSet, now: Time) -> SourceStatus {
-        let named = |(id, count): (RuleId, Unbelieved)| {
+        let named = |(id, count): (RuleId, UnbelievedHits)| {
             let rule = rules.name_of(id)?;
             Some(RuleCount { rule, tampered: count.tampered, hearsay: count.hearsay })
         };
         let mut unbelieved: Vec<_> = self.scanner.unbelieved().filter_map(named).collect();
         unbelieved.sort_by_key(|count| std::cmp::Reverse((count.tampered, count.hearsay)));
-        let seen = self.scanner.seen();
+        let seen = self.scanner.stats();
         let since = |time: Option<Time>| time.map_or(0, |time| now.since(time).as_secs());
         let SourceNumbers { unread, oversized } = self.source.status();
         let pace = &self.pace;

@@ -97,7 +97,7 @@ impl Recorder {
             return;
         };
         let anew = std::mem::take(&mut self.anew);
-        let left = reader.left();
+        let left = reader.checkpoints();
         let counters = engine.take_changes();
         let logins = engine.take_logins();
         if !anew && counters.is_empty() && logins.is_none() && is_where(&left, &self.left) {

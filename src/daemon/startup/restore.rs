@@ -60,7 +60,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
         .spawn(move || store::read(&directory, Extent::InForce, now))
         .context("cannot start a thread")?;
     let lists = Arc::new(
-        crate::hosts::lists::read(&plan.config.lists, &Lists::default())
+        crate::hosts::lists::load(&plan.config.lists, &Lists::default())
             .map_err(PlanError::from)?,
     );
     let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use glob::GlobError;
 
-use super::file_stamp::{Stamp, stamp};
+use super::file_stamp::{FileStamp, stamp};
 use crate::hosts::asterisk::conf::Files;
 use crate::sys::text_file::{self, FileError};
 
@@ -16,15 +16,15 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// Hands files out, and remembers what they were like.
 #[derive(Debug)]
-pub struct Disk<'a> {
+pub struct ConfFiles<'a> {
     directory: &'a Path,
-    seen: BTreeMap<PathBuf, Stamp>,
+    seen: BTreeMap<PathBuf, FileStamp>,
     files: usize,
     left: u64,
     left_out: Vec<String>,
 }
 
-impl<'a> Disk<'a> {
+impl<'a> ConfFiles<'a> {
     /// The files of this directory, as they are now.
     #[must_use]
     pub fn new(directory: &'a Path) -> Self {
@@ -36,7 +36,7 @@ impl<'a> Disk<'a> {
 
     /// What files and directories were like when they were looked at, and what was left out, for
     /// people.
-    pub(super) fn finish(self) -> (BTreeMap<PathBuf, Stamp>, Vec<String>) {
+    pub(super) fn finish(self) -> (BTreeMap<PathBuf, FileStamp>, Vec<String>) {
         (self.seen, self.left_out)
     }
 
@@ -83,7 +83,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-impl Files for Disk<'_> {
+impl Files for ConfFiles<'_> {
     fn open(&mut self, pattern: &str) -> Vec<(String, Vec<u8>)> {
         let whole = self.directory.join(pattern);
         if let Some(parent) = whole.parent() {

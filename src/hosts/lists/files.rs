@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::parse::{self, Wrong};
+use super::parse::{self, LineError};
 use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
@@ -35,7 +35,7 @@ pub enum ListsError {
 ///
 /// # Errors
 /// For all that is wrong in the files of one's own.
-pub fn read(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
+pub fn load(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
     let mut errors = Vec::new();
     let mut allow = config.allow.clone();
     let mut block = config.block.clone();
@@ -95,7 +95,7 @@ fn own(
                 }
                 Some(message) => {
                     let (span, help) = (0..line.len(), "leave it out");
-                    wrong.push((start, Wrong { span, message: message.to_owned(), help }));
+                    wrong.push((start, LineError { span, message: message.to_owned(), help }));
                 }
             },
             Err(error) => wrong.push((start, error)),
@@ -115,7 +115,7 @@ fn own(
     Ok(())
 }
 
-/// Reads a feed, of which there is `room` for so many networks.
+/// Reads a feed, of which at most `room` networks are taken.
 fn feed(file: &ListFile, before: &Lists, room: &mut usize) -> Feed {
     let (name, path) = (file.name.clone(), file.path.clone());
     let old = before.feeds.iter().find(|feed| feed.name == name && feed.path == path);
@@ -207,7 +207,7 @@ mod tests {
         let path = directory.path();
         let text = "\u{feff}# ours\r\n203.0.113.7\r\n\r\n2001:db8::/32 ; them\r\n203.0.113.7";
         fs::write(path.join("own"), text).unwrap();
-        let lists = read(&config(path, [&["own"], &["own"], &[]]), &Lists::default()).unwrap();
+        let lists = load(&config(path, [&["own"], &["own"], &[]]), &Lists::default()).unwrap();
         assert_eq!(nets(&lists.allow), ["203.0.113.7/32 2", "2001:db8::/32 4"]);
         assert_eq!(lists.block, lists.allow);
         assert!(lists.allow[0].place.to_string().ends_with("/own:2"));
@@ -219,7 +219,7 @@ mod tests {
         let path = directory.path();
         fs::write(path.join("a"), "203.0.113.7\r\n  203.0.113.x\r\n0.0.0.0/0\n").unwrap();
         fs::write(path.join("b"), "0.0.0.0/0 # all\nsip.example.com\n").unwrap();
-        let error = read(&config(path, [&["a"], &["b"], &[]]), &Lists::default()).unwrap_err();
+        let error = load(&config(path, [&["a"], &["b"], &[]]), &Lists::default()).unwrap_err();
         let shown = error.to_string().replace(path.to_str().unwrap(), "");
         insta::assert_snapshot!(shown, @r#"
         /a:2:3: "203.0.113.x" is not an address or network
@@ -237,10 +237,10 @@ mod tests {
           | ^^^^^^^^^^^^^^^
         help: write an address such as 203.0.113.10, or a network, 203.0.113.0/24
         "#);
-        let missing = read(&config(path, [&["no"], &[], &[]]), &Lists::default()).unwrap_err();
+        let missing = load(&config(path, [&["no"], &[], &[]]), &Lists::default()).unwrap_err();
         assert!(missing.to_string().ends_with("/no: No such file or directory (os error 2)"));
         fs::write(path.join("c"), b"# 1\n# caf\xe9\n").unwrap();
-        let strange = read(&config(path, [&[], &["c"], &[]]), &Lists::default()).unwrap_err();
+        let strange = load(&config(path, [&[], &["c"], &[]]), &Lists::default()).unwrap_err();
         assert!(strange.to_string().ends_with("/c:2: not UTF-8: save the file as UTF-8"));
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let config = config(path, [&[], &[], &["feed"]]);
-        let feed = |before: &Lists| read(&config, before).unwrap();
+        let feed = |before: &Lists| load(&config, before).unwrap();
         let gone = feed(&Lists::default());
         assert!(gone.feeds[0].networks.is_empty());
         assert!(gone.problems().next().unwrap().starts_with("feed feed: cannot read /"));
@@ -285,13 +285,13 @@ mod tests {
             (0..count).map(line).collect::<Vec<_>>().join("\n")
         };
         fs::write(path.join("many"), many(MOST_ALLOWED + 1)).unwrap();
-        let error = read(&config(path, [&["many"], &[], &[]]), &Lists::default()).unwrap_err();
+        let error = load(&config(path, [&["many"], &[], &[]]), &Lists::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`allow` and its files list 4097 networks, more than 4096: write networks instead of addresses"
         );
         assert_eq!(
-            read(&config(path, [&[], &["many"], &[]]), &Lists::default()).unwrap().block.len(),
+            load(&config(path, [&[], &["many"], &[]]), &Lists::default()).unwrap().block.len(),
             MOST_ALLOWED + 1
         );
         let mut room = 10;

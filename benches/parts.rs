@@ -16,7 +16,7 @@ use asterguard::config::{self, Mode};
 use asterguard::decide::engine::Engine;
 use asterguard::decide::offences::OffenceTable;
 use asterguard::decide::plan::Plan;
-use asterguard::detect::prefilter::Gate;
+use asterguard::detect::prefilter::PatternSet;
 use asterguard::detect::prefix;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::input::line_splitter::{LineSplitter, Region};
@@ -100,7 +100,7 @@ fn gate(c: &mut Criterion) {
     let (plan, ..) = plan();
     let patterns: Vec<_> = plan.rules.rules.iter().flat_map(|rule| &rule.patterns).collect();
     let regexes: Vec<_> = patterns.iter().map(|pattern| pattern.regex.as_str()).collect();
-    let gate = Gate::new(&regexes).expect("the built-in rules fit");
+    let gate = PatternSet::new(&regexes).expect("the built-in rules fit");
     let mut group = c.benchmark_group("gate");
     for (name, log) in all() {
         let mut scratch = Vec::new();

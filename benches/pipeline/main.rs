@@ -318,7 +318,7 @@ fn run(
             break;
         }
     }
-    counts.hits = scanner.seen().hits;
+    counts.hits = scanner.stats().hits;
     *memory = anonymous_memory();
     Ok(counts)
 }

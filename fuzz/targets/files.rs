@@ -3,7 +3,7 @@
 #![no_main]
 
 use asterguard::hosts::asterisk::conf::Files;
-use asterguard::hosts::asterisk::trunks::{Target, Trunks};
+use asterguard::hosts::asterisk::trunks::{TrunkHost, Trunks};
 use asterguard::config::load;
 use asterguard::rules::RuleSet;
 use libfuzzer_sys::fuzz_target;
@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
     if let Err(wrong) = RuleSet::parse(&sources) {
         assert!(wrong.to_string().contains("fuzz.toml:"));
     }
-    for trunk in Trunks::read(&mut Same(text)).trunks {
-        assert!(!matches!(trunk.target, Target::Net(net) if net.prefix_len() < 16));
+    for trunk in Trunks::find(&mut Same(text)).trunks {
+        assert!(!matches!(trunk.target, TrunkHost::Net(net) if net.prefix_len() < 16));
     }
 });

@@ -36,10 +36,10 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             message: "no jail is enabled: nothing would ever be banned".to_owned(),
         });
     }
-    let lists = lists::read(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
+    let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
-    let (never, left_out) = discover::look(&Wanted::by(&plan.config, &lists));
+    let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",
@@ -54,7 +54,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             "unread": unread.iter().map(|(logpath, why)| serde_json::json!({
                 "logpath": logpath, "why": why.to_string(),
             })).collect::<Vec<_>>(),
-            "files": files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+            "files": files.keys().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     } else {
         output.line(format_args!(
@@ -65,9 +65,13 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             plan.rules.files.len(),
             outcome.run
         ));
-        for path in files.keys() {
-            let note = if path.is_file() { "" } else { "  (not there yet: awaited)" };
-            output.line(format_args!("  {}{note}", path.display()));
+        for source in files.keys() {
+            let note = if source.path().is_none_or(Path::is_file) {
+                ""
+            } else {
+                "  (not there yet: awaited)"
+            };
+            output.line(format_args!("  {source}{note}"));
         }
         let words = words(&never.counts());
         output.line(format_args!("  never banned, beside ignoreip and names: {words}"));

@@ -103,7 +103,7 @@ enum What {
 }
 
 fn lasting(text: &str) -> Result<BanDuration, String> {
-    duration::parse_lasting(text).map_err(|error| error.to_string())
+    duration::parse_ban_duration(text).map_err(|error| error.to_string())
 }
 
 fn net(text: &str) -> Result<IpNet, String> {

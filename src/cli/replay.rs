@@ -76,7 +76,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
     let allowed =
-        lists::read(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
+        lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
     let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
     engine.protect(Arc::new(allowed), &mut Vec::new());
 

@@ -26,8 +26,8 @@ pub struct RulesetArgs {
 
 pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
     let plan = daemon::plan(args.config.config.as_deref())?;
-    let own = lists::read(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
-    let (ignored, _) = discover::look(&Wanted::by(&plan.config, &own));
+    let own = lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
+    let (ignored, _) = discover::scan(&Wanted::by(&plan.config, &own));
     let structure =
         Structure { allow: engine_thread::allowed(&plan, &ignored), ..plan.structure.clone() };
     let text = structure.ruleset();

@@ -1,4 +1,4 @@
-//! An error in a file that somebody wrote by hand: where it is, what is wrong, what to write.
+//! An error in a file written by hand: where it is, what is wrong, what to write.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use strsim::levenshtein;
 
 /// Characters of a source line that are shown at most; of a longer line, those around the caret.
 const SHOWN: usize = 100;
@@ -111,30 +112,12 @@ impl std::error::Error for Diagnostics {}
 #[must_use]
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.len() / 3).clamp(1, 3);
-    let close = names.into_iter().map(|name| (distance(word, name), name));
+    let word = word.to_lowercase();
+    let close = names.into_iter().map(|name| (levenshtein(&word, &name.to_lowercase()), name));
     close
         .filter(|(steps, _)| *steps <= allowed)
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, name)| name)
-}
-
-/// How many letters have to be inserted, removed or replaced to turn `a` into `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().flat_map(char::to_lowercase).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (above, y) in row.iter_mut().skip(1).zip(&b) {
-            let steps = (left + 1).min(*above + 1).min(diagonal + usize::from(x != *y));
-            diagonal = std::mem::replace(above, steps);
-            left = steps;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// Where a span lies: its line, cut at the span's ends.
@@ -345,7 +328,6 @@ mod tests {
         assert_eq!(nearest("ports", names), Some("port"));
         assert_eq!(nearest("backend", names), None);
         assert_eq!(nearest("", names), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     proptest! {

@@ -6,24 +6,24 @@ use thiserror::Error;
 
 use crate::model::time::BanDuration;
 
-/// The longest length of time: 100 years of 365.25 days. nftables takes timeouts up to this.
+/// The longest duration: 100 years of 365.25 days. nftables takes timeouts up to this.
 pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
 
-/// More digits than any length of time up to [`LONGEST`] needs; `humantime` 2.4 panics on some
+/// More digits than any duration up to [`LONGEST`] needs; `humantime` 2.4 panics on some
 /// longer ones.
 const DIGITS: usize = 18;
 
-/// Why a text or number is not a length of time.
+/// Why a text or number is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DurationError {
     /// Nothing, or something else.
-    #[error("\"{0}\" is not a length of time")]
+    #[error("\"{0}\" is not a duration")]
     NotALength(String),
     /// A number with a unit that does not exist.
     #[error("unknown unit \"{0}\": use s, m, h, d, w, M (months) or y")]
     UnknownUnit(String),
     /// Less than zero.
-    #[error("{0} is less than nothing")]
+    #[error("{0} must not be negative")]
     Negative(i64),
     /// Less than a second.
     #[error("too short: the shortest is 1s")]
@@ -33,7 +33,7 @@ pub enum DurationError {
     TooLong,
 }
 
-/// Reads a length of time from 1 second to 100 years: numbers with units, as `humantime` has them
+/// Reads a duration from 1 second to 100 years: numbers with units, as `humantime` has them
 /// (`10m`, `1d 12h`, `1y`; `m` is minutes, `M` is months), or digits alone, which are seconds.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     humantime::parse_duration(text).map_err(|error| explain(text, error)).and_then(bounded)
 }
 
-/// A length of time from 1 second to 100 years, in seconds.
+/// Reads a duration from 1 second to 100 years, in seconds.
 ///
 /// # Errors
 /// When it is too short or too long.
@@ -61,7 +61,7 @@ pub fn seconds(number: i64) -> Result<Duration, DurationError> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_lasting(text: &str) -> Result<BanDuration, DurationError> {
+pub fn parse_ban_duration(text: &str) -> Result<BanDuration, DurationError> {
     match text.trim() {
         "permanent" | "-1" => Ok(BanDuration::Permanent),
         _ => parse(text).map(BanDuration::For),
@@ -72,7 +72,7 @@ pub fn parse_lasting(text: &str) -> Result<BanDuration, DurationError> {
 ///
 /// # Errors
 /// As [`seconds`].
-pub fn lasting_seconds(number: i64) -> Result<BanDuration, DurationError> {
+pub fn ban_duration_seconds(number: i64) -> Result<BanDuration, DurationError> {
     match number {
         -1 => Ok(BanDuration::Permanent),
         _ => seconds(number).map(BanDuration::For),
@@ -120,28 +120,28 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_secs(expected)), "{text}");
             assert_eq!(
-                parse_lasting(text),
+                parse_ban_duration(text),
                 Ok(BanDuration::For(Duration::from_secs(expected))),
                 "{text}"
             );
         }
         for text in ["permanent", "-1", " -1 "] {
-            assert_eq!(parse_lasting(text), Ok(BanDuration::Permanent), "{text}");
+            assert_eq!(parse_ban_duration(text), Ok(BanDuration::Permanent), "{text}");
         }
-        assert_eq!(lasting_seconds(-1), Ok(BanDuration::Permanent));
-        assert_eq!(lasting_seconds(60), parse_lasting("1m"));
+        assert_eq!(ban_duration_seconds(-1), Ok(BanDuration::Permanent));
+        assert_eq!(ban_duration_seconds(60), parse_ban_duration("1m"));
     }
 
     #[test]
     fn what_is_no_length_is_explained() {
         for (text, expected) in [
-            ("", "\"\" is not a length of time"),
-            ("soon", "\"soon\" is not a length of time"),
-            ("10m,", "\"10m,\" is not a length of time"),
-            ("1h 30", "\"1h 30\" is not a length of time"),
-            ("permanent", "\"permanent\" is not a length of time"),
+            ("", "\"\" is not a duration"),
+            ("soon", "\"soon\" is not a duration"),
+            ("10m,", "\"10m,\" is not a duration"),
+            ("1h 30", "\"1h 30\" is not a duration"),
+            ("permanent", "\"permanent\" is not a duration"),
             ("1mo", "unknown unit \"mo\": use s, m, h, d, w, M (months) or y"),
-            ("-1", "-1 is less than nothing"),
+            ("-1", "-1 must not be negative"),
             ("0", "too short: the shortest is 1s"),
             ("0s", "too short: the shortest is 1s"),
             ("999ms", "too short: the shortest is 1s"),
@@ -153,9 +153,9 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
         }
-        assert_eq!(parse_lasting("-2"), Err(DurationError::Negative(-2)));
-        assert_eq!(lasting_seconds(-2), Err(DurationError::Negative(-2)));
-        assert_eq!(lasting_seconds(0), Err(DurationError::TooShort));
+        assert_eq!(parse_ban_duration("-2"), Err(DurationError::Negative(-2)));
+        assert_eq!(ban_duration_seconds(-2), Err(DurationError::Negative(-2)));
+        assert_eq!(ban_duration_seconds(0), Err(DurationError::TooShort));
         assert_eq!(seconds(i64::MAX), Err(DurationError::TooLong));
     }
 
@@ -170,7 +170,7 @@ mod tests {
         #[test]
         fn what_is_printed_can_be_read(seconds in 1u64..=LONGEST.as_secs()) {
             let length = BanDuration::For(Duration::from_secs(seconds));
-            prop_assert_eq!(parse_lasting(&length.to_string()), Ok(length));
+            prop_assert_eq!(parse_ban_duration(&length.to_string()), Ok(length));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `[default]` says about all jails together: which hosts are known good, and how many
+//! The keys of `[default]` about all jails together: which hosts are known good, and how many
 //! unverified bans there may be.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::KnownGood;
-use super::toml_reader::{Reader, Value};
+use super::toml_reader::{TomlReader, TomlValue};
 
 /// The keys.
 pub(super) const KEYS: [&str; 2] = ["knowngood", "maxunverified"];
@@ -16,7 +16,7 @@ const HELP: &str =
 
 /// The values so far; those of a file win over those of the files before it.
 #[derive(Default)]
-pub(super) struct Whole {
+pub(super) struct GlobalKeys {
     enabled: Option<bool>,
     time: Option<Duration>,
     maxunknown: Option<u32>,
@@ -25,9 +25,9 @@ pub(super) struct Whole {
     maxunverified: Option<u32>,
 }
 
-impl Whole {
+impl GlobalKeys {
     /// Takes over what `[default]` says.
-    pub fn read(&mut self, reader: &mut Reader, table: &DeTable) {
+    pub fn merge(&mut self, reader: &mut TomlReader, table: &DeTable) {
         if let Some(value) = table.get("knowngood") {
             self.known_good(reader, value);
         }
@@ -37,7 +37,7 @@ impl Whole {
         }
     }
 
-    fn known_good(&mut self, reader: &mut Reader, value: &Value) {
+    fn known_good(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         for (key, value) in reader.table(value, HELP).into_iter().flatten() {
             match key.get_ref().as_ref() {
                 "enabled" => self.enabled = reader.boolean(value).or(self.enabled),
@@ -58,14 +58,14 @@ impl Whole {
     }
 
     /// Notes the keys that a jail cannot have.
-    pub fn refuse(reader: &mut Reader, table: &DeTable) {
+    pub fn refuse(reader: &mut TomlReader, table: &DeTable) {
         for (key, _) in table.iter().filter(|(key, _)| KEYS.contains(&key.get_ref().as_ref())) {
             let message = format_args!("{:?} is about all jails together", key.get_ref());
             reader.error(key.span(), message, "write it below [default]");
         }
     }
 
-    /// What makes a host known good. (The built-in configuration says all of it; without that,
+    /// Returns what makes a host known good. (The built-in configuration says all of it; without that,
     /// there are no such hosts.)
     pub fn finish_known_good(&self) -> KnownGood {
         KnownGood {

@@ -1,6 +1,5 @@
-//! What `[default]` and `[jail.NAME]` may say: the keys of a section and what their values mean.
+//! The sections `[default]` and `[jail.NAME]`: the keys of a section and what their values mean.
 
-use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,13 +7,13 @@ use glob::Pattern;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
-use super::toml_reader::{Reader, Value, did_you_mean};
-use super::{Hearsay, Jail, Mode, Punishment, global};
+use super::network::{ADDRESS_HELP, network};
+use super::toml_reader::{PathOf, TomlReader, TomlValue, did_you_mean};
+use super::{BanTerms, Hearsay, Jail, Mode, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::scope::Blocktype;
-use crate::model::subject::canonical_net;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
@@ -44,20 +43,17 @@ const BLOCKTYPES: [(Blocktype, &str); 2] =
 const HEARSAY: [(Hearsay, &str); 2] = [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
 
 const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or \"permanent\"";
-const GROWTH_HELP: &str =
+const INCREMENT_HELP: &str =
     "write for example \"1h\", \"permanent\", or { first = \"1h\", factor = 4, max = \"30d\" }";
 
 /// The keys of a ban time.
-const GROWTH: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
+const INCREMENT_KEYS: [&str; 6] = ["first", "factor", "max", "decay", "rndtime", "overalljails"];
 
 const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \"203.0.113.0/24\", or a name, \"sip.example.com\"";
-const ADDRESS_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
-const BITS_HELP: &str =
-    "after the / comes how many bits count: 0 to 32 for IPv4, 0 to 128 for IPv6";
 
-/// What else a section can refer to.
+/// The names that a section can refer to.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     /// The names of the rule files.
     pub filters: &'a [String],
     /// The names of the port lists.
@@ -74,17 +70,17 @@ pub(super) struct Section {
     pub logpath: Option<Vec<String>>,
     pub maxretry: Option<u32>,
     pub findtime: Option<Duration>,
-    pub bantime: Growth,
+    pub bantime: BanTimeIncrement,
     pub port: Option<String>,
     pub blocktype: Option<Blocktype>,
     pub ignoreip: Option<IgnoreIp>,
     pub ipv6prefix: Option<u8>,
-    pub unverified: Milder,
+    pub unverified: UnverifiedOverrides,
     pub hearsay: Option<Hearsay>,
     pub renew: Option<bool>,
 }
 
-/// What `ignoreip` lists.
+/// The entries of `ignoreip`.
 #[derive(Clone, Default)]
 pub(super) struct IgnoreIp {
     pub nets: Vec<IpNet>,
@@ -93,7 +89,7 @@ pub(super) struct IgnoreIp {
 
 /// The parts of a ban time.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Growth {
+pub(super) struct BanTimeIncrement {
     first: Option<BanDuration>,
     factor: Option<u32>,
     max: Option<BanDuration>,
@@ -104,14 +100,14 @@ pub(super) struct Growth {
 
 /// The parts of `unverified`.
 #[derive(Clone, Default)]
-pub(super) struct Milder {
-    bantime: Growth,
+pub(super) struct UnverifiedOverrides {
+    bantime: BanTimeIncrement,
     port: Option<String>,
 }
 
 impl Section {
     /// Takes over what a table says; it wins over what this section says so far.
-    pub fn read(&mut self, reader: &mut Reader, table: &DeTable, known: Known) {
+    pub fn merge(&mut self, reader: &mut TomlReader, table: &DeTable, known: KnownNames) {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "enabled" => set(&mut self.enabled, reader.boolean(value)),
@@ -124,7 +120,7 @@ impl Section {
                     set(&mut self.maxretry, reader.number(value, 1..=u32::MAX, help));
                 }
                 "findtime" => set(&mut self.findtime, reader.duration(value)),
-                "bantime" => self.bantime.read(reader, value),
+                "bantime" => self.bantime.merge(reader, value),
                 "port" => set(&mut self.port, port(reader, value, known.ports)),
                 "blocktype" => {
                     set(&mut self.blocktype, reader.choice(value, "blocktype", &BLOCKTYPES));
@@ -135,11 +131,11 @@ impl Section {
                     set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
                 }
                 "renew" => set(&mut self.renew, reader.boolean(value)),
-                "unverified" => self.unverified.read(reader, value, known.ports),
+                "unverified" => self.unverified.merge(reader, value, known.ports),
                 "hearsay" => {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
                 }
-                // Whole::read
+                // GlobalKeys::merge
                 name if global::KEYS.contains(&name) => {}
                 _ => reader.unknown_key(key, &KEYS),
             }
@@ -152,7 +148,7 @@ impl Section {
     /// The key that neither of the two has.
     pub fn jail(&self, name: &str, default: &Self) -> Result<Jail, &'static str> {
         let (own, default) = (self.clone(), default.clone());
-        let milder = own.unverified.bantime.over(default.unverified.bantime);
+        let unverified = own.unverified.bantime.over(default.unverified.bantime);
         let ignored = own.ignoreip.unwrap_or_default();
         let mut ignoreip = default.ignoreip.unwrap_or_default().nets;
         ignoreip.extend(ignored.nets);
@@ -172,8 +168,8 @@ impl Section {
             ignoreip,
             ignorenames: ignored.names,
             ipv6prefix: own.ipv6prefix.or(default.ipv6prefix).ok_or("ipv6prefix")?,
-            unverified: Punishment {
-                bantime: milder.finish().ok_or("unverified")?,
+            unverified: BanTerms {
+                bantime: unverified.finish().ok_or("unverified")?,
                 port: own.unverified.port.or(default.unverified.port).ok_or("unverified")?,
             },
             hearsay: own.hearsay.or(default.hearsay).ok_or("hearsay")?,
@@ -193,10 +189,10 @@ impl Section {
     }
 }
 
-impl Growth {
-    fn read(&mut self, reader: &mut Reader, value: &Value) {
+impl BanTimeIncrement {
+    fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let DeValue::Table(table) = value.get_ref() else {
-            if let Some(length) = reader.lasting(value, GROWTH_HELP) {
+            if let Some(length) = reader.ban_duration(value, INCREMENT_HELP) {
                 *self = Self { first: Some(length), factor: Some(1), max: Some(length), ..*self };
             }
             return;
@@ -205,19 +201,19 @@ impl Growth {
         let mut longest = None;
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "first" => own.first = reader.lasting(value, BAN_HELP),
+                "first" => own.first = reader.ban_duration(value, BAN_HELP),
                 "factor" => {
                     let help = "write 1 for bans of the same length, 2 for bans that double";
                     own.factor = reader.number(value, 1..=u32::MAX, help);
                 }
                 "max" => {
-                    own.max = reader.lasting(value, BAN_HELP);
+                    own.max = reader.ban_duration(value, BAN_HELP);
                     longest = Some(value.span());
                 }
                 "decay" => own.decay = reader.duration(value),
                 "rndtime" => own.rndtime = reader.duration(value),
                 "overalljails" => own.overalljails = reader.boolean(value),
-                _ => reader.unknown_key(key, &GROWTH),
+                _ => reader.unknown_key(key, &INCREMENT_KEYS),
             }
         }
         if let (Some(first), Some(max), Some(span)) = (own.first, own.max, longest) {
@@ -261,12 +257,12 @@ impl Growth {
     }
 }
 
-impl Milder {
-    fn read(&mut self, reader: &mut Reader, value: &Value, ports: &[&str]) {
+impl UnverifiedOverrides {
+    fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue, ports: &[&str]) {
         let help = "write for example { bantime = \"10m\", port = \"sip\" }";
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             match key.get_ref().as_ref() {
-                "bantime" => self.bantime.read(reader, value),
+                "bantime" => self.bantime.merge(reader, value),
                 "port" => set(&mut self.port, port(reader, value, ports)),
                 _ => reader.unknown_key(key, &["bantime", "port"]),
             }
@@ -287,7 +283,7 @@ fn longer(a: BanDuration, b: BanDuration) -> BanDuration {
     }
 }
 
-fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> {
+fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"asterisk-*\"]") {
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
@@ -305,7 +301,7 @@ fn filter(reader: &mut Reader, value: &Value, known: &[String]) -> Vec<Pattern> 
     patterns
 }
 
-fn glob(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<Pattern> {
+fn glob(reader: &mut TomlReader, text: &str, span: Range<usize>) -> Option<Pattern> {
     let help =
         "* stands for any characters, ? for one, [abc] for one of these; ** only between slashes";
     Pattern::new(text)
@@ -313,7 +309,7 @@ fn glob(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<Pattern> 
         .ok()
 }
 
-fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
+fn classes(reader: &mut TomlReader, value: &TomlValue) -> Vec<Class> {
     let mut classes = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"guess\", \"acl\"]") {
         if let Some(class) = reader.named(text, span, "class", &Class::ALL) {
@@ -325,20 +321,21 @@ fn classes(reader: &mut Reader, value: &Value) -> Vec<Class> {
     classes
 }
 
-fn paths(reader: &mut Reader, value: &Value) -> Vec<String> {
-    let help = "write whole paths, for example \"/var/log/asterisk/messages\"";
+fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
+    let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
-            reader.error(span, format_args!("{text:?} is not the path of a file"), help);
-        } else if glob(reader, text, span).is_some() && !paths.iter().any(|path| path == text) {
+        if reader.absolute_path(text, &span, PathOf::File, help).is_some()
+            && glob(reader, text, span).is_some()
+            && !paths.iter().any(|path| path == text)
+        {
             paths.push(text.to_owned());
         }
     }
     paths
 }
 
-fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
+fn port(reader: &mut TomlReader, value: &TomlValue, known: &[&str]) -> Option<String> {
     let text = reader.text(value, "write the name of a port list: all, sip or one from [ports]")?;
     if known.contains(&text) {
         return Some(text.to_owned());
@@ -352,7 +349,7 @@ fn port(reader: &mut Reader, value: &Value, known: &[&str]) -> Option<String> {
     None
 }
 
-fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
+fn ignored(reader: &mut TomlReader, value: &TomlValue) -> IgnoreIp {
     let mut ignored = IgnoreIp::default();
     for (text, span) in
         reader.texts(value, "write for example [\"203.0.113.10\", \"2001:db8::/32\"]")
@@ -376,14 +373,4 @@ fn ignored(reader: &mut Reader, value: &Value) -> IgnoreIp {
     ignored.names.sort_unstable();
     ignored.names.dedup();
     ignored
-}
-
-/// An address or network in its one spelling (see [`canonical_net`]); or what to write instead.
-pub(crate) fn network(word: &str) -> Result<IpNet, &'static str> {
-    let (address, bits) =
-        word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().map_err(|_| ADDRESS_HELP)?;
-    let all = if address.is_ipv4() { 32 } else { 128 };
-    let bits: u8 = bits.map_or(Ok(all), str::parse).map_err(|_| BITS_HELP)?;
-    IpNet::new(address, bits).map(canonical_net).map_err(|_| BITS_HELP)
 }

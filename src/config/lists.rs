@@ -1,16 +1,16 @@
-//! What `[lists]` and `[feed.NAME]` say: whom to let pass and whom to block, and where that is
+//! The sections `[lists]` and `[feed.NAME]`: what to let pass and what to block, and where that is
 //! written.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-use super::jail_section::network;
+use super::network::network;
 use super::ports;
-use super::toml_reader::{Reader, Value};
+use super::toml_reader::{PathOf, TomlReader, TomlValue};
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
@@ -19,7 +19,7 @@ const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guarded
 const FEED: [&str; 2] = ["enabled", "path"];
 
 const NETS_HELP: &str = "write for example [\"203.0.113.10\", \"2001:db8::/32\"]";
-const PATHS_HELP: &str = "write whole paths, for example \"/etc/asterguard/block.list\"";
+const PATHS_HELP: &str = "write absolute paths, for example \"/etc/asterguard/block.list\"";
 
 /// The lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,9 +50,9 @@ impl ListConfig {
 /// A list that somebody else makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListFile {
-    /// What it is called here.
+    /// Its name here.
     pub name: String,
-    /// Where it is.
+    /// Its place.
     pub path: PathBuf,
 }
 
@@ -74,7 +74,7 @@ struct FeedSection {
 
 impl ListSections {
     /// Takes over what the file of this number says.
-    pub fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable) {
+    pub fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable) {
         if let Some(value) = table.get("lists") {
             let help = "write [lists], and its keys below it";
             for (key, value) in reader.table(value, help).into_iter().flatten() {
@@ -105,7 +105,7 @@ impl ListSections {
                     "enabled" => feed.enabled = reader.boolean(value).unwrap_or(feed.enabled),
                     "path" => {
                         let text = reader.text(value, PATHS_HELP);
-                        let own = text.and_then(|text| path(reader, text, value.span()));
+                        let own = text.and_then(|text| path(reader, text, &value.span()));
                         feed.path = own.or(feed.path.take());
                     }
                     _ => reader.unknown_key(key, &FEED),
@@ -115,7 +115,7 @@ impl ListSections {
     }
 
     /// The lists; what is missing is noted.
-    pub fn finish(self, readers: &mut [Reader]) -> ListConfig {
+    pub fn finish(self, readers: &mut [TomlReader]) -> ListConfig {
         let mut lists = self.lists;
         let nobody = lists.allow.is_empty() && lists.allowfiles.is_empty();
         if let (false, true, Some((file, span))) =
@@ -145,8 +145,8 @@ impl ListSections {
 }
 
 fn nets(
-    reader: &mut Reader,
-    value: &Value,
+    reader: &mut TomlReader,
+    value: &TomlValue,
     check: fn(&IpNet) -> Option<&'static str>,
 ) -> Vec<ListedNetwork> {
     let mut nets = Vec::new();
@@ -168,15 +168,11 @@ fn nets(
     nets
 }
 
-fn paths(reader: &mut Reader, value: &Value) -> Vec<PathBuf> {
+fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<PathBuf> {
     let texts = reader.texts(value, PATHS_HELP);
-    texts.into_iter().filter_map(|(text, span)| path(reader, text, span)).collect()
+    texts.into_iter().filter_map(|(text, span)| path(reader, text, &span)).collect()
 }
 
-fn path(reader: &mut Reader, text: &str, span: Range<usize>) -> Option<PathBuf> {
-    if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {
-        reader.error(span, format_args!("{text:?} is not the path of a file"), PATHS_HELP);
-        return None;
-    }
-    Some(PathBuf::from(text))
+fn path(reader: &mut TomlReader, text: &str, span: &Range<usize>) -> Option<PathBuf> {
+    reader.absolute_path(text, span, PathOf::File, PATHS_HELP).map(Path::to_owned)
 }

@@ -1,8 +1,8 @@
-//! Reads the configuration: the main file, the files beside it, and what is built in below them.
+//! Reads the configuration: the main file, the files next to it, and what is built in below them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::mem::take;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,14 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
-use super::global::Whole;
-use super::jail_section::{KEYS, Known, Section};
+use super::global::GlobalKeys;
+use super::jail_section::{KEYS, KnownNames, Section};
 use super::lists::ListSections;
 use super::ports::PortLists;
-use super::toml_reader::{Key, Reader, Value};
-use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, Wire};
+use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
+use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
+use crate::sys::text_file::{self, TextError};
 
 /// The text of the file that asterguard is shipped with; every value of it is the default.
 pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
@@ -46,19 +47,16 @@ const LOGLEVELS: [(LogLevel, &str); 6] = [
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// A file or the directory `conf.d` cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    /// A file is not text.
-    #[error("{}:{line}: not UTF-8: save the file as UTF-8", path.display())]
-    NotUtf8 { path: PathBuf, line: usize },
+    /// A file or the directory `conf.d` cannot be read, or is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// What the files say is wrong.
     #[error(transparent)]
     Invalid(#[from] Diagnostics),
 }
 
 /// Reads the configuration from `main` (if `None`: [`MAIN`], which may be absent) and the files
-/// `conf.d/*.toml` beside it, in the order of their names. `filters` are the names of the rule
+/// `conf.d/*.toml` next to it, in the order of their names. `filters` are the names of the rule
 /// files.
 ///
 /// # Errors
@@ -81,28 +79,28 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let written = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
     let (mut readers, tables): (Vec<_>, Vec<_>) = std::iter::once(built_in)
         .chain(written)
-        .map(|(path, text)| Reader::parse(path, text))
+        .map(|(path, text)| TomlReader::parse(path, text))
         .unzip();
-    let mut general = General::default();
+    let mut general = TopLevel::default();
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
 
     // With a file half understood, errors about what it defines would lead astray.
-    if !readers.iter().any(Reader::failed) {
+    if !readers.iter().any(TomlReader::failed) {
         for (reader, table) in readers.iter_mut().zip(&tables) {
-            general.read(reader, table.get_ref());
+            general.merge(reader, table.get_ref());
         }
         let ports = general.ports.names();
-        let known = Known { filters, ports: &ports };
+        let known = KnownNames { filters, ports: &ports };
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
-            sections.read(reader, file, table.get_ref(), known);
-            lists.read(reader, file, table.get_ref());
+            sections.merge(reader, file, table.get_ref(), known);
+            lists.merge(reader, file, table.get_ref());
         }
     }
     let jails = sections.jails(&mut readers);
     let lists = lists.finish(&mut readers);
 
-    let errors: Vec<_> = readers.into_iter().flat_map(Reader::into_errors).collect();
+    let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
     if !errors.is_empty() {
         return Err(Diagnostics(errors));
     }
@@ -115,8 +113,8 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ignoreip: ignored.nets,
         ignorenames: ignored.names,
         ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
-        knowngood: sections.whole.finish_known_good(),
-        maxunverified: sections.whole.finish_maxunverified(),
+        knowngood: sections.global.finish_known_good(),
+        maxunverified: sections.global.finish_maxunverified(),
         ports: general.ports.finish(),
         lists,
         wire: general.wire,
@@ -124,18 +122,18 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     })
 }
 
-/// What stands outside the sections.
+/// The keys outside the sections.
 #[derive(Default)]
-struct General {
+struct TopLevel {
     loglevel: LogLevel,
     trunks: bool,
     asteriskconf: PathBuf,
     ports: PortLists,
-    wire: Wire,
+    wire: SipMonitor,
 }
 
-impl General {
-    fn read(&mut self, reader: &mut Reader, table: &DeTable) {
+impl TopLevel {
+    fn merge(&mut self, reader: &mut TomlReader, table: &DeTable) {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "loglevel" => {
@@ -147,9 +145,9 @@ impl General {
                     self.asteriskconf =
                         directory(reader, value).unwrap_or_else(|| take(&mut self.asteriskconf));
                 }
-                "ports" => self.ports.read(reader, value),
-                "wire" => self.wire.read(reader, value),
-                "default" | "jail" | "lists" | "feed" => {} // Sections::read, ListSections::read
+                "ports" => self.ports.merge(reader, value),
+                "wire" => self.wire.merge(reader, value),
+                "default" | "jail" | "lists" | "feed" => {} // Sections::merge, ListSections::merge
                 _ => unknown(reader, key, value),
             }
         }
@@ -157,7 +155,7 @@ impl General {
 }
 
 /// Notes a key that does not belong at the top of a file, and where it may belong.
-fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
+fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
     let name = key.get_ref();
     if KEYS.contains(&name.as_ref()) {
         let help = "write it below [default] or [jail.NAME]";
@@ -181,38 +179,34 @@ fn unknown(reader: &mut Reader, key: &Key, value: &Value) {
     }
 }
 
-fn directory(reader: &mut Reader, value: &Value) -> Option<PathBuf> {
-    let help = "write a whole path, for example \"/etc/asterisk\"";
+fn directory(reader: &mut TomlReader, value: &TomlValue) -> Option<PathBuf> {
+    let help = "write an absolute path, for example \"/etc/asterisk\"";
     let text = reader.text(value, help)?;
-    if !text.starts_with('/') || text.contains('\0') {
-        reader.error(value.span(), format_args!("{text:?} is not a whole path"), help);
-        return None;
-    }
-    Some(PathBuf::from(text))
+    reader.absolute_path(text, &value.span(), PathOf::Directory, help).map(Path::to_owned)
 }
 
 /// `[default]` and the jails.
 #[derive(Default)]
 struct Sections {
     default: Section,
-    whole: Whole,
-    jails: BTreeMap<String, Placed>,
+    global: GlobalKeys,
+    jails: BTreeMap<String, PlacedSection>,
 }
 
 /// A jail's section, and the file (by its number) and place where it is first named.
-struct Placed {
+struct PlacedSection {
     file: usize,
     span: Range<usize>,
     section: Section,
 }
 
 impl Sections {
-    fn read(&mut self, reader: &mut Reader, file: usize, table: &DeTable, known: Known) {
+    fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable, known: KnownNames) {
         if let Some(value) = table.get("default") {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
-                self.whole.read(reader, table);
-                self.default.read(reader, table, known);
+                self.global.merge(reader, table);
+                self.default.merge(reader, table, known);
             }
         }
         let Some(value) = table.get("jail") else { return };
@@ -233,24 +227,24 @@ impl Sections {
                 reader.error(key.span(), format_args!("more than {MOST_JAILS} jails"), help);
                 return;
             }
-            let placed = self.jails.entry(name.to_string()).or_insert_with(|| Placed {
+            let placed = self.jails.entry(name.to_string()).or_insert_with(|| PlacedSection {
                 file,
                 span: key.span(),
                 section: Section::default(),
             });
-            Whole::refuse(reader, table);
+            GlobalKeys::refuse(reader, table);
             if name == RECIDIVE {
                 refuse_logs(reader, table);
             }
-            placed.section.read(reader, table, known);
+            placed.section.merge(reader, table, known);
         }
     }
 
     /// The jails that are wanted, by name; for one that lacks a value, that is noted.
-    fn jails(&self, readers: &mut [Reader]) -> Vec<Jail> {
+    fn jails(&self, readers: &mut [TomlReader]) -> Vec<Jail> {
         let known: Vec<_> = self.jails.keys().map(String::as_str).collect();
         let mut jails = Vec::new();
-        for (name, Placed { file, span, section }) in &self.jails {
+        for (name, PlacedSection { file, span, section }) in &self.jails {
             let section = if name == RECIDIVE { section.of_bans() } else { section.clone() };
             match (section.jail(name, &self.default), readers.get_mut(*file)) {
                 (Ok(jail), _) if section.enabled(&self.default) => jails.push(jail),
@@ -271,7 +265,7 @@ impl Sections {
 }
 
 /// Notes the keys that the jail [`RECIDIVE`] cannot have.
-fn refuse_logs(reader: &mut Reader, table: &DeTable) {
+fn refuse_logs(reader: &mut TomlReader, table: &DeTable) {
     let of_logs = ["filter", "class", "logpath", "hearsay", "unverified"];
     for (key, _) in table.iter().filter(|(key, _)| of_logs.contains(&key.get_ref().as_ref())) {
         let message = format_args!("{RECIDIVE:?} has no {}", key.get_ref());
@@ -283,55 +277,19 @@ fn refuse_logs(reader: &mut Reader, table: &DeTable) {
     }
 }
 
-/// The texts of the main file and of those beside it.
-fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, LoadError> {
+/// Reads the texts of the main file and of those next to it.
+fn sources(main: &Path, required: bool) -> Result<Vec<(PathBuf, String)>, TextError> {
     let mut sources = Vec::new();
     let absent =
         fs::symlink_metadata(main).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if required || !absent {
-        sources.push((main.to_owned(), read(main)?));
+        sources.push((main.to_owned(), text_file::read_text(main, LARGEST)?));
     }
-    for path in extras(&main.with_file_name("conf.d"))? {
-        let text = read(&path)?;
+    for path in text_file::toml_files(&main.with_file_name("conf.d"))? {
+        let text = text_file::read_text(&path, LARGEST)?;
         sources.push((path, text));
     }
     Ok(sources)
-}
-
-/// The files `*.toml` in a directory by name, hidden ones (such as editors leave behind) left out;
-/// none if there is no such directory.
-fn extras(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let unreadable = |error| LoadError::Unreadable { path: directory.to_owned(), error };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(unreadable)?.file_name();
-        let bytes = name.as_encoded_bytes();
-        if bytes.ends_with(b".toml") && !bytes.starts_with(b".") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names.into_iter().map(|name| directory.join(name)).collect())
-}
-
-fn read(path: &Path) -> Result<String, LoadError> {
-    let mut bytes = Vec::new();
-    let result = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let result = match result {
-        Ok(_) if bytes.len() as u64 > LARGEST => Err(io::Error::other("larger than 16 MiB")),
-        other => other,
-    };
-    result.map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = memchr::memchr_iter(b'\n', good).count() + 1;
-        LoadError::NotUtf8 { path: path.to_owned(), line }
-    })
 }
 
 #[cfg(test)]
@@ -386,7 +344,7 @@ mod tests {
 
         std::os::unix::fs::symlink("nowhere", &main).unwrap();
         assert!(
-            matches!(sources(&main, false), Err(LoadError::Unreadable { path, .. }) if path == main)
+            matches!(sources(&main, false), Err(TextError::Unreadable { path, .. }) if path == main)
         );
     }
 
@@ -402,7 +360,10 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let error =
             load(Some(&strange.path().join("main.toml")), &filters()).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot read {}: Is a directory (os error 21)", path.display()));
+        assert_eq!(
+            error,
+            format!("cannot read {}: it is a directory, not a regular file", path.display())
+        );
 
         let flat = directory(&[("main.toml", b""), ("conf.d", b"")]);
         let error = load(Some(&flat.path().join("main.toml")), &filters()).unwrap_err().to_string();
@@ -410,7 +371,7 @@ mod tests {
         assert_eq!(error, format!("cannot read {}: Not a directory (os error 20)", path.display()));
 
         let error = load(Some(Path::new("/dev/zero")), &filters()).unwrap_err().to_string();
-        assert_eq!(error, "cannot read /dev/zero: larger than 16 MiB");
+        assert_eq!(error, "cannot read /dev/zero: it is a device, not a regular file");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the administrator wants: the settings of the guard and of each jail.
+//! The configuration: the settings of the guard and of each jail.
 
 pub mod diagnostic;
 pub mod duration;
@@ -6,6 +6,7 @@ mod global;
 mod jail_section;
 mod lists;
 pub mod load;
+mod network;
 mod ports;
 mod sip_monitor;
 #[cfg(test)]
@@ -19,10 +20,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub(crate) use jail_section::network;
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
-pub use sip_monitor::{Limiter, Wire};
+pub(crate) use network::network;
+pub use sip_monitor::{Limiter, SipMonitor};
 
 use crate::model::event::Class;
 use crate::model::exchange::AsteriskPorts;
@@ -58,10 +59,10 @@ pub struct Config {
     pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
-    /// Whom to let pass and whom to block, and where that is written.
+    /// Which networks to let pass and to block, and where that is written.
     pub lists: ListConfig,
     /// What is looked at of our PBX's own answers.
-    pub wire: Wire,
+    pub wire: SipMonitor,
     /// What is known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
@@ -69,7 +70,7 @@ pub struct Config {
     pub jails: Vec<Jail>,
 }
 
-/// A jail: which lines are read, what counts, and what happens to whom they name.
+/// A jail: which lines are read, what counts, and what happens to the hosts that they name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jail {
     /// Its name (letters, digits, `-`, `_`; at most 64 bytes).
@@ -99,7 +100,7 @@ pub struct Jail {
     /// Bits of an IPv6 address that count.
     pub ipv6prefix: u8,
     /// What a ban that rests on unverified evidence is like instead.
-    pub unverified: Punishment,
+    pub unverified: BanTerms,
     /// Whether proven bans of hosts that are still sending packets are renewed.
     pub renew: bool,
     /// Whether hearsay counts (as unverified evidence).
@@ -108,7 +109,7 @@ pub struct Jail {
 
 /// The length and reach of a ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Punishment {
+pub struct BanTerms {
     /// How long.
     pub bantime: BanTime,
     /// Which ports: the name of a list in [`Config::ports`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::toml_reader::{Key, Reader, Value};
+use super::toml_reader::{TomlKey, TomlReader, TomlValue};
 use crate::model::scope::Ports;
 
 const HELP: &str = "write numbers from 1 to 65535 and ranges in quotes: [5060, \"5080-5089\"]";
@@ -20,7 +20,7 @@ impl Default for PortLists {
 
 impl PortLists {
     /// Takes over what `[ports]` says.
-    pub fn read(&mut self, reader: &mut Reader, value: &Value) {
+    pub fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let help = "write [ports], and below it for example: sip = [5060, \"5080-5089\"]";
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             if key.get_ref() == "all" {
@@ -32,7 +32,7 @@ impl PortLists {
         }
     }
 
-    fn insert(&mut self, reader: &mut Reader, key: &Key, value: &Value) {
+    fn insert(&mut self, reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
         let ranges = ranges(reader, value);
         self.0.insert(key.get_ref().to_string(), Ports::Ranges(ranges));
     }
@@ -51,7 +51,7 @@ impl PortLists {
 }
 
 /// The ranges that a value lists, at least one.
-pub(super) fn ranges(reader: &mut Reader, value: &Value) -> Vec<(u16, u16)> {
+pub(super) fn ranges(reader: &mut TomlReader, value: &TomlValue) -> Vec<(u16, u16)> {
     let items = match value.get_ref() {
         DeValue::Array(items) => items.iter().collect(),
         _ => vec![value],
@@ -62,7 +62,7 @@ pub(super) fn ranges(reader: &mut Reader, value: &Value) -> Vec<(u16, u16)> {
     merged(items.into_iter().filter_map(|item| range(reader, item)).collect())
 }
 
-fn range(reader: &mut Reader, value: &Value) -> Option<(u16, u16)> {
+fn range(reader: &mut TomlReader, value: &TomlValue) -> Option<(u16, u16)> {
     let DeValue::String(text) = value.get_ref() else {
         return reader.number(value, 1..=u16::MAX, HELP).map(|port| (port, port));
     };

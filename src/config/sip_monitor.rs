@@ -1,13 +1,11 @@
-//! `[wire]`: what is looked at of the packets that leave the SIP ports.
-
-use std::net::IpAddr;
+//! `[wire]`: which of the packets that leave the SIP ports are looked at.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::toml_reader::{Reader, Value};
+use super::network::network;
+use super::toml_reader::{TomlReader, TomlValue};
 use crate::model::exchange::HepFlow;
-use crate::model::subject::canonical_net;
 
 const KEYS: [&str; 7] =
     ["enabled", "group", "snaplen", "forward", "limiter", "maxrefusals", "maxpackets"];
@@ -15,22 +13,22 @@ const KEYS: [&str; 7] =
 const LIMITERS: [(Limiter, &str); 3] =
     [(Limiter::Off, "off"), (Limiter::Observe, "observe"), (Limiter::Ban, "ban")];
 
-/// What the kernel by itself does with whom it finds to be over a rate.
+/// The kernel's own answer to hosts over a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Limiter {
     /// It does not look.
     Off,
-    /// It takes note.
+    /// It only counts them.
     #[default]
     Observe,
     /// It drops what they send to the SIP ports, for ten minutes.
     Ban,
 }
 
-/// What is looked at of our PBX's own answers.
+/// The monitor of our PBX's own answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wire {
+pub struct SipMonitor {
     /// Whether they are looked at.
     pub enabled: bool,
     /// The NFLOG group that the kernel hands them over by.
@@ -40,7 +38,7 @@ pub struct Wire {
     /// Addresses and networks of PBXs that this machine forwards for: containers, routed virtual
     /// machines.
     pub forward: Vec<IpNet>,
-    /// What is done with whom the kernel finds to be over one of these rates.
+    /// The kernel's own answer to hosts over one of these rates.
     pub limiter: Limiter,
     /// Refusals a minute to one host.
     pub maxrefusals: u32,
@@ -50,7 +48,7 @@ pub struct Wire {
     pub hep: Option<HepFlow>,
 }
 
-impl Default for Wire {
+impl Default for SipMonitor {
     fn default() -> Self {
         Self {
             enabled: true,
@@ -65,9 +63,9 @@ impl Default for Wire {
     }
 }
 
-impl Wire {
+impl SipMonitor {
     /// Takes over what `[wire]` says.
-    pub(super) fn read(&mut self, reader: &mut Reader, value: &Value) {
+    pub(super) fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let help = "write [wire], and its keys below it";
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             match key.get_ref().as_ref() {
@@ -101,13 +99,12 @@ impl Wire {
     }
 }
 
-fn networks(reader: &mut Reader, value: &Value) -> Vec<IpNet> {
+fn networks(reader: &mut TomlReader, value: &TomlValue) -> Vec<IpNet> {
     let help = "write the addresses of PBXs behind this machine: [\"172.17.0.2\", \"10.0.3.0/24\"]";
     let mut nets = Vec::new();
     for (text, span) in reader.texts(value, help) {
-        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        match net {
-            Ok(net) => nets.push(canonical_net(net)),
+        match network(text) {
+            Ok(net) => nets.push(net),
             Err(_) => {
                 reader.error(span, format_args!("{text:?} is not an address or network"), help);
             }

@@ -15,19 +15,28 @@ use crate::model::listed::FileLine;
 use crate::model::time::BanDuration;
 
 /// A key and where it stands.
-pub(super) type Key<'i> = Spanned<DeString<'i>>;
+pub(super) type TomlKey<'i> = Spanned<DeString<'i>>;
 /// A value and where it stands.
-pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type TomlValue<'i> = Spanned<DeValue<'i>>;
+
+/// The kind of file that a path has to name; neither needs to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathOf {
+    /// A file: no slash at the end.
+    File,
+    /// A directory.
+    Directory,
+}
 
 /// One file, and the errors found in it so far. Its methods answer `None` for a value that is
 /// wrong, and have noted why.
-pub(super) struct Reader {
+pub(super) struct TomlReader {
     path: PathBuf,
     source: Arc<str>,
     errors: Vec<Diagnostic>,
 }
 
-impl Reader {
+impl TomlReader {
     /// Parses a file, as far as it goes.
     pub fn parse<'i>(path: &Path, text: &'i str) -> (Self, Spanned<DeTable<'i>>) {
         let mut reader = Self { path: path.to_owned(), source: text.into(), errors: Vec::new() };
@@ -62,13 +71,13 @@ impl Reader {
     }
 
     /// Notes that a key is none of `known`.
-    pub fn unknown_key(&mut self, key: &Key, known: &[&str]) {
+    pub fn unknown_key(&mut self, key: &TomlKey, known: &[&str]) {
         let help = did_you_mean(key.get_ref(), known, "known here");
         self.error(key.span(), format_args!("unknown key {:?}", key.get_ref()), help);
     }
 
     /// Whether a jail or port list may be called this; notes it if not.
-    pub fn is_name(&mut self, key: &Key) -> bool {
+    pub fn is_name(&mut self, key: &TomlKey) -> bool {
         let name = key.get_ref();
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         let good = (1..=64).contains(&name.len()) && name.bytes().all(fine);
@@ -80,7 +89,11 @@ impl Reader {
     }
 
     /// A table.
-    pub fn table<'v, 'i>(&mut self, value: &'v Value<'i>, help: &str) -> Option<&'v DeTable<'i>> {
+    pub fn table<'v, 'i>(
+        &mut self,
+        value: &'v TomlValue<'i>,
+        help: &str,
+    ) -> Option<&'v DeTable<'i>> {
         match value.get_ref() {
             DeValue::Table(table) => Some(table),
             _ => self.wrong_type(value, "a table", help),
@@ -88,7 +101,7 @@ impl Reader {
     }
 
     /// `true` or `false`.
-    pub fn boolean(&mut self, value: &Value) -> Option<bool> {
+    pub fn boolean(&mut self, value: &TomlValue) -> Option<bool> {
         match value.get_ref() {
             DeValue::Boolean(yes) => Some(*yes),
             _ => self.wrong_type(value, "true or false", "write true or false, without quotes"),
@@ -96,7 +109,12 @@ impl Reader {
     }
 
     /// A whole number within bounds.
-    pub fn number<T>(&mut self, value: &Value, bounds: RangeInclusive<T>, help: &str) -> Option<T>
+    pub fn number<T>(
+        &mut self,
+        value: &TomlValue,
+        bounds: RangeInclusive<T>,
+        help: &str,
+    ) -> Option<T>
     where
         T: TryFrom<i64> + PartialOrd + Display,
     {
@@ -118,7 +136,7 @@ impl Reader {
     }
 
     /// A string.
-    pub fn text<'v>(&mut self, value: &'v Value, help: &str) -> Option<&'v str> {
+    pub fn text<'v>(&mut self, value: &'v TomlValue, help: &str) -> Option<&'v str> {
         match value.get_ref() {
             DeValue::String(text) => Some(text),
             _ => self.wrong_type(value, "a string", help),
@@ -126,7 +144,7 @@ impl Reader {
     }
 
     /// A string, or an array of strings.
-    pub fn texts<'v>(&mut self, value: &'v Value, help: &str) -> Vec<(&'v str, Range<usize>)> {
+    pub fn texts<'v>(&mut self, value: &'v TomlValue, help: &str) -> Vec<(&'v str, Range<usize>)> {
         let items = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect(),
             DeValue::String(_) => vec![value],
@@ -139,21 +157,50 @@ impl Reader {
     }
 
     /// The same, at least one; an empty list is an error.
-    pub fn some_texts<'v>(&mut self, value: &'v Value, help: &str) -> Vec<(&'v str, Range<usize>)> {
+    pub fn some_texts<'v>(
+        &mut self,
+        value: &'v TomlValue,
+        help: &str,
+    ) -> Vec<(&'v str, Range<usize>)> {
         if matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()) {
             self.error(value.span(), "empty list", help);
         }
         self.texts(value, help)
     }
 
+    /// An absolute path.
+    pub fn absolute_path<'v>(
+        &mut self,
+        text: &'v str,
+        span: &Range<usize>,
+        of: PathOf,
+        help: &str,
+    ) -> Option<&'v Path> {
+        let names_directory = text.ends_with('/');
+        let (good, what) = match of {
+            PathOf::File => (!names_directory, "the path of a file"),
+            PathOf::Directory => (true, "an absolute path"),
+        };
+        if good && text.starts_with('/') && !text.contains('\0') {
+            return Some(Path::new(text));
+        }
+        self.error(span.clone(), format_args!("{text:?} is not {what}"), help);
+        None
+    }
+
     /// One of several names.
-    pub fn choice<T: Copy>(&mut self, value: &Value, what: &str, names: &[(T, &str)]) -> Option<T> {
+    pub fn choice<T: Copy>(
+        &mut self,
+        value: &TomlValue,
+        what: &str,
+        names: &[(T, &str)],
+    ) -> Option<T> {
         let known: Vec<_> = names.iter().map(|(_, name)| *name).collect();
         let text = self.text(value, &format!("write one of: {}", known.join(", ")))?;
         self.named(text, value.span(), what, names)
     }
 
-    /// What `text` is the name of.
+    /// Returns the thing that `text` is the name of.
     pub fn named<T: Copy>(
         &mut self,
         text: &str,
@@ -170,20 +217,20 @@ impl Reader {
         found
     }
 
-    /// A length of time.
-    pub fn duration(&mut self, value: &Value) -> Option<Duration> {
+    /// A duration.
+    pub fn duration(&mut self, value: &TomlValue) -> Option<Duration> {
         let help = "write for example \"10m\", \"1d 12h\", or 3600 (seconds)";
         self.length(value, help, duration::parse, duration::seconds)
     }
 
-    /// How long a ban lasts.
-    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<BanDuration> {
-        self.length(value, help, duration::parse_lasting, duration::lasting_seconds)
+    /// The duration of a ban.
+    pub fn ban_duration(&mut self, value: &TomlValue, help: &str) -> Option<BanDuration> {
+        self.length(value, help, duration::parse_ban_duration, duration::ban_duration_seconds)
     }
 
     fn length<T>(
         &mut self,
-        value: &Value,
+        value: &TomlValue,
         help: &str,
         from_text: fn(&str) -> Result<T, DurationError>,
         from_seconds: fn(i64) -> Result<T, DurationError>,
@@ -194,7 +241,7 @@ impl Reader {
                 let number = i64::from_str_radix(digits.as_str(), digits.radix());
                 number.map_err(|_| DurationError::TooLong).and_then(from_seconds)
             }
-            _ => return self.wrong_type(value, "a length of time", help),
+            _ => return self.wrong_type(value, "a duration", help),
         };
         length.map_err(|error| self.error(value.span(), error, help)).ok()
     }
@@ -206,7 +253,7 @@ impl Reader {
         FileLine { file: self.path.to_string_lossy().into(), line }
     }
 
-    /// Where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,
+    /// Returns where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,
     /// unless the file spells the string with escapes.
     pub fn inside(&self, span: &Range<usize>, whole: &str, part: &str) -> Range<usize> {
         let text = self.source.get(span.clone()).and_then(|raw| raw.find(whole));
@@ -221,7 +268,7 @@ impl Reader {
     }
 
     /// Notes that a value is of the wrong type.
-    pub fn wrong_type<T>(&mut self, value: &Value, expected: &str, help: &str) -> Option<T> {
+    pub fn wrong_type<T>(&mut self, value: &TomlValue, expected: &str, help: &str) -> Option<T> {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
@@ -244,7 +291,7 @@ pub(super) fn did_you_mean(word: &str, known: &[&str], introduction: &str) -> St
     }
 }
 
-/// What the TOML parser says about `text`, for people who do not think in TOML.
+/// Puts what the TOML parser says about `text` in words for people who do not think in TOML.
 fn syntax(message: &str, text: &str) -> (String, Option<String>) {
     if message.starts_with("string values must be quoted") {
         return if text.is_empty() {

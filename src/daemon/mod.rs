@@ -21,11 +21,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::config::load::LoadError;
+use crate::config::load::{self, LoadError};
 use crate::daemon::engine_thread::{Core, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::detect::prefilter::GateError;
+use crate::detect::prefilter::PatternSetError;
 use crate::enforce::SinkError;
 pub use crate::enforce::SinkKind;
 use crate::hosts::discover::asterisk_ports::Found;
@@ -51,8 +51,6 @@ pub use startup::restore::{Restored, restore, stored};
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
-/// Where the configuration is unless the command line says otherwise.
-pub const CONFIG: &str = "/etc/asterguard/asterguard.toml";
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
@@ -65,7 +63,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How a daemon is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The main configuration file; `None`: [`CONFIG`] if it exists, else the built-in default.
+    /// The main configuration file; `None`: [`load::MAIN`] if it exists, else the built-in default.
     pub config: Option<PathBuf>,
     /// Directory for the lock (and what else must outlive the daemon).
     pub state_dir: PathBuf,
@@ -137,7 +135,7 @@ pub enum PlanError {
     Lists(#[from] ListsError),
     /// Both, taken together.
     #[error(transparent)]
-    Gate(#[from] GateError),
+    Patterns(#[from] PatternSetError),
 }
 
 /// Why a daemon could not start or go on, as far as exit codes tell.
@@ -168,10 +166,10 @@ pub enum RunError {
 /// # Errors
 /// When something is wrong in them; see [`PlanError`].
 pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
-    let main = config.unwrap_or(Path::new(CONFIG));
+    let main = config.unwrap_or(Path::new(load::MAIN));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
     let rules = RuleSet::load(rules_d.as_deref())?;
-    let mut config: Config = crate::config::load::load(config, &rules.filters())?;
+    let mut config: Config = load::load(config, &rules.filters())?;
     Found::read(&config.asteriskconf.clone()).apply(&mut config);
     Ok(Plan::new(config, Arc::new(rules)))
 }
@@ -188,7 +186,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (_lock, name) = alone(options)?;
     server::make_room(&options.socket)?;
     let readable = privsep::confine(options, &plan.config, gave_up);
-    let lists = crate::hosts::lists::read(&plan.config.lists, &Lists::default());
+    let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Hearsay, Jail, MANUAL, Mode, Punishment, RECIDIVE};
+use crate::config::{BanTerms, Config, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
 use crate::decide::policy;
 use crate::hosts::lists::Lists;
 use crate::model::event;
@@ -136,7 +136,7 @@ impl Plan {
     /// Returns the scope that a jail's bans on this evidence close, and their length.
     #[must_use]
     pub fn ban_terms(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
-        let Punishment { bantime, port } = policy::punishment(jail, evidence);
+        let BanTerms { bantime, port } = policy::punishment(jail, evidence);
         // Structure::new made a scope for every port list that a jail uses.
         (
             self.structure.scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)),
@@ -155,7 +155,7 @@ fn selects(jail: &Jail, filter: &str) -> bool {
 
 fn manual(ipv6prefix: u8) -> Jail {
     let forever =
-        Punishment { bantime: BanTime::fixed(BanDuration::Permanent), port: "all".to_owned() };
+        BanTerms { bantime: BanTime::fixed(BanDuration::Permanent), port: "all".to_owned() };
     Jail {
         name: MANUAL.to_owned(),
         mode: Mode::Enforce,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::{Hearsay, Jail, Punishment};
+use crate::config::{BanTerms, Hearsay, Jail};
 use crate::decide::offences::Count;
 use crate::model::event::Evidence;
 use crate::model::subject::bannable;
@@ -53,9 +53,9 @@ pub fn verdict(jail: &Jail, count: Count) -> Option<Evidence> {
 
 /// The length and reach of a ban on this evidence.
 #[must_use]
-pub fn punishment(jail: &Jail, evidence: Evidence) -> Punishment {
+pub fn punishment(jail: &Jail, evidence: Evidence) -> BanTerms {
     match evidence {
-        Evidence::Proven => Punishment { bantime: jail.bantime, port: jail.port.clone() },
+        Evidence::Proven => BanTerms { bantime: jail.bantime, port: jail.port.clone() },
         Evidence::Unverified | Evidence::Hearsay => jail.unverified.clone(),
     }
 }

@@ -17,7 +17,7 @@ pub enum Transport {
 
 /// An address read from a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct FoundAddress {
     /// The address as written (IPv4-mapped ones are not unwrapped here).
     pub host: IpAddr,
     /// What carried the message.
@@ -29,7 +29,7 @@ pub struct Sighting {
 impl AddressTag {
     /// Reads the address that `text` begins with.
     #[must_use]
-    pub fn read(self, text: &[u8]) -> Option<Sighting> {
+    pub fn read(self, text: &[u8]) -> Option<FoundAddress> {
         let (transport, skip) = match self {
             Self::Host
             | Self::HostPort
@@ -74,7 +74,7 @@ impl AddressTag {
         let label = text.get(3).filter(|_| self == Self::Slashes);
         match (label, host) {
             (Some(b'4'), IpAddr::V6(_)) | (Some(b'6'), IpAddr::V4(_)) => None,
-            _ => Some(Sighting { host, transport, len: skip + len }),
+            _ => Some(FoundAddress { host, transport, len: skip + len }),
         }
     }
 }
@@ -285,7 +285,7 @@ mod tests {
             prop_assert_eq!(ipv4(text.as_bytes()), text.parse().ok());
         }
 
-        /// The gate must let through whatever the reader would read.
+        /// The pattern set must let through whatever the reader would read.
         #[test]
         fn what_is_read_fits_the_regex(
             tag in 0usize..8,

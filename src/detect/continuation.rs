@@ -1,11 +1,11 @@
-//! What the lines of a channel stand in: text from outside that may go on into the next line.
+//! The context of a channel's lines: text from outside that may go on into the next line.
 //!
 //! Some messages hold text that a sender chose and that may hold line feeds. Where such a message
 //! is cut in two, what follows may be a complete forged line at the start of a line; there is no
 //! end to it that could not be forged too. So everything within reach (as much text as the message
 //! can hold, [`LONGEST_MESSAGE`] bytes at most) of a message that did not end as it should, of the
-//! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only whom that
-//! message itself names may be named again, because the text is his. Asterisk writes a message at
+//! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only the host that the
+//! message itself names may be named again, because the text is its own. Asterisk writes a message at
 //! once: when it has rested, the message is over, and so is the doubt. A console shows free text
 //! between its messages, which casts the same doubt. All that has to be remembered of a channel's
 //! past is how far that reaches.
@@ -29,7 +29,7 @@ const DOUBTS: usize = 4;
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
 
-/// Text that somebody outside may have written.
+/// Text that a host outside may have written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Doubt {
     /// How far it reaches: a place in the channel.
@@ -37,12 +37,12 @@ struct Doubt {
     sender: Option<Sender>,
 }
 
-/// Who wrote a doubtful text, if that is known, and how far that is known itself.
+/// The host that wrote a doubtful text, if that is known, and how far that is known itself.
 pub(super) type Sender = (IpAddr, Evidence);
 
 impl Doubt {
     /// How far a line in the text may be believed: what names its sender is believed like the line
-    /// that named him first. Nobody forges an offence of his own; a login, he would.
+    /// that named it first. No host forges an offence of its own; a login, it would.
     fn leaves(&self, hit: &Event) -> Evidence {
         match self.sender {
             Some((sender, evidence)) if sender == hit.host && hit.meaning != Meaning::Success => {
@@ -107,8 +107,8 @@ impl Context {
         self.free_text
     }
 
-    /// Takes note of a message: whether it is `whole` (a rule matches it) or ends as it should, and
-    /// whether what follows may be its sender's. `sender` is whom it names, if the rule is sure.
+    /// Records a message: whether it is `whole` (a rule matches it) or ends as it should, and
+    /// whether what follows may be its sender's. `sender` is the host that it names, if the rule is sure.
     pub(super) fn note(
         &mut self,
         messages: &[MessageShape],
@@ -136,8 +136,8 @@ impl Context {
         }
     }
 
-    /// Takes note of the messages that begin within a `text` that stands in `line`. With many of them,
-    /// somebody has put them there: whatever follows may be his.
+    /// Records the messages that begin within a `text` that stands in `line`. With many of them,
+    /// a sender has put them there: whatever follows may be its own.
     pub(super) fn note_within(&mut self, messages: &[MessageShape], text: &[u8], line: &Line<'_>) {
         let mut bodies = prefix::inner_bodies(text);
         for body in bodies.by_ref().take(MOST_WITHIN) {

@@ -117,7 +117,7 @@ impl Automaton {
         }
     }
 
-    /// What it takes, in bytes.
+    /// Returns its memory, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.states) + size_of_val(&*self.rows)

@@ -4,21 +4,21 @@ use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
 
-use super::address::Sighting;
-use super::prefilter::Gate;
+use super::address::FoundAddress;
+use super::prefilter::PatternSet;
 use crate::model::subject::canonical;
 use crate::rules::address_tag::AddressTag;
 use crate::rules::pattern::Pattern;
 
-/// Places in one body where an address may stand for one failregex; with more, somebody put them
+/// Places in one body where an address may stand for one failregex; with more, a sender put them
 /// there, and the line is not believed.
 const MOST_PLACES: usize = 16;
 
-/// What a failregex that matched a body says about the host.
+/// The host that a failregex found in a body that it matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum Extraction {
     /// There is one.
-    One(Sighting),
+    One(FoundAddress),
     /// There are several, with different hosts.
     Several,
     /// There is no valid address where one should stand.
@@ -27,17 +27,17 @@ pub enum Reading {
 
 /// Finds the host in bodies that one failregex matches.
 #[derive(Debug)]
-pub struct Confirm {
+pub struct Extractor {
     tag: AddressTag,
     before: Option<Finder<'static>>,
     after: Vec<u8>,
     around: (String, String),
     /// What stands before the address and behind it. Built when a body first needs it; `None` inside:
     /// it cannot be built. Automata, because a line that needs them must not take much longer than others.
-    exact: OnceLock<Option<(Gate, Gate)>>,
+    exact: OnceLock<Option<(PatternSet, PatternSet)>>,
 }
 
-impl Confirm {
+impl Extractor {
     /// Prepares the search for the host of `pattern`.
     #[must_use]
     pub fn new(pattern: &Pattern) -> Self {
@@ -55,11 +55,11 @@ impl Confirm {
     /// The address stands right behind fixed text. Where that text occurs once, there is one place
     /// to read; where it occurs more often, each place counts for which the part before it matches
     /// what the failregex has before the address and the part behind it what it has behind. If
-    /// two such places name two hosts, somebody outside wrote one of them.
+    /// two such places name two hosts, a host outside wrote one of them.
     #[must_use]
-    pub fn read(&self, body: &[u8]) -> Reading {
+    pub fn read(&self, body: &[u8]) -> Extraction {
         let Some(before) = &self.before else {
-            return self.at(body, 0).map_or(Reading::Nothing, Reading::One);
+            return self.at(body, 0).map_or(Extraction::Nothing, Extraction::One);
         };
         let mut from = 0;
         let mut places = std::iter::from_fn(|| {
@@ -67,46 +67,47 @@ impl Confirm {
                 let found = from + before.find(body.get(from..)?)?;
                 from = found + 1;
                 let start = found + before.needle().len();
-                if let Some(sighting) = self.at(body, start) {
-                    return Some((start, sighting));
+                if let Some(found_address) = self.at(body, start) {
+                    return Some((start, found_address));
                 }
             }
         });
         match (places.next(), places.next()) {
-            (None, _) => Reading::Nothing,
-            (Some((_, sighting)), None) => Reading::One(sighting),
+            (None, _) => Extraction::Nothing,
+            (Some((_, found_address)), None) => Extraction::One(found_address),
             (Some(first), Some(second)) => {
                 let all: Vec<_> =
                     [first, second].into_iter().chain(places).take(MOST_PLACES + 1).collect();
-                if all.len() > MOST_PLACES { Reading::Several } else { self.exactly(body, &all) }
+                if all.len() > MOST_PLACES { Extraction::Several } else { self.exactly(body, &all) }
             }
         }
     }
 
     /// The address at `start`, if the fixed text behind it is there.
-    fn at(&self, body: &[u8], start: usize) -> Option<Sighting> {
-        let sighting = self.tag.read(body.get(start..)?)?;
-        body.get(start + sighting.len..)?.starts_with(&self.after).then_some(sighting)
+    fn at(&self, body: &[u8], start: usize) -> Option<FoundAddress> {
+        let found_address = self.tag.read(body.get(start..)?)?;
+        body.get(start + found_address.len..)?.starts_with(&self.after).then_some(found_address)
     }
 
     /// Of several places, those for which the whole failregex holds.
-    fn exactly(&self, body: &[u8], places: &[(usize, Sighting)]) -> Reading {
+    fn exactly(&self, body: &[u8], places: &[(usize, FoundAddress)]) -> Extraction {
         let exact = self.exact.get_or_init(|| {
-            let gate = |part: &str| Gate::new(&[&format!("^(?:{part})$")]).ok();
-            Some((gate(&self.around.0)?, gate(&self.around.1)?))
+            let pattern_set = |part: &str| PatternSet::new(&[&format!("^(?:{part})$")]).ok();
+            Some((pattern_set(&self.around.0)?, pattern_set(&self.around.1)?))
         });
-        let Some((head, tail)) = exact else { return Reading::Several };
-        let holds = |(start, sighting): &&(usize, Sighting)| {
-            body.get(start + sighting.len..).is_some_and(|part| tail.matches(part))
+        let Some((head, tail)) = exact else { return Extraction::Several };
+        let holds = |(start, found_address): &&(usize, FoundAddress)| {
+            body.get(start + found_address.len..).is_some_and(|part| tail.matches(part))
                 && body.get(..*start).is_some_and(|part| head.matches(part))
         };
-        let Some((_, first)) = places.iter().find(holds) else { return Reading::Nothing };
+        let Some((_, first)) = places.iter().find(holds) else { return Extraction::Nothing };
         // Other places that name the same host change nothing, and looking at each takes time.
-        let other = |place: &&(usize, Sighting)| canonical(place.1.host) != canonical(first.host);
+        let other =
+            |place: &&(usize, FoundAddress)| canonical(place.1.host) != canonical(first.host);
         if places.iter().filter(other).any(|place| holds(&place)) {
-            Reading::Several
+            Extraction::Several
         } else {
-            Reading::One(*first)
+            Extraction::One(*first)
         }
     }
 }
@@ -116,11 +117,11 @@ mod tests {
     use super::*;
     use crate::rules::byte_regex;
 
-    fn read(failregex: &str, body: &str) -> Result<String, Reading> {
+    fn read(failregex: &str, body: &str) -> Result<String, Extraction> {
         let pattern = Pattern::new(failregex).unwrap();
         assert!(byte_regex(&pattern.regex).unwrap().is_match(body.as_bytes()), "{body}");
-        match Confirm::new(&pattern).read(body.as_bytes()) {
-            Reading::One(sighting) => Ok(sighting.host.to_string()),
+        match Extractor::new(&pattern).read(body.as_bytes()) {
+            Extraction::One(found_address) => Ok(found_address.host.to_string()),
             other => Err(other),
         }
     }
@@ -144,11 +145,11 @@ mod tests {
             "f: Request from 'x' failed for '192.0.2.6:1' (callid: y' failed for '203.0.113.9:1' (callid: b) - No",
             "f: Request from 'x' failed for '203.0.113.9:1' (callid: ' failed for '192.0.2.6:1' (callid: b) - No",
         ] {
-            assert_eq!(read(LOOSE, body).unwrap_err(), Reading::Several);
+            assert_eq!(read(LOOSE, body).unwrap_err(), Extraction::Several);
         }
         let many = "' failed for '203.0.113.9:1' (callid: ".repeat(40);
         let body = format!("f: Request from '{many}) - No");
-        assert_eq!(read(LOOSE, &body).unwrap_err(), Reading::Several);
+        assert_eq!(read(LOOSE, &body).unwrap_err(), Extraction::Several);
     }
 
     #[test]
@@ -160,8 +161,11 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_names_nobody() {
-        assert_eq!(read(r"^f: from <HOST>$", "f: from 1.2.3.4.5").unwrap_err(), Reading::Nothing);
-        assert_eq!(read(r"^<HOST> failed$", "1.2.3 failed").unwrap_err(), Reading::Nothing);
+        assert_eq!(
+            read(r"^f: from <HOST>$", "f: from 1.2.3.4.5").unwrap_err(),
+            Extraction::Nothing
+        );
+        assert_eq!(read(r"^<HOST> failed$", "1.2.3 failed").unwrap_err(), Extraction::Nothing);
         assert_eq!(read(r"^<HOST> failed$", "1.2.3.4 failed").unwrap(), "1.2.3.4");
     }
 }

@@ -1,4 +1,4 @@
-//! A line to an event: its prefix and time, which rule reads it, whom it names, and what it proves.
+//! A line to an event: its prefix and time, which rule reads it, which host it names, and what it proves.
 
 pub mod address;
 mod continuation;

@@ -1,4 +1,4 @@
-//! The gate: which failregexes match a body, found by one pass of one automaton over it.
+//! The pattern_set: which failregexes match a body, found by one pass of one automaton over it.
 
 use regex_automata::dfa::{StartKind, dense};
 use regex_automata::hybrid;
@@ -18,34 +18,34 @@ const DENSE_LIMIT: usize = 8 << 20;
 const LAZY_CACHE: usize = 2 << 20;
 
 /// The automaton over all failregexes of one grammar. Immutable and shared; what changes while it
-/// runs is in a [`Cache`].
+/// runs is in a [`PatternSetCache`].
 #[derive(Debug)]
-pub enum Gate {
+pub enum PatternSet {
     /// Fully built: usually less than one MiB.
     Full(Box<Automaton>),
     /// States built as they are met.
     Lazy(Box<hybrid::dfa::DFA>),
 }
 
-/// The changing part of a gate: empty for a full one, at most 2 MiB for a lazy one.
+/// The changing part of a pattern_set: empty for a full one, at most 2 MiB for a lazy one.
 #[derive(Debug, Default)]
-pub struct Cache(Option<Box<hybrid::dfa::Cache>>);
+pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 
-/// Why a gate cannot be built. Each failregex has been parsed before, so this is about size.
+/// Why a pattern_set cannot be built. Each failregex has been parsed before, so this is about size.
 #[derive(Debug, Error)]
 #[error("these rules are too large together: {0}")]
-pub struct GateError(String);
+pub struct PatternSetError(String);
 
-impl Gate {
+impl PatternSet {
     /// Builds the automaton for `regexes`, each anchored at both ends.
     ///
     /// # Errors
     /// When they are too large even for a lazy automaton.
-    pub fn new(regexes: &[&str]) -> Result<Self, GateError> {
+    pub fn new(regexes: &[&str]) -> Result<Self, PatternSetError> {
         Self::with_dense_limit(regexes, DENSE_LIMIT)
     }
 
-    fn with_dense_limit(regexes: &[&str], limit: usize) -> Result<Self, GateError> {
+    fn with_dense_limit(regexes: &[&str], limit: usize) -> Result<Self, PatternSetError> {
         let syntax = syntax::Config::new().unicode(false).utf8(false);
         let thompson = thompson::Config::new()
             .utf8(false)
@@ -55,7 +55,7 @@ impl Gate {
             .syntax(syntax)
             .configure(thompson)
             .build_many(regexes)
-            .map_err(|error| GateError(error.to_string()))?;
+            .map_err(|error| PatternSetError(error.to_string()))?;
         let dense = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -72,7 +72,7 @@ impl Gate {
                 }
             }
             Err(error) if error.is_size_limit_exceeded() => {}
-            Err(error) => return Err(GateError(error.to_string())),
+            Err(error) => return Err(PatternSetError(error.to_string())),
         }
         hybrid::dfa::Builder::new()
             .configure(
@@ -80,19 +80,19 @@ impl Gate {
             )
             .build_from_nfa(nfa)
             .map(|dfa| Self::Lazy(Box::new(dfa)))
-            .map_err(|error| GateError(error.to_string()))
+            .map_err(|error| PatternSetError(error.to_string()))
     }
 
-    /// A cache to run this gate with.
+    /// A cache to run this pattern_set with.
     #[must_use]
-    pub fn cache(&self) -> Cache {
-        Cache(match self {
+    pub fn cache(&self) -> PatternSetCache {
+        PatternSetCache(match self {
             Self::Full(_) => None,
             Self::Lazy(dfa) => Some(Box::new(dfa.create_cache())),
         })
     }
 
-    /// What the automaton itself takes, in bytes.
+    /// Returns the memory of the automaton itself, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         match self {
@@ -101,7 +101,7 @@ impl Gate {
         }
     }
 
-    /// Whether any failregex matches the whole of `body`, for a gate that is seldom asked.
+    /// Whether any failregex matches the whole of `body`, for a pattern_set that is seldom asked.
     #[must_use]
     pub fn matches(&self, body: &[u8]) -> bool {
         let mut found = Vec::new();
@@ -110,7 +110,7 @@ impl Gate {
     }
 
     /// Adds the indices of all failregexes that match the whole of `body` to `found`.
-    pub fn matching(&self, cache: &mut Cache, body: &[u8], found: &mut Vec<usize>) {
+    pub fn matching(&self, cache: &mut PatternSetCache, body: &[u8], found: &mut Vec<usize>) {
         // All failregexes end with `$`, so matches show at the end of the body and nowhere else.
         match (self, &mut cache.0) {
             (Self::Full(automaton), _) => found.extend_from_slice(automaton.matching(body)),
@@ -151,7 +151,7 @@ fn run_lazy(
 /// More literals than this are slower to look for than to run the automaton.
 const MOST_NEEDLES: usize = 48;
 
-/// A search for the literals without which no line can matter: few enough to look for all at once,
+/// A search for the literals without which no line can matter: few enough to look for all in one pass,
 /// at the speed of memory. `None` if there is a pattern without a literal, or too many.
 ///
 /// `wanted` holds, for each thing to be found, the literals of which each line that matters holds
@@ -187,9 +187,9 @@ mod tests {
 
     #[test]
     fn full_and_lazy_find_the_same() {
-        let full = Gate::new(&REGEXES).unwrap();
-        let lazy = Gate::with_dense_limit(&REGEXES, 10).unwrap();
-        assert!(matches!((&full, &lazy), (Gate::Full(_), Gate::Lazy(_))));
+        let full = PatternSet::new(&REGEXES).unwrap();
+        let lazy = PatternSet::with_dense_limit(&REGEXES, 10).unwrap();
+        assert!(matches!((&full, &lazy), (PatternSet::Full(_), PatternSet::Lazy(_))));
         for (body, expected) in [
             (&b"ab"[..], vec![0, 1]),
             (b"a'b", vec![1]),
@@ -199,9 +199,9 @@ mod tests {
             (b"x\xffy", vec![2]),
             (b"x\xfey", vec![]),
         ] {
-            for gate in [&full, &lazy] {
-                let (mut cache, mut found) = (gate.cache(), Vec::new());
-                gate.matching(&mut cache, body, &mut found);
+            for pattern_set in [&full, &lazy] {
+                let (mut cache, mut found) = (pattern_set.cache(), Vec::new());
+                pattern_set.matching(&mut cache, body, &mut found);
                 found.sort_unstable();
                 assert_eq!(found, expected, "{body:?}");
             }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::detect::prefilter::GateError;
+use crate::detect::prefilter::PatternSetError;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Meaning, RuleId};
 use crate::model::time::Time;
 use crate::rules::{Example, Rule, RuleSet};
 
-/// What became of all examples.
+/// The outcome of all examples.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ExamplesOutcome {
     /// How many there are.
     pub run: usize,
     /// Those that went wrong, where they stand in their files.
@@ -23,10 +23,10 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When the rules are too large together.
-pub fn run(rules: &Arc<RuleSet>) -> Result<Outcome, GateError> {
+pub fn run(rules: &Arc<RuleSet>) -> Result<ExamplesOutcome, PatternSetError> {
     let all: Vec<RuleId> = rules.iter().map(|(id, _)| id).collect();
     let matcher = Arc::new(Matcher::new(rules, &all)?);
-    let mut outcome = Outcome { run: 0, wrong: Diagnostics(Vec::new()) };
+    let mut outcome = ExamplesOutcome { run: 0, wrong: Diagnostics(Vec::new()) };
     for (id, rule) in rules.iter() {
         for example in &rule.examples {
             outcome.run += 1;
@@ -40,7 +40,7 @@ pub fn run(rules: &Arc<RuleSet>) -> Result<Outcome, GateError> {
     Ok(outcome)
 }
 
-/// What all rules make of one line.
+/// Reads one line by all rules.
 fn read(matcher: &Arc<Matcher>, line: &[u8]) -> Vec<Event> {
     let mut events = Vec::new();
     let text = [line, b"\n"].concat();

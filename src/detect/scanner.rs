@@ -1,4 +1,4 @@
-//! Lines to events: prefix, gate, host, context, evidence.
+//! Lines to events: prefix, pattern_set, host, context, evidence.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use regex_automata::util::prefilter::Prefilter;
 
 use crate::detect::address::Transport;
 pub use crate::detect::continuation::Context;
-use crate::detect::extract::{Confirm, Reading};
-use crate::detect::prefilter::{Cache, Gate, GateError};
+use crate::detect::extract::{Extraction, Extractor};
+use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
 use crate::detect::prefix::{self, Level, Shape};
 use crate::detect::stats::Counts;
-pub use crate::detect::stats::{Seen, Unbelieved};
+pub use crate::detect::stats::{ScanStats, UnbelievedHits};
 use crate::detect::timestamp::TimestampParser;
 use crate::input::line_splitter::{HISTORY, Region};
 use crate::model::account::Account;
@@ -27,13 +27,13 @@ use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
 #[derive(Debug)]
 pub struct Matcher {
     rules: Arc<RuleSet>,
-    /// One gate a grammar; none where no rule uses the grammar.
-    gates: Vec<(Grammar, Gate, Vec<Target>)>,
+    /// One pattern_set a grammar; none where no rule uses the grammar.
+    pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
     messages: Vec<MessageShape>,
     prefilter: Option<Prefilter>,
 }
 
-/// What a failregex of a gate belongs to.
+/// What a failregex of a pattern_set belongs to.
 #[derive(Debug)]
 struct Target {
     rule: RuleId,
@@ -41,7 +41,7 @@ struct Target {
     whole: bool,
     /// See [`Pattern::open`].
     open: bool,
-    confirm: Confirm,
+    extractor: Extractor,
 }
 
 impl Matcher {
@@ -49,7 +49,7 @@ impl Matcher {
     ///
     /// # Errors
     /// When they are too large together.
-    pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, GateError> {
+    pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, PatternSetError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
         let patterns_of = |grammar| -> Vec<(RuleId, &Rule, &Pattern)> {
             chosen
@@ -58,7 +58,7 @@ impl Matcher {
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, *rule, pattern)))
                 .collect()
         };
-        let mut gates = Vec::new();
+        let mut pattern_sets = Vec::new();
         for grammar in [Grammar::Asterisk, Grammar::Kernel, Grammar::None] {
             let patterns = patterns_of(grammar);
             if !patterns.is_empty() {
@@ -70,10 +70,10 @@ impl Matcher {
                         rule: *id,
                         whole: !rule.cut,
                         open: pattern.open,
-                        confirm: Confirm::new(pattern),
+                        extractor: Extractor::new(pattern),
                     })
                     .collect();
-                gates.push((grammar, Gate::new(&regexes)?, targets));
+                pattern_sets.push((grammar, PatternSet::new(&regexes)?, targets));
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
@@ -88,17 +88,17 @@ impl Matcher {
             .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
             .collect();
         let prefilter = super::prefilter::prefilter(&wanted);
-        Ok(Self { rules: Arc::clone(rules), gates, messages, prefilter })
+        Ok(Self { rules: Arc::clone(rules), pattern_sets, messages, prefilter })
     }
 
-    /// What the automata take, in bytes.
+    /// Returns the memory of the automata, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.gates.iter().map(|(_, gate, _)| gate.memory()).sum()
+        self.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.memory()).sum()
     }
 }
 
-/// Where the time of an event comes from.
+/// The source of an event's time.
 pub enum Clock<'a> {
     /// It is this, whatever the line says: lines that are read as they are written.
     At(Time),
@@ -121,12 +121,12 @@ impl Clock<'_> {
 }
 
 /// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Beside
-/// the matcher it needs two buffers of at most a line each, and a lazy gate's cache.
+/// the matcher it needs two buffers of at most a line each, and a lazy pattern_set's cache.
 #[derive(Debug)]
 pub struct Scanner {
     matcher: Arc<Matcher>,
     channel: ChannelId,
-    caches: Vec<Cache>,
+    caches: Vec<PatternSetCache>,
     context: Context,
     /// Whether anything has been read yet.
     begun: bool,
@@ -141,7 +141,8 @@ impl Scanner {
     /// A scanner for a channel that begins here.
     #[must_use]
     pub fn new(matcher: Arc<Matcher>, channel: ChannelId) -> Self {
-        let caches = matcher.gates.iter().map(|(_, gate, _)| gate.cache()).collect();
+        let caches =
+            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
         Self {
             matcher,
             channel,
@@ -157,20 +158,21 @@ impl Scanner {
 
     /// Goes on with other rules, and the same context.
     pub fn change(&mut self, matcher: Arc<Matcher>, channel: ChannelId) {
-        self.caches = matcher.gates.iter().map(|(_, gate, _)| gate.cache()).collect();
+        self.caches =
+            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
         self.counts.change(&self.matcher.rules, &matcher.rules);
         self.matcher = matcher;
         self.channel = channel;
     }
 
-    /// What has been seen so far.
+    /// Returns what has been counted so far.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn stats(&self) -> ScanStats {
         self.counts.seen
     }
 
     /// The lines that could not be believed so far, by rule.
-    pub fn unbelieved(&self) -> impl Iterator<Item = (RuleId, Unbelieved)> {
+    pub fn unbelieved(&self) -> impl Iterator<Item = (RuleId, UnbelievedHits)> {
         self.counts.unbelieved.iter().map(|(id, count)| (*id, *count))
     }
 
@@ -180,7 +182,7 @@ impl Scanner {
         self.context.has_free_text()
     }
 
-    /// What the next line stands in, to be kept over a restart; `None` if nothing has been read.
+    /// Returns what the next line stands in, to be kept over a restart; `None` if nothing has been read.
     #[must_use]
     pub fn context(&self) -> Option<&Context> {
         self.begun.then_some(&self.context)
@@ -255,7 +257,9 @@ impl Scanner {
         events: &mut Vec<Event>,
     ) -> bool {
         let mut may_matter = false;
-        for ((grammar, gate, targets), cache) in matcher.gates.iter().zip(&mut self.caches) {
+        for ((grammar, pattern_set, targets), cache) in
+            matcher.pattern_sets.iter().zip(&mut self.caches)
+        {
             let (stamp, shape, body) = match grammar {
                 Grammar::None => (&[][..], Shape::Syslog, line.text),
                 Grammar::Kernel => match prefix::kernel(line.text) {
@@ -273,7 +277,7 @@ impl Scanner {
                 },
             };
             self.found.clear();
-            gate.matching(cache, body, &mut self.found);
+            pattern_set.matching(cache, body, &mut self.found);
             let first = events.len();
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
@@ -341,7 +345,7 @@ impl Line<'_> {
     }
 }
 
-/// What one failregex says of a body.
+/// The judgement of one failregex on a body.
 struct Judgement {
     meaning: Meaning,
     host: IpAddr,
@@ -367,23 +371,23 @@ impl Matcher {
         let file = self.rules.file_of(rule)?;
         let excused = file.ignoreregex.iter().any(|regex| regex.is_match(body));
         let meaning = if excused { Meaning::Ignored } else { rule.meaning };
-        match target.confirm.read(body) {
-            Reading::Nothing => None,
-            Reading::Several => Some(Judgement {
+        match target.extractor.read(body) {
+            Extraction::Nothing => None,
+            Extraction::Several => Some(Judgement {
                 meaning: Meaning::Tampered,
                 host: NOBODY,
                 evidence: Evidence::Hearsay,
                 account: None,
             }),
-            Reading::One(sighting) => {
-                let evidence = match (rule.evidence, sighting.transport) {
+            Extraction::One(found_address) => {
+                let evidence = match (rule.evidence, found_address.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
                     (_, Transport::Stream) => Evidence::Proven,
                     (_, Transport::Datagram) => Evidence::Unverified,
                     (evidence, Transport::Unknown) => evidence,
                 };
                 let account = rule.account.as_ref().and_then(|place| place.read(body));
-                Some(Judgement { meaning, host: canonical(sighting.host), evidence, account })
+                Some(Judgement { meaning, host: canonical(found_address.host), evidence, account })
             }
         }
     }

@@ -1,13 +1,13 @@
-//! What a scanner has seen, and which rules' lines it could not believe.
+//! Counts of what a scanner has seen, and which rules' lines it could not believe.
 
 use std::collections::BTreeMap;
 
 use crate::model::event::{Event, Evidence, Meaning, RuleId};
 use crate::rules::RuleSet;
 
-/// What a scanner has seen since it was made.
+/// Counts of a scanner since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct ScanStats {
     /// Lines that a rule matched.
     pub hits: u64,
     /// Of these, lines that could be read in two ways.
@@ -18,7 +18,7 @@ pub struct Seen {
 
 /// Lines of one rule that could not be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unbelieved {
+pub struct UnbelievedHits {
     /// Lines that could be read in two ways.
     pub tampered: u64,
     /// Lines whose address could not be trusted.
@@ -28,9 +28,9 @@ pub struct Unbelieved {
 /// Counts lines by what they were read as.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub seen: Seen,
+    pub seen: ScanStats,
     /// As many as there are rules at most.
-    pub unbelieved: BTreeMap<RuleId, Unbelieved>,
+    pub unbelieved: BTreeMap<RuleId, UnbelievedHits>,
 }
 
 impl Counts {

@@ -112,13 +112,13 @@ fn is_zone(name: &[u8]) -> bool {
     (2..=5).contains(&name.len()) && name.iter().all(u8::is_ascii_uppercase)
 }
 
-/// What a text says.
+/// A time as a text has it.
 enum Stamp {
     Epoch(Time),
     Clock(Clock),
 }
 
-/// What calendar and clock showed; not yet an instant.
+/// A date and time of day; not yet an instant.
 struct Clock {
     year: Option<i16>,
     month: i8,
@@ -134,7 +134,7 @@ struct Clock {
 /// A year that may be missing, a month, a day.
 type Day = (Option<i16>, i8, i8);
 
-/// What is left of the text. Each method takes something off its front, or answers `None`.
+/// The rest of the text. Each method takes something off its front, or answers `None`.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {

@@ -6,7 +6,7 @@
 
 use super::facts::{World, is_no, is_yes};
 use super::{Finding, some_of};
-use crate::hosts::asterisk::conf::{Conf, Section};
+use crate::hosts::asterisk::conf::{Conf, ConfSection};
 
 /// Somebody who may log in. His password is looked at and not kept.
 struct Account {
@@ -44,15 +44,15 @@ impl Password {
 /// The keys that limit from where somebody may log in.
 const LISTS: [&str; 3] = ["permit", "deny", "acl"];
 
-fn is_limited(section: &Section) -> bool {
+fn is_limited(section: &ConfSection) -> bool {
     LISTS.iter().any(|key| section.last(key).is_some())
 }
 
-fn place(file: &str, section: &Section) -> String {
+fn place(file: &str, section: &ConfSection) -> String {
     format!("{file} [{}]", section.name)
 }
 
-fn real(conf: &Conf) -> impl Iterator<Item = &Section> {
+fn real(conf: &Conf) -> impl Iterator<Item = &ConfSection> {
     conf.sections.iter().filter(|section| !section.template)
 }
 
@@ -61,7 +61,7 @@ fn general<'a>(conf: &'a Conf, key: &str) -> Option<&'a str> {
     named.filter_map(|section| section.last(key)).next_back()
 }
 
-fn kind(section: &Section) -> String {
+fn kind(section: &ConfSection) -> String {
     section.last("type").unwrap_or_default().to_ascii_lowercase()
 }
 
@@ -113,7 +113,7 @@ fn pjsip_conf(world: &World) -> Option<Conf> {
 
 fn sip_accounts(conf: &Conf) -> Vec<Account> {
     let ends = is_set(general(conf, "rtptimeout"));
-    let of_peer = |section: &Section| Account {
+    let of_peer = |section: &ConfSection| Account {
         name: place("sip.conf", section),
         password: match section.last("md5secret") {
             Some(_) => Password::Set,
@@ -139,7 +139,7 @@ fn pjsip_accounts(conf: &Conf) -> Vec<Account> {
         .chain(of_kind("registration"))
         .filter_map(|section| section.last("endpoint"))
         .collect();
-    let password = |endpoint: &Section| {
+    let password = |endpoint: &ConfSection| {
         let named = endpoint.last("auth").unwrap_or_default().split(',').map(str::trim);
         let auths = named.filter_map(|name| of_kind("auth").find(|auth| auth.name == name));
         let passwords = auths.map(|auth| {
@@ -166,7 +166,7 @@ fn pjsip_accounts(conf: &Conf) -> Vec<Account> {
         .collect()
 }
 
-fn is_anonymous(endpoint: &Section) -> bool {
+fn is_anonymous(endpoint: &ConfSection) -> bool {
     endpoint.name == "anonymous" || endpoint.name.starts_with("anonymous@")
 }
 
@@ -297,7 +297,7 @@ fn iax_accounts(world: &World) -> Vec<Account> {
         return Vec::new();
     }
     let users = real(&conf).filter(|section| ["friend", "user"].contains(&&*kind(section)));
-    let of_user = |section: &Section| Account {
+    let of_user = |section: &ConfSection| Account {
         name: place("iax.conf", section),
         password: match section.last("inkeys").or_else(|| section.last("md5secret")) {
             Some(_) => Password::Set,

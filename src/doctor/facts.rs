@@ -10,7 +10,7 @@ use crate::daemon::now;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
-use crate::hosts::discover::Disk;
+use crate::hosts::discover::ConfFiles;
 use crate::model::time::Time;
 use crate::sys::program::{Program, ProgramError};
 
@@ -53,9 +53,7 @@ impl World {
     ) -> Self {
         let unknown = Path::new("/etc/asterisk");
         let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
-        let logs = plan
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |plan| log_reader::wanted(plan).into_keys().collect());
+        let logs = plan.as_ref().map_or_else(|_| Vec::new(), |plan| log_reader::files(plan));
         step("nft");
         let nft = ask(&["nft", "--version"]);
         let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());
@@ -83,8 +81,12 @@ impl World {
         self.read(name, |disk| conf::read_all(disk, name))
     }
 
-    fn read(&self, name: &str, read: impl FnOnce(&mut Disk<'_>) -> Conf) -> Result<Conf, String> {
-        let mut disk = Disk::new(&self.asterisk);
+    fn read(
+        &self,
+        name: &str,
+        read: impl FnOnce(&mut ConfFiles<'_>) -> Conf,
+    ) -> Result<Conf, String> {
+        let mut disk = ConfFiles::new(&self.asterisk);
         let conf = read(&mut disk);
         match (conf.sections.is_empty(), disk.left_out().first()) {
             (true, Some(why)) => Err(why.clone()),

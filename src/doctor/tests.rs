@@ -38,7 +38,7 @@ impl Machine {
         let config = crate::config::load(Some(&main), &rules.filters()).unwrap();
         let plan = Plan::new(config, rules);
         let world = World {
-            logs: crate::daemon::engine_thread::log_reader::wanted(&plan).into_keys().collect(),
+            logs: crate::daemon::engine_thread::log_reader::files(&plan),
             plan: Ok(plan),
             asterisk: home.path().to_owned(),
             status: Err("no daemon answers".to_owned()),

@@ -2,8 +2,8 @@
 
 use super::facts::World;
 use super::{Finding, some_of};
-use crate::hosts::asterisk::trunks::{Target, Trunks};
-use crate::hosts::discover::Disk;
+use crate::hosts::asterisk::trunks::{TrunkHost, Trunks};
+use crate::hosts::discover::ConfFiles;
 
 /// Whether all trunks are among those that are never banned.
 pub fn ignored(world: &World) -> Vec<Finding> {
@@ -11,8 +11,8 @@ pub fn ignored(world: &World) -> Vec<Finding> {
     let Ok(plan) = &world.plan else {
         return vec![Finding::unchecked(CHECK, "the configuration cannot be read")];
     };
-    let mut disk = Disk::new(&world.asterisk);
-    let Trunks { trunks, left_out } = Trunks::read(&mut disk);
+    let mut disk = ConfFiles::new(&world.asterisk);
+    let Trunks { trunks, left_out } = Trunks::find(&mut disk);
     if !world.asterisk.is_dir() {
         let why = format!("there is no {}", world.asterisk.display());
         return vec![Finding::unchecked(CHECK, why).change("name it in `asteriskconf`")];
@@ -22,9 +22,9 @@ pub fn ignored(world: &World) -> Vec<Finding> {
     let change = "write it into `ignoreip` if it is meant";
     found.extend(left_out.iter().map(|words| Finding::advice(CHECK, words).change(change)));
     let config = &plan.config;
-    let bannable = |target: &Target| match target {
-        Target::Net(net) => !config.ignoreip.iter().any(|known| known.contains(net)),
-        Target::Name(name) => !config.ignorenames.contains(name),
+    let bannable = |target: &TrunkHost| match target {
+        TrunkHost::Net(net) => !config.ignoreip.iter().any(|known| known.contains(net)),
+        TrunkHost::Name(name) => !config.ignorenames.contains(name),
     };
     let named: Vec<String> = trunks
         .iter()

@@ -354,7 +354,7 @@ mod tests {
             allow: Vec::new(),
             lists: Vec::new(),
             guarded: Vec::new(),
-            wire: crate::config::Wire::default(),
+            wire: crate::config::SipMonitor::default(),
         }
     }
 

@@ -1,13 +1,13 @@
-//! Who is never banned by any jail, and why: what the guard has found out by itself.
+//! The hosts that no jail bans, and why: what the guard has found out by itself.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
-pub use crate::hosts::nets::Nets;
 pub use crate::model::hostname::HostName;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
+use crate::model::network_set::Networks;
 use crate::model::subject::bannable;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
@@ -18,7 +18,7 @@ pub const MOST: usize = 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreList {
     entries: Vec<ExemptNetwork>,
-    nets: Nets,
+    nets: Networks,
     names: BTreeMap<HostName, Vec<IpAddr>>,
     on_link: Vec<Ipv6Net>,
     /// What is wrong with it, for people.
@@ -26,7 +26,7 @@ pub struct IgnoreList {
 }
 
 impl IgnoreList {
-    /// A list of these entries; those that nobody could ban anyway are left out. `names` has what
+    /// A list of these entries; those that could not be banned anyway are left out. `names` has what
     /// is known of the names that single jails ignore.
     #[must_use]
     pub fn new(mut entries: Vec<ExemptNetwork>, names: BTreeMap<HostName, Vec<IpAddr>>) -> Self {
@@ -48,11 +48,11 @@ impl IgnoreList {
             ));
         }
         entries.truncate(most);
-        let nets = Nets::new(entries.iter().map(|entry| entry.net));
+        let nets = Networks::merged(entries.iter().map(|entry| entry.net));
         Self { entries, nets, names, on_link: Vec::new(), problems }
     }
 
-    /// The same list, with the IPv6 networks that this machine has neighbours in: whoever has an
+    /// The same list, with the IPv6 networks that this machine has neighbours in: a host with an
     /// address there does not have the whole network.
     #[must_use]
     pub fn with_on_link(self, mut on_link: Vec<Ipv6Net>) -> Self {
@@ -67,10 +67,9 @@ impl IgnoreList {
         &self.entries
     }
 
-    /// The networks.
-    #[must_use]
-    pub fn nets(&self) -> &[IpNet] {
-        self.nets.as_slice()
+    /// The networks, merged where they overlap or touch.
+    pub fn nets(&self) -> impl Iterator<Item = IpNet> {
+        self.nets.iter()
     }
 
     /// Whether no jail bans `host`.
@@ -104,7 +103,7 @@ impl IgnoreList {
         self.on_link.iter().any(|link| link.contains(net) || net.contains(link))
     }
 
-    /// How many entries there are of each kind.
+    /// Counts the entries of each kind.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -155,7 +154,7 @@ mod tests {
             ],
             BTreeMap::new(),
         );
-        let nets: Vec<_> = list.nets().iter().map(ToString::to_string).collect();
+        let nets: Vec<_> = list.nets().map(|net| net.to_string()).collect();
         assert_eq!(nets, ["192.0.2.1/32", "203.0.113.0/28"]);
         assert_eq!(list.counts(), BTreeMap::from([("gateway".into(), 1), ("trunk".into(), 1)]));
         assert_eq!(words(&list.counts()), "1 gateway, 1 trunk");

@@ -5,4 +5,3 @@ pub mod asterisk;
 pub mod discover;
 pub mod exempt;
 pub mod lists;
-pub mod nets;

@@ -1,13 +1,15 @@
 //! Reads one log path live, through rotations, truncations and everything else that happens to it.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::log_file::{FINGERPRINT, FileId, LogFile, Position, Why};
+use super::log_file::{FINGERPRINT, FileId, FollowError, LogFile, Position};
 use super::rotation::{self, InMotion, Sibling};
+use super::source::{
+    LineSource, Origin, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, SourceState,
+};
 use crate::input::line_splitter::{HISTORY, LineSplitter, MAX_LINE, Region};
 
 /// How much is read at once, in bytes.
@@ -16,102 +18,12 @@ const READ_SIZE: usize = 128 * 1024;
 /// How many files that were left behind are remembered, so that none is read twice.
 const MAX_FINISHED: usize = 16;
 
-/// How many times one poll changes files or begins a file anew.
+/// How many times one poll changes files or begins a file again.
 const MAX_TURNS: usize = 32;
 
 /// How many bytes are read at most that were written while nobody read, in all files that a log was
 /// rotated to meanwhile: a guard that was away for long looks at the end of what it has missed.
 pub const FURTHEST_BACK: u64 = 1 << 30;
-
-/// Where reading begins in a file that is there from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// At its first line.
-    Start,
-    /// After its last complete line.
-    End,
-}
-
-/// How a path fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its file is open and is read.
-    Following,
-    /// There is no such file. One that was there before is still read.
-    Waiting {
-        /// What is missing.
-        why: Why,
-    },
-    /// There is something that cannot be read. A file that was there before is still read.
-    Unreadable {
-        /// What is wrong with it.
-        why: Why,
-    },
-}
-
-impl From<Why> for State {
-    fn from(why: Why) -> Self {
-        match why {
-            Why::Missing => Self::Waiting { why },
-            _ => Self::Unreadable { why },
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Following => f.write_str("following"),
-            Self::Waiting { why } => write!(f, "waiting: {why}"),
-            Self::Unreadable { why } => write!(f, "unreadable: {why}"),
-        }
-    }
-}
-
-/// What happened to a path, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileEvent {
-    /// Reading begins in this file (the path's own, or one that was rotated away meanwhile) at
-    /// this offset in bytes.
-    Opened {
-        /// The name by which it was found.
-        file: PathBuf,
-        /// Where reading begins.
-        offset: u64,
-    },
-    /// The file was emptied in place. With `copy`, what had not been read is read from that copy
-    /// first; without, it is lost, if there was any.
-    Truncated {
-        /// The copy that was made before, if it holds more than had been read.
-        copy: Option<PathBuf>,
-    },
-    /// There is so much to read after a restart that this many bytes are left out.
-    PassedOver {
-        /// How many.
-        bytes: u64,
-    },
-    /// The last line of a file that was left had no end: this many bytes were dropped.
-    RestDropped {
-        /// Length of the rest.
-        bytes: usize,
-    },
-    /// The open file could not be read; its path is opened again.
-    ReadFailed {
-        /// What the system said.
-        error: String,
-    },
-}
-
-/// What one poll did.
-#[derive(Debug, Default)]
-pub struct Poll {
-    /// How many bytes were read.
-    pub bytes: u64,
-    /// The budget ran out: poll again without waiting for anything.
-    pub more: bool,
-    /// What happened; bounded by the number of turns that one poll takes.
-    pub events: Vec<FileEvent>,
-}
 
 /// Follows the bytes of one path; never blocks, never fails: see [`state`](Self::state).
 ///
@@ -135,13 +47,13 @@ pub struct Poll {
 pub struct Follower {
     path: PathBuf,
     start: Start,
-    current: Option<Reading>,
+    current: Option<OpenLog>,
     /// Files that were left behind, the last one at the back.
     finished: VecDeque<Position>,
     splitter: LineSplitter,
-    state: State,
+    state: SourceState,
     /// Told by the next poll.
-    events: Vec<FileEvent>,
+    events: Vec<SourceEvent>,
     /// Whether the file was found again that a position was taken in.
     resumed: bool,
     /// How many bytes are read at most of what was written before the start, and how many have yet to be
@@ -160,7 +72,7 @@ enum Start {
 
 /// The file being read.
 #[derive(Debug)]
-struct Reading {
+struct OpenLog {
     file: LogFile,
     /// How many bytes have been read.
     offset: u64,
@@ -168,7 +80,7 @@ struct Reading {
     fingerprint: Vec<u8>,
 }
 
-impl Reading {
+impl OpenLog {
     /// Reads on: the number of bytes, 0 at the end; `None` if the file was truncated.
     fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let n = self.file.read_at(space, self.offset)?;
@@ -190,7 +102,7 @@ impl Reading {
 }
 
 /// What the path names now.
-enum Look {
+enum PathLook {
     /// The file being read, or nothing that could be read instead.
     Nothing,
     /// Another file.
@@ -229,7 +141,7 @@ impl Follower {
         Self::resume_within(path, position, FURTHEST_BACK)
     }
 
-    /// As [`Follower::resume`], and reads at most so many bytes of what was written before now.
+    /// As [`Follower::resume`], and reads at most `most` bytes of what was written before now.
     #[must_use]
     pub fn resume_within(path: impl Into<PathBuf>, position: Position, most: u64) -> Self {
         Self::with_start(path.into(), Start::At(position), most)
@@ -242,14 +154,14 @@ impl Follower {
             current: None,
             finished: VecDeque::new(),
             splitter: LineSplitter::new(READ_SIZE),
-            state: Why::Missing.into(),
+            state: FollowError::Missing.into(),
             events: Vec::new(),
             resumed: false,
             furthest_back,
             too_many: 0,
         };
         // Opened here, so that lines written from now on are not taken for old ones.
-        if let Look::Other(file) = follower.look() {
+        if let PathLook::Other(file) = follower.look_at_path() {
             // If it cannot be done now, the first poll tries again.
             let _ = follower.begin(file);
         }
@@ -262,9 +174,9 @@ impl Follower {
         &self.path
     }
 
-    /// How the path fared at the last poll.
+    /// Returns how the path fared at the last poll.
     #[must_use]
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &SourceState {
         &self.state
     }
 
@@ -275,7 +187,7 @@ impl Follower {
         self.resumed
     }
 
-    /// How many lines were too long to be given out ([`MAX_LINE`]).
+    /// Returns the number of lines that were too long to be given out ([`MAX_LINE`]).
     #[must_use]
     pub fn oversized(&self) -> u64 {
         self.splitter.oversized()
@@ -285,17 +197,11 @@ impl Follower {
     #[must_use]
     pub fn unread(&self) -> u64 {
         let unread =
-            |reading: &Reading| Some(reading.file.len().ok()?.saturating_sub(reading.offset));
+            |reading: &OpenLog| Some(reading.file.len().ok()?.saturating_sub(reading.offset));
         self.current.as_ref().and_then(unread).unwrap_or(0)
     }
 
-    /// Whether what has been read ends with a line's end.
-    #[must_use]
-    pub fn is_between_lines(&self) -> bool {
-        self.splitter.is_between_lines()
-    }
-
-    /// Where to go on later: right after the last line that was given out. `None` while no file is
+    /// Returns where to go on later: right after the last line that was given out. `None` while no file is
     /// open.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
@@ -318,28 +224,33 @@ impl Follower {
                 break;
             }
         }
-        Poll { bytes, more, events: std::mem::take(&mut self.events) }
+        Poll {
+            bytes,
+            more,
+            between_lines: self.splitter.is_between_lines(),
+            events: std::mem::take(&mut self.events),
+        }
     }
 
     /// Reads the current file to its end, and changes to the next one. Whether there is more to do.
     fn turn(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> bool {
         // First look, then read: once the file is replaced, the read that follows is the last.
-        let look = self.look();
+        let look = self.look_at_path();
         if self.current.is_none() {
-            let Look::Other(file) = look else { return false };
+            let PathLook::Other(file) = look else { return false };
             return self.begin(file).is_ok() && self.current.is_some();
         }
         let changed = match (self.read(budget, bytes, each), look) {
             (Stopped::ByBudget, _) => return true,
-            (Stopped::AtEnd, Look::Nothing) => {
+            (Stopped::AtEnd, PathLook::Nothing) => {
                 // What comes now is new.
                 self.too_many = 0;
                 return false;
             }
-            (Stopped::AtEnd, Look::Other(file)) => self.advance(file),
+            (Stopped::AtEnd, PathLook::Other(file)) => self.advance(file),
             (Stopped::ByTruncation, _) => self.begin_again(),
             (Stopped::ByError(error), _) => {
-                self.leave();
+                self.close();
                 self.failed(error);
                 return false;
             }
@@ -349,30 +260,34 @@ impl Follower {
     }
 
     /// Looks at what the path names now, and opens it unless it is what is being read.
-    fn look(&mut self) -> Look {
+    fn look_at_path(&mut self) -> PathLook {
         let current = self.current.as_ref().map(|reading| reading.file.id);
         if let (Some(id), Ok(meta)) = (current, fs::metadata(&self.path)) {
             if FileId::of(&meta) == id {
-                self.state = State::Following;
-                return Look::Nothing;
+                self.state = SourceState::Following;
+                return PathLook::Nothing;
             }
         }
         match LogFile::open(&self.path) {
             Ok(file) => {
-                self.state = State::Following;
+                self.state = SourceState::Following;
                 // While the new file is empty, its writer may still write to the old one.
                 let empty = file.len().is_ok_and(|length| length == 0);
                 let same = current == Some(file.id);
-                if same || (empty && current.is_some()) { Look::Nothing } else { Look::Other(file) }
+                if same || (empty && current.is_some()) {
+                    PathLook::Nothing
+                } else {
+                    PathLook::Other(file)
+                }
             }
             Err(why) => {
                 // What appears from now on is new; what only becomes readable is not.
-                let absent = matches!(why, Why::Missing | Why::NotAFile(_));
+                let absent = matches!(why, FollowError::Missing | FollowError::NotAFile(_));
                 if absent && matches!(self.start, Start::End) {
                     self.start = Start::Begin;
                 }
                 self.state = why.into();
-                Look::Nothing
+                PathLook::Nothing
             }
         }
     }
@@ -424,7 +339,7 @@ impl Follower {
         Ok(())
     }
 
-    /// How many bytes are in the files that are to be read after `file`.
+    /// Returns the number of bytes in the files that are to be read after `file`.
     fn length_after(&self, file: &LogFile) -> Result<u64, InMotion> {
         let live = fs::metadata(&self.path).ok();
         let live = live.filter(|meta| meta.is_file() && FileId::of(meta) != file.id);
@@ -434,13 +349,13 @@ impl Follower {
         Ok(between.map(|sibling| sibling.length).sum::<u64>().saturating_add(live.len()))
     }
 
-    /// Where to begin in a file that was left there, if there is too much to read: the oldest is left
+    /// Returns where to begin in a file that was left there, if there is too much to read: the oldest is left
     /// out.
     fn pass_over(&mut self, file: &LogFile, left_at: u64) -> u64 {
         let bytes = self.too_many.min(file.len().unwrap_or(0).saturating_sub(left_at));
         self.too_many -= bytes;
         if bytes > 0 {
-            self.events.push(FileEvent::PassedOver { bytes });
+            self.events.push(SourceEvent::PassedOver { bytes });
         }
         left_at + bytes
     }
@@ -470,7 +385,7 @@ impl Follower {
         let successors = rotation::successors(&self.path, &old.file)?;
         let next = find(successors, |file| !is_known(file))?;
         let next = next.unwrap_or(newest);
-        self.leave();
+        self.close();
         let left_at = self.left_at(&next);
         let offset = self.pass_over(&next, left_at);
         self.enter(next, offset);
@@ -486,19 +401,19 @@ impl Follower {
         siblings.retain(|copy| copy.id != reading.file.id && copy.length > reading.offset);
         let copy = find(siblings, |file| file.has_content_of(&position).unwrap_or(false))?;
         self.events
-            .push(FileEvent::Truncated { copy: copy.as_ref().map(|copy| copy.path.clone()) });
+            .push(SourceEvent::Truncated { copy: copy.as_ref().map(|copy| copy.path.clone()) });
         let Some(reading) = self.current.take() else { return Ok(()) };
         self.current = Some(if let Some(copy) = copy {
             // The rest stays: the copy goes on right where the file was left.
-            Reading { file: copy, ..reading }
+            OpenLog { file: copy, ..reading }
         } else {
             self.drop_rest();
-            Reading { offset: 0, fingerprint: Vec::new(), ..reading }
+            OpenLog { offset: 0, fingerprint: Vec::new(), ..reading }
         });
         Ok(())
     }
 
-    /// Where `file` was left, if it ever was; else its start.
+    /// Returns where `file` was left, if it ever was; else its start.
     fn left_at(&self, file: &LogFile) -> u64 {
         let mut left = self.finished.iter().rev();
         left.find(|position| file.continues(position).unwrap_or(false)).map_or(0, |at| at.offset)
@@ -514,20 +429,20 @@ impl Follower {
                 if offset > 0 {
                     self.splitter.continue_after(&before);
                 }
-                self.events.push(FileEvent::Opened { file: file.path.clone(), offset });
-                self.current = Some(Reading { file, offset, fingerprint });
+                self.events.push(SourceEvent::Opened { file: file.path.clone(), offset });
+                self.current = Some(OpenLog { file, offset, fingerprint });
             }
             Err(error) => self.failed(error),
         }
     }
 
     fn failed(&mut self, error: io::Error) {
-        self.events.push(FileEvent::ReadFailed { error: error.to_string() });
-        self.state = Why::from(error).into();
+        self.events.push(SourceEvent::ReadFailed { error: error.to_string() });
+        self.state = FollowError::from(error).into();
     }
 
     /// Closes the file, remembers where it was left, and drops its unterminated rest.
-    fn leave(&mut self) {
+    fn close(&mut self) {
         let Some(position) = self.position() else { return };
         if self.finished.len() == MAX_FINISHED {
             self.finished.pop_front();
@@ -543,8 +458,26 @@ impl Follower {
     fn drop_rest(&mut self) {
         let bytes = self.splitter.drop_carry();
         if bytes > 0 {
-            self.events.push(FileEvent::RestDropped { bytes });
+            self.events.push(SourceEvent::RestDropped { bytes });
         }
+    }
+}
+
+impl LineSource for Follower {
+    fn poll(&mut self, budget: u64, each: &mut dyn FnMut(Region<'_>)) -> Poll {
+        self.poll(budget, each)
+    }
+
+    fn checkpoint(&self) -> Option<SourceCheckpoint> {
+        self.position().map(|position| position.to_checkpoint())
+    }
+
+    fn state(&self) -> &SourceState {
+        self.state()
+    }
+
+    fn status(&self) -> SourceNumbers {
+        SourceNumbers { unread: self.unread(), oversized: self.oversized() }
     }
 }
 
@@ -561,7 +494,7 @@ fn find(
     Ok(None)
 }
 
-/// Where the unfinished last line of a file begins, if its last line is unfinished; else its end.
+/// Returns where the unfinished last line of a file begins, if its last line is unfinished; else its end.
 /// The end too if that line is too long to be given out anyway, or if the file cannot be read.
 fn line_start_before_end(file: &LogFile) -> u64 {
     let end = file.len().unwrap_or(0);

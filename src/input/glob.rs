@@ -109,7 +109,7 @@ pub fn is_rotated_name(path: &Path) -> bool {
     path.file_name().is_some_and(|name| Rotated::parse(name).is_some())
 }
 
-/// What a rotated name tells.
+/// The parts of a rotated name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rotated<'a> {
     /// The name of the live log, without its kept extension.

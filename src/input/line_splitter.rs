@@ -43,7 +43,7 @@ pub struct LineSplitter {
     gap: bool,
 }
 
-/// What the byte at `taken` belongs to.
+/// The line that the byte at `taken` belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Within {
     /// It begins a line.
@@ -129,7 +129,7 @@ impl LineSplitter {
         self.next_region()
     }
 
-    /// How many bytes at the end wait for the rest of their line. All regions have to be taken.
+    /// Returns the number of bytes at the end that wait for the rest of their line. All regions have to be taken.
     #[must_use]
     pub fn carry(&self) -> usize {
         self.end - self.taken
@@ -188,7 +188,7 @@ impl LineSplitter {
         };
     }
 
-    /// How many lines were longer than [`MAX_LINE`], and were passed over.
+    /// Returns the number of lines that were longer than [`MAX_LINE`] and passed over.
     #[must_use]
     pub fn oversized(&self) -> u64 {
         self.oversized
@@ -293,7 +293,7 @@ impl<'a> Region<'a> {
         }))
     }
 
-    /// Where in `bytes` the line around the byte at `pos` is, without its line feed. A position
+    /// Returns where in `bytes` the line around the byte at `pos` is, without its line feed. A position
     /// in the history gives the first line, one past the end an empty range.
     #[must_use]
     pub fn line_at(&self, pos: usize) -> Range<usize> {

@@ -1,21 +1,23 @@
 //! One open log file: its identity, by number and by content, and reads that never block.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use super::source::SourceCheckpoint;
+use crate::sys::text_file::{self, FileError};
 
 /// How many of a file's first bytes, and of those before a position, are remembered.
 pub(super) const FINGERPRINT: usize = 256;
 
 /// Why a path cannot be followed now. It is tried again at each poll.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Why {
+pub enum FollowError {
     /// There is nothing by that name, or its directory is missing.
     #[error("there is no such file yet; it is followed as soon as it appears")]
     Missing,
@@ -30,12 +32,22 @@ pub enum Why {
     Failed(String),
 }
 
-impl From<io::Error> for Why {
+impl From<io::Error> for FollowError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<FileError> for FollowError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NotRegular(kind) => Self::NotAFile(kind),
+            FileError::Io(error) => error.into(),
+            FileError::TooLarge(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -64,20 +76,33 @@ impl Position {
     ///
     /// # Errors
     /// When it cannot be seen, or is no regular file.
-    pub fn end_of(path: &Path) -> Result<Option<Self>, Why> {
-        let meta = match fs::metadata(path).map_err(Why::from) {
+    pub fn end_of(path: &Path) -> Result<Option<Self>, FollowError> {
+        let meta = match fs::metadata(path).map_err(FollowError::from) {
             Ok(meta) => meta,
-            Err(Why::Missing) => return Ok(None),
+            Err(FollowError::Missing) => return Ok(None),
             Err(why) => return Err(why),
         };
-        refuse_irregular(&meta)?;
+        text_file::refuse_irregular(&meta)?;
         let FileId { dev, ino } = FileId::of(&meta);
         let (fingerprint, before) = (Vec::new(), Vec::new());
         Ok(Some(Self { dev, ino, offset: meta.len(), fingerprint, before }))
     }
+
+    /// Writes the position as the checkpoint of its source: JSON, as version 0.1.0 stored it.
+    #[must_use]
+    pub fn to_checkpoint(&self) -> SourceCheckpoint {
+        // Numbers always become JSON.
+        SourceCheckpoint::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads what [`Position::to_checkpoint`] wrote; `None` if it makes no sense.
+    #[must_use]
+    pub fn from_checkpoint(checkpoint: &SourceCheckpoint) -> Option<Self> {
+        serde_json::from_slice(checkpoint.as_bytes()).ok()
+    }
 }
 
-/// What the kernel calls a file by. Unique among files that exist or are held open.
+/// The kernel's number of a file. Unique among files that exist or are held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     dev: u64,
@@ -102,15 +127,9 @@ pub(super) struct LogFile {
 
 impl LogFile {
     /// Opens the file that `path` (or the symbolic link there) names now. Never waits, and never
-    /// opens anything but a regular file: opening a pipe or a device can have effects of its own.
-    pub(super) fn open(path: &Path) -> Result<Self, Why> {
-        refuse_irregular(&fs::metadata(path)?)?;
-        // Something else can have taken the name since, hence NONBLOCK and the second look.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = i32::try_from(flags.bits()).map_err(|e| Why::Failed(e.to_string()))?;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let meta = file.metadata()?;
-        refuse_irregular(&meta)?;
+    /// opens anything but a regular file.
+    pub(super) fn open(path: &Path) -> Result<Self, FollowError> {
+        let (file, meta) = text_file::open_regular(path)?;
         let (id, created) = (FileId::of(&meta), meta.created().ok());
         Ok(Self { path: path.to_owned(), id, file, created })
     }
@@ -180,20 +199,5 @@ impl LogFile {
             fingerprint: fingerprint.to_vec(),
             before: before.to_vec(),
         }
-    }
-}
-
-fn refuse_irregular(meta: &Metadata) -> Result<(), Why> {
-    let kind = meta.file_type();
-    if kind.is_file() {
-        Ok(())
-    } else if kind.is_dir() {
-        Err(Why::NotAFile("directory"))
-    } else if kind.is_fifo() {
-        Err(Why::NotAFile("named pipe"))
-    } else if kind.is_socket() {
-        Err(Why::NotAFile("socket"))
-    } else {
-        Err(Why::NotAFile("device"))
     }
 }

@@ -1,6 +1,7 @@
 //! Where lines come from: log files, followed over rotations and truncations.
 //!
-//! [`glob`] says which files a list of patterns means, a [`Follower`] reads one of them, and a
+//! A [`LineSource`] hands out lines, and says where to go on in it after a restart; a [`SourceKey`]
+//! opens it. [`glob`] says which files a list of patterns means, a [`Follower`] reads one of them, and a
 //! [`Watcher`] says when it is worth polling. The watcher is a convenience: polling all followers
 //! once a second finds everything that it misses.
 
@@ -9,8 +10,13 @@ pub mod glob;
 pub mod line_splitter;
 mod log_file;
 mod rotation;
+mod source;
 mod wakeup;
 
-pub use follower::{FileEvent, Follower, Origin, Poll, State};
-pub use log_file::{Position, Why};
+pub use follower::Follower;
+pub use log_file::{FollowError, Position};
+pub use source::{
+    LineSource, Origin, Poll, Resumed, SourceCheckpoint, SourceEvent, SourceKey, SourceNumbers,
+    SourceState,
+};
 pub use wakeup::{WatchError, Watcher};

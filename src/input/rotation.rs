@@ -14,7 +14,7 @@ const MAX_LISTINGS: usize = 8;
 /// How many rotated files of one log are looked at.
 const MAX_SIBLINGS: usize = 4096;
 
-/// A rotated log beside the live one, as it was when the directory was listed.
+/// A rotated log next to the live one, as it was when the directory was listed.
 #[derive(Debug)]
 pub(super) struct Sibling {
     path: PathBuf,

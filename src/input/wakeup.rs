@@ -56,12 +56,12 @@ pub struct Watcher {
 #[derive(Debug)]
 struct Watched {
     path: PathBuf,
-    target: Target,
+    target: WatchTarget,
 }
 
-/// What is watched for a path.
+/// The watched part of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
+enum WatchTarget {
     /// Nothing: it could not be added.
     Nothing,
     /// Its directory, because it is missing.
@@ -70,8 +70,8 @@ enum Target {
     File { dev: u64, ino: u64 },
 }
 
-impl Target {
-    /// What should be watched now.
+impl WatchTarget {
+    /// Returns what should be watched now.
     fn of(path: &Path) -> Self {
         fs::metadata(path)
             .map_or(Self::Directory, |meta| Self::File { dev: meta.dev(), ino: meta.ino() })
@@ -110,7 +110,7 @@ impl Watcher {
 
     fn add(&mut self, path: PathBuf) {
         if self.paths.iter().all(|watched| watched.path != path) {
-            self.paths.push(Watched { path, target: Target::Nothing });
+            self.paths.push(Watched { path, target: WatchTarget::Nothing });
         }
     }
 
@@ -150,14 +150,15 @@ impl Watcher {
 
     /// Whether another file is watched than the one that a path names now.
     fn is_outdated(&self) -> bool {
-        let mut watched = self.paths.iter().filter(|watched| watched.target != Target::Nothing);
-        watched.any(|watched| watched.target != Target::of(&watched.path))
+        let mut watched =
+            self.paths.iter().filter(|watched| watched.target != WatchTarget::Nothing);
+        watched.any(|watched| watched.target != WatchTarget::of(&watched.path))
     }
 
     /// Starts over with an instance that watches nothing yet.
     fn renew(&mut self) {
         for watched in &mut self.paths {
-            watched.target = Target::Nothing;
+            watched.target = WatchTarget::Nothing;
         }
         // An instance whose thread cannot be started would panic when a path is added.
         let threads = thread::Builder::new().spawn(|| ()).map(|thread| drop(thread.join()));
@@ -174,10 +175,10 @@ impl Watcher {
     async fn add_missing(&mut self) {
         let Some(events) = &mut self.events else { return };
         let mut refused = None;
-        let unwatched = |watched: &&mut Watched| watched.target == Target::Nothing;
+        let unwatched = |watched: &&mut Watched| watched.target == WatchTarget::Nothing;
         for watched in self.paths.iter_mut().filter(unwatched) {
             // Looked up before it is added: if the path changes in between, a refresh sees it.
-            let target = Target::of(&watched.path);
+            let target = WatchTarget::of(&watched.path);
             match events.add_file(&watched.path).await {
                 Ok(_) => watched.target = target,
                 Err(error) if is_its_own_trouble(&error) => {}

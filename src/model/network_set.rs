@@ -42,6 +42,13 @@ impl Networks {
         Self { v4, v6 }
     }
 
+    /// Returns these networks, merged where they overlap or touch.
+    #[must_use]
+    pub fn merged(nets: impl IntoIterator<Item = IpNet>) -> Self {
+        let nets: Vec<_> = nets.into_iter().map(|net| net.trunc()).collect();
+        Self::new(IpNet::aggregate(&nets))
+    }
+
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -82,6 +89,12 @@ impl Networks {
             }
         };
         IpNet::new(address, length).ok()
+    }
+
+    /// Whether one of them holds `host`. Takes time that grows with the logarithm of their number.
+    #[must_use]
+    pub fn contains(&self, host: IpAddr) -> bool {
+        self.find(host).is_some()
     }
 
     /// The same networks in fewer lengths: those of a length that few have are written as networks
@@ -224,6 +237,7 @@ mod tests {
                 let found = set.find(host);
                 prop_assert_eq!(found.is_some(), one, "{} in {:?}", host, nets);
                 prop_assert!(found.is_none_or(|net| net.contains(&host)));
+                prop_assert_eq!(Networks::merged(nets.clone()).contains(host), one);
             }
         }
 

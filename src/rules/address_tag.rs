@@ -1,6 +1,6 @@
-//! How an address stands in a message: the tags that rules write in angle brackets.
+//! The spellings of an address in a message: the tags that rules write in angle brackets.
 
-/// How an address stands in a message; what a rule writes in angle brackets.
+/// A spelling of an address in a message; what a rule writes in angle brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressTag {
     /// `<HOST>`: `203.0.113.9`, `2001:db8::9` or `[2001:db8::9]`.

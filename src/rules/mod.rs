@@ -20,6 +20,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::model::account::AccountPlace;
 use crate::model::event;
 use crate::model::event::{Class, Evidence, Meaning, RuleId};
+use crate::sys::text_file::{self, TextError};
 use pattern::Pattern;
 
 /// The rule files that come with the program, by name.
@@ -33,6 +34,9 @@ const BUILTIN: [(&str, &str); 8] = [
     ("asterisk-sip", include_str!("../../rules/asterisk-sip.toml")),
     ("kernel-firewall", include_str!("../../rules/kernel-firewall.toml")),
 ];
+
+/// Bytes that a rule file may have.
+const LARGEST: u64 = 16 << 20;
 
 /// The longest message that Asterisk writes, in bytes (`max(BUFSIZ, 8192)` in `main/logger.c`).
 pub const LONGEST_MESSAGE: usize = 8192;
@@ -140,9 +144,9 @@ pub struct RuleSet {
 /// Why rules cannot be used.
 #[derive(Debug, Error)]
 pub enum RulesError {
-    /// A file or the directory cannot be read.
-    #[error("cannot read {path}: {error}", path = path.display())]
-    Read { path: PathBuf, error: std::io::Error },
+    /// A file or the directory cannot be read, or is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// Something is wrong in the files.
     #[error(transparent)]
     Wrong(#[from] Diagnostics),
@@ -160,9 +164,8 @@ impl RuleSet {
             .iter()
             .map(|(name, text)| (format!("{name}.toml").into(), (*text).to_owned()))
             .collect();
-        for path in directory.map_or(Ok(Vec::new()), toml_files)? {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| RulesError::Read { path: path.clone(), error })?;
+        for path in directory.map_or(Ok(Vec::new()), text_file::toml_files)? {
+            let text = text_file::read_text(&path, LARGEST)?;
             sources.retain(|(known, _)| known.file_name() != path.file_name());
             sources.push((path, text));
         }
@@ -277,25 +280,6 @@ impl RuleSet {
     pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
         (0..=u16::MAX).map(RuleId).zip(&self.rules)
     }
-}
-
-/// The `*.toml` files of a directory in the order of their names; none if it does not exist.
-fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, RulesError> {
-    let broken = |error| RulesError::Read { path: directory.to_owned(), error };
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(broken(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(broken)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Builds a regex over bytes, not characters: one byte that is not UTF-8 must not hide a line.

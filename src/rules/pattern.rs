@@ -33,7 +33,7 @@ pub struct Pattern {
     pub needles: Vec<Vec<u8>>,
 }
 
-/// What is wrong with a failregex, and what to write instead.
+/// An error in a failregex, and what to write instead.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PatternError {
     /// Not a regex.

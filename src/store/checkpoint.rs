@@ -1,30 +1,26 @@
 //! Checkpoints in the state file: the position in each log, and the counts that stand for what was
 //! read up to there. Both are written together.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
-
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::decide::engine::{KnownHosts, OffenceCounts};
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
-use crate::input::Position;
+use crate::input::{SourceCheckpoint, SourceKey};
 use crate::model::time::Time;
 
-/// The place where reading a log stopped.
+/// The place where reading a source stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogCheckpoint {
-    /// Its path.
-    pub path: PathBuf,
+    /// Its key.
+    pub key: SourceKey,
     /// The number that counts know it by.
     pub channel: u16,
-    /// The position to continue at; `None`: there was no file.
-    pub position: Option<Position>,
+    /// The place to continue at; `None`: there was nothing to read.
+    pub checkpoint: Option<SourceCheckpoint>,
     /// The context of the next line, if it is known.
     pub context: Option<Context>,
-    /// The time when all of it had been read: what comes after the position was written later.
+    /// The time when all of it had been read: what comes after the checkpoint was written later.
     pub read_at: Time,
 }
 
@@ -58,13 +54,14 @@ pub struct StoredCheckpoint {
 
 /// Writes a checkpoint.
 pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM logs", [])?;
-    let mut insert = connection.prepare_cached("INSERT INTO logs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    connection.execute("DELETE FROM sources", [])?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO sources VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for log in &checkpoint.logs {
-        let position = text(log.position.as_ref());
+        let place = log.checkpoint.as_ref().map(SourceCheckpoint::as_bytes);
         let context = text(log.context.as_ref());
-        let path = log.path.as_os_str().as_bytes();
-        insert.execute(params![path, log.channel, position, context, log.read_at.millis()])?;
+        let key = log.key.to_bytes();
+        insert.execute(params![key, log.channel, place, context, log.read_at.millis()])?;
     }
     if let Some(rules) = &checkpoint.rules {
         note(connection, "rules", rules)?;
@@ -127,19 +124,23 @@ pub fn read(connection: &Connection) -> rusqlite::Result<StoredCheckpoint> {
         logins: noted(connection, "logins")?.unwrap_or_default(),
         ..StoredCheckpoint::default()
     };
-    let mut statement =
-        connection.prepare("SELECT path, channel, position, context, read_at FROM logs")?;
+    // A file of version 0.1.0 that has not been written to since; see the steps of the schema.
+    let is_first = !connection.table_exists(None, "sources")?;
+    let mut statement = connection.prepare(if is_first {
+        "SELECT path, channel, position, context, read_at FROM logs"
+    } else {
+        "SELECT key, channel, checkpoint, context, read_at FROM sources"
+    })?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let position: Option<String> = row.get(2)?;
-        let understood = position.as_deref().map(serde_json::from_str).transpose();
         // One that makes no sense is as good as none that was ever stored.
-        let Ok(position) = understood else { continue };
+        let Some(key) = SourceKey::from_bytes(row.get_ref(0)?.as_bytes()?) else { continue };
+        let place = row.get_ref(2)?.as_bytes_or_null()?;
         let context: Option<String> = row.get(3)?;
         progress.logs.push(LogCheckpoint {
-            path: OsString::from_vec(row.get(0)?).into(),
+            key,
             channel: row.get(1)?,
-            position,
+            checkpoint: place.map(|bytes| SourceCheckpoint::new(bytes.to_vec())),
             context: context.and_then(|context| serde_json::from_str(&context).ok()),
             read_at: Time::from_millis(row.get(4)?),
         });

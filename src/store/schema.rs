@@ -23,7 +23,8 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
     CREATE TABLE bans (
@@ -68,7 +69,21 @@ const STEPS: [&str; 1] = ["
         entries BLOB NOT NULL,
         PRIMARY KEY (name, page)
     );
-"];
+",
+    "
+    -- Sources, in place of logs: where to go on (null: there was nothing to read), in bytes that only
+    -- the source reads. The key of a file is its path.
+    CREATE TABLE sources (
+        key BLOB PRIMARY KEY,
+        channel INTEGER NOT NULL,
+        checkpoint BLOB,
+        context TEXT,
+        read_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO sources SELECT path, channel, CAST(position AS BLOB), context, read_at FROM logs;
+    DROP TABLE logs;
+",
+];
 
 /// The reason why there is no state file to work with.
 #[derive(Debug, Error)]

@@ -11,6 +11,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::config;
 use crate::decide::ban_table::JournalEntry;
+use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
@@ -444,4 +445,34 @@ fn failed_writes_are_retried() {
     assert_eq!(Health { stats: None, ..store.health() }, Health::default());
     close(store);
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
+}
+
+#[test]
+fn state_of_version_0_1_0_is_read_and_migrated() {
+    let home = tempfile::tempdir().unwrap();
+    let dump = include_str!("../../tests/data/state-0.1.0.sql").replace("$DIR", "/var/log");
+    Connection::open(home.path().join(FILE)).unwrap().execute_batch(&dump).unwrap();
+    let at = Time::from_millis(1_795_896_268_344);
+
+    // Without a daemon, the file stays as it is.
+    let (untouched, problem) = read(home.path(), Extent::All, at).unwrap();
+    assert_eq!(problem, None);
+    let opened = reopened(home.path(), at);
+    assert_eq!(opened.loaded.progress.logs, untouched.progress.logs);
+
+    let [log] = <[_; 1]>::try_from(untouched.progress.logs).unwrap();
+    assert_eq!(log.key, SourceKey::File("/var/log/messages".into()));
+    let position = Position::from_checkpoint(log.checkpoint.as_ref().unwrap()).unwrap();
+    assert_eq!((position.offset, position.fingerprint.len()), (432, 256));
+    assert!(log.context.is_some());
+    assert_eq!(log.read_at, at);
+    assert_eq!(untouched.progress.counters[0].name, "asterisk-guess");
+
+    // What a source of another kind left are bytes.
+    let store = Store::start(opened).unwrap();
+    let place = SourceCheckpoint::new(b"s=7f\0\xff".to_vec());
+    let logs = vec![LogCheckpoint { checkpoint: Some(place), ..log }];
+    store.checkpoint(Checkpoint { logs: logs.clone(), ..Checkpoint::default() }, at);
+    close(store);
+    assert_eq!(reopened(home.path(), at).loaded.progress.logs, logs);
 }

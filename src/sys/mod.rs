@@ -1,6 +1,8 @@
-//! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets.
+//! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets, bounded
+//! text files.
 
 pub mod netlink;
 pub mod program;
 pub mod sandbox;
 pub mod sock_diag;
+pub mod text_file;

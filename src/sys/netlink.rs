@@ -21,7 +21,7 @@ pub(crate) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]>
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-/// Where what follows so many bytes begins.
+/// Returns where the part after this many bytes begins.
 pub(crate) const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }

@@ -1,4 +1,4 @@
-//! What the processes of the guard give up before they read what strangers wrote: capabilities, other
+//! The rights that the processes of the guard give up before they read what strangers wrote: capabilities, other
 //! files, other programs, other sockets. The kernel holds them to it from then on.
 //!
 //! All of it is of the calling thread, and of those that it starts later on.
@@ -79,7 +79,7 @@ impl SandboxError {
     }
 }
 
-/// What a process may still do.
+/// The rights that a process keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
     /// Files and directories that it reads, with all that is below.
@@ -120,7 +120,7 @@ pub fn keep_net_admin() -> Result<(), SandboxError> {
     keep(CapabilitySet::NET_ADMIN, Heirs::Programs)
 }
 
-/// Who else has what is kept.
+/// Other threads and processes that share what is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Heirs {
     None,
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_runs_programs_and_neither_reads_nor_writes_elsewhere() {
+    fn writer_runs_programs_but_reads_and_writes_nothing_else() {
         if !usable() {
             return;
         }

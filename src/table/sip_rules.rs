@@ -130,27 +130,27 @@ fn without(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Wire};
+    use crate::config::{self, SipMonitor};
 
-    fn structure(wire: Wire) -> Structure {
+    fn structure(wire: SipMonitor) -> Structure {
         let config = config::load::parse(&[], &["wire".to_owned(), "asterisk-sip".to_owned()]);
         Structure::new(&config::Config { wire, ..config.unwrap() })
     }
 
     #[test]
     fn the_configuration_is_in_the_text() {
-        let built_in = structure(Wire::default()).wire_ruleset();
+        let built_in = structure(SipMonitor::default()).wire_ruleset();
         assert!(built_in.ends_with(&format!("{WIRE}{LIMITER}")), "{built_in}");
         let forward = ["172.17.0.2/32", "172.17.0.0/16", "fd00::/8"];
         let forward = forward.map(|net| net.parse().unwrap()).to_vec();
-        let wire = Wire {
+        let wire = SipMonitor {
             group: 7,
             snaplen: 999,
             forward,
             limiter: Limiter::Ban,
             maxrefusals: 10,
             maxpackets: 20,
-            ..Wire::default()
+            ..SipMonitor::default()
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
@@ -173,10 +173,11 @@ mod tests {
             to: "[::1]:9061".parse().unwrap(),
             never_from: vec![(5060, 5061), (10_000, 20_000)],
         };
-        let text = structure(Wire { group: 7, hep: Some(hep), ..Wire::default() }).wire_ruleset();
+        let text = structure(SipMonitor { group: 7, hep: Some(hep), ..SipMonitor::default() })
+            .wire_ruleset();
         let rule = "meta skuid 101 ip6 daddr ::1 udp dport 9061 udp sport != { 5060-5061, 10000-20000 } log prefix \"hep\" group 7 snaplen 65535\n";
         assert!(text.contains(rule), "{text}");
-        let none = structure(Wire::default()).wire_ruleset();
+        let none = structure(SipMonitor::default()).wire_ruleset();
         assert!(none.contains("delete chain inet asterguard wire_hep") && !none.contains("skuid"));
     }
 
@@ -191,9 +192,9 @@ mod tests {
 
     #[test]
     fn switched_off_nothing_is_left() {
-        let off = structure(Wire { enabled: false, ..Wire::default() }).wire_ruleset();
+        let off = structure(SipMonitor { enabled: false, ..SipMonitor::default() }).wire_ruleset();
         let no_limiter =
-            structure(Wire { limiter: Limiter::Off, ..Wire::default() }).wire_ruleset();
+            structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in [
             (&off, WIRE, 6, 4),
             (&off, LIMITER, 6, 6),

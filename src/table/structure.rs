@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::config::{Config, Wire};
+use crate::config::{Config, SipMonitor};
 use crate::model::event::{Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -128,7 +128,7 @@ pub struct Structure {
     /// ranges as in [`Ports`].
     pub guarded: Vec<(u16, u16)>,
     /// What is shown of our own answers.
-    pub wire: Wire,
+    pub wire: SipMonitor,
 }
 
 /// Why a subject cannot be in the sets of a scope.

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use asterguard::input::{Follower, Origin, State, Why};
+use asterguard::input::{FollowError, Follower, Origin, SourceState};
 
 use crate::{Bench, append, appender, numbered, numbers, programs};
 
@@ -16,7 +16,7 @@ fn a_missing_file_is_awaited_and_read_from_its_start() {
     for origin in [Origin::Start, Origin::End] {
         let mut bench = Bench::with(origin, |_| {});
         assert_eq!(bench.read(), [""; 0]);
-        assert_eq!(*bench.follower.state(), State::Waiting { why: Why::Missing });
+        assert_eq!(*bench.follower.state(), SourceState::Waiting { why: FollowError::Missing });
         bench.append("log", "1\n2\n");
         assert_eq!(bench.read(), ["1", "2"]);
         assert!(bench.is_following());
@@ -37,19 +37,19 @@ fn a_directory_may_appear_and_vanish() {
         assert_eq!(lines, expected);
         follower.state().clone()
     };
-    assert_eq!(poll(&[]), State::Waiting { why: Why::Missing });
+    assert_eq!(poll(&[]), SourceState::Waiting { why: FollowError::Missing });
     fs::create_dir_all(&parent).unwrap();
-    assert_eq!(poll(&[]), State::Waiting { why: Why::Missing });
+    assert_eq!(poll(&[]), SourceState::Waiting { why: FollowError::Missing });
     append(&path, "1\n");
-    assert_eq!(poll(&[b"1"]), State::Following);
+    assert_eq!(poll(&[b"1"]), SourceState::Following);
     fs::remove_dir_all(dir.path().join("a")).unwrap();
-    assert_eq!(poll(&[b"1"]), State::Waiting { why: Why::Missing });
+    assert_eq!(poll(&[b"1"]), SourceState::Waiting { why: FollowError::Missing });
     append(&dir.path().join("a"), "a file in place of the directory");
-    assert_eq!(poll(&[b"1"]), State::Waiting { why: Why::Missing });
+    assert_eq!(poll(&[b"1"]), SourceState::Waiting { why: FollowError::Missing });
     fs::remove_file(dir.path().join("a")).unwrap();
     fs::create_dir_all(&parent).unwrap();
     append(&path, "2\n");
-    assert_eq!(poll(&[b"1", b"2"]), State::Following);
+    assert_eq!(poll(&[b"1", b"2"]), SourceState::Following);
 }
 
 #[test]
@@ -85,7 +85,10 @@ fn non_regular_file_is_refused_without_waiting() {
         };
         let mut bench = Bench::with(Origin::End, make);
         assert_eq!(bench.read(), [""; 0]);
-        assert_eq!(*bench.follower.state(), State::Unreadable { why: Why::NotAFile(kind) });
+        assert_eq!(
+            *bench.follower.state(),
+            SourceState::Unreadable { why: FollowError::NotAFile(kind) }
+        );
         bench.rename("log", "aside");
         bench.append("log", "1\n");
         assert_eq!(bench.read(), ["1"], "after the {kind}");
@@ -212,7 +215,7 @@ fn a_file_that_becomes_readable_is_followed() {
     let chmod = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    let denied = State::Unreadable { why: Why::Denied };
+    let denied = SourceState::Unreadable { why: FollowError::Denied };
 
     let mut bench = Bench::with(Origin::Start, |log| {
         append(log, "1\n");

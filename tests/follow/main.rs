@@ -23,14 +23,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asterguard::input::{FileEvent, Follower, Origin, Poll, State};
+use asterguard::input::{Follower, Origin, Poll, SourceEvent, SourceState};
 
 /// A directory with a log called `log`, its follower, and what the follower has read.
 struct Bench {
     dir: tempfile::TempDir,
     follower: Follower,
     seen: Vec<Vec<u8>>,
-    events: Vec<FileEvent>,
+    events: Vec<SourceEvent>,
 }
 
 impl Bench {
@@ -82,7 +82,7 @@ impl Bench {
     /// The names and offsets at which files were entered since the last call.
     fn opened(&mut self) -> Vec<(String, u64)> {
         let opened = self.events.drain(..).filter_map(|event| match event {
-            FileEvent::Opened { file, offset } => {
+            SourceEvent::Opened { file, offset } => {
                 Some((file.file_name().unwrap().to_str().unwrap().to_owned(), offset))
             }
             _ => None,
@@ -91,7 +91,7 @@ impl Bench {
     }
 
     fn is_following(&self) -> bool {
-        *self.follower.state() == State::Following
+        *self.follower.state() == SourceState::Following
     }
 
     /// How many files of the directory this process holds open.

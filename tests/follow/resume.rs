@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use asterguard::input::{Follower, Origin, Position};
+use asterguard::input::{Follower, LineSource as _, Origin, Position, SourceCheckpoint, SourceKey};
 
 use crate::{Bench, append, numbered, numbers};
 
-/// Stops the follower, does `meanwhile`, and goes on from the position, kept as text.
+/// Stops the follower, does `meanwhile`, and goes on from its checkpoint, kept as bytes.
 fn restart(bench: &mut Bench, meanwhile: impl FnOnce(&Bench)) {
-    let position = serde_json::to_string(&bench.follower.position().unwrap()).unwrap();
+    let bytes = bench.follower.checkpoint().unwrap().as_bytes().to_vec();
     bench.follower = Follower::new(bench.at("nothing"), Origin::Start);
     meanwhile(bench);
-    let position: Position = serde_json::from_str(&position).unwrap();
+    let position = Position::from_checkpoint(&SourceCheckpoint::new(bytes)).unwrap();
     bench.follower = Follower::resume(bench.at("log"), position);
 }
 
@@ -138,6 +138,28 @@ fn an_unknown_file_is_read_from_its_start() {
     };
     bench.follower = Follower::resume(bench.at("log"), nonsense);
     assert_eq!(numbers(&bench.read()), (100..130).collect::<Vec<_>>());
+}
+
+#[test]
+fn source_is_known_by_its_key_and_resumes_from_bytes() {
+    let bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
+    let key = SourceKey::File(bench.at("log"));
+    assert_eq!(SourceKey::from_bytes(&key.to_bytes()), Some(key.clone()));
+    assert_eq!(SourceKey::from_bytes(b"journal:asterisk.service"), None);
+    assert_eq!(SourceKey::from_bytes(b""), None);
+
+    let end = key.end().unwrap().unwrap();
+    bench.append("log", numbered(20, 1));
+    let mut resumed = key.resume(&end).unwrap();
+    assert!(resumed.found);
+    let mut lines = Vec::new();
+    resumed.source.poll(u64::MAX, &mut |region| {
+        lines.extend(region.lines().map(|(_, line)| String::from_utf8(line.to_vec()).unwrap()));
+    });
+    assert_eq!(numbers(&lines), [20]);
+    for nonsense in [&b""[..], b"{}", b"\xff"] {
+        assert!(key.resume(&SourceCheckpoint::new(nonsense.to_vec())).is_none());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, SystemTime};
 
-use asterguard::input::{FileEvent, Origin};
+use asterguard::input::{Origin, SourceEvent};
 
 use crate::{Bench, appender, numbered, numbers};
 
@@ -56,7 +56,7 @@ fn the_cut_end_of_a_file_is_never_a_line() {
     bench.rename("log", "log.1");
     bench.append("log", "3\n");
     assert_eq!(bench.read(), ["3"]);
-    assert!(bench.events.contains(&FileEvent::RestDropped { bytes: 23 }));
+    assert!(bench.events.contains(&SourceEvent::RestDropped { bytes: 23 }));
 
     // But the writer may still finish it while the new file is empty.
     bench.append("log", "4\nfai");
@@ -228,8 +228,8 @@ fn a_truncated_file_is_read_from_its_start() {
     fs::write(bench.at("log"), "").unwrap();
     bench.append("log", "1\n2\n");
     assert_eq!(bench.read(), ["1", "2"]);
-    assert!(bench.events.contains(&FileEvent::Truncated { copy: None }));
-    assert!(bench.events.contains(&FileEvent::RestDropped { bytes: 3 }));
+    assert!(bench.events.contains(&SourceEvent::Truncated { copy: None }));
+    assert!(bench.events.contains(&SourceEvent::RestDropped { bytes: 3 }));
     // Grown beyond its former size before anybody looked.
     fs::write(bench.at("log"), "3\n4\n5\n6\n7\n").unwrap();
     assert_eq!(bench.read(), ["3", "4", "5", "6", "7"]);
@@ -253,7 +253,7 @@ fn lines_unread_before_a_truncation_come_from_the_copy() {
     fs::copy(bench.at("log"), bench.at("log.1")).unwrap();
     fs::write(bench.at("log"), "").unwrap();
     assert_eq!(numbers(&bench.read()), [30, 31, 32]);
-    assert!(bench.events.contains(&FileEvent::Truncated { copy: Some(bench.at("log.1")) }));
+    assert!(bench.events.contains(&SourceEvent::Truncated { copy: Some(bench.at("log.1")) }));
     bench.append("log", numbered(33, 20));
     assert_eq!(numbers(&bench.read()), (33..53).collect::<Vec<_>>());
 
@@ -262,7 +262,7 @@ fn lines_unread_before_a_truncation_come_from_the_copy() {
     fs::copy(bench.at("log"), bench.at("log.0")).unwrap();
     fs::write(bench.at("log"), "").unwrap();
     assert_eq!(bench.read(), [""; 0]);
-    assert_eq!(bench.events, [FileEvent::Truncated { copy: None }]);
+    assert_eq!(bench.events, [SourceEvent::Truncated { copy: None }]);
 }
 
 #[test]

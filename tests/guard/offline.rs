@@ -125,7 +125,7 @@ fn mistakes_are_shown_where_they_are() {
             "asterguard.toml",
             "[default]\nbantime = \"ten minutes\"\n".to_owned(),
             ":2:11: ",
-            "not a length of time",
+            "not a duration",
             "  |           ^^^^^^^^^^^^^",
         ),
         ("conf.d/a.toml", "[default\n".to_owned(), ":1:9: ", "", "  |         ^"),

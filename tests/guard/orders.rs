@@ -188,7 +188,7 @@ fn invalid_bans_are_refused() {
         (&["ban", "198.51.100.300"], "invalid value"),
         (&["ban", "198.51.100.0/24"], "invalid value"),
         (&["ban", "somebody"], "invalid value"),
-        (&["ban", "198.51.100.1", "--for", "soon"], "not a length of time"),
+        (&["ban", "198.51.100.1", "--for", "soon"], "not a duration"),
         (&["ban"], "required"),
         (&["unban", "198.51.100.1", "--jail", "sshd"], "there is no jail `sshd`"),
         (&["unban", "198.51.100"], "write an address"),

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::guard::Guard;
+use crate::kit::guard::{Guard, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, elements, odd_packet, wrong_password};
 
@@ -81,6 +82,60 @@ fn a_broken_configuration_changes_nothing() {
     guard.append("messages", &[wrong_password(MALLORY)]);
     guard.says(&format!("[asterisk-guess] Ban {MALLORY} (5 offences"));
     assert_eq!(guard.count("] Ban "), 2);
+}
+
+/// What lies in `conf.d` or `rules.d` by mistake, how it is made, and the words by which it is refused;
+/// none if it is passed over.
+const NO_FILES: [(&str, [&str; 2], Option<&str>); 6] = [
+    ("conf.d/pipe.toml", ["mkfifo", ""], Some("it is a named pipe, not a regular file")),
+    ("rules.d/pipe.toml", ["mkfifo", ""], Some("it is a named pipe, not a regular file")),
+    ("conf.d/zero.toml", ["ln", "/dev/zero"], Some("it is a device, not a regular file")),
+    ("rules.d/zero.toml", ["ln", "/dev/zero"], Some("it is a device, not a regular file")),
+    // The lock that Emacs puts next to a file while it is changed.
+    ("conf.d/.#mine.toml", ["ln", "me@pbx.4711:1700000000"], None),
+    ("rules.d/.#mine.toml", ["ln", "me@pbx.4711:1700000000"], None),
+];
+
+#[test]
+fn what_is_no_regular_file_is_refused_not_read() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    for directory in ["conf.d", "rules.d"] {
+        fs::create_dir(guard.path(directory)).unwrap();
+    }
+    // A pipe would have it wait for ever.
+    let within_time = || {
+        let mut command = Command::new("timeout");
+        command.args(["20", PROGRAM]);
+        command
+    };
+    for (file, [program, target], refused) in NO_FILES {
+        let path = guard.path(file);
+        let mut make = Command::new(program);
+        if program == "ln" {
+            make.args(["-s", target]);
+        }
+        assert!(make.arg(&path).status().unwrap().success(), "{file}");
+        let mut check = within_time();
+        check.args(["check", "--config"]).arg(guard.path("asterguard.toml"));
+        let check = told(&check.output().unwrap());
+        let reload = told(&guard.program(&mut within_time(), &["reload"]).output().unwrap());
+        for (code, _, complaint) in [check, reload] {
+            match refused {
+                Some(why) => {
+                    assert_eq!(code, 3, "{file}: {complaint}");
+                    let expected = format!("cannot read {}: {why}", path.display());
+                    assert!(complaint.contains(&expected), "{complaint}");
+                }
+                None => assert_eq!((code, complaint.as_str()), (0, ""), "{file}"),
+            }
+        }
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(guard.order(&["reload"]), "reloaded\n");
 }
 
 #[test]

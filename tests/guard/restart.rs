@@ -263,6 +263,32 @@ fn what_a_rotation_moved_while_it_was_down_is_read() {
 }
 
 #[test]
+fn state_of_version_0_1_0_goes_on_where_the_log_was_left() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let mut home = Home::new(CONFIG);
+    home.append("messages", &vec![wrong_password("198.51.100.14"); 3]);
+    fs::create_dir(home.path("state")).unwrap();
+    let file = home.path("state").join("asterguard.db");
+    let dump = include_str!("../data/state-0.1.0.sql");
+    let dump = dump.replace("$DIR", home.path("").to_str().unwrap().trim_end_matches('/'));
+    rusqlite::Connection::open(&file).unwrap().execute_batch(&dump).unwrap();
+    // The second time, it is this version's file.
+    for _ in 0..2 {
+        home.append("messages", &[wrong_password("198.51.100.15")]);
+        let guard = again(home, &netns);
+        let line = wrong_password("198.51.100.15").len() + 1;
+        guard.says(&format!(
+            "messages: read {line} bytes that were written while the guard was not running, with 1 hits"
+        ));
+        assert_eq!(guard.status()["health"], "OK");
+        home = guard.stop();
+    }
+}
+
+#[test]
 fn old_lines_do_not_ban_an_unbanned_host_again() {
     if !kit::usable() {
         return;

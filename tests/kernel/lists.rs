@@ -30,7 +30,7 @@ fn read(block: &str, feed: &str) -> Lists {
         feeds: vec![ListFile { name: "feed".to_owned(), path: feed }],
         ..ListConfig::default()
     };
-    lists::read(&config, &Lists::default()).unwrap()
+    lists::load(&config, &Lists::default()).unwrap()
 }
 
 /// Has `sink` go by these lists, as the guard does.

@@ -19,7 +19,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Punishment, Wire,
+    BanTerms, Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, SipMonitor,
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
@@ -317,7 +317,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
         ignoreip: Vec::new(),
         ignorenames: Vec::new(),
         ipv6prefix,
-        unverified: Punishment { bantime, port: "sip".to_owned() },
+        unverified: BanTerms { bantime, port: "sip".to_owned() },
         hearsay: Hearsay::Ignore,
         renew: false,
     }
@@ -347,7 +347,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
             ("web".to_owned(), Ports::Ranges(vec![(80, 80), (WEB, WEB + 1)])),
         ],
         lists: ListConfig::default(),
-        wire: Wire { enabled: false, ..Wire::default() },
+        wire: SipMonitor { enabled: false, ..SipMonitor::default() },
         jails,
     }
 }

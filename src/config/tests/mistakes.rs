@@ -120,12 +120,12 @@ fn wrong_types() {
       |            ^^^
     help: write 1 to ban at the first offence, 3 to ban at the third
 
-    a.toml:7:12: expected a length of time, found a number with a point
+    a.toml:7:12: expected a duration, found a number with a point
     7 | findtime = 1.5
       |            ^^^
     help: write for example "10m", "1d 12h", or 3600 (seconds)
 
-    a.toml:8:11: expected a length of time, found an array
+    a.toml:8:11: expected a duration, found an array
     8 | bantime = [3600]
       |           ^^^^^^
     help: write for example "1h", "permanent", or { first = "1h", factor = 4, max = "30d" }

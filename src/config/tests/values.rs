@@ -71,7 +71,7 @@ fn the_built_in_text_is_complete_and_right() {
         names,
         ["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"]
     );
-    assert_eq!(config.wire, Wire::default());
+    assert_eq!(config.wire, SipMonitor::default());
     assert_eq!(jail(&config, "asterisk-wire").filter, [glob::Pattern::new("wire").unwrap()]);
 
     let day = Duration::from_secs(86400);
@@ -93,7 +93,7 @@ fn the_built_in_text_is_complete_and_right() {
             ignoreip: config.ignoreip.clone(),
             ignorenames: Vec::new(),
             ipv6prefix: 64,
-            unverified: Punishment { bantime: mild, port: "sip".to_owned() },
+            unverified: BanTerms { bantime: mild, port: "sip".to_owned() },
             hearsay: Hearsay::Ignore,
             renew: false,
         }
@@ -193,7 +193,7 @@ fn a_new_jail_takes_the_rest_from_default() {
 }
 
 #[test]
-fn where_jails_are_off_by_default_one_is_switched_on_by_name() {
+fn jails_off_by_default_are_switched_on_by_name() {
     let config = good("[default]\nenabled = false\n[jail.asterisk-scan]\nenabled = true\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
     assert_eq!(names, ["asterisk-scan"]);
@@ -261,7 +261,7 @@ fn the_wire_can_be_set() {
     );
     let forward = nets(&["172.17.0.2/32", "fd00::/8"]);
     let (limiter, maxrefusals, maxpackets) = (Limiter::Ban, 9, 8);
-    let expected = Wire {
+    let expected = SipMonitor {
         enabled: false,
         group: 7,
         snaplen: 1024,

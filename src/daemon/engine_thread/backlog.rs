@@ -1,12 +1,12 @@
 //! Lines that were written while nobody read: when that was, and how far they go.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tracing::info;
 
 use crate::detect::scanner::Clock;
 use crate::detect::timestamp::TimestampParser;
+use crate::input::SourceKey;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Event;
 use crate::model::time::Time;
@@ -71,20 +71,19 @@ impl OldLines {
     }
 
     /// Takes note of what was read, and says now and then how far that is.
-    pub fn note(&mut self, path: &Path, bytes: u64, now: Time) {
+    pub fn note(&mut self, source: &SourceKey, bytes: u64, now: Time) {
         self.bytes += bytes;
         if now.since(self.said) >= PACE {
             self.said = now;
-            info!("{}: {} bytes of old lines read so far", path.display(), self.bytes);
+            info!("{source}: {} bytes of old lines read so far", self.bytes);
         }
     }
 
     /// Says what there was.
-    pub fn end(&self, path: &Path, now: Time) {
+    pub fn end(&self, source: &SourceKey, now: Time) {
         if self.bytes > 0 {
             info!(
-                "{}: read {} bytes that were written while the guard was not running, with {} hits, in {} ms",
-                path.display(),
+                "{source}: read {} bytes that were written while the guard was not running, with {} hits, in {} ms",
                 self.bytes,
                 self.hits,
                 now.since(self.begun).as_millis()

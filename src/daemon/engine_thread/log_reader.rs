@@ -1,4 +1,4 @@
-//! Which files are read for which jails: followers and scanners, one a file.
+//! Which sources are read for which jails, each with a scanner of its own.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -12,9 +12,11 @@ use super::backlog::OldLines;
 use crate::control::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::detect::prefilter::GateError;
-use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
-use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
+use crate::detect::prefilter::PatternSetError;
+use crate::detect::scanner::{Clock, Matcher, Scanner, UnbelievedHits};
+use crate::input::{
+    LineSource, Origin, Resumed, SourceEvent, SourceKey, SourceNumbers, SourceState, glob,
+};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
 use crate::model::time::Time;
@@ -34,34 +36,40 @@ const REST: Duration = Duration::from_secs(1);
 /// Compiled rules by the rules they are made of: channels with the same jails share one.
 pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
 
-/// The files that a plan reads now, each with the jails that read it.
+/// Returns the sources that a plan reads now, each with the jails that read it.
 ///
 /// Jails with the same `logpath` always read the same files: for each list there is one look. With
 /// two, a file that appears in between would be read for one jail without the other.
 #[must_use]
-pub fn wanted(plan: &Plan) -> BTreeMap<PathBuf, Vec<JailId>> {
+pub fn wanted(plan: &Plan) -> BTreeMap<SourceKey, Vec<JailId>> {
     let mut lists: BTreeMap<&[String], Vec<JailId>> = BTreeMap::new();
     for (id, jail) in plan.readers() {
         lists.entry(&jail.logpath).or_default().push(id);
     }
-    let mut files: BTreeMap<PathBuf, Vec<JailId>> = BTreeMap::new();
+    let mut sources: BTreeMap<SourceKey, Vec<JailId>> = BTreeMap::new();
     for (logpath, jails) in lists {
         for path in glob::resolve(logpath) {
-            files.entry(path).or_default().extend(&jails);
+            sources.entry(SourceKey::File(path)).or_default().extend(&jails);
         }
     }
     // The order of the ids is part of what they are compared by.
-    for jails in files.values_mut() {
+    for jails in sources.values_mut() {
         jails.sort_unstable();
     }
-    files
+    sources
 }
 
-/// Compiles the rules of every file that `plan` reads now. Takes tens of milliseconds.
+/// Returns the log files among the sources that a plan reads now.
+#[must_use]
+pub fn files(plan: &Plan) -> Vec<PathBuf> {
+    wanted(plan).keys().filter_map(SourceKey::path).map(Path::to_owned).collect()
+}
+
+/// Compiles the rules of every source that `plan` reads now. Takes tens of milliseconds.
 ///
 /// # Errors
 /// When the rules are too large together.
-pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
+pub fn compile(plan: &Plan) -> Result<Matchers, PatternSetError> {
     let mut matchers = Matchers::new();
     for jails in wanted(plan).values() {
         if let Entry::Vacant(place) = matchers.entry(plan.rules_for(jails)) {
@@ -72,22 +80,22 @@ pub fn compile(plan: &Plan) -> Result<Matchers, GateError> {
     Ok(matchers)
 }
 
-/// Reads all files and feeds the engine.
+/// Reads all sources and feeds the engine.
 pub struct Reader {
     channels: Vec<Channel>,
     matchers: Matchers,
     /// Whether paths, or the files they name, have changed.
     moved: bool,
-    /// Logs as they were left before the start, until they are found again, and the channels that
+    /// Sources as they were left before the start, until they are wanted again, and the channels that
     /// stand for them.
-    left: HashMap<PathBuf, (ChannelId, LogCheckpoint)>,
+    awaited: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
 }
 
 struct Channel {
     id: ChannelId,
-    path: PathBuf,
+    key: SourceKey,
     jails: Vec<JailId>,
-    follower: Follower,
+    source: Box<dyn LineSource>,
     scanner: Scanner,
     /// While lines come that were written before the start.
     old: Option<OldLines>,
@@ -135,7 +143,7 @@ impl Reader {
     /// A reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
-        Self { channels: Vec::new(), matchers, moved: false, left: HashMap::new() }
+        Self { channels: Vec::new(), matchers, moved: false, awaited: HashMap::new() }
     }
 
     /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
@@ -155,16 +163,16 @@ impl Reader {
         let plan = Arc::clone(engine.plan());
         let mut wanted = wanted(&plan);
         self.channels.retain(|channel| {
-            let keep = wanted.contains_key(&channel.path);
+            let keep = wanted.contains_key(&channel.key);
             if !keep {
                 self.moved = true;
-                info!("no longer reading {}", channel.path.display());
+                info!("no longer reading {}", channel.key);
                 engine.change_channel(channel.id, Vec::new());
             }
             keep
         });
         for channel in &mut self.channels {
-            let Some(jails) = wanted.remove(&channel.path) else { continue };
+            let Some(jails) = wanted.remove(&channel.key) else { continue };
             if channel.jails != jails {
                 let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
                 channel.scanner.change(matcher, channel.id);
@@ -172,19 +180,20 @@ impl Reader {
                 channel.jails = jails;
             }
         }
-        for (path, jails) in wanted {
+        for (key, jails) in wanted {
             let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
-            if let Some((id, left)) = self.left.remove(&path) {
+            if let Some((id, left)) = self.awaited.remove(&key) {
                 engine.change_channel(id, jails.clone());
                 self.moved = true;
-                self.channels.push(Channel::left(id, left, jails, matcher, now));
+                self.channels.push(Channel::resume(id, left, jails, matcher, now));
                 continue;
             }
             let id = engine.open_channel(jails.clone());
-            let from = if from == Origin::Start && !is_young(&path) { Origin::End } else { from };
-            let follower = Follower::new(&path, from);
+            let is_old = key.path().is_some_and(|path| !is_young(path));
+            let from = if from == Origin::Start && is_old { Origin::End } else { from };
+            let source = key.open(from);
             self.moved = true;
-            self.channels.push(Channel::new(id, path, jails, follower, matcher));
+            self.channels.push(Channel::new(id, key, jails, source, matcher));
         }
     }
 
@@ -198,7 +207,7 @@ impl Reader {
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
             let old = &mut channel.old;
             let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
-            let poll = channel.follower.poll(TURN, &mut |region| {
+            let poll = channel.source.poll(TURN, &mut |region| {
                 if std::mem::take(&mut rested) {
                     scanner.rested();
                 }
@@ -213,20 +222,18 @@ impl Reader {
                 }
             });
             more |= poll.more;
-            channel.at_rest = !poll.more && channel.follower.is_between_lines();
+            channel.at_rest = !poll.more && poll.between_lines;
             if poll.bytes > 0 || !channel.at_rest {
                 channel.rests_since = None;
             }
-            self.moved |= poll.events.iter().any(|event| matches!(event, FileEvent::Opened { .. }));
+            self.moved |=
+                poll.events.iter().any(|event| matches!(event, SourceEvent::Opened { .. }));
             for event in &poll.events {
-                debug!("{}: {event:?}", channel.path.display());
+                debug!("{}: {event:?}", channel.key);
                 match event {
-                    FileEvent::ReadFailed { error } => channel.pace.error(now, error),
-                    FileEvent::PassedOver { bytes } => {
-                        warn!(
-                            "{}: {bytes} bytes of old lines are left out",
-                            channel.path.display()
-                        );
+                    SourceEvent::ReadFailed { error } => channel.pace.error(now, error),
+                    SourceEvent::PassedOver { bytes } => {
+                        warn!("{}: {bytes} bytes of old lines are left out", channel.key);
                     }
                     _ => {}
                 }
@@ -246,7 +253,7 @@ impl Reader {
         for channel in &mut self.channels {
             channel.correct(step);
         }
-        step.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
+        step.correct_all(self.awaited.values_mut().map(|(_, left)| &mut left.read_at));
     }
 
     /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
@@ -268,7 +275,7 @@ impl Reader {
         for left in left {
             let id = engine.open_channel(Vec::new());
             channels.insert(left.channel, id);
-            self.left.insert(left.path.clone(), (id, left.clone()));
+            self.awaited.insert(left.key.clone(), (id, left.clone()));
         }
         channels
     }
@@ -276,37 +283,37 @@ impl Reader {
     /// Takes note where the logs of `plan` end that are not read yet: this process may not open them, the
     /// next one reads on from there.
     pub fn leave_to_next(&mut self, plan: &Plan, engine: &mut Engine, now: Time) {
-        for path in wanted(plan).into_keys() {
-            let known = self.channels.iter().any(|channel| channel.path == path);
-            if known || self.left.contains_key(&path) {
+        for key in wanted(plan).into_keys() {
+            let known = self.channels.iter().any(|channel| channel.key == key);
+            if known || self.awaited.contains_key(&key) {
                 continue;
             }
             // What cannot be seen begins where the next process finds it.
-            let Ok(position) = Position::end_of(&path) else { continue };
+            let Ok(checkpoint) = key.end() else { continue };
             let id = engine.open_channel(Vec::new());
             let left = LogCheckpoint {
-                path: path.clone(),
+                key: key.clone(),
                 channel: id.0,
-                position,
+                checkpoint,
                 context: None,
                 read_at: now,
             };
-            self.left.insert(path, (id, left));
+            self.awaited.insert(key, (id, left));
         }
     }
 
     /// Where all logs are left if the guard ends now.
     #[must_use]
-    pub fn left(&self) -> Vec<LogCheckpoint> {
+    pub fn checkpoints(&self) -> Vec<LogCheckpoint> {
         let awaited =
-            self.left.values().map(|(id, left)| LogCheckpoint { channel: id.0, ..left.clone() });
-        self.channels.iter().filter_map(Channel::leave).chain(awaited).collect()
+            self.awaited.values().map(|(id, left)| LogCheckpoint { channel: id.0, ..left.clone() });
+        self.channels.iter().filter_map(Channel::checkpoint).chain(awaited).collect()
     }
 
-    /// The paths that are read.
+    /// The paths of the files that are read.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.channels.iter().map(|channel| channel.path.clone()).collect()
+        self.channels.iter().filter_map(|channel| channel.key.path()).map(Path::to_owned).collect()
     }
 
     /// Whether the paths, or the files they name, have changed since the last call.
@@ -324,14 +331,14 @@ impl Reader {
             _ => {}
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);
-        channel.map_or_else(|| "?".to_owned(), |channel| channel.path.display().to_string())
+        channel.map_or_else(|| "?".to_owned(), |channel| channel.key.to_string())
     }
 
     /// The files that a jail reads.
     #[must_use]
     pub fn files_of(&self, jail: JailId) -> Vec<String> {
         let reads = self.channels.iter().filter(|channel| channel.jails.contains(&jail));
-        reads.map(|channel| channel.path.display().to_string()).collect()
+        reads.map(|channel| channel.key.to_string()).collect()
     }
 
     /// How each file stands.
@@ -344,16 +351,16 @@ impl Reader {
 impl Channel {
     fn new(
         id: ChannelId,
-        path: PathBuf,
+        key: SourceKey,
         jails: Vec<JailId>,
-        follower: Follower,
+        source: Box<dyn LineSource>,
         matcher: Arc<Matcher>,
     ) -> Self {
         Self {
             id,
-            path,
+            key,
             jails,
-            follower,
+            source,
             scanner: Scanner::new(matcher, id),
             old: None,
             lines: 0,
@@ -365,7 +372,7 @@ impl Channel {
     }
 
     /// Goes on with a log that was left before the start.
-    fn left(
+    fn resume(
         id: ChannelId,
         left: LogCheckpoint,
         jails: Vec<JailId>,
@@ -373,21 +380,26 @@ impl Channel {
         now: Time,
     ) -> Self {
         let mut old = OldLines::new(left.read_at, now);
-        let follower = match left.position {
-            Some(position) => {
-                let follower = Follower::resume(&left.path, position);
-                if !follower.has_resumed() {
-                    // Another file, or one that is not there yet.
-                    old.forget_earliest();
+        let key = left.key;
+        let (source, found) = match &left.checkpoint {
+            // There was nothing to read then: all of it is new.
+            None => (key.open(Origin::Start), false),
+            Some(checkpoint) => match key.resume(checkpoint) {
+                Some(Resumed { source, found }) => (source, found),
+                // One that makes no sense is as good as none that was ever stored.
+                None => {
+                    let source = key.open(Origin::End);
+                    return Self::new(id, key, jails, source, matcher);
                 }
-                follower
-            }
-            // There was no file then: all of it is new.
-            None => Follower::new(&left.path, Origin::Start),
+            },
         };
-        let mut channel = Self::new(id, left.path, jails, follower, matcher);
+        if left.checkpoint.is_some() && !found {
+            // Another file, or one that is not there yet.
+            old.forget_earliest();
+        }
+        let mut channel = Self::new(id, key, jails, source, matcher);
         // Otherwise the scanner looks back.
-        if let Some(context) = left.context.filter(|_| channel.follower.has_resumed()) {
+        if let Some(context) = left.context.filter(|_| found) {
             channel.scanner.go_on_in(context);
         }
         channel.old = Some(old);
@@ -405,14 +417,14 @@ impl Channel {
     }
 
     /// Where the log is left if the guard ends now.
-    fn leave(&self) -> Option<LogCheckpoint> {
-        let position = self.follower.position();
-        let is_missing = matches!(self.follower.state(), State::Waiting { .. });
+    fn checkpoint(&self) -> Option<LogCheckpoint> {
+        let checkpoint = self.source.checkpoint();
+        let is_missing = matches!(self.source.state(), SourceState::Waiting { .. });
         let read_at = self.old.as_ref().map(OldLines::earliest).or(self.pace.level)?;
-        (position.is_some() || is_missing).then(|| LogCheckpoint {
-            path: self.path.clone(),
+        (checkpoint.is_some() || is_missing).then(|| LogCheckpoint {
+            key: self.key.clone(),
             channel: self.id.0,
-            position,
+            checkpoint,
             context: self.scanner.context().cloned(),
             read_at,
         })
@@ -421,41 +433,41 @@ impl Channel {
     /// Takes note of what was read; at the end of the file, old lines are over.
     fn note_old(&mut self, bytes: u64, level: bool, now: Time) {
         let Some(old) = &mut self.old else { return };
-        old.note(&self.path, bytes, now);
-        if level && self.follower.position().is_some() {
-            old.end(&self.path, now);
+        old.note(&self.key, bytes, now);
+        if level && self.source.checkpoint().is_some() {
+            old.end(&self.key, now);
             self.old = None;
         }
     }
 
     /// Logs when a file can be read that could not, or the other way round.
     fn say_state(&mut self, now: Time) {
-        let state = self.follower.state().to_string();
+        let state = self.source.state().to_string();
         if state != self.said {
-            if matches!(self.follower.state(), State::Unreadable { .. }) {
-                warn!("{}: {state}", self.path.display());
+            if matches!(self.source.state(), SourceState::Unreadable { .. }) {
+                warn!("{}: {state}", self.key);
                 self.pace.error(now, &state);
             } else {
-                info!("{}: {state}", self.path.display());
+                info!("{}: {state}", self.key);
             }
             self.said = state;
         }
     }
 
     fn status(&self, rules: &RuleSet, now: Time) -> SourceStatus {
-        let named = |(id, count): (RuleId, Unbelieved)| {
+        let named = |(id, count): (RuleId, UnbelievedHits)| {
             let rule = rules.name_of(id)?;
             Some(RuleCount { rule, tampered: count.tampered, hearsay: count.hearsay })
         };
         let mut unbelieved: Vec<_> = self.scanner.unbelieved().filter_map(named).collect();
         unbelieved.sort_by_key(|count| std::cmp::Reverse((count.tampered, count.hearsay)));
-        let seen = self.scanner.seen();
+        let seen = self.scanner.stats();
         let since = |time: Option<Time>| time.map_or(0, |time| now.since(time).as_secs());
-        let unread = self.follower.unread();
+        let SourceNumbers { unread, oversized } = self.source.status();
         let pace = &self.pace;
         SourceStatus {
-            path: self.path.display().to_string(),
-            state: self.follower.state().to_string(),
+            path: self.key.to_string(),
+            state: self.source.state().to_string(),
             lines: self.lines,
             last_line: pace.line.map(Time::secs),
             silent_for: since(pace.line.or(pace.first)),
@@ -467,7 +479,7 @@ impl Channel {
             tampered: seen.tampered,
             hearsay: seen.hearsay,
             unbelieved,
-            oversized: self.follower.oversized(),
+            oversized,
             free_text: self.scanner.is_hearsay(),
         }
     }

@@ -478,7 +478,7 @@ impl Core {
 #[must_use]
 pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
     let listed = plan.lists.allow.iter().map(|listed| listed.net);
-    plan.config.ignoreip.iter().chain(list.nets()).copied().chain(listed).collect()
+    plan.config.ignoreip.iter().copied().chain(list.nets()).chain(listed).collect()
 }
 
 /// Networks that the configuration itself has.

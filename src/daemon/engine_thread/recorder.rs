@@ -97,7 +97,7 @@ impl Recorder {
             return;
         };
         let anew = std::mem::take(&mut self.anew);
-        let left = reader.left();
+        let left = reader.checkpoints();
         let counters = engine.take_changes();
         let logins = engine.take_logins();
         if !anew && counters.is_empty() && logins.is_none() && is_where(&left, &self.left) {
@@ -175,6 +175,6 @@ impl Recorder {
 /// Whether logs are where they were. That they are known to have been there for longer is not worth
 /// writing, which would keep a quiet machine's disk awake.
 fn is_where(now: &[LogCheckpoint], before: &[LogCheckpoint]) -> bool {
-    let place = |left: &LogCheckpoint| (left.path.clone(), left.channel, left.position.clone());
+    let place = |left: &LogCheckpoint| (left.key.clone(), left.channel, left.checkpoint.clone());
     now.iter().map(place).eq(before.iter().map(place))
 }

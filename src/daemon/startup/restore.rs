@@ -60,7 +60,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
         .spawn(move || store::read(&directory, Extent::InForce, now))
         .context("cannot start a thread")?;
     let lists = Arc::new(
-        crate::hosts::lists::read(&plan.config.lists, &Lists::default())
+        crate::hosts::lists::load(&plan.config.lists, &Lists::default())
             .map_err(PlanError::from)?,
     );
     let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);
@@ -119,8 +119,7 @@ pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let open = |log: &LogCheckpoint| (log.channel, engine.open_channel(Vec::new()));
     let channels: HashMap<_, _> = loaded.progress.logs.iter().map(open).collect();
     take_up_counts(&mut engine, &loaded.progress, &channels);
-    let path =
-        |log: &LogCheckpoint| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
+    let path = |log: &LogCheckpoint| Some((*channels.get(&log.channel)?, log.key.to_string()));
     let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
     logs.insert(BANS, "bans".to_owned());
     logs.insert(SIP_RESPONSES, crate::daemon::engine_thread::sip_channel::NAME.to_owned());

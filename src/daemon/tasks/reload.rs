@@ -107,7 +107,7 @@ impl Daemon {
         };
         let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
         let keeper = &self.kernel.lists;
-        let lists = crate::hosts::lists::read(lists, &keeper.lists()).map_err(PlanError::from)?;
+        let lists = crate::hosts::lists::load(lists, &keeper.lists()).map_err(PlanError::from)?;
         if let Some(path) = elsewhere {
             return Ok(Prepared::Elsewhere(Box::new(plan), path));
         }

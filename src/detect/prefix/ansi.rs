@@ -6,7 +6,7 @@
 
 use memchr::memmem;
 
-/// How an ESC byte and the bracket behind it may be written.
+/// The spellings of an ESC byte and the bracket behind it.
 const BEGINNINGS: [&[u8]; 2] = [b"\x1b[", b"#033["];
 
 /// A code further on than this colours no prefix.
@@ -32,7 +32,7 @@ pub(super) fn remove(text: &mut Vec<u8>) {
     text.truncate(kept);
 }
 
-/// How long the colour code is that `text` begins with: `ESC [`, digits and semicolons, `m`.
+/// Returns the length of the colour code that `text` begins with: `ESC [`, digits and semicolons, `m`.
 fn code(text: &[u8]) -> Option<usize> {
     let numbers = BEGINNINGS.iter().find_map(|beginning| text.strip_prefix(*beginning))?;
     let end = numbers.iter().position(|byte| !byte.is_ascii_digit() && *byte != b';')?;

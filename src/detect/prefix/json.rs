@@ -46,7 +46,7 @@ fn trim_end(text: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// What matters of an object; text is still escaped.
+/// The parts of an object that matter; text is still escaped.
 #[derive(Default)]
 struct Object<'a> {
     timestamp: Option<&'a [u8]>,
@@ -85,7 +85,7 @@ fn set<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }
 
-/// What is left of the text. Each method takes something off its front, or answers `None`.
+/// The rest of the text. Each method takes something off its front, or answers `None`.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_keys_does_not_matter_and_others_are_passed_over() {
+    fn key_order_does_not_matter_and_unknown_keys_are_skipped() {
         let line = r#"{"x":[1,{"message":"no","level":"ERROR"},null],"logmsg":{"message":"m","level":"VERBOSE","location":{"filename":"f.c"}},"y":-1.5e3}"#;
         let (stamp, level, _, body) = read(line).unwrap();
         assert_eq!((stamp.as_str(), level, body.as_str()), ("", Level::Verbose, "f.c: m"));

@@ -1,4 +1,4 @@
-//! What stands before a message in a log line: date, level, thread, source file.
+//! The prefix of a message in a log line: date, level, thread, source file.
 //!
 //! A small hand grammar, because stripping it first is cheaper than one automaton over whole
 //! lines. It knows the shapes that Asterisk's logger writes (1.2 to 23):
@@ -39,7 +39,7 @@ pub enum Level {
     Other,
 }
 
-/// How a line was written, which says what a line feed in a message does.
+/// The form in which a line was written, which says what a line feed in a message does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Asterisk's default for files. A line feed in a message ends the line.
@@ -86,7 +86,7 @@ pub struct Stripped<'a> {
     pub body: &'a [u8],
 }
 
-/// What stands before the thread id, and the rest.
+/// The parts before the thread id, and the rest.
 struct Head<'a> {
     stamp: &'a [u8],
     level: Level,
@@ -243,7 +243,7 @@ fn strip_in_place(scratch: &mut [u8]) -> Option<Stripped<'_>> {
     Some(Stripped { stamp: scratch.get(stamp)?, level, shape, body: scratch.get(body)? })
 }
 
-/// Where in `whole` its part `part` stands.
+/// Returns where in `whole` its part `part` stands.
 fn place(part: &[u8], whole: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start + part.len()

@@ -242,7 +242,7 @@ fn what_was_written_before_the_start_is_part_of_the_context() {
         let (mut scanner, mut events) =
             (Scanner::new(Arc::clone(&matcher), ChannelId(0)), Vec::new());
         scanner.scan(&region, &mut Clock::At(Time::default()), &mut events);
-        assert_eq!(scanner.seen().hits, 2, "only what was given out is counted");
+        assert_eq!(scanner.stats().hits, 2, "only what was given out is counted");
         events.iter().map(|event| event.evidence).collect::<Vec<_>>()
     };
     let (hearsay, believed) = (Evidence::Hearsay, Evidence::Unverified);
@@ -477,7 +477,7 @@ fn a_doubt_ends_when_the_writer_rests() {
 
 /// What stands before the first region has been over for long then: but a channel with free text stays one.
 #[test]
-fn a_doubt_from_before_the_first_region_ends_when_the_writer_rests() {
+fn doubt_before_first_region_ends_when_writer_rests() {
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
     let free = "[x] VERBOSE[1] app.c: whatever\n";
     let event = |before: &str, rested: bool| {

@@ -16,7 +16,7 @@ pub const MOST_SECTIONS: usize = 1 << 16;
 /// Values at most, those that templates hand down included; about 60 bytes each, beside the text.
 pub const MOST_VALUES: usize = 1 << 17;
 
-/// Where files come from. Whoever implements it bounds how many there are, and their size.
+/// A source of files. An implementation bounds how many there are, and their size.
 pub trait Files {
     /// The files, with their names, that `pattern` (as `#include` has it) stands for.
     fn open(&mut self, pattern: &str) -> Vec<(String, Vec<u8>)>;
@@ -24,7 +24,7 @@ pub trait Files {
 
 /// A section, with what it inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
+pub struct ConfSection {
     /// Its name.
     pub name: String,
     /// The file in which it begins.
@@ -35,7 +35,7 @@ pub struct Section {
     pub values: Vec<(Rc<str>, Rc<str>)>,
 }
 
-impl Section {
+impl ConfSection {
     /// All values of a key.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         let of_key = move |(known, _): &&(Rc<str>, _)| known.eq_ignore_ascii_case(key);
@@ -50,11 +50,11 @@ impl Section {
     }
 }
 
-/// What was read.
+/// The sections that were read.
 #[derive(Debug, Default)]
 pub struct Conf {
     /// The sections in their order.
-    pub sections: Vec<Section>,
+    pub sections: Vec<ConfSection>,
     /// What was left out, for people.
     pub left_out: Vec<String>,
 }
@@ -156,7 +156,7 @@ impl Parser {
         }
         self.current = Some(self.conf.sections.len());
         self.named.insert(name.to_ascii_lowercase(), self.conf.sections.len());
-        self.conf.sections.push(Section {
+        self.conf.sections.push(ConfSection {
             name: name.to_owned(),
             file: Rc::clone(file),
             template: options.contains(&"!"),
@@ -251,7 +251,7 @@ pub(crate) mod tests {
     /// What is read of `main`, as `name: key=value …`.
     fn sections(files: &[(&str, &str)], keys: &[&str]) -> Vec<String> {
         let conf = read(&mut Memory::of(files), "main", keys);
-        let text = |section: &Section| {
+        let text = |section: &ConfSection| {
             let values: Vec<_> =
                 section.values.iter().map(|(key, value)| format!(" {key}={value}")).collect();
             let kind = if section.template { "!" } else { ":" };

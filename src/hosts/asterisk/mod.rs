@@ -1,4 +1,4 @@
-//! What Asterisk's own configuration says: its file format, and the trunks, ports and HEP capture in it.
+//! Asterisk's own configuration: its file format, and the trunks, ports and HEP capture in it.
 
 pub mod conf;
 pub mod hep_conf;

@@ -15,7 +15,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::conf::{self, Files, Section};
+use super::conf::{self, ConfSection, Files};
 
 /// Ports at most; about 150 bytes each.
 pub const MOST_PORTS: usize = 256;
@@ -171,13 +171,13 @@ impl Listening {
         found
     }
 
-    fn file(&mut self, files: &mut dyn Files, name: &str, keys: &[&str]) -> Vec<Section> {
+    fn file(&mut self, files: &mut dyn Files, name: &str, keys: &[&str]) -> Vec<ConfSection> {
         let conf = conf::read(files, name, keys);
         self.left_out.extend(conf.left_out);
         conf.sections
     }
 
-    fn pjsip(&mut self, section: &Section) {
+    fn pjsip(&mut self, section: &ConfSection) {
         if !section.last("type").is_some_and(|kind| kind.eq_ignore_ascii_case("transport")) {
             return;
         }
@@ -318,12 +318,12 @@ type Bound = (Option<IpAddr>, Option<u16>);
 
 /// The section that a port comes from; where a file has no `general`, the defaults count.
 struct General<'a> {
-    section: Option<&'a Section>,
+    section: Option<&'a ConfSection>,
     file: &'static str,
 }
 
 impl<'a> General<'a> {
-    fn of(sections: &'a [Section], file: &'static str) -> Self {
+    fn of(sections: &'a [ConfSection], file: &'static str) -> Self {
         Self { section: general(sections), file }
     }
 
@@ -367,7 +367,7 @@ impl<'a> General<'a> {
 }
 
 /// The first section `general`: of several, Asterisk reads one.
-fn general(sections: &[Section]) -> Option<&Section> {
+fn general(sections: &[ConfSection]) -> Option<&ConfSection> {
     sections.iter().find(|s| !s.template && s.name.eq_ignore_ascii_case("general"))
 }
 
@@ -389,7 +389,12 @@ fn number(text: &str) -> Option<u16> {
 }
 
 /// The ports of calls as Asterisk uses them: what makes no range is as if it were not said.
-fn range(general: Option<&Section>, first: &str, last: &str, default: (u16, u16)) -> (u16, u16) {
+fn range(
+    general: Option<&ConfSection>,
+    first: &str,
+    last: &str,
+    default: (u16, u16),
+) -> (u16, u16) {
     let bound = |key, default| {
         let value = general.and_then(|general| general.last(key));
         let value = value.and_then(|text| text.trim().parse::<u32>().ok());

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::conf::{self, Files, Section};
+use super::conf::{self, ConfSection, Files};
 use crate::model::hostname::HostName;
 use crate::model::subject::canonical_net;
 
@@ -30,13 +30,13 @@ pub struct Trunk {
     pub name: String,
     /// The file that the section is in.
     pub file: String,
-    /// Who it is.
-    pub target: Target,
+    /// Its host.
+    pub target: TrunkHost,
 }
 
-/// How a host is named.
+/// A host, as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum TrunkHost {
     /// By address, or with all its network.
     Net(IpNet),
     /// By a name that has to be looked up.
@@ -54,7 +54,7 @@ pub struct Trunks {
 
 impl Trunks {
     /// Reads Asterisk's configuration, whose files `files` has by their names.
-    pub fn read(files: &mut dyn Files) -> Self {
+    pub fn find(files: &mut dyn Files) -> Self {
         let mut found = Self::default();
         found.file(
             files,
@@ -80,14 +80,14 @@ impl Trunks {
         files: &mut dyn Files,
         name: &str,
         keys: &[&str],
-        take: fn(&mut Self, &Section),
+        take: fn(&mut Self, &ConfSection),
     ) {
         let conf = conf::read(files, name, keys);
         self.left_out.extend(conf.left_out);
         conf.sections.iter().filter(|section| !section.template).for_each(|s| take(self, s));
     }
 
-    fn pjsip(&mut self, section: &Section) {
+    fn pjsip(&mut self, section: &ConfSection) {
         match section.last("type").map(str::to_ascii_lowercase).as_deref() {
             Some("identify") => {
                 for list in section.all("match") {
@@ -108,7 +108,7 @@ impl Trunks {
         }
     }
 
-    fn wizard(&mut self, section: &Section) {
+    fn wizard(&mut self, section: &ConfSection) {
         if section.last("type").is_some_and(|kind| kind.eq_ignore_ascii_case("wizard")) {
             let hosts = section.last("remote_hosts").unwrap_or("");
             hosts.split(',').for_each(|host| self.add(section, host));
@@ -116,7 +116,7 @@ impl Trunks {
     }
 
     /// `chan_sip` and `chan_iax2` write peers and registrations alike.
-    fn sip(&mut self, section: &Section) {
+    fn sip(&mut self, section: &ConfSection) {
         for line in section.all("register") {
             // [peer?][transport://]user[:secret[:authuser]]@host[:port][/extension][~expiry]
             let host = line.rsplit_once('@').map_or("", |(_, host)| host);
@@ -138,10 +138,10 @@ impl Trunks {
         }
     }
 
-    /// Adds whom `text` names: an address, a network or a name, with what URIs have around it.
-    fn add(&mut self, section: &Section, text: &str) {
+    /// Adds the host that `text` names: an address, a network or a name, with what URIs have around it.
+    fn add(&mut self, section: &ConfSection, text: &str) {
         let Some(target) = target(text) else { return };
-        if let Target::Net(net) = target {
+        if let TrunkHost::Net(net) = target {
             let least = if matches!(net, IpNet::V4(_)) { WIDEST.0 } else { WIDEST.1 };
             if net.prefix_len() < least {
                 self.left_out.push(format!(
@@ -161,7 +161,7 @@ impl Trunks {
 
 /// Whom a word of the configuration names: `192.0.2.0/24`, `192.0.2.0/255.255.255.0`,
 /// `sip:user@host:port;transport=tcp`, `tls://host`, `[2001:db8::1]:5061`.
-fn target(text: &str) -> Option<Target> {
+fn target(text: &str) -> Option<TrunkHost> {
     let text = text.trim().trim_matches(['"', '<', '>']);
     let scheme = ["sip:", "sips:", "tcp:", "tls:", "udp:", "ws:", "wss:"]
         .iter()
@@ -171,13 +171,13 @@ fn target(text: &str) -> Option<Target> {
     let text = text.split([';', '?', '>', ' ', '\t']).next().unwrap_or("");
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
     if let Some(net) = network(text) {
-        return Some(Target::Net(net));
+        return Some(TrunkHost::Net(net));
     }
     let host = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next().unwrap_or(""),
         None => text.split(':').next().unwrap_or(""),
     };
-    network(host).map(Target::Net).or_else(|| host.parse().ok().map(Target::Name))
+    network(host).map(TrunkHost::Net).or_else(|| host.parse().ok().map(TrunkHost::Name))
 }
 
 fn network(text: &str) -> Option<IpNet> {
@@ -205,10 +205,10 @@ mod tests {
     use super::*;
 
     fn trunks(files: &[(&str, &str)]) -> Vec<String> {
-        let Trunks { trunks, left_out } = Trunks::read(&mut Memory::of(files));
+        let Trunks { trunks, left_out } = Trunks::find(&mut Memory::of(files));
         let text = |trunk: Trunk| match trunk.target {
-            Target::Net(net) => format!("{} {net}", trunk.name),
-            Target::Name(name) => format!("{} {name}", trunk.name),
+            TrunkHost::Net(net) => format!("{} {net}", trunk.name),
+            TrunkHost::Name(name) => format!("{} {name}", trunk.name),
         };
         trunks.into_iter().map(text).chain(left_out).collect()
     }
@@ -335,7 +335,7 @@ mod tests {
             ["", "sip:", "${HOST}", "sip:@", "300.1.1.1", "a b", "192.0.2.1/33", "[::1", "!x"]
         {
             assert!(
-                !matches!(target(text), Some(Target::Net(net)) if net.prefix_len() < 32),
+                !matches!(target(text), Some(TrunkHost::Net(net)) if net.prefix_len() < 32),
                 "{text}"
             );
         }
@@ -348,12 +348,12 @@ mod tests {
         #[test]
         fn any_text_can_be_looked_at(text in "\\PC{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let named = target(&text);
-            if let Some(Target::Name(name)) = named {
+            if let Some(TrunkHost::Name(name)) = named {
                 prop_assert!(name.as_str().parse::<HostName>().is_ok());
             }
             let mut files = Memory(["pjsip.conf", "sip.conf"].map(|n| (n.to_owned(), bytes.clone())).into());
-            for trunk in Trunks::read(&mut files).trunks {
-                if let Target::Net(net) = trunk.target {
+            for trunk in Trunks::find(&mut files).trunks {
+                if let TrunkHost::Net(net) = trunk.target {
                     prop_assert!(net.prefix_len() >= WIDEST.0);
                 }
             }

@@ -34,7 +34,7 @@ const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 /// `RTM_NEWROUTE` and `RTM_DELROUTE`.
 const ROUTES: [u16; 2] = [24, 25];
 
-/// What this machine is called, and whom it sends everything to.
+/// The addresses of this machine, and of its gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// Its addresses, with the lengths of their networks.
@@ -67,7 +67,7 @@ impl Network {
 }
 
 /// Asks the kernel once.
-pub fn look() -> io::Result<Network> {
+pub fn current() -> io::Result<Network> {
     let socket = socket(0)?;
     let mut network = Network::default();
     let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
@@ -95,7 +95,7 @@ pub fn look() -> io::Result<Network> {
 pub fn watch(tell: impl Fn(Network) -> bool + Send + 'static) -> io::Result<Network> {
     // What changes between the two is in the queue.
     let socket = socket(GROUPS)?;
-    let first = look()?;
+    let first = current()?;
     let mut last = first.clone();
     let run = move || {
         let mut buffer = vec![0; DATAGRAM];
@@ -103,7 +103,7 @@ pub fn watch(tell: impl Fn(Network) -> bool + Send + 'static) -> io::Result<Netw
             if !wait(&socket, &mut buffer) {
                 continue;
             }
-            match look() {
+            match current() {
                 Ok(now) if now == last => {}
                 Ok(now) => {
                     last = now.clone();
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_kernel_answers() {
-        let network = look().unwrap();
+        let network = current().unwrap();
         // Wherever tests run, there is a loopback device, and it is up or has no address.
         assert!(network.own.iter().all(|own| own.max_prefix_len() >= own.prefix_len()));
     }

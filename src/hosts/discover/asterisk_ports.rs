@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::conf_files::Disk;
+use super::conf_files::ConfFiles;
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
 use crate::hosts::asterisk::ports::{Driver, Listening, Transport};
@@ -27,7 +27,7 @@ impl Found {
     /// Reads Asterisk's configuration in `directory`, and asks the kernel who listens.
     #[must_use]
     pub fn read(directory: &Path) -> Self {
-        let mut disk = Disk::new(directory);
+        let mut disk = ConfFiles::new(directory);
         let listening = Listening::read(&mut disk);
         let hep = HepConf::read(&mut disk);
         let sockets =

@@ -1,14 +1,14 @@
 //! The files of Asterisk's configuration on disk, up to a bound.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use glob::GlobError;
 
-use super::file_stamp::{Stamp, stamp};
+use super::file_stamp::{FileStamp, stamp};
 use crate::hosts::asterisk::conf::Files;
+use crate::sys::text_file::{self, FileError};
 
 /// Files at most, and their bytes in all.
 pub(super) const MOST_FILES: usize = 256;
@@ -16,15 +16,15 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// Hands files out, and remembers what they were like.
 #[derive(Debug)]
-pub struct Disk<'a> {
+pub struct ConfFiles<'a> {
     directory: &'a Path,
-    seen: BTreeMap<PathBuf, Stamp>,
+    seen: BTreeMap<PathBuf, FileStamp>,
     files: usize,
     left: u64,
     left_out: Vec<String>,
 }
 
-impl<'a> Disk<'a> {
+impl<'a> ConfFiles<'a> {
     /// The files of this directory, as they are now.
     #[must_use]
     pub fn new(directory: &'a Path) -> Self {
@@ -36,7 +36,7 @@ impl<'a> Disk<'a> {
 
     /// What files and directories were like when they were looked at, and what was left out, for
     /// people.
-    pub(super) fn finish(self) -> (BTreeMap<PathBuf, Stamp>, Vec<String>) {
+    pub(super) fn finish(self) -> (BTreeMap<PathBuf, FileStamp>, Vec<String>) {
         (self.seen, self.left_out)
     }
 
@@ -59,18 +59,17 @@ impl<'a> Disk<'a> {
             return self.refuse(path, "there is too much of it");
         }
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| {
-            // A pipe would never end; a directory is not read.
-            let regular = file.metadata()?.is_file();
-            if regular { file.take(self.left).read_to_end(&mut bytes) } else { Ok(0) }
-        });
+        let read = text_file::open_regular(path)
+            .and_then(|(file, _)| Ok(file.take(self.left).read_to_end(&mut bytes)?));
         match read {
             Ok(read) => {
                 self.files += 1;
                 self.left -= read as u64;
                 Some(bytes)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // A pattern may name directories besides files.
+            Err(FileError::NotRegular(_)) => Some(bytes),
+            Err(FileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => self.refuse(path, &error.to_string()),
         }
     }
@@ -84,7 +83,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-impl Files for Disk<'_> {
+impl Files for ConfFiles<'_> {
     fn open(&mut self, pattern: &str) -> Vec<(String, Vec<u8>)> {
         let whole = self.directory.join(pattern);
         if let Some(parent) = whole.parent() {

@@ -13,11 +13,11 @@ use super::dns_helper::Resolver;
 use crate::model::hostname::HostName;
 use crate::model::subject::{bannable, canonical};
 
-/// Names at most.
+/// NameLookups at most.
 pub const MOST: usize = 1024;
 /// Addresses of a name at most.
 pub(super) const MOST_ADDRESSES: usize = 64;
-/// Names that are looked up at once.
+/// NameLookups that are looked up at once.
 const AT_ONCE: usize = 8;
 /// How long an answer is good for. `getaddrinfo` does not tell the time to live that DNS has.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -25,17 +25,17 @@ const AGAIN: Duration = Duration::from_secs(5 * 60);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// The addresses of a name, or why there are none.
-pub type Answer = Result<Vec<IpAddr>, String>;
+pub type LookupResult = Result<Vec<IpAddr>, String>;
 
-/// What is known of a name.
+/// The last known addresses of a name.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownName {
     /// The last that was heard.
     addresses: Vec<IpAddr>,
     failed: Option<String>,
 }
 
-impl Known {
+impl KnownName {
     /// The addresses that it had when it was last found.
     pub fn addresses(&self) -> &[IpAddr] {
         &self.addresses
@@ -47,7 +47,7 @@ impl Known {
     }
 
     /// Takes an answer in. A failure leaves the addresses as they are, and is told once.
-    pub fn take(&mut self, name: &HostName, answer: Answer) {
+    pub fn take(&mut self, name: &HostName, answer: LookupResult) {
         match answer {
             Ok(addresses) => {
                 if self.failed.take().is_some() {
@@ -70,21 +70,21 @@ impl Known {
     }
 }
 
-/// The way to the thread.
-pub struct Names {
-    inbox: Sender<Message>,
+/// Handle to the thread that looks names up.
+pub struct NameLookups {
+    inbox: Sender<LookupMessage>,
 }
 
-enum Message {
+enum LookupMessage {
     Ask(Vec<HostName>),
-    Answered(HostName, Answer),
+    Answered(HostName, LookupResult),
 }
 
-impl Names {
+impl NameLookups {
     /// Starts the thread; `tell` hears every answer, until it says that nobody listens any more.
     pub fn start(
         resolver: Resolver,
-        tell: impl Fn(HostName, Answer) -> bool + Send + 'static,
+        tell: impl Fn(HostName, LookupResult) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (inbox, messages) = channel();
         let round = Round::new(resolver, inbox.clone());
@@ -92,18 +92,18 @@ impl Names {
         Ok(Self { inbox })
     }
 
-    /// Has these names looked up now, and from time to time, in place of others.
+    /// Makes the thread look these names up now, and from time to time, in place of others.
     pub fn ask(&self, names: Vec<HostName>) {
         // The thread ends only with the one that asks.
-        let _ = self.inbox.send(Message::Ask(names));
+        let _ = self.inbox.send(LookupMessage::Ask(names));
     }
 }
 
-/// What is being looked up. Each name has a thread while it is: one that no server answers for
+/// The names that are being looked up. Each name has a thread while it is: one that no server answers for
 /// keeps no other waiting.
 struct Round {
     resolver: Resolver,
-    told: Sender<Message>,
+    told: Sender<LookupMessage>,
     names: Vec<HostName>,
     due: VecDeque<HostName>,
     busy: BTreeSet<HostName>,
@@ -112,20 +112,24 @@ struct Round {
 }
 
 impl Round {
-    fn new(resolver: Resolver, told: Sender<Message>) -> Self {
+    fn new(resolver: Resolver, told: Sender<LookupMessage>) -> Self {
         let (due, busy) = (VecDeque::new(), BTreeSet::new());
         Self { resolver, told, names: Vec::new(), due, busy, failed: false }
     }
 
-    fn run(mut self, inbox: &Receiver<Message>, tell: &dyn Fn(HostName, Answer) -> bool) {
+    fn run(
+        mut self,
+        inbox: &Receiver<LookupMessage>,
+        tell: &dyn Fn(HostName, LookupResult) -> bool,
+    ) {
         loop {
             let wait = if self.failed { AFTER_FAILURE } else { AGAIN };
             match inbox.recv_timeout(wait) {
-                Ok(Message::Ask(names)) => {
+                Ok(LookupMessage::Ask(names)) => {
                     self.names = names;
                     self.begin();
                 }
-                Ok(Message::Answered(name, answer)) => {
+                Ok(LookupMessage::Answered(name, answer)) => {
                     self.busy.remove(&name);
                     self.failed |= answer.is_err();
                     if !tell(name, answer) {
@@ -139,13 +143,13 @@ impl Round {
         }
     }
 
-    /// Begins anew with all names.
+    /// Begins again with all names.
     fn begin(&mut self) {
         self.due = self.names.iter().cloned().collect();
         self.failed = false;
     }
 
-    /// Looks as many up as can be at once. One that is being looked up waits for its turn: what it
+    /// Looks as many up as can be at the same time. One that is being looked up waits for its turn: what it
     /// is told then may be newer.
     fn look_up(&mut self) {
         for _ in 0..self.due.len() {
@@ -158,7 +162,7 @@ impl Round {
             let spawned = thread::Builder::new().name("name".into()).spawn(move || {
                 let answer = resolver.look_up(&asked);
                 // Nobody listens any more: the daemon is ending.
-                let _ = told.send(Message::Answered(asked, answer));
+                let _ = told.send(LookupMessage::Answered(asked, answer));
             });
             match spawned {
                 Ok(_) => drop(self.busy.insert(name)),
@@ -172,7 +176,7 @@ impl Round {
 }
 
 /// Asks `getaddrinfo`, and so whatever this machine goes by: `/etc/hosts`, DNS, or others.
-pub(super) fn look_up(name: &HostName) -> Answer {
+pub(super) fn look_up(name: &HostName) -> LookupResult {
     let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
         let words = error.to_string();
         words.strip_prefix("failed to lookup address information: ").unwrap_or(&words).to_owned()
@@ -200,7 +204,7 @@ mod tests {
     fn what_was_known_last_stays_known() {
         let (name, here): (HostName, IpAddr) =
             ("a.example".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let mut known = Known::default();
+        let mut known = KnownName::default();
         assert_eq!(known.never_known(), None, "nobody has asked yet");
         known.take(&name, Err("down".to_owned()));
         assert_eq!(known.never_known(), Some("down"));

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::dns::{self, Answer};
+use super::dns::{self, LookupResult};
 use crate::model::hostname::HostName;
 
 /// How long a helper may take: longer than `getaddrinfo` does with three name servers that are mute.
@@ -20,7 +20,7 @@ const LONGEST_REQUEST: u64 = 256;
 /// The longest answer, in bytes; that of [`dns::MOST_ADDRESSES`] takes less than 3 KiB.
 const LONGEST_ANSWER: u64 = 8192;
 
-/// Who looks names up.
+/// The process that looks names up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolver {
     /// This process.
@@ -31,18 +31,18 @@ pub enum Resolver {
 
 impl Resolver {
     /// The addresses of `name`. This may take a minute.
-    pub(super) fn look_up(&self, name: &HostName) -> Answer {
+    pub(super) fn look_up(&self, name: &HostName) -> LookupResult {
         match self {
             Self::Here => dns::look_up(name),
             Self::Helper(socket) => ask(socket, name).unwrap_or_else(|error| {
                 let socket = socket.display();
-                Err(format!("nobody looks names up at {socket} (asterguard-names.socket): {error}"))
+                Err(format!("no resolver helper at {socket} (asterguard-names.socket): {error}"))
             }),
         }
     }
 }
 
-fn ask(socket: &Path, name: &HostName) -> io::Result<Answer> {
+fn ask(socket: &Path, name: &HostName) -> io::Result<LookupResult> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_that_is_not_there_or_talks_nonsense_is_a_failure() {
+    fn missing_or_nonsensical_helper_is_a_failure() {
         let nobody = Resolver::Helper("/nonexistent/names".into());
         let why = nobody.look_up(&name("a.example")).unwrap_err();
         assert!(why.contains("asterguard-names.socket") && why.contains("No such file"), "{why}");

@@ -6,10 +6,10 @@ use std::path::Path;
 
 /// By what a file is known to be the same: device and inode, time of change, size. `None`: it is
 /// not there.
-pub type Stamp = Option<(u64, u64, i64, i64, u64)>;
+pub type FileStamp = Option<(u64, u64, i64, i64, u64)>;
 
 /// The stamp of what is at `path` now.
-pub fn stamp(path: &Path) -> Stamp {
+pub fn stamp(path: &Path) -> FileStamp {
     let data = fs::metadata(path).ok()?;
     Some((data.dev(), data.ino(), data.ctime(), data.ctime_nsec(), data.size()))
 }

@@ -1,4 +1,4 @@
-//! From where somebody is logged in on this machine: authenticated sessions, not connections.
+//! The addresses from which users are logged in on this machine: authenticated sessions, not connections.
 //!
 //! systemd-logind keeps a file for each session in `/run/systemd/sessions`; it is what
 //! `sd_session_get_remote_host(3)` reads. Where logind does not run, there is utmp(5).
@@ -8,25 +8,25 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::file_stamp::{Stamp, stamp};
+use super::file_stamp::{FileStamp, stamp};
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";
 const UTMP: &str = "/run/utmp";
-/// Sessions at most.
+/// LoginHosts at most.
 const MOST: usize = 256;
 /// Bytes of a session's file that are read.
 const LARGEST: u64 = 16 << 10;
 
-/// Who is logged in from elsewhere.
+/// The hosts from which users are logged in.
 #[derive(Debug, Default)]
-pub struct Sessions {
-    seen: Vec<Stamp>,
+pub struct LoginHosts {
+    seen: Vec<FileStamp>,
     found: Vec<ExemptNetwork>,
 }
 
-impl Sessions {
+impl LoginHosts {
     /// Looks again; says whether anything has changed.
     pub fn look(&mut self) -> bool {
         let files = match fs::read_dir(LOGIND) {
@@ -58,7 +58,7 @@ impl Sessions {
         true
     }
 
-    /// Where they are logged in from.
+    /// The hosts that they are logged in from.
     pub fn entries(&self) -> impl Iterator<Item = ExemptNetwork> {
         self.found.iter().cloned()
     }
@@ -86,7 +86,7 @@ fn logind(text: &str) -> Option<(String, IpAddr)> {
     if !user || value("STATE") == Some("closing") {
         return None;
     }
-    // sshd gives a name instead if `UseDNS` is on; a name that the guest's own DNS gives him is no
+    // sshd gives a name instead if `UseDNS` is on; a name that the guest's own DNS gives it is no
     // proof of an address.
     let host = value("REMOTE_HOST")?.trim_matches('"').parse().ok()?;
     Some((value("USER").or(value("UID"))?.to_owned(), canonical(host)))
@@ -98,7 +98,7 @@ const LAYOUT: (usize, usize) = (384, 348);
 #[cfg(not(target_arch = "x86_64"))]
 const LAYOUT: (usize, usize) = (400, 360);
 const RECORD: usize = LAYOUT.0;
-/// `USER_PROCESS`: somebody has logged in.
+/// `USER_PROCESS`: a user has logged in.
 const LOGGED_IN: i16 = 7;
 
 /// User and address of a record, if it is one of a user from elsewhere.

@@ -25,21 +25,21 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::hosts::asterisk::trunks::{Target, Trunk};
+use crate::hosts::asterisk::trunks::{Trunk, TrunkHost};
 use crate::hosts::exempt::{IgnoreList, words};
 use crate::hosts::lists::Lists;
 use crate::model::hostname::HostName;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use addresses::Network;
-pub use conf_files::Disk;
-use dns::{Answer, Names};
+pub use conf_files::ConfFiles;
+use dns::{LookupResult, NameLookups};
 use dns_helper::Resolver;
 pub use trunk_files::trunk_directories;
 
 /// How often files are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the configuration asks to be found.
+/// The hosts that the configuration asks to be found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The names in `[default]`'s `ignoreip`.
@@ -53,7 +53,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What this configuration asks for.
+    /// Returns what this configuration asks for.
     #[must_use]
     pub fn by(config: &Config, lists: &Lists) -> Self {
         Self {
@@ -65,11 +65,11 @@ impl Wanted {
     }
 }
 
-/// What is there now, and what was left out, for people. No name is looked up.
+/// Returns the hosts that are there now, and what was left out, for people. No name is looked up.
 #[must_use]
-pub fn look(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
-    let mut found = Found { wanted: wanted.clone(), ..Found::default() };
-    found.network = addresses::look().unwrap_or_default();
+pub fn scan(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
+    let mut found = Discovered { wanted: wanted.clone(), ..Discovered::default() };
+    found.network = addresses::current().unwrap_or_default();
     found.look();
     (found.list(), found.trunks.found().left_out.clone())
 }
@@ -77,18 +77,18 @@ pub fn look(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
 /// The way to the threads.
 #[derive(Debug)]
 pub struct Finder {
-    inbox: Sender<Message>,
+    inbox: Sender<FinderMessage>,
 }
 
-enum Message {
+enum FinderMessage {
     Wanted(Wanted),
     Network(Network),
-    Name(HostName, Answer),
+    Name(HostName, LookupResult),
 }
 
 impl Finder {
     /// Starts the threads; `resolver` looks names up. Also returns what is there now; what changes, `tell` is told, until it
-    /// says that nobody listens any more. Names are not waited for.
+    /// says that nobody listens any more. NameLookups are not waited for.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -98,9 +98,9 @@ impl Finder {
         tell: impl Fn(Arc<IgnoreList>) -> bool + Send + 'static,
     ) -> io::Result<(Self, Arc<IgnoreList>)> {
         let (inbox, messages) = channel();
-        let mut found = Found { wanted, ..Found::default() };
+        let mut found = Discovered { wanted, ..Discovered::default() };
         let told = inbox.clone();
-        match addresses::watch(move |network| told.send(Message::Network(network)).is_ok()) {
+        match addresses::watch(move |network| told.send(FinderMessage::Network(network)).is_ok()) {
             Ok(network) => found.network = network,
             Err(error) => {
                 warn!("cannot follow addresses and routes: {error}; put yours into ignoreip");
@@ -109,8 +109,8 @@ impl Finder {
         }
         found.look();
         let told = inbox.clone();
-        let tell_name = move |name, answer| told.send(Message::Name(name, answer)).is_ok();
-        let names = Names::start(resolver, tell_name)?;
+        let tell_name = move |name, answer| told.send(FinderMessage::Name(name, answer)).is_ok();
+        let names = NameLookups::start(resolver, tell_name)?;
         names.ask(found.names());
         let list = Arc::new(found.list());
         info!("never banned, beside ignoreip: {}", words(&list.counts()));
@@ -124,29 +124,29 @@ impl Finder {
     /// Goes by another configuration from now on; all names are looked up again.
     pub fn change(&self, wanted: Wanted) {
         // The thread ends only with the engine's.
-        let _ = self.inbox.send(Message::Wanted(wanted));
+        let _ = self.inbox.send(FinderMessage::Wanted(wanted));
     }
 }
 
 /// All that is known.
 #[derive(Default)]
-struct Found {
+struct Discovered {
     wanted: Wanted,
     network: Network,
     /// Whether the network cannot be followed.
     blind: bool,
-    resolvers: name_servers::Resolvers,
-    sessions: logins::Sessions,
+    resolvers: name_servers::NameServers,
+    sessions: logins::LoginHosts,
     trunks: trunk_files::TrunkFiles,
     /// What is known of each name that is looked up.
-    names: BTreeMap<HostName, dns::Known>,
+    names: BTreeMap<HostName, dns::KnownName>,
 }
 
-impl Found {
+impl Discovered {
     fn run(
         mut self,
-        inbox: &Receiver<Message>,
-        names: &Names,
+        inbox: &Receiver<FinderMessage>,
+        names: &NameLookups,
         mut last: Arc<IgnoreList>,
         tell: &dyn Fn(Arc<IgnoreList>) -> bool,
     ) {
@@ -160,7 +160,7 @@ impl Found {
             let told = message.is_some();
             let mut again = false;
             while let Some(next) = message {
-                again |= matches!(next, Message::Wanted(_));
+                again |= matches!(next, FinderMessage::Wanted(_));
                 self.take(next);
                 message = inbox.try_recv().ok();
             }
@@ -186,15 +186,15 @@ impl Found {
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn take(&mut self, message: FinderMessage) {
         match message {
-            Message::Wanted(wanted) => self.wanted = wanted,
-            Message::Network(network) => self.network = network,
+            FinderMessage::Wanted(wanted) => self.wanted = wanted,
+            FinderMessage::Network(network) => self.network = network,
             // One that has been taken out of the configuration meanwhile is nobody's.
-            Message::Name(name, answer) if self.names().contains(&name) => {
+            FinderMessage::Name(name, answer) if self.names().contains(&name) => {
                 self.names.entry(name.clone()).or_default().take(&name, answer);
             }
-            Message::Name(..) => {}
+            FinderMessage::Name(..) => {}
         }
     }
 
@@ -210,15 +210,15 @@ impl Found {
     fn names(&self) -> Vec<HostName> {
         let own = self.wanted.names.iter().chain(&self.wanted.jail_names);
         let trunks = self.trunks.found().trunks.iter().filter_map(|trunk| match &trunk.target {
-            Target::Name(name) => Some(name),
-            Target::Net(_) => None,
+            TrunkHost::Name(name) => Some(name),
+            TrunkHost::Net(_) => None,
         });
         let mut seen = BTreeSet::new();
         own.chain(trunks).filter(|name| seen.insert(*name)).take(dns::MOST).cloned().collect()
     }
 
     fn list(&self) -> IgnoreList {
-        let addresses = |name| self.names.get(name).map_or(&[][..], dns::Known::addresses);
+        let addresses = |name| self.names.get(name).map_or(&[][..], dns::KnownName::addresses);
         let named = self.wanted.names.iter().flat_map(|name| {
             let origin = ExemptReason::Ignoreip { entry: name.to_string() };
             addresses(name).iter().map(move |address| ExemptNetwork::new(*address, origin.clone()))
@@ -227,8 +227,8 @@ impl Found {
             let Trunk { name, file, target } = trunk;
             let origin = ExemptReason::Trunk { name: name.clone(), file: file.clone() };
             let nets = match target {
-                Target::Net(net) => vec![*net],
-                Target::Name(name) => addresses(name).iter().map(|ip| (*ip).into()).collect(),
+                TrunkHost::Net(net) => vec![*net],
+                TrunkHost::Name(name) => addresses(name).iter().map(|ip| (*ip).into()).collect(),
             };
             nets.into_iter().map(move |net| ExemptNetwork::new(net, origin.clone()))
         });
@@ -254,7 +254,7 @@ impl Found {
         list
     }
 
-    /// What the administrator has to know: whom he means to protect, and who is not.
+    /// Returns what the administrator has to know: which hosts are meant to be protected, and are not.
     fn problems(&self) -> Vec<String> {
         let blind = self.blind.then(|| {
             "addresses and routes cannot be followed: put this machine's addresses and its gateway into ignoreip"

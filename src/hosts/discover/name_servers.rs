@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::file_stamp::{Stamp, stamp};
+use super::file_stamp::{FileStamp, stamp};
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 
 /// The second one has the servers behind systemd-resolved's own (systemd-resolved.service(8)).
@@ -17,12 +17,12 @@ const MOST: usize = 16;
 
 /// What the files said when they were last read.
 #[derive(Debug, Default)]
-pub struct Resolvers {
-    seen: [Stamp; 2],
+pub struct NameServers {
+    seen: [FileStamp; 2],
     found: Vec<ExemptNetwork>,
 }
 
-impl Resolvers {
+impl NameServers {
     /// Reads the files again if one has changed; says whether.
     pub fn look(&mut self) -> bool {
         let now = FILES.map(|file| stamp(Path::new(file)));

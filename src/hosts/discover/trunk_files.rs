@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::conf_files::Disk;
-use super::file_stamp::{Stamp, stamp};
+use super::conf_files::ConfFiles;
+use super::file_stamp::{FileStamp, stamp};
 use crate::hosts::asterisk::trunks::Trunks;
 
 /// The directories that trunks are read from: Asterisk's own, and those of the files that are included in
 /// its configuration, wherever links lead. Not `/`, for the sake of a file that lies there: all is below it.
 #[must_use]
 pub fn trunk_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
-    let mut disk = Disk::new(asterisk);
-    Trunks::read(&mut disk);
+    let mut disk = ConfFiles::new(asterisk);
+    Trunks::find(&mut disk);
     let (seen, _) = disk.finish();
     let there = seen.into_keys().filter_map(|path| path.canonicalize().ok());
     let directory =
@@ -27,7 +27,7 @@ pub fn trunk_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
 pub struct TrunkFiles {
     directory: Option<PathBuf>,
     /// What was looked at: files, and the directories that they are in.
-    seen: BTreeMap<PathBuf, Stamp>,
+    seen: BTreeMap<PathBuf, FileStamp>,
     found: Trunks,
     /// Files that could not be read, each with the reason.
     unread: Vec<String>,
@@ -47,8 +47,8 @@ impl TrunkFiles {
             *self = Self::default();
             return true;
         };
-        let mut disk = Disk::new(directory);
-        let mut found = Trunks::read(&mut disk);
+        let mut disk = ConfFiles::new(directory);
+        let mut found = Trunks::find(&mut disk);
         (self.seen, self.unread) = disk.finish();
         found.left_out.extend_from_slice(&self.unread);
         for words in found.left_out.iter().filter(|words| !self.found.left_out.contains(words)) {

@@ -1,19 +1,18 @@
 //! Reads the files of the lists: those of one's own as strictly as the configuration, feeds as far
 //! as they make sense.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::parse::{self, Wrong};
+use super::parse::{self, LineError};
 use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
 use crate::model::listed::{FileLine, ListedNetwork};
+use crate::sys::text_file::{self, TextError};
 
 /// Bytes that a file may have: a million of the longest networks, and comments.
 const LARGEST: u64 = 128 << 20;
@@ -21,12 +20,9 @@ const LARGEST: u64 = 128 << 20;
 /// Why the lists cannot be used.
 #[derive(Debug, Error)]
 pub enum ListsError {
-    /// A list of one's own cannot be read.
-    #[error("cannot read the list {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    /// A list of one's own is not text.
-    #[error("{}:{line}: not UTF-8: save the file as UTF-8", path.display())]
-    NotUtf8 { path: PathBuf, line: usize },
+    /// A list of one's own cannot be read, or is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// What the files say is wrong.
     #[error(transparent)]
     Wrong(#[from] Diagnostics),
@@ -39,7 +35,7 @@ pub enum ListsError {
 ///
 /// # Errors
 /// For all that is wrong in the files of one's own.
-pub fn read(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
+pub fn load(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
     let mut errors = Vec::new();
     let mut allow = config.allow.clone();
     let mut block = config.block.clone();
@@ -85,14 +81,8 @@ fn own(
     check: Check,
     list: &mut Vec<ListedNetwork>,
     errors: &mut Vec<Diagnostic>,
-) -> Result<(), ListsError> {
-    let bytes =
-        bytes(path).map_err(|error| ListsError::Unreadable { path: path.to_owned(), error })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = memchr::memchr_iter(b'\n', good).count() + 1;
-        ListsError::NotUtf8 { path: path.to_owned(), line }
-    })?;
+) -> Result<(), TextError> {
+    let text = text_file::read_text(path, LARGEST)?;
     let file: Arc<str> = path.to_string_lossy().into();
     let mut wrong = Vec::new();
     for (number, start, line) in lines(text.as_bytes()) {
@@ -105,7 +95,7 @@ fn own(
                 }
                 Some(message) => {
                     let (span, help) = (0..line.len(), "leave it out");
-                    wrong.push((start, Wrong { span, message: message.to_owned(), help }));
+                    wrong.push((start, LineError { span, message: message.to_owned(), help }));
                 }
             },
             Err(error) => wrong.push((start, error)),
@@ -125,11 +115,11 @@ fn own(
     Ok(())
 }
 
-/// Reads a feed, of which there is `room` for so many networks.
+/// Reads a feed, of which at most `room` networks are taken.
 fn feed(file: &ListFile, before: &Lists, room: &mut usize) -> Feed {
     let (name, path) = (file.name.clone(), file.path.clone());
     let old = before.feeds.iter().find(|feed| feed.name == name && feed.path == path);
-    let mut feed = match bytes(&path) {
+    let mut feed = match text_file::read_bytes(&path, LARGEST) {
         Ok(bytes) => fresh(name, path, &bytes),
         Err(error) => {
             let problem = Some(format!("cannot read {}: {error}", path.display()));
@@ -171,15 +161,6 @@ fn fresh(name: String, path: PathBuf, bytes: &[u8]) -> Feed {
     }
     let networks = Arc::new(Networks::new(nets));
     Feed { name, path, networks, skipped: skipped + broken, problem }
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("larger than 128 MiB"));
-    }
-    Ok(bytes)
 }
 
 /// The lines with their numbers and where they begin; a byte order mark is none of the first.
@@ -226,7 +207,7 @@ mod tests {
         let path = directory.path();
         let text = "\u{feff}# ours\r\n203.0.113.7\r\n\r\n2001:db8::/32 ; them\r\n203.0.113.7";
         fs::write(path.join("own"), text).unwrap();
-        let lists = read(&config(path, [&["own"], &["own"], &[]]), &Lists::default()).unwrap();
+        let lists = load(&config(path, [&["own"], &["own"], &[]]), &Lists::default()).unwrap();
         assert_eq!(nets(&lists.allow), ["203.0.113.7/32 2", "2001:db8::/32 4"]);
         assert_eq!(lists.block, lists.allow);
         assert!(lists.allow[0].place.to_string().ends_with("/own:2"));
@@ -238,7 +219,7 @@ mod tests {
         let path = directory.path();
         fs::write(path.join("a"), "203.0.113.7\r\n  203.0.113.x\r\n0.0.0.0/0\n").unwrap();
         fs::write(path.join("b"), "0.0.0.0/0 # all\nsip.example.com\n").unwrap();
-        let error = read(&config(path, [&["a"], &["b"], &[]]), &Lists::default()).unwrap_err();
+        let error = load(&config(path, [&["a"], &["b"], &[]]), &Lists::default()).unwrap_err();
         let shown = error.to_string().replace(path.to_str().unwrap(), "");
         insta::assert_snapshot!(shown, @r#"
         /a:2:3: "203.0.113.x" is not an address or network
@@ -256,10 +237,10 @@ mod tests {
           | ^^^^^^^^^^^^^^^
         help: write an address such as 203.0.113.10, or a network, 203.0.113.0/24
         "#);
-        let missing = read(&config(path, [&["no"], &[], &[]]), &Lists::default()).unwrap_err();
+        let missing = load(&config(path, [&["no"], &[], &[]]), &Lists::default()).unwrap_err();
         assert!(missing.to_string().ends_with("/no: No such file or directory (os error 2)"));
         fs::write(path.join("c"), b"# 1\n# caf\xe9\n").unwrap();
-        let strange = read(&config(path, [&[], &["c"], &[]]), &Lists::default()).unwrap_err();
+        let strange = load(&config(path, [&[], &["c"], &[]]), &Lists::default()).unwrap_err();
         assert!(strange.to_string().ends_with("/c:2: not UTF-8: save the file as UTF-8"));
     }
 
@@ -268,7 +249,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let config = config(path, [&[], &[], &["feed"]]);
-        let feed = |before: &Lists| read(&config, before).unwrap();
+        let feed = |before: &Lists| load(&config, before).unwrap();
         let gone = feed(&Lists::default());
         assert!(gone.feeds[0].networks.is_empty());
         assert!(gone.problems().next().unwrap().starts_with("feed feed: cannot read /"));
@@ -304,13 +285,13 @@ mod tests {
             (0..count).map(line).collect::<Vec<_>>().join("\n")
         };
         fs::write(path.join("many"), many(MOST_ALLOWED + 1)).unwrap();
-        let error = read(&config(path, [&["many"], &[], &[]]), &Lists::default()).unwrap_err();
+        let error = load(&config(path, [&["many"], &[], &[]]), &Lists::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`allow` and its files list 4097 networks, more than 4096: write networks instead of addresses"
         );
         assert_eq!(
-            read(&config(path, [&[], &["many"], &[]]), &Lists::default()).unwrap().block.len(),
+            load(&config(path, [&[], &["many"], &[]]), &Lists::default()).unwrap().block.len(),
             MOST_ALLOWED + 1
         );
         let mut room = 10;

@@ -1,4 +1,4 @@
-//! The lists that an administrator keeps or fetches: whom to let pass, whom to block.
+//! The lists that an administrator keeps or fetches: which hosts to let pass and to block.
 
 pub mod files;
 pub mod parse;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::listed::{FileLine, ListedNetwork};
 pub use crate::model::network_set::Networks;
-pub use files::{ListsError, read};
+pub use files::{ListsError, load};
 
 /// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
 /// intervals, which slows every run of `nft` while it is large.
@@ -22,10 +22,10 @@ pub const MOST_BLOCKED: usize = 131_072;
 /// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
 pub const MOST_FED: usize = 1 << 20;
 
-/// What somebody else says is bad, as it was last read.
+/// A list of bad hosts that others make, as it was last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feed {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its file.
     pub path: PathBuf,
@@ -76,7 +76,7 @@ impl Lists {
         self.block.iter().filter(move |listed| listed.net.contains(&host))
     }
 
-    /// What is wrong with them, for people.
+    /// Returns what is wrong with them, for people.
     pub fn problems(&self) -> impl Iterator<Item = String> {
         self.feeds.iter().filter_map(|feed| {
             let why = feed.problem.as_ref()?;

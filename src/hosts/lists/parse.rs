@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use crate::config::network;
 use crate::model::listed::unblockable;
 
-/// What is wrong with a line.
+/// An error in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct LineError {
     /// Which bytes of it.
     pub span: Range<usize>,
     /// What is wrong with them.
@@ -24,7 +24,7 @@ pub struct Wrong {
 ///
 /// # Errors
 /// When it holds anything else.
-pub fn line(line: &[u8]) -> Result<Option<IpNet>, Wrong> {
+pub fn line(line: &[u8]) -> Result<Option<IpNet>, LineError> {
     let text = line.split(|byte| matches!(byte, b'#' | b';')).next().unwrap_or_default();
     let lead = text.len() - text.trim_ascii_start().len();
     let text = text.trim_ascii();
@@ -33,7 +33,7 @@ pub fn line(line: &[u8]) -> Result<Option<IpNet>, Wrong> {
     }
     let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let (word, more) = text.split_at(end);
-    let wrong = |span, message, help| Wrong { span, message, help };
+    let wrong = |span, message, help| LineError { span, message, help };
     if !more.is_empty() {
         let skipped = more.len() - more.trim_ascii_start().len();
         let span = lead + end + skipped..lead + text.len();

@@ -17,7 +17,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         allow: Vec::new(),
         lists: Vec::new(),
         guarded: Vec::new(),
-        wire: Wire::default(),
+        wire: SipMonitor::default(),
     }
 }
 

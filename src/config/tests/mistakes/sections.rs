@@ -36,7 +36,7 @@ fn filters_that_match_no_rule_file() {
     a.toml:4:11: empty list
     4 | logpath = []
       |           ^^
-    help: write whole paths, for example "/var/log/asterisk/messages"
+    help: write absolute paths, for example "/var/log/asterisk/messages"
     "#);
 }
 
@@ -76,10 +76,10 @@ fn where_asterisks_configuration_is() {
       |          ^^^^
     help: write true or false, without quotes
 
-    a.toml:2:16: "etc" is not a whole path
+    a.toml:2:16: "etc" is not an absolute path
     2 | asteriskconf = 'etc'
       |                ^^^^^
-    help: write a whole path, for example "/etc/asterisk"
+    help: write an absolute path, for example "/etc/asterisk"
     "#);
 }
 
@@ -160,7 +160,7 @@ fn lists() {
     a.toml:5:14: "x" is not the path of a file
     5 | blockfiles = 'x'
       |              ^^^
-    help: write whole paths, for example "/etc/asterguard/block.list"
+    help: write absolute paths, for example "/etc/asterguard/block.list"
     "#);
     insta::assert_snapshot!(bad("[feed.drop]\nfile = '/x'\n[feed.\"a b\"]\n"), @r#"
     a.toml:1:7: feed "drop" has no path

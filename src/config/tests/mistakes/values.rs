@@ -100,12 +100,12 @@ fn lengths_of_time() {
     help: write for example "1h", "permanent", or { first = "1h", factor = 4, max = "30d" }
     "#);
     insta::assert_snapshot!(bad("[default]\nfindtime = 'permanent'\nbantime = -7\n"), @r#"
-    a.toml:2:12: "permanent" is not a length of time
+    a.toml:2:12: "permanent" is not a duration
     2 | findtime = 'permanent'
       |            ^^^^^^^^^^^
     help: write for example "10m", "1d 12h", or 3600 (seconds)
 
-    a.toml:3:11: -7 is less than nothing
+    a.toml:3:11: -7 must not be negative
     3 | bantime = -7
       |           ^^
     help: write for example "1h", "permanent", or { first = "1h", factor = 4, max = "30d" }
@@ -122,7 +122,7 @@ fn lengths_of_time() {
       |                                        ^^^^^^
     help: write for example "10m", "1d 12h", 3600 (seconds) or "permanent"
 
-    a.toml:3:26: "" is not a length of time
+    a.toml:3:26: "" is not a duration
     3 | unverified = { bantime = '' }
       |                          ^^
     help: write for example "1h", "permanent", or { first = "1h", factor = 4, max = "30d" }
@@ -135,12 +135,12 @@ fn paths() {
     a.toml:2:12: "messages" is not the path of a file
     2 | logpath = ['messages', '/var/log/asterisk/', '/var/log/***.log']
       |            ^^^^^^^^^^
-    help: write whole paths, for example "/var/log/asterisk/messages"
+    help: write absolute paths, for example "/var/log/asterisk/messages"
 
     a.toml:2:24: "/var/log/asterisk/" is not the path of a file
     2 | logpath = ['messages', '/var/log/asterisk/', '/var/log/***.log']
       |                        ^^^^^^^^^^^^^^^^^^^^
-    help: write whole paths, for example "/var/log/asterisk/messages"
+    help: write absolute paths, for example "/var/log/asterisk/messages"
 
     a.toml:2:46: not a pattern: wildcards are either regular `*` or recursive `**`
     2 | logpath = ['messages', '/var/log/asterisk/', '/var/log/***.log']

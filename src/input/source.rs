@@ -1,0 +1,230 @@
+//! The seam between what hands out lines and those who read them: a source, its name, and where to
+//! go on in it later.
+//!
+//! A new kind of source is a variant of [`SourceKey`] and a type of its own that implements
+//! [`LineSource`].
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::follower::Follower;
+use super::line_splitter::Region;
+use super::log_file::{FollowError, Position};
+
+/// Hands out the lines of one source; never blocks, never fails: see [`LineSource::state`].
+pub trait LineSource: fmt::Debug + Send {
+    /// Reads what there is, up to its present end or to about `budget` bytes. `each` gets all
+    /// complete lines, in order.
+    fn poll(&mut self, budget: u64, each: &mut dyn FnMut(Region<'_>)) -> Poll;
+
+    /// Returns where to go on later: right after the last line that was handed out. `None` while
+    /// there is nothing to go on in.
+    fn checkpoint(&self) -> Option<SourceCheckpoint>;
+
+    /// Returns how the source fared at the last poll.
+    fn state(&self) -> &SourceState;
+
+    /// Returns what `asterguard status` shows of the source besides.
+    fn status(&self) -> SourceNumbers;
+}
+
+/// Where to go on in a source: bytes that only its kind of source reads. At most some KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceCheckpoint(Vec<u8>);
+
+impl SourceCheckpoint {
+    /// Wraps what a source has written, or what was stored of it.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, to be stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Where reading begins in a source that is there from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// At its first line.
+    Start,
+    /// After its last complete line.
+    End,
+}
+
+/// How a source fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// It is open and is read.
+    Following,
+    /// It is not there. One that was there before is still read.
+    Waiting {
+        /// What is missing.
+        why: FollowError,
+    },
+    /// There is something that cannot be read. One that was there before is still read.
+    Unreadable {
+        /// What is wrong with it.
+        why: FollowError,
+    },
+}
+
+impl From<FollowError> for SourceState {
+    fn from(why: FollowError) -> Self {
+        match why {
+            FollowError::Missing => Self::Waiting { why },
+            _ => Self::Unreadable { why },
+        }
+    }
+}
+
+impl fmt::Display for SourceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Following => f.write_str("following"),
+            Self::Waiting { why } => write!(f, "waiting: {why}"),
+            Self::Unreadable { why } => write!(f, "unreadable: {why}"),
+        }
+    }
+}
+
+/// What happened to a source, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// Reading begins in this file (the path's own, or one that was rotated away meanwhile) at
+    /// this offset in bytes.
+    Opened {
+        /// The name by which it was found.
+        file: PathBuf,
+        /// Where reading begins.
+        offset: u64,
+    },
+    /// The file was emptied in place. With `copy`, what had not been read is read from that copy
+    /// first; without, it is lost, if there was any.
+    Truncated {
+        /// The copy that was made before, if it holds more than had been read.
+        copy: Option<PathBuf>,
+    },
+    /// There is so much to read after a restart that this many bytes are left out.
+    PassedOver {
+        /// How many.
+        bytes: u64,
+    },
+    /// The last line of a file that was left had no end: this many bytes were dropped.
+    RestDropped {
+        /// Length of the rest.
+        bytes: usize,
+    },
+    /// What was open could not be read; it is opened again.
+    ReadFailed {
+        /// What the system said.
+        error: String,
+    },
+}
+
+/// What one poll did.
+#[derive(Debug, Default)]
+pub struct Poll {
+    /// How many bytes were read.
+    pub bytes: u64,
+    /// The budget ran out: poll again without waiting for anything.
+    pub more: bool,
+    /// Whether what has been read ends with a line's end.
+    pub between_lines: bool,
+    /// What happened; bounded by the source.
+    pub events: Vec<SourceEvent>,
+}
+
+/// What `asterguard status` shows of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceNumbers {
+    /// Bytes that have not been read yet, as far as that is known.
+    pub unread: u64,
+    /// Lines that were too long to be handed out.
+    pub oversized: u64,
+}
+
+/// Which source: what the configuration names, and what the state file knows it by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKey {
+    /// The log file at this absolute path.
+    File(PathBuf),
+}
+
+/// A source that goes on where it was left.
+pub struct Resumed {
+    /// The source.
+    pub source: Box<dyn LineSource>,
+    /// Whether the place was found again: what comes was written after the checkpoint.
+    pub found: bool,
+}
+
+impl SourceKey {
+    /// Opens the source. If there is nothing yet, it is awaited, and then read from its start.
+    #[must_use]
+    pub fn open(&self, origin: Origin) -> Box<dyn LineSource> {
+        match self {
+            Self::File(path) => Box::new(Follower::new(path, origin)),
+        }
+    }
+
+    /// Goes on where the source was left; what is there is read from its start if it is not what was
+    /// left. `None` if the checkpoint makes no sense.
+    #[must_use]
+    pub fn resume(&self, checkpoint: &SourceCheckpoint) -> Option<Resumed> {
+        match self {
+            Self::File(path) => {
+                let follower = Follower::resume(path, Position::from_checkpoint(checkpoint)?);
+                let found = follower.has_resumed();
+                Some(Resumed { source: Box::new(follower), found })
+            }
+        }
+    }
+
+    /// Returns where the source ends now, for a process that may read it; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// When that cannot be seen.
+    pub fn end(&self) -> Result<Option<SourceCheckpoint>, FollowError> {
+        match self {
+            Self::File(path) => Ok(Position::end_of(path)?.map(|end| end.to_checkpoint())),
+        }
+    }
+
+    /// The path of a source that is a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+        }
+    }
+
+    /// The key as the state file has it: a file's path, which begins with a slash. Other kinds of
+    /// sources begin with their name and a colon.
+    #[must_use]
+    pub fn to_bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::File(path) => path.as_os_str().as_bytes().into(),
+        }
+    }
+
+    /// Reads a key of the state file; `None` if it is of a kind that this version does not know.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.starts_with(b"/").then(|| Self::File(OsStr::from_bytes(bytes).into()))
+    }
+}
+
+impl fmt::Display for SourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}

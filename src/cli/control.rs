@@ -16,10 +16,11 @@ use crate::config::duration;
 use crate::control::{
     Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
 };
-use crate::daemon::{now, pause_message};
+use crate::daemon::now;
 use crate::enforce::BanSink as _;
 use crate::enforce::nft_program::NftSink;
 use crate::model::listed::Entry;
+use crate::model::pause::Pause;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{Lasting, Length, Time};
 use crate::sys::program::Program;
@@ -237,7 +238,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
         // The pause is the kernel's business: it works without the daemon.
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
             NftSink::new(Program::nft()).pause(length)?;
-            output.done(&pause_message(Some(length.map(|length| now().plus(length)))));
+            output.done(&Pause::lasting(length, now()).to_string());
             Ok(())
         }
         result => result,
@@ -248,7 +249,7 @@ pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
     match order(socket, &Request::Resume, output) {
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
             NftSink::new(Program::nft()).resume()?;
-            output.done(&pause_message(None));
+            output.done(&Pause::Off.to_string());
             Ok(())
         }
         result => result,

@@ -13,8 +13,9 @@ use crate::control::{
     Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
     Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
 };
-use crate::daemon::{now, pause_message};
+use crate::daemon::now;
 use crate::hosts::exempt::words;
+use crate::model::pause::Pause;
 use crate::model::time::{Length, Time};
 use crate::sip::Numbers;
 
@@ -95,8 +96,8 @@ fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
     if status.health == Health::Paused {
-        let until = status.paused_until.map(Time::from_secs);
-        let _ = writeln!(text, "! {}", pause_message(Some(until)));
+        let end = status.paused_until.map(Time::from_secs);
+        let _ = writeln!(text, "! {}", end.map_or(Pause::Indefinite, Pause::Until));
     }
     if status.dry_run {
         let _ = writeln!(text, "! dry run: bans are only said");

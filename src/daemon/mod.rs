@@ -41,7 +41,6 @@ use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{News, Worker};
 use requests::server;
-pub use requests::server::pause_message;
 use startup::instance_lock;
 use startup::logging;
 use startup::privsep::{self, Ways};
@@ -221,7 +220,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         plan.config.jails.len() - 1,
         found.len()
     );
-    engine_thread::note_pause(&paused);
+    engine_thread::note_pause(paused);
 
     let worker =
         Worker::start(sink, structure, told(inbox.clone())).context("cannot start a thread")?;

@@ -6,6 +6,7 @@ pub mod event;
 pub mod hostname;
 pub mod listed;
 pub mod network_set;
+pub mod pause;
 pub mod scope;
 pub mod subject;
 pub mod time;

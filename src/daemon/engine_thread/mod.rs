@@ -36,8 +36,9 @@ use crate::model::clock_step::WallClock;
 use crate::model::event::Report;
 use crate::model::event::{Ban, Decision, JailId};
 use crate::model::listed::{Entry, Origin as IgnoreOrigin};
+use crate::model::pause::Pause;
 use crate::model::subject::{Subject, bannable, canonical};
-use crate::model::time::{Lasting, Length, Time};
+use crate::model::time::{Lasting, Length};
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -63,11 +64,10 @@ pub enum Message {
     Leave(Arc<Plan>, oneshot::Sender<bool>),
     /// Never ban these, in place of those of an earlier list.
     Ignore(Arc<IgnoreList>),
-    /// Have the sink pause for a length of time (`Some(None)`: until it is ended) or resume
-    /// (`None`), and say whether that worked.
-    Pause(Option<Option<Duration>>, oneshot::Sender<Result<(), SinkError>>),
-    /// The pause that is in force: `None`, or until when (`Some(None)`: until it is ended).
-    Paused(Option<Option<Time>>),
+    /// Make the sink pause or resume, and say whether that worked.
+    Pause(Pause, oneshot::Sender<Result<(), SinkError>>),
+    /// The pause that is in force.
+    Paused(Pause),
     /// The sink may have lost something: tell it the whole.
     Lost,
     /// Have the sink compared with what it should hold.
@@ -93,7 +93,7 @@ pub struct Core {
     /// By which it is noticed that the clock was set.
     pub clock: WallClock,
     /// See [`Message::Paused`].
-    pub paused: Option<Option<Time>>,
+    pub paused: Pause,
     pub decisions: Vec<Decision>,
 }
 
@@ -165,7 +165,7 @@ impl Core {
                         let _ = reply.send(stores);
                     }
                     Message::Ignore(list) => self.ignore(list),
-                    Message::Pause(length, reply) => self.worker.pause(length, |result| {
+                    Message::Pause(pause, reply) => self.worker.pause(pause, |result| {
                         let _ = reply.send(result);
                     }),
                     Message::Paused(paused) => self.paused = paused,
@@ -209,7 +209,7 @@ impl Core {
         self.recorder.note(&mut self.engine, wall);
         self.engine.correct(jump);
         self.reader.correct(jump);
-        jump.correct_all(self.paused.as_mut().and_then(Option::as_mut));
+        self.paused.correct(jump);
         self.recorder.correct(jump, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
@@ -224,9 +224,9 @@ impl Core {
         self.wire.say_state();
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
-        if matches!(self.paused, Some(Some(until)) if until <= now()) {
+        if self.paused.is_over(now()) {
             info!("the pause is over");
-            self.paused = None;
+            self.paused = Pause::Off;
         }
         if self.worker.health().behind {
             self.catch_up();
@@ -252,7 +252,7 @@ impl Core {
     fn whole(&self) -> Whole {
         Whole {
             allow: allowed(self.engine.plan(), self.engine.ignored()),
-            paused: self.paused.map(|paused| paused.map(|until| until.since(now()))),
+            paused: self.paused,
             elements: self.engine.bans().elements().collect(),
         }
     }
@@ -510,10 +510,8 @@ fn accounts_fail(report: &Report) -> String {
 }
 
 /// Says what a sink found when it was asked whether there is a pause.
-pub fn note_pause(found: &Option<Option<Time>>) {
-    match found {
-        Some(Some(until)) => warn!("dropping is paused until {until}"),
-        Some(None) => warn!("dropping is paused until `asterguard resume`"),
-        None => {}
+pub fn note_pause(found: Pause) {
+    if found.is_on() {
+        warn!("{found}");
     }
 }

@@ -23,6 +23,7 @@ use crate::daemon::firewall_thread::repair::Healing;
 use crate::enforce::helper::{Line, Request};
 use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::Structure;
@@ -41,7 +42,7 @@ enum Message {
     Changes(Vec<Change>),
     Allow(Vec<IpNet>),
     Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
-    Pause(Option<Option<Duration>>, Told),
+    Pause(Pause, Told),
     /// Others changed something, at this time.
     Foreign(Foreign, Instant),
     Restore(Box<Whole>),
@@ -80,8 +81,8 @@ pub struct Verified {
 pub struct Whole {
     /// Whom it lets pass.
     pub allow: Vec<IpNet>,
-    /// How long it drops nothing (`Some(None)`: until it is told otherwise); `None`: it drops.
-    pub paused: Option<Option<Duration>>,
+    /// Whether it drops nothing for now.
+    pub paused: Pause,
     /// The bans.
     pub elements: Vec<Element>,
 }
@@ -91,8 +92,8 @@ pub struct Whole {
 pub enum News {
     /// The sink may have lost something: it has to be told the whole.
     Lost,
-    /// Somebody paused the sink, until then, or ended a pause.
-    Paused(Option<Option<Time>>),
+    /// Somebody paused the sink or ended a pause.
+    Paused(Pause),
 }
 
 /// How the sink is doing.
@@ -227,15 +228,11 @@ impl Worker {
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has the sink pause for a length of time (`Some(None)`: until it is ended) or resume (`None`),
-    /// and `told` whether that worked. The caller is not kept waiting.
-    pub fn pause(
-        &self,
-        length: Option<Option<Duration>>,
-        told: impl FnOnce(Result<(), SinkError>) + Send + 'static,
-    ) {
+    /// Makes the sink pause or resume, and tells `told` whether that worked. The caller is not kept
+    /// waiting.
+    pub fn pause(&self, pause: Pause, told: impl FnOnce(Result<(), SinkError>) + Send + 'static) {
         // Full: the sink hangs, and the caller sees that `told` was dropped.
-        let _ = self.queue.try_send(Message::Pause(length, Box::new(told)));
+        let _ = self.queue.try_send(Message::Pause(pause, Box::new(told)));
     }
 
     /// How the sink is doing.
@@ -332,7 +329,7 @@ impl State {
                             Message::Load(structure, rekeyed, reply) => {
                                 let _ = reply.send(self.load(structure, &rekeyed));
                             }
-                            Message::Pause(length, told) => told(self.pause(length)),
+                            Message::Pause(pause, told) => told(self.pause(pause)),
                             Message::Restore(whole) => {
                                 self.refused.clear();
                                 self.restore(*whole);
@@ -400,20 +397,26 @@ impl State {
         Ok(())
     }
 
-    fn pause(&mut self, length: Option<Option<Duration>>) -> Result<(), SinkError> {
-        let set = |sink: &mut dyn BanSink| match length {
-            Some(length) => sink.pause(length),
-            None => sink.resume(),
-        };
-        let mut done = set(&mut *self.sink);
+    fn pause(&mut self, pause: Pause) -> Result<(), SinkError> {
+        let mut done = self.set_pause(pause);
         if matches!(done, Err(SinkError::NoTable)) {
             self.healing.lost();
             self.heal();
-            done = set(&mut *self.sink);
+            done = self.set_pause(pause);
         }
         // Whatever there was before does not count any more.
         self.healing.lost_pause &= done.is_err();
         done
+    }
+
+    /// Makes the sink pause or resume. A pause whose end has come is none any more.
+    pub(crate) fn set_pause(&mut self, pause: Pause) -> Result<(), SinkError> {
+        let now = now();
+        match pause {
+            Pause::Until(end) if end > now => self.sink.pause(Some(end.since(now))),
+            Pause::Off | Pause::Until(_) => self.sink.resume(),
+            Pause::Indefinite => self.sink.pause(None),
+        }
     }
 
     /// Carries out all that is pending, or notes the failure and when to try again.

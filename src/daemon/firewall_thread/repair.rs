@@ -7,9 +7,10 @@ use tracing::{info, warn};
 
 use super::backoff::Pace;
 use super::{News, Repair, State, Verified, Whole, lock};
-use crate::daemon::{now, pause_message};
+use crate::daemon::now;
 use crate::enforce::{Damage, Foreign, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
+use crate::model::pause::Pause;
 use crate::table::structure::PAUSED;
 
 /// How long it is told that somebody fights for the table.
@@ -114,7 +115,7 @@ impl State {
         if !pause_lost && (heard.lost || heard.sets.contains(PAUSED)) {
             let paused = self.sink.paused(now())?;
             if !heard.lost {
-                info!("{heard}: {}", pause_message(paused));
+                info!("{heard}: {paused}");
             }
             (self.tell)(News::Paused(paused));
         }
@@ -194,14 +195,10 @@ impl State {
         self.healing.pace.looked(begin, Instant::now());
     }
 
-    fn refill(
-        &mut self,
-        paused: Option<Option<Duration>>,
-        elements: &[Element],
-    ) -> Result<Report, SinkError> {
+    fn refill(&mut self, paused: Pause, elements: &[Element]) -> Result<Report, SinkError> {
         // First: nobody is to be dropped meanwhile.
-        if let Some(rest) = paused.filter(|_| self.healing.lost_pause) {
-            self.sink.pause(rest)?;
+        if self.healing.lost_pause && paused.is_on() {
+            self.set_pause(paused)?;
         }
         self.healing.lost_pause = false;
         self.sink.restore(elements, now())
@@ -215,12 +212,12 @@ impl State {
                 if damage.is_empty() {
                     damage.push(Damage::Missing(Part::Table));
                 }
-                None
+                Pause::Off
             }
             paused => paused?,
         };
         let comparison = self.sink.compare(&whole.elements, now())?;
-        let pause = match (whole.paused.is_some(), paused.is_some()) {
+        let pause = match (whole.paused.is_on(), paused.is_on()) {
             (true, false) => Some("paused, but not in the kernel".to_owned()),
             (false, true) => Some("not paused, but in the kernel".to_owned()),
             (_, _) => None,
@@ -240,10 +237,7 @@ impl State {
             (self.tell)(News::Lost);
         }
         if found.pause.is_some() || !found.damage.is_empty() {
-            match whole.paused {
-                Some(rest) => self.sink.pause(rest)?,
-                None => self.sink.resume()?,
-            }
+            self.set_pause(whole.paused)?;
         }
         let report = self.sink.restore(&whole.elements, now())?;
         self.note(&report);

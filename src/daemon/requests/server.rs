@@ -23,8 +23,8 @@ use crate::control::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
 use crate::daemon::engine_thread::Message;
 use crate::daemon::firewall_thread::Repair;
 use crate::daemon::{Daemon, Kernel, RunError, now};
+use crate::model::pause::Pause;
 use crate::model::subject::canonical;
-use crate::model::time::Time;
 
 /// How long a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -191,8 +191,10 @@ async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: D
 async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
     match request {
         Request::Reload => daemon.reload().await,
-        Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
-        Request::Resume => pause(daemon, None).await,
+        Request::Pause { seconds } => {
+            pause(daemon, Pause::lasting(seconds.map(Duration::from_secs), now())).await
+        }
+        Request::Resume => pause(daemon, Pause::Off).await,
         Request::Verify { repair } => {
             let repair = if repair { Repair::Yes } else { Repair::No };
             verify(daemon, repair).await.unwrap_or_else(Answer::failed)
@@ -282,10 +284,10 @@ async fn apart(daemon: &Daemon, answer: impl FnOnce(&Kernel) -> Answer + Send + 
     answered.unwrap_or_else(|error| Answer::failed(format!("answering failed: {error}")))
 }
 
-/// Pauses for a length of time (`Some(None)`: until told otherwise) or resumes (`None`).
-async fn pause(daemon: &Daemon, length: Option<Option<Duration>>) -> Answer {
+/// Pauses dropping, or ends a pause.
+async fn pause(daemon: &Daemon, pause: Pause) -> Answer {
     let (reply, answer) = oneshot::channel();
-    if daemon.inbox.send(Message::Pause(length, reply)).is_err() {
+    if daemon.inbox.send(Message::Pause(pause, reply)).is_err() {
         return Answer::failed("asterguard is stopping");
     }
     match answer.await {
@@ -293,21 +295,9 @@ async fn pause(daemon: &Daemon, length: Option<Option<Duration>>) -> Answer {
         Ok(Err(error)) => return Answer::failed(error.to_string()),
         Err(_) => return Answer::failed("nftables does not answer; see `asterguard status`"),
     }
-    let until = length.map(|length| length.map(|length| now().plus(length)));
-    let _ = daemon.inbox.send(Message::Paused(until));
-    let message = pause_message(until);
-    info!("{message}");
-    Answer::Done { message }
-}
-
-/// What is said when dropping was paused or resumed.
-#[must_use]
-pub fn pause_message(until: Option<Option<Time>>) -> String {
-    match until {
-        Some(Some(until)) => format!("nothing is dropped until {until}"),
-        Some(None) => "nothing is dropped until `asterguard resume`".to_owned(),
-        None => "banned hosts are dropped again".to_owned(),
-    }
+    let _ = daemon.inbox.send(Message::Paused(pause));
+    info!("{pause}");
+    Answer::Done { message: pause.to_string() }
 }
 
 #[cfg(test)]

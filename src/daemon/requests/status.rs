@@ -35,10 +35,10 @@ impl Core {
         let sources = self.reader.status(&plan.rules, now);
         let wire = self.wire.status(plan, sink.wire.as_ref());
         let problems = self.problems(&sink, &sources, &wire);
-        let health = match (self.paused, problems.is_empty()) {
-            (Some(_), _) => Health::Paused,
-            (None, true) => Health::Ok,
-            (None, false) => Health::Degraded,
+        let health = match (self.paused.is_on(), problems.is_empty()) {
+            (true, _) => Health::Paused,
+            (false, true) => Health::Ok,
+            (false, false) => Health::Degraded,
         };
         let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
@@ -49,7 +49,7 @@ impl Core {
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
-            paused_until: self.paused.flatten().map(Time::secs),
+            paused_until: self.paused.end().map(Time::secs),
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
             wire,

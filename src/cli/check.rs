@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::output::{Failure, Output};
-use crate::control::FeedReport;
+use crate::control::list::FeedReport;
 use crate::daemon::engine_thread::log_reader;
 use crate::daemon::{self, PlanError};
 use crate::decide::plan::Plan;

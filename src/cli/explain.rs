@@ -10,14 +10,16 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::control::ask;
+use super::banned::ban_line;
+use super::client::ask;
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
-use super::status::ban_line;
 use super::test::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
-use crate::control::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
+use crate::control::explain::{
+    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport,
+};
 use crate::daemon::{self, PlanError, STATE_DIR};
 use crate::decide::plan::Plan;
 use crate::decide::policy;
@@ -57,12 +59,11 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 }
 
 fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
-    match ask(&args.socket.socket, &Request::Explain { host }) {
-        Ok(Answer::Explain(report)) => {
+    match ask(&args.socket.socket, &ExplainRequest { host }) {
+        Ok(report) => {
             show(&report, args, output);
             Ok(())
         }
-        Ok(_) => Err(Failure::new("the daemon answered something else")),
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
             let plan = daemon::plan(args.config.config.as_deref())?;

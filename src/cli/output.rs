@@ -119,11 +119,6 @@ impl Output {
     }
 }
 
-/// A number of things: `1 line`, `27 lines`.
-pub fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Prints, and ends quietly when nobody reads on (`asterguard status | head`).
 fn print(text: std::fmt::Arguments<'_>) {
     if let Err(error) = anstream::stdout().lock().write_fmt(text) {

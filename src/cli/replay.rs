@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::log_file::{looks_like_asterisks, unrecognized};
-use super::output::{Failure, Output, counted};
+use super::output::{Failure, Output};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::decide::engine::Engine;
@@ -24,6 +24,7 @@ use crate::hosts::lists::{self, Lists};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::{Lasting, Time};
+use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::control::HostReport;
+use crate::control::explain::HostReport;
 use crate::daemon::requests;
 use crate::daemon::{self, now};
 use crate::decide::engine::Engine;

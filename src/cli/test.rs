@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::log_file::{is_message, unrecognized};
-use super::output::{Failure, Output, counted};
+use super::output::{Failure, Output};
 use super::{ConfigArg, log_file};
 use crate::daemon::{self, PlanError};
 use crate::decide::plan::Plan;
@@ -18,6 +18,7 @@ use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::model::time::Time;
+use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct TestArgs {

@@ -22,7 +22,8 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::config::load::LoadError;
-use crate::daemon::engine_thread::{Core, Message};
+use crate::control::Problem;
+use crate::daemon::engine_thread::{Core, EngineHandle, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
@@ -257,7 +258,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         .spawn(move || core.run(&messages, ready))
         .context("cannot start a thread")?;
     let daemon = Arc::new(Daemon {
-        inbox,
+        engine: EngineHandle::new(inbox),
         options: options.clone(),
         volume,
         finder,
@@ -272,7 +273,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let cause = runtime.block_on(serving);
 
     // Fails only when the thread has ended; then there is nothing to stop.
-    let _ = daemon.inbox.send(Message::Stop);
+    let _ = daemon.engine.send(Message::Stop);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     match thread.join() {
         Ok((worker, recorder)) => {
@@ -312,7 +313,7 @@ pub(crate) struct Kernel {
 
 /// What the runtime's tasks share.
 pub(crate) struct Daemon {
-    inbox: Sender<Message>,
+    engine: EngineHandle,
     options: Options,
     volume: logging::Volume,
     finder: Finder,
@@ -327,6 +328,21 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Returns what the engine goes by.
+    async fn plan(&self) -> Result<Arc<Plan>, Problem> {
+        self.engine.ask(|core| Arc::clone(core.engine.plan())).await
+    }
+
+    /// Runs `work` on a thread where it may wait for the kernel, and keeps nobody else waiting.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Kernel) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let kernel = Arc::clone(&self.kernel);
+        let done = tokio::task::spawn_blocking(move || work(&kernel)).await;
+        done.map_err(|error| Problem::failed(format!("answering failed: {error}")))
+    }
+
     /// Serves until there is a cause to end.
     async fn serve(
         self: Arc<Self>,
@@ -336,7 +352,7 @@ impl Daemon {
         is_ready: oneshot::Receiver<()>,
         ended: Option<oneshot::Receiver<String>>,
     ) -> Cause {
-        let wake = self.inbox.clone();
+        let wake = self.engine.clone();
         let watching = async {
             let mut watcher = Watcher::new();
             let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -404,11 +420,7 @@ impl Daemon {
         let (mut pause, mut before) = (IDLE, Duration::ZERO);
         loop {
             tokio::time::sleep(pause).await;
-            let (reply, answer) = oneshot::channel();
-            if self.inbox.send(Message::Plan(reply)).is_err() {
-                return;
-            }
-            let Ok(plan) = answer.await else { return };
+            let Ok(plan) = self.plan().await else { return };
             let Some(pace) = counters::pace(&plan) else {
                 pause = IDLE;
                 continue;
@@ -416,7 +428,9 @@ impl Daemon {
             let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), steady());
             let look = move || kernel.counters.knocking(&plan.structure, since);
             let knocking = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            if !knocking.is_empty() && self.inbox.send(Message::Renew(knocking)).is_err() {
+            if !knocking.is_empty()
+                && self.engine.ask(move |core| core.renew(&knocking)).await.is_err()
+            {
                 return;
             }
             // However many are banned, it takes no more than a hundredth of the time. What makes a

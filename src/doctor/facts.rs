@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::control::Status;
+use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
 use crate::daemon::now;
 use crate::decide::plan::Plan;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
-use crate::control::{Answer, Status};
+use crate::control::Answer;
+use crate::control::status::Status;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::Ruleset;
 use crate::model::time::Time;

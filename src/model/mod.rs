@@ -10,3 +10,4 @@ pub mod pause;
 pub mod scope;
 pub mod subject;
 pub mod time;
+pub mod words;

@@ -2,32 +2,31 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
 mod backlog;
+mod handle;
 pub mod log_reader;
 pub(super) mod recorder;
 pub(super) mod refused_bans;
 pub(super) mod sip_channel;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use super::firewall_thread::{Repair, Verified, Whole, Worker};
-use super::requests::explain::explain;
-use super::requests::queries::{Snapshot, Who};
+use super::firewall_thread::{Whole, Worker};
 use super::tasks::list_refresh::ListKeeper;
 use super::{clocks, now};
-use crate::control::{Answer, KnownHost, ListName, Request, RuleText};
+pub use handle::EngineHandle;
+
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
 use crate::decide::ban_activity::Key;
-use crate::decide::engine::{Engine, Order};
+use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
@@ -35,9 +34,7 @@ use crate::input::Origin;
 use crate::model::clock_step::WallClock;
 use crate::model::event::Report;
 use crate::model::event::{Ban, Decision, JailId};
-use crate::model::listed::{Entry, Origin as IgnoreOrigin};
 use crate::model::pause::Pause;
-use crate::model::subject::{Subject, bannable, canonical};
 use crate::model::time::{Lasting, Length};
 use crate::table::structure::Structure;
 
@@ -49,29 +46,14 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum Message {
     /// A file may have changed, or something was seen on the wire.
     Wake,
-    /// Answer this.
-    Ask(Request, oneshot::Sender<Answer>),
-    /// Say what the engine goes by.
-    Plan(oneshot::Sender<Arc<Plan>>),
-    /// These still knock: renew their bans, where that is wanted.
-    Renew(Vec<Key>),
-    /// Say who is banned, as far as it is asked for.
-    Bans(Who, oneshot::Sender<Snapshot>),
-    /// Go by another plan, and say whether that worked.
-    Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
-    /// Another process will go by this plan: have it find where its logs end now. Say whether it will know
-    /// what this one does.
-    Leave(Arc<Plan>, oneshot::Sender<bool>),
+    /// Run this on the engine's thread; see [`EngineHandle`].
+    Run(Box<dyn FnOnce(&mut Core) + Send>),
     /// Never ban these, in place of those of an earlier list.
     Ignore(Arc<IgnoreList>),
-    /// Make the sink pause or resume, and say whether that worked.
-    Pause(Pause, oneshot::Sender<Result<(), SinkError>>),
     /// The pause that is in force.
     Paused(Pause),
     /// The sink may have lost something: tell it the whole.
     Lost,
-    /// Have the sink compared with what it should hold.
-    Verify(Repair, oneshot::Sender<Result<Verified, SinkError>>),
     /// Read what there is, and end.
     Stop,
 }
@@ -136,43 +118,10 @@ impl Core {
             while let Some(told) = message {
                 match told {
                     Message::Wake => {}
-                    Message::Ask(request, reply) => {
-                        let orders = matches!(request, Request::Ban { .. } | Request::Unban { .. });
-                        let answer = self.answer(request);
-                        // Nobody waits for the answer any more: fine.
-                        let tell = move || drop(reply.send(answer));
-                        // What somebody ordered is done when a crash no longer undoes it.
-                        if orders { self.recorder.then(tell) } else { tell() }
-                    }
-                    Message::Plan(reply) => {
-                        let _ = reply.send(Arc::clone(self.engine.plan()));
-                    }
-                    Message::Renew(knocking) => {
-                        self.engine.renew(&knocking, now(), &mut self.decisions);
-                        self.carry_out();
-                    }
-                    Message::Bans(who, reply) => {
-                        let _ = reply.send(Snapshot::new(&self.engine, &who));
-                    }
-                    Message::Change(plan, matchers, reply) => {
-                        let _ = reply.send(self.change(plan, matchers));
-                    }
-                    Message::Leave(plan, reply) => {
-                        let stores = self.recorder.stores();
-                        if stores {
-                            self.reader.leave_to_next(&plan, &mut self.engine, now());
-                        }
-                        let _ = reply.send(stores);
-                    }
+                    Message::Run(task) => task(&mut self),
                     Message::Ignore(list) => self.ignore(list),
-                    Message::Pause(pause, reply) => self.worker.pause(pause, |result| {
-                        let _ = reply.send(result);
-                    }),
                     Message::Paused(paused) => self.paused = paused,
                     Message::Lost => self.catch_up(),
-                    Message::Verify(repair, reply) => {
-                        self.worker.verify(self.whole(), repair, |found| drop(reply.send(found)));
-                    }
                     Message::Stop => return self.stop(),
                 }
                 message = inbox.try_recv().ok();
@@ -248,8 +197,24 @@ impl Core {
         self.lists.refill();
     }
 
-    /// All that the sink is to hold.
-    fn whole(&self) -> Whole {
+    /// Renews the bans of hosts that are still sending, where that is wanted.
+    pub(super) fn renew(&mut self, active: &[Key]) {
+        self.engine.renew(active, now(), &mut self.decisions);
+        self.carry_out();
+    }
+
+    /// Finds where the logs of `plan` end now, which another process is to go by, and returns whether
+    /// it will know what this one does.
+    pub(super) fn leave_to_next(&mut self, plan: &Plan) -> bool {
+        let stores = self.recorder.stores();
+        if stores {
+            self.reader.leave_to_next(plan, &mut self.engine, now());
+        }
+        stores
+    }
+
+    /// Returns all that the sink is to hold.
+    pub(super) fn whole(&self) -> Whole {
         Whole {
             allow: allowed(self.engine.plan(), self.engine.ignored()),
             paused: self.paused,
@@ -269,7 +234,8 @@ impl Core {
         }
     }
 
-    fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
+    /// Goes by another plan from now on.
+    pub(super) fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
         // What has been written up to now goes by the old rules, as far as it can be read in good
         // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
         let deadline = Instant::now() + TICK;
@@ -287,7 +253,7 @@ impl Core {
     }
 
     /// Logs the decisions and hands the changes over.
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         let mut changes = Vec::new();
         for decision in self.decisions.drain(..) {
             let plan = self.engine.plan();
@@ -329,148 +295,6 @@ impl Core {
         }
         self.recorder.note(&mut self.engine, now());
     }
-
-    fn answer(&mut self, request: Request) -> Answer {
-        match request {
-            Request::Status { jail, detail: _ } => self.status(jail.as_deref()),
-            Request::Ban { host, jail, seconds, permanent } => {
-                let length = if permanent {
-                    Some(Lasting::Permanent)
-                } else {
-                    seconds.map(|s| Lasting::For(Duration::from_secs(s)))
-                };
-                self.ban(host, jail.as_deref(), length)
-            }
-            Request::Unban { net, jail } => {
-                let jail = match self.jail(jail.as_deref()) {
-                    Ok(jail) => jail,
-                    Err(answer) => return answer,
-                };
-                let everybody = || vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
-                let nets: Vec<IpNet> = net.map_or_else(everybody, |net| vec![net]);
-                let lift = |net| self.engine.unban(net, jail, &mut self.decisions);
-                let count: usize = nets.iter().map(lift).sum();
-                self.carry_out();
-                Answer::Done {
-                    message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }),
-                }
-            }
-            Request::Failregex { jail } => self.failregex(&jail),
-            Request::Explain { host } => {
-                let path = |channel| self.reader.path_of(channel);
-                Answer::Explain(Box::new(explain(&self.engine, host, now(), path)))
-            }
-            Request::Ignoreip { jail } => self.ignoreip(jail.as_deref()),
-            Request::List { list: ListName::KnownGood, host } => self.known_good(host),
-            Request::List { .. }
-            | Request::Banned { .. }
-            | Request::Reload
-            | Request::Verify { .. }
-            | Request::Pause { .. }
-            | Request::Resume => Answer::failed("this is not for the engine"),
-        }
-    }
-
-    /// The jail of this name; `None` for no name.
-    pub(crate) fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
-        let Some(name) = name else { return Ok(None) };
-        let plan = self.engine.plan();
-        plan.jail_named(name).map(Some).ok_or_else(|| {
-            let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
-            Answer::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
-        })
-    }
-
-    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<Lasting>) -> Answer {
-        let jail = match self.jail(jail) {
-            Ok(jail) => jail,
-            Err(answer) => return answer,
-        };
-        let host = canonical(host);
-        if !bannable(host) {
-            return Answer::refused(format!(
-                "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
-            ));
-        }
-        if crate::decide::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
-            return Answer::refused(format!(
-                "{host} is in ignoreip: the kernel lets it through whatever is banned"
-            ));
-        }
-        if let Some(entry) = self.engine.ignored().find(host) {
-            return Answer::refused(format!(
-                "{host} is {}: the kernel lets it through whatever is banned",
-                entry.origin
-            ));
-        }
-        self.engine.ban(&Order { host, jail, length }, now(), &mut self.decisions);
-        let banned = self.decisions.iter().find_map(|decision| match decision {
-            Decision::Ban(ban) => Some(*ban),
-            _ => None,
-        });
-        self.carry_out();
-        match banned {
-            Some(ban) => {
-                let length = ban
-                    .until
-                    .map_or("until it is lifted".to_owned(), |until| format!("until {until}"));
-                Answer::Done { message: format!("{} is banned {length}", ban.subject) }
-            }
-            None => Answer::failed("there are too many bans"),
-        }
-    }
-
-    /// The hosts that are known good, or the one that `host` is.
-    fn known_good(&self, host: Option<IpAddr>) -> Answer {
-        let path = |channel| self.reader.path_of(channel);
-        let known = self.engine.known_good(now());
-        let known = known.filter(|(subject, _)| {
-            host.is_none_or(|host| subject.net().contains(&canonical(host)))
-        });
-        let report = |(subject, standing): (Subject, _)| KnownHost {
-            host: subject.to_string(),
-            report: super::requests::explain::known_good(&standing, path),
-        };
-        Answer::KnownGood { known: known.map(report).collect() }
-    }
-
-    fn failregex(&self, jail: &str) -> Answer {
-        let id = match self.jail(Some(jail)) {
-            Ok(id) => id.unwrap_or(JailId(0)),
-            Err(answer) => return answer,
-        };
-        let plan = self.engine.plan();
-        let counted = plan.rules.iter().filter(|(rule, _)| plan.counted_by(*rule).contains(&id));
-        let rules = counted
-            .map(|(id, rule)| RuleText {
-                rule: plan.rule_name(id).unwrap_or_default(),
-                failregex: rule.patterns.iter().map(|pattern| pattern.source.clone()).collect(),
-            })
-            .collect();
-        Answer::Failregex { rules }
-    }
-
-    /// Who is never banned: by any jail, and by this one.
-    fn ignoreip(&self, jail: Option<&str>) -> Answer {
-        let id = match self.jail(jail) {
-            Ok(id) => id,
-            Err(answer) => return answer,
-        };
-        let (plan, list) = (self.engine.plan(), self.engine.ignored());
-        let mut entries = configured(&plan.config.ignoreip);
-        entries.extend_from_slice(list.entries());
-        if let Some(jail) = id.and_then(|id| plan.jail(id)) {
-            entries.extend(configured(&jail.ignoreip));
-            for name in &jail.ignorenames {
-                let origin = IgnoreOrigin::Ignoreip { entry: name.to_string() };
-                let addresses = list.addresses(name).iter();
-                entries.extend(addresses.map(|address| Entry::new(*address, origin.clone())));
-            }
-        }
-        entries.sort_unstable();
-        entries.dedup();
-        Answer::Ignoreip { ignored: entries }
-    }
 }
 
 /// Whom the kernel lets through, whatever is banned.
@@ -478,15 +302,6 @@ impl Core {
 pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
     let listed = plan.lists.allow.iter().map(|listed| listed.net);
     plan.config.ignoreip.iter().chain(list.nets()).copied().chain(listed).collect()
-}
-
-/// Networks that the configuration itself has.
-fn configured(nets: &[IpNet]) -> Vec<Entry> {
-    nets.iter()
-        .map(|net| {
-            Entry::new(*net, IgnoreOrigin::Ignoreip { entry: Subject::from(*net).to_string() })
-        })
-        .collect()
 }
 
 /// Why somebody is banned, for the log.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use tracing::{info, warn};
 
 use crate::config;
-use crate::control::WireStatus;
+use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
 use crate::daemon::{now, steady};
 use crate::decide::engine::Engine;

@@ -1,16 +1,20 @@
-//! What `status` tells: how the guard, its files and its jails are.
+//! `status`: the state of the guard, its files and its jails.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::control::{
-    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, WireStatus,
+use super::ban_snapshot::{self, Selection, Snapshot};
+use super::jail_named;
+use crate::control::Problem;
+use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::status::{
+    Detail, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
+    StatusRequest, WireStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
 use crate::daemon::firewall_thread::SinkHealth;
-use crate::daemon::now;
+use crate::daemon::{Daemon, Kernel, now};
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
@@ -22,14 +26,40 @@ const LATELY: Duration = Duration::from_secs(300);
 /// Hosts that are named, where there may be many.
 const MOST_NAMED: usize = 16;
 
+/// Bans that a status has the counters of; see [`super::banned`]. It is asked for all the time.
+const MOST_COUNTED: usize = 20_000;
+
+pub(super) async fn answer(daemon: &Daemon, request: StatusRequest) -> Result<Status, Problem> {
+    let StatusRequest { jail, detail } = request;
+    let selection = jail.clone().map_or(Selection::All, Selection::Jail);
+    let mut status = daemon.engine.ask(move |core| core.status(jail.as_deref())).await??;
+    match detail {
+        Detail::Brief => Ok(status),
+        Detail::Full => {
+            let snapshot = ban_snapshot::take(daemon, selection).await?;
+            let fill = move |kernel: &Kernel| {
+                fill(&mut status, snapshot, kernel);
+                status
+            };
+            daemon.apart(fill).await
+        }
+    }
+}
+
+/// Fills the bans into a status.
+fn fill(status: &mut Status, snapshot: Snapshot, kernel: &Kernel) {
+    for NamedBan { jail, ban } in snapshot.named(kernel, MOST_COUNTED) {
+        if let Some(known) = status.jails.iter_mut().find(|known| known.jail == jail) {
+            known.banned.push(ban);
+        }
+    }
+}
+
 impl Core {
-    /// How things stand, of one jail or of all.
-    pub(crate) fn status(&self, jail: Option<&str>) -> Answer {
-        let only = match self.jail(jail) {
-            Ok(only) => only,
-            Err(answer) => return answer,
-        };
+    /// Returns the state of the guard, with one jail or all, without its bans.
+    fn status(&self, jail: Option<&str>) -> Result<Status, Problem> {
         let plan = self.engine.plan();
+        let only = jail_named(plan, jail)?;
         let now = now();
         let sink = self.worker.health();
         let sources = self.reader.status(&plan.rules, now);
@@ -42,7 +72,7 @@ impl Core {
         };
         let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
-        Answer::Status(Box::new(Status {
+        Ok(Status {
             health,
             problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,7 +88,7 @@ impl Core {
             logins: self.logins(now),
             sinks: vec![sink_status(self.sink, &sink)],
             store: self.recorder.status(now),
-        }))
+        })
     }
 
     /// Who has logged in, and whom of them a ban keeps out.
@@ -170,7 +200,7 @@ impl Core {
             files: self.files_of(id),
             currently_banned: numbers.banned,
             total_banned: numbers.tally.banned,
-            // listing::fill
+            // Those are filled in by another thread.
             banned: Vec::new(),
         })
     }

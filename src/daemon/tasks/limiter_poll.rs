@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Limiter as Mode;
-use crate::control::LimiterStatus;
+use crate::control::status::LimiterStatus;
 use crate::enforce::helper::{Line, Request};
 
 /// How often it looks: hosts stay in the sets for ten minutes.

@@ -37,6 +37,7 @@ use crate::model::clock_step::WallClock;
 use crate::model::time::Time;
 use crate::rules::{RuleSet, RulesError};
 use crate::table::structure::Structure;
+use engine_thread::decision_log::DecisionLog;
 use engine_thread::log_reader::{self, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
@@ -246,6 +247,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         clock: WallClock::new(clocks()),
         paused,
         decisions,
+        observers: vec![Box::new(DecisionLog)],
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -179,7 +179,7 @@ fn a_flood_in_others_names_bans_few_of_them_and_hides_nobody_over_tcp() {
     let begin = std::time::Instant::now();
     assert_eq!(lab.play(&format!("flood {PBX} 90000 6")), "done");
     let took = begin.elapsed();
-    guard.says("more than 100 unverified bans a minute: somebody forges packets");
+    guard.says("more than 100 unverified bans a minute: source addresses are being forged");
     lab.play(&format!("crack tcp {MALLORY} {PBX} 1000"));
     guard.says(&format!("[asterisk-wire] Ban {MALLORY} "));
 

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
 mod backlog;
+pub(super) mod decision_log;
 mod handle;
 pub mod log_reader;
 pub(super) mod recorder;
@@ -15,13 +16,14 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::firewall_thread::{Whole, Worker};
 use super::tasks::list_refresh::ListKeeper;
 use super::{clocks, now};
 pub use handle::EngineHandle;
 
+use crate::daemon::engine_thread::decision_log::DecisionObserver;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
@@ -32,10 +34,9 @@ use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::Report;
-use crate::model::event::{Ban, Decision, JailId};
+use crate::model::event::Decision;
 use crate::model::pause::Pause;
-use crate::model::time::{Lasting, Length};
+use crate::model::time::Length;
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -76,7 +77,10 @@ pub struct Core {
     pub clock: WallClock,
     /// See [`Message::Paused`].
     pub paused: Pause,
+    /// What was decided and not yet carried out.
     pub decisions: Vec<Decision>,
+    /// Who is told what was decided.
+    pub observers: Vec<Box<dyn DecisionObserver + Send>>,
 }
 
 impl Core {
@@ -252,42 +256,15 @@ impl Core {
         Ok(())
     }
 
-    /// Logs the decisions and hands the changes over.
+    /// Tells the observers what was decided, and hands the changes over to the kernel.
     pub(super) fn carry_out(&mut self) {
         let mut changes = Vec::new();
         for decision in self.decisions.drain(..) {
-            let plan = self.engine.plan();
-            let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
-            match decision {
-                Decision::Found { jail, host, offences } => {
-                    debug!("[{}] Found {host} ({offences})", name(jail));
-                }
-                Decision::Ban(ban) => {
-                    info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
-                }
-                Decision::Renewed(ban) => {
-                    info!("[{}] Renew {} (it still knocks)", name(ban.jail), ban.subject);
-                }
-                Decision::Observed(ban) => {
-                    info!(
-                        "[{}] Would ban {} ({})",
-                        name(ban.jail),
-                        ban.subject,
-                        reason(plan, &ban)
-                    );
-                }
-                Decision::Unban { jail, subject, why: _ } => {
-                    info!("[{}] Unban {subject}", name(jail));
-                }
-                Decision::FloodBegins => warn!(
-                    "more than {} unverified bans a minute: somebody forges packets; only proven bans until that is over",
-                    plan.config.maxunverified
-                ),
-                Decision::FloodEbbs { withheld } => {
-                    warn!("the flood is over: {withheld} unverified bans were withheld");
-                }
-                Decision::AccountsFail(report) => warn!("{}", accounts_fail(&report)),
-                Decision::Change(change) => changes.push(change),
+            for observer in &mut self.observers {
+                observer.decided(self.engine.plan(), &decision);
+            }
+            if let Decision::Change(change) = decision {
+                changes.push(change);
             }
         }
         if !changes.is_empty() {
@@ -302,26 +279,6 @@ impl Core {
 pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
     let listed = plan.lists.allow.iter().map(|listed| listed.net);
     plan.config.ignoreip.iter().chain(list.nets()).copied().chain(listed).collect()
-}
-
-/// Why somebody is banned, for the log.
-fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
-    let scope =
-        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
-    match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
-        Some(rule) => {
-            format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)
-        }
-        None => format!("by hand, ports {scope}, {length}"),
-    }
-}
-
-/// What is said of a site whose phones have an old password.
-fn accounts_fail(report: &Report) -> String {
-    let Report { subject, known, unknown } = report;
-    let (s, fail) = if *known == 1 { ("", "fails") } else { ("s", "fail") };
-    format!("{known} known account{s} {fail} at {subject}, {unknown} unknown: provisioning?")
 }
 
 /// Says what a sink found when it was asked whether there is a pause.

@@ -145,7 +145,7 @@ impl Core {
         }
         if let Some((since, withheld)) = self.engine.flood() {
             problems.push(format!(
-                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so somebody forges packets; proven bans go on",
+                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",
                 plan.config.maxunverified
             ));
         }
@@ -166,7 +166,7 @@ impl Core {
         }
         problems.extend(self.recorder.problems());
         if wire.limiter.full {
-            problems.push("a set of the kernel's limiter is full, so that it finds nobody else: somebody forges packets".to_owned());
+            problems.push("a set of the kernel's limiter is full, so that it finds no other: source addresses are being forged".to_owned());
         }
         problems.extend(wire.trouble.as_ref().map(|why| {
             format!("the wire is not available, only the logs are ({why}); mend that, or write `enabled = false` below [wire]")

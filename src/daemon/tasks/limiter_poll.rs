@@ -101,7 +101,7 @@ fn take_note(
     }
     if full && !shared.full {
         warn!(
-            "a set of the kernel's limiter is full: somebody forges packets; it finds nobody else until hosts leave it"
+            "a set of the kernel's limiter is full: source addresses are being forged; it finds no other until hosts leave it"
         );
     }
     shared.hosts = hosts.len();

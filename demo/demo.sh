@@ -7,7 +7,7 @@
 # Ends with 0 if all was as shown, else with 1.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-guard=$(realpath "${1:-$here/../target/release/asterguard}")
+guard=$(realpath "${1:-$here/../target/debug/asterguard}")
 
 attacker=198.51.100.15 # guesses passwords, and answered our challenge each time
 scanner=198.51.100.42  # a guest who dials numbers that do not exist
@@ -30,8 +30,8 @@ fail() {
 }
 
 [ "$(id -u)" = 0 ] || { say "the demo makes network namespaces: run it as root (sudo demo/demo.sh)"; exit 1; }
-for program in nft ip python3; do
-    command -v "$program" >/dev/null || { say "\`$program\` is not there: make deps"; exit 1; }
+for program in $("$here/../dev/need.sh" --list demo); do
+    type -P "$program" >/dev/null || { say "\`$program\` is not there: make deps"; exit 1; }
 done
 [ -x "$guard" ] || { say "$guard is not there: make build"; exit 1; }
 
@@ -120,7 +120,7 @@ ip netns exec "$pbx" "$guard" run --config "$work/asterguard.toml" --state-dir "
     --socket "$socket" 2>"$work/guard.log" &
 guard_pid=$!
 disown
-status() { "$guard" status --socket "$socket" "$@"; }
+status() { "$guard" status --socket "$socket"; }
 following() { [[ $(status 2>/dev/null) == *"messages: following"* ]]; }
 until_true "the guard reads the log" following
 status | sed 2q | show

@@ -1,42 +1,70 @@
 //! asterguard guards Asterisk phone systems.
 //!
-//! It reads what Asterisk says about refused logins, scans and toll-fraud dialling, decides who is
-//! behind it, and puts them into nftables sets whose elements carry their own timeouts. The kernel
-//! drops, the kernel expires; user space keeps no unban timers.
+//! It reads what Asterisk says about refused logins, scans and toll-fraud dialling, decides which
+//! host is behind it, and puts that host into nftables sets whose elements carry their own timeouts.
+//! The kernel drops, the kernel expires; user space keeps no unban timers.
 //!
-//! ```text
-//! sources          lines           matcher                  offences        policy        sink
-//! file  stdin  ─►  split at \n ─►  gate: one multi-     ─►  per (jail,  ─►  ignored,  ─►  nft sets
-//!                  (memchr,        pattern DFA              host) window    never,        (batched)
-//!                  bounded)        confirm: host, context,  bounded         escalate      dry run
-//!                                  evidence
-//! ```
+//! Data flows one way, and the rooms stand in its order: each imports only from those above it
+//! (`tests/layers.rs` checks this).
 //!
-//! Data flows one way. A [`input`] hands bytes to the [`line_splitter`] splitter; the [`scanner`] turns
-//! lines into [`event::Event`]s; the [`engine`] counts them ([`offences`]), applies the [`policy`]
-//! and returns [`event::Decision`]s; a [`enforce`] carries those out. Events and decisions are `Copy`
-//! values of a fixed size. What writes to the kernel ([`enforce::writer`]) is a process of its own.
+//! | room | job |
+//! |---|---|
+//! | [`sys`] | thin wrappers of Linux: program runner, sandbox, netlink attributes |
+//! | [`model`] | plain values that all rooms share: events, decisions, subjects, time (pure) |
+//! | [`config`] | configuration files to a checked configuration, with diagnostics |
+//! | [`rules`] | rule files to checked rules |
+//! | [`hosts`] | the hosts that are never banned or always blocked: discovered and listed |
+//! | [`table`] | the structure of our nftables table, as a value and as text (pure) |
+//! | [`input`] | bytes in: followed log files, split into lines |
+//! | [`detect`] | a line to an event: prefix, time, prefilter, context, address (pure) |
+//! | [`sip`] | SIP messages, as the kernel copies them or Asterisk mirrors them by HEP |
+//! | [`exchange`] | requests and our PBX's answers to observations: what a host did (pure) |
+//! | [`decide`] | events to decisions: counts offences, decides on bans (pure) |
+//! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
+//! | [`store`] | the state that outlives the process |
+//! | [`control`] | requests and replies between the command line and the daemon |
+//! | [`daemon`] | the running guard: start, threads, reload, requests |
+//! | [`doctor`] | checks of the machine, and other tools' firewall tables |
+//! | [`cli`] | the commands |
 //!
-//! Everything but `source`, `finder`, `firewall`, `sink`, `store`, `sandbox`, `daemon`, `doctor` and `cli` is pure: no clock, no
-//! I/O, no runtime. Time comes in as an argument, so `run`, `replay`, `test` and the tests drive the
-//! same engine.
+//! A pure room knows no clock, no I/O and no runtime: time is an argument, so that `run`, `replay`,
+//! `test` and the tests drive the same engine. In [`sip`], only [`sip::capture`] is not pure.
+//! Events and decisions ([`model::event`]) are `Copy` values of a fixed size.
 #![forbid(unsafe_code)]
 
-pub mod cli;
-pub mod config;
-pub mod control;
-pub mod daemon;
-pub mod decide;
-pub mod detect;
-pub mod doctor;
-pub mod enforce;
-pub mod hosts;
-pub mod input;
-pub mod model;
-pub mod rules;
-pub mod sip;
-pub mod store;
+// In the order above: empty lines keep rustfmt from sorting them.
 pub mod sys;
+
+pub mod model;
+
+pub mod config;
+
+pub mod rules;
+
+pub mod hosts;
+
 pub mod table;
+
+pub mod input;
+
+pub mod detect;
+
+pub mod sip;
+
+pub mod exchange;
+
+pub mod decide;
+
+pub mod enforce;
+
+pub mod store;
+
+pub mod control;
+
+pub mod daemon;
+
+pub mod doctor;
+
+pub mod cli;
 
 pub use cli::main;

@@ -61,7 +61,7 @@ fn matcher(plan: &Plan) -> Arc<Matcher> {
 }
 
 #[test]
-fn forged_lines_name_nobody_who_did_nothing() {
+fn forged_lines_name_no_innocent_host() {
     let plan = plan("");
     let matcher = matcher(&plan);
     let mut engine = Engine::new(Arc::clone(&plan));
@@ -140,7 +140,7 @@ fn attackers_are_banned_and_mistyping_phones_are_not() {
 }
 
 #[test]
-fn the_default_jails_go_by_asterisks_rules_and_no_others() {
+fn default_jails_use_the_asterisk_rules_only() {
     let filters = |plan: &Plan| -> BTreeSet<String> {
         let jails: Vec<_> = plan.jails().map(|(id, _)| id).collect();
         let rules = plan.rules_for(&jails);
@@ -155,7 +155,7 @@ fn the_default_jails_go_by_asterisks_rules_and_no_others() {
 }
 
 #[test]
-fn what_a_firewall_logs_is_read_with_its_times() {
+fn firewall_log_is_read_with_its_times() {
     let line = |prefix: &str| {
         format!(
             "Nov 22 01:00:00 pbx kernel: [5.1] {prefix}: IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 \

@@ -1,4 +1,5 @@
 //! The rooms of `src/` stand in the order of the data: each imports only from rooms above it.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The rooms, in order. A new room goes where what it needs stands above it.
-const ROOMS: [&str; 16] = [
-    "sys", "model", "config", "rules", "hosts", "table", "input", "detect", "sip", "decide",
-    "enforce", "store", "control", "daemon", "doctor", "cli",
+const ROOMS: [&str; 17] = [
+    "sys", "model", "config", "rules", "hosts", "table", "input", "detect", "sip", "exchange",
+    "decide", "enforce", "store", "control", "daemon", "doctor", "cli",
 ];
 
 /// Path segments, such as `["crate", "model", "time", "Time"]`, and the line where they begin.
@@ -166,7 +167,7 @@ fn every_folder_is_a_room() {
 }
 
 #[test]
-fn an_import_from_below_is_found_however_it_is_written() {
+fn upward_import_is_found_in_every_form() {
     let module = ["model".to_owned(), "time".to_owned()];
     for text in [
         "use crate::daemon::Options;",

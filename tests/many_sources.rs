@@ -38,7 +38,7 @@ fn anonymous_memory() -> u64 {
 }
 
 #[test]
-fn memory_is_bounded_and_who_comes_back_is_banned() {
+fn memory_is_bounded_and_returning_hosts_are_banned() {
     let sources: u32 = std::env::var("SOURCES").map_or(400_000, |n| n.parse().unwrap());
     assert!(sources as usize > 3 * CAPACITY, "fewer do not fill the tables");
     let rules = Arc::new(RuleSet::load(None).unwrap());

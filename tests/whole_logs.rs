@@ -74,7 +74,7 @@ fn every_line_is_accounted_for() {
 }
 
 #[test]
-fn a_peaceful_day_offends_nobody() {
+fn peaceful_day_has_no_offences() {
     assert_eq!(read(&log(logs::quiet, 1), 131_072), []);
 }
 

@@ -9,7 +9,7 @@ use super::client::one_by_one;
 use super::output::{Failure, Output};
 use crate::config::duration;
 use crate::control::ban::BanRequest;
-use crate::model::time::Lasting;
+use crate::model::time::BanDuration;
 
 #[derive(Debug, Args)]
 pub struct BanArgs {
@@ -21,20 +21,20 @@ pub struct BanArgs {
     jail: Option<String>,
     /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
     #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
-    length: Option<Lasting>,
+    length: Option<BanDuration>,
     #[command(flatten)]
     socket: SocketArg,
 }
 
 /// Reads a length of time, or `permanent`.
-pub(super) fn lasting(text: &str) -> Result<Lasting, String> {
+pub(super) fn lasting(text: &str) -> Result<BanDuration, String> {
     duration::parse_lasting(text).map_err(|error| error.to_string())
 }
 
 pub fn ban(args: &BanArgs, output: &Output) -> Result<(), Failure> {
     let (seconds, permanent) = match args.length {
-        Some(Lasting::For(length)) => (Some(length.as_secs().max(1)), false),
-        Some(Lasting::Permanent) => (None, true),
+        Some(BanDuration::For(length)) => (Some(length.as_secs().max(1)), false),
+        Some(BanDuration::Permanent) => (None, true),
         None => (None, false),
     };
     let request =

@@ -10,7 +10,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use crate::control::banned::{BanStatus, BannedRequest, Dropped};
 use crate::daemon::now;
-use crate::model::time::{Length, Time};
+use crate::model::time::{HumanDuration, Time};
 
 #[derive(Debug, Args)]
 pub struct BannedArgs {
@@ -40,18 +40,18 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
 /// A ban, as one line for people.
 pub(super) fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
-        format!("{} left", Length(Duration::from_secs(left)))
+        format!("{} left", HumanDuration(Duration::from_secs(left)))
     });
     let rule =
         ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
     let dropped = dropped(ban.dropped);
-    let knocked = ban.knocked.map_or(String::new(), |time| {
+    let last = ban.knocked.map_or(String::new(), |time| {
         let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", knocked {} ago", Length(ago))
+        format!(", last packet {} ago", HumanDuration(ago))
     });
     let BanStatus { host, scope, evidence, by_hand, .. } = ban;
     let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
-    format!("{host}  {scope} ports, {left}, {why}{dropped}{knocked}")
+    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
 }
 
 /// What was dropped, if anything was.

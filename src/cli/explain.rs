@@ -28,7 +28,7 @@ use crate::doctor::other_tables::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
 use crate::model::subject::{canonical, written};
-use crate::model::time::{Length, Time};
+use crate::model::time::{HumanDuration, Time};
 use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
@@ -207,7 +207,7 @@ fn line_in_words(line: &LineReport) -> String {
 }
 
 fn length(secs: u64) -> String {
-    Length(Duration::from_secs(secs)).to_string()
+    HumanDuration(Duration::from_secs(secs)).to_string()
 }
 
 /// What a jail makes of a line.
@@ -279,7 +279,7 @@ fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<()
 fn in_jail<'a>(plan: &'a Plan, id: JailId, jail: &'a Jail, events: &[Event]) -> InJail<'a> {
     let counted = events.iter().find(|event| plan.counted_by(event.rule).contains(&id));
     let evidence = counted.and_then(|event| policy::counts_as(jail, event.evidence));
-    let (scope, bantime) = plan.sentence(jail, evidence.unwrap_or(Evidence::Unverified));
+    let (scope, bantime) = plan.ban_terms(jail, evidence.unwrap_or(Evidence::Unverified));
     let treatment = match (counted, evidence) {
         (None, _) => Treatment::Other,
         (Some(_), None) => Treatment::Hearsay,

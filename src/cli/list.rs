@@ -14,9 +14,9 @@ use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
 use crate::daemon::now;
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, written};
-use crate::model::time::{Length, Time};
+use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
 
 #[derive(Debug, Args)]
@@ -119,7 +119,7 @@ fn known_line(host: &KnownHost, output: &Output) {
     let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
     let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
     let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
-    let left = Length(left);
+    let left = HumanDuration(left);
     output.line(format_args!(
         "{:<17} {accounts}{failing}{ended}, {left} left, {source}:{line}",
         host.host
@@ -127,7 +127,7 @@ fn known_line(host: &KnownHost, output: &Output) {
 }
 
 /// Prints the networks that are never banned, and why.
-pub(super) fn never_banned(entries: &[Entry], output: &Output) {
+pub(super) fn never_banned(entries: &[ExemptNetwork], output: &Output) {
     for entry in entries {
         if output.json {
             output.object(entry);

@@ -104,7 +104,7 @@ enum Command {
     Reload(SocketArg),
     /// Show what was counted and who is banned. With --check, exit code 1 if the guard is not well
     Status(status::StatusArgs),
-    /// Show who is banned, and whether they still knock
+    /// Show who is banned, and whether they are still sending packets
     Banned(banned::BannedArgs),
     /// Show a list: who is in it, why, and what was dropped
     List(list::ListArgs),

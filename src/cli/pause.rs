@@ -10,22 +10,22 @@ use crate::control::pause::PauseRequest;
 use crate::daemon::now;
 use crate::enforce::{BanSink as _, NftSink};
 use crate::model::pause::Pause;
-use crate::model::time::Lasting;
+use crate::model::time::BanDuration;
 use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
 pub struct PauseArgs {
     /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
-    length: Lasting,
+    length: BanDuration,
     #[command(flatten)]
     socket: SocketArg,
 }
 
 pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     let length = match args.length {
-        Lasting::For(length) => Some(length),
-        Lasting::Permanent => None,
+        BanDuration::For(length) => Some(length),
+        BanDuration::Permanent => None,
     };
     let request = PauseRequest { seconds: length.map(|length| length.as_secs().max(1)) };
     match order(&args.socket.socket, &request, output) {

@@ -23,7 +23,7 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
-use crate::model::time::{Lasting, Time};
+use crate::model::time::{BanDuration, Time};
 use crate::model::words::counted;
 
 #[derive(Debug, Args)]
@@ -272,8 +272,9 @@ impl<'a> Replay<'a> {
 }
 
 fn in_words(record: &BanRecord<'_>) -> String {
-    let length =
-        record.bantime.map_or(Lasting::Permanent, |secs| Lasting::For(Duration::from_secs(secs)));
+    let length = record
+        .bantime
+        .map_or(BanDuration::Permanent, |secs| BanDuration::For(Duration::from_secs(secs)));
     format!(
         "{} [{}] {} {} ({} offences, {}, {}/{}, ports {}, {length}{}) {}:{}",
         record.time,

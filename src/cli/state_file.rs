@@ -13,7 +13,7 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-use crate::store::{self, Record};
+use crate::store::{self, BanRecord};
 
 /// Earlier bans that are shown.
 const MOST: usize = 20;
@@ -35,7 +35,7 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    fn of(ban: Record) -> Option<Self> {
+    fn of(ban: BanRecord) -> Option<Self> {
         let (ended, how) = ban.ended?;
         Some(Self {
             host: ban.host.to_string(),

@@ -16,7 +16,7 @@ use crate::control::status::{
 };
 use crate::hosts::exempt::words;
 use crate::model::pause::Pause;
-use crate::model::time::{Length, Time};
+use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
 use crate::sip::Numbers;
 
@@ -220,7 +220,7 @@ fn at(error: &PastError) -> String {
 
 /// A length of time, to its two largest units.
 fn brief(seconds: u64) -> String {
-    let whole = Length(Duration::from_secs(seconds)).to_string();
+    let whole = HumanDuration(Duration::from_secs(seconds)).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 

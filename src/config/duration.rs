@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::model::time::Lasting;
+use crate::model::time::BanDuration;
 
 /// The longest length of time: 100 years of 365.25 days. nftables takes timeouts up to this.
 pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
@@ -61,10 +61,10 @@ pub fn seconds(number: i64) -> Result<Duration, DurationError> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_lasting(text: &str) -> Result<Lasting, DurationError> {
+pub fn parse_lasting(text: &str) -> Result<BanDuration, DurationError> {
     match text.trim() {
-        "permanent" | "-1" => Ok(Lasting::Permanent),
-        _ => parse(text).map(Lasting::For),
+        "permanent" | "-1" => Ok(BanDuration::Permanent),
+        _ => parse(text).map(BanDuration::For),
     }
 }
 
@@ -72,10 +72,10 @@ pub fn parse_lasting(text: &str) -> Result<Lasting, DurationError> {
 ///
 /// # Errors
 /// As [`seconds`].
-pub fn lasting_seconds(number: i64) -> Result<Lasting, DurationError> {
+pub fn lasting_seconds(number: i64) -> Result<BanDuration, DurationError> {
     match number {
-        -1 => Ok(Lasting::Permanent),
-        _ => seconds(number).map(Lasting::For),
+        -1 => Ok(BanDuration::Permanent),
+        _ => seconds(number).map(BanDuration::For),
     }
 }
 
@@ -121,14 +121,14 @@ mod tests {
             assert_eq!(parse(text), Ok(Duration::from_secs(expected)), "{text}");
             assert_eq!(
                 parse_lasting(text),
-                Ok(Lasting::For(Duration::from_secs(expected))),
+                Ok(BanDuration::For(Duration::from_secs(expected))),
                 "{text}"
             );
         }
         for text in ["permanent", "-1", " -1 "] {
-            assert_eq!(parse_lasting(text), Ok(Lasting::Permanent), "{text}");
+            assert_eq!(parse_lasting(text), Ok(BanDuration::Permanent), "{text}");
         }
-        assert_eq!(lasting_seconds(-1), Ok(Lasting::Permanent));
+        assert_eq!(lasting_seconds(-1), Ok(BanDuration::Permanent));
         assert_eq!(lasting_seconds(60), parse_lasting("1m"));
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
         #[test]
         fn what_is_printed_can_be_read(seconds in 1u64..=LONGEST.as_secs()) {
-            let length = Lasting::For(Duration::from_secs(seconds));
+            let length = BanDuration::For(Duration::from_secs(seconds));
             prop_assert_eq!(parse_lasting(&length.to_string()), Ok(length));
         }
     }

@@ -15,7 +15,7 @@ use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::scope::Blocktype;
 use crate::model::subject::canonical_net;
-use crate::model::time::{BanTime, Lasting};
+use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
 pub(super) const KEYS: [&str; 17] = [
@@ -94,9 +94,9 @@ pub(super) struct IgnoreIp {
 /// The parts of a ban time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Growth {
-    first: Option<Lasting>,
+    first: Option<BanDuration>,
     factor: Option<u32>,
-    max: Option<Lasting>,
+    max: Option<BanDuration>,
     decay: Option<Duration>,
     rndtime: Option<Duration>,
     overalljails: Option<bool>,
@@ -247,8 +247,8 @@ impl Growth {
         let first = self.first?;
         let max = longer(first, self.max?);
         let quiet = match max {
-            Lasting::For(max) => Some(max),
-            Lasting::Permanent => None,
+            BanDuration::For(max) => Some(max),
+            BanDuration::Permanent => None,
         };
         Some(BanTime {
             first,
@@ -280,10 +280,10 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) {
     }
 }
 
-fn longer(a: Lasting, b: Lasting) -> Lasting {
+fn longer(a: BanDuration, b: BanDuration) -> BanDuration {
     match (a, b) {
-        (Lasting::For(a), Lasting::For(b)) => Lasting::For(a.max(b)),
-        _ => Lasting::Permanent,
+        (BanDuration::For(a), BanDuration::For(b)) => BanDuration::For(a.max(b)),
+        _ => BanDuration::Permanent,
     }
 }
 

@@ -12,7 +12,7 @@ use super::jail_section::network;
 use super::ports;
 use super::toml_reader::{Reader, Value};
 use crate::model::hostname::HostName;
-use crate::model::listed::Listed;
+use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
 
 const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guardedports"];
@@ -25,9 +25,9 @@ const PATHS_HELP: &str = "write whole paths, for example \"/etc/asterguard/block
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListConfig {
     /// Never banned, always let through.
-    pub allow: Vec<Listed>,
+    pub allow: Vec<ListedNetwork>,
     /// Always dropped, unless they are let through.
-    pub block: Vec<Listed>,
+    pub block: Vec<ListedNetwork>,
     /// Files with more of the first.
     pub allowfiles: Vec<PathBuf>,
     /// Files with more of the second.
@@ -148,12 +148,12 @@ fn nets(
     reader: &mut Reader,
     value: &Value,
     check: fn(&IpNet) -> Option<&'static str>,
-) -> Vec<Listed> {
+) -> Vec<ListedNetwork> {
     let mut nets = Vec::new();
     for (text, span) in reader.texts(value, NETS_HELP) {
         match network(text.trim()) {
             Ok(net) => match check(&net) {
-                None => nets.push(Listed { net, place: reader.place(&span) }),
+                None => nets.push(ListedNetwork { net, place: reader.place(&span) }),
                 Some(message) => reader.error(span, message, "leave it out"),
             },
             Err(_) if text.parse::<HostName>().is_ok() => {

@@ -97,7 +97,7 @@ pub struct Jail {
     pub ipv6prefix: u8,
     /// What a ban that rests on unverified evidence is like instead.
     pub unverified: Punishment,
-    /// Whether proven bans of hosts that still knock begin anew.
+    /// Whether proven bans of hosts that are still sending packets are renewed.
     pub renew: bool,
     /// Whether hearsay counts (as unverified evidence).
     pub hearsay: Hearsay,

@@ -11,8 +11,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
-use crate::model::listed::Place;
-use crate::model::time::Lasting;
+use crate::model::listed::FileLine;
+use crate::model::time::BanDuration;
 
 /// A key and where it stands.
 pub(super) type Key<'i> = Spanned<DeString<'i>>;
@@ -177,7 +177,7 @@ impl Reader {
     }
 
     /// How long a ban lasts.
-    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<Lasting> {
+    pub fn lasting(&mut self, value: &Value, help: &str) -> Option<BanDuration> {
         self.length(value, help, duration::parse_lasting, duration::lasting_seconds)
     }
 
@@ -200,10 +200,10 @@ impl Reader {
     }
 
     /// The file and line in which something stands.
-    pub fn place(&self, span: &Range<usize>) -> Place {
+    pub fn place(&self, span: &Range<usize>) -> FileLine {
         let before = self.source.get(..span.start).unwrap_or(&self.source);
         let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1;
-        Place { file: self.path.to_string_lossy().into(), line }
+        FileLine { file: self.path.to_string_lossy().into(), line }
     }
 
     /// Where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,

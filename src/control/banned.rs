@@ -68,8 +68,8 @@ pub struct BanStatus {
     /// What was dropped of it; `null` if the kernel does not say.
     #[serde(flatten)]
     pub dropped: Dropped,
-    /// When it was last seen to knock, in seconds since the epoch; `null` if it was not: it is seen
-    /// when its counter has moved between two looks.
+    /// When it was last seen sending packets, in seconds since the epoch; `null` if it was not: it
+    /// is seen when its counter has moved between two looks.
     pub knocked: Option<i64>,
 }
 

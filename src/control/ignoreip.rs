@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Query, Request};
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 
 /// Asks for the hosts that no jail bans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct IgnoreipRequest {
 }
 
 impl Query for IgnoreipRequest {
-    type Reply = Vec<Entry>;
+    type Reply = Vec<ExemptNetwork>;
 
     fn request(&self) -> Request {
         Request::Ignoreip(self.clone())
@@ -27,8 +27,8 @@ impl Query for IgnoreipRequest {
     }
 }
 
-impl From<Vec<Entry>> for Answer {
-    fn from(ignored: Vec<Entry>) -> Self {
+impl From<Vec<ExemptNetwork>> for Answer {
+    fn from(ignored: Vec<ExemptNetwork>) -> Self {
         Self::Ignoreip { ignored }
     }
 }

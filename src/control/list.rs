@@ -10,7 +10,7 @@ use super::banned::Dropped;
 use super::explain::KnownGoodReport;
 use super::{Answer, Query, Request};
 use crate::hosts::lists::Feed;
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 
 /// Asks for the entries of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Query for ListRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListEntries {
     /// The networks that are let through, and why.
-    Allow(Vec<Entry>),
+    Allow(Vec<ExemptNetwork>),
     /// The entries of `block`.
     Block(Vec<BlockReport>),
     /// The feeds, and what they have dropped together.

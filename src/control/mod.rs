@@ -17,7 +17,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::listed::Entry;
+use crate::model::listed::ExemptNetwork;
 use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
 use explain::{ExplainRequest, HostReport};
@@ -80,7 +80,7 @@ pub enum Answer {
     /// What is known of a host.
     Explain(Box<HostReport>),
     /// The networks that are never banned, and why.
-    Ignoreip { ignored: Vec<Entry> },
+    Ignoreip { ignored: Vec<ExemptNetwork> },
     /// The differences between kernel, configuration and memory.
     Verification(Verification),
     /// The bans in force.

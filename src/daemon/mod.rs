@@ -416,7 +416,7 @@ impl Daemon {
         }
     }
 
-    /// Looks now and then who still knocks, while a jail renews bans.
+    /// Looks now and then who is still sending, while a jail renews bans.
     async fn renewals(&self) {
         let mut since = now();
         let (mut pause, mut before) = (IDLE, Duration::ZERO);
@@ -428,10 +428,10 @@ impl Daemon {
                 continue;
             };
             let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), steady());
-            let look = move || kernel.counters.knocking(&plan.structure, since);
-            let knocking = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            if !knocking.is_empty()
-                && self.engine.ask(move |core| core.renew(&knocking)).await.is_err()
+            let look = move || kernel.counters.still_sending(&plan.structure, since);
+            let sending = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            if !sending.is_empty()
+                && self.engine.ask(move |core| core.renew(&sending)).await.is_err()
             {
                 return;
             }

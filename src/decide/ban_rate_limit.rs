@@ -1,33 +1,33 @@
-//! How many bans a minute may rest on packets whose sender can be forged.
+//! Limits the bans a minute that rest on packets whose sender can be forged.
 //!
-//! One machine can send packets in the names of ninety thousand others. Each of them would be banned
-//! for it, mildly, but a customer is a customer. So when more such bans are due than there are on a
-//! bad day, none is carried out until the flood has ebbed.
+//! One machine can send packets in the names of ninety thousand others. Each of them would be
+//! banned for it, mildly, but a customer is a customer. So when more such bans are due than there
+//! are on a bad day, none is carried out until the flood has ebbed.
 
 use std::time::Duration;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts unverified bans by the minute.
 #[derive(Clone, Debug)]
-pub struct Flood {
+pub struct BanRateLimit {
     /// Bans a minute that are carried out.
     most: u32,
-    /// When the minute began, and how many bans were due since.
+    /// The beginning of the minute, and the bans that were due since.
     minute: Time,
     due: u32,
-    /// Since when there is a flood.
+    /// The beginning of the flood, if there is one.
     since: Option<Time>,
     /// Bans that were not carried out in this flood, or the last one.
     withheld: u64,
 }
 
-/// What becomes of a ban.
+/// The limit's answer to a ban that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Admission {
     /// It is carried out.
     Pass,
     /// It is not, and it is the first one: a flood has begun.
@@ -36,7 +36,7 @@ pub enum Verdict {
     Withheld,
 }
 
-impl Flood {
+impl BanRateLimit {
     /// Lets `most` bans a minute pass.
     #[must_use]
     pub fn new(most: u32) -> Self {
@@ -48,38 +48,38 @@ impl Flood {
         self.most = most;
     }
 
-    /// Corrects when the minute and the flood began.
-    pub fn correct(&mut self, jump: Jump) {
-        jump.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
+    /// Corrects the times when the minute and the flood began.
+    pub fn correct(&mut self, step: ClockStep) {
+        step.correct_all([&mut self.minute].into_iter().chain(&mut self.since));
     }
 
-    /// Since when there has been a flood, if there is one, and how many bans it withheld.
+    /// Returns the beginning of the flood, if there is one, and how many bans it withheld.
     #[must_use]
     pub fn state(&self) -> Option<(Time, u64)> {
         Some((self.since?, self.withheld))
     }
 
     /// Whether a ban that is due now is carried out.
-    pub fn judge(&mut self, now: Time) -> Verdict {
+    pub fn judge(&mut self, now: Time) -> Admission {
         if now.since(self.minute) >= MINUTE {
             (self.minute, self.due) = (now, 0);
         }
         self.due = self.due.saturating_add(1);
         match self.since {
-            None if self.due <= self.most => Verdict::Pass,
+            None if self.due <= self.most => Admission::Pass,
             None => {
                 (self.since, self.withheld) = (Some(now), 1);
-                Verdict::Begins
+                Admission::Begins
             }
             Some(_) => {
                 self.withheld += 1;
-                Verdict::Withheld
+                Admission::Withheld
             }
         }
     }
 
-    /// Lets time pass. A flood ends with a minute in which no more bans were due than may pass; says
-    /// how many it withheld. Call it before [`Flood::judge`] for the same time.
+    /// Lets time pass. A flood ends with a minute in which no more bans were due than may pass;
+    /// says how many it withheld. Call it before [`BanRateLimit::judge`] for the same time.
     pub fn tick(&mut self, now: Time) -> Option<u64> {
         let passed = now.since(self.minute);
         if passed < MINUTE {
@@ -103,31 +103,31 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_begins_with_one_too_many_and_ebbs_with_a_calm_minute() {
-        let mut flood = Flood::new(3);
+    fn flood_begins_over_the_limit_and_ends_with_a_calm_minute() {
+        let mut flood = BanRateLimit::new(3);
         let mut judge = |secs| {
             let over = flood.tick(at(secs));
             (over, flood.judge(at(secs)), flood.state())
         };
         for secs in [0, 20, 59] {
-            assert_eq!(judge(secs), (None, Verdict::Pass, None));
+            assert_eq!(judge(secs), (None, Admission::Pass, None));
         }
-        assert_eq!(judge(59), (None, Verdict::Begins, Some((at(59), 1))));
+        assert_eq!(judge(59), (None, Admission::Begins, Some((at(59), 1))));
         // A new minute does not end it: the last one was not calm.
         for (secs, withheld) in [(60, 2), (61, 3), (62, 4)] {
-            assert_eq!(judge(secs), (None, Verdict::Withheld, Some((at(59), withheld))));
+            assert_eq!(judge(secs), (None, Admission::Withheld, Some((at(59), withheld))));
         }
         // This one was: three were due.
-        assert_eq!(judge(120), (Some(4), Verdict::Pass, None));
+        assert_eq!(judge(120), (Some(4), Admission::Pass, None));
     }
 
     #[test]
     fn silence_ends_a_flood() {
-        let mut flood = Flood::new(1);
-        assert_eq!((0..1000).filter(|_| flood.judge(at(0)) == Verdict::Pass).count(), 1);
+        let mut flood = BanRateLimit::new(1);
+        assert_eq!((0..1000).filter(|_| flood.judge(at(0)) == Admission::Pass).count(), 1);
         assert_eq!(flood.tick(at(59)), None);
         assert_eq!(flood.tick(at(61)), None, "the first minute was none of calm");
         assert_eq!(flood.tick(at(122)), Some(999));
-        assert_eq!(flood.judge(at(122)), Verdict::Pass);
+        assert_eq!(flood.judge(at(122)), Admission::Pass);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -10,38 +10,38 @@ use crate::model::time::Time;
 /// Bans in force at most; about 200 bytes each. As many as a set of the kernel takes.
 pub const CAPACITY: usize = 1 << 20;
 
-type Key = (Subject, ScopeId, JailId);
+type BanKey = (Subject, ScopeId, JailId);
 
 /// All bans in force. Several jails may ban one subject in one scope: to the kernel that is one
 /// element, and its deadline is the latest of theirs.
 #[derive(Debug, Default)]
-pub struct BanBook {
-    bans: BTreeMap<Key, Ban>,
+pub struct BanTable {
+    bans: BTreeMap<BanKey, Ban>,
     /// The bans that end by themselves, soonest first.
-    deadlines: BTreeSet<(Time, Key)>,
-    /// How many there are of each jail that has some.
+    deadlines: BTreeSet<(Time, BanKey)>,
+    /// The number of bans of each jail that has some.
     counts: BTreeMap<JailId, usize>,
-    /// What has changed since somebody asked, if anybody ever will.
-    journal: Option<Vec<Entry>>,
+    /// The changes since the last [`BanTable::take_journal`]; `None` if no journal is kept.
+    journal: Option<Vec<JournalEntry>>,
 }
 
-/// What has changed in the book.
+/// A change in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum JournalEntry {
     /// This ban is in force, in place of one with the same jail, subject and scope.
     Entered(Ban),
     /// This one no longer is, and why.
     Struck(Ban, Lifted),
 }
 
-impl BanBook {
-    /// Enters a ban, in place of one with the same jail, subject and scope; what the kernel has to do
-    /// then. `None` if the book is full.
+impl BanTable {
+    /// Enters a ban, in place of one with the same jail, subject and scope, and returns the change
+    /// that the kernel needs. `None` if the table is full.
     pub fn put(&mut self, ban: Ban) -> Option<Change> {
         self.enter(ban).then(|| self.element(ban.scope, ban.subject))
     }
 
-    /// The same; whether there was room for it.
+    /// Enters a ban likewise, and returns whether there was room for it.
     pub fn enter(&mut self, ban: Ban) -> bool {
         let key = (ban.subject, ban.scope, ban.jail);
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
@@ -57,23 +57,23 @@ impl BanBook {
         if let Some(until) = ban.until {
             self.deadlines.insert((until, key));
         }
-        self.note(Entry::Entered(ban));
+        self.note(JournalEntry::Entered(ban));
         true
     }
 
-    /// Strikes a ban out; what the kernel has to do then.
+    /// Removes a ban, and returns the change that the kernel needs.
     pub fn remove(&mut self, ban: &Ban, why: Lifted) -> Change {
         let key = (ban.subject, ban.scope, ban.jail);
         if let Some(known) = self.take(&key) {
             if let Some(until) = known.until {
                 self.deadlines.remove(&(until, key));
             }
-            self.note(Entry::Struck(known, why));
+            self.note(JournalEntry::Struck(known, why));
         }
         self.element(ban.scope, ban.subject)
     }
 
-    /// Strikes out and returns a ban whose time is over at `now`. The kernel has let go by itself.
+    /// Removes and returns a ban whose time is over at `now`. The kernel has let go by itself.
     pub fn pop_expired(&mut self, now: Time) -> Option<Ban> {
         let (until, key) = *self.deadlines.first()?;
         if until > now {
@@ -81,11 +81,11 @@ impl BanBook {
         }
         self.deadlines.pop_first();
         let ban = self.take(&key)?;
-        self.note(Entry::Struck(ban, Lifted::Expired));
+        self.note(JournalEntry::Struck(ban, Lifted::Expired));
         Some(ban)
     }
 
-    fn take(&mut self, key: &Key) -> Option<Ban> {
+    fn take(&mut self, key: &BanKey) -> Option<Ban> {
         let ban = self.bans.remove(key)?;
         if let Some(count) = self.counts.get_mut(&ban.jail) {
             *count -= 1;
@@ -93,16 +93,16 @@ impl BanBook {
         Some(ban)
     }
 
-    /// Corrects when bans began and when they end. The journal does not tell of it.
-    pub fn correct(&mut self, jump: Jump) {
+    /// Corrects the times when bans began and when they end. The journal does not contain this.
+    pub fn correct(&mut self, step: ClockStep) {
         for ban in self.bans.values_mut() {
-            jump.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
+            step.correct_all([&mut ban.since].into_iter().chain(&mut ban.until));
         }
         let before = std::mem::take(&mut self.deadlines);
-        self.deadlines = before.into_iter().map(|(end, key)| (jump.correct(end), key)).collect();
+        self.deadlines = before.into_iter().map(|(end, key)| (step.correct(end), key)).collect();
     }
 
-    /// Keeps a journal from now on, for [`BanBook::take_journal`] to be called often.
+    /// Keeps a journal from now on, for [`BanTable::take_journal`] to be called often.
     pub fn keep_journal(&mut self) {
         self.journal.get_or_insert_default();
     }
@@ -113,18 +113,18 @@ impl BanBook {
         self.journal.is_some()
     }
 
-    /// What has changed since the last call; nothing if no journal is kept.
-    pub fn take_journal(&mut self) -> Vec<Entry> {
+    /// Returns what has changed since the last call; nothing if no journal is kept.
+    pub fn take_journal(&mut self) -> Vec<JournalEntry> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn note(&mut self, entry: Entry) {
+    fn note(&mut self, entry: JournalEntry) {
         if let Some(journal) = &mut self.journal {
             journal.push(entry);
         }
     }
 
-    /// What the kernel must hold for a subject in a scope.
+    /// Returns what the kernel must hold for a subject in a scope.
     #[must_use]
     pub fn element(&self, scope: ScopeId, subject: Subject) -> Change {
         let latest = self.of(subject).filter(|ban| ban.scope == scope).max_by_key(|ban| end(ban));
@@ -134,7 +134,7 @@ impl BanBook {
         }
     }
 
-    /// What the kernel must hold in all.
+    /// Returns what the kernel must hold in all.
     pub fn elements(&self) -> impl Iterator<Item = Element> {
         let mut bans = self.bans.values().peekable();
         std::iter::from_fn(move || {
@@ -159,13 +159,13 @@ impl BanBook {
         self.bans.values()
     }
 
-    /// How many bans there are.
+    /// Returns how many bans there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bans.len()
     }
 
-    /// How many of them are a jail's.
+    /// Returns how many of them are a jail's.
     #[must_use]
     pub fn count(&self, jail: JailId) -> usize {
         self.counts.get(&jail).copied().unwrap_or(0)
@@ -178,7 +178,7 @@ impl BanBook {
     }
 }
 
-/// When a ban ends, as something to compare: one without a deadline ends last.
+/// Returns when a ban ends, as something to compare: one without a deadline ends last.
 #[must_use]
 pub fn end(ban: &Ban) -> (bool, Option<Time>) {
     (ban.until.is_none(), ban.until)
@@ -213,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn an_element_lasts_as_long_as_the_last_of_its_bans() {
-        let mut book = BanBook::default();
+    fn element_lasts_as_long_as_its_longest_ban() {
+        let mut book = BanTable::default();
         assert_eq!(until(book.put(ban(0, Some(100)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(1, Some(50)))), Some(Some(100)));
         assert_eq!(until(book.put(ban(2, None))), Some(None));
@@ -228,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn bans_expire_in_order_and_permanent_ones_never() {
-        let mut book = BanBook::default();
+    fn bans_expire_in_order_except_permanent_ones() {
+        let mut book = BanTable::default();
         for (jail, until) in [(0, Some(30)), (1, Some(10)), (2, None), (3, Some(20))] {
             book.put(ban(jail, until));
         }

@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
-/// Hosts that are remembered; about 60 bytes each. When there are more, of eight the one whose login
-/// is the longest ago is forgotten.
+/// Hosts that are remembered; about 60 bytes each. When there are more, of eight the one whose
+/// login is the longest ago is forgotten.
 pub const CAPACITY: usize = 1 << 15;
 
 /// The last believed login from each host.
 #[derive(Clone, Debug, Default)]
-pub struct Logins {
+pub struct LoginLog {
     hosts: HashMap<Subject, Time, RandomState>,
     last: Option<(Subject, Time)>,
 }
 
-impl Logins {
-    /// Takes in a login that can be believed.
+impl LoginLog {
+    /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
             let oldest = self.hosts.iter().take(8).min_by_key(|(_, time)| **time);
@@ -36,10 +36,10 @@ impl Logins {
         }
     }
 
-    /// Corrects when everybody logged in.
-    pub fn correct(&mut self, jump: Jump) {
+    /// Corrects the times of all logins.
+    pub fn correct(&mut self, step: ClockStep) {
         let last = self.last.as_mut().map(|(_, time)| time);
-        jump.correct_all(self.hosts.values_mut().chain(last));
+        step.correct_all(self.hosts.values_mut().chain(last));
     }
 
     /// The last login of all: from where, and when.
@@ -48,18 +48,18 @@ impl Logins {
         self.last
     }
 
-    /// When somebody last logged in from `host`, as far as is remembered.
+    /// Returns when an account last logged in from `host`, as far as is remembered.
     #[must_use]
     pub fn of(&self, host: &Subject) -> Option<Time> {
         self.hosts.get(host).copied()
     }
 
-    /// From where somebody has logged in, as far as is remembered.
+    /// Returns the hosts that logins came from, as far as is remembered.
     pub fn hosts(&self) -> impl Iterator<Item = &Subject> {
         self.hosts.keys()
     }
 
-    /// How many hosts had a login within `span` before `now`.
+    /// Returns how many hosts had a login within `span` before `now`.
     #[must_use]
     pub fn within(&self, span: Duration, now: Time) -> usize {
         self.hosts.values().filter(|time| now.since(**time) <= span).count()
@@ -77,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_login_of_each_host_is_known() {
-        let mut logins = Logins::default();
+    fn keeps_the_last_login_of_each_host() {
+        let mut logins = LoginLog::default();
         assert_eq!((logins.last(), logins.of(&host(1))), (None, None));
         let at = Time::from_secs;
         for (n, secs) in [(1, 100), (2, 400), (1, 300)] {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut logins = Logins::default();
+        let mut logins = LoginLog::default();
         for n in 0..3 * u32::try_from(CAPACITY).unwrap() {
             logins.note(host(n), Time::from_secs(n.into()));
             assert!(logins.hosts.len() <= CAPACITY);

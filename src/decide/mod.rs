@@ -1,4 +1,5 @@
-//! Events to decisions: who did how much, what excuses it, and what follows.
+//! Events to decisions: counts the offences of each host, weighs what excuses them, and decides on
+//! bans.
 
 pub mod ban_activity;
 pub mod ban_rate_limit;

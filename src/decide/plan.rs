@@ -1,4 +1,4 @@
-//! What the configuration and the rules amount to together: who counts which rule.
+//! The plan: configuration, rules and lists put together, with the jails that count each rule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::hosts::lists::Lists;
 use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::scope::Blocktype;
-use crate::model::time::{BanTime, Lasting};
+use crate::model::time::{BanDuration, BanTime};
 use crate::rules::RuleSet;
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
@@ -23,7 +23,7 @@ pub struct Plan {
     pub rules: Arc<RuleSet>,
     /// The lists, as they were last read.
     pub lists: Arc<Lists>,
-    /// What the kernel's table is like.
+    /// The structure of the kernel's table.
     pub structure: Structure,
     /// For each rule, the jails that count it.
     counted_by: Vec<Vec<JailId>>,
@@ -50,7 +50,7 @@ impl Plan {
         Self { config, rules, lists: Arc::default(), structure, counted_by }
     }
 
-    /// With these lists, whose sets in the kernel are `sets`.
+    /// Returns the plan with these lists, which are `sets` in the kernel.
     #[must_use]
     pub fn with_lists(mut self, lists: Arc<Lists>, sets: Vec<ListSet>) -> Self {
         self.lists = lists;
@@ -110,7 +110,7 @@ impl Plan {
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
 
-    /// The jails that go by what is seen on the wire.
+    /// Returns the jails that count the SIP response monitor's rules.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
         self.jails().filter(|(_, jail)| selects(jail, event::FILTER)).map(|(id, _)| id).collect()
@@ -133,9 +133,9 @@ impl Plan {
             .collect()
     }
 
-    /// The scope that a jail's bans on this evidence close, with the length they have.
+    /// Returns the scope that a jail's bans on this evidence close, and their length.
     #[must_use]
-    pub fn sentence(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
+    pub fn ban_terms(&self, jail: &Jail, evidence: Evidence) -> (ScopeId, BanTime) {
         let Punishment { bantime, port } = policy::punishment(jail, evidence);
         // Structure::new made a scope for every port list that a jail uses.
         (
@@ -155,7 +155,7 @@ fn selects(jail: &Jail, filter: &str) -> bool {
 
 fn manual(ipv6prefix: u8) -> Jail {
     let forever =
-        Punishment { bantime: BanTime::fixed(Lasting::Permanent), port: "all".to_owned() };
+        Punishment { bantime: BanTime::fixed(BanDuration::Permanent), port: "all".to_owned() };
     Jail {
         name: MANUAL.to_owned(),
         mode: Mode::Enforce,

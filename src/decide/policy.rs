@@ -1,4 +1,4 @@
-//! What follows from a count: nothing, a ban, and which one.
+//! The consequence of a count: nothing, or a ban, and which one.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ pub fn covers(nets: &[IpNet], net: &IpNet) -> bool {
     nets.iter().any(|known| known.contains(net))
 }
 
-/// What an offence with this evidence counts as for `jail`; `None`: it does not count.
+/// Returns what an offence with this evidence counts as for `jail`; `None`: it does not count.
 #[must_use]
 pub fn counts_as(jail: &Jail, evidence: Evidence) -> Option<Evidence> {
     match (evidence, jail.hearsay) {

@@ -1,21 +1,21 @@
-//! The last hits, so that somebody can be told why a host stands where it does.
+//! The last events, to explain why a host is banned or not.
 
 use std::collections::VecDeque;
 
 use ipnet::IpNet;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Event, RuleId};
 
-/// Hits that are remembered, of all hosts together; 48 bytes each.
+/// Events that are remembered, of all hosts together; 48 bytes each.
 pub const CAPACITY: usize = 1 << 15;
 
-/// A ring of hits.
+/// A ring of events.
 #[derive(Debug, Default)]
-pub struct Recent(VecDeque<Event>);
+pub struct RecentEvents(VecDeque<Event>);
 
-impl Recent {
-    /// Takes note of a hit, in place of the oldest when there are too many.
+impl RecentEvents {
+    /// Records an event, in place of the oldest when there are too many.
     pub fn push(&mut self, event: &Event) {
         if self.0.len() >= CAPACITY {
             self.0.pop_front();
@@ -23,17 +23,17 @@ impl Recent {
         self.0.push_back(*event);
     }
 
-    /// Corrects when they were.
-    pub fn correct(&mut self, jump: Jump) {
-        jump.correct_all(self.0.iter_mut().map(|event| &mut event.time));
+    /// Corrects their times.
+    pub fn correct(&mut self, step: ClockStep) {
+        step.correct_all(self.0.iter_mut().map(|event| &mut event.time));
     }
 
-    /// The hits that name a host of `net`, newest first.
+    /// Returns the events that name a host of `net`, newest first.
     pub fn of(&self, net: IpNet) -> impl Iterator<Item = &Event> {
         self.0.iter().rev().filter(move |event| net.contains(&event.host))
     }
 
-    /// How many hits there are, of whatever host.
+    /// Returns how many events there are, of all hosts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -45,7 +45,7 @@ impl Recent {
         self.0.is_empty()
     }
 
-    /// Goes by other numbers for rules: those that have a new one get it, hits of others go.
+    /// Renumbers the rules: events of rules without a new number are forgotten.
     pub fn renumber(&mut self, new: impl Fn(RuleId) -> Option<RuleId>) {
         self.0.retain_mut(|event| new(event.rule).map(|rule| event.rule = rule).is_some());
     }
@@ -58,8 +58,8 @@ mod tests {
     use crate::model::time::Time;
 
     #[test]
-    fn the_last_hits_of_a_network_are_found() {
-        let mut recent = Recent::default();
+    fn finds_the_last_events_of_a_network() {
+        let mut recent = RecentEvents::default();
         for n in 0..100_000_u32 {
             recent.push(&Event {
                 time: Time::from_secs(n.into()),

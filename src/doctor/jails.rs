@@ -6,7 +6,7 @@ use super::Finding;
 use super::facts::World;
 use crate::config::{MANUAL, Mode};
 use crate::control::status::{Health, JailStatus, Status};
-use crate::model::time::Length;
+use crate::model::time::HumanDuration;
 
 /// A guard that runs this long without a single offence sees nothing, on a network that has any.
 const LONG: u64 = 86_400;
@@ -61,7 +61,7 @@ pub fn daemon(world: &World) -> Vec<Finding> {
 }
 
 fn words(seconds: u64) -> String {
-    Length(Duration::from_secs(seconds)).to_string()
+    HumanDuration(Duration::from_secs(seconds)).to_string()
 }
 
 /// Jails that see nothing, or much without effect.

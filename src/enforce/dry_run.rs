@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{BanSink, Report, SinkError};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
@@ -76,7 +76,7 @@ impl BanSink for DryRunSink {
         Ok(())
     }
 
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         self.advance(now);
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let adopted = self.elements.iter().filter_map(|((set, subject), held)| {

@@ -18,7 +18,7 @@ use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
 
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::sys::program::ProgramError;
 use crate::table::structure::Structure;
 pub use drift::compare::{Comparison, TOLERANCE};
@@ -93,11 +93,11 @@ pub trait BanSink {
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError>;
 
     /// The bans that the sink already holds, read once at start. An element whose comment names no
-    /// jail of the structure is no [`Adopted::known_jail`].
+    /// jail of the structure is no [`KernelElement::known_jail`].
     ///
     /// # Errors
     /// When the sink cannot be read.
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError>;
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError>;
 
     /// Carries out `changes`, in order where keys repeat. A change that the sink refuses never
     /// costs the others: it comes back in the report, with the reason.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::set_element::{self, Order};
 use super::{BanSink, Report, SinkError};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
@@ -107,7 +107,7 @@ impl BanSink for NftSink {
         self.command(&text)
     }
 
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let sets = match self.list(&["table", "inet", TABLE]) {
             Err(SinkError::NoTable) => return Ok(Vec::new()),

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 pub use crate::hosts::nets::Nets;
 pub use crate::model::hostname::HostName;
-use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::bannable;
 use crate::model::words::counted;
 
@@ -18,7 +18,7 @@ pub const MOST: usize = 1024;
 /// All that was found, as the engine goes by it. Replaced as a whole when something changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreList {
-    entries: Vec<Entry>,
+    entries: Vec<ExemptNetwork>,
     nets: Nets,
     names: BTreeMap<HostName, Vec<IpAddr>>,
     on_link: Vec<Ipv6Net>,
@@ -30,7 +30,7 @@ impl IgnoreList {
     /// A list of these entries; those that nobody could ban anyway are left out. `names` has what
     /// is known of the names that single jails ignore.
     #[must_use]
-    pub fn new(mut entries: Vec<Entry>, names: BTreeMap<HostName, Vec<IpAddr>>) -> Self {
+    pub fn new(mut entries: Vec<ExemptNetwork>, names: BTreeMap<HostName, Vec<IpAddr>>) -> Self {
         entries.retain(|entry| {
             entry.net.prefix_len() < entry.net.max_prefix_len() || bannable(entry.net.addr())
         });
@@ -38,8 +38,10 @@ impl IgnoreList {
         entries.dedup();
         let mut problems = Vec::new();
         // The list of one's own has a bound of its own.
-        let own =
-            entries.iter().filter(|entry| matches!(entry.origin, Origin::Allow { .. })).count();
+        let own = entries
+            .iter()
+            .filter(|entry| matches!(entry.origin, ExemptReason::Allow { .. }))
+            .count();
         let most = MOST + own;
         if let Some(more) = entries.len().checked_sub(most).filter(|more| *more > 0) {
             problems.push(format!(
@@ -62,7 +64,7 @@ impl IgnoreList {
 
     /// The entries, by origin.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[ExemptNetwork] {
         &self.entries
     }
 
@@ -92,7 +94,7 @@ impl IgnoreList {
 
     /// An entry that `host` is never banned for.
     #[must_use]
-    pub fn find(&self, host: IpAddr) -> Option<&Entry> {
+    pub fn find(&self, host: IpAddr) -> Option<&ExemptNetwork> {
         self.entries.iter().find(|entry| entry.net.contains(&host))
     }
 
@@ -130,13 +132,13 @@ pub fn words(counts: &BTreeMap<String, usize>) -> String {
 mod tests {
     use super::*;
 
-    fn entry(net: &str, origin: Origin) -> Entry {
+    fn entry(net: &str, origin: ExemptReason) -> ExemptNetwork {
         let net: IpNet = net.parse().unwrap();
-        Entry::new(net, origin)
+        ExemptNetwork::new(net, origin)
     }
 
-    fn trunk(name: &str) -> Origin {
-        Origin::Trunk { name: name.to_owned(), file: "pjsip.conf".to_owned() }
+    fn trunk(name: &str) -> ExemptReason {
+        ExemptReason::Trunk { name: name.to_owned(), file: "pjsip.conf".to_owned() }
     }
 
     #[test]
@@ -144,10 +146,10 @@ mod tests {
         let list = IgnoreList::new(
             vec![
                 entry("203.0.113.0/28", trunk("carrier")),
-                entry("::ffff:192.0.2.1/128", Origin::Gateway),
-                entry("192.0.2.1/32", Origin::Gateway),
-                entry("127.0.0.1/32", Origin::Own),
-                entry("fe80::1/128", Origin::Gateway),
+                entry("::ffff:192.0.2.1/128", ExemptReason::Gateway),
+                entry("192.0.2.1/32", ExemptReason::Gateway),
+                entry("127.0.0.1/32", ExemptReason::Own),
+                entry("fe80::1/128", ExemptReason::Gateway),
             ],
             BTreeMap::new(),
         );
@@ -168,9 +170,9 @@ mod tests {
     fn when_there_are_too_many_it_is_trunks_that_give_way() {
         let many = (0..2000_u32).map(|n| {
             let net = IpNet::from(IpAddr::from((0x0a00_0000 + n * 2).to_be_bytes()));
-            Entry::new(net, trunk("many"))
+            ExemptNetwork::new(net, trunk("many"))
         });
-        let entries = many.chain([entry("192.0.2.1/32", Origin::Gateway)]).collect();
+        let entries = many.chain([entry("192.0.2.1/32", ExemptReason::Gateway)]).collect();
         let list = IgnoreList::new(entries, BTreeMap::new());
         assert_eq!(list.entries().len(), MOST);
         assert!(list.holds("192.0.2.1".parse().unwrap()));

@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 /// The longest name that is taken from a line.
 const LONGEST_NAME: usize = 64;
 
-/// An account, by a hash of its name. The name is text that somebody outside sent: it is compared
-/// and nothing else. (The hash is the same for all logs and after a reload. Who makes two names that
-/// share one gains nothing: he has to log in with the one and ask for the other.)
+/// An account, by a hash of its name. The name is text from outside: it is compared and nothing
+/// else. (The hash is the same for all logs and after a reload. An attacker that finds two names
+/// with the same hash gains nothing: it would have to log in with the one and ask for the other.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Account(NonZeroU64);
 
 impl Account {
-    /// The account of this name; `None` if the name is not a plain one (see [`is_plain`]).
+    /// Returns the account of this name; `None` if the name holds other bytes than ASCII letters, digits
+    /// and `_.+-`, or is longer than 64 bytes.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Self> {
         if !(1..=LONGEST_NAME).contains(&name.len()) || !name.iter().copied().all(is_plain) {
@@ -29,18 +30,18 @@ impl Account {
     }
 }
 
-/// What names of accounts are made of: nothing that a log may print in two ways, and nothing that
-/// can stand behind a name.
+/// Whether names of accounts may contain this byte: none that a log may print in two ways, and
+/// none that can follow a name.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.+-".contains(&byte)
 }
 
-/// Where a rule's messages name the account.
+/// The place in a rule's messages where they name the account.
 #[derive(Clone, Debug)]
 pub struct AccountPlace {
     /// The text right before the name, at its first occurrence in the message.
     before: Finder<'static>,
-    /// Messages longer than this name nobody.
+    /// Messages longer than this name no account.
     longest: usize,
 }
 
@@ -51,9 +52,9 @@ impl AccountPlace {
         Self { before: Finder::new(before).into_owned(), longest }
     }
 
-    /// The account that `body` names. A message with a byte that is no printable ASCII names none:
-    /// with such bytes a sender keeps a message out of some logs, or changes how others print it, so
-    /// that what two logs tell of one attempt no longer agrees.
+    /// Returns the account that `body` names. A message with a byte that is no printable ASCII
+    /// names none: with such bytes a sender keeps a message out of some logs, or changes how others
+    /// print it, so that what two logs tell of one attempt no longer agrees.
     #[must_use]
     pub fn read(&self, body: &[u8]) -> Option<Account> {
         // Not `all`: what need not stop at the first is done for many bytes at once.
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_where_it_stands() {
+    fn account_is_read_after_its_key() {
         let place = AccountPlace::new("AccountID=\"", 40);
         let read = |body: &str| place.read(body.as_bytes());
         let account = Account::named(b"1000");

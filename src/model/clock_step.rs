@@ -1,45 +1,46 @@
-//! Notices when the clock on the wall is set: by how much it moved more, or less, than time passed.
+//! Detects that the wall clock was set: it moved by more, or less, than the monotonic clock.
 
 use std::time::Duration;
 
 use crate::model::time::Time;
 
-/// What the clock on the wall may be off by before anything is done about it.
+/// How far the wall clock may be off before anything is done about it, in milliseconds.
 const TOLERANCE: i64 = 1000;
 
 /// How far a clock was set: forward, or back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Jump {
+pub struct ClockStep {
     millis: i64,
 }
 
-impl Jump {
-    /// A clock that was set forward by so many milliseconds; back, if they are negative.
+impl ClockStep {
+    /// The step of a clock that was set forward by `millis` milliseconds; back, if that is
+    /// negative.
     #[must_use]
     pub const fn by_millis(millis: i64) -> Self {
         Self { millis }
     }
 
-    /// So many milliseconds forward; negative, if it was set back.
+    /// Milliseconds forward; negative if the clock was set back.
     #[must_use]
     pub const fn millis(self) -> i64 {
         self.millis
     }
 
-    /// What the clock would have shown at `time` if it had been right then.
+    /// Returns what the clock would have shown at `time` if it had been right then.
     #[must_use]
     pub const fn correct(self, time: Time) -> Time {
         Time::from_millis(time.millis().saturating_add(self.millis))
     }
 
-    /// The same of seconds since the epoch.
+    /// Returns the same for seconds since the epoch.
     #[must_use]
     pub fn correct_secs(self, secs: u32) -> u32 {
         let corrected = i64::from(secs).saturating_add((self.millis + 500).div_euclid(1000));
         u32::try_from(corrected.max(0)).unwrap_or(u32::MAX)
     }
 
-    /// The same of a time that there may be.
+    /// Corrects all of these times in place.
     pub fn correct_all<'a>(self, times: impl IntoIterator<Item = &'a mut Time>) {
         for time in times {
             *time = self.correct(*time);
@@ -47,35 +48,35 @@ impl Jump {
     }
 }
 
-/// Compares the clock on the wall with one that nobody can set.
+/// Compares the wall clock with the monotonic clock, which nobody can set.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock {
-    /// When the other one was at zero, by the clock on the wall.
+    /// The time by the wall clock when the monotonic clock was at zero.
     zero: Time,
 }
 
 impl WallClock {
-    /// The clocks show this at present: the one on the wall, and the one that nobody can set.
+    /// Begins with what the clocks show now: the wall clock, and the monotonic clock.
     #[must_use]
     pub fn new(clocks: (Time, Duration)) -> Self {
         Self { zero: zero(clocks) }
     }
 
-    /// How far the clock on the wall was set since the last call, if it was by more than a second.
-    /// What is less adds up until it is.
-    pub fn jump(&mut self, clocks: (Time, Duration)) -> Option<Jump> {
+    /// Returns how far the wall clock was set since the last call, if it was by more than a second.
+    /// Smaller steps add up until they are.
+    pub fn step(&mut self, clocks: (Time, Duration)) -> Option<ClockStep> {
         let zero = zero(clocks);
         let millis = zero.millis().saturating_sub(self.zero.millis());
         if millis.abs() <= TOLERANCE {
             return None;
         }
         self.zero = zero;
-        Some(Jump { millis })
+        Some(ClockStep { millis })
     }
 }
 
-fn zero((wall, steady): (Time, Duration)) -> Time {
-    let passed = i64::try_from(steady.as_millis()).unwrap_or(i64::MAX);
+fn zero((wall, monotonic): (Time, Duration)) -> Time {
+    let passed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
     Time::from_millis(wall.millis().saturating_sub(passed))
 }
 
@@ -84,12 +85,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_is_what_the_clock_did_beside_passing() {
+    fn clock_step_is_more_or_less_than_time_passed() {
         const DAY: i64 = 86_400_000;
         let at = |millis| Time::from_millis(1_800_000_000_000 + millis);
         let passed = Duration::from_millis;
         let mut clock = WallClock::new((at(0), passed(500)));
-        for (wall, steady, expected) in [
+        for (wall, monotonic, expected) in [
             (60_000, 60_500, None),
             // A day passes, and nothing else.
             (60_000 + DAY, 60_500 + 86_400_000, None),
@@ -101,8 +102,8 @@ mod tests {
             (62_400, 61_500 + 86_400_000, Some(1400)),
             (62_400, 61_500 + 86_400_000, None),
         ] {
-            let jump = clock.jump((at(wall), passed(steady)));
-            assert_eq!(jump.map(Jump::millis), expected, "{wall} {steady}");
+            let step = clock.step((at(wall), passed(monotonic)));
+            assert_eq!(step.map(ClockStep::millis), expected, "{wall} {monotonic}");
         }
     }
 
@@ -110,11 +111,11 @@ mod tests {
     fn seconds_and_instants_are_corrected_alike() {
         let time = Time::from_secs(1_800_000_000);
         for millis in [86_400_000, -86_400_000, 1400, -1400, 1600, -1600] {
-            let jump = Jump::by_millis(millis);
-            let secs = i64::from(jump.correct_secs(1_800_000_000));
-            assert!((secs * 1000 - jump.correct(time).millis()).abs() <= 500, "{millis}");
+            let step = ClockStep::by_millis(millis);
+            let secs = i64::from(step.correct_secs(1_800_000_000));
+            assert!((secs * 1000 - step.correct(time).millis()).abs() <= 500, "{millis}");
         }
-        assert_eq!(Jump::by_millis(-9000).correct_secs(3), 0);
-        assert_eq!(Jump::by_millis(i64::MAX - 500).correct_secs(3), u32::MAX);
+        assert_eq!(ClockStep::by_millis(-9000).correct_secs(3), 0);
+        assert_eq!(ClockStep::by_millis(i64::MAX - 500).correct_secs(3), u32::MAX);
     }
 }

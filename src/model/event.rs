@@ -1,4 +1,5 @@
-//! The messages between source, engine and sink: `Copy`, of a fixed size, without a pointer.
+//! Events and decisions, which pass from the sources to the engine and on to the kernel: `Copy`, of
+//! a fixed size, without a pointer.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,8 +17,9 @@ pub struct ChannelId(pub u16);
 /// The channel of what is not read but decided: bans, as the jail `recidive` counts them.
 pub const BANS: ChannelId = ChannelId(u16::MAX);
 
-/// The channel of what is seen on [the wire](crate::sip). All jails that count its rules read it.
-pub const WIRE: ChannelId = ChannelId(u16::MAX - 1);
+/// The channel of [the PBX's own SIP responses](crate::sip). All jails that count its rules read
+/// it.
+pub const SIP_RESPONSES: ChannelId = ChannelId(u16::MAX - 1);
 
 /// A rule: its index in the [`RuleSet`](crate::rules::RuleSet) in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +34,7 @@ pub struct JailId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ScopeId(pub u16);
 
-/// What a message says that a host did.
+/// The kind of offence that a message tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -62,7 +64,7 @@ impl Class {
     ];
 }
 
-/// How far the address in a line may be believed, weakest first.
+/// The evidence that an address is the true sender's, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
@@ -84,7 +86,7 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// What a line that a rule matched amounts to.
+/// The meaning of a line that a rule matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// An offence of this class.
@@ -93,45 +95,45 @@ pub enum Meaning {
     Success,
     /// Known to be harmless, or excused by an ignoreregex.
     Ignored,
-    /// The line can be read in two ways that name two hosts: it names nobody.
+    /// The line can be read in two ways that name two hosts: it counts against none.
     Tampered,
 }
 
-/// What a source tells the engine about one line that a rule matched.
+/// One line that a rule matched, as a source hands it to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When: arrival for live lines, the line's own time in a replay.
+    /// The time: arrival for live lines, the line's own time in a replay.
     pub time: Time,
-    /// Where the line was read.
+    /// The channel that the line was read from.
     pub channel: ChannelId,
-    /// Which rule matched.
+    /// The rule that matched.
     pub rule: RuleId,
-    /// What the line amounts to.
+    /// The meaning of the line.
     pub meaning: Meaning,
-    /// Whom it names; the unspecified address for [`Meaning::Tampered`].
+    /// The host that it names; the unspecified address for [`Meaning::Tampered`].
     pub host: IpAddr,
-    /// How far `host` may be believed.
+    /// The evidence for `host`.
     pub evidence: Evidence,
     /// The line's number in its channel, from 1.
     pub line: u64,
-    /// Which account it was about, where the line says so in a way that can be told.
+    /// The account that it was about, where the line names it beyond doubt.
     pub account: Option<Account>,
 }
 
 /// A ban: (jail, subject, scope) with a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// Who decided.
+    /// The jail that decided.
     pub jail: JailId,
-    /// Who is banned.
+    /// The banned host or network.
     pub subject: Subject,
-    /// The very address whose line completed the count (or the subject's own for a manual ban).
+    /// The exact address whose line completed the count (or the subject's own for a manual ban).
     pub host: IpAddr,
-    /// What is closed to the subject.
+    /// The scope that is closed to the subject.
     pub scope: ScopeId,
-    /// When it was decided, or renewed.
+    /// The time when it was decided, or renewed.
     pub since: Time,
-    /// When the kernel lets go; `None`: never.
+    /// The time when the kernel lets go; `None`: never.
     pub until: Option<Time>,
     /// Offences counted; 0 for a manual ban or one found in the kernel.
     pub offences: u32,
@@ -141,7 +143,7 @@ pub struct Ban {
     pub cause: Option<(RuleId, u64)>,
 }
 
-/// Why a ban ended.
+/// The reason why a ban ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifted {
     /// Its time was over; the kernel has let go by itself.
@@ -154,15 +156,15 @@ pub enum Lifted {
     Replaced,
 }
 
-/// An element of the kernel's sets: who is shut out of what, and until when. One element may stand
-/// for the bans of several jails; its deadline is the latest of theirs.
+/// An element of the kernel's sets: a subject, the scope closed to it, and a deadline. One element
+/// may stand for the bans of several jails; its deadline is the latest of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Element {
-    /// Which pair of sets.
+    /// The scope, which has a pair of sets.
     pub scope: ScopeId,
     /// The key.
     pub subject: Subject,
-    /// When the kernel lets go; `None`: never.
+    /// The time when the kernel lets go; `None`: never.
     pub until: Option<Time>,
     /// The jail whose ban lasts longest; its name becomes the element's comment.
     pub jail: JailId,
@@ -188,14 +190,14 @@ impl Change {
     }
 }
 
-/// What the engine decided.
+/// A decision of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// An offence was counted: the jail, whose, and how many there are now.
     Found { jail: JailId, host: IpAddr, offences: u32 },
     /// A ban begins. What the kernel has to do about it follows as [`Decision::Change`].
     Ban(Ban),
-    /// A ban begins anew, because its host still knocks.
+    /// A ban begins again, because its host is still sending packets.
     Renewed(Ban),
     /// A jail in observe mode would have banned.
     Observed(Ban),
@@ -206,14 +208,14 @@ pub enum Decision {
     /// They are carried out again; how many were withheld.
     FloodEbbs { withheld: u64 },
     /// Accounts that have logged in from a host fail there now.
-    AccountsFail(Report),
+    AccountsFail(AccountFailures),
     /// The kernel's sets have to change.
     Change(Change),
 }
 
-/// A host whose accounts fail: most likely somebody changed a password and not the phones.
+/// A host whose accounts fail: most likely a password was changed, and not in the phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct AccountFailures {
     /// The host.
     pub subject: Subject,
     /// Accounts that have logged in from there before, and fail now.
@@ -222,8 +224,8 @@ pub struct Report {
     pub unknown: u32,
 }
 
-/// The name under which jails and logs know the wire: its filter, and the first half of its rules'
-/// names.
+/// The name under which jails and logs know the SIP response monitor: its filter, and the first
+/// half of its rules' names.
 pub const FILTER: &str = "wire";
 
 /// The rule of a refusal that counts, after `wire/`.
@@ -234,7 +236,7 @@ pub const REGISTERED: &str = "registered";
 
 /// An element that was found in the sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopted {
+pub struct KernelElement {
     /// The element; `jail` is only meaningful if `known_jail`.
     pub element: Element,
     /// Whether the element's comment names a jail of the structure in force.

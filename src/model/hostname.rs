@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_from_everything_else() {
+    fn hostnames_are_told_from_other_text() {
         for (text, name) in [
             ("SIP.Example.com", Some("sip.example.com")),
             ("sip.example.com.", Some("sip.example.com")),

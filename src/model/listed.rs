@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::subject::{bannable, canonical_net};
 
-/// Where an entry is written.
+/// The place where an entry is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct FileLine {
     /// The file.
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -25,17 +25,18 @@ impl fmt::Display for Place {
 
 /// An entry of a list of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
-    /// Who.
+pub struct ListedNetwork {
+    /// The network.
     pub net: IpNet,
-    /// Where that is written.
-    pub place: Place,
+    /// The place where it is written.
+    pub place: FileLine,
 }
 
-/// Why a network is never banned. In the order in which entries are kept when there are too many.
+/// The reason why a network is never banned, in the order in which entries are kept when there are
+/// too many.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "origin", rename_all = "lowercase")]
-pub enum Origin {
+pub enum ExemptReason {
     /// It is in `ignoreip`, or a name there has it.
     Ignoreip {
         /// The entry.
@@ -57,9 +58,9 @@ pub enum Origin {
         /// The file that says so.
         file: String,
     },
-    /// Somebody has logged in from there.
+    /// An administrator is logged in from there.
     Session {
-        /// Who.
+        /// The user.
         user: String,
     },
     /// Asterisk's configuration knows it by address or name.
@@ -71,8 +72,8 @@ pub enum Origin {
     },
 }
 
-impl Origin {
-    /// What kind it is, in a word.
+impl ExemptReason {
+    /// Returns what kind it is, in a word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -88,7 +89,7 @@ impl Origin {
 }
 
 /// Fits into "192.0.2.1 is …".
-impl fmt::Display for Origin {
+impl fmt::Display for ExemptReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
@@ -104,23 +105,23 @@ impl fmt::Display for Origin {
 
 /// A network that is never banned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Entry {
-    /// Why.
+pub struct ExemptNetwork {
+    /// The reason.
     #[serde(flatten)]
-    pub origin: Origin,
-    /// Which; an IPv4 network is always spelt as one (see [`canonical_net`]).
+    pub origin: ExemptReason,
+    /// The network; an IPv4 network is always spelt as one (see [`canonical_net`]).
     pub net: IpNet,
 }
 
-impl Entry {
+impl ExemptNetwork {
     /// An entry for a network.
     #[must_use]
-    pub fn new(net: impl Into<IpNet>, origin: Origin) -> Self {
+    pub fn new(net: impl Into<IpNet>, origin: ExemptReason) -> Self {
         Self { origin, net: canonical_net(net.into()) }
     }
 }
 
-/// Why a network cannot be blocked, whoever says so.
+/// Returns why a network cannot be blocked, whichever list says so.
 #[must_use]
 pub fn unblockable(net: &IpNet) -> Option<&'static str> {
     let widest = if matches!(net, IpNet::V4(_)) { 8 } else { 16 };

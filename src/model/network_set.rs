@@ -18,14 +18,14 @@ pub struct Networks {
 /// The first addresses of networks that are equally long.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Keys {
-    /// Of IPv4 networks.
+    /// The addresses of IPv4 networks.
     V4(Vec<u32>),
-    /// Of IPv6 networks.
+    /// The addresses of IPv6 networks.
     V6(Vec<u128>),
 }
 
 impl Networks {
-    /// These networks, without those that lie in others of them.
+    /// Returns the set of these networks, without those that lie in others of them.
     #[must_use]
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ impl Networks {
         Self { v4, v6 }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
@@ -62,7 +62,8 @@ impl Networks {
         v4.chain(v6).filter_map(|(address, length)| IpNet::new(address, length).ok())
     }
 
-    /// The one that `host` is in. Takes time that grows with the logarithm of their number.
+    /// Returns the network that `host` is in. Takes time that grows with the logarithm of their
+    /// number.
     #[must_use]
     pub fn find(&self, host: IpAddr) -> Option<IpNet> {
         let (address, length) = match canonical(host) {
@@ -115,7 +116,7 @@ impl Networks {
 }
 
 impl Keys {
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -141,7 +142,8 @@ impl Keys {
     }
 }
 
-/// Which length the networks of each length are to have, if no more than `room` may be added.
+/// Returns which length the networks of each length are to have, if no more than `room` may be
+/// added.
 fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8> {
     let mut counts = BTreeMap::<u8, usize>::new();
     for length in lengths {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_few_have_is_no_length_of_its_own() {
+    fn rare_lengths_are_merged_into_common_ones() {
         let host = |n: u32| IpNet::from(IpAddr::from((0xc633_0000 + n * 2).to_be_bytes()));
         let wide = ["203.0.112.0/22", "198.18.0.0/17", "192.0.2.0/24"].map(str::parse);
         let wide = wide.into_iter().map(Result::unwrap);
@@ -212,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_hold_what_one_of_them_holds(
+        fn set_holds_what_one_network_holds(
             nets in prop::collection::vec(net(), 0..12),
             hosts in prop::collection::vec(net(), 1..12),
         ) {
@@ -226,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn in_few_lengths_they_are_the_same(nets in prop::collection::vec(net(), 0..40)) {
+        fn merged_lengths_hold_the_same_addresses(nets in prop::collection::vec(net(), 0..40)) {
             let set = Networks::new(nets);
             let few = set.in_few_lengths();
             prop_assert!(few.len() <= set.len() + set.len() / 4);
@@ -240,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn none_lies_in_another_and_none_is_lost(nets in prop::collection::vec(net(), 0..12)) {
+        fn nested_networks_are_merged_and_none_is_lost(nets in prop::collection::vec(net(), 0..12)) {
             let set = Networks::new(nets.clone());
             let kept: Vec<_> = set.iter().collect();
             for (at, net) in kept.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock_step::Jump;
+use super::clock_step::ClockStep;
 use super::time::Time;
 
 /// Whether dropping is paused: while it is, bans stay but no packet is dropped.
@@ -61,9 +61,9 @@ impl Pause {
     }
 
     /// Corrects the end after the wall clock was set.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         if let Self::Until(end) = self {
-            *end = jump.correct(*end);
+            *end = step.correct(*end);
         }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn setting_the_clock_moves_the_end() {
         let mut pause = Pause::Until(Time::from_secs(100));
-        pause.correct(Jump::by_millis(-30_000));
+        pause.correct(ClockStep::by_millis(-30_000));
         assert_eq!(pause.end(), Some(Time::from_secs(70)));
     }
 }

@@ -1,8 +1,8 @@
-//! What a ban closes: which ports, and how.
+//! The scope of a ban: which ports it closes, and how.
 
 use serde::{Deserialize, Serialize};
 
-/// What the kernel does with a banned host's packets.
+/// The kernel's answer to a banned host's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blocktype {

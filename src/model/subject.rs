@@ -1,4 +1,4 @@
-//! Who is counted and banned: an IPv4 address or an IPv6 network.
+//! The subject that is counted and banned: an IPv4 address or an IPv6 network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// A host as the guard counts and bans it: one IPv4 address, or the IPv6 network (by default the
-/// /64) that an address is in, because whoever has one IPv6 address has its whole network.
+/// /64) that an address is in, because a host with one IPv6 address has its whole network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "IpNet")]
 pub struct Subject(IpNet);
@@ -40,7 +40,7 @@ impl Subject {
     }
 
     /// Whether this is a single IPv6 address that a set of networks of `ipv6prefix` bits can hold
-    /// beside them: its key is none of a network's.
+    /// besides them: its key is not that of a network.
     #[must_use]
     pub fn is_single_within(&self, ipv6prefix: u8) -> bool {
         self.is_ipv6()
@@ -101,8 +101,8 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The same for a network, without host bits. One that holds all such addresses, and more, stays
-/// what it is.
+/// Returns the same for a network, without host bits. A network that holds all such addresses, and
+/// more, stays as it is.
 #[must_use]
 pub fn canonical_net(net: IpNet) -> IpNet {
     let v4 = match canonical(net.addr()) {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_never_be_banned() {
+    fn special_addresses_are_never_banned() {
         for never in [
             "127.0.0.1",
             "0.0.0.0",

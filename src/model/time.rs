@@ -42,7 +42,7 @@ impl Time {
         Self(self.0.saturating_add(span.as_millis().try_into().unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this instant is; zero if it is not.
+    /// Returns how long after `earlier` this instant is; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
@@ -59,16 +59,16 @@ impl fmt::Display for Time {
     }
 }
 
-/// How long a ban lasts.
+/// The duration of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
+pub enum BanDuration {
     /// For this long.
     For(Duration),
-    /// Until somebody lifts it.
+    /// Until it is lifted by hand.
     Permanent,
 }
 
-impl Lasting {
+impl BanDuration {
     /// The deadline of a ban that starts at `now`; `None` for a permanent one.
     #[must_use]
     pub fn until(self, now: Time) -> Option<Time> {
@@ -79,18 +79,18 @@ impl Lasting {
     }
 }
 
-/// A length of time as the configuration reads it: `1d 12h`. What is less than a second is left out, unless
-/// it is all there is.
+/// A duration as the configuration writes it: `1d 12h`. Milliseconds are left out, unless there is
+/// nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Length(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl Length {
-    /// The units, longest first, in seconds; years and months are as long as the configuration takes them to be.
+impl HumanDuration {
+    /// The units, longest first, in seconds; years and months are as long as in the configuration.
     const UNITS: [(u64, &str); 6] =
         [(31_557_600, "y"), (2_630_016, "M"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
 }
 
-impl fmt::Display for Length {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.as_secs();
         if rest == 0 {
@@ -110,10 +110,10 @@ impl fmt::Display for Length {
     }
 }
 
-impl fmt::Display for Lasting {
+impl fmt::Display for BanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::For(span) => write!(f, "{}", Length(*span)),
+            Self::For(span) => write!(f, "{}", HumanDuration(*span)),
             Self::Permanent => f.write_str("permanent"),
         }
     }
@@ -123,24 +123,24 @@ impl fmt::Display for Lasting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BanTime {
     /// Length of the first ban.
-    pub first: Lasting,
+    pub first: BanDuration,
     /// Each further ban is this many times as long as the one before (1: always the same).
     pub factor: u32,
     /// No ban is longer than this, but for `rndtime`.
-    pub max: Lasting,
-    /// Each time that a host keeps quiet for so long after its last ban, one ban is forgotten;
+    pub max: BanDuration,
+    /// Each time that a host keeps quiet for this long after its last ban, one ban is forgotten;
     /// `None`: never.
     pub decay: Option<Duration>,
-    /// Up to so much is added by chance, so that nobody knows when to come back.
+    /// Up to this much is added at random, so that no attacker knows when to come back.
     pub rndtime: Duration,
     /// Whether the bans of other jails count too.
     pub overalljails: bool,
 }
 
 impl BanTime {
-    /// Always the same length.
+    /// Returns a ban time that never grows.
     #[must_use]
-    pub const fn fixed(length: Lasting) -> Self {
+    pub const fn fixed(length: BanDuration) -> Self {
         Self {
             first: length,
             factor: 1,
@@ -153,19 +153,19 @@ impl BanTime {
 
     /// The length of the ban that follows `earlier` bans of the same host; `chance` is any number.
     #[must_use]
-    pub fn after(&self, earlier: u32, chance: u64) -> Lasting {
-        let Lasting::For(first) = self.first else { return Lasting::Permanent };
+    pub fn after(&self, earlier: u32, chance: u64) -> BanDuration {
+        let BanDuration::For(first) = self.first else { return BanDuration::Permanent };
         let grown = first.saturating_mul(self.factor.saturating_pow(earlier));
         let length = match self.max {
-            Lasting::For(max) => grown.min(max.max(first)),
-            Lasting::Permanent => grown,
+            BanDuration::For(max) => grown.min(max.max(first)),
+            BanDuration::Permanent => grown,
         };
         let more = Duration::from_secs(chance % self.rndtime.as_secs().saturating_add(1));
-        Lasting::For(length.saturating_add(more))
+        BanDuration::For(length.saturating_add(more))
     }
 
-    /// How many of `bans` still count when their host has been quiet for so long. Never more than
-    /// make the longest ban: however many there were, quiet makes the next one shorter.
+    /// Returns how many of `bans` still count after their host has been quiet for `quiet`. Never
+    /// more than make the longest ban: however many there were, quiet makes the next one shorter.
     #[must_use]
     pub fn remembered(&self, bans: u32, quiet: Duration) -> u32 {
         let longest = self.after(u32::MAX, 0);
@@ -184,29 +184,29 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let growing = BanTime {
             factor: 4,
-            max: Lasting::For(24 * hour),
-            ..BanTime::fixed(Lasting::For(hour))
+            max: BanDuration::For(24 * hour),
+            ..BanTime::fixed(BanDuration::For(hour))
         };
         let lengths: Vec<_> = (0..5).map(|n| growing.after(n, 99)).collect();
-        assert_eq!(lengths, [1, 4, 16, 24, 24].map(|h| Lasting::For(h * hour)));
-        assert_eq!(growing.after(u32::MAX, 0), Lasting::For(24 * hour));
-        assert_eq!(BanTime::fixed(Lasting::Permanent).after(7, 0), Lasting::Permanent);
+        assert_eq!(lengths, [1, 4, 16, 24, 24].map(|h| BanDuration::For(h * hour)));
+        assert_eq!(growing.after(u32::MAX, 0), BanDuration::For(24 * hour));
+        assert_eq!(BanTime::fixed(BanDuration::Permanent).after(7, 0), BanDuration::Permanent);
     }
 
     #[test]
     fn chance_adds_up_to_rndtime() {
-        let fixed = BanTime::fixed(Lasting::For(Duration::from_secs(600)));
+        let fixed = BanTime::fixed(BanDuration::For(Duration::from_secs(600)));
         let by_chance = BanTime { rndtime: Duration::from_secs(60), ..fixed };
         for (chance, seconds) in [(0, 600), (60, 660), (61, 600), (u64::MAX, 600 + u64::MAX % 61)] {
-            let length = Lasting::For(Duration::from_secs(seconds));
+            let length = BanDuration::For(Duration::from_secs(seconds));
             assert_eq!(by_chance.after(0, chance), length, "{chance}");
         }
     }
 
     #[test]
-    fn quiet_takes_bans_back_one_by_one() {
+    fn quiet_forgets_bans_one_by_one() {
         let day = Duration::from_secs(86_400);
-        let (first, max) = (Lasting::For(day), Lasting::For(60 * day));
+        let (first, max) = (BanDuration::For(day), BanDuration::For(60 * day));
         let never = BanTime { factor: 4, max, ..BanTime::fixed(first) };
         let daily = BanTime { decay: Some(day), ..never };
         assert_eq!(never.remembered(2, 1000 * day), 2);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_written_as_the_configuration_has_them() {
+    fn durations_print_as_the_configuration_reads_them() {
         for (millis, text) in [
             (0, "0s"),
             (999, "999ms"),
@@ -228,7 +228,7 @@ mod tests {
             (604_800_000, "7d"),
             (31_557_600_000 + 2 * 2_630_016_000, "1y 2M"),
         ] {
-            assert_eq!(Length(Duration::from_millis(millis)).to_string(), text);
+            assert_eq!(HumanDuration(Duration::from_millis(millis)).to_string(), text);
         }
     }
 

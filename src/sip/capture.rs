@@ -1,4 +1,4 @@
-//! Listens to the packets that the kernel copies for us (NFLOG), in a thread of its own.
+//! Captures the packets that the kernel copies for us (NFLOG), in a thread of its own.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::io;
@@ -14,43 +14,43 @@ use rustix::net::{bind, recv, send, socket_with};
 
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-use crate::sip::nflog::{self, Heard};
-use crate::sip::{Numbers, Sighting, Witness};
+use crate::sip::nflog::{self, NflogMessage};
+use crate::sip::{Numbers, Observation, Observer};
 
-/// What the kernel may keep for us, in bytes: some ten thousand packets.
+/// The bytes that the kernel may keep for us: some ten thousand packets.
 const BUFFER: usize = 16 << 20;
-/// The longest message: a segment as far as it is copied, and what is told about it.
+/// The longest message: a segment as far as it is copied, and its attributes.
 const PART: usize = 68 << 10;
 /// The most that is copied of one packet, whatever the ruleset says.
 const COPY: u32 = 64 << 10;
-/// How often time passes for what is open, and how soon another group is listened to.
+/// The time between two ticks for open dialogues, within which a change of group takes effect.
 const TICK: Duration = Duration::from_secs(1);
-/// How long after a failure it is tried again.
+/// The time after a failure until it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Packets that are taken up before what they meant is handed on.
 const TURN: usize = 256;
-/// Sightings that may wait for the engine, and how many of them may be unverified: forged packets
-/// must not take the room of what is proven.
+/// Observations that may wait for the engine, and how many of them may be unverified: forged
+/// packets must not take the room of what is proven.
 const WAITING: usize = 16_384;
 const WAITING_UNVERIFIED: usize = WAITING / 4 * 3;
 
-/// How the listening goes.
+/// The state of the capture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Listening {
-    /// Nobody wants it.
+    /// It is switched off.
     #[default]
     Off,
     /// It works.
     On,
-    /// It does not work; why, and what to do.
+    /// It does not work, for this reason; says what to do.
     Trouble(String),
 }
 
 /// Opens a socket that gets the packets of a group, as [`nflog_socket`] does.
 type Open = Box<dyn FnMut(u16) -> io::Result<OwnedFd> + Send>;
 
-/// The way to the thread.
-pub struct WireSource {
+/// A handle to the thread.
+pub struct ResponseMonitor {
     shared: Arc<Shared>,
 }
 
@@ -58,22 +58,22 @@ pub struct WireSource {
 struct Shared {
     /// The group to be listened to.
     group: Mutex<Option<u16>>,
-    told: Mutex<Told>,
+    published: Mutex<Published>,
 }
 
-/// What the thread tells.
+/// The thread's results.
 #[derive(Default)]
-struct Told {
+struct Published {
     listening: Listening,
     numbers: Numbers,
-    sightings: Vec<Sighting>,
-    /// Sightings for which there was no room.
+    observations: Vec<Observation>,
+    /// Observations for which there was no room.
     dropped: u64,
 }
 
-impl WireSource {
+impl ResponseMonitor {
     /// Starts the thread, which listens to `group` by sockets that `open` opens. `now` is the
-    /// clock; `wake` is called when there are sightings to be taken, and says whether to go on.
+    /// clock; `wake` is called when there are observations to be taken, and says whether to go on.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -85,11 +85,11 @@ impl WireSource {
     ) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         *lock(&shared.group) = group;
-        let listener = Listener {
+        let listener = CaptureThread {
             shared: Arc::clone(&shared),
             open: Box::new(open),
             now,
-            witness: Witness::default(),
+            observer: Observer::default(),
             part: vec![0; PART],
             ticked: Instant::now(),
         };
@@ -102,17 +102,17 @@ impl WireSource {
         *lock(&self.shared.group) = group;
     }
 
-    /// What has been seen since the last call.
+    /// Returns the observations since the last call.
     #[must_use]
-    pub fn take(&self) -> Vec<Sighting> {
-        std::mem::take(&mut lock(&self.shared.told).sightings)
+    pub fn take(&self) -> Vec<Observation> {
+        std::mem::take(&mut lock(&self.shared.published).observations)
     }
 
-    /// How it goes, what was seen so far, and how many sightings there was no room for.
+    /// Returns the state of the capture, the numbers so far, and the observations without room.
     #[must_use]
     pub fn state(&self) -> (Listening, Numbers, u64) {
-        let told = lock(&self.shared.told);
-        (told.listening.clone(), told.numbers, told.dropped)
+        let published = lock(&self.shared.published);
+        (published.listening.clone(), published.numbers, published.dropped)
     }
 }
 
@@ -120,16 +120,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Listener {
+struct CaptureThread {
     shared: Arc<Shared>,
     open: Open,
     now: fn() -> Time,
-    witness: Witness,
+    observer: Observer,
     part: Vec<u8>,
     ticked: Instant,
 }
 
-impl Listener {
+impl CaptureThread {
     fn run(mut self, wake: &dyn Fn() -> bool) {
         loop {
             let wanted = *lock(&self.shared.group);
@@ -141,7 +141,7 @@ impl Listener {
             let ended = match (self.open)(group) {
                 Ok(socket) => {
                     self.say(Listening::On);
-                    self.witness.restart();
+                    self.observer.restart();
                     self.listen(&socket, wanted, wake)
                 }
                 Err(error) => Err(explain(&error, group)),
@@ -158,7 +158,7 @@ impl Listener {
     }
 
     fn say(&self, listening: Listening) {
-        lock(&self.shared.told).listening = listening;
+        lock(&self.shared.published).listening = listening;
     }
 
     /// Listens for as long as this group is wanted.
@@ -168,80 +168,80 @@ impl Listener {
         wanted: Option<u16>,
         wake: &dyn Fn() -> bool,
     ) -> Result<Next, String> {
-        let mut sightings = Vec::new();
+        let mut observations = Vec::new();
         while *lock(&self.shared.group) == wanted {
             // The first is awaited, for a tick at most; further ones are there or not.
             let mut flags = RecvFlags::empty();
             for _ in 0..TURN {
                 match recv(socket, self.part.as_mut_slice(), flags) {
-                    Ok((length, _)) => self.take_in(length, &mut sightings),
+                    Ok((length, _)) => self.take_in(length, &mut observations),
                     Err(Errno::AGAIN) => break,
                     Err(Errno::INTR) => {}
                     // How many were lost is seen by the number of the next one.
-                    Err(Errno::NOBUFS) => self.witness.lost(),
+                    Err(Errno::NOBUFS) => self.observer.lost(),
                     Err(error) => return Err(format!("listening failed: {error}")),
                 }
                 // What is certain is handed on at once.
-                if !sightings.is_empty() {
+                if !observations.is_empty() {
                     break;
                 }
                 flags = RecvFlags::DONTWAIT;
             }
             if self.ticked.elapsed() >= TICK {
                 self.ticked = Instant::now();
-                self.witness.tick((self.now)(), &mut sightings);
+                self.observer.tick((self.now)(), &mut observations);
             }
-            if !self.hand_on(&mut sightings, wake) {
+            if !self.hand_on(&mut observations, wake) {
                 return Ok(Next::Stop);
             }
         }
         Ok(Next::Change)
     }
 
-    fn take_in(&mut self, length: usize, sightings: &mut Vec<Sighting>) {
+    fn take_in(&mut self, length: usize, observations: &mut Vec<Observation>) {
         let now = (self.now)();
-        for heard in nflog::heard(self.part.get(..length).unwrap_or_default()) {
-            if let Heard::Packet { bytes, number } = heard {
-                self.witness.packet(bytes, number, now, sightings);
+        for message in nflog::messages(self.part.get(..length).unwrap_or_default()) {
+            if let NflogMessage::Packet { bytes, number } = message {
+                self.observer.packet(bytes, number, now, observations);
             }
         }
     }
 
-    /// Hands sightings over to the engine, as far as there is room; whether to go on.
-    fn hand_on(&mut self, sightings: &mut Vec<Sighting>, wake: &dyn Fn() -> bool) -> bool {
-        self.witness.tell(sightings);
-        let mut told = lock(&self.shared.told);
-        told.numbers = self.witness.numbers();
-        let waited = !told.sightings.is_empty();
-        for sighting in sightings.drain(..) {
-            let room = match sighting.evidence {
+    /// Hands observations over to the engine, as far as there is room; whether to go on.
+    fn hand_on(&mut self, observations: &mut Vec<Observation>, wake: &dyn Fn() -> bool) -> bool {
+        self.observer.tell(observations);
+        let mut published = lock(&self.shared.published);
+        published.numbers = self.observer.numbers();
+        let waited = !published.observations.is_empty();
+        for observation in observations.drain(..) {
+            let room = match observation.evidence {
                 Evidence::Proven => WAITING,
                 Evidence::Unverified | Evidence::Hearsay => WAITING_UNVERIFIED,
             };
-            if told.sightings.len() < room {
-                told.sightings.push(sighting);
+            if published.observations.len() < room {
+                published.observations.push(observation);
             } else {
-                told.dropped += 1;
+                published.dropped += 1;
             }
         }
-        let fresh = !waited && !told.sightings.is_empty();
-        drop(told);
+        let fresh = !waited && !published.observations.is_empty();
+        drop(published);
         !fresh || wake()
     }
 }
 
-/// Why listening to a group ended.
+/// The reason why listening to a group ended.
 enum Next {
     /// Another one is wanted.
     Change,
-    /// Nobody wants sightings any more.
+    /// Observations are not wanted any more.
     Stop,
 }
 
 /// Opens a socket that gets the packets of `group`.
 ///
 /// # Errors
-/// When the kernel does not want that; whoever asks needs `CAP_NET_ADMIN`.
+/// When the kernel refuses; the caller needs `CAP_NET_ADMIN`.
 pub fn nflog_socket(group: u16) -> io::Result<OwnedFd> {
     let socket = socket_with(
         AddressFamily::NETLINK,
@@ -257,11 +257,11 @@ pub fn nflog_socket(group: u16) -> io::Result<OwnedFd> {
     let mut part = vec![0; PART];
     loop {
         let (length, _) = recv(&socket, part.as_mut_slice(), RecvFlags::empty())?;
-        for heard in nflog::heard(part.get(..length).unwrap_or_default()) {
-            match heard {
-                Heard::Status(0) => return Ok(socket),
-                Heard::Status(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                Heard::Packet { .. } => {}
+        for message in nflog::messages(part.get(..length).unwrap_or_default()) {
+            match message {
+                NflogMessage::Status(0) => return Ok(socket),
+                NflogMessage::Status(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                NflogMessage::Packet { .. } => {}
             }
         }
     }

@@ -1,18 +1,19 @@
-//! Which refusals are an attack's: pairs what the PBX refused with what it let in afterwards.
+//! Decides which refusals are an attack's: pairs what the PBX refused with what it let in
+//! afterwards.
 //!
 //! Every phone is refused once before each login: that is how it gets its challenge. So within a
-//! dialogue (one Call-ID, method, and who asks for whom)
+//! dialogue (one Call-ID, method, From and To)
 //!
 //! * the first refusal is the challenge. It counts if nothing comes of it within 32 s;
-//! * each further one without success in between is an attempt and counts at once;
+//! * each further one without success in between is an attempt and counts immediately;
 //! * a 403 right after a challenge is the end of an attempt: it counts, and the next refusal is a
 //!   challenge again;
 //! * a challenge because only the nonce was too old (`stale=true`) is one more challenge, and no
-//!   attempt: Asterisk says that to nobody whose password is wrong;
+//!   attempt: Asterisk never says that when the password is wrong;
 //! * what the PBX does only for those that it let in takes the open refusal back: any success, and
-//!   the answers of a call that begins, rings, is busy, is given up or finds nobody. Answers that
-//!   anybody can bring about (100 to REGISTER, 400, 420, 481, …) do not;
-//! * an answer that is sent again counts once;
+//!   the responses of a call that begins, rings, is busy, is given up or is not answered. Responses
+//!   that any caller can bring about (100 to REGISTER, 400, 420, 481, …) do not;
+//! * a response that is sent again counts once;
 //! * OPTIONS is left out: providers and monitors ask and do not care for a refusal.
 //!
 //! Forged packets over UDP cannot push out what is known of hosts over TCP: each has a table of its
@@ -24,21 +25,21 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::response::{Answer, Method};
-use super::{Seen, Sighting, Transport};
+use super::response::{Method, Response};
+use super::{Observation, Outcome, Transport};
 use crate::model::account::Account;
 use crate::model::time::Time;
 
-/// How long a success may take to follow a challenge: as long as SIP repeats a request (RFC 3261,
-/// timer F).
+/// The time that a success may take to follow a challenge: as long as SIP repeats a request (RFC
+/// 3261, timer F).
 pub const PATIENCE: Duration = Duration::from_secs(32);
-/// After so long without one, the next refusal in a dialogue is a challenge: a phone tries anew.
+/// After this long without one, the next refusal in a dialogue is a challenge: a phone tries again.
 const REST: Duration = Duration::from_secs(10);
 /// Dialogues that are known of hosts over UDP, about 100 bytes each.
 pub const UDP_CAPACITY: usize = 1 << 16;
-/// The same over TCP.
+/// Dialogues that are known of hosts over TCP.
 pub const TCP_CAPACITY: usize = 1 << 14;
-/// Requests of a dialogue that are remembered, to tell answers that are sent again.
+/// Requests of a dialogue that are remembered, to recognise responses that are sent again.
 const REQUESTS: usize = 4;
 
 /// The dialogues of the last half minute.
@@ -58,7 +59,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Dialogue {
-    state: State,
+    state: DialogueState,
     last: Time,
     account: Option<Account>,
     /// The last requests that were answered, in a ring.
@@ -66,9 +67,9 @@ struct Dialogue {
     place: u8,
 }
 
-/// What the last answers meant.
+/// The state of a dialogue after the last responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DialogueState {
     /// A challenge is open since then.
     Asked(Time),
     /// It was followed by an attempt that was refused.
@@ -77,28 +78,28 @@ enum State {
     Settled,
 }
 
-/// What an answer means by itself.
+/// The meaning of a response by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ResponseKind {
     /// 401 and 407: a challenge, or a wrong password.
     Challenge,
-    /// A challenge to somebody who has the right password.
+    /// A challenge to a phone that has the right password.
     Stale,
     /// 403: refused for good.
     Forbidden,
-    /// Only who is let in gets this.
+    /// Only hosts that are let in get this.
     LetIn,
-    /// The PBX cannot cope: nobody's fault.
+    /// The PBX cannot cope: not the host's fault.
     Overload,
     /// It says nothing.
     Nothing,
 }
 
-impl Kind {
-    fn of(answer: &Answer) -> Self {
-        match (answer.method, answer.status) {
+impl ResponseKind {
+    fn of(response: &Response) -> Self {
+        match (response.method, response.status) {
             (Method::Options, _) => Self::Nothing,
-            (_, 401 | 407) if answer.stale => Self::Stale,
+            (_, 401 | 407) if response.stale => Self::Stale,
             (_, 401 | 407) => Self::Challenge,
             (_, 403) => Self::Forbidden,
             (Method::Invite, 100..=199)
@@ -119,39 +120,39 @@ impl Default for Pairing {
 }
 
 impl Pairing {
-    /// Takes an answer to `host` in. Call it with times that do not go back.
-    pub fn answer(
+    /// Records a response to `host`. Call it with times that do not go back.
+    pub fn response(
         &mut self,
         host: IpAddr,
         transport: Transport,
-        answer: &Answer,
+        response: &Response,
         now: Time,
-    ) -> Option<Sighting> {
+    ) -> Option<Observation> {
         match transport {
-            Transport::Udp => self.udp.answer(host, answer, now),
-            Transport::Tcp => self.tcp.answer(host, answer, now),
+            Transport::Udp => self.udp.response(host, response, now),
+            Transport::Tcp => self.tcp.response(host, response, now),
         }
     }
 
     /// Lets time pass: challenges that nothing came of count now. Those over TCP come first.
-    pub fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.tcp.tick(now, out);
         self.udp.tick(now, out);
     }
 
-    /// Forgets everything: with answers that were not seen, there may have been successes.
+    /// Forgets everything: with responses that were not seen, there may have been successes.
     pub fn forgive(&mut self) {
         self.udp.dialogues.clear();
         self.tcp.dialogues.clear();
     }
 
-    /// How many dialogues are known.
+    /// Returns how many dialogues are known.
     #[must_use]
     pub fn known(&self) -> usize {
         self.udp.dialogues.len() + self.tcp.dialogues.len()
     }
 
-    /// How many were forgotten early because there were too many.
+    /// Returns how many were forgotten early because there were too many.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.udp.dropped + self.tcp.dropped
@@ -163,40 +164,46 @@ impl Table {
         Self { dialogues: HashMap::default(), transport, capacity, dropped: 0 }
     }
 
-    fn answer(&mut self, host: IpAddr, answer: &Answer, now: Time) -> Option<Sighting> {
-        let kind = Kind::of(answer);
-        if kind == Kind::Nothing {
+    fn response(&mut self, host: IpAddr, response: &Response, now: Time) -> Option<Observation> {
+        let kind = ResponseKind::of(response);
+        if kind == ResponseKind::Nothing {
             return None;
         }
-        let key = (host, answer.dialogue);
+        let key = (host, response.dialogue);
         let Some(dialogue) = self.dialogues.get_mut(&key) else {
-            if matches!(kind, Kind::Challenge | Kind::Stale) {
+            if matches!(kind, ResponseKind::Challenge | ResponseKind::Stale) {
                 self.make_room();
-                self.dialogues.insert(key, Dialogue::asked(answer, now));
+                self.dialogues.insert(key, Dialogue::asked(response, now));
             }
             return None;
         };
-        let seen = dialogue.on(kind, answer, now)?;
-        Some(self.sighting(host, seen, answer.account, now))
+        let outcome = dialogue.on(kind, response, now)?;
+        Some(self.observation(host, outcome, response.account, now))
     }
 
-    fn sighting(&self, host: IpAddr, seen: Seen, account: Option<Account>, time: Time) -> Sighting {
-        Sighting { time, host, seen, evidence: self.transport.evidence(), account }
+    fn observation(
+        &self,
+        host: IpAddr,
+        outcome: Outcome,
+        account: Option<Account>,
+        time: Time,
+    ) -> Observation {
+        Observation { time, host, outcome, evidence: self.transport.evidence(), account }
     }
 
-    fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+    fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         let evidence = self.transport.evidence();
         self.dialogues.retain(|(host, _), dialogue| {
             if dialogue.is_due(now) {
                 let (time, host, account) = (now, *host, dialogue.account);
-                out.push(Sighting { time, host, seen: Seen::Refused, evidence, account });
+                out.push(Observation { time, host, outcome: Outcome::Refused, evidence, account });
                 return false;
             }
             now.since(dialogue.last) < PATIENCE
         });
     }
 
-    /// When there are too many, of eight the one that has long been silent is forgotten.
+    /// Makes room when there are too many: of eight, the one that was silent longest is forgotten.
     fn make_room(&mut self) {
         if self.dialogues.len() < self.capacity {
             return;
@@ -210,50 +217,53 @@ impl Table {
 }
 
 impl Dialogue {
-    fn asked(answer: &Answer, now: Time) -> Self {
+    fn asked(response: &Response, now: Time) -> Self {
         Self {
-            state: State::Asked(now),
+            state: DialogueState::Asked(now),
             last: now,
-            account: answer.account,
-            requests: [answer.transaction; REQUESTS],
+            account: response.account,
+            requests: [response.transaction; REQUESTS],
             place: 0,
         }
     }
 
-    /// Takes an answer in; what is certain with it.
-    fn on(&mut self, kind: Kind, answer: &Answer, now: Time) -> Option<Seen> {
+    /// Records a response, and returns the outcome that it makes certain.
+    fn on(&mut self, kind: ResponseKind, response: &Response, now: Time) -> Option<Outcome> {
         let rested = now.since(self.last) >= REST;
-        let again = self.requests.contains(&answer.transaction);
-        if again && kind != Kind::LetIn {
+        let again = self.requests.contains(&response.transaction);
+        if again && kind != ResponseKind::LetIn {
             // The same answer again, or how a call ends that was let in.
             return None;
         }
-        self.remember(answer.transaction);
+        self.remember(response.transaction);
         self.last = now;
-        let (state, seen) = match (kind, self.state) {
-            (Kind::Stale, State::Asked(since)) => (State::Asked(since), None),
-            (Kind::Challenge, State::Refused) if rested => (State::Asked(now), None),
+        let (state, outcome) = match (kind, self.state) {
+            (ResponseKind::Stale, DialogueState::Asked(since)) => {
+                (DialogueState::Asked(since), None)
+            }
+            (ResponseKind::Challenge, DialogueState::Refused) if rested => {
+                (DialogueState::Asked(now), None)
+            }
             // Nothing came of the one before.
-            (Kind::Challenge, State::Asked(_)) if rested => {
-                (State::Asked(now), Some(Seen::Refused))
+            (ResponseKind::Challenge, DialogueState::Asked(_)) if rested => {
+                (DialogueState::Asked(now), Some(Outcome::Refused))
             }
-            (Kind::Challenge | Kind::Stale, State::Settled) | (Kind::Stale, State::Refused) => {
-                (State::Asked(now), None)
+            (ResponseKind::Challenge | ResponseKind::Stale, DialogueState::Settled)
+            | (ResponseKind::Stale, DialogueState::Refused) => (DialogueState::Asked(now), None),
+            (ResponseKind::Challenge, _) => (DialogueState::Refused, Some(Outcome::Refused)),
+            (ResponseKind::Forbidden, DialogueState::Asked(_) | DialogueState::Refused) => {
+                (DialogueState::Settled, Some(Outcome::Refused))
             }
-            (Kind::Challenge, _) => (State::Refused, Some(Seen::Refused)),
-            (Kind::Forbidden, State::Asked(_) | State::Refused) => {
-                (State::Settled, Some(Seen::Refused))
-            }
-            (Kind::LetIn, State::Asked(_) | State::Refused)
-                if answer.method == Method::Register && (200..300).contains(&answer.status) =>
+            (ResponseKind::LetIn, DialogueState::Asked(_) | DialogueState::Refused)
+                if response.method == Method::Register && (200..300).contains(&response.status) =>
             {
-                (State::Settled, Some(Seen::Registered))
+                (DialogueState::Settled, Some(Outcome::Registered))
             }
-            (Kind::Overload, State::Refused) => (State::Refused, None),
-            _ => (State::Settled, None),
+            (ResponseKind::Overload, DialogueState::Refused) => (DialogueState::Refused, None),
+            _ => (DialogueState::Settled, None),
         };
         self.state = state;
-        seen
+        outcome
     }
 
     fn remember(&mut self, transaction: u32) {
@@ -264,7 +274,7 @@ impl Dialogue {
     }
 
     fn is_due(&self, now: Time) -> bool {
-        matches!(self.state, State::Asked(since) if now.since(since) >= PATIENCE)
+        matches!(self.state, DialogueState::Asked(since) if now.since(since) >= PATIENCE)
     }
 }
 
@@ -283,7 +293,7 @@ mod tests {
         std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
     }
 
-    /// What is answered within a dialogue.
+    /// A request within a dialogue and its response.
     #[derive(Clone, Copy)]
     struct Said {
         host: u32,
@@ -304,7 +314,7 @@ mod tests {
         pairing: Pairing,
         now: i64,
         request: u32,
-        sightings: Vec<Sighting>,
+        observations: Vec<Observation>,
     }
 
     impl Pbx {
@@ -318,32 +328,33 @@ mod tests {
         fn again(&mut self, said: Said) -> &mut Self {
             let Said { dialogue, method, status, stale, .. } = said;
             let transaction = self.request;
-            let answer = Answer { status, stale, method, dialogue, transaction, account: None };
-            let seen = self.pairing.answer(host(said.host), Transport::Udp, &answer, at(self.now));
-            self.sightings.extend(seen);
+            let response = Response { status, stale, method, dialogue, transaction, account: None };
+            let outcome =
+                self.pairing.response(host(said.host), Transport::Udp, &response, at(self.now));
+            self.observations.extend(outcome);
             self
         }
 
         fn passes(&mut self, millis: i64) -> &mut Self {
             for _ in 0..millis.div_euclid(1000) {
                 self.now += 1000;
-                self.pairing.tick(at(self.now), &mut self.sightings);
+                self.pairing.tick(at(self.now), &mut self.observations);
             }
             self.now += millis.rem_euclid(1000);
             self
         }
 
-        fn count(&self, what: Seen) -> usize {
-            self.sightings.iter().filter(|sighting| sighting.seen == what).count()
+        fn count(&self, what: Outcome) -> usize {
+            self.observations.iter().filter(|observation| observation.outcome == what).count()
         }
 
         fn attempts(&self) -> usize {
-            self.count(Seen::Refused)
+            self.count(Outcome::Refused)
         }
     }
 
     #[test]
-    fn a_phone_that_registers_every_minute_never_counts() {
+    fn phone_registering_every_minute_never_counts() {
         let mut pbx = Pbx::default();
         for round in 0..500 {
             pbx.says(REGISTER, 401);
@@ -356,11 +367,11 @@ mod tests {
             }
             pbx.passes(40).says(REGISTER, 200).passes(59_000);
         }
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 500));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (0, 500));
     }
 
     #[test]
-    fn an_office_that_restarts_never_counts() {
+    fn restarting_office_never_counts() {
         let mut pbx = Pbx::default();
         let all = || {
             (0..50).flat_map(|phone| {
@@ -380,12 +391,12 @@ mod tests {
             pbx.says(said, if missing { 404 } else { 200 });
         }
         pbx.passes(100_000);
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (0, 50));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (0, 50));
         assert_eq!(pbx.pairing.known(), 0);
     }
 
     #[test]
-    fn a_trunk_with_cancelled_calls_never_counts() {
+    fn trunk_with_cancelled_calls_never_counts() {
         let mut pbx = Pbx::default();
         for call in 0..500 {
             let invite = Said { dialogue: call, ..INVITE };
@@ -407,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_in_one_dialogue_count_at_once() {
+    fn guesses_in_one_dialogue_count_immediately() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 401);
         for guess in 1..=20 {
@@ -419,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_in_dialogues_of_their_own_count_in_the_end() {
+    fn guesses_in_separate_dialogues_count_after_the_timeout() {
         let mut pbx = Pbx::default();
         for guess in 0..10 {
             pbx.says(Said { dialogue: guess, ..REGISTER }, 401);
@@ -429,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn each_password_that_chan_sip_refuses_counts_once() {
+    fn each_password_refused_by_chan_sip_counts_once() {
         let mut pbx = Pbx::default();
         for guess in 1..=5 {
             pbx.says(REGISTER, 401).says(REGISTER, 403);
@@ -441,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_success_takes_a_refusal_back() {
+    fn only_success_takes_a_refusal_back() {
         for status in [100, 183, 302, 400, 405, 408, 415, 420, 481, 482, 500, 501, 505, 513] {
             let mut pbx = Pbx::default();
             pbx.says(REGISTER, 401).says(REGISTER, status).says(REGISTER, 401);
@@ -464,26 +475,26 @@ mod tests {
     }
 
     #[test]
-    fn a_success_does_not_undo_what_has_counted() {
+    fn success_does_not_undo_counted_attempts() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 401).says(REGISTER, 200);
-        assert_eq!((pbx.attempts(), pbx.count(Seen::Registered)), (2, 1));
+        assert_eq!((pbx.attempts(), pbx.count(Outcome::Registered)), (2, 1));
     }
 
     #[test]
-    fn only_a_login_after_a_challenge_is_one() {
+    fn login_needs_a_challenge_before_it() {
         let mut pbx = Pbx::default();
         pbx.says(REGISTER, 200).says(INVITE, 401).says(INVITE, 200);
         pbx.says(Said { dialogue: 2, ..REGISTER }, 401).passes(33_000);
         pbx.says(Said { dialogue: 2, ..REGISTER }, 200);
-        assert_eq!(pbx.count(Seen::Registered), 0);
+        assert_eq!(pbx.count(Outcome::Registered), 0);
     }
 
     #[test]
-    fn a_flood_over_udp_pushes_nobody_out_over_tcp() {
+    fn udp_flood_evicts_no_tcp_dialogue() {
         let mut pairing = Pairing::default();
-        let mut sightings = Vec::new();
-        let ask = |n: u32| Answer {
+        let mut observations = Vec::new();
+        let ask = |n: u32| Response {
             status: 401,
             stale: false,
             method: Method::Register,
@@ -492,30 +503,33 @@ mod tests {
             account: None,
         };
         for n in 0..100 {
-            assert_eq!(pairing.answer(host(1), Transport::Tcp, &ask(n), at(0)), None);
+            assert_eq!(pairing.response(host(1), Transport::Tcp, &ask(n), at(0)), None);
         }
         for n in 0..90_000 {
-            assert_eq!(pairing.answer(host(n), Transport::Udp, &ask(n), at(1)), None);
+            assert_eq!(pairing.response(host(n), Transport::Udp, &ask(n), at(1)), None);
         }
         assert_eq!(pairing.known(), UDP_CAPACITY + 100);
         assert_eq!(pairing.dropped(), 90_000 - UDP_CAPACITY as u64);
-        pairing.tick(at(33_000), &mut sightings);
-        let proven = |s: &&Sighting| s.evidence == Evidence::Proven;
-        assert_eq!(sightings.iter().filter(proven).count(), 100);
-        assert!(sightings[..100].iter().all(|s| s.evidence == Evidence::Proven), "they come first");
+        pairing.tick(at(33_000), &mut observations);
+        let proven = |s: &&Observation| s.evidence == Evidence::Proven;
+        assert_eq!(observations.iter().filter(proven).count(), 100);
+        assert!(
+            observations[..100].iter().all(|s| s.evidence == Evidence::Proven),
+            "they come first"
+        );
         assert_eq!(pairing.known(), 0);
     }
 
     #[test]
-    fn an_entry_is_as_small_as_it_says() {
+    fn entry_size_is_as_documented() {
         assert!(size_of::<((IpAddr, u64), Dialogue)>() <= 88);
     }
 
     proptest! {
-        /// Whoever is let in after each challenge never counts, whatever else is answered, and
-        /// nobody counts more often than he was refused.
+        /// No host counts more often than it was refused, whatever else is answered, and none is
+        /// remembered for ever.
         #[test]
-        fn refusals_bound_attempts(
+        fn attempts_never_exceed_refusals(
             answers in proptest::collection::vec((0u32..3, 0u64..4, 0usize..8, 0i64..20_000), 1..200),
         ) {
             const STATUS: [u16; 8] = [401, 401, 401, 407, 403, 200, 100, 503];
@@ -531,7 +545,7 @@ mod tests {
         }
 
         #[test]
-        fn a_success_in_time_after_each_challenge_is_innocence(
+        fn success_after_each_challenge_never_counts(
             tries in proptest::collection::vec((0u64..6, 0i64..9000, 0i64..60_000, 1usize..4), 1..60),
         ) {
             let mut pbx = Pbx::default();

@@ -1,16 +1,19 @@
-//! The wire as a witness: what our own PBX answers, as the kernel saw it leave.
+//! The SIP response monitor: our own PBX's responses, as the kernel saw them leave, become events.
 //!
-//! No log text can change who a packet was sent to. The kernel copies the beginning of every SIP
-//! answer ([`nflog`]); [`packet`] and [`tcp_stream`] take addresses and text apart, [`response`] reads the
-//! few headers that matter, and [`challenge_pairing`] decides which refusals are an attack's and which are
-//! the first half of every login.
+//! No log text can change the address that a packet was sent to. The kernel copies the beginning of
+//! every SIP response ([`nflog`], received by [`capture`]); [`packet`] and [`tcp_stream`] separate
+//! addresses and text, [`response`] reads the few headers that matter, and [`challenge_pairing`]
+//! decides which refusals are an attack's and which are the first half of every login.
 
 pub mod capture;
 pub mod challenge_pairing;
+pub mod hep;
+pub mod message;
 pub mod nflog;
 mod observer;
 pub mod packet;
 pub mod response;
+pub mod stream;
 pub mod tcp_stream;
 
 use std::net::IpAddr;
@@ -18,9 +21,9 @@ use std::net::IpAddr;
 use crate::model::account::Account;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
-pub use observer::{Numbers, Witness};
+pub use observer::{Numbers, Observer};
 
-/// What a packet was carried by.
+/// The transport of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Its sender may be forged, so the host that we answered may be a stranger to it.
@@ -30,7 +33,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// How far the address that was answered may be believed.
+    /// Returns how far the address that was answered may be believed.
     #[must_use]
     pub fn evidence(self) -> Evidence {
         match self {
@@ -40,25 +43,25 @@ impl Transport {
     }
 }
 
-/// What was seen on the wire.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Outcome {
     /// An attempt that the PBX refused.
     Refused,
     /// A login after a challenge.
     Registered,
 }
 
-/// Something on the wire that matters to the engine. `Copy`, of fixed size.
+/// An observation that matters to the engine. `Copy`, of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
-    /// When it was certain.
+pub struct Observation {
+    /// The time when it was certain.
     pub time: Time,
-    /// Whom the PBX answered.
+    /// The host that the PBX answered.
     pub host: IpAddr,
-    /// What.
-    pub seen: Seen,
-    /// How far `host` may be believed.
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The evidence for `host`.
     pub evidence: Evidence,
     /// The account that was asked for, where it is a plain name.
     pub account: Option<Account>,

@@ -29,11 +29,11 @@ const NUMBERED: u16 = 1;
 const PAYLOAD: u16 = 9;
 const NUMBER: u16 = 12;
 
-/// What the kernel sets aside for one message. Larger packets get more; smaller ones would hold
-/// more of the socket's buffer than they need.
+/// The bytes that the kernel allocates for one message. Larger packets get more; smaller ones would
+/// hold more of the socket's buffer than they need.
 const BUFFER: u32 = 1024;
 
-/// Asks for the packets of `group`, each at once and numbered, with at most `copy` bytes of it.
+/// Asks for the packets of `group`, each immediately and numbered, with at most `copy` bytes of it.
 /// The kernel acknowledges it.
 #[must_use]
 pub fn bind(group: u16, copy: u32) -> Vec<u8> {
@@ -67,17 +67,17 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(aligned(bytes.len()), 0);
 }
 
-/// What the kernel says.
+/// A message of the kernel.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum NflogMessage<'a> {
     /// A packet from its IP header on, and its number among those of the group.
     Packet { bytes: &'a [u8], number: Option<u32> },
     /// The request is refused for this reason (an `errno`), or 0: it is not.
     Status(i32),
 }
 
-/// The messages in what was received at once; what is broken ends it.
-pub fn heard(bytes: &[u8]) -> impl Iterator<Item = Heard<'_>> {
+/// Returns the messages in what one call received; a broken one ends it.
+pub fn messages(bytes: &[u8]) -> impl Iterator<Item = NflogMessage<'_>> {
     let mut rest = bytes;
     let messages = std::iter::from_fn(move || {
         // Shorter than its own header it cannot be; taken at its word, it would never end.
@@ -89,11 +89,11 @@ pub fn heard(bytes: &[u8]) -> impl Iterator<Item = Heard<'_>> {
     messages.filter_map(read)
 }
 
-fn read(message: &[u8]) -> Option<Heard<'_>> {
+fn read(message: &[u8]) -> Option<NflogMessage<'_>> {
     match u16::from_ne_bytes(number(message, 4)?) {
         ERROR => {
             let errno = i32::from_ne_bytes(number(message, HEADER)?);
-            Some(Heard::Status(errno.saturating_neg()))
+            Some(NflogMessage::Status(errno.saturating_neg()))
         }
         PACKET => {
             let (mut packet, mut count) = (None, None);
@@ -104,7 +104,7 @@ fn read(message: &[u8]) -> Option<Heard<'_>> {
                     _ => {}
                 }
             }
-            Some(Heard::Packet { bytes: packet?, number: count })
+            Some(NflogMessage::Packet { bytes: packet?, number: count })
         }
         _ => None,
     }
@@ -137,18 +137,18 @@ mod tests {
         bytes.extend([20_u32.to_ne_bytes(), 3_u32.to_ne_bytes()].concat());
         bytes.extend([0; 12]);
         bytes.extend(told(b"second!", 8));
-        let all: Vec<_> = heard(&bytes).collect();
+        let all: Vec<_> = messages(&bytes).collect();
         assert_eq!(
             all,
             [
-                Heard::Packet { bytes: b"first", number: Some(7) },
-                Heard::Packet { bytes: b"second!", number: Some(8) },
+                NflogMessage::Packet { bytes: b"first", number: Some(7) },
+                NflogMessage::Packet { bytes: b"second!", number: Some(8) },
             ]
         );
     }
 
     #[test]
-    fn a_request_is_laid_out_as_the_kernel_wants_it() {
+    fn bind_request_has_the_kernels_layout() {
         let bytes = bind(5060, 2048);
         assert_eq!(bytes.len() % 4, 0);
         assert_eq!(bytes[..4], u32::try_from(bytes.len()).unwrap().to_ne_bytes());
@@ -160,17 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_a_reason() {
+    fn refusal_carries_its_errno() {
         let mut bytes = [36_u32.to_ne_bytes(), 2_u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
         bytes.extend((-16_i32).to_ne_bytes());
         bytes.extend([0; 16]);
-        assert_eq!(heard(&bytes).collect::<Vec<_>>(), [Heard::Status(16)]);
+        assert_eq!(messages(&bytes).collect::<Vec<_>>(), [NflogMessage::Status(16)]);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(heard(&bytes).count() <= bytes.len() / HEADER + 1);
+            prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER + 1);
         }
 
         #[test]
@@ -178,7 +178,7 @@ mod tests {
             let mut bytes = told(b"SIP/2.0 401 Unauthorized", 1);
             let place = at % bytes.len();
             bytes[place] = byte;
-            prop_assert!(heard(&bytes).count() <= bytes.len() / HEADER + 1);
+            prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER + 1);
         }
     }
 }

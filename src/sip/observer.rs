@@ -1,22 +1,22 @@
-//! Turns copied packets into sightings.
+//! Turns copied packets into observations.
 
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::challenge_pairing::Pairing;
 use super::packet::Packet;
-use super::response::Answer;
+use super::response::Response;
 use super::tcp_stream::{Segment, Streams};
-use super::{Seen, Sighting, Transport};
+use super::{Observation, Outcome, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 
-/// What was seen so far.
+/// The numbers of what was seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Packets that the kernel copied for us.
     pub packets: u64,
-    /// SIP answers in them.
+    /// SIP responses in them.
     pub answers: u64,
     /// Of these, refusals (401, 403, 407).
     pub refusals: u64,
@@ -30,9 +30,9 @@ pub struct Numbers {
     pub forgotten: u64,
 }
 
-/// All that is remembered of the wire.
+/// The state that packets are read with: connections, dialogues and numbers.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct Observer {
     seed: RandomState,
     streams: Streams,
     pairing: Pairing,
@@ -41,14 +41,14 @@ pub struct Witness {
     numbers: Numbers,
 }
 
-impl Witness {
-    /// Takes in a packet that the kernel copied, from its IP header on, and its number.
+impl Observer {
+    /// Reads a packet that the kernel copied, from its IP header on, and its number.
     pub fn packet(
         &mut self,
         bytes: &[u8],
         number: Option<u32>,
         now: Time,
-        out: &mut Vec<Sighting>,
+        out: &mut Vec<Observation>,
     ) {
         self.numbers.packets += 1;
         self.count(number);
@@ -56,10 +56,10 @@ impl Witness {
         let Self { seed, streams, pairing, numbers, .. } = self;
         let host = canonical(packet.flow.to.0);
         let mut head = |head: &[u8]| {
-            let Some(answer) = Answer::read(head, seed) else { return };
+            let Some(response) = Response::read(head, seed) else { return };
             numbers.answers += 1;
-            numbers.refusals += u64::from(matches!(answer.status, 401 | 403 | 407));
-            out.extend(pairing.answer(host, packet.transport, &answer, now));
+            numbers.refusals += u64::from(matches!(response.status, 401 | 403 | 407));
+            out.extend(pairing.response(host, packet.transport, &response, now));
         };
         match packet.transport {
             Transport::Udp => head(packet.payload),
@@ -70,34 +70,34 @@ impl Witness {
         }
     }
 
-    /// Takes note that packets were lost. Those who were let in with them must not count as
-    /// refused, so all open refusals are forgiven.
+    /// Records that packets were lost. Hosts that were let in with them must not count as refused,
+    /// so all open refusals are forgiven.
     pub fn lost(&mut self) {
         self.pairing.forgive();
     }
 
-    /// Another listener begins, whose packets are numbered anew.
+    /// Starts over with another socket, whose packets are numbered from the beginning.
     pub fn restart(&mut self) {
         self.last = None;
         self.pairing.forgive();
     }
 
     /// Lets time pass.
-    pub fn tick(&mut self, now: Time, out: &mut Vec<Sighting>) {
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.pairing.tick(now, out);
     }
 
-    /// Takes note of sightings that are handed on.
-    pub fn tell(&mut self, sightings: &[Sighting]) {
-        for sighting in sightings {
-            match sighting.seen {
-                Seen::Refused => self.numbers.attempts += 1,
-                Seen::Registered => self.numbers.logins += 1,
+    /// Counts observations that are handed on.
+    pub fn tell(&mut self, observations: &[Observation]) {
+        for observation in observations {
+            match observation.outcome {
+                Outcome::Refused => self.numbers.attempts += 1,
+                Outcome::Registered => self.numbers.logins += 1,
             }
         }
     }
 
-    /// What was seen so far.
+    /// Returns what was seen so far.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         Numbers { forgotten: self.pairing.dropped(), ..self.numbers }

@@ -1,4 +1,4 @@
-//! One IP packet: who it goes to, by what, and what it carries.
+//! One IP packet: its addresses, its transport and what it carries.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,24 +15,24 @@ const MOST_EXTENSIONS: usize = 8;
 /// Both ends of a connection, and which way the packet went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// Who sent it, and from which port.
+    /// The sender's address and port.
     pub from: (IpAddr, u16),
-    /// Who it was sent to.
+    /// The receiver's address and port.
     pub to: (IpAddr, u16),
 }
 
 /// A packet that UDP or TCP carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// From where to where.
+    /// The addresses and ports.
     pub flow: Flow,
-    /// By what.
+    /// The transport.
     pub transport: Transport,
     /// TCP's number of the first byte; 0 for UDP.
     pub sequence: u32,
-    /// What it carries, as far as it was copied.
+    /// The bytes that it carries, as far as they were copied.
     pub payload: &'a [u8],
-    /// How many bytes it carries in all.
+    /// The number of bytes that it carries in all.
     pub whole: usize,
 }
 
@@ -79,8 +79,8 @@ impl<'a> Packet<'a> {
         Self::carried(next, rest, length, from.into(), to.into())
     }
 
-    /// What the IP packet carries: `length` bytes, of which `bytes` were copied. A length of 0 is
-    /// that of a packet longer than its header can say, which the network card takes apart.
+    /// Returns what the IP packet carries: `length` bytes, of which `bytes` were copied. A length
+    /// of 0 is that of a packet longer than its header can say, which the network card takes apart.
     fn carried(
         protocol: u8,
         bytes: &'a [u8],
@@ -183,7 +183,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn extension_headers_are_looked_past() {
+    fn ipv6_extension_headers_are_skipped() {
         let mut bytes = packet("2001:db8::7", 9, None, b"SIP/2.0 200 OK");
         bytes[6] = 60;
         bytes[5] += 8;
@@ -192,7 +192,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn later_fragments_and_other_protocols_are_nothing() {
+    fn later_fragments_and_other_protocols_are_ignored() {
         let good = packet("198.51.100.7", 9, None, b"SIP/2.0 200 OK");
         for (place, byte) in [(7, 1), (9, 1), (0, 0x44), (0, 0x55)] {
             let mut bytes = good.clone();

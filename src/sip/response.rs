@@ -1,9 +1,9 @@
-//! The head of a SIP answer: the few headers by which a refusal and what follows it are told
+//! The head of a SIP response: the few headers by which a refusal and what follows it are known
 //! to belong together.
 //!
-//! An answer repeats what the request said, so most values come from whoever is answered. They are
-//! compared by their hashes and nothing else. Lines end with CR LF, which no value that Asterisk
-//! repeats can hold; of each header, the first counts.
+//! A response repeats what the request said, so most values come from the host that is answered.
+//! They are compared by their hashes and nothing else. Lines end with CR LF, which no value that
+//! Asterisk repeats can hold; of each header, the first counts.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -12,42 +12,43 @@ use memchr::memmem;
 
 use crate::model::account::Account;
 
-/// How an answer begins.
+/// The beginning of every response.
 pub const START: &[u8] = b"SIP/2.0 ";
 
-/// What kind of request was answered, as far as it matters.
+/// The method of the request that was answered, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// A phone tells where it is.
+    /// A phone registers its address.
     Register,
     /// A call.
     Invite,
-    /// Somebody asks whether we are there: providers, monitors and phones, who do not care for a
+    /// A question whether we are there, from providers, monitors and phones, which ignore a
     /// refusal.
     Options,
     /// Any other, or one that was cut off.
     Other,
 }
 
-/// What an answer says.
+/// A response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status code, from 100 to 699.
     pub status: u16,
-    /// Whether only the nonce was too old. Asterisk says so to nobody whose password is wrong.
+    /// Whether only the nonce was too old. Asterisk never says so when the password is wrong.
     pub stale: bool,
-    /// What was asked.
+    /// The method that was asked for.
     pub method: Method,
-    /// The same for all requests of one try to log in or call, by hash: Call-ID, method, and who
-    /// asks for whom.
+    /// The same for all requests of one try to log in or call, by hash: Call-ID, method, From and
+    /// To.
     pub dialogue: u64,
     /// The same for a request and its repetitions, by hash: Via (with its branch) and `CSeq`.
     pub transaction: u32,
-    /// The account, if it is a plain name: who asks; for REGISTER only if he asks for himself.
+    /// The account, if it is a plain name: the one that asks; for REGISTER only if it asks for
+    /// itself.
     pub account: Option<Account>,
 }
 
-impl Answer {
+impl Response {
     /// Reads the head of an answer, which may be cut; `None` if it is none. A header that was cut
     /// off counts as empty, for refusals and successes alike. `seed` makes hashes that nobody
     /// outside can foresee.
@@ -80,7 +81,7 @@ impl Answer {
     }
 }
 
-/// How many bytes of body follow a head, by its first Content-Length; 0 without one.
+/// Returns how many bytes of body follow a head, by its first Content-Length; 0 without one.
 #[must_use]
 pub fn body_length(head: &[u8]) -> u32 {
     let length = Lines(head).skip(1).find_map(|line| {
@@ -246,24 +247,27 @@ pub(super) mod tests {
         Server: Asterisk PBX 22.10.0\r\n\
         Content-Length:  0\r\n\r\n";
 
-    fn read(head: &str) -> Answer {
-        Answer::read(head.as_bytes(), &SEED.with(Clone::clone)).unwrap()
+    fn read(head: &str) -> Response {
+        Response::read(head.as_bytes(), &SEED.with(Clone::clone)).unwrap()
     }
 
     thread_local! {
         static SEED: RandomState = RandomState::default();
     }
 
-    fn with(from: &str, to: &str) -> Answer {
+    fn with(from: &str, to: &str) -> Response {
         assert!(REFUSAL.contains(from), "{from}");
         read(&REFUSAL.replacen(from, to, 1))
     }
 
     #[test]
-    fn an_answer_is_read() {
-        let answer = read(REFUSAL);
-        assert_eq!((answer.status, answer.stale, answer.method), (401, false, Method::Register));
-        assert_eq!(answer.account, Account::named(b"1000"));
+    fn response_is_read() {
+        let response = read(REFUSAL);
+        assert_eq!(
+            (response.status, response.stale, response.method),
+            (401, false, Method::Register)
+        );
+        assert_eq!(response.account, Account::named(b"1000"));
         assert_eq!(with("REGISTER", "INVITE").method, Method::Invite);
         assert_eq!(with("REGISTER", "OPTIONS").method, Method::Options);
         assert_eq!(with("REGISTER", "SUBSCRIBE").method, Method::Other);
@@ -272,14 +276,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_alike() {
-        let answer = read(REFUSAL);
+    fn requests_of_a_dialogue_have_one_key() {
+        let response = read(REFUSAL);
         // A further request of the same try.
         let next = with("CSeq: 7", "CSeq: 8");
-        assert_eq!(next.dialogue, answer.dialogue);
-        assert_ne!(next.transaction, answer.transaction);
+        assert_eq!(next.dialogue, response.dialogue);
+        assert_ne!(next.transaction, response.transaction);
         // One with the same number is another one all the same.
-        assert_ne!(with("branch=z9hG4bK77", "branch=z9hG4bK78").transaction, answer.transaction);
+        assert_ne!(with("branch=z9hG4bK77", "branch=z9hG4bK78").transaction, response.transaction);
         // Spelled otherwise, and a repetition's answer.
         for same in [
             with("Call-ID", "i"),
@@ -287,8 +291,8 @@ pub(super) mod tests {
             with("From: \"1000\" <", "f: <"),
             with("401 Unauthorized", "200 OK"),
         ] {
-            assert_eq!(same.dialogue, answer.dialogue);
-            assert_eq!(same.transaction, answer.transaction);
+            assert_eq!(same.dialogue, response.dialogue);
+            assert_eq!(same.transaction, response.transaction);
         }
         for other in [
             with("3f9a", "3f9b"),
@@ -296,13 +300,13 @@ pub(super) mod tests {
             with("<sip:1000@203.0.113.22>;tag=a1", "<sip:1001@203.0.113.22>;tag=a1"),
             with("To: <sip:1000", "To: <sip:1001"),
         ] {
-            assert_ne!(other.dialogue, answer.dialogue);
+            assert_ne!(other.dialogue, response.dialogue);
         }
     }
 
     #[test]
-    fn what_a_stranger_writes_into_a_value_stays_there() {
-        let answer = read(REFUSAL);
+    fn forged_values_stay_in_their_header() {
+        let response = read(REFUSAL);
         // A second header of a name, a line that goes on with another, line ends of other kinds.
         for (place, forged) in [
             ("CSeq: 7 REGISTER\r\n", "CSeq: 7 REGISTER\r\nCall-ID: x\r\nCSeq: 9 INVITE\r\n"),
@@ -312,14 +316,14 @@ pub(super) mod tests {
             ("\"1000\"", "\"\\\"Call-ID: x <sip:9@h>\\\\\""),
         ] {
             let forged = with(place, forged);
-            assert_eq!(forged.dialogue, answer.dialogue, "{place}");
-            assert_eq!(forged.transaction, answer.transaction, "{place}");
-            assert_eq!(forged.account, answer.account, "{place}");
+            assert_eq!(forged.dialogue, response.dialogue, "{place}");
+            assert_eq!(forged.transaction, response.transaction, "{place}");
+            assert_eq!(forged.account, response.account, "{place}");
         }
     }
 
     #[test]
-    fn users_are_found_where_they_stand() {
+    fn users_are_found_in_addresses() {
         for (value, expected) in [
             ("<sip:1000@h>", Some("1000")),
             ("sip:1000@h;tag=x", Some("1000")),
@@ -337,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cut_answer_is_still_one() {
+    fn truncated_response_is_still_read() {
         let all = read(REFUSAL);
         for (kept, dialogue, transaction) in [
             (REFUSAL.len(), true, true),
@@ -346,21 +350,21 @@ pub(super) mod tests {
             (24, false, false),
             (11, false, false),
         ] {
-            let answer = read(&REFUSAL[..kept]);
-            assert_eq!(answer.status, 401);
-            assert_eq!(answer.dialogue == all.dialogue, dialogue, "{kept}");
-            assert_eq!(answer.transaction == all.transaction, transaction, "{kept}");
+            let response = read(&REFUSAL[..kept]);
+            assert_eq!(response.status, 401);
+            assert_eq!(response.dialogue == all.dialogue, dialogue, "{kept}");
+            assert_eq!(response.transaction == all.transaction, transaction, "{kept}");
         }
         let seed = RandomState::default();
         for none in
             ["", "SIP/2.0 40", "SIP/2.0 4011", "SIP/2.0 99 X", "SIP/3.0 401 X", " SIP/2.0 401"]
         {
-            assert_eq!(Answer::read(none.as_bytes(), &seed), None, "{none}");
+            assert_eq!(Response::read(none.as_bytes(), &seed), None, "{none}");
         }
     }
 
     #[test]
-    fn bodies_have_lengths() {
+    fn body_length_is_read() {
         assert_eq!(body_length(REFUSAL.as_bytes()), 0);
         let other =
             |line: &str| body_length(REFUSAL.replace("Content-Length:  0", line).as_bytes());
@@ -374,14 +378,14 @@ pub(super) mod tests {
         #[test]
         fn any_bytes_are_read_without_harm(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
             let head = [&b"SIP/2.0 401 "[..], &rest].concat();
-            prop_assert!(Answer::read(&head, &RandomState::default()).is_some());
+            prop_assert!(Response::read(&head, &RandomState::default()).is_some());
             let _ = body_length(&head);
         }
 
         /// Whatever a stranger puts into the values that are repeated, as long as it is no line
         /// end, the dialogue is that of the Call-ID, and nothing but the Call-ID's.
         #[test]
-        fn values_do_not_run_together(
+        fn dialogue_depends_on_the_call_id_only(
             call in "[ -~]{1,40}",
             tag in "[ -~\\x80-\\xff]{0,40}",
             seq in 0u32..1_000_000,
@@ -392,7 +396,7 @@ pub(super) mod tests {
             let head = |call: &str, tag: &str| {
                 let head = REFUSAL.replace("3f9a@198.51.100.15", call).replace("tag=a1", tag);
                 let head = head.replace("CSeq: 7", &format!("CSeq: {seq}"));
-                Answer::read(head.as_bytes(), &seed).unwrap()
+                Response::read(head.as_bytes(), &seed).unwrap()
             };
             let plain = head(call, "x");
             prop_assert_eq!(head(call, &format!("tag={tag}")).dialogue, plain.dialogue);

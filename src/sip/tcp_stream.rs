@@ -1,9 +1,9 @@
-//! What we write on TCP connections: the heads of SIP answers, wherever the segments are cut.
+//! Reads what we write on TCP connections: the heads of SIP responses, wherever segments are cut.
 //!
-//! Several answers may leave in one segment, and one answer in several: the far end chooses how
+//! Several responses may leave in one segment, and one response in several: the far end chooses how
 //! large segments are. So the messages of a connection are followed by their lengths. Where that
 //! is impossible (the middle of a connection, a segment that was not seen), a segment that begins
-//! like an answer is taken for the next beginning.
+//! like a response is taken for the next beginning.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// The bytes, as far as they were copied.
     pub bytes: &'a [u8],
-    /// How many there are in all.
+    /// The number of bytes in all.
     pub whole: usize,
 }
 
@@ -49,8 +49,8 @@ struct Stream {
 }
 
 impl Streams {
-    /// Takes a segment in, and hands the heads that end in it to `found`, messages of ours that
-    /// are no answers among them.
+    /// Reads a segment, and hands the heads that end in it to `found`, messages of ours that are no
+    /// responses among them.
     pub fn feed(&mut self, flow: Flow, segment: &Segment, now: Time, mut found: impl FnMut(&[u8])) {
         let known = self.streams.get_mut(&flow);
         let in_step = known.is_some_and(|stream| stream.take(segment, now, &mut found));
@@ -72,7 +72,7 @@ impl Streams {
         }
     }
 
-    /// How many connections are followed.
+    /// Returns how many connections are followed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.streams.len()
@@ -84,7 +84,7 @@ impl Streams {
         self.streams.is_empty()
     }
 
-    /// When there are too many, of eight the one that has long been silent is forgotten.
+    /// Makes room when there are too many: of eight, the one that was silent longest is forgotten.
     fn make_room(&mut self) {
         if self.streams.len() < CAPACITY {
             return;
@@ -97,7 +97,7 @@ impl Streams {
 }
 
 impl Stream {
-    /// Goes on with a segment; whether it is still known where messages begin.
+    /// Continues with a segment, and returns whether it is still known where messages begin.
     fn take(&mut self, segment: &Segment, now: Time, found: &mut impl FnMut(&[u8])) -> bool {
         self.last = now;
         // Half of all numbers are behind, the others ahead.
@@ -116,7 +116,7 @@ impl Stream {
         self.read(fresh, found) && self.skip(uncopied, found)
     }
 
-    /// Reads bytes; whether it is still known where messages begin.
+    /// Reads bytes, and returns whether it is still known where messages begin.
     fn read(&mut self, mut bytes: &[u8], found: &mut impl FnMut(&[u8])) -> bool {
         while !bytes.is_empty() {
             if self.body > 0 {
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn many_answers_in_one_segment_are_told_apart() {
+    fn responses_in_one_segment_are_told_apart() {
         let text = conversation().concat();
         let found = feed(&mut Streams::default(), 77, text.as_bytes(), text.len());
         assert_eq!(found, heads());
     }
 
     #[test]
-    fn what_is_sent_again_counts_once() {
+    fn retransmission_counts_once() {
         let text = conversation().concat();
         let mut streams = Streams::default();
         let first = u32::MAX - 20;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_gap_the_next_beginning_counts() {
+    fn reading_resumes_at_the_next_message_after_a_gap() {
         let [first, .., last] = &heads()[..] else { panic!() };
         let mut streams = Streams::default();
         assert_eq!(feed(&mut streams, 0, first.as_bytes(), first.len()).len(), 1);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_were_not_copied_are_passed_over() {
+    fn bytes_that_were_not_copied_are_skipped() {
         let head = "SIP/2.0 200 OK\r\nl: 1000\r\n\r\n";
         let mut streams = Streams::default();
         assert_eq!(feed(&mut streams, 0, head.as_bytes(), head.len() + 600), [head]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_without_an_end_is_read_as_far_as_it_is_kept() {
+    fn endless_head_is_read_up_to_its_limit() {
         let mut streams = Streams::default();
         let long = format!("SIP/2.0 401 X\r\nVia: {}", "x".repeat(2 * LONGEST_HEAD));
         let found = feed(&mut streams, 0, long.as_bytes(), long.len());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn other_protocols_take_no_room_and_many_connections_a_bounded_one() {
+    fn connections_are_bounded_and_other_protocols_ignored() {
         let mut streams = Streams::default();
         for other in ["HTTP/1.1 200 OK\r\n\r\n", "Asterisk Call Manager/1\r\n", "\u{16}\u{3}", ""] {
             assert!(feed(&mut streams, 0, other.as_bytes(), other.len()).is_empty());
@@ -284,7 +284,7 @@ mod tests {
     proptest! {
         /// However the bytes are cut, the same heads come out.
         #[test]
-        fn cuts_do_not_matter(
+        fn segment_boundaries_do_not_matter(
             start: u32,
             mut cuts in proptest::collection::vec(0usize..2000, 0..20),
         ) {

@@ -10,18 +10,18 @@ use crate::model::time::Time;
 
 /// A ban as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Who is banned.
+pub struct BanRecord {
+    /// The banned host or network.
     pub host: Subject,
-    /// By which jail.
+    /// The jail that banned it.
     pub jail: String,
-    /// Which set of the kernel it is in: what is closed to the host.
+    /// The set of the kernel that it is in, which says what is closed to the host.
     pub set: String,
-    /// The very address whose line completed the count.
+    /// The exact address whose line completed the count.
     pub address: IpAddr,
-    /// When it was decided.
+    /// The time when it was decided.
     pub since: Time,
-    /// When it ends; `None`: never.
+    /// The time when it ends; `None`: never.
     pub until: Option<Time>,
     /// Offences counted.
     pub attempts: u32,
@@ -29,26 +29,26 @@ pub struct Record {
     pub evidence: Evidence,
     /// The rule that completed the count, as `filter/id`, and the line's number.
     pub rule: Option<(String, u64)>,
-    /// When and how it ended; `None`: it is in force.
+    /// The time and way that it ended; `None`: it is in force.
     pub ended: Option<(Time, Lifted)>,
 }
 
-/// What a ban is found by.
-pub type Key = (String, String, String);
+/// The key that a ban is found by: host, jail and set.
+pub type StoredKey = (String, String, String);
 
 /// Jail, host and set of a ban by name; `None` if the plan does not know them.
 #[must_use]
-pub fn key(plan: &Plan, ban: &Ban) -> Option<Key> {
+pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
     let jail = plan.jail(ban.jail)?.name.clone();
     let set = plan.structure.scopes.get(usize::from(ban.scope.0))?.set(ban.subject.is_ipv6());
     Some((ban.subject.to_string(), jail, set))
 }
 
-impl Record {
+impl BanRecord {
     /// The ban that is stored, as the numbers of `names` have it; `None` if its set is gone from
     /// the configuration.
     #[must_use]
-    pub fn ban(&self, names: &Names) -> Option<Ban> {
+    pub fn ban(&self, names: &PlanIndex) -> Option<Ban> {
         let (scope, ipv6prefix) = names.scope(&self.set)?;
         // Networks of another length than the sets have now: the address says which one is meant.
         let bits = self.host.net().prefix_len();
@@ -67,9 +67,10 @@ impl Record {
         })
     }
 
-    /// The same of a ban that may be over, for what it says of its host; `None` if its jail is gone.
+    /// Returns the same of a ban that may be over, for what it says of its host; `None` if its jail
+    /// is gone.
     #[must_use]
-    pub fn past(&self, names: &Names) -> Option<Ban> {
+    pub fn past(&self, names: &PlanIndex) -> Option<Ban> {
         let jail = *names.jails.get(&self.jail)?;
         Some(Ban {
             jail,
@@ -84,10 +85,10 @@ impl Record {
         })
     }
 
-    /// Up to when lines of the host do not count for the jail any more: they had this ban, or it was
-    /// lifted in spite of them.
+    /// Returns up to when lines of the host do not count for the jail any more: they had this ban,
+    /// or it was lifted in spite of them.
     #[must_use]
-    pub fn mark(&self, names: &Names) -> Option<(JailId, Subject, Time)> {
+    pub fn mark(&self, names: &PlanIndex) -> Option<(JailId, Subject, Time)> {
         let lifted = match self.ended {
             Some((ended, Lifted::ByHand | Lifted::Ignored)) => ended,
             _ => self.since,
@@ -97,7 +98,7 @@ impl Record {
 
     /// The element that it was in the kernel.
     #[must_use]
-    pub fn element(&self, names: &Names) -> Option<Element> {
+    pub fn element(&self, names: &PlanIndex) -> Option<Element> {
         let ban = self.ban(names)?;
         Some(Element { scope: ban.scope, subject: ban.subject, until: ban.until, jail: ban.jail })
     }
@@ -105,15 +106,15 @@ impl Record {
 
 /// The numbers that names have in a plan.
 #[derive(Debug)]
-pub struct Names {
+pub struct PlanIndex {
     jails: HashMap<String, JailId>,
     manual: JailId,
     sets: HashMap<String, (ScopeId, u8)>,
     rules: HashMap<String, RuleId>,
 }
 
-impl Names {
-    /// Those of `plan`.
+impl PlanIndex {
+    /// Returns the numbers of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);

@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 
-use super::ban_record::{Key, Record};
-use crate::model::clock_step::Jump;
+use super::ban_record::{BanRecord, StoredKey};
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, Lifted};
 use crate::model::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
 pub const MOST_PAST: i64 = 1 << 18;
-/// How long bans that are over are kept.
+/// The time for which bans that are over are kept.
 pub const KEPT: Duration = Duration::from_secs(400 * 86400);
 /// Earlier bans that are gone through at a start.
 const MOST_RECALLED: i64 = 1 << 17;
-/// Bans that were lifted, and that the kernel may not have been told of, taken up at a start.
+/// Bans that were lifted, and that the kernel may still have, read at a start.
 const MOST_LIFTED: i64 = 1 << 16;
 
 const COLUMNS: &str =
     "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how";
 
 /// Writes that a ban is in force, in place of one with the same host, jail and set.
-pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Result<()> {
+pub fn enter(connection: &Connection, ban: &BanRecord, now: Time) -> rusqlite::Result<()> {
     // A ban of another moment is another ban: the one before becomes history. Where the same lines
-    // led to both, it was renewed because its host still knocked, which makes no further ban longer.
+    // led to both, it was renewed because its host was still sending, which makes no further ban longer.
     let (rule, line) = cause(ban);
     connection
         .prepare_cached(
@@ -67,7 +67,7 @@ pub fn enter(connection: &Connection, ban: &Record, now: Time) -> rusqlite::Resu
 }
 
 /// The rule and line that completed a count, as they are stored.
-fn cause(ban: &Record) -> (Option<&str>, Option<i64>) {
+fn cause(ban: &BanRecord) -> (Option<&str>, Option<i64>) {
     let cause = ban.rule.as_ref();
     cause.map(|(rule, line)| (rule.as_str(), i64::try_from(*line).unwrap_or(i64::MAX))).unzip()
 }
@@ -75,7 +75,7 @@ fn cause(ban: &Record) -> (Option<&str>, Option<i64>) {
 /// Writes that a ban is over.
 pub fn strike(
     connection: &Connection,
-    (host, jail, set): &Key,
+    (host, jail, set): &StoredKey,
     ended: Time,
     how: Lifted,
 ) -> rusqlite::Result<()> {
@@ -88,19 +88,19 @@ pub fn strike(
     Ok(())
 }
 
-/// Corrects the bans in force by a jump of the clock. Those that are over keep their times, which
-/// nothing in the kernel has to agree with.
-pub fn correct(connection: &Connection, jump: Jump) -> rusqlite::Result<()> {
+/// Corrects the bans in force by a step of the wall clock. Those that are over keep their times,
+/// which nothing in the kernel has to agree with.
+pub fn correct(connection: &Connection, step: ClockStep) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE bans SET since = since + ?1, until = until + ?1 WHERE ended IS NULL",
-        [jump.millis()],
+        [step.millis()],
     )?;
     Ok(())
 }
 
 /// Writes that these bans are in force, and no others.
-pub fn replace(connection: &Connection, bans: &[Record], now: Time) -> rusqlite::Result<()> {
-    let mut known: HashMap<Key, (Time, Option<Time>)> = HashMap::new();
+pub fn replace(connection: &Connection, bans: &[BanRecord], now: Time) -> rusqlite::Result<()> {
+    let mut known: HashMap<StoredKey, (Time, Option<Time>)> = HashMap::new();
     in_force(connection, |ban| {
         let key = (ban.host.to_string(), ban.jail, ban.set);
         known.insert(key, (ban.since, ban.until));
@@ -125,7 +125,7 @@ pub fn replace(connection: &Connection, bans: &[Record], now: Time) -> rusqlite:
 ///
 /// # Errors
 /// When the file is damaged from some place on.
-pub fn in_force(connection: &Connection, each: impl FnMut(Record)) -> rusqlite::Result<()> {
+pub fn in_force(connection: &Connection, each: impl FnMut(BanRecord)) -> rusqlite::Result<()> {
     let sql = format!("SELECT {COLUMNS} FROM bans NOT INDEXED WHERE ended IS NULL");
     select(connection, &sql, [], each)
 }
@@ -139,7 +139,7 @@ pub fn of_hosts(
     connection: &Connection,
     hosts: &[String],
     most: usize,
-) -> rusqlite::Result<Vec<Record>> {
+) -> rusqlite::Result<Vec<BanRecord>> {
     let mut found = Vec::new();
     let sql = format!("SELECT {COLUMNS} FROM bans WHERE host = ?1 ORDER BY since DESC LIMIT ?2");
     for host in hosts {
@@ -155,7 +155,7 @@ pub fn of_hosts(
 ///
 /// # Errors
 /// When the file is damaged.
-pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<Record>> {
+pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRecord>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored')
          AND (until IS NULL OR until > ?1) ORDER BY ended DESC LIMIT ?2"
@@ -165,8 +165,9 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<Record
     Ok(found)
 }
 
-/// The last bans there were, those in force too, the oldest first; of one that was renewed, the last.
-pub fn past(connection: &Connection) -> rusqlite::Result<Vec<Record>> {
+/// The last bans there were, those in force too, the oldest first; of one that was renewed, the
+/// last.
+pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
     let sql =
         format!("SELECT {COLUMNS} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
     let mut found = Vec::new();
@@ -194,12 +195,12 @@ pub fn prune(connection: &Connection, now: Time) -> rusqlite::Result<usize> {
     Ok(aged + pushed_out)
 }
 
-/// Hands over each row that makes sense. One that does not was written by nobody here.
+/// Hands over each row that makes sense. One that does not was not written by this program.
 fn select(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
-    mut each: impl FnMut(Record),
+    mut each: impl FnMut(BanRecord),
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
@@ -211,7 +212,7 @@ fn select(
     Ok(())
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
+fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
     let time = |millis: Option<i64>| millis.map(Time::from_millis);
     let (Some(host), Some(address), Some(evidence)) =
         (parsed(row, 0)?, parsed(row, 3)?, evidence(&row.get::<_, String>(7)?))
@@ -221,7 +222,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
     let rule: Option<String> = row.get(8)?;
     let line: Option<i64> = row.get(9)?;
     let how: Option<String> = row.get(11)?;
-    Ok(Some(Record {
+    Ok(Some(BanRecord {
         host,
         jail: row.get(1)?,
         set: row.get(2)?,
@@ -250,13 +251,13 @@ const WORDS: [(Lifted, &str); 4] = [
     (Lifted::Replaced, "replaced"),
 ];
 
-/// How a ban ended, as it is stored.
+/// Returns how a ban ended, as it is stored.
 #[must_use]
 pub fn word(how: Lifted) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == how).map_or("expired", |(_, word)| word)
 }
 
-/// How a ban ended; `renewed` is replaced too.
+/// Returns how a ban ended; `renewed` is replaced too.
 fn lifted_as(word: &str) -> Lifted {
     let known = WORDS.iter().find(|(_, known)| *known == word);
     known.map_or(Lifted::Replaced, |(how, _)| *how)

@@ -1,5 +1,5 @@
-//! How far the guard has come, in the state file: where each log was left, and the counts that stand
-//! for what was read up to there. Both are written together.
+//! Checkpoints in the state file: the position in each log, and the counts that stand for what was
+//! read up to there. Both are written together.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -7,51 +7,51 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::decide::engine::{Counters, KnownHosts};
+use crate::decide::engine::{KnownHosts, OffenceCounts};
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
 use crate::input::Position;
 use crate::model::time::Time;
 
-/// Where a log was left.
+/// The place where reading a log stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct LogCheckpoint {
     /// Its path.
     pub path: PathBuf,
     /// The number that counts know it by.
     pub channel: u16,
-    /// Where to go on; `None`: there was no file.
+    /// The position to continue at; `None`: there was no file.
     pub position: Option<Position>,
-    /// What the next line stands in, if it is known.
+    /// The context of the next line, if it is known.
     pub context: Option<Context>,
-    /// When all of it had been read: what comes after the position was written later.
+    /// The time when all of it had been read: what comes after the position was written later.
     pub read_at: Time,
 }
 
-/// What has changed since the last checkpoint.
+/// The changes since the last checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// Where all logs were left.
-    pub logs: Vec<Left>,
+    /// The places where reading all logs stopped.
+    pub logs: Vec<LogCheckpoint>,
     /// The names of rules by the numbers that counts know them by, if they have changed.
     pub rules: Option<Vec<String>>,
     /// The names of all tables that there are, if they may have changed: others are forgotten.
     pub names: Option<Vec<String>>,
     /// Counts that have changed.
-    pub counters: Vec<Counters>,
-    /// Who has logged in from where, if that has changed.
+    pub counters: Vec<OffenceCounts>,
+    /// The known good hosts, if they have changed.
     pub logins: Option<KnownHosts>,
 }
 
-/// All of it, as it was stored.
+/// The sum of all checkpoints, as it was stored.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct StoredCheckpoint {
     /// As in [`Checkpoint`].
-    pub logs: Vec<Left>,
+    pub logs: Vec<LogCheckpoint>,
     /// The names of rules by their numbers.
     pub rules: Vec<String>,
     /// All pages of all tables.
-    pub counters: Vec<Counters>,
+    pub counters: Vec<OffenceCounts>,
     /// As in [`Checkpoint`].
     pub logins: KnownHosts,
 }
@@ -87,8 +87,8 @@ fn text(value: Option<&impl serde::Serialize>) -> Option<String> {
     value.and_then(|value| serde_json::to_string(value).ok())
 }
 
-fn write_counters(connection: &Connection, counters: &Counters) -> rusqlite::Result<()> {
-    let Counters { name, maxretry, findtime, ipv6prefix, pages } = counters;
+fn write_counters(connection: &Connection, counters: &OffenceCounts) -> rusqlite::Result<()> {
+    let OffenceCounts { name, maxretry, findtime, ipv6prefix, pages } = counters;
     connection
         .prepare_cached("INSERT OR REPLACE INTO counters VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![
@@ -121,11 +121,11 @@ fn keep_only(connection: &Connection, names: &[String]) -> rusqlite::Result<()> 
 }
 
 /// Reads all that there is.
-pub fn read(connection: &Connection) -> rusqlite::Result<Progress> {
-    let mut progress = Progress {
+pub fn read(connection: &Connection) -> rusqlite::Result<StoredCheckpoint> {
+    let mut progress = StoredCheckpoint {
         rules: noted(connection, "rules")?.unwrap_or_default(),
         logins: noted(connection, "logins")?.unwrap_or_default(),
-        ..Progress::default()
+        ..StoredCheckpoint::default()
     };
     let mut statement =
         connection.prepare("SELECT path, channel, position, context, read_at FROM logs")?;
@@ -136,7 +136,7 @@ pub fn read(connection: &Connection) -> rusqlite::Result<Progress> {
         // One that makes no sense is as good as none that was ever stored.
         let Ok(position) = understood else { continue };
         let context: Option<String> = row.get(3)?;
-        progress.logs.push(Left {
+        progress.logs.push(LogCheckpoint {
             path: OsString::from_vec(row.get(0)?).into(),
             channel: row.get(1)?,
             position,
@@ -155,7 +155,7 @@ pub fn read(connection: &Connection) -> rusqlite::Result<Progress> {
             entries: usize::try_from(entries).unwrap_or(0),
             changed: pages(connection, &name)?,
         };
-        progress.counters.push(Counters {
+        progress.counters.push(OffenceCounts {
             name,
             maxretry: row.get(1)?,
             findtime: u64::try_from(findtime).unwrap_or(0),

@@ -1,4 +1,5 @@
-//! What outlives the daemon: an `SQLite` file in the state directory, written by a thread of its own.
+//! State that outlives the daemon: an `SQLite` file in the state directory, written by a thread of
+//! its own.
 //!
 //! The store never stops the guard, and the engine never waits for it. A file that is damaged,
 //! another program's, or of a later version is kept aside, and a new one is begun; one that cannot
@@ -22,88 +23,88 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use ban_record::Record;
+pub use ban_record::BanRecord;
 pub use bans::word;
-pub use checkpoint::Left;
-pub use stats::Held;
+pub use checkpoint::LogCheckpoint;
+pub use stats::StoreStats;
 
-use crate::decide::ban_table::Entry;
-use crate::decide::engine::Remembered;
+use crate::decide::ban_table::JournalEntry;
+use crate::decide::engine::StoredBans;
 use crate::decide::plan::Plan;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::Ban;
 use crate::model::time::Time;
-use ban_record::Names;
-use checkpoint::{Checkpoint, Progress};
+use ban_record::PlanIndex;
+use checkpoint::{Checkpoint, StoredCheckpoint};
 use schema::StoreError;
-use writer_thread::Writer;
+use writer_thread::WriterThread;
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "asterguard.db";
 /// Messages that may wait for the thread.
 const QUEUE: usize = 1024;
 /// Changes of bans that may wait for the thread, about 150 bytes each. Beyond that, all bans are
-/// stored anew once it has caught up.
+/// stored again once it has caught up.
 const MOST_PENDING: usize = 1 << 16;
 
-/// What the thread is told.
-enum Message {
-    /// What has changed in the book of bans, in terms of a plan.
-    Changes(Arc<Plan>, Vec<Entry>, Time),
+/// A message to the thread.
+enum WriterMessage {
+    /// Changes in the ban table, in terms of a plan.
+    Changes(Arc<Plan>, Vec<JournalEntry>, Time),
     /// All bans in force.
     All(Arc<Plan>, Vec<Ban>, Time),
-    /// How far the guard has come.
+    /// The guard's progress: positions in logs, and counts.
     Checkpoint(Box<Checkpoint>, Time),
     /// The clock was set.
-    Jump(Jump, Time),
-    /// Call this once all that was told before is stored, or cannot be.
+    ClockStep(ClockStep, Time),
+    /// Call this once all that was sent before is stored, or cannot be.
     Then(Box<dyn FnOnce() + Send>),
     Stop,
 }
 
-/// How the store is doing.
+/// The health of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why nothing is stored at the moment; `None` if it is.
+    /// The reason why nothing is stored at the moment; `None` if it is.
     pub error: Option<String>,
-    /// What was found wrong with the file at the start or since, and what became of it.
+    /// The damage that was found in the file at the start or since, and what became of it.
     pub notice: Option<String>,
-    /// Whether something was not stored that could be by now, so that all has to be told again.
+    /// Whether something was not stored that could be by now, so that all has to be sent again.
     pub behind: bool,
-    /// What the file holds, as of a moment ago; `None` if that is not known.
-    pub held: Option<Held>,
+    /// The contents of the file, as of a moment ago; `None` if that is not known.
+    pub stats: Option<StoreStats>,
 }
 
 /// The last checkpoint that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// When.
+pub struct LastCheckpoint {
+    /// The time when it was written.
     pub at: Time,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
 }
 
-/// What was stored, as far as it can be read.
+/// The stored state, as far as it can be read.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Bans that were in force.
-    pub bans: Vec<Record>,
-    /// Bans that somebody lifted before their time was over.
-    pub lifted: Vec<Record>,
+    pub bans: Vec<BanRecord>,
+    /// Bans that were lifted before their time was over.
+    pub lifted: Vec<BanRecord>,
     /// The last bans there were, those in force too, the oldest first.
-    pub past: Vec<Record>,
-    /// How far the guard had come.
-    pub progress: Progress,
-    /// When something was last stored.
+    pub past: Vec<BanRecord>,
+    /// The progress that the guard had made.
+    pub progress: StoredCheckpoint,
+    /// The time when something was last stored.
     pub saved: Option<Time>,
 }
 
 impl Loaded {
-    /// The same in terms of a plan.
+    /// Returns the same in terms of a plan.
     #[must_use]
-    pub fn remembered(&self, plan: &Plan) -> Remembered {
-        let names = Names::new(plan);
-        Remembered {
+    pub fn remembered(&self, plan: &Plan) -> StoredBans {
+        let names = PlanIndex::new(plan);
+        StoredBans {
             bans: self.bans.iter().filter_map(|ban| ban.ban(&names)).collect(),
             lifted: self.lifted.iter().filter_map(|ban| ban.element(&names)).collect(),
             past: self.past.iter().filter_map(|ban| ban.past(&names)).collect(),
@@ -115,28 +116,28 @@ impl Loaded {
 
 /// A state file that was looked at: what it holds, and how to go on with it.
 #[derive(Debug)]
-pub struct Opened {
-    /// What could be read.
+pub struct OpenedStore {
+    /// The state that could be read.
     pub loaded: Loaded,
-    /// What was wrong.
+    /// The problems that were found.
     pub health: Health,
     path: PathBuf,
     connection: Option<Connection>,
 }
 
-/// Opens the state file in `directory`. Whatever is wrong with it is told and dealt with; what can
-/// be read of it is.
+/// Opens the state file in `directory`. Problems are reported and dealt with; what can be read of
+/// the file is.
 #[must_use]
-pub fn open(directory: &Path, now: Time) -> Opened {
+pub fn open(directory: &Path, now: Time) -> OpenedStore {
     let path = directory.join(FILE);
-    let mut opened = Opened {
+    let mut opened = OpenedStore {
         loaded: Loaded::default(),
         health: Health::default(),
         path: path.clone(),
         connection: None,
     };
     let why = match schema::open(&path) {
-        Ok(connection) => match load(&connection, What::All, now, &mut opened.loaded) {
+        Ok(connection) => match load(&connection, Extent::All, now, &mut opened.loaded) {
             Ok(()) => {
                 // If that does not work, it takes some memory more.
                 let _ = schema::slim(&connection);
@@ -148,7 +149,7 @@ pub fn open(directory: &Path, now: Time) -> Opened {
         Err(error) => {
             // Of a damaged file, what stands before the damage; of one that may not be written, all.
             if let Ok(connection) = schema::open_unchecked(&path) {
-                let _ = load(&connection, What::All, now, &mut opened.loaded);
+                let _ = load(&connection, Extent::All, now, &mut opened.loaded);
             }
             error
         }
@@ -165,10 +166,10 @@ pub fn open(directory: &Path, now: Time) -> Opened {
     opened
 }
 
-/// Reads the state file in `directory`, and leaves it alone; `None` if there is none. What is wrong with
-/// it, if anything is.
+/// Reads the state file in `directory`, and leaves it alone; `None` if there is none. Returns the
+/// problem with it too, if there is one.
 #[must_use]
-pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<String>)> {
+pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option<String>)> {
     let path = directory.join(FILE);
     if !path.exists() {
         return None;
@@ -179,8 +180,8 @@ pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<S
     };
     // Where speed matters, damage is found where it matters too.
     let open = match what {
-        What::All => schema::open_to_read,
-        What::InForce => schema::open_unchecked,
+        Extent::All => schema::open_to_read,
+        Extent::InForce => schema::open_unchecked,
     };
     let wrong = match look(open(&path)) {
         Ok(()) => None,
@@ -192,22 +193,22 @@ pub fn read(directory: &Path, what: What, now: Time) -> Option<(Loaded, Option<S
     Some((loaded, wrong))
 }
 
-/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the state file
-/// in `directory` cannot be read.
+/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the
+/// state file in `directory` cannot be read.
 #[must_use]
-pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<Record>> {
+pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<BanRecord>> {
     let connection = schema::open_unchecked(&directory.join(FILE)).ok()?;
     bans::of_hosts(&connection, hosts, most).ok()
 }
 
-/// Puts a file aside that is of no use, and opens a new one. What to tell about it.
+/// Quarantines a file that is of no use, opens a new one, and returns a notice about it.
 ///
 /// # Errors
 /// When the file may be good but cannot be used now, or a new one cannot be made.
 fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, String), String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let StoreError::Unusable(_) = why else { return Err(told(why)) };
-    let kept = quarantine::set_aside(path, now)
+    let kept = quarantine::quarantine_file(path, now)
         .map_err(|error| format!("{}: {why}, and it cannot be renamed: {error}", path.display()))?;
     let notice = format!(
         "the state file {} could not be used ({why}); it is kept as {}, and a new one was begun",
@@ -218,19 +219,19 @@ fn begin_anew(path: &Path, why: &StoreError, now: Time) -> Result<(Connection, S
     Ok((connection, notice))
 }
 
-/// What is read of a file.
+/// The part of a file that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// All that a guard goes on with.
+pub enum Extent {
+    /// All that a guard continues with.
     All,
-    /// What the kernel has to know.
+    /// Only what the kernel has to know.
     InForce,
 }
 
 /// Reads a file, up to a damage if there is one.
 fn load(
     connection: &Connection,
-    read: What,
+    read: Extent,
     now: Time,
     loaded: &mut Loaded,
 ) -> Result<(), StoreError> {
@@ -238,32 +239,32 @@ fn load(
     bans::in_force(connection, |ban| loaded.bans.push(ban))?;
     loaded.lifted = bans::lifted(connection, now)?;
     loaded.saved = writer_thread::saved(connection)?;
-    if read == What::All {
+    if read == Extent::All {
         loaded.past = bans::past(connection)?;
         loaded.progress = checkpoint::read(connection)?;
     }
     Ok(())
 }
 
-/// The way to the store.
+/// A handle to the store's thread.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    queue: SyncSender<Message>,
+    queue: SyncSender<WriterMessage>,
     pending: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
+    pace: Arc<CheckpointPace>,
     health: Arc<Mutex<Health>>,
     thread: JoinHandle<()>,
 }
 
-/// How the thread gets on with checkpoints.
+/// The pace at which the thread writes checkpoints.
 #[derive(Debug, Default)]
-struct Pace {
+struct CheckpointPace {
     /// Whether one is waiting, or being written.
     busy: AtomicBool,
-    /// How many milliseconds the last transaction with one took.
+    /// Milliseconds that the last transaction with one took.
     took: AtomicU64,
-    /// When that was, in milliseconds since 1970; 0: there was none.
+    /// The time of that transaction, in milliseconds since 1970; 0: there was none.
     at: AtomicI64,
 }
 
@@ -272,12 +273,12 @@ impl Store {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(opened: Opened) -> std::io::Result<Self> {
+    pub fn start(opened: OpenedStore) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let (pending, pace) = (Arc::default(), Arc::default());
         let health = Arc::new(Mutex::new(opened.health));
         let path = opened.path.clone();
-        let writer = Writer::new(
+        let writer = WriterThread::new(
             opened.path,
             opened.connection,
             Arc::clone(&health),
@@ -289,29 +290,29 @@ impl Store {
         Ok(Self { path, queue, pending, pace, health, thread })
     }
 
-    /// Has changes stored; never waits. When the thread cannot keep up, it is [`Health::behind`].
-    pub fn note(&self, plan: &Arc<Plan>, entries: Vec<Entry>, now: Time) {
+    /// Stores changes; never waits. When the thread cannot keep up, it is [`Health::behind`].
+    pub fn note(&self, plan: &Arc<Plan>, entries: Vec<JournalEntry>, now: Time) {
         let count = entries.len();
         if self.pending.load(Ordering::Relaxed) + count > MOST_PENDING {
             lock(&self.health).behind = true;
             return;
         }
         self.pending.fetch_add(count, Ordering::Relaxed);
-        if self.queue.try_send(Message::Changes(Arc::clone(plan), entries, now)).is_err() {
+        if self.queue.try_send(WriterMessage::Changes(Arc::clone(plan), entries, now)).is_err() {
             self.pending.fetch_sub(count, Ordering::Relaxed);
             lock(&self.health).behind = true;
         }
     }
 
-    /// Has it stored that these bans are in force and no others; never waits.
+    /// Stores that these bans are in force and no others; never waits.
     pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
         lock(&self.health).behind = false;
-        if self.queue.try_send(Message::All(Arc::clone(plan), bans, now)).is_err() {
+        if self.queue.try_send(WriterMessage::All(Arc::clone(plan), bans, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }
 
-    /// How long the last checkpoint took to write; `None` while one is being written.
+    /// Returns how long the last checkpoint took to write; `None` while one is being written.
     #[must_use]
     pub fn pace(&self) -> Option<Duration> {
         let busy = self.pace.busy.load(Ordering::Acquire);
@@ -320,33 +321,33 @@ impl Store {
 
     /// The last checkpoint that was written since the start.
     #[must_use]
-    pub fn written(&self) -> Option<Written> {
+    pub fn written(&self) -> Option<LastCheckpoint> {
         let at = self.pace.at.load(Ordering::Relaxed);
         let took = Duration::from_millis(self.pace.took.load(Ordering::Relaxed));
-        (at != 0).then_some(Written { at: Time::from_millis(at), took })
+        (at != 0).then_some(LastCheckpoint { at: Time::from_millis(at), took })
     }
 
-    /// Where the file is.
+    /// Returns where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Has it stored how far the guard has come; never waits. One at a time: see [`Store::pace`].
+    /// Stores a checkpoint; never waits. One at a time: see [`Store::pace`].
     pub fn checkpoint(&self, checkpoint: Checkpoint, now: Time) {
         self.pace.busy.store(true, Ordering::Release);
-        if self.queue.try_send(Message::Checkpoint(Box::new(checkpoint), now)).is_err() {
+        if self.queue.try_send(WriterMessage::Checkpoint(Box::new(checkpoint), now)).is_err() {
             self.pace.busy.store(false, Ordering::Release);
             lock(&self.health).behind = true;
         }
     }
 
-    /// Has the bans in force corrected by a jump of the clock; never waits.
-    pub fn correct(&self, jump: Jump, now: Time) {
+    /// Corrects the stored bans in force by a step of the wall clock; never waits.
+    pub fn correct(&self, step: ClockStep, now: Time) {
         if let Some(written) = self.written() {
-            self.pace.at.store(jump.correct(written.at).millis(), Ordering::Relaxed);
+            self.pace.at.store(step.correct(written.at).millis(), Ordering::Relaxed);
         }
-        if self.queue.try_send(Message::Jump(jump, now)).is_err() {
+        if self.queue.try_send(WriterMessage::ClockStep(step, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }
@@ -354,15 +355,15 @@ impl Store {
     /// Calls `then` once all that was handed over before is stored, or cannot be stored.
     pub fn then(&self, then: impl FnOnce() + Send + 'static) {
         if let Err(
-            TrySendError::Full(Message::Then(then))
-            | TrySendError::Disconnected(Message::Then(then)),
-        ) = self.queue.try_send(Message::Then(Box::new(then)))
+            TrySendError::Full(WriterMessage::Then(then))
+            | TrySendError::Disconnected(WriterMessage::Then(then)),
+        ) = self.queue.try_send(WriterMessage::Then(Box::new(then)))
         {
             then();
         }
     }
 
-    /// How the store is doing.
+    /// Returns the health of the store.
     #[must_use]
     pub fn health(&self) -> Health {
         lock(&self.health).clone()
@@ -375,7 +376,7 @@ impl Store {
             let _ = done.send(());
         });
         let _ = is_done.recv_timeout(limit);
-        if self.queue.try_send(Message::Stop).is_ok() {
+        if self.queue.try_send(WriterMessage::Stop).is_ok() {
             // It has nothing left to do but to close the file.
             let _ = self.thread.join();
         }

@@ -1,4 +1,4 @@
-//! State files that are of no use: kept beside the new one, for somebody to look at.
+//! Keeps state files that are of no use next to the new one, for the administrator to look at.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use crate::model::time::Time;
 
-/// How many are kept.
+/// The number of files that are kept.
 const MOST: usize = 3;
-/// What `SQLite` keeps beside a file: it is part of it.
+/// The files that `SQLite` keeps next to a file, as part of it.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
-/// Renames the file at `path` to `path.broken-TIME`, with all that belongs to it, and removes the
-/// oldest of such files when there are more than three. The new name.
+/// Renames the file at `path` to `path.broken-TIME`, with all that belongs to it, removes the
+/// oldest of such files when there are more than three, and returns the new name.
 ///
 /// # Errors
 /// When it cannot be renamed; it is still there then.
-pub fn set_aside(path: &Path, now: Time) -> io::Result<PathBuf> {
+pub fn quarantine_file(path: &Path, now: Time) -> io::Result<PathBuf> {
     // Later than all others, whatever the clock says.
     let last = all_kept(path).last().map_or(0, |(number, _)| number.saturating_add(1));
     let kept = with(path, &format!(".broken-{}", now.millis().max(last)));
@@ -35,7 +35,8 @@ pub fn set_aside(path: &Path, now: Time) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-/// Removes what `SQLite` kept beside a file that is gone: it would be played into the next one there.
+/// Removes what `SQLite` kept next to a file that is gone: it would be replayed into the next one
+/// there.
 pub fn remove_companions(path: &Path) -> io::Result<()> {
     COMPANIONS.iter().try_for_each(|companion| match fs::remove_file(with(path, companion)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -50,7 +51,7 @@ pub(super) fn with(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// The files that were put aside, by the number in their names.
+/// Returns the files in quarantine, by the number in their names.
 fn all_kept(path: &Path) -> Vec<(i64, PathBuf)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let prefix = format!("{}.broken-", name.to_string_lossy());
@@ -78,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_three_are_kept_with_what_belongs_to_them() {
+    fn last_three_files_are_kept_with_their_companions() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state.db");
         for round in 0..5 {
             fs::write(&path, format!("bad {round}")).unwrap();
             fs::write(with(&path, "-wal"), "changes").unwrap();
             // In the same millisecond.
-            set_aside(&path, Time::from_secs(7)).unwrap();
+            quarantine_file(&path, Time::from_secs(7)).unwrap();
             assert!(!path.exists() && !with(&path, "-wal").exists());
         }
         let mut names: Vec<_> = fs::read_dir(home.path())

@@ -10,19 +10,19 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
-/// What marks a state file of this program (`application_id` in the header of the file).
+/// The mark of a state file of this program (`application_id` in the header of the file).
 const OURS: i32 = i32::from_be_bytes(*b"AGRD");
-/// How long another process may hold the file (`restore`, or somebody who looks at it).
+/// The time for which another process may hold the file (`restore`, or a person's `sqlite3`).
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How much of the file is kept in memory, in the words of `SQLite`: while it is read as a whole, and
-/// afterwards.
+/// The part of the file that is kept in memory, in the words of `SQLite`: while it is read as a
+/// whole, and afterwards.
 const CACHE: (i32, i32) = (-4096, -2048);
 /// Bytes of the header that every state file begins with.
 const HEADER: u64 = 100;
 /// Files up to this many bytes are checked as a whole before they are used.
 const CHECKED: u64 = 32 << 20;
 
-/// What each version adds to the one before it. Never changed once released, only added to.
+/// The additions of each version to the one before it. Never changed once released, only added to.
 const STEPS: [&str; 1] = ["
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -70,13 +70,13 @@ const STEPS: [&str; 1] = ["
     );
 "];
 
-/// Why there is no state file to work with.
+/// The reason why there is no state file to work with.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// It is not a state file of ours, not whole, or of a later version: of no use to us.
     #[error("{0}")]
     Unusable(String),
-    /// It cannot be read or written at the moment: full, forbidden, held by somebody.
+    /// It cannot be read or written at the moment: full, forbidden, in use.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -131,7 +131,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens the state file at `path` to read it, whoever else has it open.
+/// Opens the state file at `path` to read it, even if another process has it open.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -141,7 +141,7 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The same, without looking whether the file is whole.
+/// Opens it likewise, without checking whether the file is whole.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -166,7 +166,7 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, StoreError> {
     opened
 }
 
-/// Whether there are changes beside the file that are not in it yet.
+/// Whether there are changes next to the file that are not in it yet.
 fn has_changes(path: &Path) -> bool {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
@@ -197,7 +197,7 @@ pub fn slim(connection: &Connection) -> rusqlite::Result<()> {
     connection.release_memory()
 }
 
-/// Makes an empty file, which nobody but the guard's user and group may read: it says who logged in
+/// Makes an empty file, which only the guard's user and group may read: it says who logged in
 /// from where.
 fn make(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o640).open(path) {
@@ -207,8 +207,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Writes all that `connection` sees into a file at `path`, in place of one that is there; the file that
-/// it is open on need not have a name any more.
+/// Writes all that `connection` sees into a file at `path`, in place of one that is there; the file
+/// that it is open on need not have a name any more.
 ///
 /// # Errors
 /// See [`StoreError`]; a part of the file may be there then.

@@ -1,12 +1,12 @@
-//! How much the state file holds.
+//! Counts what the state file holds.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-/// What the state file holds.
+/// The size of the state file and of its contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct StoreStats {
     /// Its length, with that of what is not folded into it yet.
     pub bytes: u64,
     /// Bans in force.
@@ -23,7 +23,7 @@ pub struct Held {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn held(connection: &Connection, path: &Path) -> rusqlite::Result<Held> {
+pub fn count(connection: &Connection, path: &Path) -> rusqlite::Result<StoreStats> {
     let bytes = [path.to_owned(), super::quarantine::with(path, "-wal")]
         .iter()
         .filter_map(|file| Some(std::fs::metadata(file).ok()?.len()))
@@ -36,7 +36,7 @@ pub fn held(connection: &Connection, path: &Path) -> rusqlite::Result<Held> {
     )?;
     statement.query_row([], |row| {
         let number = |at| row.get(at).map(|number: i64| u64::try_from(number).unwrap_or(0));
-        Ok(Held {
+        Ok(StoreStats {
             bytes,
             bans: number(0)?,
             past: number(1)?,

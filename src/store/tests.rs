@@ -10,8 +10,8 @@ use std::sync::mpsc::channel;
 
 use super::*;
 use crate::config;
-use crate::decide::ban_table::Entry;
-use crate::model::clock_step::Jump;
+use crate::decide::ban_table::JournalEntry;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
@@ -52,7 +52,7 @@ fn settle(store: &Store) {
     is_done.recv_timeout(PATIENCE).unwrap();
 }
 
-fn reopened(directory: &Path, now: Time) -> Opened {
+fn reopened(directory: &Path, now: Time) -> OpenedStore {
     let opened = open(directory, now);
     assert_eq!(opened.health, Health::default());
     opened
@@ -66,11 +66,11 @@ fn bans(loaded: &Loaded, plan: &Plan) -> Vec<Ban> {
 }
 
 #[test]
-fn bans_are_there_again_as_they_were() {
+fn bans_are_restored_as_they_were() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("2001:db8::/64", Some(9))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
+    store.note(&plan, all.iter().map(|ban| JournalEntry::Entered(*ban)).collect(), NOW);
     close(store);
     assert_eq!(bans(&reopened(home.path(), NOW).loaded, &plan), all);
 
@@ -79,9 +79,9 @@ fn bans_are_there_again_as_they_were() {
     let later = NOW.plus(Duration::from_secs(5));
     let longer = Ban { since: later, until: None, cause: None, ..all[0] };
     let entries = vec![
-        Entry::Struck(all[2], Lifted::Expired),
-        Entry::Struck(all[1], Lifted::ByHand),
-        Entry::Entered(longer),
+        JournalEntry::Struck(all[2], Lifted::Expired),
+        JournalEntry::Struck(all[1], Lifted::ByHand),
+        JournalEntry::Entered(longer),
     ];
     store.note(&plan, entries, later);
     close(store);
@@ -98,13 +98,13 @@ fn bans_are_there_again_as_they_were() {
 }
 
 #[test]
-fn a_ban_that_was_renewed_is_one_ban() {
+fn renewed_ban_is_one_ban() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let first = ban("192.0.2.1", Some(600));
     let later = |secs| Ban { since: NOW.plus(Duration::from_secs(secs)), ..first };
     let again = Ban { cause: Some((RuleId(3), 99)), ..later(900) };
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, [first, later(400), again].map(Entry::Entered).to_vec(), NOW);
+    store.note(&plan, [first, later(400), again].map(JournalEntry::Entered).to_vec(), NOW);
     close(store);
     let since: Vec<_> =
         reopened(home.path(), NOW).loaded.past.iter().map(|ban| ban.since).collect();
@@ -112,10 +112,11 @@ fn a_ban_that_was_renewed_is_one_ban() {
 }
 
 #[test]
-fn telling_of_all_bans_ends_the_others() {
+fn storing_all_bans_ends_the_others() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    let entries = ["192.0.2.1", "192.0.2.2"].map(|host| Entry::Entered(ban(host, Some(600))));
+    let entries =
+        ["192.0.2.1", "192.0.2.2"].map(|host| JournalEntry::Entered(ban(host, Some(600))));
     store.note(&plan, entries.to_vec(), NOW);
     let now = [ban("192.0.2.2", Some(700)), ban("192.0.2.3", Some(600))];
     store.note_all(&plan, now.to_vec(), NOW);
@@ -124,19 +125,19 @@ fn telling_of_all_bans_ends_the_others() {
 }
 
 #[test]
-fn a_jump_of_the_clock_moves_the_bans_in_force() {
+fn clock_step_moves_the_bans_in_force() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let all = [ban("192.0.2.1", Some(600)), ban("192.0.2.2", None), ban("192.0.2.3", Some(60))];
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
-    store.note(&plan, all.iter().map(|ban| Entry::Entered(*ban)).collect(), NOW);
-    store.note(&plan, vec![Entry::Struck(all[2], Lifted::ByHand)], NOW);
-    let jump = Jump::by_millis(-86_400_000);
-    let now = jump.correct(NOW);
-    store.correct(jump, now);
+    store.note(&plan, all.iter().map(|ban| JournalEntry::Entered(*ban)).collect(), NOW);
+    store.note(&plan, vec![JournalEntry::Struck(all[2], Lifted::ByHand)], NOW);
+    let step = ClockStep::by_millis(-86_400_000);
+    let now = step.correct(NOW);
+    store.correct(step, now);
     // What is in force is as it was stored: it becomes no ban of its own.
     let corrected = all.map(|ban| Ban {
-        since: jump.correct(ban.since),
-        until: ban.until.map(|until| jump.correct(until)),
+        since: step.correct(ban.since),
+        until: ban.until.map(|until| step.correct(until)),
         ..ban
     });
     store.note_all(&plan, corrected[..2].to_vec(), now);
@@ -150,7 +151,7 @@ fn a_jump_of_the_clock_moves_the_bans_in_force() {
 }
 
 #[test]
-fn history_has_an_end() {
+fn history_is_bounded() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let opened = reopened(home.path(), NOW);
     let connection = opened.connection.as_ref().unwrap();
@@ -175,7 +176,7 @@ fn history_has_an_end() {
 type Make<'a> = &'a dyn Fn(&Path);
 
 #[test]
-fn what_is_no_state_file_is_kept_aside() {
+fn foreign_and_damaged_files_are_quarantined() {
     let plan = plan();
     let text = |path: &Path| fs::write(path, "dear diary\n".repeat(1000)).unwrap();
     let other = |path: &Path| {
@@ -224,18 +225,19 @@ fn file_with_bans(directory: &Path, count: u32) -> Vec<u8> {
     fs::read(directory.join(FILE)).unwrap()
 }
 
-/// Where to tear a file of so many bytes: in some places, or at each `TORN`th byte (`make soak`: at each).
+/// Returns where to tear a file of `length` bytes: in some places, or at each `TORN`th byte (`make
+/// soak`: at each).
 fn places(length: usize, some: impl Fn(usize) -> bool) -> impl Iterator<Item = usize> {
     let step = std::env::var("TORN").ok().map(|step| step.parse().expect("TORN is a number"));
     (0..length).filter(move |at| step.map_or_else(|| some(*at), |step: usize| at % step == 0))
 }
 
 #[test]
-fn a_file_torn_anywhere_opens_with_what_can_be_read() {
+fn file_torn_anywhere_opens_with_what_can_be_read() {
     let home = tempfile::tempdir().unwrap();
     let whole = file_with_bans(home.path(), 200);
     let path = home.path().join(FILE);
-    let hosts = |opened: &Opened| -> BTreeSet<_> {
+    let hosts = |opened: &OpenedStore| -> BTreeSet<_> {
         opened.loaded.bans.iter().map(|ban| (ban.host, ban.until)).collect()
     };
     let all = hosts(&reopened(home.path(), NOW));
@@ -269,20 +271,21 @@ fn a_file_torn_anywhere_opens_with_what_can_be_read() {
     assert!(path.exists());
 }
 
-/// What `SQLite` keeps beside the file is of a store that was killed: bans one by one, each a transaction.
+/// Returns a store that was killed, with the files that `SQLite` keeps next to its own:
+/// bans one by one, each a transaction.
 fn killed(directory: &Path, count: u8) -> Store {
     let plan = plan();
     let store = Store::start(reopened(directory, NOW)).unwrap();
     for n in 0..count {
         let ban = ban(&format!("192.0.2.{n}"), Some(600));
-        store.note(&plan, vec![Entry::Entered(ban)], NOW);
+        store.note(&plan, vec![JournalEntry::Entered(ban)], NOW);
         settle(&store);
     }
     store
 }
 
 #[test]
-fn a_log_of_changes_torn_anywhere_gives_the_bans_up_to_there() {
+fn write_ahead_log_torn_anywhere_gives_earlier_bans() {
     const BANS: u8 = 8;
     let home = tempfile::tempdir().unwrap();
     let store = killed(home.path(), BANS);
@@ -331,7 +334,7 @@ fn a_log_of_changes_torn_anywhere_gives_the_bans_up_to_there() {
 }
 
 #[test]
-fn a_file_that_is_taken_away_is_written_anew() {
+fn removed_file_is_written_again() {
     type TakeAway = fn(&Path);
     let ways: [(&str, TakeAway); 3] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
@@ -350,8 +353,12 @@ fn a_file_that_is_taken_away_is_written_anew() {
         let path = home.path().join(FILE);
         let store = Store::start(reopened(home.path(), NOW)).unwrap();
         let first = ban("192.0.2.1", Some(600));
-        store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
-        store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+        store.note(
+            &plan,
+            vec![JournalEntry::Entered(first), JournalEntry::Struck(first, Lifted::ByHand)],
+            NOW,
+        );
+        store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.2", None))], NOW);
         settle(&store);
         take_away(&path);
         let begin = std::time::Instant::now();
@@ -361,7 +368,7 @@ fn a_file_that_is_taken_away_is_written_anew() {
         }
         let notice = store.health().notice.unwrap();
         assert!(notice.contains(how) && notice.contains(path.to_str().unwrap()), "{notice}");
-        store.note(&plan, vec![Entry::Entered(ban("192.0.2.3", None))], NOW);
+        store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.3", None))], NOW);
         // As if it was killed.
         settle(&store);
         let copy = tempfile::tempdir().unwrap();
@@ -380,33 +387,40 @@ fn a_file_that_is_taken_away_is_written_anew() {
 }
 
 #[test]
-fn what_the_file_holds_is_counted() {
+fn stats_count_what_the_file_holds() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     let store = Store::start(reopened(home.path(), NOW)).unwrap();
     let first = ban("192.0.2.1", Some(600));
-    store.note(&plan, vec![Entry::Entered(first), Entry::Struck(first, Lifted::ByHand)], NOW);
-    store.note(&plan, vec![Entry::Entered(ban("192.0.2.2", None))], NOW);
+    store.note(
+        &plan,
+        vec![JournalEntry::Entered(first), JournalEntry::Struck(first, Lifted::ByHand)],
+        NOW,
+    );
+    store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.2", None))], NOW);
     let pages = crate::decide::offences::Pages { entries: 7, changed: Vec::new() };
-    let counters =
-        vec![crate::decide::engine::Counters { name: "j".to_owned(), pages, ..Default::default() }];
+    let counters = vec![crate::decide::engine::OffenceCounts {
+        name: "j".to_owned(),
+        pages,
+        ..Default::default()
+    }];
     assert_eq!(store.written(), None);
     store.checkpoint(Checkpoint { counters, ..Checkpoint::default() }, NOW);
     let begin = std::time::Instant::now();
-    let held = loop {
-        match store.health().held {
-            Some(held) if held.offenders > 0 => break held,
+    let stats = loop {
+        match store.health().stats {
+            Some(stats) if stats.offenders > 0 => break stats,
             _ => assert!(begin.elapsed() < PATIENCE, "{:?}", store.health()),
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    assert_eq!((held.bans, held.past, held.offenders, held.known_good), (1, 1, 7, 0));
-    assert!(held.bytes > 4096, "{held:?}");
+    assert_eq!((stats.bans, stats.past, stats.offenders, stats.known_good), (1, 1, 7, 0));
+    assert!(stats.bytes > 4096, "{stats:?}");
     assert_eq!(store.written().map(|written| written.at), Some(NOW));
     close(store);
 }
 
 #[test]
-fn what_cannot_be_written_is_tried_again() {
+fn failed_writes_are_retried() {
     let (home, plan) = (tempfile::tempdir().unwrap(), plan());
     // A directory in its place cannot be opened, and is nobody's broken file.
     let path = home.path().join(FILE);
@@ -414,7 +428,7 @@ fn what_cannot_be_written_is_tried_again() {
     let opened = open(home.path(), NOW);
     assert!(opened.health.error.is_some() && opened.health.notice.is_none());
     let store = Store::start(opened).unwrap();
-    store.note(&plan, vec![Entry::Entered(ban("192.0.2.1", None))], NOW);
+    store.note(&plan, vec![JournalEntry::Entered(ban("192.0.2.1", None))], NOW);
     settle(&store);
     assert!(store.health().error.is_some());
     fs::remove_dir(&path).unwrap();
@@ -427,7 +441,7 @@ fn what_cannot_be_written_is_tried_again() {
     assert!(store.health().error.is_some(), "it has not got all yet");
     store.note_all(&plan, vec![ban("192.0.2.2", None)], NOW);
     settle(&store);
-    assert_eq!(Health { held: None, ..store.health() }, Health::default());
+    assert_eq!(Health { stats: None, ..store.health() }, Health::default());
     close(store);
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
 }

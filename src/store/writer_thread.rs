@@ -1,5 +1,5 @@
-//! The thread that writes the state file: what has come together is one transaction; after a failure
-//! it tries again.
+//! The thread that writes the state file: what has come together is one transaction; after a
+//! failure it tries again.
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits between attempts")]
 
 use std::io;
@@ -13,61 +13,64 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tracing::{debug, error, info, warn};
 
-use super::ban_record::{self, Record};
+use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
-use super::{Health, Message, Pace, bans, begin_anew, checkpoint, lock, quarantine, stats};
-use crate::decide::ban_table::Entry;
+use super::{
+    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, lock, quarantine, stats,
+};
+use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Lifted};
 use crate::model::time::Time;
 
-/// How long after a failure the file is tried again.
+/// The time after a failure until the file is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often it is looked whether the file is still there, and the thread wakes up at least.
+/// The time between two checks that the file is still there; the thread wakes up at least then.
 const LOOK: Duration = Duration::from_secs(1);
 /// Counting what the file holds takes no more than this part of the time.
 const STOCK_SHARE: u32 = 100;
-/// How often what is too old is looked for.
+/// The time between two searches for what is too old.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// Messages in one transaction.
 const BATCH: usize = 256;
 /// Bytes that have to fit into the file for it to count as working again.
 const ROOM: i64 = 64 << 10;
 
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     path: PathBuf,
     connection: Option<Connection>,
     health: Arc<Mutex<Health>>,
     pending: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
-    /// When to try again, to prune, to look whether the file is there, and to count what it holds.
+    pace: Arc<CheckpointPace>,
+    /// The times to try again, to prune, to check that the file is there, and to count what it
+    /// holds.
     retry: Instant,
     prune: Instant,
     look: Instant,
     stock: Instant,
-    /// Which file is open, as the kernel calls it; `None` if that is not known.
+    /// The file that is open, as the kernel knows it; `None` if that is not known.
     file: Option<FileId>,
     /// Whether something was written since the file was counted.
     changed: bool,
-    /// The present, as far as messages tell.
+    /// The present, by the last message.
     now: Time,
     durable: bool,
 }
 
-/// When something was last stored.
+/// Returns when something was last stored.
 pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Option<Time>> {
     let mut statement = connection.prepare("SELECT value FROM notes WHERE name = 'saved'")?;
     let mut rows = statement.query([])?;
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?.map(Time::from_millis))
 }
 
-impl Writer {
+impl WriterThread {
     pub(super) fn new(
         path: PathBuf,
         connection: Option<Connection>,
         health: Arc<Mutex<Health>>,
         pending: Arc<AtomicUsize>,
-        pace: Arc<Pace>,
+        pace: Arc<CheckpointPace>,
     ) -> Self {
         let now = Instant::now();
         let file = connection.as_ref().and_then(|_| FileId::of(&path).ok());
@@ -88,7 +91,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
+    pub(super) fn run(mut self, inbox: &Receiver<WriterMessage>) {
         loop {
             let mut next = match inbox.recv_timeout(LOOK) {
                 Ok(message) => Some(message),
@@ -98,8 +101,8 @@ impl Writer {
             let (mut batch, mut waiting, mut stop) = (Vec::new(), Vec::new(), false);
             while let Some(message) = next {
                 match message {
-                    Message::Then(then) => waiting.push(then),
-                    Message::Stop => stop = true,
+                    WriterMessage::Then(then) => waiting.push(then),
+                    WriterMessage::Stop => stop = true,
                     other => batch.push(other),
                 }
                 let full = batch.len() >= BATCH;
@@ -107,7 +110,7 @@ impl Writer {
             }
             let begin = Instant::now();
             self.store(&batch);
-            if batch.iter().any(|message| matches!(message, Message::Checkpoint(..))) {
+            if batch.iter().any(|message| matches!(message, WriterMessage::Checkpoint(..))) {
                 let took = begin.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
                 self.pace.took.store(took, Ordering::Relaxed);
                 if self.connection.is_some() {
@@ -125,17 +128,19 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, batch: &[Message]) {
+    fn store(&mut self, batch: &[WriterMessage]) {
         for message in batch {
             match message {
-                Message::Changes(_, entries, now) => {
+                WriterMessage::Changes(_, entries, now) => {
                     self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
                     self.now = *now;
                 }
-                Message::All(_, _, now) | Message::Checkpoint(_, now) | Message::Jump(_, now) => {
+                WriterMessage::All(_, _, now)
+                | WriterMessage::Checkpoint(_, now)
+                | WriterMessage::ClockStep(_, now) => {
                     self.now = *now;
                 }
-                Message::Then(_) | Message::Stop => {}
+                WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
         }
         if self.connection.is_none() && Instant::now() >= self.retry {
@@ -151,14 +156,14 @@ impl Writer {
         match self.write(batch) {
             Err(error) => self.failed(&error),
             // Now it has all that it missed.
-            Ok(()) if batch.iter().any(|message| matches!(message, Message::All(..))) => {
+            Ok(()) if batch.iter().any(|message| matches!(message, WriterMessage::All(..))) => {
                 lock(&self.health).error = None;
             }
             Ok(()) => {}
         }
     }
 
-    fn write(&mut self, batch: &[Message]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &[WriterMessage]) -> Result<(), StoreError> {
         let prune = Instant::now() >= self.prune && self.now > Time::default();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if batch.is_empty() && !prune {
@@ -166,9 +171,12 @@ impl Writer {
         }
         // A ban is on the disk before anybody is told that it is stored. What else is lost with the
         // power can be read again from the logs.
-        let durable = batch
-            .iter()
-            .any(|m| matches!(m, Message::Changes(..) | Message::All(..) | Message::Jump(..)));
+        let durable = batch.iter().any(|m| {
+            matches!(
+                m,
+                WriterMessage::Changes(..) | WriterMessage::All(..) | WriterMessage::ClockStep(..)
+            )
+        });
         if std::mem::replace(&mut self.durable, durable) != durable {
             let level = if durable { "FULL" } else { "NORMAL" };
             connection.pragma_update(None, "synchronous", level)?;
@@ -176,16 +184,18 @@ impl Writer {
         let transaction = connection.transaction()?;
         for message in batch {
             match message {
-                Message::Changes(plan, entries, now) => {
+                WriterMessage::Changes(plan, entries, now) => {
                     changes(&transaction, plan, entries, *now)?;
                 }
-                Message::All(plan, all, now) => {
+                WriterMessage::All(plan, all, now) => {
                     let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
                     bans::replace(&transaction, &records, *now)?;
                 }
-                Message::Checkpoint(checkpoint, _) => checkpoint::write(&transaction, checkpoint)?,
-                Message::Jump(jump, _) => bans::correct(&transaction, *jump)?,
-                Message::Then(_) | Message::Stop => {}
+                WriterMessage::Checkpoint(checkpoint, _) => {
+                    checkpoint::write(&transaction, checkpoint)?;
+                }
+                WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
+                WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
         }
         if prune {
@@ -209,14 +219,14 @@ impl Writer {
             return;
         }
         // If that does not work, writing will not either, which is told.
-        let held = stats::held(connection, &self.path).ok();
+        let stats = stats::count(connection, &self.path).ok();
         self.changed = false;
         self.stock = Instant::now() + (begin.elapsed() * STOCK_SHARE).max(LOOK);
-        lock(&self.health).held = held;
+        lock(&self.health).stats = stats;
     }
 
-    /// Looks whether the file that is open is still the one at the path. If somebody took it away, it is
-    /// written there anew.
+    /// Checks that the file that is open is still the one at the path. If it was removed or
+    /// replaced, it is written there again.
     fn look_after(&mut self) {
         let how = match (FileId::of(&self.path), self.file) {
             (Err(error), _) if error.kind() == io::ErrorKind::NotFound => "deleted",
@@ -238,11 +248,11 @@ impl Writer {
         }
     }
 
-    /// Puts a copy of the file that is open at the path, from where it was taken. What somebody put there
-    /// is kept aside.
+    /// Puts a copy of the file that is open at the path, from where it was removed. A file that is
+    /// there now is quarantined.
     fn write_anew(&mut self) -> io::Result<()> {
         if self.path.exists() {
-            quarantine::set_aside(&self.path, self.now)?;
+            quarantine::quarantine_file(&self.path, self.now)?;
         }
         let copy = quarantine::with(&self.path, ".new");
         let copied = self.connection.take().is_some_and(|open| schema::copy(&open, &copy).is_ok());
@@ -315,7 +325,7 @@ impl Writer {
     }
 }
 
-/// What the kernel calls a file by.
+/// A file's identity for the kernel: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId(u64, u64);
 
@@ -328,17 +338,17 @@ impl FileId {
 fn changes(
     connection: &Connection,
     plan: &Plan,
-    entries: &[Entry],
+    entries: &[JournalEntry],
     now: Time,
 ) -> rusqlite::Result<()> {
     for entry in entries {
         match entry {
-            Entry::Entered(ban) => {
+            JournalEntry::Entered(ban) => {
                 if let Some(record) = record(plan, ban) {
                     bans::enter(connection, &record, now)?;
                 }
             }
-            Entry::Struck(ban, how) => {
+            JournalEntry::Struck(ban, how) => {
                 let ended = match how {
                     Lifted::Expired => ban.until.unwrap_or(now),
                     Lifted::ByHand | Lifted::Ignored | Lifted::Replaced => now,
@@ -352,9 +362,9 @@ fn changes(
     Ok(())
 }
 
-fn record(plan: &Plan, ban: &Ban) -> Option<Record> {
+fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
     let (_, jail, set) = ban_record::key(plan, ban)?;
-    Some(Record {
+    Some(BanRecord {
         host: ban.subject,
         jail,
         set,

@@ -1,5 +1,6 @@
-//! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes.
+//! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets.
 
 pub mod netlink;
 pub mod program;
 pub mod sandbox;
+pub mod sock_diag;

@@ -159,7 +159,7 @@ pub enum ProgramError {
     #[error("`{program}` did not finish within {limit:?} and was stopped")]
     Hangs { program: String, limit: Duration },
     /// It ended with an error; its own words follow.
-    #[error("`{program}` failed: {said}")]
+    #[error("`{program}` refused: {said}")]
     Failed { program: String, said: String },
     /// It printed more than it may, in bytes.
     #[error("`{program}` printed more than {} MiB and was stopped", most >> 20)]

@@ -163,12 +163,12 @@ mod tests {
 
     use super::*;
     use crate::hosts::lists::Feed;
-    use crate::model::listed::{Listed, Place};
+    use crate::model::listed::{FileLine, ListedNetwork};
 
     fn lists(block: &[&str], feed: &[&str]) -> Lists {
-        let listed = |net: &&str| Listed {
+        let listed = |net: &&str| ListedNetwork {
             net: net.parse().unwrap(),
-            place: Place { file: "block.list".into(), line: 1 },
+            place: FileLine { file: "block.list".into(), line: 1 },
         };
         let networks = Networks::new(feed.iter().map(|net| net.parse().unwrap()));
         let feed = Feed {

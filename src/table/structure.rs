@@ -14,7 +14,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 use super::list_sets::{ListSet, write_lists};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::scope::{Blocktype, Ports};
 
 /// The name of the table, in family `inet`.
@@ -276,11 +276,11 @@ impl Structure {
         address: IpAddr,
         until: Option<Time>,
         comment: Option<&str>,
-    ) -> Option<Adopted> {
+    ) -> Option<KernelElement> {
         let subject = self.subject(scope, address)?;
         let jail = comment.and_then(|name| self.jail(name));
         let element = Element { scope, subject, until, jail: jail.unwrap_or(JailId(0)) };
-        Some(Adopted { element, known_jail: jail.is_some() })
+        Some(KernelElement { element, known_jail: jail.is_some() })
     }
 
     /// Bits of an IPv6 address that count for the scopes that are built in.

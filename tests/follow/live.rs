@@ -28,7 +28,7 @@ async fn settle(bench: &mut Bench, watcher: &mut Watcher) {
 }
 
 #[tokio::test]
-async fn each_line_wakes_whatever_happened_to_its_file() {
+async fn each_line_wakes_the_reader_after_any_file_change() {
     let mut bench = Bench::with(Origin::Start, |log| drop(appender(log)));
     let mut watcher = Watcher::new();
     watcher.watch(bench.at("log")).await;

@@ -11,6 +11,9 @@
 mod faults;
 mod live;
 mod load;
+#[allow(dead_code, reason = "no test here needs a network")]
+#[path = "../kit/programs.rs"]
+mod programs;
 mod resume;
 mod rotation;
 

@@ -41,7 +41,7 @@ fn the_history_is_there_after_a_restart() {
 }
 
 #[test]
-fn the_rest_of_an_over_long_line_is_no_line_after_a_restart() {
+fn rest_of_an_overlong_line_is_skipped_after_a_restart() {
     let mut bench = Bench::with(Origin::Start, |log| append(log, vec![b'x'; 9000]));
     bench.read();
     restart(&mut bench, |bench| bench.append("log", "failed for '203.0.113.9'\nnew\n"));
@@ -69,7 +69,7 @@ fn files_that_were_rotated_meanwhile_are_read_in_order() {
 }
 
 #[test]
-fn a_file_that_nobody_could_read_goes_on_where_it_ended() {
+fn unreadable_file_resumes_where_it_ended() {
     let bench = Bench::new();
     assert_eq!(Position::end_of(&bench.at("log")).unwrap(), None);
     assert!(Position::end_of(bench.dir.path()).is_err(), "a directory has no lines");
@@ -107,7 +107,7 @@ fn a_copy_that_was_made_meanwhile_is_read_on() {
 }
 
 #[test]
-fn a_file_is_known_by_its_beginning_and_by_what_was_read_last() {
+fn file_is_recognised_by_its_head_and_last_bytes_read() {
     let ends = [
         // Another beginning, and another end, of the same length.
         numbered(100, 10) + &numbered(10, 10),
@@ -155,7 +155,7 @@ fn a_file_that_is_missing_at_the_restart_is_awaited() {
 }
 
 #[test]
-fn of_much_that_was_missed_the_end_is_read_in_whatever_files_it_is() {
+fn long_backlog_keeps_newest_bytes() {
     for most in [0, 40, 100, 170, 300, 450, 10_000] {
         let mut bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
         bench.read();

@@ -242,7 +242,7 @@ fn a_truncated_file_is_read_from_its_start() {
 }
 
 #[test]
-fn what_was_not_read_before_a_truncation_is_read_from_the_copy() {
+fn lines_unread_before_a_truncation_come_from_the_copy() {
     let mut bench = Bench::with(Origin::Start, |log| crate::append(log, numbered(0, 30)));
     bench.append("log", "[00000030] cut");
     assert_eq!(numbers(&bench.read()), (0..30).collect::<Vec<_>>());
@@ -345,7 +345,7 @@ fn an_old_file_is_not_newer_for_being_touched() {
 }
 
 #[test]
-fn an_empty_file_that_was_left_is_not_mistaken_for_a_later_one() {
+fn empty_file_is_not_mistaken_for_a_later_one() {
     let mut bench = Bench::with(Origin::Start, |log| drop(appender(log)));
     let number = |bench: &Bench, name: &str| fs::metadata(bench.at(name)).unwrap().ino();
     let empty = number(&bench, "log");

@@ -29,7 +29,7 @@ fn with_many_bans(netns: &Netns) -> Guard {
 }
 
 #[test]
-fn with_many_bans_a_status_begins_at_once_and_banned_has_all() {
+fn status_with_many_bans_is_immediate() {
     if !kit::usable() {
         return;
     }
@@ -95,7 +95,7 @@ fn asked_of(text: &'static str, args: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_a_failure() {
+fn truncated_answer_is_a_failure() {
     // Even one that is whole as far as JSON goes: its end is missing.
     let whole = r#"{"answer":"banned","bans":[]}"#;
     for text in [&whole[..10], whole] {

@@ -12,7 +12,7 @@ use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns,
 use crate::{CONFIG, addresses, elements, wrong_password};
 
 #[test]
-fn an_attacker_is_banned_once_for_as_long_as_the_jail_says() {
+fn attacker_is_banned_once_for_bantime() {
     if !kit::usable() {
         return;
     }
@@ -46,7 +46,7 @@ fn an_attacker_is_banned_once_for_as_long_as_the_jail_says() {
 }
 
 #[test]
-fn a_stranger_is_shut_out_of_everything() {
+fn unknown_caller_is_banned_from_all_ports() {
     if !kit::usable() {
         return;
     }

@@ -1,4 +1,4 @@
-//! A clock on the wall that somebody sets by a day, and back by two, while the guard runs.
+//! A wall clock that somebody sets by a day, and back by two, while the guard runs.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -63,7 +63,7 @@ fn agree(guard: &Guard, netns: &Netns, set: &str, jail: &str) {
 }
 
 #[test]
-fn a_clock_that_is_set_by_a_day_changes_nothing() {
+fn clock_step_of_a_day_changes_nothing() {
     if !kit::usable() {
         return;
     }

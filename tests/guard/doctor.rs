@@ -106,7 +106,7 @@ fn doctor_looks_at_the_whole_machine() {
 
 /// That the limiter drops is no help to those that were banned.
 #[test]
-fn doctor_sees_that_nobody_is_kept_out() {
+fn doctor_sees_that_no_host_is_dropped() {
     if !kit::usable() {
         return;
     }
@@ -126,7 +126,7 @@ fn doctor_sees_that_nobody_is_kept_out() {
 }
 
 #[test]
-fn doctor_says_what_is_wrong_with_the_configuration_and_goes_on() {
+fn doctor_reports_configuration_errors_and_goes_on() {
     if !kit::usable() {
         return;
     }

@@ -109,7 +109,7 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
 }
 
 #[test]
-fn a_host_that_is_known_good_is_explained() {
+fn known_good_host_is_explained() {
     if !kit::usable() {
         return;
     }
@@ -143,7 +143,7 @@ fn a_host_that_is_known_good_is_explained() {
 }
 
 #[test]
-fn without_a_daemon_it_says_what_the_configuration_says() {
+fn explain_without_daemon_reads_the_configuration() {
     let home = home();
     let (code, text, complaint) = explain(&home, &["192.0.2.9"]);
     assert_eq!(code, 4);
@@ -205,7 +205,7 @@ fn a_line_is_explained_jail_by_jail() {
 }
 
 #[test]
-fn without_a_daemon_it_says_what_is_stored() {
+fn explain_without_daemon_reads_the_state_file() {
     if !kit::usable() {
         return;
     }

@@ -119,7 +119,7 @@ fn bans_wait_for_room_in_a_full_set_with_the_nft_program() {
 }
 
 #[test]
-fn what_a_restore_has_no_room_for_is_said() {
+fn restore_reports_bans_without_room() {
     if !kit::usable() {
         return;
     }
@@ -144,7 +144,7 @@ fn what_a_restore_has_no_room_for_is_said() {
 }
 
 #[test]
-fn a_ban_that_ends_makes_room_for_one_that_waits() {
+fn expired_ban_makes_room_for_a_waiting_one() {
     if !kit::usable() {
         return;
     }

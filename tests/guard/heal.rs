@@ -19,7 +19,7 @@ fn structure(netns: &Netns) -> Vec<String> {
 }
 
 #[test]
-fn whatever_is_done_to_the_table_is_undone() {
+fn external_damage_to_the_table_is_repaired() {
     if !kit::usable() {
         return;
     }
@@ -79,7 +79,7 @@ fn whatever_is_done_to_the_table_is_undone() {
 }
 
 #[test]
-fn what_is_ours_to_do_and_yours_to_do_is_left_alone() {
+fn own_and_permitted_changes_are_not_repaired() {
     if !kit::usable() {
         return;
     }
@@ -122,7 +122,7 @@ fn what_is_ours_to_do_and_yours_to_do_is_left_alone() {
 }
 
 #[test]
-fn verify_says_each_difference_and_mends_it() {
+fn verify_reports_and_repairs_each_difference() {
     if !kit::usable() {
         return;
     }
@@ -166,7 +166,7 @@ fn verify_says_each_difference_and_mends_it() {
 }
 
 #[test]
-fn verify_finds_what_nobody_put_back() {
+fn verify_finds_unrepaired_damage() {
     if !kit::usable() {
         return;
     }

@@ -38,7 +38,7 @@ fn first_line(guard: &Guard) -> String {
 }
 
 #[test]
-fn the_first_line_says_whether_the_phones_are_well() {
+fn status_begins_with_the_health_of_the_phones() {
     if !kit::usable() {
         return;
     }
@@ -74,7 +74,7 @@ fn the_first_line_says_whether_the_phones_are_well() {
 
 /// For monitoring, which goes by the exit code.
 #[test]
-fn whether_all_is_well_can_be_asked_for() {
+fn health_can_be_queried() {
     if !kit::usable() {
         return;
     }
@@ -108,7 +108,7 @@ fn whether_all_is_well_can_be_asked_for() {
 }
 
 #[test]
-fn each_log_says_when_it_last_spoke_and_what_went_wrong() {
+fn status_shows_last_line_and_error_of_each_log() {
     if !kit::usable() {
         return;
     }
@@ -142,7 +142,7 @@ fn each_log_says_when_it_last_spoke_and_what_went_wrong() {
 }
 
 #[test]
-fn the_way_to_the_kernel_says_when_it_was_last_mended() {
+fn status_shows_the_last_repair_of_the_table() {
     if !kit::usable() {
         return;
     }
@@ -164,7 +164,7 @@ fn the_way_to_the_kernel_says_when_it_was_last_mended() {
 }
 
 #[test]
-fn what_is_stored_is_said() {
+fn status_shows_what_is_stored() {
     if !kit::usable() {
         return;
     }

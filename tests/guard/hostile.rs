@@ -40,7 +40,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_of_all_kinds_hide_no_good_line() {
+fn arbitrary_bytes_hide_no_good_line() {
     if !kit::usable() {
         return;
     }
@@ -97,7 +97,7 @@ fn odd_bytes_in_a_good_line_do_not_hide_it() {
 }
 
 #[test]
-fn an_endless_line_takes_no_memory() {
+fn endless_line_takes_bounded_memory() {
     if !kit::usable() {
         return;
     }
@@ -120,7 +120,7 @@ fn an_endless_line_takes_no_memory() {
 }
 
 #[test]
-fn a_forged_name_has_nobody_else_banned() {
+fn forged_name_bans_no_other_host() {
     if !kit::usable() {
         return;
     }
@@ -166,7 +166,7 @@ fn a_forged_name_has_nobody_else_banned() {
 }
 
 #[test]
-fn what_is_no_log_is_named_and_awaited() {
+fn non_log_is_reported_and_awaited() {
     type Make = fn(&Path);
     if !kit::usable() {
         return;
@@ -236,7 +236,7 @@ fn a_link_is_followed_wherever_it_points() {
 }
 
 #[test]
-fn a_log_that_may_not_be_read_is_named_and_read_once_it_may() {
+fn unreadable_log_is_reported_and_read_later() {
     if !kit::usable() {
         return;
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use asterguard::model::subject::Subject;
@@ -21,14 +22,14 @@ const RESOLVER: &str = "192.0.2.53";
 const EVE: &str = "198.51.100.66";
 
 /// A machine with an address, a gateway and files in `/etc` and `/run` of its own.
-struct Machine {
-    netns: Netns,
+pub struct Machine {
+    pub netns: Netns,
     /// What `ip netns exec` lays over `/etc`.
     etc: PathBuf,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let netns = Netns::new();
         let etc = Path::new("/etc/netns").join(netns.name());
         fs::create_dir_all(&etc).unwrap();
@@ -47,12 +48,8 @@ impl Machine {
         fs::write(self.etc.join(name), text).unwrap();
     }
 
-    /// Starts a guard to which `$DIR/sessions` is where logind keeps its files.
-    fn guard(&self, config: &str) -> Guard {
-        let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{config}"));
-        for directory in ["sessions", "asterisk"] {
-            fs::create_dir(home.path(directory)).unwrap();
-        }
+    /// The program, to which `$DIR/sessions` is where logind keeps its files.
+    pub fn program(&self, home: &Home) -> Command {
         let script = format!(
             "mount -t tmpfs none /run && mkdir -p /run/systemd/sessions && \
              mount --bind {} /run/systemd/sessions && exec \"$0\" \"$@\"",
@@ -60,7 +57,16 @@ impl Machine {
         );
         let mut command = self.netns.command("sh");
         command.args(["-c", &script, PROGRAM]);
-        let run = home.run(command);
+        command
+    }
+
+    /// Starts a guard with such sessions, and with Asterisk's configuration in `$DIR/asterisk`.
+    fn guard(&self, config: &str) -> Guard {
+        let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{config}"));
+        for directory in ["sessions", "asterisk"] {
+            fs::create_dir(home.path(directory)).unwrap();
+        }
+        let run = home.run(self.program(&home));
         Guard::start_in(home, run)
     }
 }
@@ -133,7 +139,7 @@ fn is_let_in(machine: &Machine, guard: &Guard, host: &str) {
 }
 
 #[test]
-fn this_machine_its_gateway_and_its_resolvers_are_never_banned() {
+fn own_gateway_and_resolver_addresses_are_never_banned() {
     if !kit::usable() {
         return;
     }
@@ -211,7 +217,7 @@ fn addresses_gateways_and_resolvers_are_followed() {
 }
 
 #[test]
-fn names_are_looked_up_and_what_was_known_last_is_kept() {
+fn names_are_resolved_and_last_answers_kept() {
     if !kit::usable() {
         return;
     }
@@ -305,7 +311,7 @@ fn trunks_are_read_from_asterisks_configuration() {
 }
 
 #[test]
-fn trunks_are_read_from_wherever_asterisks_configuration_includes_them() {
+fn trunks_are_read_from_included_files() {
     if !kit::usable() {
         return;
     }
@@ -371,7 +377,7 @@ fn trunks_are_read_from_wherever_asterisks_configuration_includes_them() {
 }
 
 #[test]
-fn nobody_is_cut_off_who_is_logged_in() {
+fn logged_in_administrator_is_never_banned() {
     if !kit::usable() {
         return;
     }

@@ -42,7 +42,7 @@ fn write(netns: &Netns, home: &Home, path: &Path) {
 }
 
 #[test]
-fn the_structure_can_be_included_where_no_guard_ever_ran() {
+fn ruleset_can_be_included_before_the_first_start() {
     if !kit::usable() {
         return;
     }
@@ -64,7 +64,7 @@ fn the_structure_can_be_included_where_no_guard_ever_ran() {
 }
 
 #[test]
-fn a_firewall_that_is_loaded_anew_costs_nothing_of_what_the_guard_put_in() {
+fn external_ruleset_reload_keeps_bans() {
     if !kit::usable() {
         return;
     }
@@ -108,7 +108,7 @@ fn a_firewall_that_is_loaded_anew_costs_nothing_of_what_the_guard_put_in() {
 }
 
 #[test]
-fn what_becomes_of_a_firewall_whose_include_is_not_whole() {
+fn truncated_include_fails_safely() {
     if !kit::usable() {
         return;
     }
@@ -161,7 +161,7 @@ fn what_becomes_of_a_firewall_whose_include_is_not_whole() {
 /// A container as Docker runs it: behind a bridge of the host, which forwards packets for a port
 /// that is published, and for routed ones.
 #[test]
-fn what_is_forwarded_to_containers_is_dropped_too() {
+fn packets_forwarded_to_containers_are_dropped_too() {
     if !kit::usable() {
         return;
     }

@@ -110,7 +110,7 @@ fn refused(home: &Home, program: Command) -> String {
 }
 
 #[test]
-fn without_nft_the_guard_does_not_start_and_says_why() {
+fn refuses_start_without_nft() {
     if !kit::usable() {
         return;
     }
@@ -120,7 +120,7 @@ fn without_nft_the_guard_does_not_start_and_says_why() {
 }
 
 #[test]
-fn with_an_nft_that_hangs_the_guard_does_not_start_and_says_why() {
+fn refuses_start_when_nft_hangs() {
     if !kit::usable() {
         return;
     }
@@ -132,7 +132,7 @@ fn with_an_nft_that_hangs_the_guard_does_not_start_and_says_why() {
 }
 
 #[test]
-fn on_a_kernel_without_nf_tables_the_guard_does_not_start_and_says_why() {
+fn refuses_start_on_a_kernel_without_nf_tables() {
     if !kit::usable() {
         return;
     }
@@ -143,7 +143,7 @@ fn on_a_kernel_without_nf_tables_the_guard_does_not_start_and_says_why() {
 }
 
 #[test]
-fn without_power_over_the_network_the_guard_does_not_start_and_says_why() {
+fn refuses_start_without_cap_net_admin() {
     if !kit::usable() {
         return;
     }
@@ -211,7 +211,7 @@ fn while_nft_fails_bans_wait_and_then_take_hold() {
 }
 
 #[test]
-fn a_guard_with_an_nft_that_does_not_work_still_stops_in_time() {
+fn guard_with_a_failing_nft_stops_in_time() {
     if !kit::usable() {
         return;
     }

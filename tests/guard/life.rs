@@ -30,7 +30,7 @@ fn guard_with_bans(netns: &Netns) -> Guard {
 }
 
 #[test]
-fn bans_stay_when_the_guard_ends_and_are_taken_up_when_it_starts() {
+fn bans_outlive_the_guard_and_are_restored_at_start() {
     if !kit::usable() {
         return;
     }
@@ -202,7 +202,7 @@ s.bind('\\0asterguard'); s.listen(BACKLOG); print(flush=True); sys.stdin.read()"
 }
 
 #[test]
-fn what_was_written_before_the_stop_is_still_seen_to() {
+fn lines_before_the_stop_are_still_handled() {
     if !kit::usable() {
         return;
     }
@@ -235,7 +235,7 @@ fn a_dry_run_leaves_the_kernel_alone() {
 }
 
 #[test]
-fn what_stands_in_the_way_of_a_start_is_named() {
+fn start_failure_names_its_cause() {
     if !kit::usable() {
         return;
     }
@@ -260,7 +260,7 @@ fn what_stands_in_the_way_of_a_start_is_named() {
 
 /// The log holds a raw packet's head; what comes after it may be the packet, whenever it is read.
 #[test]
-fn a_start_in_the_middle_of_a_raw_packet_believes_nothing_of_it() {
+fn start_inside_a_raw_packet_trusts_none_of_it() {
     if !kit::usable() {
         return;
     }

@@ -146,7 +146,7 @@ fn lists_come_back_with_the_table_and_stay_over_a_restart() {
 }
 
 #[test]
-fn the_banned_are_seen_to_knock() {
+fn packets_of_banned_hosts_are_shown() {
     if !kit::usable() {
         return;
     }
@@ -178,14 +178,14 @@ fn the_banned_are_seen_to_knock() {
     assert_eq!(of(&after, MALLORY)["knocked"], Value::Null);
     let text = guard.order(&["banned", EVE]);
     assert!(text.starts_with(&format!("[manual] {EVE}  all ports, ")), "{text}");
-    assert!(text.contains(" packets dropped, knocked "), "{text}");
+    assert!(text.contains(" packets dropped, last packet "), "{text}");
     let status = guard.jail("manual");
     assert_eq!(of(status["banned"].as_array().unwrap(), EVE)["jail"], Value::Null);
     assert!(of(status["banned"].as_array().unwrap(), EVE)["packets"].as_u64() > Some(packets));
 }
 
 #[test]
-fn a_host_that_knocks_stays_out_where_that_is_wanted() {
+fn renew_keeps_a_sending_host_banned() {
     if !kit::usable() {
         return;
     }
@@ -199,7 +199,7 @@ fn a_host_that_knocks_stays_out_where_that_is_wanted() {
     kit::until("the bans are in force", || lab.udp(EVE, SIP) == Dropped);
     kit::until("the ban is renewed", || {
         assert_eq!(lab.udp(EVE, SIP), Dropped);
-        guard.count(&format!("[asterisk-guess] Renew {EVE} (it still knocks)")) > 1
+        guard.count(&format!("[asterisk-guess] Renew {EVE} (still sending)")) > 1
     });
     assert_eq!(guard.count(&format!("[asterisk-guess] Unban {MALLORY}")), 1);
     assert_eq!(guard.count("] Renew "), guard.count(&format!("] Renew {EVE} ")));

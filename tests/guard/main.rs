@@ -24,6 +24,7 @@ mod health;
 mod hostile;
 mod ignored;
 mod include;
+mod json;
 mod kernel_lost;
 mod kills;
 mod life;

@@ -49,7 +49,7 @@ fn without_nf_tables_nothing_starts_and_it_is_said_why() {
 }
 
 #[test]
-fn without_nf_tables_and_guard_each_command_says_what_it_lacks() {
+fn without_nf_tables_commands_say_what_they_lack() {
     if !kit::usable() {
         return;
     }

@@ -180,9 +180,7 @@ fn mistakes_are_shown_where_they_are() {
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     if Command::new("script").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "`script` is not there");
-        eprintln!("skipped: `script` is not there");
-        return;
+        return kit::programs::skip("`script` is not there");
     }
     let home = Home::new("[default\n");
     let shown = |line: &str| {
@@ -378,7 +376,7 @@ fn login(service: &str, host: &str) -> String {
 }
 
 #[test]
-fn a_would_be_ban_of_somebody_who_also_logged_in_is_marked() {
+fn replayed_ban_of_a_host_that_logged_in_is_marked() {
     let home = Home::new(&CONFIG.replace("\"asterisk-sip\"", "\"asterisk-s*\""));
     for host in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
         home.append("log", &vec![at("2026-11-22 01:01:00", &wrong_password(host)); 5]);
@@ -449,7 +447,7 @@ fn a_log_without_times_is_named_and_left_out() {
 }
 
 #[test]
-fn dates_without_a_year_are_of_the_year_before_the_file_was_written() {
+fn dates_without_a_year_precede_the_file_time() {
     let home = Home::new(CONFIG);
     home.append("log", &vec![at("Dec 31 23:59:00", &wrong_password("198.51.100.1")); 5]);
     home.append("log", &vec![at("Jan  1 00:01:00", &wrong_password("198.51.100.2")); 5]);
@@ -504,7 +502,7 @@ fn every_command_explains_itself() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_told_as_json_where_that_is_wanted() {
+fn usage_error_as_json() {
     for args in [&["--json"][..], &["nonsense", "--json"], &["--json", "ban", "nobody"]] {
         let (code, out, said) = told(&Command::new(PROGRAM).args(args).output().unwrap());
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
@@ -521,7 +519,7 @@ fn a_command_line_that_makes_no_sense_is_told_as_json_where_that_is_wanted() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_a_command_quietly() {
+fn closed_pipe_ends_a_command_quietly() {
     let home = Home::new(CONFIG);
     home.append("messages", &vec![wrong_password(HOST); 20_000]);
     let log = home.path("messages");

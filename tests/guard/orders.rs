@@ -167,7 +167,7 @@ fn another_spelling_is_the_same_host() {
 }
 
 #[test]
-fn bans_that_make_no_sense_are_refused() {
+fn invalid_bans_are_refused() {
     if !kit::usable() {
         return;
     }
@@ -215,7 +215,7 @@ fn bans_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn what_a_ban_by_hand_shuts_out_ignoreip_lets_in() {
+fn ignoreip_overrides_a_manual_ban() {
     if !kit::usable() {
         return;
     }
@@ -315,7 +315,7 @@ fn status_shows_what_fail2ban_shows() {
 }
 
 #[test]
-fn a_caller_that_talks_nonsense_is_told_so() {
+fn invalid_request_is_answered_with_an_error() {
     if !kit::usable() {
         return;
     }

@@ -95,7 +95,7 @@ fn a_pause_needs_no_guard() {
 }
 
 #[test]
-fn without_a_guard_and_without_a_table_there_is_nothing_to_pause() {
+fn pause_without_guard_or_table_says_so() {
     if !kit::usable() {
         return;
     }

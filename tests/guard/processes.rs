@@ -96,7 +96,7 @@ fn a_service_reads_without_any_capability() {
 }
 
 #[test]
-fn root_keeps_no_more_than_what_it_reads_logs_by() {
+fn root_keeps_only_the_capability_to_read_logs() {
     if !kit::usable() {
         return;
     }
@@ -153,7 +153,7 @@ fn the_writer_does_not_outlive_the_guard() {
 }
 
 #[test]
-fn a_reload_reads_new_directories_or_says_that_it_takes_a_restart() {
+fn reload_reads_new_directories_or_asks_for_a_restart() {
     if !kit::usable() {
         return;
     }
@@ -211,7 +211,7 @@ fn append(directory: &TempDir, lines: &[String]) {
 }
 
 #[test]
-fn a_supervised_guard_restarts_itself_for_a_new_directory_and_loses_nothing() {
+fn supervised_guard_restarts_for_a_new_directory() {
     if !kit::usable() {
         return;
     }
@@ -263,7 +263,7 @@ fn a_supervised_guard_restarts_itself_for_a_new_directory_and_loses_nothing() {
 }
 
 #[test]
-fn a_supervised_guard_ends_for_no_reload_that_could_cost_something() {
+fn supervised_guard_restarts_only_if_nothing_is_lost() {
     if !kit::usable() {
         return;
     }

@@ -248,7 +248,7 @@ fn under_load_every_line_counts_exactly_once() {
 }
 
 #[test]
-fn bans_that_a_reload_overtakes_are_carried_out_as_they_were_meant() {
+fn bans_overtaken_by_a_reload_keep_their_meaning() {
     if !kit::usable() {
         return;
     }

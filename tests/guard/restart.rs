@@ -83,7 +83,7 @@ fn a_lifted_ban_does_not_come_back() {
 }
 
 #[test]
-fn after_a_reboot_bans_are_back_before_the_guard_is() {
+fn restore_brings_bans_back_before_the_guard_starts() {
     if !kit::usable() {
         return;
     }
@@ -135,7 +135,7 @@ fn without_a_state_file_the_structure_is_there() {
 }
 
 #[test]
-fn a_damaged_state_file_is_told_and_does_not_stop_anything() {
+fn damaged_state_file_is_reported_and_stops_nothing() {
     if !kit::usable() {
         return;
     }
@@ -181,7 +181,7 @@ fn taken_up(before: &str, after: &str) -> (Guard, Netns) {
 }
 
 #[test]
-fn whom_the_configuration_ignores_now_is_not_taken_up() {
+fn newly_ignored_hosts_are_not_restored() {
     if !kit::usable() {
         return;
     }
@@ -263,7 +263,7 @@ fn what_a_rotation_moved_while_it_was_down_is_read() {
 }
 
 #[test]
-fn old_lines_do_not_ban_again_whom_somebody_let_in() {
+fn old_lines_do_not_ban_an_unbanned_host_again() {
     if !kit::usable() {
         return;
     }
@@ -329,7 +329,7 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
 }
 
 #[test]
-fn a_full_disk_stops_nothing_and_what_was_missed_is_stored_later() {
+fn full_disk_stops_nothing_and_is_caught_up_later() {
     if !kit::usable() {
         return;
     }

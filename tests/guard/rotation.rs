@@ -32,7 +32,7 @@ fn counts_go_on(change: fn(&Guard)) {
 }
 
 #[test]
-fn renamed_and_made_anew() {
+fn log_renamed_and_recreated() {
     if !kit::usable() {
         return;
     }
@@ -44,7 +44,7 @@ fn renamed_and_made_anew() {
 }
 
 #[test]
-fn copied_and_truncated() {
+fn log_copied_and_truncated() {
     if !kit::usable() {
         return;
     }
@@ -55,7 +55,7 @@ fn copied_and_truncated() {
 }
 
 #[test]
-fn deleted_and_made_anew() {
+fn log_deleted_and_recreated() {
     if !kit::usable() {
         return;
     }
@@ -63,7 +63,7 @@ fn deleted_and_made_anew() {
 }
 
 #[test]
-fn lines_written_to_the_old_file_after_its_rename_count_too() {
+fn lines_written_to_the_renamed_file_count_too() {
     if !kit::usable() {
         return;
     }

@@ -24,7 +24,7 @@ fn host(n: u32) -> String {
 }
 
 #[test]
-fn it_ends_within_a_second() {
+fn termination_takes_less_than_a_second() {
     if !kit::usable() {
         return;
     }
@@ -74,7 +74,7 @@ impl Drop for Attack {
 }
 
 #[test]
-fn a_storm_of_reloads_is_a_few_reloads_and_loses_nothing() {
+fn reload_storm_is_merged_and_loses_nothing() {
     if !kit::usable() {
         return;
     }

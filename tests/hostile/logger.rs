@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_taken_out_as_asterisk_does() {
+    fn escapes_are_removed_as_asterisk_does() {
         assert_eq!(stripped("plain\n"), "plain\n");
         assert_eq!(stripped("a\u{1b}[0mb\u{1b}, an m\nc\n"), "ab\nc\n");
         // Nothing after it ends it: it stays (seen on 16.28) ...
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_lost_with_its_line_feed() {
+    fn text_over_the_buffer_is_lost_with_its_line_feed() {
         let logger = Logger { shape: Shape::File, stamp: "x" };
         let message = vec![b'a'; 9000];
         let file = b"chan_sip.c".to_vec();

@@ -258,7 +258,7 @@ fn nobody_who_did_nothing_is_named() {
 }
 
 #[test]
-fn all_kinds_of_messages_are_made() {
+fn every_kind_of_message_is_generated() {
     let mut seen: Vec<Kind> = Vec::new();
     for index in 0..2000 {
         seen.extend(Stream::new(7, index).entries.iter().map(|entry| entry.kind));

@@ -190,7 +190,7 @@ fn change(chance: &mut Random) -> Change {
 }
 
 #[test]
-fn all_ways_lead_to_the_same_sets() {
+fn all_sinks_produce_the_same_sets() {
     if !kit::usable() {
         return;
     }

@@ -58,7 +58,7 @@ fn list_sink(way: Way, netns: &Netns) -> ListSink {
 }
 
 #[test]
-fn listed_hosts_are_dropped_unless_they_are_allowed() {
+fn listed_hosts_are_dropped_unless_allowed() {
     for way in Way::ALL {
         if !kit::usable() {
             return;
@@ -94,7 +94,7 @@ fn listed_hosts_are_dropped_unless_they_are_allowed() {
 }
 
 #[test]
-fn guarded_ports_are_for_friends_only() {
+fn guarded_ports_admit_allowed_hosts_only() {
     if !kit::usable() {
         return;
     }
@@ -115,7 +115,7 @@ fn guarded_ports_are_for_friends_only() {
 }
 
 #[test]
-fn both_ways_lead_to_the_same_lists() {
+fn netlink_and_nft_fill_the_same_lists() {
     if !kit::usable() {
         return;
     }
@@ -197,7 +197,7 @@ fn a_list_changes_without_a_gap() {
 const MANY: u32 = 100_000;
 
 #[test]
-fn a_large_feed_slows_nobody() {
+fn large_feed_slows_no_packets() {
     if !kit::usable() {
         return;
     }

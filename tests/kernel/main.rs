@@ -18,6 +18,7 @@ mod lists;
 mod mend;
 mod packets;
 mod sinks;
+mod sock_diag;
 
 use std::path::Path;
 use std::time::Duration;

@@ -21,7 +21,7 @@ fn loaded() -> (Netns, NetlinkSink, tempfile::TempDir) {
 }
 
 #[test]
-fn every_damage_is_told_and_mended_without_a_program() {
+fn netlink_reports_and_repairs_every_damage() {
     if !kit::usable() {
         return;
     }
@@ -98,7 +98,7 @@ fn a_set_of_another_kind_is_replaced() {
 }
 
 #[test]
-fn sets_are_filled_with_what_is_missing_or_wrong_and_nothing_else() {
+fn repair_writes_only_missing_or_wrong_elements() {
     if !kit::usable() {
         return;
     }
@@ -131,7 +131,7 @@ fn sets_are_filled_with_what_is_missing_or_wrong_and_nothing_else() {
 }
 
 #[test]
-fn a_structure_is_loaded_over_an_older_one_and_nothing_is_lost() {
+fn loading_over_an_older_structure_loses_nothing() {
     if !kit::usable() {
         return;
     }
@@ -164,7 +164,7 @@ fn a_structure_is_loaded_over_an_older_one_and_nothing_is_lost() {
 }
 
 #[test]
-fn foreign_changes_are_heard_even_where_most_of_them_are_lost() {
+fn external_changes_are_noticed_despite_lost_messages() {
     if !kit::usable() {
         return;
     }
@@ -191,7 +191,7 @@ fn foreign_changes_are_heard_even_where_most_of_them_are_lost() {
 }
 
 #[test]
-fn what_is_put_back_is_no_news_and_what_others_do_meanwhile_is() {
+fn own_repairs_are_not_external_changes() {
     if !kit::usable() {
         return;
     }

@@ -196,7 +196,7 @@ fn neighbour_discovery_survives_a_ban_of_the_network() {
 }
 
 #[test]
-fn loaded_again_it_keeps_what_is_there_and_doubles_nothing() {
+fn reload_keeps_elements_and_doubles_nothing() {
     if !kit::usable() {
         return;
     }
@@ -240,7 +240,7 @@ fn a_changed_structure_keeps_the_bans() {
 }
 
 #[test]
-fn a_pause_lets_everybody_through_and_ends_by_itself() {
+fn pause_accepts_all_packets_and_expires() {
     if !kit::usable() {
         return;
     }

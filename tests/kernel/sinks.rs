@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
-use asterguard::model::event::Adopted;
+use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
@@ -49,7 +49,7 @@ fn every_structure_loads() {
 }
 
 #[test]
-fn who_is_allowed_changes_without_a_gap() {
+fn allow_list_changes_without_a_gap() {
     if !kit::usable() {
         return;
     }
@@ -144,21 +144,21 @@ fn refused_elements(way: Way) {
 }
 
 #[test]
-fn what_is_there_can_be_adopted() {
+fn existing_bans_are_adopted() {
     if kit::usable() {
         adoption(Way::Nft);
     }
 }
 
 #[test]
-fn what_is_there_can_be_adopted_by_netlink() {
+fn existing_bans_are_adopted_by_netlink() {
     if kit::usable() {
         adoption(Way::Netlink);
     }
 }
 
 #[test]
-fn what_is_there_can_be_adopted_by_the_writer() {
+fn existing_bans_are_adopted_by_the_writer() {
     if kit::usable() {
         adoption(Way::Writer);
     }
@@ -221,7 +221,7 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
         let adopted = sink.adopt(now()).unwrap();
         let all = expected
             .iter()
-            .all(|e| adopted.iter().any(|a: &Adopted| a.known_jail && same(&a.element, e)));
+            .all(|e| adopted.iter().any(|a: &KernelElement| a.known_jail && same(&a.element, e)));
         assert!(all && adopted.len() == expected.len(), "{adopted:?} instead of {expected:?}");
     };
     let for_secs = |secs| Some(now().plus(Duration::from_secs(secs)));
@@ -327,14 +327,14 @@ fn the_writer_behaves_like_a_sink() {
 }
 
 #[test]
-fn a_table_that_is_gone_is_told_apart() {
+fn missing_table_is_reported_as_such() {
     if kit::usable() {
         table_gone(Way::Nft);
     }
 }
 
 #[test]
-fn a_table_that_is_gone_is_told_apart_by_netlink() {
+fn missing_table_is_reported_as_such_by_netlink() {
     if kit::usable() {
         table_gone(Way::Netlink);
     }
@@ -369,7 +369,7 @@ fn table_gone(way: Way) {
 }
 
 #[test]
-fn an_nft_that_does_not_work_is_told_apart() {
+fn failing_nft_is_reported_as_such() {
     if !kit::usable() {
         return;
     }

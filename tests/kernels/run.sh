@@ -30,14 +30,9 @@ fail() {
     exit 1
 }
 
-need() {
-    local missing=()
-    command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
-    command -v busybox >/dev/null && [ "$(ldd "$(command -v busybox)" 2>&1 | grep -c 'not a dynamic')" = 1 ] \
-        || missing+=(busybox-static)
-    command -v cpio >/dev/null || missing+=(cpio)
-    command -v xz >/dev/null || missing+=(xz-utils)
-    [ ${#missing[@]} = 0 ] || fail "Missing here; as root: apt-get install --no-install-recommends ${missing[*]}"
+possible() {
+    [ "$(ldd "$(command -v busybox)" 2>&1 | grep -c 'not a dynamic')" = 1 ] \
+        || fail "busybox is not static; as root: apt-get install busybox-static"
     [ "$(uname -m)" = x86_64 ] || fail "the kernels that are fetched are for x86_64; this is $(uname -m)"
     [ -e "$KEYRING" ] || fail "$KEYRING is not there; as root: apt-get install debian-archive-keyring"
 }
@@ -91,10 +86,10 @@ make_root() {
     rm -rf "$ROOT"
     mkdir -p "$ROOT"/{dev,proc,sys,run,tmp,etc,root,var,bb,tests}
     # Busybox's shell prefers its own `ip` to the real one, hence another shell.
-    put "$(command -v nft)" "$(command -v ip)" /usr/bin/python3 /usr/bin/setpriv /usr/bin/env /bin/sh
     local program
-    for program in nc pgrep mkfifo unshare script install; do
-        program=$(command -v $program) && put "$(readlink -f "$program")" "$program"
+    for program in $(dev/need.sh --list test) env install mkfifo mount script setpriv sh unshare; do
+        program=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin type -P "$program")
+        put "$(readlink -f "$program")" "$program"
     done
     # What Python needs to begin, and what the tests' peers import.
     local lib
@@ -191,7 +186,7 @@ table() {
         }' "${logs[@]}"
 }
 
-need
+possible
 make_root
 for release in $RELEASES; do
     fetch "$release"

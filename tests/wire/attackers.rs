@@ -48,7 +48,7 @@ fn guessing_is_stopped_over_udp_and_tcp_by_both_families() {
 }
 
 #[test]
-fn without_the_wire_nobody_is_stopped() {
+fn without_wire_no_attacker_is_stopped() {
     if !kit::usable() {
         return;
     }
@@ -73,7 +73,7 @@ fn without_the_wire_nobody_is_stopped() {
 }
 
 #[test]
-fn a_ruleset_that_is_gone_comes_back_with_the_wire() {
+fn deleted_ruleset_comes_back_with_the_wire() {
     if !kit::usable() {
         return;
     }
@@ -91,7 +91,7 @@ fn a_ruleset_that_is_gone_comes_back_with_the_wire() {
 }
 
 #[test]
-fn a_pbx_in_a_container_is_seen_if_its_address_is_named() {
+fn container_pbx_is_observed_by_its_configured_address() {
     if !kit::usable() {
         return;
     }
@@ -155,7 +155,7 @@ fn proven(lab: &Lab) -> Vec<(String, u64)> {
 const PROVEN: &str = "198.51.100.";
 
 #[test]
-fn a_flood_in_others_names_bans_few_of_them_and_hides_nobody_over_tcp() {
+fn spoofed_flood_bans_few_and_hides_no_tcp_attacker() {
     if !kit::usable() {
         return;
     }

@@ -18,7 +18,7 @@ fn limited(lab: &Lab, set: &str) -> String {
 }
 
 #[test]
-fn who_is_over_a_rate_is_reported_and_dropped_only_if_so_wanted() {
+fn host_over_a_rate_is_dropped_only_if_configured() {
     if !kit::usable() {
         return;
     }
@@ -55,7 +55,7 @@ fn who_is_over_a_rate_is_reported_and_dropped_only_if_so_wanted() {
 }
 
 #[test]
-fn who_is_never_banned_is_never_limited() {
+fn exempt_host_is_never_limited() {
     if !kit::usable() {
         return;
     }
@@ -71,7 +71,7 @@ fn who_is_never_banned_is_never_limited() {
 }
 
 #[test]
-fn a_full_set_is_an_alarm() {
+fn full_limiter_set_raises_an_alarm() {
     if !kit::usable() {
         return;
     }

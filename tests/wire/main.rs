@@ -1,4 +1,4 @@
-//! The wire as a witness: a PBX that answers as Asterisk does, phones and attackers, no log files.
+//! The SIP response monitor: a PBX that answers as Asterisk does, phones and attackers, no log files.
 //!
 //! Needs root, nft, iproute2 and python3; every test has network namespaces of its own.
 #![allow(

@@ -16,7 +16,7 @@ printf '%s\\n' \"$text\" | exec REAL \"$@\"
 ";
 
 #[test]
-fn a_ruleset_that_does_not_load_stops_no_bans() {
+fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     if !kit::usable() {
         return;
     }
@@ -51,7 +51,7 @@ fn a_ruleset_that_does_not_load_stops_no_bans() {
 }
 
 #[test]
-fn a_group_that_somebody_else_listens_to_is_said() {
+fn nflog_group_in_use_is_reported() {
     if !kit::usable() {
         return;
     }

@@ -12,7 +12,7 @@ use crate::config::load::{BUILT_IN, parse};
 use crate::config::*;
 use crate::model::event::Class;
 use crate::model::scope::{Blocktype, Ports};
-use crate::model::time::{BanTime, Lasting};
+use crate::model::time::{BanDuration, BanTime};
 
 fn filters() -> Vec<String> {
     ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()
@@ -32,13 +32,13 @@ fn jail<'a>(config: &'a Config, name: &str) -> &'a Jail {
     config.jails.iter().find(|jail| jail.name == name).unwrap()
 }
 
-fn hours(n: u64) -> Lasting {
-    Lasting::For(Duration::from_secs(n * 3600))
+fn hours(n: u64) -> BanDuration {
+    BanDuration::For(Duration::from_secs(n * 3600))
 }
 
 /// A ban time with the factor 4 and nothing unusual.
-fn growing(first: Lasting, max: Lasting) -> BanTime {
-    let Lasting::For(decay) = max else { panic!() };
+fn growing(first: BanDuration, max: BanDuration) -> BanTime {
+    let BanDuration::For(decay) = max else { panic!() };
     let fixed = BanTime::fixed(first);
     BanTime { factor: 4, max, decay: Some(decay), ..fixed }
 }
@@ -72,7 +72,7 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(jail(&config, "asterisk-wire").filter, [glob::Pattern::new("wire").unwrap()]);
 
     let day = Duration::from_secs(86400);
-    let mild = growing(Lasting::For(Duration::from_secs(600)), Lasting::For(day));
+    let mild = growing(BanDuration::For(Duration::from_secs(600)), BanDuration::For(day));
     let scan = jail(&config, "asterisk-scan");
     assert_eq!(
         *scan,
@@ -109,7 +109,7 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!((recidive.maxretry, recidive.findtime), (5, day));
     assert_eq!(recidive.port, "all");
     let week = Duration::from_secs(7 * 86400);
-    let weekly = BanTime { decay: Some(week), ..BanTime::fixed(Lasting::For(week)) };
+    let weekly = BanTime { decay: Some(week), ..BanTime::fixed(BanDuration::For(week)) };
     assert_eq!(recidive.bantime, weekly);
 }
 
@@ -123,7 +123,7 @@ fn how_bans_grow_is_inherited_key_by_key() {
     let (decay, rndtime) = (Some(Duration::from_secs(3 * 86400)), Duration::from_secs(300));
     let a = BanTime { decay, rndtime, overalljails: true, ..growing(hours(1), hours(24)) };
     assert_eq!(jail(&config, "a").bantime, a);
-    let b = BanTime { decay, rndtime, ..BanTime::fixed(Lasting::Permanent) };
+    let b = BanTime { decay, rndtime, ..BanTime::fixed(BanDuration::Permanent) };
     assert_eq!(jail(&config, "b").bantime, b);
 }
 
@@ -175,7 +175,7 @@ fn a_new_jail_takes_the_rest_from_default() {
     assert_eq!((proxy.maxretry, proxy.mode, proxy.ipv6prefix), (9, Mode::Observe, 56));
     assert_eq!(config.ipv6prefix, 56);
     assert_eq!(proxy.class.len(), Class::ALL.len());
-    assert_eq!(proxy.bantime, BanTime::fixed(Lasting::Permanent));
+    assert_eq!(proxy.bantime, BanTime::fixed(BanDuration::Permanent));
     assert_eq!(proxy.logpath, ["/var/log/kam*.log"]);
     assert_eq!(proxy.findtime, Duration::from_secs(90));
     assert_eq!((proxy.hearsay, proxy.blocktype), (Hearsay::Count, Blocktype::Reject));

@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::detect::scanner::Clock;
 use crate::detect::timestamp::TimestampParser;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::Event;
 use crate::model::time::Time;
 
@@ -52,10 +52,10 @@ impl OldLines {
 
     /// Corrects when everything was. The dates in the lines stay what they are: within what they can be,
     /// they count.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         let unknown = self.earliest == Time::default();
-        jump.correct_all([&mut self.begun, &mut self.said]);
-        jump.correct_all((!unknown).then_some(&mut self.earliest));
+        step.correct_all([&mut self.begun, &mut self.said]);
+        step.correct_all((!unknown).then_some(&mut self.earliest));
     }
 
     /// The clock that lines are dated by.

@@ -3,8 +3,8 @@
 use tracing::{debug, info, warn};
 
 use crate::decide::plan::Plan;
-use crate::model::event::{Ban, Decision, JailId, Report};
-use crate::model::time::Lasting;
+use crate::model::event::{AccountFailures, Ban, Decision, JailId};
+use crate::model::time::BanDuration;
 use crate::model::words::counted;
 
 /// Is told what the engine decides, in order, on the engine's thread: it must not wait for anything.
@@ -28,7 +28,7 @@ impl DecisionObserver for DecisionLog {
                 info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
             }
             Decision::Renewed(ban) => {
-                info!("[{}] Renew {} (it still knocks)", name(ban.jail), ban.subject);
+                info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
             }
             Decision::Observed(ban) => {
                 info!("[{}] Would ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
@@ -51,7 +51,8 @@ impl DecisionObserver for DecisionLog {
 
 /// Returns why a host is banned.
 fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
+    let length =
+        ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
     let scope =
         plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
@@ -63,8 +64,8 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
 }
 
 /// Returns what is said of a site whose phones have an old password.
-fn accounts_fail(report: &Report) -> String {
-    let Report { subject, known, unknown } = report;
+fn accounts_fail(report: &AccountFailures) -> String {
+    let AccountFailures { subject, known, unknown } = report;
     let (known, fail) =
         (counted(*known, "known account"), if *known == 1 { "fails" } else { "fail" });
     format!("{known} {fail} at {subject}, {unknown} unknown: provisioning?")

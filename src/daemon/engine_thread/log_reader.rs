@@ -15,11 +15,11 @@ use crate::decide::plan::Plan;
 use crate::detect::prefilter::GateError;
 use crate::detect::scanner::{Clock, Matcher, Scanner, Unbelieved};
 use crate::input::{FileEvent, Follower, Origin, Position, State, glob};
-use crate::model::clock_step::Jump;
-use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, WIRE};
+use crate::model::clock_step::ClockStep;
+use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
 use crate::model::time::Time;
 use crate::rules::RuleSet;
-use crate::store::Left;
+use crate::store::LogCheckpoint;
 
 /// Bytes read from one file before the others have their turn.
 const TURN: u64 = 4 << 20;
@@ -80,7 +80,7 @@ pub struct Reader {
     moved: bool,
     /// Logs as they were left before the start, until they are found again, and the channels that
     /// stand for them.
-    left: HashMap<PathBuf, (ChannelId, Left)>,
+    left: HashMap<PathBuf, (ChannelId, LogCheckpoint)>,
 }
 
 struct Channel {
@@ -242,11 +242,11 @@ impl Reader {
     }
 
     /// Corrects when everything was, after the clock was set.
-    pub fn correct(&mut self, jump: Jump) {
+    pub fn correct(&mut self, step: ClockStep) {
         for channel in &mut self.channels {
-            channel.correct(jump);
+            channel.correct(step);
         }
-        jump.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
+        step.correct_all(self.left.values_mut().map(|(_, left)| &mut left.read_at));
     }
 
     /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
@@ -259,7 +259,11 @@ impl Reader {
 
     /// Has the logs that were `left` before the start gone on with where they were left. The channels
     /// that stand for them now.
-    pub fn resume(&mut self, left: &[Left], engine: &mut Engine) -> HashMap<u16, ChannelId> {
+    pub fn resume(
+        &mut self,
+        left: &[LogCheckpoint],
+        engine: &mut Engine,
+    ) -> HashMap<u16, ChannelId> {
         let mut channels = HashMap::new();
         for left in left {
             let id = engine.open_channel(Vec::new());
@@ -280,16 +284,22 @@ impl Reader {
             // What cannot be seen begins where the next process finds it.
             let Ok(position) = Position::end_of(&path) else { continue };
             let id = engine.open_channel(Vec::new());
-            let left =
-                Left { path: path.clone(), channel: id.0, position, context: None, read_at: now };
+            let left = LogCheckpoint {
+                path: path.clone(),
+                channel: id.0,
+                position,
+                context: None,
+                read_at: now,
+            };
             self.left.insert(path, (id, left));
         }
     }
 
     /// Where all logs are left if the guard ends now.
     #[must_use]
-    pub fn left(&self) -> Vec<Left> {
-        let awaited = self.left.values().map(|(id, left)| Left { channel: id.0, ..left.clone() });
+    pub fn left(&self) -> Vec<LogCheckpoint> {
+        let awaited =
+            self.left.values().map(|(id, left)| LogCheckpoint { channel: id.0, ..left.clone() });
         self.channels.iter().filter_map(Channel::leave).chain(awaited).collect()
     }
 
@@ -310,7 +320,7 @@ impl Reader {
     pub fn path_of(&self, id: ChannelId) -> String {
         match id {
             BANS => return "bans".to_owned(),
-            WIRE => return super::sip_channel::NAME.to_owned(),
+            SIP_RESPONSES => return super::sip_channel::NAME.to_owned(),
             _ => {}
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);
@@ -357,7 +367,7 @@ impl Channel {
     /// Goes on with a log that was left before the start.
     fn left(
         id: ChannelId,
-        left: Left,
+        left: LogCheckpoint,
         jails: Vec<JailId>,
         matcher: Arc<Matcher>,
         now: Time,
@@ -384,22 +394,22 @@ impl Channel {
         channel
     }
 
-    fn correct(&mut self, jump: Jump) {
+    fn correct(&mut self, step: ClockStep) {
         let Pace { first, line, level, last_error, errors: _ } = &mut self.pace;
         let error = last_error.as_mut().map(|(time, _)| time);
         let times = [first, line, level, &mut self.rests_since].into_iter().flatten();
-        jump.correct_all(times.chain(error));
+        step.correct_all(times.chain(error));
         if let Some(old) = &mut self.old {
-            old.correct(jump);
+            old.correct(step);
         }
     }
 
     /// Where the log is left if the guard ends now.
-    fn leave(&self) -> Option<Left> {
+    fn leave(&self) -> Option<LogCheckpoint> {
         let position = self.follower.position();
         let is_missing = matches!(self.follower.state(), State::Waiting { .. });
         let read_at = self.old.as_ref().map(OldLines::earliest).or(self.pace.level)?;
-        (position.is_some() || is_missing).then(|| Left {
+        (position.is_some() || is_missing).then(|| LogCheckpoint {
             path: self.path.clone(),
             channel: self.id.0,
             position,

@@ -27,7 +27,7 @@ use crate::daemon::engine_thread::decision_log::DecisionObserver;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
-use crate::decide::ban_activity::Key;
+use crate::decide::ban_activity::ElementKey;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
@@ -36,7 +36,7 @@ use crate::input::Origin;
 use crate::model::clock_step::WallClock;
 use crate::model::event::Decision;
 use crate::model::pause::Pause;
-use crate::model::time::Length;
+use crate::model::time::HumanDuration;
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -156,19 +156,19 @@ impl Core {
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
         let clocks = clocks();
-        let Some(jump) = self.clock.jump(clocks) else { return };
+        let Some(step) = self.clock.step(clocks) else { return };
         let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
         self.recorder.note(&mut self.engine, wall);
-        self.engine.correct(jump);
-        self.reader.correct(jump);
-        self.paused.correct(jump);
-        self.recorder.correct(jump, wall);
+        self.engine.correct(step);
+        self.reader.correct(step);
+        self.paused.correct(step);
+        self.recorder.correct(step, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
         let (set, by) =
-            if jump.millis() < 0 { ("back", -jump.millis()) } else { ("forward", jump.millis()) };
-        let by = Length(Duration::from_millis(by.unsigned_abs()));
+            if step.millis() < 0 { ("back", -step.millis()) } else { ("forward", step.millis()) };
+        let by = HumanDuration(Duration::from_millis(by.unsigned_abs()));
         warn!("the clock was set {set} by {by}: bans and counts go on as long as they would have");
     }
 
@@ -202,7 +202,7 @@ impl Core {
     }
 
     /// Renews the bans of hosts that are still sending, where that is wanted.
-    pub(super) fn renew(&mut self, active: &[Key]) {
+    pub(super) fn renew(&mut self, active: &[ElementKey]) {
         self.engine.renew(active, now(), &mut self.decisions);
         self.carry_out();
     }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::log_reader::Reader;
 use crate::control::status::StoreStatus;
 use crate::decide::engine::Engine;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::{Health, Left, Store};
+use crate::store::{Health, LogCheckpoint, Store};
 
 /// How often it is stored how far the guard has come, if nobody is banned.
 const PACE: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const SHARES: (u32, u32) = (4, 20);
 pub struct Recorder {
     store: Option<Store>,
     /// The logs, as they are stored.
-    left: Vec<Left>,
+    left: Vec<LogCheckpoint>,
     /// Whether all is to be stored, and not only what has changed.
     anew: bool,
     /// When the last checkpoint was.
@@ -61,10 +61,10 @@ impl Recorder {
         }
     }
 
-    /// Has what is stored corrected by a jump of the clock, after `engine` was.
-    pub fn correct(&mut self, jump: Jump, now: Time) {
+    /// Has what is stored corrected by a step of the wall clock, after `engine` was.
+    pub fn correct(&mut self, step: ClockStep, now: Time) {
         if let Some(store) = &self.store {
-            store.correct(jump, now);
+            store.correct(step, now);
             // The counts with them, and where the logs are read.
             self.anew = true;
             self.due = true;
@@ -132,18 +132,18 @@ impl Recorder {
         let Some(store) = &self.store else {
             return StoreStatus { state: "off".to_owned(), ..StoreStatus::default() };
         };
-        let Health { error, held, .. } = store.health();
-        let held = held.filter(|_| error.is_none());
+        let Health { error, stats, .. } = store.health();
+        let stats = stats.filter(|_| error.is_none());
         let written = store.written();
         StoreStatus {
             state: if error.is_none() { "stored" } else { "in memory only" }.to_owned(),
             path: Some(store.path().display().to_string()),
             trouble: error,
-            bytes: held.map(|held| held.bytes),
-            bans: held.map(|held| held.bans),
-            past: held.map(|held| held.past),
-            offenders: held.map(|held| held.offenders),
-            known_good: held.map(|held| held.known_good),
+            bytes: stats.map(|stats| stats.bytes),
+            bans: stats.map(|stats| stats.bans),
+            past: stats.map(|stats| stats.past),
+            offenders: stats.map(|stats| stats.offenders),
+            known_good: stats.map(|stats| stats.known_good),
             checkpoint: written.map(|written| written.at.secs()),
             checkpoint_ago: written.map(|written| now.since(written.at).as_secs()),
             checkpoint_took: written
@@ -174,7 +174,7 @@ impl Recorder {
 
 /// Whether logs are where they were. That they are known to have been there for longer is not worth
 /// writing, which would keep a quiet machine's disk awake.
-fn is_where(now: &[Left], before: &[Left]) -> bool {
-    let place = |left: &Left| (left.path.clone(), left.channel, left.position.clone());
+fn is_where(now: &[LogCheckpoint], before: &[LogCheckpoint]) -> bool {
+    let place = |left: &LogCheckpoint| (left.path.clone(), left.channel, left.position.clone());
     now.iter().map(place).eq(before.iter().map(place))
 }

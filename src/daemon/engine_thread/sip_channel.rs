@@ -13,11 +13,11 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::enforce::helper::{Line, Request};
-use crate::model::event::{Decision, Event, Meaning, WIRE};
+use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
 use crate::model::event::{FILTER, REFUSED, REGISTERED};
 use crate::model::time::Time;
-use crate::sip::capture::{Listening, WireSource};
-use crate::sip::{Seen, Sighting};
+use crate::sip::capture::{Listening, ResponseMonitor};
+use crate::sip::{Observation, Outcome};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";
@@ -25,8 +25,8 @@ pub const NAME: &str = "the wire";
 /// The wire.
 pub struct Wire {
     /// `None` in a dry run, which leaves the kernel alone.
-    source: Option<(WireSource, Limiter)>,
-    /// The number of the last sighting, as lines have numbers.
+    source: Option<(ResponseMonitor, Limiter)>,
+    /// The number of the last observation, as lines have numbers.
     line: u64,
     /// What was said last of how it goes.
     said: Listening,
@@ -48,7 +48,7 @@ impl Wire {
             None => None,
             Some((mut line, limiter)) => {
                 let open = move |group| socket(&mut line, group);
-                let source = WireSource::start(group(plan), open, steady, wake)?;
+                let source = ResponseMonitor::start(group(plan), open, steady, wake)?;
                 Some((source, Limiter::start(limiting(plan), limiter)?))
             }
         };
@@ -69,9 +69,9 @@ impl Wire {
     pub fn poll(&mut self, engine: &mut Engine, decisions: &mut Vec<Decision>) {
         let Some((source, _)) = &self.source else { return };
         let now = now();
-        for sighting in source.take() {
+        for observation in source.take() {
             self.line += 1;
-            if let Some(event) = event(engine.plan(), &sighting, self.line, now) {
+            if let Some(event) = event(engine.plan(), &observation, self.line, now) {
                 engine.on_event(&event, decisions);
             }
         }
@@ -131,21 +131,21 @@ fn limiting(plan: &Plan) -> config::Limiter {
     if plan.config.wire.enabled { plan.config.wire.limiter } else { config::Limiter::Off }
 }
 
-/// What a sighting that is taken up `now` means. Its own time is by a clock that nobody can set.
-fn event(plan: &Plan, sighting: &Sighting, line: u64, now: Time) -> Option<Event> {
-    let rule = match sighting.seen {
-        Seen::Refused => REFUSED,
-        Seen::Registered => REGISTERED,
+/// What a observation that is taken up `now` means. Its own time is by a clock that nobody can set.
+fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
+    let rule = match observation.outcome {
+        Outcome::Refused => REFUSED,
+        Outcome::Registered => REGISTERED,
     };
     let rule = plan.rules.named(FILTER, rule)?;
     Some(Event {
         time: now,
-        channel: WIRE,
+        channel: SIP_RESPONSES,
         rule,
         meaning: plan.rules.get(rule).map_or(Meaning::Ignored, |rule| rule.meaning),
-        host: sighting.host,
-        evidence: sighting.evidence,
+        host: observation.host,
+        evidence: observation.evidence,
         line,
-        account: sighting.account,
+        account: observation.account,
     })
 }

@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::daemon::now;
-use crate::decide::ban_activity::{Key, Knocking, Seen};
+use crate::decide::ban_activity::{BanActivity, CounterReading, ElementKey};
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Line, Request};
-use crate::model::time::{Lasting, Time};
+use crate::model::time::{BanDuration, Time};
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;
 
@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// The way to the counters.
 pub struct Counters {
     /// What was last seen of those of the banned.
-    knocking: Mutex<Knocking>,
+    activity: Mutex<BanActivity>,
     /// The way to who may read them; `None` where there is no kernel to read from.
     line: Option<Mutex<Line>>,
 }
@@ -35,17 +35,17 @@ pub struct Counters {
 impl Counters {
     /// Counters that are read by this connection, if there are any.
     pub fn new(line: Option<Line>) -> Self {
-        Self { knocking: Mutex::default(), line: line.map(Mutex::new) }
+        Self { activity: Mutex::default(), line: line.map(Mutex::new) }
     }
 
     /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
-    pub fn banned(&self, structure: &Structure) -> HashMap<Key, Seen> {
-        self.look(structure, |knocking| knocking.seen().clone())
+    pub fn banned(&self, structure: &Structure) -> HashMap<ElementKey, CounterReading> {
+        self.look(structure, |activity| activity.seen().clone())
     }
 
     /// Whose counters have been seen to move since then.
-    pub fn knocking(&self, structure: &Structure, since: Time) -> Vec<Key> {
-        self.look(structure, |knocking| knocking.since(since))
+    pub fn still_sending(&self, structure: &Structure, since: Time) -> Vec<ElementKey> {
+        self.look(structure, |activity| activity.since(since))
     }
 
     /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
@@ -60,13 +60,13 @@ impl Counters {
         self.read(&Request::Blocked(Cow::Borrowed(sets))).unwrap_or_default()
     }
 
-    fn look<T: Default>(&self, structure: &Structure, tell: impl FnOnce(&Knocking) -> T) -> T {
+    fn look<T: Default>(&self, structure: &Structure, tell: impl FnOnce(&BanActivity) -> T) -> T {
         // One look at a time: each is compared with the one before.
-        let mut knocking = self.knocking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
         let counters = self.read(&Request::Banned(Cow::Borrowed(structure)));
         counters.map_or_else(T::default, |counters| {
-            knocking.look(counters, now());
-            tell(&knocking)
+            activity.update(counters, now());
+            tell(&activity)
         })
     }
 
@@ -78,13 +78,13 @@ impl Counters {
     }
 }
 
-/// How often to look who still knocks: four times in the shortest ban that may be renewed. `None`:
+/// How often to look who is still sending: four times in the shortest ban that may be renewed. `None`:
 /// never, since none may.
 pub fn pace(plan: &Plan) -> Option<Duration> {
     let renewed = plan.jails().filter(|(_, jail)| jail.renew);
     let shortest = renewed.map(|(_, jail)| match jail.bantime.first {
-        Lasting::For(length) => length / 4,
-        Lasting::Permanent => LONGEST,
+        BanDuration::For(length) => length / 4,
+        BanDuration::Permanent => LONGEST,
     });
     shortest.min().map(|pace| pace.clamp(SHORTEST, LONGEST))
 }

@@ -7,11 +7,11 @@ use crate::control::ban::BanRequest;
 use crate::control::{Done, Problem};
 use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, now};
-use crate::decide::engine::Order;
+use crate::decide::engine::ManualBan;
 use crate::decide::policy;
 use crate::model::event::Decision;
 use crate::model::subject::{bannable, canonical};
-use crate::model::time::Lasting;
+use crate::model::time::BanDuration;
 
 pub(super) async fn answer(daemon: &Daemon, request: BanRequest) -> Result<Done, Problem> {
     daemon.engine.order(move |core| ban(core, &request)).await?
@@ -38,11 +38,11 @@ fn ban(core: &mut Core, request: &BanRequest) -> Result<Done, Problem> {
         )));
     }
     let length = if *permanent {
-        Some(Lasting::Permanent)
+        Some(BanDuration::Permanent)
     } else {
-        seconds.map(|seconds| Lasting::For(Duration::from_secs(seconds)))
+        seconds.map(|seconds| BanDuration::For(Duration::from_secs(seconds)))
     };
-    core.engine.ban(&Order { host, jail, length }, now(), &mut core.decisions);
+    core.engine.ban(&ManualBan { host, jail, length }, now(), &mut core.decisions);
     let banned = core.decisions.iter().find_map(|decision| match decision {
         Decision::Ban(ban) => Some(*ban),
         _ => None,

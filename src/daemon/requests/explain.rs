@@ -56,7 +56,7 @@ pub fn explain(
 }
 
 fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -> Vec<JailReport> {
-    let report = |standing: &crate::decide::engine::InJail| {
+    let report = |standing: &crate::decide::engine::JailStanding| {
         let jail = plan.jail(standing.jail)?;
         Some(JailReport {
             jail: jail.name.clone(),

@@ -7,18 +7,18 @@ use crate::control::Problem;
 use crate::control::ignoreip::IgnoreipRequest;
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
-use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::Subject;
 
 pub(super) async fn answer(
     daemon: &Daemon,
     request: IgnoreipRequest,
-) -> Result<Vec<Entry>, Problem> {
+) -> Result<Vec<ExemptNetwork>, Problem> {
     daemon.engine.ask(move |core| entries(core, request.jail.as_deref())).await?
 }
 
 /// Returns the hosts that are never banned: by any jail, and by this one.
-fn entries(core: &Core, jail: Option<&str>) -> Result<Vec<Entry>, Problem> {
+fn entries(core: &Core, jail: Option<&str>) -> Result<Vec<ExemptNetwork>, Problem> {
     let (plan, list) = (core.engine.plan(), core.engine.ignored());
     let jail = jail_named(plan, jail)?;
     let mut entries = configured(&plan.config.ignoreip);
@@ -26,9 +26,9 @@ fn entries(core: &Core, jail: Option<&str>) -> Result<Vec<Entry>, Problem> {
     if let Some(jail) = jail.and_then(|jail| plan.jail(jail)) {
         entries.extend(configured(&jail.ignoreip));
         for name in &jail.ignorenames {
-            let origin = Origin::Ignoreip { entry: name.to_string() };
+            let origin = ExemptReason::Ignoreip { entry: name.to_string() };
             let addresses = list.addresses(name).iter();
-            entries.extend(addresses.map(|address| Entry::new(*address, origin.clone())));
+            entries.extend(addresses.map(|address| ExemptNetwork::new(*address, origin.clone())));
         }
     }
     entries.sort_unstable();
@@ -37,8 +37,9 @@ fn entries(core: &Core, jail: Option<&str>) -> Result<Vec<Entry>, Problem> {
 }
 
 /// Returns networks that the configuration itself has.
-fn configured(nets: &[IpNet]) -> Vec<Entry> {
-    let entry =
-        |net: &IpNet| Entry::new(*net, Origin::Ignoreip { entry: Subject::from(*net).to_string() });
+fn configured(nets: &[IpNet]) -> Vec<ExemptNetwork> {
+    let entry = |net: &IpNet| {
+        ExemptNetwork::new(*net, ExemptReason::Ignoreip { entry: Subject::from(*net).to_string() })
+    };
     nets.iter().map(entry).collect()
 }

@@ -11,7 +11,7 @@ use crate::control::list::{
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel, now};
-use crate::model::listed::Listed;
+use crate::model::listed::ListedNetwork;
 use crate::model::subject::{Subject, canonical};
 
 pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<ListEntries, Problem> {
@@ -51,7 +51,7 @@ fn block(host: Option<IpAddr>, kernel: &Kernel) -> ListEntries {
     let lists = kernel.lists.lists();
     let (counts, by_hand) = kernel.counters.blocked(&kernel.lists.sets());
     let networks = lists.blocked();
-    let report = |listed: &Listed| {
+    let report = |listed: &ListedNetwork| {
         // An entry within another is not in the kernel.
         let held = networks.find(listed.net.addr());
         BlockReport {

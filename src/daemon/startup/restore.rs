@@ -14,18 +14,18 @@ use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::requests::server;
 use crate::daemon::tasks::list_refresh::ListKeeper;
 use crate::daemon::{Options, PlanError, RunError, SinkKind, now, plan};
-use crate::decide::engine::{Engine, Remembered, TakenUp};
+use crate::decide::engine::{Engine, RecoverySummary, StoredBans};
 use crate::decide::plan::Plan;
 use crate::enforce::netlink::NetlinkSink;
 use crate::enforce::{BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
-use crate::model::event::Adopted;
-use crate::model::event::{BANS, Change, ChannelId, Decision, Element, WIRE};
+use crate::model::event::KernelElement;
+use crate::model::event::{BANS, Change, ChannelId, Decision, Element, SIP_RESPONSES};
 use crate::model::time::Time;
-use crate::store::ban_record::Names;
-use crate::store::checkpoint::Progress;
-use crate::store::{self, Left, Store, What};
+use crate::store::ban_record::PlanIndex;
+use crate::store::checkpoint::StoredCheckpoint;
+use crate::store::{self, Extent, LogCheckpoint, Store};
 use crate::sys::program::Program;
 use crate::table::structure::Structure;
 
@@ -33,7 +33,7 @@ use crate::table::structure::Structure;
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// What became of the bans.
-    pub bans: TakenUp,
+    pub bans: RecoverySummary,
     /// Whether there was a state file at all.
     pub stored: bool,
     /// What was wrong with it.
@@ -57,7 +57,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let (now, directory) = (now(), state_dir.to_owned());
     let reading = std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || store::read(&directory, What::InForce, now))
+        .spawn(move || store::read(&directory, Extent::InForce, now))
         .context("cannot start a thread")?;
     let lists = Arc::new(
         crate::hosts::lists::read(&plan.config.lists, &Lists::default())
@@ -75,7 +75,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let found = sink.adopt(now)?;
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
-    let bans = engine.take_up(&loaded.remembered(&plan), &found, now, &mut decisions);
+    let bans = engine.recover(&loaded.remembered(&plan), &found, now, &mut decisions);
     // Whom the configuration ignores since is none of these.
     engine.protect(Arc::default(), &mut decisions);
     // What others lifted has to go, and all that is in force has to be there.
@@ -110,26 +110,31 @@ pub struct Stored {
 #[must_use]
 pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let now = now();
-    let (loaded, problem) = store::read(state_dir, What::All, now)?;
+    let (loaded, problem) = store::read(state_dir, Extent::All, now)?;
     let mut engine = Engine::new(Arc::clone(plan));
     let mut ignored = Vec::new();
-    engine.take_up(&loaded.remembered(plan), &[], now, &mut ignored);
+    engine.recover(&loaded.remembered(plan), &[], now, &mut ignored);
     // What is over meanwhile is over.
     engine.on_tick(now, &mut ignored);
-    let open = |log: &Left| (log.channel, engine.open_channel(Vec::new()));
+    let open = |log: &LogCheckpoint| (log.channel, engine.open_channel(Vec::new()));
     let channels: HashMap<_, _> = loaded.progress.logs.iter().map(open).collect();
     take_up_counts(&mut engine, &loaded.progress, &channels);
-    let path = |log: &Left| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
+    let path =
+        |log: &LogCheckpoint| Some((*channels.get(&log.channel)?, log.path.display().to_string()));
     let mut logs: HashMap<_, _> = loaded.progress.logs.iter().filter_map(path).collect();
     logs.insert(BANS, "bans".to_owned());
-    logs.insert(WIRE, crate::daemon::engine_thread::sip_channel::NAME.to_owned());
+    logs.insert(SIP_RESPONSES, crate::daemon::engine_thread::sip_channel::NAME.to_owned());
     Some(Stored { engine, logs, saved: loaded.saved, problem })
 }
 
-fn take_up_counts(engine: &mut Engine, progress: &Progress, channels: &HashMap<u16, ChannelId>) {
-    let names = Names::new(engine.plan());
+fn take_up_counts(
+    engine: &mut Engine,
+    progress: &StoredCheckpoint,
+    channels: &HashMap<u16, ChannelId>,
+) {
+    let names = PlanIndex::new(engine.plan());
     let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
-    engine.take_up_counts(&progress.counters, &progress.logins, channels, &rules, now());
+    engine.restore_counts(&progress.counters, &progress.logins, channels, &rules, now());
 }
 
 /// Has a new engine take up what is stored and what was found in the kernel, and says what that was.
@@ -138,12 +143,12 @@ pub(crate) fn take_up(
     options: &Options,
     engine: &mut Engine,
     reader: &mut Reader,
-    found: &[Adopted],
+    found: &[KernelElement],
     out: &mut Vec<Decision>,
 ) -> Result<Recorder, RunError> {
     if options.sink == SinkKind::DryRun {
         // Its bans are none, and must not become some at the next start.
-        engine.take_up(&Remembered::default(), found, now(), out);
+        engine.recover(&StoredBans::default(), found, now(), out);
         return Ok(Recorder::default());
     }
     let mut opened = store::open(&options.state_dir, now());
@@ -155,8 +160,8 @@ pub(crate) fn take_up(
     }
     let remembered = opened.loaded.remembered(engine.plan());
     let gone = opened.loaded.bans.len() - remembered.bans.len();
-    let taken = engine.take_up(&remembered, found, now(), out);
-    let TakenUp { kept, missing, adopted, lifted, expired } = taken;
+    let taken = engine.recover(&remembered, found, now(), out);
+    let RecoverySummary { kept, missing, adopted, lifted, expired } = taken;
     if !remembered.bans.is_empty() || lifted > 0 {
         info!(
             "of the stored bans, {kept} are in the kernel, {missing} are put back there, {expired} are over; {adopted} are in the kernel alone, {lifted} were lifted before and are taken out"

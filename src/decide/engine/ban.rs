@@ -1,18 +1,18 @@
-//! What becomes of a ban that is due: how long it is, and whether it is carried out.
+//! Carries out bans that are due, or withholds them, and decides how long they are.
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::{Engine, never};
-use crate::decide::ban_rate_limit::Verdict;
+use crate::decide::ban_rate_limit::Admission;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
 use crate::model::subject::Subject;
-use crate::model::time::{BanTime, Lasting, Time};
+use crate::model::time::{BanDuration, BanTime, Time};
 
 impl Engine {
-    /// The length of a subject's next ban.
+    /// Returns the length of a subject's next ban.
     pub(super) fn next_length(
         &self,
         id: JailId,
@@ -20,7 +20,7 @@ impl Engine {
         evidence: Evidence,
         bantime: &BanTime,
         now: Time,
-    ) -> Lasting {
+    ) -> BanDuration {
         let whose = (subject, evidence);
         let quiet = self.quiet(&whose, now);
         let own = usize::from(id.0);
@@ -33,8 +33,8 @@ impl Engine {
         bantime.after(earlier.fold(0, u32::saturating_add), self.chance.hash_one((subject, now)))
     }
 
-    /// For how long somebody has been neither banned nor up to anything that brings a ban. The time
-    /// in a ban of any jail does not count: it was not his doing.
+    /// Returns for how long a subject has been neither banned nor done anything that brings a ban.
+    /// The time in a ban of any jail does not count: the subject could do nothing then.
     pub(super) fn quiet(&self, whose: &(Subject, Evidence), now: Time) -> Duration {
         let bans = self.states.iter().filter_map(|state| state.history.get(whose));
         bans.map(|earlier| earlier.last.1.map_or(Duration::ZERO, |end| now.since(end)))
@@ -42,7 +42,8 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    /// Says whom a jail in observe mode would ban: once for as long as the ban would have lasted.
+    /// Reports the subject that a jail in observe mode would ban: once for as long as the ban would
+    /// have lasted.
     pub(super) fn observe(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
@@ -53,21 +54,21 @@ impl Engine {
         }
     }
 
-    /// Whether an unverified ban may be carried out: not when there are too many of them.
+    /// Whether this ban may be carried out: an unverified one not when there are too many of them.
     pub(super) fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
         let verdict = self.flood.judge(ban.since);
-        if verdict == Verdict::Begins {
+        if verdict == Admission::Begins {
             out.push(Decision::FloodBegins);
         }
-        let passes = verdict == Verdict::Pass;
+        let passes = verdict == Admission::Pass;
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.withheld += u64::from(!passes);
         }
         passes
     }
 
-    /// Bans.
-    pub(super) fn punish(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
+    /// Enters a ban, and has the kernel carry it out.
+    pub(super) fn issue_ban(&mut self, ban: Ban, bantime: &BanTime, out: &mut Vec<Decision>) {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
@@ -76,8 +77,8 @@ impl Engine {
         self.enter(ban, out);
     }
 
-    /// Has the jail that counts bans count this one.
-    pub(super) fn relapse(
+    /// Counts this ban in the jail `recidive`.
+    pub(super) fn count_recidive(
         &mut self,
         plan: &Plan,
         ban: &Ban,

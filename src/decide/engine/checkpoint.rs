@@ -1,4 +1,4 @@
-//! What an engine has counted, to be stored and taken up again.
+//! The counts of an engine, to be stored and restored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,38 +7,39 @@ use super::Engine;
 use crate::config::Jail;
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
-use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, WIRE};
+use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, SIP_RESPONSES};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// The name of the table that counts strangers at hosts that are known good. No jail has it.
 const STRANGERS: &str = "known good";
 
-/// What has changed in an offence table, and what it counts.
+/// The changes in an offence table, and the terms on which it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Whose it is: a jail's name.
+pub struct OffenceCounts {
+    /// The name of the jail that it belongs to.
     pub name: String,
-    /// The terms on which it counted: what its entries mean.
+    /// The jail's maxretry when it counted: these terms say what its entries mean.
     pub maxretry: u32,
-    /// In seconds.
+    /// The jail's findtime then, in seconds.
     pub findtime: u64,
-    /// Bits of IPv6 addresses that count.
+    /// The bits of IPv6 addresses that counted then.
     pub ipv6prefix: u8,
     /// The entries.
     pub pages: Pages,
 }
 
-/// What old lines mean: lines that were written while nobody read.
+/// The state for old lines: those that were written while the guard did not run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Late {
-    /// The present, while an old line is taken in.
+pub(super) struct Backlog {
+    /// The present, while an old line is counted.
     pub now: Option<Time>,
-    /// Since when lines of a subject count for a jail: before, they had their ban, or it was lifted.
+    /// The time from which lines of a subject count for a jail: before, they had their ban, or it
+    /// was lifted.
     pub marks: BTreeMap<(JailId, Subject), Time>,
 }
 
-impl Late {
+impl Backlog {
     /// Whether a line counts for a jail no more, because it is an old one.
     pub fn is_past(&self, event: &Event, id: JailId, jail: &Jail, subject: Subject) -> bool {
         let Some(now) = self.now else { return false };
@@ -48,7 +49,7 @@ impl Late {
 }
 
 impl Engine {
-    /// Takes an event in that tells of an old line, with its own time; a ban begins `now`. Lines that
+    /// Counts the event of an old line, with its own time; a ban begins `now`. Lines that
     /// are older than findtime do not count, nor those from before their host's last ban, or before
     /// that was lifted.
     pub fn on_old_event(
@@ -62,12 +63,12 @@ impl Engine {
         self.late.now = None;
     }
 
-    /// Takes note that there are no old lines any more.
+    /// Ends the backlog: there are no old lines any more.
     pub fn has_caught_up(&mut self) {
         self.late.marks.clear();
     }
 
-    /// Takes note of what changes in the counts from now on, and counts all of it as changed.
+    /// Records what changes in the counts from now on, and counts all of it as changed.
     pub fn note_changes(&mut self) {
         for state in &mut self.states {
             state.offences.note_changes();
@@ -75,8 +76,8 @@ impl Engine {
         self.known.note_changes();
     }
 
-    /// What has changed in the counts since the last call.
-    pub fn take_changes(&mut self) -> Vec<Counters> {
+    /// Returns what has changed in the counts since the last call.
+    pub fn take_changes(&mut self) -> Vec<OffenceCounts> {
         let plan = &self.plan;
         let jails = plan.jails().map(|(_, jail)| terms(jail));
         let mut changed: Vec<_> = self
@@ -96,16 +97,15 @@ impl Engine {
         jails.chain([STRANGERS.to_owned()]).collect()
     }
 
-    /// Who has logged in from where, if that has changed since the last call.
+    /// Returns the hosts that are known good, if that has changed since the last call.
     pub fn take_logins(&mut self) -> Option<KnownHosts> {
         self.known.take_changes()
     }
 
-    /// Takes up what was stored. `channels` and `rules` say
-    /// what the numbers of then are now.
-    pub fn take_up_counts(
+    /// Restores stored counts. `channels` and `rules` map the stored numbers to those of today.
+    pub fn restore_counts(
         &mut self,
-        counters: &[Counters],
+        counters: &[OffenceCounts],
         logins: &KnownHosts,
         channels: &HashMap<u16, ChannelId>,
         rules: &[Option<RuleId>],
@@ -113,7 +113,7 @@ impl Engine {
     ) {
         let plan = std::sync::Arc::clone(&self.plan);
         let channel = |id: u16| match id {
-            _ if id == BANS.0 || id == WIRE.0 => Some(id),
+            _ if id == BANS.0 || id == SIP_RESPONSES.0 => Some(id),
             _ => channels.get(&id).map(|id| id.0),
         };
         let rule = |id: u16| rules.get(usize::from(id)).copied().flatten().map(|id| id.0);
@@ -128,21 +128,21 @@ impl Engine {
             };
             // The configuration may have changed since.
             table.change_terms(stored.maxretry, Duration::from_secs(stored.findtime));
-            table.take_up(&stored.pages, now, channel, rule);
+            table.restore(&stored.pages, now, channel, rule);
             table.change_terms(terms.maxretry, Duration::from_secs(terms.findtime));
             if stored.ipv6prefix != terms.ipv6prefix {
                 table.forget_ipv6();
             }
         }
-        self.known.take_up(logins, now, channel);
+        self.known.restore(logins, now, channel);
         for (host, time) in logins.logins() {
             self.logins.note(host, time);
         }
     }
 }
 
-fn terms(jail: &Jail) -> Counters {
-    Counters {
+fn terms(jail: &Jail) -> OffenceCounts {
+    OffenceCounts {
         name: jail.name.clone(),
         maxretry: jail.maxretry,
         findtime: jail.findtime.as_secs(),
@@ -151,9 +151,9 @@ fn terms(jail: &Jail) -> Counters {
     }
 }
 
-fn strangers(plan: &crate::decide::plan::Plan) -> Counters {
+fn strangers(plan: &crate::decide::plan::Plan) -> OffenceCounts {
     let terms = &plan.config.knowngood;
-    Counters {
+    OffenceCounts {
         name: STRANGERS.to_owned(),
         maxretry: terms.maxunknown,
         findtime: terms.findtime.as_secs(),
@@ -162,6 +162,6 @@ fn strangers(plan: &crate::decide::plan::Plan) -> Counters {
     }
 }
 
-fn with(terms: Counters, table: &mut OffenceTable) -> Option<Counters> {
-    table.take_changes().map(|pages| Counters { pages, ..terms })
+fn with(terms: OffenceCounts, table: &mut OffenceTable) -> Option<OffenceCounts> {
+    table.take_changes().map(|pages| OffenceCounts { pages, ..terms })
 }

@@ -1,34 +1,34 @@
-//! What an engine does when the clock on the wall was set: all that it holds is as old, and has as long to
-//! go, as before.
+//! Corrects the engine after the wall clock was set: all that it holds is as old, and has as long
+//! to go, as before.
 
 use super::Engine;
 use super::jail::JailState;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 
 impl Engine {
-    /// Corrects all instants by a jump of the clock that they were read from. Bans end when they would
-    /// have ended, which is when the kernel lets go: its time cannot be set. What is stored of them has
-    /// to be corrected too: the journal does not tell of it.
-    pub fn correct(&mut self, jump: Jump) {
+    /// Corrects all instants by a step of the clock that they were read from. Bans end when they
+    /// would have ended, which is when the kernel lets go: its time cannot be set. What is stored
+    /// of them has to be corrected too: the journal does not contain this.
+    pub fn correct(&mut self, step: ClockStep) {
         for state in &mut self.states {
-            state.correct(jump);
+            state.correct(step);
         }
-        self.bans.correct(jump);
-        self.known.correct(jump);
-        self.logins.correct(jump);
-        self.flood.correct(jump);
-        self.recent.correct(jump);
-        jump.correct_all(self.late.marks.values_mut());
+        self.bans.correct(step);
+        self.known.correct(step);
+        self.logins.correct(step);
+        self.flood.correct(step);
+        self.recent.correct(step);
+        step.correct_all(self.late.marks.values_mut());
     }
 }
 
 impl JailState {
-    fn correct(&mut self, jump: Jump) {
-        self.offences.correct(jump);
+    fn correct(&mut self, step: ClockStep) {
+        self.offences.correct(step);
         for earlier in self.history.values_mut() {
             let (decided, ends) = &mut earlier.last;
-            jump.correct_all([decided].into_iter().chain(ends));
+            step.correct_all([decided].into_iter().chain(ends));
         }
-        jump.correct_all(&mut self.tally.last);
+        step.correct_all(&mut self.tally.last);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a host stands, and what led there.
+//! Explains why a host is banned or not: counts, bans, exemptions and the last lines that named it.
 
 use std::net::IpAddr;
 
@@ -10,46 +10,46 @@ use crate::decide::offences::Count;
 use crate::decide::policy;
 use crate::model::event::{Ban, ChannelId, Event, JailId};
 use crate::model::hostname::HostName;
-use crate::model::listed::Origin;
+use crate::model::listed::ExemptReason;
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
 
-/// Where a host stands.
+/// The standing of a host.
 #[derive(Debug)]
 pub struct Explanation {
-    /// Who.
+    /// The host.
     pub host: IpAddr,
-    /// What would be banned with it.
+    /// The subject that would be banned with it.
     pub subject: Subject,
     /// Whether it can be banned at all.
     pub bannable: bool,
-    /// Why no jail bans it, beside what the configuration says.
-    pub protected: Option<Origin>,
-    /// What it is known good by.
+    /// The reason why no jail bans it, besides the configuration's.
+    pub protected: Option<ExemptReason>,
+    /// Its standing as a known good host, if it is one.
     pub known_good: Option<known_good::Standing>,
-    /// In each jail.
-    pub jails: Vec<InJail>,
+    /// Its standing in each jail.
+    pub jails: Vec<JailStanding>,
     /// The bans in force.
     pub bans: Vec<Ban>,
     /// The last lines that named it, newest first.
     pub lines: Vec<Event>,
 }
 
-/// Where a host stands in one jail.
+/// The standing of a host in one jail.
 #[derive(Debug)]
-pub struct InJail {
-    /// Which.
+pub struct JailStanding {
+    /// The jail.
     pub jail: JailId,
     /// The entry of `ignoreip` that it is in.
     pub ignored_by: Option<String>,
     /// Its offences within findtime: the largest of the next.
     pub count: Count,
-    /// Log by log.
+    /// Its offences log by log.
     pub channels: Vec<(ChannelId, Count)>,
 }
 
 impl Engine {
-    /// Where `host` stands at `now`, with at most `most` lines.
+    /// Returns the standing of `host` at `now`, with at most `most` lines.
     #[must_use]
     pub fn explain(&self, host: IpAddr, now: Time, most: usize) -> Explanation {
         let host = canonical(host);
@@ -60,7 +60,7 @@ impl Engine {
             let net = policy::holding(&jail.ignoreip, &IpNet::from(host));
             let has = |name: &&HostName| self.ignored.addresses(name).contains(&host);
             let name = || jail.ignorenames.iter().find(has).map(ToString::to_string);
-            InJail {
+            JailStanding {
                 jail: id,
                 ignored_by: net.map(|net| written(&net)).or_else(name),
                 count: state.offences.count(&subject, now),

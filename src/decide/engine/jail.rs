@@ -1,4 +1,4 @@
-//! What one jail has counted, and the bans that its subjects have had.
+//! The counts of one jail, and the bans that its subjects have had.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::model::time::{BanTime, Time};
 /// each. When there are more, some that were banned longest ago are forgotten.
 const HISTORY: usize = 1 << 16;
 
-/// What one jail has counted.
+/// The state of one jail.
 #[derive(Debug)]
 pub(super) struct JailState {
     pub offences: OffenceTable,
     /// Proven and unverified bans apart: spoofed packets must not make a proven ban longer.
-    pub history: HashMap<(Subject, Evidence), Earlier, RandomState>,
+    pub history: HashMap<(Subject, Evidence), PastBans, RandomState>,
     pub tally: Tally,
 }
 
 /// A subject's bans so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Earlier {
+pub(super) struct PastBans {
     pub bans: u32,
-    /// When the last one was decided, and when it ended or will end.
+    /// The time when the last one was decided, and when it ended or will end.
     pub last: (Time, Option<Time>),
 }
 
-/// What a jail has counted since it was set up.
+/// The counts of a jail since it was set up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Offences counted.
@@ -43,11 +43,11 @@ pub struct Tally {
     pub ignored: u64,
     /// Offences of hosts that are known good, which were excused.
     pub excused: u64,
-    /// Unverified bans that were not carried out, because there were too many at once.
+    /// Unverified bans that were not carried out, because there were too many of them.
     pub withheld: u64,
     /// Offences whose address could not be trusted.
     pub hearsay: u64,
-    /// When an offence was last counted.
+    /// The time when an offence was last counted.
     pub last: Option<Time>,
 }
 
@@ -68,12 +68,12 @@ impl JailState {
         }
     }
 
-    /// How many earlier bans still count of somebody who has been quiet for so long.
+    /// Returns how many earlier bans still count of a subject that has been quiet for `quiet`.
     pub fn earlier(&self, whose: &(Subject, Evidence), bantime: &BanTime, quiet: Duration) -> u32 {
         self.history.get(whose).map_or(0, |earlier| bantime.remembered(earlier.bans, quiet))
     }
 
-    /// Takes note that a ban ends later.
+    /// Records that a ban ends later.
     pub fn prolong(&mut self, ban: &Ban) {
         if let Some(earlier) = self.history.get_mut(&(ban.subject, ban.evidence)) {
             earlier.last = (ban.since, ban.until);
@@ -84,7 +84,7 @@ impl JailState {
         let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);
         self.make_room(&key);
-        self.history.insert(key, Earlier { bans, last: (ban.since, ban.until) });
+        self.history.insert(key, PastBans { bans, last: (ban.since, ban.until) });
     }
 
     fn make_room(&mut self, key: &(Subject, Evidence)) {

@@ -15,24 +15,25 @@ use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
 use crate::config::{Jail, Mode};
-use crate::decide::ban_rate_limit::Flood;
-use crate::decide::ban_table::{self, BanBook};
+use crate::decide::ban_rate_limit::BanRateLimit;
+use crate::decide::ban_table::{self, BanTable};
 use crate::decide::known_good::{KnownGood, Standing};
-use crate::decide::login_log::Logins;
+use crate::decide::login_log::LoginLog;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
-use crate::decide::recent_events::Recent;
+use crate::decide::recent_events::RecentEvents;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, ScopeId, WIRE,
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, SIP_RESPONSES,
+    ScopeId,
 };
 use crate::model::subject::Subject;
-use crate::model::time::{Lasting, Time};
-pub use checkpoint::{Counters, KnownHosts};
-pub use explain::{Explanation, InJail};
+use crate::model::time::{BanDuration, Time};
+pub use checkpoint::{KnownHosts, OffenceCounts};
+pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
-pub use recovery::{Remembered, TakenUp};
+pub use recovery::{RecoverySummary, StoredBans};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -40,24 +41,24 @@ pub struct Engine {
     plan: Arc<Plan>,
     /// For each channel, the jails that read it.
     channels: Vec<Vec<JailId>>,
-    /// In the order of the plan's jails.
+    /// The state of each jail, in the order of the plan's jails.
     states: Vec<JailState>,
-    bans: BanBook,
+    bans: BanTable,
     known: KnownGood,
-    logins: Logins,
-    flood: Flood,
-    recent: Recent,
+    logins: LoginLog,
+    flood: BanRateLimit,
+    recent: RecentEvents,
     refused: u64,
     ignored: Arc<IgnoreList>,
-    late: checkpoint::Late,
-    /// Where the chance in the length of bans comes from.
+    late: checkpoint::Backlog,
+    /// The source of chance in the length of bans.
     chance: RandomState,
 }
 
-/// What `status` shows of a jail.
+/// The numbers of a jail that `status` shows.
 #[derive(Clone, Copy, Debug)]
 pub struct JailNumbers {
-    /// What was counted.
+    /// The counts since the jail was set up.
     pub tally: Tally,
     /// Subjects with an offence within findtime.
     pub live: usize,
@@ -66,27 +67,27 @@ pub struct JailNumbers {
 }
 
 impl Engine {
-    /// An engine that has seen nothing.
+    /// Returns an engine that has seen nothing.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
         Self {
             known: KnownGood::new(&plan.config.knowngood),
-            logins: Logins::default(),
-            flood: Flood::new(plan.config.maxunverified),
+            logins: LoginLog::default(),
+            flood: BanRateLimit::new(plan.config.maxunverified),
             plan,
             channels: Vec::new(),
             states,
-            bans: BanBook::default(),
-            recent: Recent::default(),
+            bans: BanTable::default(),
+            recent: RecentEvents::default(),
             refused: 0,
             ignored: Arc::default(),
-            late: checkpoint::Late::default(),
+            late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
         }
     }
 
-    /// What the engine goes by.
+    /// Returns the plan in force.
     #[must_use]
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
@@ -94,17 +95,17 @@ impl Engine {
 
     /// The bans in force.
     #[must_use]
-    pub fn bans(&self) -> &BanBook {
+    pub fn bans(&self) -> &BanTable {
         &self.bans
     }
 
-    /// Keeps a journal of the bans from now on; see [`BanBook::take_journal`].
+    /// Keeps a journal of the bans from now on; see [`BanTable::take_journal`].
     pub fn keep_journal(&mut self) {
         self.bans.keep_journal();
     }
 
-    /// What has changed in the bans since the last call.
-    pub fn take_journal(&mut self) -> Vec<ban_table::Entry> {
+    /// Returns what has changed in the bans since the last call.
+    pub fn take_journal(&mut self) -> Vec<ban_table::JournalEntry> {
         self.bans.take_journal()
     }
 
@@ -114,14 +115,14 @@ impl Engine {
         self.refused
     }
 
-    /// Who has logged in.
+    /// Returns the last logins.
     #[must_use]
-    pub fn logins(&self) -> &Logins {
+    pub fn logins(&self) -> &LoginLog {
         &self.logins
     }
 
-    /// Since when unverified bans are withheld because there are too many at once, and how many
-    /// were; `None` if they are not.
+    /// Returns the time since which unverified bans are withheld because there are too many, and how
+    /// many were; `None` if they are not.
     #[must_use]
     pub fn flood(&self) -> Option<(Time, u64)> {
         self.flood.state()
@@ -156,7 +157,7 @@ impl Engine {
         })
     }
 
-    /// Takes an event in.
+    /// Counts an event, and adds what follows from it to `out`.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
         self.recent.push(event);
         match event.meaning {
@@ -171,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// What a host is known good as: what is banned with it.
+    /// Returns the subject under which a host is known good: the one that is banned with it.
     fn known_as(&self, host: IpAddr) -> Subject {
         subject(&self.ignored, host, self.plan.config.ipv6prefix)
     }
@@ -182,7 +183,8 @@ impl Engine {
         let mut excused = None;
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
-            let reads = event.channel == WIRE || readers.is_some_and(|jails| jails.contains(id));
+            let reads =
+                event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
             if !reads {
                 continue;
             }
@@ -235,7 +237,7 @@ impl Engine {
         let Some(evidence) = policy::verdict(jail, count) else { return };
         let begin = self.late.now.unwrap_or(event.time);
         state.offences.clear(&subject);
-        let (scope, bantime) = plan.sentence(jail, evidence);
+        let (scope, bantime) = plan.ban_terms(jail, evidence);
         let length = self.next_length(id, subject, evidence, &bantime, begin);
         let ban = Ban {
             jail: id,
@@ -258,9 +260,9 @@ impl Engine {
         if evidence == Evidence::Unverified && !self.is_no_flood(&ban, out) {
             return;
         }
-        self.punish(ban, &bantime, out);
+        self.issue_ban(ban, &bantime, out);
         if evidence == Evidence::Proven {
-            self.relapse(plan, &ban, event, out);
+            self.count_recidive(plan, &ban, event, out);
         }
     }
 
@@ -283,13 +285,13 @@ impl Engine {
         }
     }
 
-    /// Bans a subject because somebody says so. A jail's own length and ports apply where none
+    /// Bans a subject by hand. A jail's own length and ports apply where none
     /// are given.
-    pub fn ban(&mut self, order: &Order, now: Time, out: &mut Vec<Decision>) {
+    pub fn ban(&mut self, order: &ManualBan, now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let id = order.jail.unwrap_or_else(|| plan.manual());
         let Some(jail) = plan.jail(id) else { return };
-        let (scope, bantime) = plan.sentence(jail, Evidence::Proven);
+        let (scope, bantime) = plan.ban_terms(jail, Evidence::Proven);
         let subject = subject(&self.ignored, order.host, jail.ipv6prefix);
         let length = order
             .length
@@ -305,7 +307,7 @@ impl Engine {
             evidence: Evidence::Proven,
             cause: None,
         };
-        self.punish(ban, &bantime, out);
+        self.issue_ban(ban, &bantime, out);
     }
 
     /// Lifts all bans that hold any of `net` or lie in it, or only those of one jail; says how
@@ -318,7 +320,7 @@ impl Engine {
     }
 
     /// Takes over the bans that were found in the kernel.
-    pub fn adopt(&mut self, found: &[crate::model::event::Adopted], now: Time) {
+    pub fn adopt(&mut self, found: &[crate::model::event::KernelElement], now: Time) {
         let manual = self.plan.manual();
         for adopted in found {
             let element = adopted.element;
@@ -340,9 +342,9 @@ impl Engine {
         }
     }
 
-    /// Goes by another plan from now on. The offences and history of jails that there are in both
-    /// stay (of IPv6, if the networks that count have the same length); bans stay, unless the new plan ignores their hosts or has no such scope any more. The
-    /// caller sets the jails of each channel anew.
+    /// Replaces the plan. The offences and history of jails that there are in both stay (of IPv6,
+    /// if the networks that count have the same length); bans stay, unless the new plan ignores
+    /// their hosts or has no such scope any more. The caller sets the jails of each channel again.
     pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
         let old = std::mem::replace(&mut self.plan, plan);
         let plan = Arc::clone(&self.plan);
@@ -392,7 +394,7 @@ impl Engine {
         self.narrow(out);
     }
 
-    /// Has bans of networks that this machine is in itself mean only the host that they are for.
+    /// Narrows bans of networks that this machine is in itself to the host that they are for.
     fn narrow(&mut self, out: &mut Vec<Decision>) {
         let wide = |ban: &&Ban| {
             ban.subject.net().prefix_len() < 128 && self.ignored.on_link(&ban.subject.net())
@@ -412,14 +414,14 @@ impl Engine {
         }
     }
 
-    /// Who is never banned, beside those that the plan says.
+    /// Returns the hosts that are never banned, besides those of the plan.
     #[must_use]
     pub fn ignored(&self) -> &Arc<IgnoreList> {
         &self.ignored
     }
 
     /// Lifts the bans of hosts that their jail ignores. Bans by hand stay: the kernel lets through
-    /// whom everything ignores, and the order is there again when it no longer does.
+    /// what everything ignores, and the ban works again when it no longer does.
     fn lift_ignored(&mut self, out: &mut Vec<Decision>) {
         let (plan, list) = (Arc::clone(&self.plan), Arc::clone(&self.ignored));
         let manual = plan.manual();
@@ -432,8 +434,8 @@ impl Engine {
         });
     }
 
-    /// Enters a ban of the old plan in terms of the new one. Whoever loads the new plan's structure has
-    /// the kernel hold [`Engine::rekeyed`].
+    /// Enters a ban of the old plan in terms of the new one. Whoever loads the new plan's structure
+    /// has the kernel hold [`Engine::rekeyed`].
     fn carry_over(&mut self, old: &Plan, new: &Plan, ban: &Ban, out: &mut Vec<Decision>) {
         match carried(old, new, ban) {
             Some(ban) => drop(self.bans.put(ban)),
@@ -445,14 +447,14 @@ impl Engine {
         }
     }
 
-    /// What the kernel must hold of IPv6 under another plan, if that has networks of another length;
-    /// else nothing, and nothing has to change.
+    /// Returns what the kernel must hold of IPv6 under another plan, if that has networks of
+    /// another length; else nothing, and nothing has to change.
     #[must_use]
     pub fn rekeyed(&self, plan: &Plan) -> Vec<Element> {
         if plan.structure.rekeys(&self.plan.structure).is_empty() {
             return Vec::new();
         }
-        let mut book = BanBook::default();
+        let mut book = BanTable::default();
         for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
             let _ = carried(&self.plan, plan, ban).is_some_and(|ban| book.enter(ban));
         }
@@ -485,8 +487,8 @@ impl Engine {
     }
 }
 
-/// A ban of the old plan in terms of the new one; `None`: its port list is gone from the configuration,
-/// and with it the rules that use its sets.
+/// A ban of the old plan in terms of the new one; `None`: its port list is gone from the
+/// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scopes.get(usize::from(ban.scope.0))?;
     let at = new.structure.scopes.iter().position(|known| known.set(true) == before.set(true))?;
@@ -504,15 +506,15 @@ fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
     old.jail(jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual())
 }
 
-/// A ban that somebody orders.
+/// A ban by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Whom.
+pub struct ManualBan {
+    /// The host to ban.
     pub host: IpAddr,
-    /// In the name of which jail; `None`: [`MANUAL`](crate::config::MANUAL).
+    /// The jail that the ban belongs to; `None`: [`MANUAL`](crate::config::MANUAL).
     pub jail: Option<JailId>,
-    /// How long; `None`: as long as the jail would.
-    pub length: Option<Lasting>,
+    /// The length of the ban; `None`: as long as the jail's.
+    pub length: Option<BanDuration>,
 }
 
 /// Whether `jail` never bans `host` because of what was found out.
@@ -524,8 +526,8 @@ fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
         || (host.is_ipv6() && jail.ipv6prefix < 128 && anycast(&Subject::of(host, jail.ipv6prefix)))
 }
 
-/// Who is counted and banned for what `host` does: where this machine has neighbours, only that
-/// one address.
+/// Returns the subject that is counted and banned for what `host` does: where this machine has
+/// neighbours, only that one address.
 fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
     let subject = Subject::of(host, ipv6prefix);
     if list.on_link(&subject.net()) { Subject::of(host, 128) } else { subject }

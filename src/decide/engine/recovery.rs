@@ -1,13 +1,13 @@
-//! What an engine takes up after a restart: bans, from the store and from the kernel, and how often
-//! hosts were banned before.
+//! Recovery after a restart: the bans of the store and of the kernel, and how often hosts were
+//! banned before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::decide::ban_table::{self, BanBook};
-use crate::model::event::Adopted;
+use crate::decide::ban_table::{self, BanTable};
+use crate::model::event::KernelElement;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -15,26 +15,26 @@ use crate::model::time::Time;
 /// Deadlines of the store and the kernel that are no further apart are the same.
 const SAME: Duration = Duration::from_secs(1);
 
-/// What was stored, in terms of the plan in force.
+/// The stored bans, in terms of the plan in force.
 #[derive(Clone, Debug, Default)]
-pub struct Remembered {
-    /// The bans that were in force, with deadlines by the clock on the wall.
+pub struct StoredBans {
+    /// The bans that were in force, with deadlines by the wall clock.
     pub bans: Vec<Ban>,
-    /// Bans that somebody lifted, or that ended with their host being ignored, by the element they
-    /// were: the kernel may not have been told any more.
+    /// Bans that were lifted by hand, or that ended with their host being ignored, as the elements
+    /// they were: the kernel may still have them.
     pub lifted: Vec<Element>,
-    /// All bans that there were, those in force too, the oldest first. Of these, only whom they were
-    /// for, by which jail, on what evidence and how long matters.
+    /// All bans that there were, those in force too, the oldest first. Of these, only subject,
+    /// jail, evidence and length matter.
     pub past: Vec<Ban>,
     /// Until when lines of a subject that were written before do not count for a jail any more.
     pub marks: Vec<(JailId, Subject, Time)>,
-    /// When something was last stored.
+    /// The time when something was last stored.
     pub saved: Option<Time>,
 }
 
-/// What became of the bans of store and kernel.
+/// The outcome for the bans of store and kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TakenUp {
+pub struct RecoverySummary {
     /// In force, and known to both.
     pub kept: usize,
     /// Stored, and missing in the kernel: they are put there, with the rest of their time.
@@ -47,32 +47,32 @@ pub struct TakenUp {
     pub expired: usize,
 }
 
-type Key = (ScopeId, Subject);
+type ScopedSubject = (ScopeId, Subject);
 
-fn key(element: &Element) -> Key {
+fn key(element: &Element) -> ScopedSubject {
     (element.scope, element.subject)
 }
 
 impl Engine {
-    /// Has a new engine take up what was stored, and the elements that are `found` in the kernel: what has
-    /// to change there is added to `out`.
+    /// Merges the stored bans and the elements that are `found` in the kernel into a new engine;
+    /// what has to change in the kernel is added to `out`.
     ///
     /// * Both know a ban: it has the store's details and the later deadline. If the clock was set
     ///   back since, the kernel's, whose time is not that of the clock.
     /// * Only the kernel: it is taken over, unless the store says that it was lifted.
     /// * Only the store: it goes on for the rest of its time, and never for longer than it was
     ///   meant to last, whatever became of the clock.
-    pub fn take_up(
+    pub fn recover(
         &mut self,
-        stored: &Remembered,
-        found: &[Adopted],
+        stored: &StoredBans,
+        found: &[KernelElement],
         now: Time,
         out: &mut Vec<Decision>,
-    ) -> TakenUp {
+    ) -> RecoverySummary {
         let set_back = stored.saved.is_some_and(|saved| saved.since(now) > SAME);
-        let mut taken = TakenUp::default();
+        let mut taken = RecoverySummary::default();
         let of_kernel = found.iter().map(|known| (key(&known.element), known.element));
-        let mut unmatched: HashMap<Key, Element> = of_kernel.collect();
+        let mut unmatched: HashMap<ScopedSubject, Element> = of_kernel.collect();
         let mut adopted = Vec::new();
         for ban in &stored.bans {
             let ban = within_its_length(ban, now);
@@ -90,7 +90,7 @@ impl Engine {
                 taken.expired += 1;
             }
         }
-        let lifted: HashMap<Key, Option<Time>> =
+        let lifted: HashMap<ScopedSubject, Option<Time>> =
             stored.lifted.iter().map(|element| (key(element), element.until)).collect();
         for known in found {
             let key = key(&known.element);
@@ -121,7 +121,7 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         for ban in past {
             let Some(jail) = plan.jail(ban.jail) else { continue };
-            let (_, bantime) = plan.sentence(jail, ban.evidence);
+            let (_, bantime) = plan.ban_terms(jail, ban.evidence);
             let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
             if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
                 state.remember(ban, &bantime, quiet);
@@ -137,7 +137,7 @@ fn within_its_length(ban: &Ban, now: Time) -> Ban {
 }
 
 /// Brings the deadline of an element that the kernel holds and that of its bans together.
-fn agree(book: &mut BanBook, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
+fn agree(book: &mut BanTable, element: &Element, set_back: bool, out: &mut Vec<Decision>) {
     let of_element = |ban: &&Ban| ban.scope == element.scope;
     let Some(latest) =
         book.of(element.subject).filter(of_element).max_by_key(|ban| ban_table::end(ban))

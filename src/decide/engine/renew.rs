@@ -1,19 +1,19 @@
-//! Renews the bans of hosts that still knock.
+//! Renews the bans of hosts that are still sending packets.
 
 use std::sync::Arc;
 
 use super::Engine;
-use crate::decide::ban_activity::Key;
+use crate::decide::ban_activity::ElementKey;
 use crate::model::event::{Ban, Decision, Evidence};
 use crate::model::time::Time;
 
 impl Engine {
-    /// Has the bans of those who `knock` begin anew, as long as they were, in jails that want it:
-    /// proven ones, of which less than half is left. (Who forges a host's packets must not be able
-    /// to have it shut out for ever.)
-    pub fn renew(&mut self, knock: &[Key], now: Time, out: &mut Vec<Decision>) {
+    /// Renews the bans of the hosts that are still `sending`, for as long as they were, in jails
+    /// that want it: proven ones, of which less than half is left. (Forged packets must not be able
+    /// to keep a host out for ever.)
+    pub fn renew(&mut self, sending: &[ElementKey], now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
-        for (scope, address) in knock {
+        for (scope, address) in sending {
             let Some(subject) = plan.structure.subject(*scope, *address) else { continue };
             let due: Vec<Ban> = self
                 .bans
@@ -34,7 +34,7 @@ impl Engine {
     }
 }
 
-/// The ban, begun anew; `None` if at least half of it is left.
+/// The ban, begun again; `None` if at least half of it is left.
 fn renewed(ban: &Ban, now: Time) -> Option<Ban> {
     let until = ban.until.filter(|until| *until > now)?;
     let length = until.since(ban.since);

@@ -1,18 +1,20 @@
-//! Who has logged in lately, from where: what excuses failures of phones, and what does not.
+//! Hosts that accounts have logged in from lately: excuses failures of phones, and not of
+//! attackers.
 //!
-//! A host (an IPv6 network as it is banned: what a ban would hit as a whole, and what a phone changes
-//! its addresses in) is known good while one of its accounts has logged in within the time that the
-//! configuration says. Then
+//! A host (an IPv6 network as it is banned: what a ban would hit as a whole, and what a phone
+//! changes its addresses in) is known good while one of its accounts has logged in within the time
+//! that the configuration says. Then
 //!
-//! * failures of accounts that have logged in from there do not count: a changed password locks out a
-//!   phone, not the office around it;
-//! * unverified offences of others do not count either: whoever forges a customer's address does not
-//!   get him banned;
+//! * failures of accounts that have logged in from there do not count: a changed password locks out
+//!   a phone, not the office around it;
+//! * unverified offences of others do not count either: forging a customer's address does not get
+//!   the customer banned;
 //! * proven offences of others count as ever.
 //!
-//! One valid account must not be a shield for guessing at others. So too many offences of others, of
-//! whatever evidence, or a run of failures of one account, end the excuses of the host for a while.
-//! Nobody gets in by forging a login: its answer goes to the true owner of the address.
+//! One valid account must not be a shield for guessing at others. So too many offences of others,
+//! of whatever evidence, or a run of failures of one account, end the excuses of the host for a
+//! while. No host becomes known good by a forged login: its answer goes to the true owner of the
+//! address.
 
 mod snapshot;
 
@@ -24,8 +26,8 @@ use foldhash::fast::RandomState;
 use crate::config;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
-use crate::model::clock_step::Jump;
-use crate::model::event::Report;
+use crate::model::clock_step::ClockStep;
+use crate::model::event::AccountFailures;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -38,22 +40,22 @@ pub const CAPACITY: usize = 1 << 15;
 const PER_HOST: usize = 2048;
 /// Logs that the failures of an account are told apart for. Each attempt may stand in several.
 const CHANNELS: usize = 3;
-/// How often what is past is looked for.
+/// The time between two searches for what is past.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Failures that were excused at a host before it is reported.
 const WORTH_TELLING: u32 = 5;
-/// How long failures are gathered for one report.
+/// The time for which failures are gathered for one report.
 const GATHER: Duration = Duration::from_secs(60);
-/// A host whose accounts have not failed for so long is reported anew when they do.
+/// A host whose accounts have not failed for this long is reported again when they do.
 const QUIET: Duration = Duration::from_secs(3600);
-/// What a run of failures is counted in.
+/// The time within which a run of failures is counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The hosts that are known good.
 #[derive(Debug)]
 pub struct KnownGood {
     terms: config::KnownGood,
-    hosts: HashMap<Subject, Host, RandomState>,
+    hosts: HashMap<Subject, KnownHost, RandomState>,
     /// Accounts at all hosts together.
     accounts: usize,
     /// Offences of accounts that have not logged in, at hosts that are known.
@@ -64,47 +66,47 @@ pub struct KnownGood {
 }
 
 #[derive(Debug)]
-struct Host {
-    accounts: Vec<Known>,
+struct KnownHost {
+    accounts: Vec<KnownAccount>,
     login: Login,
     /// Until when nothing is excused, because too much was.
     ended: Option<Time>,
-    trouble: Option<Trouble>,
+    trouble: Option<FailingAccounts>,
 }
 
 /// The last login from a host: what it is known good by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// When.
+    /// The time.
     pub time: Time,
-    /// In which log.
+    /// The log.
     pub channel: ChannelId,
-    /// In which line of it.
+    /// The line in that log.
     pub line: u64,
 }
 
 /// An account that has logged in.
 #[derive(Debug)]
-struct Known {
+struct KnownAccount {
     name: Account,
     login: Time,
-    /// When it last failed; `None` if not since it logged in.
+    /// The time when it last failed; `None` if not since it logged in.
     failed: Option<Time>,
-    /// When the minute began that its failures are counted in, log by log.
+    /// The beginning of the minute that its failures are counted in, log by log.
     minute: Time,
     run: [(ChannelId, u32); CHANNELS],
 }
 
 /// Accounts that logged in once and fail now.
 #[derive(Debug)]
-struct Trouble {
+struct FailingAccounts {
     since: Time,
     last: Time,
     excused: u32,
     told: bool,
 }
 
-/// What is known of a host.
+/// The standing of a host that is known good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Accounts that have logged in.
@@ -122,7 +124,7 @@ pub struct Standing {
 }
 
 impl KnownGood {
-    /// Knows nobody yet.
+    /// Returns a table without hosts.
     #[must_use]
     pub fn new(terms: &config::KnownGood) -> Self {
         Self {
@@ -135,7 +137,7 @@ impl KnownGood {
         }
     }
 
-    /// Goes by other terms. Whoever is known stays known, as long as the new terms say.
+    /// Changes the terms. Hosts that are known stay known, for as long as the new terms say.
     pub fn change(&mut self, terms: &config::KnownGood) {
         self.strangers.change_terms(terms.maxunknown, terms.findtime);
         self.terms = terms.clone();
@@ -145,7 +147,7 @@ impl KnownGood {
         }
     }
 
-    /// Takes in a login that can be believed. It clears the account's failures.
+    /// Records a login that can be believed. It clears the account's failures.
     pub fn login(&mut self, subject: Subject, event: &Event) {
         let (Some(name), true) = (event.account, self.terms.enabled) else { return };
         self.changed = true;
@@ -154,14 +156,14 @@ impl KnownGood {
             self.make_room();
             self.accounts += 1;
         }
-        let host = self.hosts.entry(subject).or_insert_with(|| Host {
+        let host = self.hosts.entry(subject).or_insert_with(|| KnownHost {
             accounts: Vec::new(),
             login,
             ended: None,
             trouble: None,
         });
         host.login = login;
-        let fresh = Known {
+        let fresh = KnownAccount {
             name,
             login: event.time,
             failed: None,
@@ -196,7 +198,7 @@ impl KnownGood {
         if host.until(terms.time) <= event.time {
             return false;
         }
-        let live = |known: &&mut Known| known.login.plus(terms.time) > event.time;
+        let live = |known: &&mut KnownAccount| known.login.plus(terms.time) > event.time;
         let known = host.accounts.iter_mut().filter(live).find(|k| Some(k.name) == event.account);
         let is_known = known.is_some();
         let too_much = match known {
@@ -216,7 +218,7 @@ impl KnownGood {
         is_known || evidence < Evidence::Proven
     }
 
-    /// What is known of a host at `now`; `None` if it is not known good.
+    /// Returns what is known of a host at `now`; `None` if it is not known good.
     #[must_use]
     pub fn standing(&self, subject: &Subject, now: Time) -> Option<Standing> {
         let host = self.hosts.get(subject)?;
@@ -237,7 +239,7 @@ impl KnownGood {
     }
 
     /// Lets time pass: forgets what is past, and adds the hosts to `reports` whose accounts fail.
-    pub fn tick(&mut self, now: Time, reports: &mut Vec<Report>) {
+    pub fn tick(&mut self, now: Time, reports: &mut Vec<AccountFailures>) {
         if now.since(self.swept) < SWEEP {
             return;
         }
@@ -248,7 +250,11 @@ impl KnownGood {
             if host.is_worth_telling(now) {
                 let known = u32::try_from(host.failing(now).count()).unwrap_or(u32::MAX);
                 let unknown = strangers.count(subject, now).all;
-                reports.extend((known > 0).then_some(Report { subject: *subject, known, unknown }));
+                reports.extend((known > 0).then_some(AccountFailures {
+                    subject: *subject,
+                    known,
+                    unknown,
+                }));
             }
             !host.accounts.is_empty()
         });
@@ -258,13 +264,13 @@ impl KnownGood {
         self.strangers.sweep(now);
     }
 
-    /// Corrects when everything was.
-    pub fn correct(&mut self, jump: Jump) {
+    /// Corrects all times.
+    pub fn correct(&mut self, step: ClockStep) {
         for host in self.hosts.values_mut() {
-            host.correct(jump);
+            host.correct(step);
         }
-        self.swept = jump.correct(self.swept);
-        self.strangers.correct(jump);
+        self.swept = step.correct(self.swept);
+        self.strangers.correct(step);
         self.changed |= !self.hosts.is_empty();
     }
 
@@ -286,30 +292,30 @@ fn strangers(terms: &config::KnownGood) -> OffenceTable {
     OffenceTable::with_capacity(terms.maxunknown, terms.findtime, CAPACITY)
 }
 
-impl Host {
+impl KnownHost {
     fn until(&self, time: Duration) -> Time {
         self.login.time.plus(time)
     }
 
-    fn correct(&mut self, jump: Jump) {
-        jump.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
+    fn correct(&mut self, step: ClockStep) {
+        step.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
         if let Some(trouble) = &mut self.trouble {
-            jump.correct_all([&mut trouble.since, &mut trouble.last]);
+            step.correct_all([&mut trouble.since, &mut trouble.last]);
         }
         for known in &mut self.accounts {
-            let Known { login, failed, minute, .. } = known;
-            jump.correct_all([login, minute].into_iter().chain(failed));
+            let KnownAccount { login, failed, minute, .. } = known;
+            step.correct_all([login, minute].into_iter().chain(failed));
         }
     }
 
-    fn failing(&self, now: Time) -> impl Iterator<Item = &Known> {
+    fn failing(&self, now: Time) -> impl Iterator<Item = &KnownAccount> {
         let lately = move |failed: Time| now.since(failed) < QUIET;
         self.accounts.iter().filter(move |known| known.failed.is_some_and(lately))
     }
 
-    /// Takes note of a failure that was excused.
+    /// Records a failure that was excused.
     fn note(&mut self, now: Time) {
-        let fresh = Trouble { since: now, last: now, excused: 0, told: false };
+        let fresh = FailingAccounts { since: now, last: now, excused: 0, told: false };
         let going_on = self.trouble.take().filter(|trouble| now.since(trouble.last) < QUIET);
         let trouble = self.trouble.insert(going_on.unwrap_or(fresh));
         trouble.last = now;
@@ -318,7 +324,7 @@ impl Host {
 
     /// Whether failures are to be reported now; says so once.
     fn is_worth_telling(&mut self, now: Time) -> bool {
-        let due = |trouble: &&mut Trouble| {
+        let due = |trouble: &&mut FailingAccounts| {
             !trouble.told && trouble.excused >= WORTH_TELLING && now.since(trouble.since) >= GATHER
         };
         self.trouble.as_mut().filter(due).is_some_and(|trouble| {
@@ -328,8 +334,9 @@ impl Host {
     }
 }
 
-impl Known {
-    /// Counts a failure; how many there were within this minute, in the log that has most of them.
+impl KnownAccount {
+    /// Counts a failure, and returns how many there were within this minute in the log that has
+    /// most of them.
     fn fail(&mut self, event: &Event) -> u32 {
         self.failed = Some(event.time);
         if event.time.since(self.minute) >= MINUTE {

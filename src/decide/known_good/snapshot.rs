@@ -1,8 +1,8 @@
-//! Who has logged in from where, to be stored and taken up again.
+//! The hosts that are known good, to be stored and restored.
 
 use serde::{Deserialize, Serialize};
 
-use super::{CHANNELS, Host, Known, KnownGood, Login};
+use super::{CHANNELS, KnownAccount, KnownGood, KnownHost, Login};
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::event::ChannelId;
@@ -12,13 +12,13 @@ use crate::model::time::Time;
 /// All hosts that are known good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownHosts {
-    /// What a certain name is as an account: with another program, names may be other numbers.
+    /// The number of a certain name as an account: with another program, names may have others.
     sample: Option<Account>,
-    hosts: Vec<Kept>,
+    hosts: Vec<StoredHost>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
+struct StoredHost {
     host: String,
     login: Time,
     channel: u16,
@@ -29,7 +29,7 @@ struct Kept {
 }
 
 impl KnownHosts {
-    /// How many hosts there are.
+    /// Returns how many hosts there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hosts.len()
@@ -52,13 +52,13 @@ fn sample() -> Option<Account> {
 }
 
 impl KnownGood {
-    /// Counts all as changed, and takes note of changes from now on.
+    /// Counts all as changed, and records changes from now on.
     pub fn note_changes(&mut self) {
         self.changed = true;
         self.strangers.note_changes();
     }
 
-    /// All hosts, if anything has changed since the last call.
+    /// Returns all hosts, if anything has changed since the last call.
     pub fn take_changes(&mut self) -> Option<KnownHosts> {
         std::mem::take(&mut self.changed).then(|| KnownHosts {
             sample: sample(),
@@ -71,8 +71,8 @@ impl KnownGood {
         &mut self.strangers
     }
 
-    /// Takes up what was stored; `channel` says what the numbers of logs are now.
-    pub fn take_up(
+    /// Restores stored hosts; `channel` maps the stored numbers of logs to those of today.
+    pub fn restore(
         &mut self,
         logins: &KnownHosts,
         now: Time,
@@ -94,9 +94,9 @@ impl KnownGood {
     }
 }
 
-fn kept(subject: Subject, host: &Host) -> Kept {
-    let Host { accounts, login, ended, trouble: _ } = host;
-    Kept {
+fn kept(subject: Subject, host: &KnownHost) -> StoredHost {
+    let KnownHost { accounts, login, ended, trouble: _ } = host;
+    StoredHost {
         host: subject.to_string(),
         login: login.time,
         channel: login.channel.0,
@@ -106,17 +106,17 @@ fn kept(subject: Subject, host: &Host) -> Kept {
     }
 }
 
-fn host(kept: &Kept, channel: impl Fn(u16) -> Option<u16>) -> Host {
+fn host(kept: &StoredHost, channel: impl Fn(u16) -> Option<u16>) -> KnownHost {
     // Of a log that is gone, the number of none.
     let channel = ChannelId(channel(kept.channel).unwrap_or(u16::MAX - 1));
-    let known = |(name, login, failed): &(Account, Time, Option<Time>)| Known {
+    let known = |(name, login, failed): &(Account, Time, Option<Time>)| KnownAccount {
         name: *name,
         login: *login,
         failed: *failed,
         minute: *login,
         run: [(channel, 0); CHANNELS],
     };
-    Host {
+    KnownHost {
         accounts: kept.accounts.iter().take(super::PER_HOST).map(known).collect(),
         login: Login { time: kept.login, channel, line: kept.line },
         ended: kept.ended,

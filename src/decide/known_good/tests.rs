@@ -63,7 +63,7 @@ impl Bench {
 use Evidence::{Proven, Unverified};
 
 #[test]
-fn accounts_that_have_logged_in_may_fail() {
+fn known_accounts_may_fail() {
     let mut bench = Bench::new();
     assert!(!bench.fails("1000", 0, Unverified), "nobody is known yet");
     bench.login("1000", 1);
@@ -76,7 +76,7 @@ fn accounts_that_have_logged_in_may_fail() {
 }
 
 #[test]
-fn a_login_counts_for_a_day_and_is_renewed_by_the_next() {
+fn login_counts_for_a_day_and_is_renewed() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     bench.login("1000", 80_000);
@@ -92,7 +92,7 @@ fn a_login_counts_for_a_day_and_is_renewed_by_the_next() {
 }
 
 #[test]
-fn too_many_unknown_accounts_end_it() {
+fn too_many_unknown_accounts_end_the_excuse() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     let excused: Vec<_> = (0..6).map(|n| bench.fails(&format!("9{n}"), n, Unverified)).collect();
@@ -107,7 +107,7 @@ fn too_many_unknown_accounts_end_it() {
 }
 
 #[test]
-fn guesses_at_one_unknown_account_are_as_many_as_guesses_at_several() {
+fn guesses_at_one_unknown_account_count_like_several() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     let excused = (0..1000).filter(|n| bench.fails("admin", *n, Unverified)).count();
@@ -120,7 +120,7 @@ fn guesses_at_one_unknown_account_are_as_many_as_guesses_at_several() {
 }
 
 #[test]
-fn a_rapid_run_at_one_account_ends_it() {
+fn rapid_guessing_at_one_account_ends_the_excuse() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     let excused: Vec<_> = (0..100).map(|_| bench.fails("1000", 1, Unverified)).collect();
@@ -138,7 +138,7 @@ fn a_rapid_run_at_one_account_ends_it() {
 }
 
 #[test]
-fn an_attempt_in_two_logs_is_one() {
+fn attempt_in_two_logs_counts_once() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     for _ in 0..29 {
@@ -156,7 +156,7 @@ fn an_attempt_in_two_logs_is_one() {
 }
 
 #[test]
-fn a_site_whose_phones_fail_is_reported_once() {
+fn site_with_failing_phones_is_reported_once() {
     let mut bench = Bench::new();
     (0..30).for_each(|n| bench.login(&format!("10{n:02}"), n));
     for round in 0..5 {
@@ -178,7 +178,7 @@ fn a_site_whose_phones_fail_is_reported_once() {
 }
 
 #[test]
-fn there_is_an_end_to_hosts_and_accounts() {
+fn hosts_and_accounts_are_bounded() {
     let mut bench = Bench::new();
     for n in 0..200_000_u32 {
         let host = Subject::of(std::net::Ipv4Addr::from(0x0a00_0000 + n / 3).into(), 64);
@@ -191,12 +191,12 @@ fn there_is_an_end_to_hosts_and_accounts() {
     let mut bench = Bench::new();
     (0..3000).for_each(|n| bench.login(&format!("a{n}"), 0));
     assert_eq!((bench.known.accounts, bench.known.hosts.len()), (PER_HOST, 1));
-    let size = size_of::<(Subject, Host)>() + size_of::<Known>();
+    let size = size_of::<(Subject, KnownHost)>() + size_of::<KnownAccount>();
     assert!(size <= 200, "{size}");
 }
 
 #[test]
-fn it_can_be_switched_off() {
+fn known_good_can_be_switched_off() {
     let mut bench = Bench::new();
     bench.login("1000", 0);
     bench.known.change(&config::KnownGood { enabled: false, ..terms() });
@@ -206,7 +206,7 @@ fn it_can_be_switched_off() {
 }
 
 #[test]
-fn a_restart_forgets_nobody_who_still_counts() {
+fn restart_keeps_hosts_that_are_known_good() {
     let mut before = Bench::new();
     before.known.note_changes();
     before.login("1000", 0);
@@ -218,13 +218,13 @@ fn a_restart_forgets_nobody_who_still_counts() {
 
     let now = Time::from_secs(1_800_000_010);
     let mut after = Bench::new();
-    after.known.take_up(&kept, now, Some);
+    after.known.restore(&kept, now, Some);
     assert_eq!(after.known.standing(&office(), now), before.known.standing(&office(), now));
     assert!(after.known.standing(&office(), now).is_some());
     assert!(after.fails("1001", 20, Evidence::Proven), "it is excused as before");
     assert!(!after.fails("1002", 20, Evidence::Proven));
 
     let mut much_later = Bench::new();
-    much_later.known.take_up(&kept, now.plus(Duration::from_secs(86400)), Some);
+    much_later.known.restore(&kept, now.plus(Duration::from_secs(86400)), Some);
     assert!(much_later.known.hosts.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Who did how much lately: the offences of each subject within a jail's findtime.
+//! Counts offences: those of each subject within a jail's findtime.
 //!
 //! One attempt may write several lines, and one message may reach several files. So a subject's
 //! lines are counted for each channel apart, lines of one attempt as one, and its offences are the
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -39,7 +39,7 @@ const ATTEMPT_SECS: u32 = 2;
 /// A subject's offences within findtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// All that count.
+    /// All offences that count.
     pub all: u32,
     /// Of these, the proven ones.
     pub proven: u32,
@@ -58,7 +58,7 @@ pub struct OffenceTable {
     hasher: RandomState,
     /// A power of two of lists of entries, whose subjects' hashes are alike: the first of each.
     lists: Vec<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<SubjectEntry>,
     /// `ring` seconds for each entry.
     times: Vec<u32>,
     dropped: u64,
@@ -73,7 +73,7 @@ const END: u32 = u32::MAX;
 /// One subject in one channel.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Entry {
+struct SubjectEntry {
     subject: Subject,
     /// The entry after it in its list.
     following: u32,
@@ -81,7 +81,7 @@ struct Entry {
     track: Track,
 }
 
-/// What a subject did in a channel.
+/// The attempts of a subject in one channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
     /// The channel and the number of the last line counted.
@@ -165,7 +165,7 @@ impl OffenceTable {
         }
     }
 
-    /// How many subjects have an offence within findtime.
+    /// Returns how many subjects have an offence within findtime.
     #[must_use]
     pub fn live(&self, now: Time) -> usize {
         let now = seconds(now);
@@ -176,26 +176,26 @@ impl OffenceTable {
         };
         // A subject is counted at the first of its entries.
         let first = |at: &usize| {
-            self.entries.get(*at).is_some_and(|Entry { subject, .. }| {
+            self.entries.get(*at).is_some_and(|SubjectEntry { subject, .. }| {
                 self.of(self.list(subject), subject).find(live) == Some(*at)
             })
         };
         (0..self.entries.len()).filter(live).filter(first).count()
     }
 
-    /// Corrects when everything was.
-    pub fn correct(&mut self, jump: Jump) {
+    /// Corrects all times.
+    pub fn correct(&mut self, step: ClockStep) {
         for entry in &mut self.entries {
-            entry.last = jump.correct_secs(entry.last);
-            entry.track.opened = jump.correct_secs(entry.track.opened);
+            entry.last = step.correct_secs(entry.last);
+            entry.track.opened = step.correct_secs(entry.track.opened);
         }
         for time in &mut self.times {
-            *time = jump.correct_secs(*time);
+            *time = step.correct_secs(*time);
         }
         self.changes.note_all(self.entries.len());
     }
 
-    /// How many subjects were dropped because the table was full.
+    /// Returns how many subjects were dropped because the table was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -227,7 +227,7 @@ impl OffenceTable {
     }
 
     /// The entries of a list, and their places.
-    fn chain(&self, list: usize) -> impl Iterator<Item = (usize, &Entry)> {
+    fn chain(&self, list: usize) -> impl Iterator<Item = (usize, &SubjectEntry)> {
         let at = |place: u32| Some((place as usize, self.entries.get(place as usize)?));
         let first = self.lists.get(list).and_then(|place| at(*place));
         std::iter::successors(first, move |(_, entry)| at(entry.following))
@@ -276,7 +276,7 @@ impl OffenceTable {
         if let Some(first) = self.lists.get_mut(list) {
             let following = std::mem::replace(first, place);
             let track = Track { channel, ..Track::default() };
-            self.entries.push(Entry { subject, following, last: 0, track });
+            self.entries.push(SubjectEntry { subject, following, last: 0, track });
             self.times.resize(self.entries.len() * self.ring, 0);
         }
         at
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_findtime_counts() {
+    fn only_offences_within_findtime_count() {
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 2)]).all, 3);
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 1), (0, 0, 600)]).all, 2);
         assert_eq!(offences(3, 1, &[(0, 0, 0), (0, 0, 300), (0, 0, 899), (0, 0, 900)]).all, 2);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_once_however_many_rules_match_it() {
+    fn line_counts_once_for_all_rules() {
         let mut table = OffenceTable::new(3, Duration::from_secs(600));
         for rule in 0..3 {
             table.add(host(1), &event(0, rule, 7, 0, Evidence::Proven), 1);
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_keeps_the_busiest() {
+    fn full_table_keeps_the_busiest_hosts() {
         let mut table = OffenceTable::with_capacity(5, Duration::from_secs(86400), 100);
         for round in 0..4 {
             table.add(host(0), &event(0, 0, round + 1, 0, Evidence::Proven), 1);
@@ -512,12 +512,12 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_as_small_as_it_says() {
-        assert_eq!(size_of::<Entry>(), 64);
+    fn entry_size_is_as_documented() {
+        assert_eq!(size_of::<SubjectEntry>(), 64);
     }
 
     #[test]
-    fn what_is_past_is_swept_away() {
+    fn sweep_forgets_past_offences() {
         let mut table = OffenceTable::new(5, Duration::from_secs(600));
         for n in 0..5000 {
             table.add(host(n), &event(0, 0, 1, i64::from(n % 2) * 1000, Evidence::Proven), 1);
@@ -536,7 +536,7 @@ mod tests {
     proptest! {
         /// The table agrees with plainly keeping every time, for one line an attempt.
         #[test]
-        fn it_counts_as_lists_of_times_would(
+        fn table_agrees_with_plain_lists_of_times(
             maxretry in 1u32..12,
             lines in proptest::collection::vec((0u32..30, 0u16..4, 0i64..40), 1..400),
         ) {

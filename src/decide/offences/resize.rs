@@ -1,12 +1,12 @@
-//! Other terms for a table in use: what was counted goes on counting.
+//! Changes the terms of a table in use: what was counted goes on counting.
 
 use std::time::Duration;
 
 use super::{OffenceTable, Track};
 
 impl OffenceTable {
-    /// Counts on other terms from now on. What was counted stays, as far as it fits: of each subject in
-    /// each channel, the last attempts.
+    /// Counts on other terms from now on. What was counted stays, as far as it fits: of each
+    /// subject in each channel, the last attempts.
     pub fn change_terms(&mut self, maxretry: u32, findtime: Duration) {
         let fresh = Self::with_capacity(maxretry, findtime, self.capacity);
         self.findtime = fresh.findtime;
@@ -33,7 +33,8 @@ impl OffenceTable {
 }
 
 impl Track {
-    /// Goes on in another ring, whose places stand for so many attempts, with the last ones of the old.
+    /// Moves to another ring, whose places stand for `new_step` attempts each, with the last
+    /// attempts of the old one.
     fn move_to(&mut self, old: &[u32], step: u32, new: &mut [u32], new_step: u32) {
         // From the last one back. A place is as old as the last of its attempts, and as proven as all.
         let (mut kept, mut group, mut gathered) = (Vec::with_capacity(new.len()), None, 0);
@@ -106,10 +107,10 @@ mod tests {
     }
 
     proptest! {
-        /// As long as each attempt has a place of its own, a table whose terms change counts on like one
-        /// that remembers all of them.
+        /// As long as each attempt has a place of its own, a table whose terms change counts on
+        /// like one that remembers all of them.
         #[test]
-        fn the_last_attempts_stay(
+        fn resize_keeps_the_last_attempts(
             before in 1u32..65,
             after in 1u32..65,
             attempts in proptest::collection::vec(any::<bool>(), 0..100),
@@ -130,7 +131,7 @@ mod tests {
 
         /// Where attempts share places, a place or so may be missing, and none is made up.
         #[test]
-        fn attempts_that_share_places_stay_too(
+        fn resize_keeps_attempts_that_share_a_slot(
             before in 1u32..400,
             after in 1u32..400,
             attempts in 0usize..600,
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_no_one_could_reach_take_no_longer() {
+    fn huge_maxretry_is_reached_and_left_quickly() {
         let (mut table, subject) = table(5, &[true; 5]);
         for maxretry in [u32::MAX, 1, u32::MAX, 5] {
             table.change_terms(maxretry, FINDTIME);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn another_findtime_counts_at_once() {
+    fn new_findtime_counts_immediately() {
         let (mut table, subject) = table(5, &[true; 5]);
         for (secs, left) in [(600, 2), (3, 1), (60, 5)] {
             table.change_terms(5, Duration::from_secs(secs));

@@ -4,7 +4,7 @@
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
 //! have changed.
 
-use super::{Entry, OffenceTable, Track, seconds};
+use super::{OffenceTable, SubjectEntry, Track, seconds};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -14,24 +14,24 @@ const PAGE: usize = 32;
 /// Bytes of an entry, without its times.
 const FIXED: usize = 45;
 
-/// What has changed in a table.
+/// The changes in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
-    /// How many entries it has now; pages past these are void.
+    /// The number of entries that it has now; pages past these are void.
     pub entries: usize,
     /// The pages that have changed, by their numbers.
     pub changed: Vec<(u32, Vec<u8>)>,
 }
 
 impl Pages {
-    /// How many pages the table has.
+    /// Returns how many pages the table has.
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.div_ceil(PAGE)
     }
 }
 
-/// Which pages have changed: a bit for each; nothing is noted unless somebody wants to know.
+/// The pages that have changed: a bit for each; `None` until changes are to be recorded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes(Option<Vec<u64>>);
 
@@ -47,7 +47,7 @@ impl Changes {
         }
     }
 
-    /// Takes note that all of so many entries have changed.
+    /// Records that all of `entries` entries have changed.
     pub(super) fn note_all(&mut self, entries: usize) {
         for place in (0..entries).step_by(PAGE) {
             self.note(place);
@@ -56,13 +56,13 @@ impl Changes {
 }
 
 impl OffenceTable {
-    /// Counts all pages as changed, and takes note of changes from now on.
+    /// Counts all pages as changed, and records changes from now on.
     pub fn note_changes(&mut self) {
         self.changes = Changes(Some(Vec::new()));
         self.changes.note_all(self.entries.len());
     }
 
-    /// What has changed since the last call; `None` if nothing has.
+    /// Returns what has changed since the last call; `None` if nothing has.
     pub fn take_changes(&mut self) -> Option<Pages> {
         let bits = self.changes.0.as_mut()?;
         if bits.iter().all(|bits| *bits == 0) {
@@ -95,10 +95,10 @@ impl OffenceTable {
         FIXED + 4 * self.ring
     }
 
-    /// Takes up the entries that a table of the same terms had, if they count at `now` still.
-    /// `channel` and `rule` say what the numbers of then are now; entries of channels that are gone
-    /// are left out, and so is what makes no sense.
-    pub fn take_up(
+    /// Restores the entries of a table with the same terms, as far as they still count at `now`.
+    /// `channel` and `rule` map the stored numbers to those of today; entries of channels that are
+    /// gone are left out, and so is what makes no sense.
+    pub fn restore(
         &mut self,
         pages: &Pages,
         now: Time,
@@ -123,7 +123,7 @@ impl OffenceTable {
     }
 
     /// Enters what is known of a subject in a channel, if it counts still.
-    fn put(&mut self, entry: &Entry, times: &[u32], now: u32) {
+    fn put(&mut self, entry: &SubjectEntry, times: &[u32], now: u32) {
         if now.saturating_sub(entry.last) >= self.findtime {
             return;
         }
@@ -137,7 +137,7 @@ impl OffenceTable {
     }
 }
 
-fn write(bytes: &mut Vec<u8>, entry: &Entry, times: &[u32]) {
+fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32]) {
     let net = entry.subject.net();
     let address = match net {
         IpNet::V4(net) => net.addr().to_ipv6_mapped(),
@@ -159,7 +159,7 @@ fn write(bytes: &mut Vec<u8>, entry: &Entry, times: &[u32]) {
     }
 }
 
-fn read(bytes: &[u8], ring: usize) -> Option<(Entry, Vec<u32>)> {
+fn read(bytes: &[u8], ring: usize) -> Option<(SubjectEntry, Vec<u32>)> {
     let mut rest = bytes;
     let [is_ipv6, bits] = take(&mut rest)?;
     let address = std::net::Ipv6Addr::from(take::<16>(&mut rest)?);
@@ -183,7 +183,9 @@ fn read(bytes: &[u8], ring: usize) -> Option<(Entry, Vec<u32>)> {
     // Lines have other numbers in another run: none of them is the one that was counted last.
     let line = 0;
     let track = Track { channel, line, rule, to_come, opened, next, used, proven, gathered };
-    sane.then(|| (Entry { subject: Subject::from(net), following: super::END, last, track }, times))
+    sane.then(|| {
+        (SubjectEntry { subject: Subject::from(net), following: super::END, last, track }, times)
+    })
 }
 
 /// The next bytes.
@@ -228,14 +230,14 @@ mod tests {
         OffenceTable::with_capacity(maxretry, Duration::from_secs(600), 200)
     }
 
-    /// What a store keeps of the changes.
+    /// The pages that a store keeps.
     #[derive(Default)]
-    struct Kept {
+    struct StoredPages {
         entries: usize,
         pages: BTreeMap<u32, Vec<u8>>,
     }
 
-    impl Kept {
+    impl StoredPages {
         fn keep(&mut self, changes: Option<Pages>) {
             let Some(changes) = changes else { return };
             self.entries = changes.entries;
@@ -247,7 +249,7 @@ mod tests {
         fn table(&self, maxretry: u32, now: Time) -> OffenceTable {
             let mut table = table(maxretry);
             let changed = self.pages.clone().into_iter().collect();
-            table.take_up(&Pages { entries: self.entries, changed }, now, Some, Some);
+            table.restore(&Pages { entries: self.entries, changed }, now, Some, Some);
             table
         }
     }
@@ -255,13 +257,13 @@ mod tests {
     proptest! {
         /// A table that was stored now and then counts on as if nothing had happened.
         #[test]
-        fn what_was_stored_counts_on(
+        fn restored_table_counts_on(
             // With more, an entry that is past may hold half a step, which is not stored.
             maxretry in 1u32..65,
             per_attempt in 1u8..4,
             lines in proptest::collection::vec((0u32..400, 0u16..4, 0i64..20, any::<bool>(), 0u8..20), 1..600),
         ) {
-            let (mut plain, mut kept) = (table(maxretry), Kept::default());
+            let (mut plain, mut kept) = (table(maxretry), StoredPages::default());
             plain.note_changes();
             let (mut now, mut line) = (0, 0);
             for (who, channel, pause, proven, what) in lines {
@@ -297,11 +299,11 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_no_page(page in proptest::collection::vec(any::<u8>(), 0..4000)) {
+        fn garbage_pages_are_ignored(page in proptest::collection::vec(any::<u8>(), 0..4000)) {
             let mut table = table(5);
             let now = Time::from_secs(START);
             let pages = Pages { entries: usize::MAX, changed: vec![(0, page.clone()), (u32::MAX, page)] };
-            table.take_up(&pages, now, Some, Some);
+            table.restore(&pages, now, Some, Some);
             for who in 0..400 {
                 assert!(table.count(&host(who), now).all <= 64);
             }
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_changed_is_written() {
+    fn only_changed_pages_are_stored() {
         let mut table = OffenceTable::new(5, Duration::from_secs(600));
         for who in 0..10_000 {
             table.add(host(who), &event(0, 1 + u64::from(who), 0, true), 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -27,7 +27,7 @@ pub struct Comparison {
 impl Comparison {
     /// Compares what is held with what is wanted, which has each key once.
     #[must_use]
-    pub fn new(held: &[Adopted], wanted: &[Element]) -> Self {
+    pub fn new(held: &[KernelElement], wanted: &[Element]) -> Self {
         let mut left: HashMap<(ScopeId, Subject), Element> = held
             .iter()
             .map(|held| ((held.element.scope, held.element.subject), held.element))
@@ -72,7 +72,7 @@ mod tests {
             element("192.0.2.4", Some(100)),
             element("192.0.2.6", None),
         ];
-        let held = held.map(|element| Adopted { element, known_jail: true });
+        let held = held.map(|element| KernelElement { element, known_jail: true });
         let wanted = [
             element("192.0.2.1", Some(102)),
             element("192.0.2.2", Some(100)),

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::{Line, Request};
 use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError, SinkKind};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
@@ -124,7 +124,7 @@ impl BanSink for RemoteSink {
         self.0.call(&Request::Allow(Cow::Borrowed(nets)))
     }
 
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         self.0.call(&Request::Adopt(now))
     }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::hosts::lists::Networks;
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::{Subject, bannable};
@@ -95,7 +95,7 @@ impl BanSink for Careful {
         self.sink.allow(nets)
     }
 
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         let found = self.sink.adopt(now)?;
         self.allowance.held = self.allowance.held.max(found.len());
         Ok(found)

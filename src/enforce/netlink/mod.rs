@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use super::set_element::{self, Order};
 use super::{BanSink, Comparison, Damage, Report, SinkError};
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
@@ -186,7 +186,7 @@ impl BanSink for NetlinkSink {
         self.remember_content()
     }
 
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
+    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let mut adopted = Vec::new();
         for (scope, set) in structure.sets() {

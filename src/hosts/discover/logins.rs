@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::file_stamp::{Stamp, stamp};
-use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";
@@ -23,7 +23,7 @@ const LARGEST: u64 = 16 << 10;
 #[derive(Debug, Default)]
 pub struct Sessions {
     seen: Vec<Stamp>,
-    found: Vec<Entry>,
+    found: Vec<ExemptNetwork>,
 }
 
 impl Sessions {
@@ -53,13 +53,13 @@ impl Sessions {
                 bytes.chunks_exact(RECORD).filter_map(utmp).collect()
             }),
         };
-        let entry = |(user, host)| Entry::new(host, Origin::Session { user });
+        let entry = |(user, host)| ExemptNetwork::new(host, ExemptReason::Session { user });
         self.found = sessions.into_iter().map(entry).collect();
         true
     }
 
     /// Where they are logged in from.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = ExemptNetwork> {
         self.found.iter().cloned()
     }
 }

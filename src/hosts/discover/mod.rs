@@ -28,7 +28,7 @@ use crate::hosts::asterisk::trunks::{Target, Trunk};
 use crate::hosts::exempt::{IgnoreList, words};
 use crate::hosts::lists::Lists;
 use crate::model::hostname::HostName;
-use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 use addresses::Network;
 pub use conf_files::Disk;
 use dns::{Answer, Names};
@@ -46,7 +46,7 @@ pub struct Wanted {
     /// Those in the jails' own.
     jail_names: Vec<HostName>,
     /// Those in the lists to let pass.
-    allow: Vec<Entry>,
+    allow: Vec<ExemptNetwork>,
     /// Where Asterisk's configuration is, if the trunks in it are wanted.
     asterisk: Option<PathBuf>,
 }
@@ -219,21 +219,25 @@ impl Found {
     fn list(&self) -> IgnoreList {
         let addresses = |name| self.names.get(name).map_or(&[][..], dns::Known::addresses);
         let named = self.wanted.names.iter().flat_map(|name| {
-            let origin = Origin::Ignoreip { entry: name.to_string() };
-            addresses(name).iter().map(move |address| Entry::new(*address, origin.clone()))
+            let origin = ExemptReason::Ignoreip { entry: name.to_string() };
+            addresses(name).iter().map(move |address| ExemptNetwork::new(*address, origin.clone()))
         });
         let trunks = self.trunks.found().trunks.iter().flat_map(|trunk| {
             let Trunk { name, file, target } = trunk;
-            let origin = Origin::Trunk { name: name.clone(), file: file.clone() };
+            let origin = ExemptReason::Trunk { name: name.clone(), file: file.clone() };
             let nets = match target {
                 Target::Net(net) => vec![*net],
                 Target::Name(name) => addresses(name).iter().map(|ip| (*ip).into()).collect(),
             };
-            nets.into_iter().map(move |net| Entry::new(net, origin.clone()))
+            nets.into_iter().map(move |net| ExemptNetwork::new(net, origin.clone()))
         });
-        let own = self.network.own.iter().map(|own| Entry::new(own.addr(), Origin::Own));
-        let gateways =
-            self.network.gateways.iter().map(|gateway| Entry::new(*gateway, Origin::Gateway));
+        let own =
+            self.network.own.iter().map(|own| ExemptNetwork::new(own.addr(), ExemptReason::Own));
+        let gateways = self
+            .network
+            .gateways
+            .iter()
+            .map(|gateway| ExemptNetwork::new(*gateway, ExemptReason::Gateway));
         let entries = named
             .chain(self.wanted.allow.iter().cloned())
             .chain(own)

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::file_stamp::{Stamp, stamp};
-use crate::model::listed::{Entry, Origin};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
 
 /// The second one has the servers behind systemd-resolved's own (systemd-resolved.service(8)).
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
@@ -19,7 +19,7 @@ const MOST: usize = 16;
 #[derive(Debug, Default)]
 pub struct Resolvers {
     seen: [Stamp; 2],
-    found: Vec<Entry>,
+    found: Vec<ExemptNetwork>,
 }
 
 impl Resolvers {
@@ -35,16 +35,17 @@ impl Resolvers {
     }
 
     /// The name servers.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = ExemptNetwork> {
         self.found.iter().cloned()
     }
 }
 
-fn read(file: &str) -> Vec<Entry> {
+fn read(file: &str) -> Vec<ExemptNetwork> {
     let mut bytes = Vec::new();
     // One that cannot be read, or is not there, names nobody.
     let _ = File::open(file).and_then(|open| open.take(LARGEST).read_to_end(&mut bytes));
-    let entry = |server| Entry::new(server, Origin::Resolver { file: file.to_owned() });
+    let entry =
+        |server| ExemptNetwork::new(server, ExemptReason::Resolver { file: file.to_owned() });
     servers(&String::from_utf8_lossy(&bytes)).into_iter().map(entry).collect()
 }
 

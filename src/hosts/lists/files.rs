@@ -13,7 +13,7 @@ use super::parse::{self, Wrong};
 use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
-use crate::model::listed::{Listed, Place};
+use crate::model::listed::{FileLine, ListedNetwork};
 
 /// Bytes that a file may have: a million of the longest networks, and comments.
 const LARGEST: u64 = 128 << 20;
@@ -83,7 +83,7 @@ fn few_enough(
 fn own(
     path: &Path,
     check: Check,
-    list: &mut Vec<Listed>,
+    list: &mut Vec<ListedNetwork>,
     errors: &mut Vec<Diagnostic>,
 ) -> Result<(), ListsError> {
     let bytes =
@@ -100,8 +100,8 @@ fn own(
             Ok(None) => {}
             Ok(Some(net)) => match check(&net) {
                 None => {
-                    let place = Place { file: Arc::clone(&file), line: number };
-                    list.push(Listed { net, place });
+                    let place = FileLine { file: Arc::clone(&file), line: number };
+                    list.push(ListedNetwork { net, place });
                 }
                 Some(message) => {
                     let (span, help) = (0..line.len(), "leave it out");
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn nets(list: &[Listed]) -> Vec<String> {
+    fn nets(list: &[ListedNetwork]) -> Vec<String> {
         list.iter().map(|one| format!("{} {}", one.net, one.place.line)).collect()
     }
 

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::listed::{Entry, Origin};
-use crate::model::listed::{Listed, Place};
+use crate::model::listed::{ExemptNetwork, ExemptReason};
+use crate::model::listed::{FileLine, ListedNetwork};
 pub use crate::model::network_set::Networks;
 pub use files::{ListsError, read};
 
@@ -41,9 +41,9 @@ pub struct Feed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
     /// Whom to let pass.
-    pub allow: Vec<Listed>,
+    pub allow: Vec<ListedNetwork>,
     /// Whom to block, in the order of their addresses, wider networks first.
-    pub block: Vec<Listed>,
+    pub block: Vec<ListedNetwork>,
     /// The feeds, by name.
     pub feeds: Vec<Feed>,
 }
@@ -51,10 +51,10 @@ pub struct Lists {
 impl Lists {
     /// Whom to let pass, as something that is never banned.
     #[must_use]
-    pub fn allowed(&self) -> Vec<Entry> {
-        let entry = |listed: &Listed| {
-            let Place { file, line } = listed.place.clone();
-            Entry::new(listed.net, Origin::Allow { file, line })
+    pub fn allowed(&self) -> Vec<ExemptNetwork> {
+        let entry = |listed: &ListedNetwork| {
+            let FileLine { file, line } = listed.place.clone();
+            ExemptNetwork::new(listed.net, ExemptReason::Allow { file, line })
         };
         self.allow.iter().map(entry).collect()
     }
@@ -72,7 +72,7 @@ impl Lists {
     }
 
     /// The entries of `block` that hold `host`.
-    pub fn blocking(&self, host: IpAddr) -> impl Iterator<Item = &Listed> {
+    pub fn blocking(&self, host: IpAddr) -> impl Iterator<Item = &ListedNetwork> {
         self.block.iter().filter(move |listed| listed.net.contains(&host))
     }
 

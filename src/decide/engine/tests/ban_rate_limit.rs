@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_flood_of_forged_packets_bans_a_hundred_a_minute_at_most() {
+fn unverified_bans_are_limited_to_a_hundred_a_minute() {
     const SOURCES: u32 = 90_000;
     let host = |n: u32| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
     let mut bench = Bench::new("");

@@ -1,14 +1,14 @@
-//! The clock on the wall is set by a day, and the engine is told.
+//! The wall clock is set by a day, and the engine is told.
 
 use super::*;
-use crate::model::clock_step::Jump;
+use crate::model::clock_step::ClockStep;
 
 const DAY: i64 = 86_400;
 const NOON: i64 = 10 * DAY + DAY / 2;
 
-/// What an engine says when its clock is set by `jump` seconds on the way, and it is told that it was
-/// by so many. The times that it is handed are by that clock.
-fn day(jump: i64, told: i64) -> Vec<String> {
+/// Returns what an engine says when its clock is set by `step` seconds on the way, and it is told
+/// that it was by so many. The times that it is handed are by that clock.
+fn day(step: i64, told: i64) -> Vec<String> {
     let mut bench = Bench::new("[default]\nmaxunverified = 1\n");
     let mut said = Vec::new();
     // Banned for ten minutes; one short of it; one who is known good; one of many forged ones.
@@ -19,8 +19,8 @@ fn day(jump: i64, told: i64) -> Vec<String> {
     (0..3).for_each(|second| bench.offence(SCAN, "192.0.2.5", NOON + second));
     said.extend(bench.said());
 
-    bench.engine.correct(Jump::by_millis(told * 1000));
-    let at = |second: i64| NOON + jump + second;
+    bench.engine.correct(ClockStep::by_millis(told * 1000));
+    let at = |second: i64| NOON + step + second;
     bench.tick(at(60));
     // His lines from before he was banned are no reason for another ban; his fifth offence is one.
     (0..9).for_each(|_| bench.offence(GUESS, "192.0.2.1", at(60)));
@@ -57,7 +57,7 @@ fn day(jump: i64, told: i64) -> Vec<String> {
 }
 
 #[test]
-fn a_clock_that_is_set_by_a_day_changes_nothing() {
+fn clock_step_of_a_day_changes_nothing() {
     let expected = day(0, 0);
     for words in [
         "asterisk-guess Ban 192.0.2.1 sip 600",
@@ -70,14 +70,14 @@ fn a_clock_that_is_set_by_a_day_changes_nothing() {
     ] {
         assert!(expected.iter().any(|said| said == words), "{words}: {expected:#?}");
     }
-    for jump in [-DAY, DAY, -9 * DAY, 9000 * DAY] {
-        assert_eq!(day(jump, jump), expected, "{jump}");
-        assert_ne!(day(jump, 0), expected, "{jump}, and nobody says so");
+    for step in [-DAY, DAY, -9 * DAY, 9000 * DAY] {
+        assert_eq!(day(step, step), expected, "{step}");
+        assert_ne!(day(step, 0), expected, "{step}, and nobody says so");
     }
 }
 
 #[test]
-fn what_was_corrected_is_stored_anew() {
+fn corrected_times_are_stored_again() {
     let mut bench = Bench::new("");
     bench.engine.keep_journal();
     bench.engine.note_changes();
@@ -85,37 +85,37 @@ fn what_was_corrected_is_stored_anew() {
     bench.account_event(LOGIN, "192.0.2.3", NOON, Evidence::Proven, Some("1000"));
     assert!(!bench.engine.take_changes().is_empty());
     assert!(bench.engine.take_logins().is_some());
-    bench.engine.correct(Jump::by_millis(DAY * 1000));
+    bench.engine.correct(ClockStep::by_millis(DAY * 1000));
     let (counters, logins) = (bench.engine.take_changes(), bench.engine.take_logins().unwrap());
     assert_eq!(bench.engine.take_journal(), []);
     let mut again = Bench::new("");
     let now = Time::from_secs(NOON + DAY + 60);
     let rules: Vec<_> = (0..3).map(|rule| Some(RuleId(rule))).collect();
     let channels = [(0, ChannelId(0))].into();
-    again.engine.take_up_counts(&counters, &logins, &channels, &rules, now);
+    again.engine.restore_counts(&counters, &logins, &channels, &rules, now);
     again.offence(GUESS, "192.0.2.1", NOON + DAY + 60);
     assert_eq!(again.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"]);
     assert_eq!(again.engine.known_good(now).count(), 1);
 }
 
 #[test]
-fn a_clock_that_jumps_a_day_lets_nobody_off() {
+fn uncorrected_clock_step_frees_no_host() {
     const NOON: i64 = 10 * 86_400;
-    for jump in [-86_400, 86_400] {
+    for step in [-86_400, 86_400] {
         let mut bench = Bench::new("");
         (0..4).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + second));
         bench.tick(NOON + 4);
         // Another host starts from nothing.
-        bench.tick(NOON + jump);
-        bench.offence(GUESS, "192.0.2.2", NOON + jump);
-        assert_eq!(bench.said(), [""; 0], "{jump}");
+        bench.tick(NOON + step);
+        bench.offence(GUESS, "192.0.2.2", NOON + step);
+        assert_eq!(bench.said(), [""; 0], "{step}");
         // Five more are a ban, whatever is remembered of the first four.
-        (0..5).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + jump + second));
-        assert_eq!(bench.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"], "{jump}");
+        (0..5).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + step + second));
+        assert_eq!(bench.said(), ["asterisk-guess Ban 192.0.2.1 sip 600"], "{step}");
         // The ban is over when the clock says so.
-        bench.tick(NOON + jump + 599);
-        assert_eq!(bench.said(), [""; 0], "{jump}");
-        bench.tick(NOON + jump + 700);
-        assert_eq!(bench.said(), ["asterisk-guess Unban 192.0.2.1 Expired"], "{jump}");
+        bench.tick(NOON + step + 599);
+        assert_eq!(bench.said(), [""; 0], "{step}");
+        bench.tick(NOON + step + 700);
+        assert_eq!(bench.said(), ["asterisk-guess Unban 192.0.2.1 Expired"], "{step}");
     }
 }

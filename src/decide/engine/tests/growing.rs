@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The bans of a host that guesses as often as it is banned for, each time after a pause in seconds.
+/// The bans of a host that guesses as often as it is banned for, each time after a pause in
+/// seconds.
 fn bans_after(config: &str, pauses: &[i64]) -> Vec<String> {
     let mut bench = Bench::new(config);
     let (mut bans, mut now) = (Vec::new(), 0);
@@ -17,7 +18,7 @@ fn bans_after(config: &str, pauses: &[i64]) -> Vec<String> {
 }
 
 #[test]
-fn bans_get_longer_until_a_host_has_been_quiet() {
+fn bans_grow_until_a_host_has_been_quiet() {
     let without = "[jail.recidive]\nenabled = false\n";
     let lengths = |pauses: &[i64]| -> Vec<String> {
         let last_word = |ban: String| ban.rsplit(' ').next().map(str::to_owned);
@@ -33,7 +34,7 @@ fn bans_get_longer_until_a_host_has_been_quiet() {
 }
 
 #[test]
-fn the_bans_of_all_jails_can_make_the_next_one_longer() {
+fn overalljails_counts_bans_of_all_jails() {
     for (all, length) in [("false", 600), ("true", 2400)] {
         let mut bench = Bench::new(&format!("[default]\nbantime = {{ overalljails = {all} }}"));
         (0..3).for_each(|_| bench.event(SCAN, "203.0.113.9", 0, Evidence::Proven));
@@ -46,7 +47,7 @@ fn the_bans_of_all_jails_can_make_the_next_one_longer() {
 }
 
 #[test]
-fn the_end_of_a_ban_cannot_be_foretold() {
+fn rndtime_varies_the_end_of_a_ban() {
     let mut bench = Bench::new("[jail.asterisk-guess]\nbantime = { rndtime = '10m' }");
     for host in 0..64 {
         (0..5).for_each(|_| bench.offence(GUESS, &format!("203.0.113.{host}"), 0));
@@ -59,7 +60,7 @@ fn the_end_of_a_ban_cannot_be_foretold() {
 }
 
 #[test]
-fn who_is_banned_again_and_again_is_banned_for_long() {
+fn recidive_bans_repeat_offenders() {
     let short = "[jail.asterisk-guess]\nbantime = 60\n[jail.recidive]\nmaxretry = 3\n";
     let bans = bans_after(short, &[0, 61, 61]);
     let ban = "asterisk-guess Ban 203.0.113.9 sip 60";
@@ -81,9 +82,10 @@ fn who_is_banned_again_and_again_is_banned_for_long() {
     assert_eq!(bans_after(observes, &[0])[1], "recidive Would ban 203.0.113.9");
 }
 
-/// Somebody who comes back an hour after each ban, for thirty days, and once more after a fortnight.
+/// Somebody who comes back an hour after each ban, for thirty days, and once more after a
+/// fortnight.
 #[test]
-fn thirty_days_of_coming_back() {
+fn returning_host_over_thirty_days() {
     const HOUR: i64 = 3600;
     let mut bench = Bench::new("[jail.recidive]\nfindtime = '1w'\n");
     let (mut now, mut bans) = (0, Vec::new());

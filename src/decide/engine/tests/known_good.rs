@@ -5,7 +5,7 @@ use super::*;
 const OFFICE: &str = "203.0.113.7";
 
 #[test]
-fn a_site_with_an_old_password_is_reported_and_not_banned() {
+fn site_with_an_old_password_is_reported_not_banned() {
     let mut bench = Bench::new("");
     (0..30).for_each(|n| bench.login(OFFICE, &format!("10{n:02}"), Evidence::Proven));
     for round in 1..60 {
@@ -26,7 +26,7 @@ fn a_site_with_an_old_password_is_reported_and_not_banned() {
 }
 
 #[test]
-fn one_valid_account_is_no_shield() {
+fn one_valid_account_does_not_excuse_guessing() {
     // For each of these, an attacker logs in before every try.
     let bans_by = |accounts: fn(i64) -> String, rule: RuleId, evidence: Evidence| {
         let mut bench = Bench::new("");
@@ -48,7 +48,7 @@ fn one_valid_account_is_no_shield() {
 }
 
 #[test]
-fn what_makes_nobody_known_good() {
+fn some_logins_make_no_host_known_good() {
     let offences = |bench: &mut Bench, host: &str| {
         for n in 0..5 {
             bench.account_event(GUESS, host, n, Evidence::Unverified, Some("1000"));
@@ -72,13 +72,13 @@ fn what_makes_nobody_known_good() {
 }
 
 #[test]
-fn a_ban_by_hand_beats_known_good_and_a_reload_keeps_it() {
+fn manual_ban_overrides_known_good_across_a_reload() {
     let mut bench = Bench::new("");
     bench.login(OFFICE, "1000", Evidence::Proven);
     bench.reload("[default]\nmaxretry = 1\nmaxunverified = 7");
     bench.account_event(GUESS, OFFICE, 0, Evidence::Proven, Some("1000"));
     assert!(bench.said().is_empty());
-    let order = Order { host: OFFICE.parse().unwrap(), jail: None, length: None };
+    let order = ManualBan { host: OFFICE.parse().unwrap(), jail: None, length: None };
     bench.engine.ban(&order, Time::from_secs(1), &mut bench.decisions);
     assert_eq!(bench.said(), [format!("manual Ban {OFFICE} all 0")]);
 }

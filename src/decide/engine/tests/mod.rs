@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::*;
 use crate::config;
 use crate::model::account::Account;
-use crate::model::event::Adopted;
+use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
 use crate::rules::RuleSet;
 
@@ -93,7 +93,7 @@ impl Bench {
         self.engine.on_event(&event, &mut self.decisions);
     }
 
-    /// What was decided since the last call, in fail2ban's words.
+    /// Returns what was decided since the last call, in fail2ban's words.
     fn said(&mut self) -> Vec<String> {
         let plan = Arc::clone(self.engine.plan());
         let jail = |id: JailId| plan.jail(id).unwrap().name.clone();
@@ -148,7 +148,7 @@ impl Bench {
 }
 
 #[test]
-fn enough_offences_ban() {
+fn maxretry_offences_ban_a_host() {
     let mut bench = Bench::new("");
     for second in 0..5 {
         assert!(bench.said().is_empty());
@@ -166,7 +166,7 @@ fn enough_offences_ban() {
 }
 
 #[test]
-fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
+fn proven_ban_of_a_sending_host_is_renewed() {
     let mut bench = Bench::new("[jail.asterisk-guess]\nrenew = true\n");
     let (host, forged) = ("2001:db8::9", "203.0.113.10");
     for second in 0..5 {
@@ -177,9 +177,9 @@ fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
     assert_eq!(bench.said().len(), 3);
     // Scope 1 is `sip`. The network's key stands for the host.
     let key = |host: &str| (ScopeId(1), host.parse().unwrap());
-    let knock = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
+    let sending = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
     let renew = |bench: &mut Bench, secs| {
-        bench.engine.renew(&knock, Time::from_secs(secs), &mut bench.decisions);
+        bench.engine.renew(&sending, Time::from_secs(secs), &mut bench.decisions);
     };
     renew(&mut bench, 303);
     assert!(bench.decisions.is_empty(), "half of it is left");
@@ -196,7 +196,7 @@ fn a_proven_ban_of_a_host_that_knocks_begins_anew() {
 }
 
 #[test]
-fn unverified_evidence_has_its_own_punishment() {
+fn unverified_evidence_has_its_own_ban_terms() {
     let mut bench = Bench::new("");
     (0..3).for_each(|_| bench.offence(SCAN, "203.0.113.9", 0));
     assert_eq!(bench.said(), ["asterisk-scan Ban 203.0.113.9 sip 600"]);
@@ -210,7 +210,7 @@ fn unverified_evidence_has_its_own_punishment() {
 }
 
 #[test]
-fn hearsay_bans_nobody_unless_it_is_told_to() {
+fn hearsay_bans_only_where_configured() {
     let mut bench = Bench::new("");
     (0..50).for_each(|_| bench.event(GUESS, "203.0.113.9", 0, Evidence::Hearsay));
     assert!(bench.said().is_empty());
@@ -235,13 +235,13 @@ fn some_hosts_are_never_banned() {
     assert!(bench.said().is_empty());
 }
 
-fn gateway(host: &str) -> crate::model::listed::Entry {
+fn gateway(host: &str) -> crate::model::listed::ExemptNetwork {
     let host: IpAddr = host.parse().unwrap();
-    crate::model::listed::Entry::new(host, crate::model::listed::Origin::Gateway)
+    crate::model::listed::ExemptNetwork::new(host, crate::model::listed::ExemptReason::Gateway)
 }
 
 #[test]
-fn a_host_that_is_found_to_be_ours_is_let_in_and_stays_in() {
+fn discovered_host_is_unbanned_and_never_banned() {
     let mut bench = Bench::new("");
     for host in ["203.0.113.8", "203.0.113.9", "2001:db8:1:2::9"] {
         (0..5).for_each(|_| bench.offence(GUESS, host, 0));
@@ -266,7 +266,7 @@ fn a_host_that_is_found_to_be_ours_is_let_in_and_stays_in() {
 }
 
 #[test]
-fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
+fn ignored_names_count_for_their_jail_only() {
     let config = "[jail.asterisk-guess]\nignoreip = 'phone.example'";
     let mut bench = Bench::new(config);
     let host = "203.0.113.9".parse().unwrap();
@@ -278,7 +278,7 @@ fn the_names_that_a_jail_ignores_are_ignored_by_that_jail() {
 }
 
 #[test]
-fn of_a_network_that_this_machine_is_in_only_one_address_is_banned() {
+fn own_network_is_banned_by_single_addresses() {
     let mut bench = Bench::new("");
     let near = |bench: &mut Bench, nets: &[&str]| {
         let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
@@ -316,7 +316,7 @@ fn an_ipv6_network_is_one_subject() {
 }
 
 #[test]
-fn an_observing_jail_says_it_once() {
+fn observe_mode_reports_a_host_once() {
     let mut bench = Bench::new("[default]\nmode = 'observe'");
     (0..50).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
     assert!(bench.changes().is_empty());
@@ -326,15 +326,16 @@ fn an_observing_jail_says_it_once() {
 }
 
 #[test]
-fn bans_by_hand_and_their_lifting() {
+fn manual_bans_can_be_lifted() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(0);
     let host = "203.0.113.9".parse().unwrap();
-    let minute = Some(Lasting::For(Duration::from_secs(60)));
+    let minute = Some(BanDuration::For(Duration::from_secs(60)));
     let guess = bench.engine.plan().jail_named("asterisk-guess");
-    for order in
-        [Order { host, jail: None, length: None }, Order { host, jail: guess, length: minute }]
-    {
+    for order in [
+        ManualBan { host, jail: None, length: None },
+        ManualBan { host, jail: guess, length: minute },
+    ] {
         bench.engine.ban(&order, now, &mut bench.decisions);
     }
     assert_eq!(
@@ -353,7 +354,7 @@ fn bans_by_hand_and_their_lifting() {
 }
 
 #[test]
-fn bans_found_in_the_kernel_go_on() {
+fn kernel_bans_are_adopted() {
     let mut bench = Bench::new("");
     let guess = bench.engine.plan().jail_named("asterisk-guess").unwrap();
     let element = |host: &str| Element {
@@ -363,8 +364,8 @@ fn bans_found_in_the_kernel_go_on() {
         jail: guess,
     };
     let found = [
-        Adopted { element: element("203.0.113.9"), known_jail: true },
-        Adopted { element: element("203.0.113.8"), known_jail: false },
+        KernelElement { element: element("203.0.113.9"), known_jail: true },
+        KernelElement { element: element("203.0.113.8"), known_jail: false },
     ];
     bench.engine.adopt(&found, Time::from_secs(0));
     bench.engine.on_tick(Time::from_secs(60), &mut bench.decisions);

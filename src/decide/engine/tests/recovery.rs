@@ -1,7 +1,7 @@
 //! What becomes of the bans of store and kernel at a start.
 
 use super::*;
-use crate::decide::engine::{Remembered, TakenUp};
+use crate::decide::engine::{RecoverySummary, StoredBans};
 
 const SIP: ScopeId = ScopeId(1);
 const HOST: &str = "203.0.113.9";
@@ -24,10 +24,10 @@ fn stored(bench: &Bench, ends_in: Option<i64>) -> Ban {
     }
 }
 
-fn element(bench: &Bench, ends_in: Option<i64>) -> Adopted {
+fn element(bench: &Bench, ends_in: Option<i64>) -> KernelElement {
     let ban = stored(bench, ends_in);
     let element = Element { scope: SIP, subject: ban.subject, until: ban.until, jail: ban.jail };
-    Adopted { element, known_jail: true }
+    KernelElement { element, known_jail: true }
 }
 
 /// The only ban: offences, and in how many seconds it ends.
@@ -37,7 +37,7 @@ fn ban(bench: &Bench) -> Option<(u32, Option<i64>)> {
     Some((ban.offences, ban.until.map(|until| until.secs() - NOW)))
 }
 
-/// What the kernel is told: in how many seconds the element ends, or that it goes.
+/// Returns what the kernel is told: in how many seconds the element ends, or that it goes.
 #[expect(clippy::option_option, reason = "an element that goes, or one that may never end")]
 fn told(bench: &mut Bench) -> Vec<Option<Option<i64>>> {
     let ends = |change: Change| match change {
@@ -51,7 +51,7 @@ type Ends = Option<Option<i64>>;
 type Case = (Ends, Ends, Option<(u32, Option<i64>)>, &'static [Ends]);
 
 #[test]
-fn store_and_kernel_are_brought_together() {
+fn recovery_merges_store_and_kernel() {
     // What is stored, what the kernel has, and what the ban is then: offences and end; what the
     // kernel is told.
     let cases: [Case; 10] = [
@@ -74,9 +74,9 @@ fn store_and_kernel_are_brought_together() {
         let mut bench = Bench::new("");
         let bans = in_store.map(|ends| stored(&bench, ends)).into_iter().collect();
         let found: Vec<_> = in_kernel.map(|ends| element(&bench, ends)).into_iter().collect();
-        let remembered = Remembered { bans, ..Remembered::default() };
+        let remembered = StoredBans { bans, ..StoredBans::default() };
         let now = Time::from_secs(NOW);
-        bench.engine.take_up(&remembered, &found, now, &mut bench.decisions);
+        bench.engine.recover(&remembered, &found, now, &mut bench.decisions);
         bench.engine.on_tick(now, &mut bench.decisions);
         assert_eq!(ban(&bench), expected, "case {at}");
         assert_eq!(told(&mut bench), changes, "case {at}");
@@ -84,33 +84,33 @@ fn store_and_kernel_are_brought_together() {
 }
 
 #[test]
-fn what_is_over_is_reported_and_forgotten() {
+fn recovery_reports_and_drops_expired_bans() {
     let mut bench = Bench::new("");
     let bans = vec![stored(&bench, Some(-9))];
-    let remembered = Remembered { bans, ..Remembered::default() };
+    let remembered = StoredBans { bans, ..StoredBans::default() };
     let now = Time::from_secs(NOW);
-    let taken = bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
-    assert_eq!(taken, TakenUp { expired: 1, ..TakenUp::default() });
+    let taken = bench.engine.recover(&remembered, &[], now, &mut bench.decisions);
+    assert_eq!(taken, RecoverySummary { expired: 1, ..RecoverySummary::default() });
     bench.engine.on_tick(now, &mut bench.decisions);
     assert_eq!(bench.said(), ["asterisk-guess Unban 203.0.113.9 Expired"]);
     assert_eq!(ban(&bench), None);
 }
 
 #[test]
-fn what_was_lifted_does_not_come_back_from_the_kernel() {
+fn lifted_ban_is_not_adopted_from_the_kernel() {
     for (ends_in, is_the_same) in [(Some(300), true), (Some(900), false), (None, false)] {
         let mut bench = Bench::new("");
         let lifted = vec![element(&bench, Some(300)).element];
         let found = [element(&bench, ends_in)];
-        let remembered = Remembered { lifted, ..Remembered::default() };
-        bench.engine.take_up(&remembered, &found, Time::from_secs(NOW), &mut bench.decisions);
+        let remembered = StoredBans { lifted, ..StoredBans::default() };
+        bench.engine.recover(&remembered, &found, Time::from_secs(NOW), &mut bench.decisions);
         assert_eq!(ban(&bench).is_none(), is_the_same, "{ends_in:?}");
         assert_eq!(told(&mut bench), if is_the_same { vec![None] } else { vec![] });
     }
 }
 
 #[test]
-fn no_ban_lasts_longer_than_it_was_meant_to_when_the_clock_is_set_back() {
+fn clock_set_back_prolongs_no_ban() {
     const DAY: i64 = 86400;
     let now = Time::from_secs(NOW - DAY);
     let saved = Some(Time::from_secs(NOW - 100));
@@ -118,30 +118,30 @@ fn no_ban_lasts_longer_than_it_was_meant_to_when_the_clock_is_set_back() {
     for (in_kernel, ends_in) in [(None, 600), (Some(500), 500)] {
         let mut bench = Bench::new("");
         let remembered =
-            Remembered { bans: vec![stored(&bench, Some(500))], saved, ..Remembered::default() };
+            StoredBans { bans: vec![stored(&bench, Some(500))], saved, ..StoredBans::default() };
         let found: Vec<_> =
             in_kernel.map(|secs| element(&bench, Some(secs - DAY))).into_iter().collect();
-        bench.engine.take_up(&remembered, &found, now, &mut bench.decisions);
+        bench.engine.recover(&remembered, &found, now, &mut bench.decisions);
         assert_eq!(ban(&bench), Some((5, Some(ends_in - DAY))), "{in_kernel:?}");
     }
 }
 
 #[test]
-fn an_element_of_two_jails_is_put_back_for_the_longer_one() {
+fn element_of_two_jails_gets_the_longer_deadline() {
     let mut bench = Bench::new("");
     let scan = bench.engine.plan().jail_named("asterisk-scan").unwrap();
     let short = stored(&bench, Some(100));
     let long = Ban { jail: scan, ..stored(&bench, Some(500)) };
-    let remembered = Remembered { bans: vec![short, long], ..Remembered::default() };
+    let remembered = StoredBans { bans: vec![short, long], ..StoredBans::default() };
     let now = Time::from_secs(NOW);
-    let taken = bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
-    assert_eq!(taken, TakenUp { missing: 1, ..TakenUp::default() });
+    let taken = bench.engine.recover(&remembered, &[], now, &mut bench.decisions);
+    assert_eq!(taken, RecoverySummary { missing: 1, ..RecoverySummary::default() });
     assert_eq!(told(&mut bench), [Some(Some(500))]);
     assert_eq!(bench.engine.bans().len(), 2);
 }
 
 #[test]
-fn bans_go_on_growing() {
+fn stored_history_makes_bans_grow() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(NOW);
     let earlier = |since: i64, length: i64| Ban {
@@ -150,8 +150,8 @@ fn bans_go_on_growing() {
         ..stored(&bench, None)
     };
     let past = vec![earlier(-9000, 600), earlier(-4000, 2400)];
-    let remembered = Remembered { past, ..Remembered::default() };
-    bench.engine.take_up(&remembered, &[], now, &mut bench.decisions);
+    let remembered = StoredBans { past, ..StoredBans::default() };
+    bench.engine.recover(&remembered, &[], now, &mut bench.decisions);
     for _ in 0..5 {
         bench.offence(GUESS, HOST, NOW);
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_reload_keeps_the_counts() {
+fn reload_keeps_the_counts() {
     let mut bench = Bench::new("");
     (0..4).for_each(|_| bench.offence(GUESS, "203.0.113.9", 0));
     (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 0));
@@ -23,7 +23,7 @@ fn a_reload_keeps_the_counts() {
 }
 
 #[test]
-fn with_another_ipv6_prefix_counts_of_ipv6_begin_anew() {
+fn new_ipv6_prefix_resets_ipv6_counts() {
     let mut bench = Bench::new("");
     (0..2).for_each(|_| bench.offence(SCAN, "203.0.113.8", 0));
     (0..2).for_each(|_| bench.offence(SCAN, "2001:db8::1", 0));
@@ -34,7 +34,7 @@ fn with_another_ipv6_prefix_counts_of_ipv6_begin_anew() {
 }
 
 #[test]
-fn a_reload_keeps_bans_and_lifts_those_of_hosts_that_are_ignored_now() {
+fn reload_lifts_only_bans_of_newly_ignored_hosts() {
     let mut bench = Bench::new(
         "[jail.web]\nfilter='asterisk-*'\nclass='guess'\nport='web'\nmaxretry=5\n[ports]\nweb=[80]",
     );
@@ -56,7 +56,7 @@ fn a_reload_keeps_bans_and_lifts_those_of_hosts_that_are_ignored_now() {
 }
 
 #[test]
-fn a_reload_with_another_ipv6_prefix_gives_bans_their_new_keys() {
+fn new_ipv6_prefix_rekeys_bans() {
     let mut bench = Bench::new("");
     (0..5).for_each(|_| bench.offence(GUESS, "2001:db8:1:2::9", 0));
     bench.decisions.clear();

@@ -1,0 +1,492 @@
+//! Exchanges: a host's request and our PBX's answer to it, and what the two prove about the host.
+//!
+//! What our PBX did with a host is the evidence, whatever anybody writes. A request finds its answer
+//! by Call-ID, `CSeq` and branch. Then
+//!
+//! * *credentials refused* is one attempt: 401 or 407 (but not because the nonce was too old), or 403,
+//!   to a request with credentials, unless a provisional answer came first (then the call was let in,
+//!   and somebody else refused it);
+//! * a challenge to a request without credentials is nothing yet, since every phone gets one. Where
+//!   its Call-ID sees neither credentials nor a success within [`PATIENCE`], it is a *challenge
+//!   unanswered*;
+//! * *refused outright* is a guest that gets 403, 404 or 484;
+//! * a *login* is a 2xx to what was, by its own first line, a REGISTER with credentials.
+//!
+//! OPTIONS without credentials is none of these: providers and monitors ask and do not care for a refusal.
+//!
+//! Over TCP and what is built on it all of that is proven. Over UDP it is where the credentials answer
+//! a nonce that we sent to that very address within [`ROUND_TRIP`]; whoever forges a sender's address
+//! does not get to see the nonce. An answer that goes elsewhere than where its request came from names the host
+//! that it came from, unverified.
+//!
+//! Where the request was not seen, answers are paired: within a Call-ID, the first refusal is the
+//! challenge, and each further one without a success in between is an attempt.
+
+mod aging;
+
+use std::hash::{BuildHasher as _, Hash};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+use serde::{Deserialize, Serialize};
+
+use crate::model::account::Account;
+use crate::model::event::Evidence;
+use crate::model::subject::canonical;
+use crate::model::time::Time;
+use crate::sip::message::{Answer, Credentials, Message, Method, Request};
+use aging::Aging;
+
+/// How long a challenge may wait for credentials.
+pub const PATIENCE: Duration = Duration::from_secs(4);
+/// For how long a nonce that we sent proves a round trip, and answers are remembered: as long as SIP
+/// repeats a message (64·T1, RFC 3261, section 17), and as Asterisk takes a nonce.
+pub const ROUND_TRIP: Duration = Duration::from_secs(32);
+/// Where requests are not seen: after so long without an answer, the next refusal in a Call-ID is a
+/// challenge again.
+const REST: Duration = Duration::from_secs(10);
+
+/// Requests of the last half minute over UDP, about 80 bytes each: 5 MiB.
+pub const REQUESTS: usize = 7 << 13;
+/// Nonces that were sent over UDP, 34 bytes each: 2 MiB.
+pub const NONCES: usize = 7 << 13;
+/// Call-IDs over UDP, about 90 bytes each: 3 MiB.
+pub const CALLS: usize = 7 << 12;
+/// Requests, and Call-IDs, over TCP, TLS and WebSocket: 3 MiB. Forged packets cannot push them out.
+pub const CONNECTED: usize = 7 << 11;
+
+/// What carries a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// UDP, or a port that UDP is spoken at too: senders may be forged.
+    Datagram,
+    /// TCP, or what is built on it: the host completed a handshake.
+    Stream,
+}
+
+/// Who saw a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Asterisk itself, by its module `res_hep_pjsip`.
+    Hep,
+    /// The kernel, which copied the packet.
+    Wire,
+}
+
+/// Between whom a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The host at the other end.
+    pub host: IpAddr,
+    /// Our port.
+    pub port: u16,
+    /// By what.
+    pub carrier: Carrier,
+    /// Who saw it.
+    pub source: Source,
+}
+
+/// What an exchange came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Credentials were refused: one attempt.
+    CredentialsRefused,
+    /// A challenge was not answered.
+    ChallengeUnanswered,
+    /// A guest was turned away.
+    RefusedOutright,
+    /// A phone logged in.
+    Login,
+}
+
+/// The exchange that something rests on, as `explain` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What was asked.
+    pub method: Method,
+    /// What was answered.
+    pub status: u16,
+    /// Our port.
+    pub port: u16,
+    /// By what it was carried.
+    pub carrier: Carrier,
+    /// Who saw it.
+    pub source: Source,
+}
+
+/// Something that a host did. `Copy`, of fixed size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// When it was certain.
+    pub time: Time,
+    /// Which host.
+    pub host: IpAddr,
+    /// How far `host` may be believed.
+    pub evidence: Evidence,
+    /// The account, where it is a plain name.
+    pub account: Option<Account>,
+    /// What it rests on.
+    pub exchange: Exchange,
+}
+
+/// The exchanges of the last half minute.
+#[derive(Debug)]
+pub struct Exchanges {
+    seed: RandomState,
+    datagrams: Ledger,
+    streams: Ledger,
+    nonces: Aging<Time>,
+}
+
+/// What is open with hosts by one kind of carrier.
+#[derive(Debug)]
+struct Ledger {
+    requests: Aging<Asked>,
+    calls: Aging<Call>,
+}
+
+/// A request, or the answers to one that was not seen.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    last: Time,
+    /// What was asked; `None`: the request was not seen.
+    method: Option<Method>,
+    credentials: Option<Credentials>,
+    account: Option<Account>,
+    /// Different requests with the same Call-ID, `CSeq` and branch were seen.
+    mixed: bool,
+    /// There was a provisional answer.
+    let_in: bool,
+    /// These credentials, or none, had a final answer: what is sent again counts once.
+    judged: bool,
+    /// The last final answer, where the request was not seen.
+    answered: Option<u64>,
+}
+
+/// What a Call-ID stands at.
+#[derive(Debug)]
+struct Call {
+    last: Time,
+    state: State,
+    host: IpAddr,
+    evidence: Evidence,
+    account: Option<Account>,
+    exchange: Exchange,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A challenge waits for credentials.
+    Challenged,
+    /// Credentials were refused (by what answers alone show).
+    Refused,
+    /// Nothing is open.
+    Settled,
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self {
+            seed: RandomState::default(),
+            datagrams: Ledger::new(REQUESTS, CALLS),
+            streams: Ledger::new(CONNECTED, CONNECTED),
+            nonces: Aging::new(NONCES, ROUND_TRIP),
+        }
+    }
+}
+
+impl Exchanges {
+    /// Takes in the head of a message that the host of `flow` sent us, or we sent it: whichever it is,
+    /// requests are taken for the host's and answers for ours. Call it with times that do not go back.
+    /// Returns whether it was a SIP message.
+    pub fn message(
+        &mut self,
+        flow: &Flow,
+        head: &[u8],
+        now: Time,
+        out: &mut Vec<Observation>,
+    ) -> Option<Message> {
+        let message = Message::read(head, &self.seed)?;
+        let flow = Flow { host: canonical(flow.host), ..*flow };
+        match &message {
+            Message::Request(request) => self.request(&flow, request, now),
+            Message::Answer(answer) => out.extend(self.answer(&flow, answer, now)),
+        }
+        Some(message)
+    }
+
+    fn request(&mut self, flow: &Flow, request: &Request, now: Time) {
+        if request.method == Method::Ack {
+            return;
+        }
+        let (key, call) = self.keys(flow.host, request.ids.request, request.ids.call);
+        let ledger = self.ledger(flow.carrier);
+        let asked = ledger.requests.entry(key, now, || Asked::new(now));
+        asked.last = now;
+        let known = asked.method.map(|method| (method, asked.credentials.is_some()));
+        asked.mixed |=
+            known.is_some_and(|known| known != (request.method, request.credentials.is_some()));
+        if known.is_none() || request.credentials.is_some() {
+            if asked.credentials != request.credentials {
+                (asked.judged, asked.let_in) = (false, false);
+            }
+            asked.method = Some(request.method);
+            asked.credentials = request.credentials;
+            asked.account = request.account;
+        }
+        if request.credentials.is_some() {
+            ledger.settle(call, now);
+        }
+    }
+
+    fn answer(&mut self, flow: &Flow, answer: &Answer, now: Time) -> Option<Observation> {
+        let (host, diverted) = answer.via.asker(flow.host)?;
+        if let (401 | 407, Some(nonce)) = (answer.status, answer.nonce) {
+            // To where it really goes: only there can it be seen.
+            let key = self.key(flow.host, nonce);
+            *self.nonces.entry(key, now, || now) = now;
+        }
+        let (key, call) = self.keys(host, answer.ids.request, answer.ids.call);
+        let ledger = self.ledger(flow.carrier);
+        let asked = ledger.requests.entry(key, now, || Asked::new(now));
+        asked.last = now;
+        if answer.status < 200 {
+            asked.let_in = true;
+            if answer.method == Method::Invite {
+                ledger.settle(call, now);
+            }
+            return None;
+        }
+        let again = match asked.method {
+            Some(_) => asked.judged,
+            None => asked.answered == Some(answer.again),
+        };
+        (asked.judged, asked.answered) = (true, Some(answer.again));
+        if again {
+            return None;
+        }
+        let asked = *asked;
+        let judged = match asked.method {
+            Some(method) => ledger.judge(call, answer, method, &asked, now),
+            None => ledger.pair(call, answer, now),
+        };
+        let account = if asked.method.is_some() { asked.account } else { answer.account };
+        let mut seen = Observation {
+            time: now,
+            host,
+            evidence: self.evidence(flow, host, asked.credentials, diverted),
+            account,
+            exchange: Exchange {
+                outcome: Outcome::CredentialsRefused,
+                method: asked.method.unwrap_or(answer.method),
+                status: answer.status,
+                port: flow.port,
+                carrier: flow.carrier,
+                source: flow.source,
+            },
+        };
+        match judged {
+            Judged::Nothing => None,
+            Judged::Challenge => {
+                let (evidence, exchange) = (seen.evidence, seen.exchange);
+                let exchange = Exchange { outcome: Outcome::ChallengeUnanswered, ..exchange };
+                let fresh =
+                    || Call { last: now, state: State::Settled, host, evidence, account, exchange };
+                let call = self.ledger(flow.carrier).calls.entry(call, now, fresh);
+                *call = Call { state: State::Challenged, ..fresh() };
+                None
+            }
+            Judged::Outcome(outcome) => {
+                seen.exchange.outcome = outcome;
+                Some(seen)
+            }
+        }
+    }
+
+    /// How far it is certain that `host` is who sent a request.
+    fn evidence(
+        &self,
+        flow: &Flow,
+        host: IpAddr,
+        credentials: Option<Credentials>,
+        diverted: bool,
+    ) -> Evidence {
+        let answers_ours = || {
+            let nonce = credentials?.nonce;
+            self.nonces.get(self.key(host, nonce)).copied()
+        };
+        match flow.carrier {
+            _ if diverted => Evidence::Unverified,
+            Carrier::Stream => Evidence::Proven,
+            Carrier::Datagram if answers_ours().is_some() => Evidence::Proven,
+            Carrier::Datagram => Evidence::Unverified,
+        }
+    }
+
+    /// Lets time pass: challenges that were not answered count now. Those over TCP come first.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
+        self.streams.tick(now, out);
+        self.datagrams.tick(now, out);
+        self.nonces.visit(now, |sent| now.since(*sent) < ROUND_TRIP);
+    }
+
+    /// Forgets what is open: with messages that were not seen, there may have been credentials or
+    /// successes.
+    pub fn forgive(&mut self) {
+        self.datagrams.calls.clear();
+        self.streams.calls.clear();
+    }
+
+    /// How many requests and Call-IDs are known.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        [&self.datagrams, &self.streams]
+            .map(|ledger| ledger.requests.len() + ledger.calls.len())
+            .iter()
+            .sum()
+    }
+
+    /// How many were forgotten early because there were too many.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        [&self.datagrams, &self.streams]
+            .map(|ledger| ledger.requests.dropped() + ledger.calls.dropped())
+            .iter()
+            .sum()
+    }
+
+    fn ledger(&mut self, carrier: Carrier) -> &mut Ledger {
+        match carrier {
+            Carrier::Datagram => &mut self.datagrams,
+            Carrier::Stream => &mut self.streams,
+        }
+    }
+
+    fn key(&self, host: IpAddr, of: impl Hash) -> u64 {
+        self.seed.hash_one((host, of))
+    }
+
+    /// The keys of a request and of its Call-ID.
+    fn keys(&self, host: IpAddr, request: u64, call: u64) -> (u64, u64) {
+        (self.key(host, request), self.key(host, call))
+    }
+}
+
+/// What a final answer comes to.
+enum Judged {
+    Nothing,
+    Challenge,
+    Outcome(Outcome),
+}
+
+impl Ledger {
+    fn new(requests: usize, calls: usize) -> Self {
+        Self { requests: Aging::new(requests, ROUND_TRIP), calls: Aging::new(calls, PATIENCE) }
+    }
+
+    /// A final answer to a request that was seen.
+    fn judge(
+        &mut self,
+        call: u64,
+        answer: &Answer,
+        method: Method,
+        asked: &Asked,
+        now: Time,
+    ) -> Judged {
+        let credentials = asked.credentials.is_some();
+        let is_probe = method == Method::Options && !credentials;
+        match (answer.status, credentials) {
+            // The password was right.
+            (401 | 407, true) if answer.stale => Judged::Nothing,
+            (401 | 403 | 407, true) if !asked.let_in => {
+                Judged::Outcome(Outcome::CredentialsRefused)
+            }
+            (401 | 407, false) if !is_probe => Judged::Challenge,
+            (403 | 404 | 484, false) if !is_probe && !asked.let_in => {
+                self.settle(call, now);
+                Judged::Outcome(Outcome::RefusedOutright)
+            }
+            (200..=299, _) if !is_probe => {
+                self.settle(call, now);
+                let register = method == Method::Register && answer.method == Method::Register;
+                if register && credentials && !asked.mixed {
+                    Judged::Outcome(Outcome::Login)
+                } else {
+                    Judged::Nothing
+                }
+            }
+            _ => Judged::Nothing,
+        }
+    }
+
+    /// A final answer to a request that was not seen.
+    fn pair(&mut self, call: u64, answer: &Answer, now: Time) -> Judged {
+        if answer.method == Method::Options {
+            return Judged::Nothing;
+        }
+        let known = self.calls.get_mut(call);
+        let rested = known.as_ref().is_some_and(|known| now.since(known.last) >= REST);
+        let state = known.as_ref().map_or(State::Settled, |known| known.state);
+        match (answer.status, state) {
+            (401 | 407, State::Settled) => Judged::Challenge,
+            (401 | 407, State::Refused) if rested => Judged::Challenge,
+            (401 | 407, _) if answer.stale => Judged::Nothing,
+            (401 | 403 | 407, State::Challenged | State::Refused) => {
+                if let Some(known) = known {
+                    let settled = answer.status == 403;
+                    known.state = if settled { State::Settled } else { State::Refused };
+                    known.last = now;
+                }
+                Judged::Outcome(Outcome::CredentialsRefused)
+            }
+            // What the PBX does only for those that it let in.
+            (200..=299 | 404 | 423 | 480 | 484 | 486..=489 | 600..=699, _) => {
+                self.settle(call, now);
+                Judged::Nothing
+            }
+            _ => Judged::Nothing,
+        }
+    }
+
+    fn settle(&mut self, call: u64, now: Time) {
+        if let Some(call) = self.calls.get_mut(call) {
+            (call.state, call.last) = (State::Settled, now);
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
+        self.requests.visit(now, |asked| now.since(asked.last) < ROUND_TRIP);
+        self.calls.visit(now, |call| {
+            if call.state == State::Challenged && now.since(call.last) >= PATIENCE {
+                let Call { host, evidence, account, exchange, .. } = *call;
+                out.push(Observation { time: now, host, evidence, account, exchange });
+                call.state = State::Settled;
+            }
+            now.since(call.last) < ROUND_TRIP
+        });
+    }
+}
+
+impl Asked {
+    fn new(now: Time) -> Self {
+        Self {
+            last: now,
+            method: None,
+            credentials: None,
+            account: None,
+            mixed: false,
+            let_in: false,
+            judged: false,
+            answered: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

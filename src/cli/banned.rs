@@ -9,8 +9,8 @@ use super::SocketArg;
 use super::client::ask;
 use super::output::{Failure, Output};
 use crate::control::banned::{BanStatus, BannedRequest, Dropped};
-use crate::daemon::now;
 use crate::model::time::{HumanDuration, Time};
+use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct BannedArgs {

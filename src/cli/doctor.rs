@@ -11,7 +11,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::control::status::{Detail, Status, StatusRequest};
-use crate::daemon;
+use crate::decide::plan_files::load_plan;
 use crate::doctor::{CHECKS, Finding, Verdict, World};
 
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
         progress.tick();
     };
     let plan =
-        daemon::plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
+        load_plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
     step("daemon");
     let world = World::look(plan, status(args), step);
     let mut findings = Vec::new();

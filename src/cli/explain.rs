@@ -20,8 +20,9 @@ use crate::config::{Jail, Mode};
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport,
 };
-use crate::daemon::{self, PlanError, STATE_DIR};
+use crate::daemon::STATE_DIR;
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::doctor::other_tables::{self, Dropper};
@@ -66,7 +67,7 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
         }
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
-            let plan = daemon::plan(args.config.config.as_deref())?;
+            let plan = load_plan(args.config.config.as_deref())?;
             let (report, source) = state_file::report(plan, &args.state_dir, host);
             show(&report, args, output);
             let message = format!("{message}\n{source}");
@@ -246,7 +247,7 @@ struct Explained<'a> {
 }
 
 fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let plan = daemon::plan(config)?;
+    let plan = load_plan(config)?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
     let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
     let mut events = Vec::new();

@@ -13,11 +13,11 @@ use crate::control::explain::KnownGoodReport;
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
-use crate::daemon::now;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, written};
 use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
+use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {

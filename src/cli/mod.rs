@@ -54,8 +54,8 @@ pub enum Exit {
     NoNftables = 5,
     /// The state file cannot be used, or only in part.
     BadState = 6,
-    /// A guard wants to be started again.
-    Again = 7,
+    /// A guard requests a restart.
+    Restart = 7,
 }
 
 const AFTER_HELP: &str = "\
@@ -68,7 +68,7 @@ Locked out?
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
 3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
-6 the state file cannot be used, 7 a supervised guard wants to be started again.";
+6 the state file cannot be used, 7 a supervised guard requests a restart.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Exit;
 use crate::config::load::LoadError;
-use crate::daemon::{PlanError, RunError};
+use crate::daemon::RunError;
+use crate::decide::plan_files::PlanError;
 use crate::enforce::SinkError;
 use crate::hosts::lists::ListsError;
 use crate::rules::RulesError;

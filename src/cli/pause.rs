@@ -7,10 +7,10 @@ use super::client::order;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::pause::PauseRequest;
-use crate::daemon::now;
 use crate::enforce::{BanSink as _, NftSink};
 use crate::model::pause::Pause;
 use crate::model::time::BanDuration;
+use crate::sys::clock::now;
 use crate::sys::program::Program;
 
 #[derive(Debug, Args)]

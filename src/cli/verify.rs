@@ -35,7 +35,7 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     if differences.iter().any(|difference| left(difference.kind)) {
         let is_kernels = |one: &Difference| one.kind != DifferenceKind::Configuration;
         let hint = if !repaired && differences.iter().any(is_kernels) {
-            "to repair the kernel: asterguard verify --repair"
+            "to mend the kernel: asterguard verify --repair"
         } else {
             "to go by the configuration as it is now: asterguard reload"
         };
@@ -44,7 +44,7 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     if !output.json {
         match count {
             0 => output.line("kernel, configuration and memory are the same"),
-            _ => output.line(format_args!("{counted} repaired")),
+            _ => output.line(format_args!("{counted} mended")),
         }
     }
     Ok(())

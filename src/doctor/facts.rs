@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
-use crate::daemon::now;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::discover::Disk;
 use crate::model::time::Time;
+use crate::sys::clock::now;
 use crate::sys::program::{Program, ProgramError};
 
 /// How long a program that is asked something may take.

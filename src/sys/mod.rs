@@ -1,5 +1,6 @@
 //! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets.
 
+pub mod clock;
 pub mod netlink;
 pub mod program;
 pub mod sandbox;

@@ -14,13 +14,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use super::firewall_thread::{Whole, Worker};
+use super::firewall_thread::{DesiredState, Worker};
 use super::tasks::list_refresh::ListKeeper;
-use super::{clocks, now};
 pub use handle::EngineHandle;
 
 use crate::daemon::engine_thread::decision_log::DecisionObserver;
@@ -37,6 +35,7 @@ use crate::model::clock_step::WallClock;
 use crate::model::event::Decision;
 use crate::model::pause::Pause;
 use crate::model::time::HumanDuration;
+use crate::sys::clock::{both_clocks, now};
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -155,7 +154,7 @@ impl Core {
     /// Looks whether the clock on the wall was set, and corrects by that whatever was read from it. The
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
-        let clocks = clocks();
+        let clocks = both_clocks();
         let Some(step) = self.clock.step(clocks) else { return };
         let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
@@ -190,14 +189,14 @@ impl Core {
     /// Never bans the hosts of `list` from now on.
     fn ignore(&mut self, list: Arc<IgnoreList>) {
         self.engine.protect(list, &mut self.decisions);
-        self.worker.allow(allowed(self.engine.plan(), self.engine.ignored()));
+        self.worker.allow(self.engine.plan().allowed(self.engine.ignored()));
         self.carry_out();
     }
 
     /// Has the sink told all that it may have lost.
     fn catch_up(&mut self) {
         self.worker.caught_up();
-        self.worker.restore(self.whole());
+        self.worker.restore(self.desired_state());
         self.lists.refill();
     }
 
@@ -218,9 +217,9 @@ impl Core {
     }
 
     /// Returns all that the sink is to hold.
-    pub(super) fn whole(&self) -> Whole {
-        Whole {
-            allow: allowed(self.engine.plan(), self.engine.ignored()),
+    pub(super) fn desired_state(&self) -> DesiredState {
+        DesiredState {
+            allow: self.engine.plan().allowed(self.engine.ignored()),
             paused: self.paused,
             elements: self.engine.bans().elements().collect(),
         }
@@ -244,7 +243,7 @@ impl Core {
         // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
         let deadline = Instant::now() + TICK;
         while self.poll() && Instant::now() < deadline {}
-        let allow = allowed(&plan, self.engine.ignored());
+        let allow = plan.allowed(self.engine.ignored());
         let rekeyed = self.engine.rekeyed(&plan);
         self.worker.load(Structure { allow, ..plan.structure.clone() }, rekeyed)?;
         self.engine.change(plan, &mut self.decisions);
@@ -274,14 +273,7 @@ impl Core {
     }
 }
 
-/// Whom the kernel lets through, whatever is banned.
-#[must_use]
-pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
-    let listed = plan.lists.allow.iter().map(|listed| listed.net);
-    plan.config.ignoreip.iter().chain(list.nets()).copied().chain(listed).collect()
-}
-
-/// Says what a sink found when it was asked whether there is a pause.
+/// Logs the pause that the sink was found in, if there is one.
 pub fn note_pause(found: Pause) {
     if found.is_on() {
         warn!("{found}");

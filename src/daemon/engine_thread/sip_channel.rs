@@ -8,7 +8,6 @@ use tracing::{info, warn};
 use crate::config;
 use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
-use crate::daemon::{now, steady};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
@@ -18,6 +17,7 @@ use crate::model::event::{FILTER, REFUSED, REGISTERED};
 use crate::model::time::Time;
 use crate::sip::capture::{Listening, ResponseMonitor};
 use crate::sip::{Observation, Outcome};
+use crate::sys::clock::{monotonic_now, now};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";
@@ -48,7 +48,7 @@ impl Wire {
             None => None,
             Some((mut line, limiter)) => {
                 let open = move |group| socket(&mut line, group);
-                let source = ResponseMonitor::start(group(plan), open, steady, wake)?;
+                let source = ResponseMonitor::start(group(plan), open, monotonic_now, wake)?;
                 Some((source, Limiter::start(limiting(plan), limiter)?))
             }
         };

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::jail_named;
 use crate::control::ban::BanRequest;
 use crate::control::{Done, Problem};
+use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
-use crate::daemon::{Daemon, now};
 use crate::decide::engine::ManualBan;
 use crate::decide::policy;
 use crate::model::event::Decision;
 use crate::model::subject::{bannable, canonical};
 use crate::model::time::BanDuration;
+use crate::sys::clock::now;
 
 pub(super) async fn answer(daemon: &Daemon, request: BanRequest) -> Result<Done, Problem> {
     daemon.engine.order(move |core| ban(core, &request)).await?

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::status::ban_status;
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
-use crate::daemon::{Daemon, Kernel, now};
+use crate::daemon::{Daemon, Kernel};
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Ban;
+use crate::sys::clock::now;
 
 /// The bans that are asked for.
 #[derive(Debug)]

@@ -8,13 +8,14 @@ use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, SourceCount,
 };
+use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
-use crate::daemon::{Daemon, now};
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
 use crate::model::event::{ChannelId, Event, Meaning};
 use crate::model::time::Time;
+use crate::sys::clock::now;
 
 /// Lines that are shown.
 const MOST_LINES: usize = 20;

@@ -10,9 +10,10 @@ use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
 use crate::daemon::engine_thread::Core;
-use crate::daemon::{Daemon, Kernel, now};
+use crate::daemon::{Daemon, Kernel};
 use crate::model::listed::ListedNetwork;
 use crate::model::subject::{Subject, canonical};
+use crate::sys::clock::now;
 
 pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<ListEntries, Problem> {
     let host = request.host.map(canonical);

@@ -8,8 +8,9 @@ use tracing::info;
 use super::kernel_is_silent;
 use crate::control::pause::PauseRequest;
 use crate::control::{Done, Problem};
-use crate::daemon::{Daemon, now};
+use crate::daemon::Daemon;
 use crate::model::pause::Pause;
+use crate::sys::clock::now;
 
 pub(super) async fn answer(daemon: &Daemon, request: PauseRequest) -> Result<Done, Problem> {
     let length = request.seconds.map(Duration::from_secs);

@@ -1,22 +1,19 @@
-//! The control socket: requests in, answers out, one line of JSON each; and the lock that keeps a
-//! second daemon out.
+//! The control socket: requests in, answers out, one line of JSON each.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::dispatch::{dispatch, may_be_long};
 use crate::control::{Answer, LONGEST_REQUEST, Problem};
@@ -30,40 +27,6 @@ const PART: usize = 64 << 10;
 pub(crate) const LISTINGS: usize = 4;
 /// Callers that are served at once; more wait for their turn.
 const CALLERS: u32 = 64;
-
-/// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
-/// closed, by whatever way this process ends. `None` where no lock can be made, because nothing can
-/// be written there: that must not keep the guard from starting, and the control socket keeps a
-/// second one out too.
-pub fn lock(directory: &Path) -> Result<Option<File>, RunError> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-    let path = directory.join("asterguard.lock");
-    let open = |write: bool| {
-        OpenOptions::new().create(write).truncate(false).read(true).write(write).open(&path)
-    };
-    // A lock that is there already holds as well if it can only be read.
-    let mut file = match open(true).or_else(|error| open(false).map_err(|_| error)) {
-        Ok(file) => file,
-        Err(error) => {
-            warn!("cannot make the lock {}: {error}", path.display());
-            return Ok(None);
-        }
-    };
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut pid = String::new();
-        // Who holds it is only for the message.
-        let _ = (&file).take(20).read_to_string(&mut pid);
-        return Err(RunError::Running { pid: pid.trim().to_owned(), lock: path });
-    }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    // A full disk must not keep the guard from starting; the lock holds without the number.
-    drop(written);
-    Ok(Some(file))
-}
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
 /// ended without removing it. Anything else that is there stays, and is in the way.
@@ -179,6 +142,7 @@ async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: D
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a caller that takes its time")]
 mod tests {
+    use std::io::Read as _;
     use std::time::Instant;
 
     use super::*;

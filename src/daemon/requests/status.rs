@@ -14,12 +14,13 @@ use crate::control::status::{
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
 use crate::daemon::firewall_thread::SinkHealth;
-use crate::daemon::{Daemon, Kernel, now};
+use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::sys::clock::now;
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);

@@ -13,6 +13,7 @@ use crate::control::verify::{
 use crate::daemon::Daemon;
 use crate::daemon::firewall_thread::{Repair, Verified};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::load_plan;
 use crate::model::event::{Element, ScopeId};
 use crate::model::time::Time;
 
@@ -24,7 +25,10 @@ pub(super) async fn answer(
     let plan = daemon.plan().await?;
     let (reply, answer) = oneshot::channel();
     let pass_on = move |found| drop(reply.send(found));
-    daemon.engine.ask(move |core| core.worker.verify(core.whole(), repair, pass_on)).await?;
+    daemon
+        .engine
+        .ask(move |core| core.worker.verify(core.desired_state(), repair, pass_on))
+        .await?;
     let found = answer.await.map_err(|_| kernel_is_silent())?.map_err(Problem::failed)?;
     let (config, in_force) = (daemon.options.config.clone(), Arc::clone(&plan));
     let changed = move |_: &_| changed(config.as_deref(), &in_force);
@@ -33,7 +37,7 @@ pub(super) async fn answer(
 
 /// Returns how the configuration's files differ from what is in force.
 fn changed(config: Option<&Path>, in_force: &Plan) -> Option<String> {
-    match crate::daemon::plan(config) {
+    match load_plan(config) {
         Err(error) => Some(format!("the configuration is wrong: {error}")),
         Ok(read) if read.config != in_force.config => {
             Some("the configuration has changed since it was read: asterguard reload".to_owned())

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::load::MAIN;
 use crate::config::{Config, ListConfig};
-use crate::daemon::{CONFIG, Options};
+use crate::daemon::Options;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::trunk_directories;
 use crate::sys::sandbox::{Internet, Needs};
@@ -53,7 +54,7 @@ pub fn included(config: &Config) -> Vec<PathBuf> {
 
 /// What the guard reads with this configuration.
 pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
-    let main = options.config.as_deref().unwrap_or(Path::new(CONFIG));
+    let main = options.config.as_deref().unwrap_or(Path::new(MAIN));
     let lists = &config.lists;
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);
     let files = files.chain(lists.feeds.iter().map(|feed| &feed.path)).map(PathBuf::as_path);

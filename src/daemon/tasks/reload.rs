@@ -13,8 +13,9 @@ use tracing::{info, warn};
 use crate::control::{Done, Problem};
 use crate::daemon::engine_thread::log_reader::{self, Matchers};
 use crate::daemon::startup::sandbox_paths;
-use crate::daemon::{Daemon, PlanError, RunError, Supervisor, plan};
+use crate::daemon::{Daemon, RunError, Supervisor};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::hosts::discover::Wanted;
 
 /// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`
@@ -85,7 +86,7 @@ impl Daemon {
     /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force, if
     /// they can be.
     fn prepare(&self) -> Result<Prepared, RunError> {
-        let plan = plan(self.options.config.as_deref())?;
+        let plan = load_plan(self.options.config.as_deref())?;
         let lists = &plan.config.lists;
         let hidden = |paths| sandbox_paths::out_of_reach(self.readable.as_deref()?, paths);
         if let Some(path) = hidden(sandbox_paths::own_lists(lists)) {

@@ -9,8 +9,8 @@
 //!
 //! | room | job |
 //! |---|---|
-//! | [`sys`] | thin wrappers of Linux: program runner, sandbox, netlink attributes |
 //! | [`model`] | plain values that all rooms share: events, decisions, subjects, time (pure) |
+//! | [`sys`] | thin wrappers of Linux: clocks, program runner, sandbox, netlink attributes |
 //! | [`config`] | configuration files to a checked configuration, with diagnostics |
 //! | [`rules`] | rule files to checked rules |
 //! | [`hosts`] | the hosts that are never banned or always blocked: discovered and listed |
@@ -28,14 +28,15 @@
 //! | [`cli`] | the commands |
 //!
 //! A pure room knows no clock, no I/O and no runtime: time is an argument, so that `run`, `replay`,
-//! `test` and the tests drive the same engine. In [`sip`], only [`sip::capture`] is not pure.
+//! `test` and the tests drive the same engine. Not pure are only [`sip::capture`], and
+//! [`decide::plan_files`], which reads the files of a plan.
 //! Events and decisions ([`model::event`]) are `Copy` values of a fixed size.
 #![forbid(unsafe_code)]
 
 // In the order above: empty lines keep rustfmt from sorting them.
-pub mod sys;
-
 pub mod model;
+
+pub mod sys;
 
 pub mod config;
 

@@ -120,7 +120,8 @@ mod tests {
         let mut tried = 0;
         for file in fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "toml") {
-                asterguard::daemon::plan(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+                asterguard::decide::plan_files::load_plan(Some(&file))
+                    .unwrap_or_else(|error| panic!("{error}"));
                 tried += 1;
             }
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::output::{Failure, Output};
-use crate::control::FeedReport;
+use crate::control::list::FeedReport;
 use crate::daemon::engine_thread::log_reader;
-use crate::daemon::{self, PlanError};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::detect::rule_examples;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
@@ -18,7 +18,7 @@ use crate::input::glob::{self, Unread};
 use crate::rules::RulesError;
 
 pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let plan = daemon::plan(config)?;
+    let plan = load_plan(config)?;
     let outcome = rule_examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
     if !outcome.wrong.0.is_empty() {
         return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());

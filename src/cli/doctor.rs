@@ -7,11 +7,11 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::control::ask;
+use super::client::ask;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
-use crate::control::{Answer, Detail, Request, Status};
-use crate::daemon;
+use crate::control::status::{Detail, Status, StatusRequest};
+use crate::decide::plan_files::load_plan;
 use crate::doctor::{CHECKS, Finding, Verdict, World};
 
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
         progress.tick();
     };
     let plan =
-        daemon::plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
+        load_plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
     step("daemon");
     let world = World::look(plan, status(args), step);
     let mut findings = Vec::new();
@@ -62,11 +62,8 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
 }
 
 fn status(args: &DoctorArgs) -> Result<Status, String> {
-    match ask(&args.socket.socket, &Request::Status { jail: None, detail: Detail::Brief }) {
-        Ok(Answer::Status(status)) => Ok(*status),
-        Ok(_) => Err("the daemon answered something else".to_owned()),
-        Err(Failure { message, .. }) => Err(message),
-    }
+    let request = StatusRequest { jail: None, detail: Detail::Brief };
+    ask(&args.socket.socket, &request).map_err(|failure| failure.message)
 }
 
 /// Shown where somebody is looking and nothing else is printed there.

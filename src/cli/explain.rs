@@ -10,16 +10,19 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::control::ask;
+use super::banned::ban_line;
+use super::client::ask;
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
-use super::status::ban_line;
 use super::test::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::config::{Jail, Mode};
-use crate::control::{Answer, HostReport, JailReport, KnownGoodReport, LineReport, Request};
-use crate::daemon::{self, PlanError, STATE_DIR};
+use crate::control::explain::{
+    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport,
+};
+use crate::daemon::STATE_DIR;
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::doctor::other_tables::{self, Dropper};
@@ -57,15 +60,14 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 }
 
 fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
-    match ask(&args.socket.socket, &Request::Explain { host }) {
-        Ok(Answer::Explain(report)) => {
+    match ask(&args.socket.socket, &ExplainRequest { host }) {
+        Ok(report) => {
             show(&report, args, output);
             Ok(())
         }
-        Ok(_) => Err(Failure::new("the daemon answered something else")),
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
-            let plan = daemon::plan(args.config.config.as_deref())?;
+            let plan = load_plan(args.config.config.as_deref())?;
             let (report, source) = state_file::report(plan, &args.state_dir, host);
             show(&report, args, output);
             let message = format!("{message}\n{source}");
@@ -245,7 +247,7 @@ struct Explained<'a> {
 }
 
 fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let plan = daemon::plan(config)?;
+    let plan = load_plan(config)?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
     let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
     let mut events = Vec::new();

@@ -1,18 +1,26 @@
 //! The command line.
 
+mod ban;
+mod banned;
 mod check;
-mod control;
+mod client;
 mod doctor;
 mod explain;
+mod get;
+mod list;
 mod log_file;
 mod output;
+mod pause;
+mod reload;
 mod replay;
 mod restore;
+mod resume;
 mod ruleset;
 mod run;
 mod state_file;
 mod status;
 mod test;
+mod unban;
 mod verify;
 
 use std::io::ErrorKind;
@@ -46,8 +54,8 @@ pub enum Exit {
     NoNftables = 5,
     /// The state file cannot be used, or only in part.
     BadState = 6,
-    /// A guard wants to be started again.
-    Again = 7,
+    /// A guard requests a restart.
+    Restart = 7,
 }
 
 const AFTER_HELP: &str = "\
@@ -60,7 +68,7 @@ Locked out?
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
 3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
-6 the state file cannot be used, 7 a supervised guard wants to be started again.";
+6 the state file cannot be used, 7 a supervised guard requests a restart.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -97,21 +105,21 @@ enum Command {
     /// Show what was counted and who is banned. With --check, exit code 1 if the guard is not well
     Status(status::StatusArgs),
     /// Show who is banned, and whether they are still sending packets
-    Banned(control::BannedArgs),
+    Banned(banned::BannedArgs),
     /// Show a list: who is in it, why, and what was dropped
-    List(control::ListArgs),
+    List(list::ListArgs),
     /// Ban hosts
     ///
     /// Without a jail, the ban closes all ports and never ends, unless `--for` says when.
-    Ban(control::BanArgs),
+    Ban(ban::BanArgs),
     /// Lift the bans of hosts or networks, or all
-    Unban(control::UnbanArgs),
+    Unban(unban::UnbanArgs),
     /// Stop dropping at once, for a while; works without the daemon too
-    Pause(control::PauseArgs),
+    Pause(pause::PauseArgs),
     /// End a pause
     Resume(SocketArg),
     /// Show something of a running guard: who is never banned, what a jail counts
-    Get(control::GetArgs),
+    Get(get::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
     Ruleset(ruleset::RulesetArgs),
     /// Say where kernel, configuration and memory differ
@@ -157,15 +165,15 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => return ended(run::run(&args), &output),
-        Command::Reload(args) => control::reload(&args.socket, &output),
+        Command::Reload(args) => reload::reload(&args.socket, &output),
         Command::Status(args) => return ended(status::status(&args, &output), &output),
-        Command::Banned(args) => control::banned(&args, &output),
-        Command::List(args) => control::list(&args, &output),
-        Command::Ban(args) => control::ban(&args, &output),
-        Command::Unban(args) => control::unban(&args, &output),
-        Command::Pause(args) => control::pause(&args, &output),
-        Command::Resume(args) => control::resume(&args.socket, &output),
-        Command::Get(args) => control::get(&args, &output),
+        Command::Banned(args) => banned::banned(&args, &output),
+        Command::List(args) => list::list(&args, &output),
+        Command::Ban(args) => ban::ban(&args, &output),
+        Command::Unban(args) => unban::unban(&args, &output),
+        Command::Pause(args) => pause::pause(&args, &output),
+        Command::Resume(args) => resume::resume(&args.socket, &output),
+        Command::Get(args) => get::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),
         Command::Check(args) => check::check(args.config.as_deref(), &output),

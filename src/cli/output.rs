@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Exit;
 use crate::config::load::LoadError;
-use crate::daemon::{PlanError, RunError};
+use crate::daemon::RunError;
+use crate::decide::plan_files::PlanError;
 use crate::enforce::SinkError;
 use crate::hosts::lists::ListsError;
 use crate::rules::RulesError;
@@ -117,11 +118,6 @@ impl Output {
         // Where standard error is closed there is nobody to tell.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
-}
-
-/// A number of things: `1 line`, `27 lines`.
-pub fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Prints, and ends quietly when nobody reads on (`asterguard status | head`).

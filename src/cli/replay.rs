@@ -12,11 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::log_file::{looks_like_asterisks, unrecognized};
-use super::output::{Failure, Output, counted};
+use super::output::{Failure, Output};
 use super::{ConfigArg, log_file};
-use crate::daemon::{self, PlanError};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::detect::timestamp::TimestampParser;
 use crate::hosts::exempt::IgnoreList;
@@ -24,6 +24,7 @@ use crate::hosts::lists::{self, Lists};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::{BanDuration, Time};
+use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -70,7 +71,7 @@ struct BanRecord<'a> {
 }
 
 pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
-    let plan = Arc::new(daemon::plan(args.config.config.as_deref())?);
+    let plan = Arc::new(load_plan(args.config.config.as_deref())?);
     let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
     let rules = plan.rules_for(&jails);
     let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);

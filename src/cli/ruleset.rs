@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::ConfigArg;
 use super::output::{Failure, Output};
-use crate::daemon::{self, PlanError, engine_thread};
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::enforce::SinkError;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::lists::{self, Lists};
@@ -25,11 +25,10 @@ pub struct RulesetArgs {
 }
 
 pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
-    let plan = daemon::plan(args.config.config.as_deref())?;
+    let plan = load_plan(args.config.config.as_deref())?;
     let own = lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
     let (ignored, _) = discover::scan(&Wanted::by(&plan.config, &own));
-    let structure =
-        Structure { allow: engine_thread::allowed(&plan, &ignored), ..plan.structure.clone() };
+    let structure = Structure { allow: plan.allowed(&ignored), ..plan.structure.clone() };
     let text = structure.ruleset();
     let Some(path) = &args.output else {
         if output.json {

@@ -56,6 +56,6 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     })?;
     Ok(match ended {
         Ended::Stopped => Exit::Done,
-        Ended::WantsStart => Exit::Again,
+        Ended::RestartRequested => Exit::Restart,
     })
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::control::HostReport;
+use crate::control::explain::HostReport;
 use crate::daemon::requests;
-use crate::daemon::{self, now};
+use crate::daemon::{self};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Evidence;
 use crate::model::time::Time;
 use crate::store::{self, BanRecord};
+use crate::sys::clock::now;
 
 /// Earlier bans that are shown.
 const MOST: usize = 20;

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::control::ask;
-use super::output::{Failure, Output, counted};
+use super::banned::ban_line;
+use super::client::ask;
+use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::Limiter;
-use crate::control::{
-    Answer, BanStatus, Detail, Dropped, Health, JailStatus, LimiterStatus, LoginStatus, PastError,
-    Request, SinkStatus, SourceStatus, Status, StoreStatus, WireStatus,
+use crate::control::status::{
+    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
+    Status, StatusRequest, StoreStatus, WireStatus,
 };
-use crate::daemon::{now, pause_message};
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
+use crate::model::pause::Pause;
 use crate::model::time::{HumanDuration, Time};
+use crate::model::words::counted;
 
 /// Rules with hearsay that are shown for one file.
 const MOST_RULES: usize = 5;
@@ -59,11 +61,8 @@ fn exit(args: &StatusArgs, status: &Status) -> Exit {
 }
 
 fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
-    let request = Request::Status { jail: args.jail.clone(), detail };
-    match ask(&args.socket.socket, &request)? {
-        Answer::Status(status) => Ok(*status),
-        _ => Err(Failure::new("the daemon answered something else")),
-    }
+    let request = StatusRequest { jail: args.jail.clone(), detail };
+    ask(&args.socket.socket, &request)
 }
 
 /// The first line: for the person called at night.
@@ -83,8 +82,7 @@ fn headline(status: &Status) -> String {
     let logins = match ago {
         None => "no login seen".to_owned(),
         Some(ago) => {
-            let s = if *lately == 1 { "" } else { "s" };
-            format!("last login {} ago, {lately} host{s} within 5m", brief(*ago))
+            format!("last login {} ago, {} within 5m", brief(*ago), counted(*lately, "host"))
         }
     };
     format!("{health}: {banned} banned{known}; {logins}\n")
@@ -95,8 +93,8 @@ fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
     if status.health == Health::Paused {
-        let until = status.paused_until.map(Time::from_secs);
-        let _ = writeln!(text, "! {}", pause_message(Some(until)));
+        let end = status.paused_until.map(Time::from_secs);
+        let _ = writeln!(text, "! {}", end.map_or(Pause::Indefinite, Pause::Until));
     }
     if status.dry_run {
         let _ = writeln!(text, "! dry run: bans are only said");
@@ -287,28 +285,4 @@ Status for the jail: {}{mode}
 /// A line of the tree for what most guards never have.
 fn some(name: &str, count: u64) -> String {
     if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
-}
-
-pub(super) fn ban_line(ban: &BanStatus) -> String {
-    let left = ban.left.map_or("permanent".to_owned(), |left| {
-        format!("{} left", HumanDuration(Duration::from_secs(left)))
-    });
-    let rule =
-        ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
-    let dropped = dropped(ban.dropped);
-    let last = ban.knocked.map_or(String::new(), |time| {
-        let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
-        format!(", last packet {} ago", HumanDuration(ago))
-    });
-    let BanStatus { host, scope, evidence, by_hand, .. } = ban;
-    let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
-    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
-}
-
-/// What was dropped, if anything was.
-pub(super) fn dropped(dropped: Dropped) -> String {
-    match dropped.packets {
-        Some(packets @ 1..) => format!(", {packets} packets dropped"),
-        _ => String::new(),
-    }
 }

@@ -9,15 +9,16 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::log_file::{is_message, unrecognized};
-use super::output::{Failure, Output, counted};
+use super::output::{Failure, Output};
 use super::{ConfigArg, log_file};
-use crate::daemon::{self, PlanError};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
 use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::model::time::Time;
+use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -64,7 +65,7 @@ struct Sums {
 }
 
 pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
-    let plan = daemon::plan(args.config.config.as_deref())?;
+    let plan = load_plan(args.config.config.as_deref())?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
     let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
     let mut scanner = Scanner::new(Arc::new(matcher), ChannelId(0));

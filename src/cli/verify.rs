@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::SocketArg;
-use super::control::ask;
+use super::client::ask;
 use super::output::{Failure, Output};
-use crate::control::{Answer, Difference, DifferenceKind, Request, Verification};
+use crate::control::verify::{Difference, DifferenceKind, Verification, VerifyRequest};
+use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -17,11 +18,7 @@ pub struct VerifyArgs {
 }
 
 pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
-    let Answer::Verification(found) =
-        ask(&args.socket.socket, &Request::Verify { repair: args.repair })?
-    else {
-        return Err(Failure::new("the daemon answered something else"));
-    };
+    let found = ask(&args.socket.socket, &VerifyRequest { repair: args.repair })?;
     let Verification { differences, count, repaired } = &found;
     if output.json {
         output.object(&found);
@@ -34,7 +31,7 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
         }
     }
     let left = |kind| !repaired || kind == DifferenceKind::Configuration;
-    let s = if *count == 1 { "" } else { "s" };
+    let counted = counted(*count, "difference");
     if differences.iter().any(|difference| left(difference.kind)) {
         let is_kernels = |one: &Difference| one.kind != DifferenceKind::Configuration;
         let hint = if !repaired && differences.iter().any(is_kernels) {
@@ -42,12 +39,12 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
         } else {
             "to go by the configuration as it is now: asterguard reload"
         };
-        return Err(Failure::new(format!("{count} difference{s}; {hint}")));
+        return Err(Failure::new(format!("{counted}; {hint}")));
     }
     if !output.json {
         match count {
             0 => output.line("kernel, configuration and memory are the same"),
-            _ => output.line(format_args!("{count} difference{s} mended")),
+            _ => output.line(format_args!("{counted} mended")),
         }
     }
     Ok(())

@@ -7,12 +7,11 @@ pub(crate) mod requests;
 mod startup;
 mod tasks;
 
-use std::fs::File;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use thiserror::Error;
@@ -20,32 +19,33 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use crate::config::Config;
-use crate::config::load::{self, LoadError};
-use crate::daemon::engine_thread::{Core, Message};
+use crate::control::Problem;
+use crate::daemon::engine_thread::{Core, EngineHandle, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::detect::prefilter::PatternSetError;
-use crate::enforce::SinkError;
+use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
-use crate::hosts::discover::asterisk_ports::Found;
+use crate::enforce::helper::Writer;
+use crate::enforce::{BanSink, ListSink, SinkError};
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
-use crate::hosts::lists::{Lists, ListsError};
+use crate::hosts::exempt::IgnoreList;
+use crate::hosts::lists::Lists;
 use crate::input::Watcher;
 use crate::model::clock_step::WallClock;
-use crate::model::time::Time;
-use crate::rules::{RuleSet, RulesError};
+use crate::model::event::KernelElement;
+use crate::model::pause::Pause;
+use crate::sys::clock::{both_clocks, monotonic_now, now};
 use crate::table::structure::Structure;
-use engine_thread::log_reader::{self, Reader};
+use engine_thread::decision_log::DecisionLog;
+use engine_thread::log_reader::{self, Matchers, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
-use firewall_thread::{News, Worker};
+use firewall_thread::{Worker, WorkerEvent};
 use requests::server;
-pub use requests::server::pause_message;
-use startup::instance_lock;
+use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
-use startup::privsep::{self, Ways};
+use startup::privsep::{self, KernelHandles};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
 use tasks::list_refresh::ListKeeper;
@@ -54,16 +54,13 @@ use tasks::reload;
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
-/// Two clocks that are read within this time are read at the same moment.
-const AT_ONCE: Duration = Duration::from_millis(100);
-
 /// How often to look whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How a daemon is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The main configuration file; `None`: [`load::MAIN`] if it exists, else the built-in default.
+    /// The main configuration file; `None`: [`MAIN`](crate::config::load::MAIN) if it exists, else the built-in default.
     pub config: Option<PathBuf>,
     /// Directory for the lock (and what else must outlive the daemon).
     pub state_dir: PathBuf,
@@ -91,8 +88,8 @@ pub enum Supervisor {
 pub enum Ended {
     /// It was told to.
     Stopped,
-    /// It wants to be started again.
-    WantsStart,
+    /// It requests a restart.
+    RestartRequested,
 }
 
 /// What a running guard ends by.
@@ -114,28 +111,11 @@ impl Cause {
                 Ok(Ended::Stopped)
             }
             Self::Reload => {
-                info!("asterguard has stopped to be started again; bans stay in force");
-                Ok(Ended::WantsStart)
+                info!("asterguard has stopped to be restarted; bans stay in force");
+                Ok(Ended::RestartRequested)
             }
         }
     }
-}
-
-/// Why configuration and rules cannot be used.
-#[derive(Debug, Error)]
-pub enum PlanError {
-    /// The rules.
-    #[error(transparent)]
-    Rules(#[from] RulesError),
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] LoadError),
-    /// The lists that the configuration names.
-    #[error(transparent)]
-    Lists(#[from] ListsError),
-    /// Both, taken together.
-    #[error(transparent)]
-    Patterns(#[from] PatternSetError),
 }
 
 /// Why a daemon could not start or go on, as far as exit codes tell.
@@ -161,76 +141,41 @@ pub enum RunError {
     Other(#[from] anyhow::Error),
 }
 
-/// Reads configuration and rules: `rules.d` and `conf.d` are beside the main file.
-///
-/// # Errors
-/// When something is wrong in them; see [`PlanError`].
-pub fn plan(config: Option<&Path>) -> Result<Plan, PlanError> {
-    let main = config.unwrap_or(Path::new(load::MAIN));
-    let rules_d = main.parent().map(|directory| directory.join("rules.d"));
-    let rules = RuleSet::load(rules_d.as_deref())?;
-    let mut config: Config = load::load(config, &rules.filters())?;
-    Found::read(&config.asteriskconf.clone()).apply(&mut config);
-    Ok(Plan::new(config, Arc::new(rules)))
-}
-
 /// Runs until a signal ends it, or a reload that takes another process.
 ///
 /// # Errors
-/// When it cannot start. Once it runs, it goes on through everything but the end of its writer.
+/// When it cannot start. Once it runs, it goes on through everything but the end of its helper process.
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<Ended, RunError> {
-    let (writer, gave_up) = privsep::part(options.sink)?;
-    let plan = plan(options.config.as_deref())?;
-    let volume = logging::start(plan.config.loglevel);
-    let (_lock, name) = alone(options)?;
-    server::make_room(&options.socket)?;
-    let readable = privsep::confine(options, &plan.config, gave_up);
-    let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
-    let lists = lists.map(Arc::new).map_err(PlanError::from)?;
-    let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
-
-    let Ways { mut sink, lists: list_sink, watch, counters, wire, child } =
-        Ways::open(writer, options.sink)?;
+    let Prepared { helper, plan, lists, matchers, volume, readable, claim } = prepare(options)?;
+    let handles = KernelHandles::open(helper, options.sink)?;
+    let KernelHandles { sink, lists: list_sink, watch, counters, wire, child } = handles;
     let (inbox, messages) = std::sync::mpsc::channel();
-    let engine_inbox = inbox.clone();
-    let wanted = Wanted::by(&plan.config, &lists);
-    let (finder, ignored) = Finder::start(wanted, options.resolver.clone(), move |list| {
-        engine_inbox.send(Message::Ignore(list)).is_ok()
-    })
-    .context("cannot start a thread")?;
-    // Filled before the rules refer to them: after a restart, nobody is let in for a moment.
-    let keeper = Arc::new(ListKeeper::new(list_sink));
-    let sets = keeper.prepare(&lists)?;
-    let plan = plan.with_lists(Arc::clone(&lists), sets);
-    let allow = engine_thread::allowed(&plan, &ignored);
-    let structure = Structure { allow, ..plan.structure.clone() };
-    sink.load(&structure)?;
-    keeper.settle(&structure, lists);
-    let found = sink.adopt(now())?;
-    let paused = sink.paused(now())?;
-    let plan = Arc::new(plan);
+    let engine_handle = EngineHandle::new(inbox);
+    let installed = install(options, plan, lists, sink, list_sink, &engine_handle)?;
+    let Installed { plan, structure, sink, keeper, finder, exempt, found, paused } = installed;
+
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
     let mut reader = Reader::new(matchers);
     let recorder = recovery::take_up(options, &mut engine, &mut reader, &found, &mut decisions)?;
-    engine.protect(ignored, &mut decisions);
+    engine.protect(exempt, &mut decisions);
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
         plan.config.jails.len() - 1,
         found.len()
     );
-    engine_thread::note_pause(&paused);
+    engine_thread::note_pause(paused);
 
-    let worker =
-        Worker::start(sink, structure, told(inbox.clone())).context("cannot start a thread")?;
+    let worker = Worker::start(sink, structure, notifier(engine_handle.clone()))
+        .context("cannot start a thread")?;
     if let Some(watch) = watch {
         worker.listen(watch).context("cannot start a thread")?;
     }
     let (watch, watched) = mpsc::unbounded_channel();
-    let wire_inbox = inbox.clone();
-    let wake = move || wire_inbox.send(Message::Wake).is_ok();
+    let waker = engine_handle.clone();
+    let wake = move || waker.send(Message::Wake).is_ok();
     let wire = Wire::start(wire, &plan, wake).context("cannot start a thread")?;
     let core = Core {
         wire,
@@ -243,22 +188,13 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
-        clock: WallClock::new(clocks()),
+        clock: WallClock::new(both_clocks()),
         paused,
         decisions,
+        observers: vec![Box::new(DecisionLog)],
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let listener = runtime.block_on(async { server::listen(&options.socket) })?;
-    let (ready, is_ready) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("engine".into())
-        .spawn(move || core.run(&messages, ready))
-        .context("cannot start a thread")?;
     let daemon = Arc::new(Daemon {
-        inbox,
+        engine: engine_handle,
         options: options.clone(),
         volume,
         finder,
@@ -269,11 +205,101 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
-    let serving = Arc::clone(&daemon).serve(listener, name.as_ref(), watched, is_ready, ended);
+    serve_until_end(&daemon, core, messages, claim.name.as_ref(), watched, ended)
+}
+
+/// What is ready before the kernel is touched.
+struct Prepared {
+    helper: Option<Writer>,
+    plan: Plan,
+    lists: Arc<Lists>,
+    matchers: Matchers,
+    volume: logging::Volume,
+    /// What may be read from now on; `None`: everything.
+    readable: Option<Vec<PathBuf>>,
+    claim: Claim,
+}
+
+/// Separates the processes, reads configuration and lists, makes sure that this is the only guard, and gives
+/// up what is not needed.
+fn prepare(options: &Options) -> Result<Prepared, RunError> {
+    let (helper, gave_up) = privsep::part(options.sink)?;
+    let plan = load_plan(options.config.as_deref())?;
+    let volume = logging::start(plan.config.loglevel);
+    let claim = claim_instance(&options.state_dir, options.sink != SinkKind::DryRun)?;
+    server::make_room(&options.socket)?;
+    let readable = privsep::confine(options, &plan.config, gave_up);
+    let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
+    let lists = lists.map(Arc::new).map_err(PlanError::from)?;
+    let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
+    Ok(Prepared { helper, plan, lists, matchers, volume, readable, claim })
+}
+
+/// The table as it was loaded, and what it held.
+struct Installed {
+    plan: Arc<Plan>,
+    structure: Structure,
+    sink: Box<dyn BanSink + Send>,
+    keeper: Arc<ListKeeper>,
+    finder: Finder,
+    exempt: Arc<IgnoreList>,
+    found: Vec<KernelElement>,
+    paused: Pause,
+}
+
+/// Finds out which hosts are never banned, loads the table, and reads what it holds.
+fn install(
+    options: &Options,
+    plan: Plan,
+    lists: Arc<Lists>,
+    mut sink: Box<dyn BanSink + Send>,
+    list_sink: ListSink,
+    engine: &EngineHandle,
+) -> Result<Installed, RunError> {
+    let wanted = Wanted::by(&plan.config, &lists);
+    let engine = engine.clone();
+    let (finder, exempt) = Finder::start(wanted, options.resolver.clone(), move |list| {
+        engine.send(Message::Ignore(list)).is_ok()
+    })
+    .context("cannot start a thread")?;
+    // Filled before the rules refer to them: after a restart, no blocked host is let in for a moment.
+    let keeper = Arc::new(ListKeeper::new(list_sink));
+    let sets = keeper.prepare(&lists)?;
+    let plan = plan.with_lists(Arc::clone(&lists), sets);
+    let structure = Structure { allow: plan.allowed(&exempt), ..plan.structure.clone() };
+    sink.load(&structure)?;
+    keeper.settle(&structure, lists);
+    let found = sink.adopt(now())?;
+    let paused = sink.paused(now())?;
+    let plan = Arc::new(plan);
+    Ok(Installed { plan, structure, sink, keeper, finder, exempt, found, paused })
+}
+
+/// Starts the engine's thread, serves until there is a cause to end, and ends all threads.
+fn serve_until_end(
+    daemon: &Arc<Daemon>,
+    core: Core,
+    messages: Receiver<Message>,
+    name: Option<&UnixListener>,
+    watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
+    ended: Option<oneshot::Receiver<String>>,
+) -> Result<Ended, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let socket = &daemon.options.socket;
+    let listener = runtime.block_on(async { server::listen(socket) })?;
+    let (ready, is_ready) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || core.run(&messages, ready))
+        .context("cannot start a thread")?;
+    let serving = Arc::clone(daemon).serve(listener, name, watched, is_ready, ended);
     let cause = runtime.block_on(serving);
 
     // Fails only when the thread has ended; then there is nothing to stop.
-    let _ = daemon.inbox.send(Message::Stop);
+    let _ = daemon.engine.send(Message::Stop);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     match thread.join() {
         Ok((worker, recorder)) => {
@@ -283,24 +309,17 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         Err(_) => error!("the engine's thread failed"),
     }
     // Best effort: the next start replaces a socket that is left over.
-    let _ = std::fs::remove_file(&options.socket);
+    let _ = std::fs::remove_file(socket);
     cause.result()
 }
 
-/// Sees to it that this is the only daemon with its state, and the only guard of the kernel's table if it is one.
-fn alone(options: &Options) -> Result<(Option<File>, Option<UnixListener>), RunError> {
-    let lock = server::lock(&options.state_dir)?;
-    let guards = options.sink != SinkKind::DryRun;
-    Ok((lock, if guards { instance_lock::take(&options.state_dir)? } else { None }))
-}
-
-/// Tells the engine what the worker has to say.
-fn told(engine: Sender<Message>) -> impl Fn(News) {
-    move |told| {
-        // Fails when the engine has ended; then there is nobody to tell.
-        let _ = engine.send(match told {
-            News::Lost => Message::Lost,
-            News::Paused(paused) => Message::Paused(paused),
+/// Passes on to the engine what the worker has to say.
+fn notifier(engine: EngineHandle) -> impl Fn(WorkerEvent) {
+    move |event| {
+        // Fails when the engine has ended; then nobody has to know.
+        let _ = engine.send(match event {
+            WorkerEvent::Lost => Message::Lost,
+            WorkerEvent::Paused(paused) => Message::Paused(paused),
         });
     }
 }
@@ -313,7 +332,7 @@ pub(crate) struct Kernel {
 
 /// What the runtime's tasks share.
 pub(crate) struct Daemon {
-    inbox: Sender<Message>,
+    engine: EngineHandle,
     options: Options,
     volume: logging::Volume,
     finder: Finder,
@@ -328,6 +347,21 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Returns what the engine goes by.
+    async fn plan(&self) -> Result<Arc<Plan>, Problem> {
+        self.engine.ask(|core| Arc::clone(core.engine.plan())).await
+    }
+
+    /// Runs `work` on a thread where it may wait for the kernel, and keeps nobody else waiting.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Kernel) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let kernel = Arc::clone(&self.kernel);
+        let done = tokio::task::spawn_blocking(move || work(&kernel)).await;
+        done.map_err(|error| Problem::failed(format!("answering failed: {error}")))
+    }
+
     /// Serves until there is a cause to end.
     async fn serve(
         self: Arc<Self>,
@@ -337,7 +371,7 @@ impl Daemon {
         is_ready: oneshot::Receiver<()>,
         ended: Option<oneshot::Receiver<String>>,
     ) -> Cause {
-        let wake = self.inbox.clone();
+        let wake = self.engine.clone();
         let watching = async {
             let mut watcher = Watcher::new();
             let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -405,57 +439,25 @@ impl Daemon {
         let (mut pause, mut before) = (IDLE, Duration::ZERO);
         loop {
             tokio::time::sleep(pause).await;
-            let (reply, answer) = oneshot::channel();
-            if self.inbox.send(Message::Plan(reply)).is_err() {
-                return;
-            }
-            let Ok(plan) = answer.await else { return };
+            let Ok(plan) = self.plan().await else { return };
             let Some(pace) = counters::pace(&plan) else {
                 pause = IDLE;
                 continue;
             };
-            let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), steady());
+            let (began, kernel, looking) = (now(), Arc::clone(&self.kernel), monotonic_now());
             let look = move || kernel.counters.still_sending(&plan.structure, since);
             let sending = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            if !sending.is_empty() && self.inbox.send(Message::Renew(sending)).is_err() {
+            if !sending.is_empty()
+                && self.engine.ask(move |core| core.renew(&sending)).await.is_err()
+            {
                 return;
             }
             // However many are banned, it takes no more than a hundredth of the time. What makes a
             // single look slow is something else.
-            let took = steady().since(looking);
+            let took = monotonic_now().since(looking);
             pause = pace.max(took.min(before) * 100);
             before = took;
             since = began;
         }
     }
-}
-
-/// The one place where the time of day is read.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "the edge that all others get it from")]
-pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_millis(since.as_millis().try_into().unwrap_or(i64::MAX))
-}
-
-/// How long this process has run, as an instant: a clock that nobody can set.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "the edge that all others get it from")]
-pub fn steady() -> Time {
-    static START: OnceLock<Instant> = OnceLock::new();
-    Time::default().plus(START.get_or_init(Instant::now).elapsed())
-}
-
-/// The clock on the wall, and the one that nobody can set, read at the same moment.
-fn clocks() -> (Time, Duration) {
-    let (mut begin, mut wall) = (steady(), now());
-    // Whoever was not let run in between reads again; but not for ever.
-    for _ in 0..10 {
-        let end = steady();
-        if end.since(begin) < AT_ONCE {
-            break;
-        }
-        (begin, wall) = (steady(), now());
-    }
-    (wall, begin.since(Time::default()))
 }

@@ -204,6 +204,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::option_option, reason = "an element that goes, or one that may never end")]
     fn until(change: Option<Change>) -> Option<Option<i64>> {
         match change? {
             Change::Put(element) => Some(element.until.map(Time::secs)),

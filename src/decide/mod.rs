@@ -9,5 +9,6 @@ pub mod known_good;
 pub mod login_log;
 pub mod offences;
 pub mod plan;
+pub mod plan_files;
 pub mod policy;
 pub mod recent_events;

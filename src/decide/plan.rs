@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{BanTerms, Config, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
 use crate::decide::policy;
+use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
@@ -56,6 +59,14 @@ impl Plan {
         self.lists = lists;
         self.structure.lists = sets;
         self
+    }
+
+    /// Returns the networks that the kernel lets through, whatever is banned: configured, listed, and
+    /// those of `exempt`.
+    #[must_use]
+    pub fn allowed(&self, exempt: &IgnoreList) -> Vec<IpNet> {
+        let listed = self.lists.allow.iter().map(|listed| listed.net);
+        self.config.ignoreip.iter().copied().chain(exempt.nets()).chain(listed).collect()
     }
 
     /// A jail.

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::control::Status;
+use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
-use crate::daemon::now;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::discover::ConfFiles;
 use crate::model::time::Time;
+use crate::sys::clock::now;
 use crate::sys::program::{Program, ProgramError};
 
 /// How long a program that is asked something may take.

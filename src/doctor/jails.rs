@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use super::facts::World;
 use crate::config::{MANUAL, Mode};
-use crate::control::{Health, JailStatus, Status};
+use crate::control::status::{Health, JailStatus, Status};
 use crate::model::time::HumanDuration;
 
 /// A guard that runs this long without a single offence sees nothing, on a network that has any.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
-use crate::control::{Answer, Status};
+use crate::control::Answer;
+use crate::control::status::Status;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::Ruleset;
 use crate::model::time::Time;
@@ -47,7 +48,7 @@ impl Machine {
             filter: Err("there is no `asterisk` here".to_owned()),
             kernel: Some("6.1.0-13-amd64\n".to_owned()),
             processes: vec!["asterisk".to_owned()],
-            now: crate::daemon::now(),
+            now: crate::sys::clock::now(),
         };
         Self { home, world }
     }
@@ -194,7 +195,7 @@ fn dates_and_filters_are_looked_at() {
 
 #[test]
 fn the_end_of_a_log_tells_of_clocks_and_lost_lines() {
-    let now = crate::daemon::now();
+    let now = crate::sys::clock::now();
     let line = |time: Time, text: &str| format!("[{}] WARNING[7] {text}\n", time.secs());
     let fine = line(now, "x.c: y");
     Machine::new(&[("messages", &fine)]).says_one("clock", "Ok");

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::{BanSink, Report, SinkError};
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::Structure;
@@ -19,8 +20,7 @@ pub struct DryRunSink {
     structure: Option<Structure>,
     /// By name of the set and key, as in the kernel.
     elements: BTreeMap<(String, Subject), Held>,
-    #[expect(clippy::option_option, reason = "it is what `BanSink::paused` returns")]
-    paused: Option<Option<Time>>,
+    paused: Pause,
     now: Time,
 }
 
@@ -44,7 +44,9 @@ impl DryRunSink {
         let now = self.now;
         let lasts = |until: Option<Time>| until.is_none_or(|until| until > now);
         self.elements.retain(|_, held| lasts(held.until));
-        self.paused = self.paused.filter(|until| lasts(*until));
+        if self.paused.is_over(now) {
+            self.paused = Pause::Off;
+        }
     }
 }
 
@@ -114,16 +116,16 @@ impl BanSink for DryRunSink {
     }
 
     fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
-        self.paused = Some(span.map(|span| self.now.plus(span)));
+        self.paused = Pause::lasting(span, self.now);
         Ok(())
     }
 
     fn resume(&mut self) -> Result<(), SinkError> {
-        self.paused = None;
+        self.paused = Pause::Off;
         Ok(())
     }
 
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
         self.advance(now);
         Ok(self.paused)
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::time::Time;
 
 use crate::model::event::KernelElement;
@@ -166,11 +167,11 @@ pub trait BanSink {
     /// When the sink does not carry it out.
     fn resume(&mut self) -> Result<(), SinkError>;
 
-    /// Whether a pause is in force, and until when (`Some(None)`: until somebody ends it).
+    /// Returns the pause that is in force.
     ///
     /// # Errors
     /// When the sink cannot be read.
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError>;
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError>;
 }
 
 /// What became of a list of changes.

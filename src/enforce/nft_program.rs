@@ -15,6 +15,7 @@ use super::set_element::{self, Order};
 use super::{BanSink, Report, SinkError};
 use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::time::Time;
 use crate::sys::program::Program;
 use crate::table::structure::{PAUSED, Structure, TABLE};
@@ -149,7 +150,7 @@ impl BanSink for NftSink {
         self.command(&format!("flush set inet {TABLE} {PAUSED}\n"))
     }
 
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
         let sets = self.list(&["set", "inet", TABLE, PAUSED])?;
         let ends = sets.into_iter().flat_map(|set| set.elem).map(|element| {
             let Expression::Named(NamedExpression::Elem(Elem { expires, .. })) = element else {
@@ -157,8 +158,7 @@ impl BanSink for NftSink {
             };
             expires.map(|left| now.plus(Duration::from_secs(left.into())))
         });
-        // The longest counts, and no end is longer than any.
-        Ok(ends.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))))
+        Ok(Pause::longest(ends))
     }
 }
 

@@ -9,6 +9,7 @@ pub use crate::model::hostname::HostName;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::network_set::Networks;
 use crate::model::subject::bannable;
+use crate::model::words::counted;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
 /// have to stay small.
@@ -117,13 +118,10 @@ impl IgnoreList {
 /// Counts by kind, for people.
 #[must_use]
 pub fn words(counts: &BTreeMap<String, usize>) -> String {
-    let word = |(kind, count): (&String, &usize)| {
-        let plural = if *count == 1 { "" } else { "s" };
-        match kind.as_str() {
-            "ignoreip" | "allow" => format!("{count} in {kind}"),
-            "own" => format!("{count} own address{}", if *count == 1 { "" } else { "es" }),
-            kind => format!("{count} {kind}{plural}"),
-        }
+    let word = |(kind, count): (&String, &usize)| match kind.as_str() {
+        "ignoreip" | "allow" => format!("{count} in {kind}"),
+        "own" => format!("{count} own address{}", if *count == 1 { "" } else { "es" }),
+        kind => counted(*count, kind),
     };
     let words: Vec<_> = counts.iter().map(word).collect();
     if words.is_empty() { "nobody".to_owned() } else { words.join(", ") }

@@ -7,6 +7,8 @@ pub mod exchange;
 pub mod hostname;
 pub mod listed;
 pub mod network_set;
+pub mod pause;
 pub mod scope;
 pub mod subject;
 pub mod time;
+pub mod words;

@@ -1,6 +1,7 @@
 //! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets, bounded
 //! text files.
 
+pub mod clock;
 pub mod netlink;
 pub mod program;
 pub mod sandbox;

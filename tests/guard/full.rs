@@ -104,7 +104,7 @@ fn bans_wait_for_room(sink: &str) {
         let expires = element.expires.unwrap();
         assert!((3500..=3600).contains(&expires), "{element:?}");
     }
-    guard.says("no ban is left that the kernel would not take");
+    guard.says("all refused bans are now installed");
     kit::until("all is well", || guard.status()["health"] == "OK");
 }
 

@@ -88,7 +88,7 @@ fn a_pause_needs_no_guard() {
     let run = home.run(lab.pbx.command(PROGRAM));
     let guard = Guard::start_in(home, run);
     assert_eq!(guard.status()["health"], "PAUSED");
-    guard.says("dropping is paused until 20");
+    guard.says("nothing is dropped until 20");
     assert_eq!(lab.udp(EVE, SIP), Arrived);
     kit::until("the pause is over", || lab.udp(EVE, SIP) == Dropped);
     kit::until("the guard sees it", || guard.status()["health"] == "OK");

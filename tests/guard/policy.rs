@@ -89,7 +89,7 @@ fn forged_flood_raises_one_alarm_and_spares_no_attacker() {
     assert_eq!(addresses(&netns, "sip4").iter().filter(|address| ours(address)).count(), 100);
     assert!(addresses(&netns, "sip4").contains(&"198.51.100.9".to_owned()));
 
-    assert_eq!(guard.count("somebody forges packets"), 1);
+    assert_eq!(guard.count("source addresses are being forged"), 1);
     assert_eq!(guard.count("] Ban "), 101);
     let status = guard.status();
     assert_eq!(status["health"], "DEGRADED");

@@ -156,7 +156,7 @@ fn loading_over_an_older_structure_loses_nothing() {
     let compared = sink.compare(&bans, now()).unwrap();
     assert_eq!(compared, asterguard::enforce::Comparison::default());
     assert!(sink.adopt(now()).unwrap().iter().all(|held| held.known_jail), "with their comments");
-    assert!(sink.paused(now()).unwrap().unwrap().is_some(), "a pause that ends by itself");
+    assert!(sink.paused(now()).unwrap().end().is_some(), "a pause that ends by itself");
     let block = netns.exec("nft list set inet asterguard block4");
     assert!(block.contains("198.51.100.0/24, 203.0.113.7"), "{block}");
     let ban4 = netns.exec("nft list set inet asterguard ban4");

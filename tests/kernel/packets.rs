@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use asterguard::enforce::BanSink;
 use asterguard::model::event::{Change, Element, JailId};
+use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
 use asterguard::table::structure::Structure;
@@ -257,7 +258,7 @@ fn pause_accepts_all_packets_and_expires() {
     sink.resume().unwrap();
     assert_eq!((lab.udp(EVE, SIP), lab.udp(EVE_V6, SIP)), (Dropped, Dropped));
     sink.pause(None).unwrap();
-    assert_eq!(sink.paused(now()).unwrap(), Some(None));
+    assert_eq!(sink.paused(now()).unwrap(), Pause::Indefinite);
     sink.pause(Some(Duration::from_secs(1))).unwrap();
     drop(sink);
     assert_eq!((lab.udp(EVE, SIP), lab.udp(EVE_V6, SIP)), (Arrived, Arrived));

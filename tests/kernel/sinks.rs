@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
 use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
 use asterguard::sys::program::Program;
@@ -283,17 +284,17 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
     sink.load(&structure()).unwrap();
     is(sink, &[mallory, eve6]);
 
-    assert_eq!(sink.paused(now()).unwrap(), None);
+    assert_eq!(sink.paused(now()).unwrap(), Pause::Off);
     sink.resume().unwrap();
     for secs in [900, 60] {
         sink.pause(Some(Duration::from_secs(secs))).unwrap();
-        let until = sink.paused(now()).unwrap().unwrap().unwrap();
+        let until = sink.paused(now()).unwrap().end().unwrap();
         assert!(until.since(now()).as_secs().abs_diff(secs) <= 2, "{until}");
     }
     sink.pause(None).unwrap();
-    assert_eq!(sink.paused(now()).unwrap(), Some(None));
+    assert_eq!(sink.paused(now()).unwrap(), Pause::Indefinite);
     sink.resume().unwrap();
-    assert_eq!(sink.paused(now()).unwrap(), None);
+    assert_eq!(sink.paused(now()).unwrap(), Pause::Off);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::backlog::OldLines;
-use crate::control::{PastError, RuleCount, SourceStatus};
+use crate::control::status::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::PatternSetError;

@@ -2,42 +2,40 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
 mod backlog;
+pub(super) mod decision_log;
+mod handle;
 pub mod log_reader;
 pub(super) mod recorder;
 pub(super) mod refused_bans;
 pub(super) mod sip_channel;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::firewall_thread::{Repair, Verified, Whole, Worker};
-use super::requests::explain::explain;
-use super::requests::queries::{Snapshot, Who};
+use super::firewall_thread::{DesiredState, Worker};
 use super::tasks::list_refresh::ListKeeper;
-use super::{clocks, now};
-use crate::control::{Answer, KnownHost, ListName, Request, RuleText};
+pub use handle::EngineHandle;
+
+use crate::daemon::engine_thread::decision_log::DecisionObserver;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
 use crate::decide::ban_activity::ElementKey;
-use crate::decide::engine::{Engine, ManualBan};
+use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::AccountFailures;
-use crate::model::event::{Ban, Decision, JailId};
-use crate::model::listed::{ExemptNetwork, ExemptReason};
-use crate::model::subject::{Subject, bannable, canonical};
-use crate::model::time::{BanDuration, HumanDuration, Time};
+use crate::model::event::Decision;
+use crate::model::pause::Pause;
+use crate::model::time::HumanDuration;
+use crate::sys::clock::{both_clocks, now};
 use crate::table::structure::Structure;
 
 /// How often the engine's clock ticks. New files, and changes that no notification came for, are
@@ -48,30 +46,14 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum Message {
     /// A file may have changed, or something was seen on the wire.
     Wake,
-    /// Answer this.
-    Ask(Request, oneshot::Sender<Answer>),
-    /// Say what the engine goes by.
-    Plan(oneshot::Sender<Arc<Plan>>),
-    /// These are still sending: renew their bans, where that is wanted.
-    Renew(Vec<ElementKey>),
-    /// Say who is banned, as far as it is asked for.
-    Bans(Who, oneshot::Sender<Snapshot>),
-    /// Go by another plan, and say whether that worked.
-    Change(Arc<Plan>, Matchers, oneshot::Sender<Result<(), SinkError>>),
-    /// Another process will go by this plan: have it find where its logs end now. Say whether it will know
-    /// what this one does.
-    Leave(Arc<Plan>, oneshot::Sender<bool>),
+    /// Run this on the engine's thread; see [`EngineHandle`].
+    Run(Box<dyn FnOnce(&mut Core) + Send>),
     /// Never ban these, in place of those of an earlier list.
     Ignore(Arc<IgnoreList>),
-    /// Have the sink pause for a length of time (`Some(None)`: until it is ended) or resume
-    /// (`None`), and say whether that worked.
-    Pause(Option<Option<Duration>>, oneshot::Sender<Result<(), SinkError>>),
-    /// The pause that is in force: `None`, or until when (`Some(None)`: until it is ended).
-    Paused(Option<Option<Time>>),
+    /// The pause that is in force.
+    Paused(Pause),
     /// The sink may have lost something: tell it the whole.
     Lost,
-    /// Have the sink compared with what it should hold.
-    Verify(Repair, oneshot::Sender<Result<Verified, SinkError>>),
     /// Read what there is, and end.
     Stop,
 }
@@ -93,8 +75,11 @@ pub struct Core {
     /// By which it is noticed that the clock was set.
     pub clock: WallClock,
     /// See [`Message::Paused`].
-    pub paused: Option<Option<Time>>,
+    pub paused: Pause,
+    /// What was decided and not yet carried out.
     pub decisions: Vec<Decision>,
+    /// Who is told what was decided.
+    pub observers: Vec<Box<dyn DecisionObserver + Send>>,
 }
 
 impl Core {
@@ -136,43 +121,10 @@ impl Core {
             while let Some(told) = message {
                 match told {
                     Message::Wake => {}
-                    Message::Ask(request, reply) => {
-                        let orders = matches!(request, Request::Ban { .. } | Request::Unban { .. });
-                        let answer = self.answer(request);
-                        // Nobody waits for the answer any more: fine.
-                        let tell = move || drop(reply.send(answer));
-                        // What somebody ordered is done when a crash no longer undoes it.
-                        if orders { self.recorder.then(tell) } else { tell() }
-                    }
-                    Message::Plan(reply) => {
-                        let _ = reply.send(Arc::clone(self.engine.plan()));
-                    }
-                    Message::Renew(sending) => {
-                        self.engine.renew(&sending, now(), &mut self.decisions);
-                        self.carry_out();
-                    }
-                    Message::Bans(who, reply) => {
-                        let _ = reply.send(Snapshot::new(&self.engine, &who));
-                    }
-                    Message::Change(plan, matchers, reply) => {
-                        let _ = reply.send(self.change(plan, matchers));
-                    }
-                    Message::Leave(plan, reply) => {
-                        let stores = self.recorder.stores();
-                        if stores {
-                            self.reader.leave_to_next(&plan, &mut self.engine, now());
-                        }
-                        let _ = reply.send(stores);
-                    }
+                    Message::Run(task) => task(&mut self),
                     Message::Ignore(list) => self.ignore(list),
-                    Message::Pause(length, reply) => self.worker.pause(length, |result| {
-                        let _ = reply.send(result);
-                    }),
                     Message::Paused(paused) => self.paused = paused,
                     Message::Lost => self.catch_up(),
-                    Message::Verify(repair, reply) => {
-                        self.worker.verify(self.whole(), repair, |found| drop(reply.send(found)));
-                    }
                     Message::Stop => return self.stop(),
                 }
                 message = inbox.try_recv().ok();
@@ -202,14 +154,14 @@ impl Core {
     /// Looks whether the clock on the wall was set, and corrects by that whatever was read from it. The
     /// kernel's time is another, so that nothing changes there.
     fn correct(&mut self) {
-        let clocks = clocks();
+        let clocks = both_clocks();
         let Some(step) = self.clock.step(clocks) else { return };
         let (wall, _) = clocks;
         // What was decided before is in terms of the old time.
         self.recorder.note(&mut self.engine, wall);
         self.engine.correct(step);
         self.reader.correct(step);
-        step.correct_all(self.paused.as_mut().and_then(Option::as_mut));
+        self.paused.correct(step);
         self.recorder.correct(step, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
@@ -224,9 +176,9 @@ impl Core {
         self.wire.say_state();
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
-        if matches!(self.paused, Some(Some(until)) if until <= now()) {
+        if self.paused.is_over(now()) {
             info!("the pause is over");
-            self.paused = None;
+            self.paused = Pause::Off;
         }
         if self.worker.health().behind {
             self.catch_up();
@@ -237,22 +189,38 @@ impl Core {
     /// Never bans the hosts of `list` from now on.
     fn ignore(&mut self, list: Arc<IgnoreList>) {
         self.engine.protect(list, &mut self.decisions);
-        self.worker.allow(allowed(self.engine.plan(), self.engine.ignored()));
+        self.worker.allow(self.engine.plan().allowed(self.engine.ignored()));
         self.carry_out();
     }
 
     /// Has the sink told all that it may have lost.
     fn catch_up(&mut self) {
         self.worker.caught_up();
-        self.worker.restore(self.whole());
+        self.worker.restore(self.desired_state());
         self.lists.refill();
     }
 
-    /// All that the sink is to hold.
-    fn whole(&self) -> Whole {
-        Whole {
-            allow: allowed(self.engine.plan(), self.engine.ignored()),
-            paused: self.paused.map(|paused| paused.map(|until| until.since(now()))),
+    /// Renews the bans of hosts that are still sending, where that is wanted.
+    pub(super) fn renew(&mut self, active: &[ElementKey]) {
+        self.engine.renew(active, now(), &mut self.decisions);
+        self.carry_out();
+    }
+
+    /// Finds where the logs of `plan` end now, which another process is to go by, and returns whether
+    /// it will know what this one does.
+    pub(super) fn leave_to_next(&mut self, plan: &Plan) -> bool {
+        let stores = self.recorder.stores();
+        if stores {
+            self.reader.leave_to_next(plan, &mut self.engine, now());
+        }
+        stores
+    }
+
+    /// Returns all that the sink is to hold.
+    pub(super) fn desired_state(&self) -> DesiredState {
+        DesiredState {
+            allow: self.engine.plan().allowed(self.engine.ignored()),
+            paused: self.paused,
             elements: self.engine.bans().elements().collect(),
         }
     }
@@ -269,12 +237,13 @@ impl Core {
         }
     }
 
-    fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
+    /// Goes by another plan from now on.
+    pub(super) fn change(&mut self, plan: Arc<Plan>, matchers: Matchers) -> Result<(), SinkError> {
         // What has been written up to now goes by the old rules, as far as it can be read in good
         // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
         let deadline = Instant::now() + TICK;
         while self.poll() && Instant::now() < deadline {}
-        let allow = allowed(&plan, self.engine.ignored());
+        let allow = plan.allowed(self.engine.ignored());
         let rekeyed = self.engine.rekeyed(&plan);
         self.worker.load(Structure { allow, ..plan.structure.clone() }, rekeyed)?;
         self.engine.change(plan, &mut self.decisions);
@@ -286,42 +255,15 @@ impl Core {
         Ok(())
     }
 
-    /// Logs the decisions and hands the changes over.
-    fn carry_out(&mut self) {
+    /// Tells the observers what was decided, and hands the changes over to the kernel.
+    pub(super) fn carry_out(&mut self) {
         let mut changes = Vec::new();
         for decision in self.decisions.drain(..) {
-            let plan = self.engine.plan();
-            let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
-            match decision {
-                Decision::Found { jail, host, offences } => {
-                    debug!("[{}] Found {host} ({offences})", name(jail));
-                }
-                Decision::Ban(ban) => {
-                    info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, &ban));
-                }
-                Decision::Renewed(ban) => {
-                    info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
-                }
-                Decision::Observed(ban) => {
-                    info!(
-                        "[{}] Would ban {} ({})",
-                        name(ban.jail),
-                        ban.subject,
-                        reason(plan, &ban)
-                    );
-                }
-                Decision::Unban { jail, subject, why: _ } => {
-                    info!("[{}] Unban {subject}", name(jail));
-                }
-                Decision::FloodBegins => warn!(
-                    "more than {} unverified bans a minute: somebody forges packets; only proven bans until that is over",
-                    plan.config.maxunverified
-                ),
-                Decision::FloodEbbs { withheld } => {
-                    warn!("the flood is over: {withheld} unverified bans were withheld");
-                }
-                Decision::AccountsFail(report) => warn!("{}", accounts_fail(&report)),
-                Decision::Change(change) => changes.push(change),
+            for observer in &mut self.observers {
+                observer.decided(self.engine.plan(), &decision);
+            }
+            if let Decision::Change(change) = decision {
+                changes.push(change);
             }
         }
         if !changes.is_empty() {
@@ -329,196 +271,11 @@ impl Core {
         }
         self.recorder.note(&mut self.engine, now());
     }
-
-    fn answer(&mut self, request: Request) -> Answer {
-        match request {
-            Request::Status { jail, detail: _ } => self.status(jail.as_deref()),
-            Request::Ban { host, jail, seconds, permanent } => {
-                let length = if permanent {
-                    Some(BanDuration::Permanent)
-                } else {
-                    seconds.map(|s| BanDuration::For(Duration::from_secs(s)))
-                };
-                self.ban(host, jail.as_deref(), length)
-            }
-            Request::Unban { net, jail } => {
-                let jail = match self.jail(jail.as_deref()) {
-                    Ok(jail) => jail,
-                    Err(answer) => return answer,
-                };
-                let everybody = || vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
-                let nets: Vec<IpNet> = net.map_or_else(everybody, |net| vec![net]);
-                let lift = |net| self.engine.unban(net, jail, &mut self.decisions);
-                let count: usize = nets.iter().map(lift).sum();
-                self.carry_out();
-                Answer::Done {
-                    message: format!("{count} ban{} lifted", if count == 1 { "" } else { "s" }),
-                }
-            }
-            Request::Failregex { jail } => self.failregex(&jail),
-            Request::Explain { host } => {
-                let path = |channel| self.reader.path_of(channel);
-                Answer::Explain(Box::new(explain(&self.engine, host, now(), path)))
-            }
-            Request::Ignoreip { jail } => self.ignoreip(jail.as_deref()),
-            Request::List { list: ListName::KnownGood, host } => self.known_good(host),
-            Request::List { .. }
-            | Request::Banned { .. }
-            | Request::Reload
-            | Request::Verify { .. }
-            | Request::Pause { .. }
-            | Request::Resume => Answer::failed("this is not for the engine"),
-        }
-    }
-
-    /// The jail of this name; `None` for no name.
-    pub(crate) fn jail(&self, name: Option<&str>) -> Result<Option<JailId>, Answer> {
-        let Some(name) = name else { return Ok(None) };
-        let plan = self.engine.plan();
-        plan.jail_named(name).map(Some).ok_or_else(|| {
-            let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
-            Answer::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
-        })
-    }
-
-    fn ban(&mut self, host: IpAddr, jail: Option<&str>, length: Option<BanDuration>) -> Answer {
-        let jail = match self.jail(jail) {
-            Ok(jail) => jail,
-            Err(answer) => return answer,
-        };
-        let host = canonical(host);
-        if !bannable(host) {
-            return Answer::refused(format!(
-                "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
-            ));
-        }
-        if crate::decide::policy::covers(&self.engine.plan().config.ignoreip, &host.into()) {
-            return Answer::refused(format!(
-                "{host} is in ignoreip: the kernel lets it through whatever is banned"
-            ));
-        }
-        if let Some(entry) = self.engine.ignored().find(host) {
-            return Answer::refused(format!(
-                "{host} is {}: the kernel lets it through whatever is banned",
-                entry.origin
-            ));
-        }
-        self.engine.ban(&ManualBan { host, jail, length }, now(), &mut self.decisions);
-        let banned = self.decisions.iter().find_map(|decision| match decision {
-            Decision::Ban(ban) => Some(*ban),
-            _ => None,
-        });
-        self.carry_out();
-        match banned {
-            Some(ban) => {
-                let length = ban
-                    .until
-                    .map_or("until it is lifted".to_owned(), |until| format!("until {until}"));
-                Answer::Done { message: format!("{} is banned {length}", ban.subject) }
-            }
-            None => Answer::failed("there are too many bans"),
-        }
-    }
-
-    /// The hosts that are known good, or the one that `host` is.
-    fn known_good(&self, host: Option<IpAddr>) -> Answer {
-        let path = |channel| self.reader.path_of(channel);
-        let known = self.engine.known_good(now());
-        let known = known.filter(|(subject, _)| {
-            host.is_none_or(|host| subject.net().contains(&canonical(host)))
-        });
-        let report = |(subject, standing): (Subject, _)| KnownHost {
-            host: subject.to_string(),
-            report: super::requests::explain::known_good(&standing, path),
-        };
-        Answer::KnownGood { known: known.map(report).collect() }
-    }
-
-    fn failregex(&self, jail: &str) -> Answer {
-        let id = match self.jail(Some(jail)) {
-            Ok(id) => id.unwrap_or(JailId(0)),
-            Err(answer) => return answer,
-        };
-        let plan = self.engine.plan();
-        let counted = plan.rules.iter().filter(|(rule, _)| plan.counted_by(*rule).contains(&id));
-        let rules = counted
-            .map(|(id, rule)| RuleText {
-                rule: plan.rule_name(id).unwrap_or_default(),
-                failregex: rule.patterns.iter().map(|pattern| pattern.source.clone()).collect(),
-            })
-            .collect();
-        Answer::Failregex { rules }
-    }
-
-    /// Who is never banned: by any jail, and by this one.
-    fn ignoreip(&self, jail: Option<&str>) -> Answer {
-        let id = match self.jail(jail) {
-            Ok(id) => id,
-            Err(answer) => return answer,
-        };
-        let (plan, list) = (self.engine.plan(), self.engine.ignored());
-        let mut entries = configured(&plan.config.ignoreip);
-        entries.extend_from_slice(list.entries());
-        if let Some(jail) = id.and_then(|id| plan.jail(id)) {
-            entries.extend(configured(&jail.ignoreip));
-            for name in &jail.ignorenames {
-                let origin = ExemptReason::Ignoreip { entry: name.to_string() };
-                let addresses = list.addresses(name).iter();
-                entries
-                    .extend(addresses.map(|address| ExemptNetwork::new(*address, origin.clone())));
-            }
-        }
-        entries.sort_unstable();
-        entries.dedup();
-        Answer::Ignoreip { ignored: entries }
-    }
 }
 
-/// Whom the kernel lets through, whatever is banned.
-#[must_use]
-pub fn allowed(plan: &Plan, list: &IgnoreList) -> Vec<IpNet> {
-    let listed = plan.lists.allow.iter().map(|listed| listed.net);
-    plan.config.ignoreip.iter().copied().chain(list.nets()).chain(listed).collect()
-}
-
-/// Networks that the configuration itself has.
-fn configured(nets: &[IpNet]) -> Vec<ExemptNetwork> {
-    nets.iter()
-        .map(|net| {
-            ExemptNetwork::new(
-                *net,
-                ExemptReason::Ignoreip { entry: Subject::from(*net).to_string() },
-            )
-        })
-        .collect()
-}
-
-/// Why somebody is banned, for the log.
-fn reason(plan: &Plan, ban: &Ban) -> String {
-    let length =
-        ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
-    let scope =
-        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
-    match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
-        Some(rule) => {
-            format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)
-        }
-        None => format!("by hand, ports {scope}, {length}"),
-    }
-}
-
-/// What is said of a site whose phones have an old password.
-fn accounts_fail(report: &AccountFailures) -> String {
-    let AccountFailures { subject, known, unknown } = report;
-    let (s, fail) = if *known == 1 { ("", "fails") } else { ("s", "fail") };
-    format!("{known} known account{s} {fail} at {subject}, {unknown} unknown: provisioning?")
-}
-
-/// Says what a sink found when it was asked whether there is a pause.
-pub fn note_pause(found: &Option<Option<Time>>) {
-    match found {
-        Some(Some(until)) => warn!("dropping is paused until {until}"),
-        Some(None) => warn!("dropping is paused until `asterguard resume`"),
-        None => {}
+/// Logs the pause that the sink was found in, if there is one.
+pub fn note_pause(found: Pause) {
+    if found.is_on() {
+        warn!("{found}");
     }
 }

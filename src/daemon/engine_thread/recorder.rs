@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::log_reader::Reader;
-use crate::control::StoreStatus;
+use crate::control::status::StoreStatus;
 use crate::decide::engine::Engine;
 use crate::model::clock_step::ClockStep;
 use crate::model::time::Time;

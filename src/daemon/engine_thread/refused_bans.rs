@@ -109,7 +109,7 @@ impl Refused {
         self.sets.retain(|_, queue| !queue.waiting.is_empty());
         self.due = (!self.sets.is_empty()).then(|| if at_once { now } else { now + PAUSE });
         if self.sets.is_empty() && std::mem::take(&mut self.said) {
-            info!("no ban is left that the kernel would not take");
+            info!("all refused bans are now installed");
         }
     }
 
@@ -131,7 +131,7 @@ impl Refused {
             }
         }
         if new > MOST_TOLD {
-            error!("nor {} others", new - MOST_TOLD);
+            error!("and {} more", new - MOST_TOLD);
         }
         if !self.sets.is_empty() {
             self.due.get_or_insert(now + PAUSE);

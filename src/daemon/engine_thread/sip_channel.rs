@@ -6,9 +6,8 @@ use std::os::fd::OwnedFd;
 use tracing::{info, warn};
 
 use crate::config;
-use crate::control::WireStatus;
+use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
-use crate::daemon::{now, steady};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
@@ -19,6 +18,7 @@ use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
 use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
 use crate::model::exchange::Outcome;
 use crate::model::time::Time;
+use crate::sys::clock::{monotonic_now, now};
 
 /// What the wire is called where a log would have a path.
 pub const NAME: &str = "the wire";
@@ -49,7 +49,7 @@ impl Wire {
             None => None,
             Some((mut line, limiter)) => {
                 let open = move |group| socket(&mut line, group);
-                let source = SipMonitor::start(group(plan), open, steady, wake)?;
+                let source = SipMonitor::start(group(plan), open, monotonic_now, wake)?;
                 source.change(plan.config.asterisk.clone());
                 Some((source, Limiter::start(limiting(plan), limiter)?))
             }

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::daemon::now;
 use crate::decide::ban_activity::{BanActivity, CounterReading, ElementKey};
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Line, Request};
 use crate::model::time::{BanDuration, Time};
+use crate::sys::clock::now;
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;
 

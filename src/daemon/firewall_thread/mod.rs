@@ -18,13 +18,14 @@ use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::engine_thread::refused_bans::Refused;
-use super::now;
 use crate::daemon::firewall_thread::repair::Healing;
 use crate::enforce::helper::{Line, Request};
 use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::sys::clock::now;
 use crate::table::structure::Structure;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
@@ -41,17 +42,17 @@ enum Message {
     Changes(Vec<Change>),
     Allow(Vec<IpNet>),
     Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
-    Pause(Option<Option<Duration>>, Told),
+    Pause(Pause, Reply),
     /// Others changed something, at this time.
     Foreign(Foreign, Instant),
-    Restore(Box<Whole>),
-    Verify(Box<Whole>, Repair, Answered),
+    Restore(Box<DesiredState>),
+    Verify(Box<DesiredState>, Repair, VerifyReply),
     Stop,
 }
 
-type Told = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
+type Reply = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
 
-type Answered = Box<dyn FnOnce(Result<Verified, SinkError>) + Send>;
+type VerifyReply = Box<dyn FnOnce(Result<Verified, SinkError>) + Send>;
 
 /// What is to be done about what differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,22 +78,22 @@ pub struct Verified {
 
 /// All that the sink is to hold.
 #[derive(Debug)]
-pub struct Whole {
+pub struct DesiredState {
     /// Whom it lets pass.
     pub allow: Vec<IpNet>,
-    /// How long it drops nothing (`Some(None)`: until it is told otherwise); `None`: it drops.
-    pub paused: Option<Option<Duration>>,
+    /// Whether it drops nothing for now.
+    pub paused: Pause,
     /// The bans.
     pub elements: Vec<Element>,
 }
 
 /// What the worker has to say by itself.
 #[derive(Debug)]
-pub enum News {
-    /// The sink may have lost something: it has to be told the whole.
+pub enum WorkerEvent {
+    /// The sink may have lost something: it has to be sent all of its desired state.
     Lost,
-    /// Somebody paused the sink, until then, or ended a pause.
-    Paused(Option<Option<Time>>),
+    /// Somebody paused the sink or ended a pause.
+    Paused(Pause),
 }
 
 /// How the sink is doing.
@@ -116,7 +117,7 @@ pub struct SinkHealth {
     pub fight: Option<(String, Instant)>,
 }
 
-/// The way to the worker.
+/// Handle to the worker's thread.
 pub struct Worker {
     queue: SyncSender<Message>,
     health: Arc<Mutex<SinkHealth>>,
@@ -124,7 +125,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread; `structure` is what the sink has loaded. `tell` is called with what the
+    /// Starts the thread; `structure` is what the sink has loaded. `notify` is called with what the
     /// worker has to say by itself.
     ///
     /// # Errors
@@ -132,7 +133,7 @@ impl Worker {
     pub fn start(
         sink: Box<dyn BanSink + Send>,
         structure: Structure,
-        tell: impl Fn(News) + Send + 'static,
+        notify: impl Fn(WorkerEvent) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let health = Arc::default();
@@ -145,7 +146,7 @@ impl Worker {
             refused: Refused::default(),
             health: Arc::clone(&health),
             retry: None,
-            tell: Box::new(tell),
+            notify: Box::new(notify),
             healing: Healing::new(Instant::now()),
         };
         let thread =
@@ -178,24 +179,25 @@ impl Worker {
         std::thread::Builder::new().name("watch".into()).spawn(listen).map(drop)
     }
 
-    /// Has the sink hold this whole; never waits. When the worker cannot keep up it is
+    /// Makes the sink hold this; never waits. When the worker cannot keep up it is
     /// [`SinkHealth::behind`].
-    pub fn restore(&self, whole: Whole) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Restore(Box::new(whole))) {
+    pub fn restore(&self, desired: DesiredState) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Restore(Box::new(desired)))
+        {
             lock(&self.health).behind = true;
         }
     }
 
-    /// Has the sink compared with what it should hold, and `answered` what differs. The caller is not
+    /// Has the sink compared with what it should hold, and tells `reply` what differs. The caller is not
     /// kept waiting.
     pub fn verify(
         &self,
-        whole: Whole,
+        desired: DesiredState,
         repair: Repair,
-        answered: impl FnOnce(Result<Verified, SinkError>) + Send + 'static,
+        reply: impl FnOnce(Result<Verified, SinkError>) + Send + 'static,
     ) {
-        // Full: the sink hangs, and the caller sees that `answered` was dropped.
-        let message = Message::Verify(Box::new(whole), repair, Box::new(answered));
+        // Full: the sink hangs, and the caller sees that `reply` was dropped.
+        let message = Message::Verify(Box::new(desired), repair, Box::new(reply));
         let _ = self.queue.try_send(message);
     }
 
@@ -227,15 +229,11 @@ impl Worker {
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has the sink pause for a length of time (`Some(None)`: until it is ended) or resume (`None`),
-    /// and `told` whether that worked. The caller is not kept waiting.
-    pub fn pause(
-        &self,
-        length: Option<Option<Duration>>,
-        told: impl FnOnce(Result<(), SinkError>) + Send + 'static,
-    ) {
-        // Full: the sink hangs, and the caller sees that `told` was dropped.
-        let _ = self.queue.try_send(Message::Pause(length, Box::new(told)));
+    /// Makes the sink pause or resume, and tells `reply` whether that worked. The caller is not kept
+    /// waiting.
+    pub fn pause(&self, pause: Pause, reply: impl FnOnce(Result<(), SinkError>) + Send + 'static) {
+        // Full: the sink hangs, and the caller sees that `reply` was dropped.
+        let _ = self.queue.try_send(Message::Pause(pause, Box::new(reply)));
     }
 
     /// How the sink is doing.
@@ -284,7 +282,7 @@ pub(crate) struct State {
     pub(crate) health: Arc<Mutex<SinkHealth>>,
     /// After a failure: when to try again, and how long to wait after the next one.
     retry: Option<(Instant, Duration)>,
-    pub(crate) tell: Box<dyn Fn(News) + Send>,
+    pub(crate) notify: Box<dyn Fn(WorkerEvent) + Send>,
     pub(crate) healing: Healing,
 }
 
@@ -332,13 +330,13 @@ impl State {
                             Message::Load(structure, rekeyed, reply) => {
                                 let _ = reply.send(self.load(structure, &rekeyed));
                             }
-                            Message::Pause(length, told) => told(self.pause(length)),
-                            Message::Restore(whole) => {
+                            Message::Pause(pause, reply) => reply(self.pause(pause)),
+                            Message::Restore(desired) => {
                                 self.refused.clear();
-                                self.restore(*whole);
+                                self.restore(*desired);
                             }
-                            Message::Verify(whole, repair, answered) => {
-                                answered(self.verify(&whole, repair));
+                            Message::Verify(desired, repair, reply) => {
+                                reply(self.verify(&desired, repair));
                             }
                             Message::Stop => return,
                             Message::Changes(_) | Message::Allow(_) | Message::Foreign(..) => {}
@@ -395,25 +393,31 @@ impl State {
         self.healing.mended |= gone;
         self.healing.lost_pause |= gone;
         if gone || waiting || refused {
-            (self.tell)(News::Lost);
+            (self.notify)(WorkerEvent::Lost);
         }
         Ok(())
     }
 
-    fn pause(&mut self, length: Option<Option<Duration>>) -> Result<(), SinkError> {
-        let set = |sink: &mut dyn BanSink| match length {
-            Some(length) => sink.pause(length),
-            None => sink.resume(),
-        };
-        let mut done = set(&mut *self.sink);
+    fn pause(&mut self, pause: Pause) -> Result<(), SinkError> {
+        let mut done = self.set_pause(pause);
         if matches!(done, Err(SinkError::NoTable)) {
             self.healing.lost();
             self.heal();
-            done = set(&mut *self.sink);
+            done = self.set_pause(pause);
         }
         // Whatever there was before does not count any more.
         self.healing.lost_pause &= done.is_err();
         done
+    }
+
+    /// Makes the sink pause or resume. A pause whose end has come is none any more.
+    pub(crate) fn set_pause(&mut self, pause: Pause) -> Result<(), SinkError> {
+        let now = now();
+        match pause {
+            Pause::Until(end) if end > now => self.sink.pause(Some(end.since(now))),
+            Pause::Off | Pause::Until(_) => self.sink.resume(),
+            Pause::Indefinite => self.sink.pause(None),
+        }
     }
 
     /// Carries out all that is pending, or notes the failure and when to try again.

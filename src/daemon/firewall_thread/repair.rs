@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::backoff::Pace;
-use super::{News, Repair, State, Verified, Whole, lock};
-use crate::daemon::{now, pause_message};
+use super::{DesiredState, Repair, State, Verified, WorkerEvent, lock};
 use crate::enforce::{Damage, Foreign, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
+use crate::model::pause::Pause;
+use crate::sys::clock::now;
 use crate::table::structure::PAUSED;
 
 /// How long it is told that somebody fights for the table.
@@ -23,7 +24,7 @@ pub(crate) struct Healing {
     pace: Pace,
     /// Whether the sink said that its table is gone.
     gone: bool,
-    /// What was looked at, and made us ask for the whole.
+    /// What was looked at, and made us ask for the desired.
     asked: Option<(Foreign, Instant)>,
     /// Whether the sink may have lost what its sets held.
     pub(crate) mended: bool,
@@ -66,7 +67,7 @@ impl Healing {
 /// What a look brings up.
 enum Finding {
     /// All is as it should be.
-    Whole,
+    Intact,
     /// The sets may not hold what they should.
     Sets,
     /// The table is damaged.
@@ -80,7 +81,7 @@ impl State {
         let Some((heard, since)) = self.healing.heard.take() else { return };
         let begin = Instant::now();
         match self.diagnose(&heard) {
-            Ok(Finding::Whole) => {}
+            Ok(Finding::Intact) => {}
             Ok(Finding::Sets) => self.ask(heard, since),
             Ok(Finding::Table) => {
                 self.pace(&heard);
@@ -114,9 +115,9 @@ impl State {
         if !pause_lost && (heard.lost || heard.sets.contains(PAUSED)) {
             let paused = self.sink.paused(now())?;
             if !heard.lost {
-                info!("{heard}: {}", pause_message(paused));
+                info!("{heard}: {paused}");
             }
-            (self.tell)(News::Paused(paused));
+            (self.notify)(WorkerEvent::Paused(paused));
         }
         let bans = |set: &String| self.structure.scope_of_set(set).is_some();
         // Sets of lists are filled by another thread, which never empties one.
@@ -125,17 +126,17 @@ impl State {
         Ok(match (damage.is_empty(), sets) {
             (false, _) => Finding::Table,
             (true, true) => Finding::Sets,
-            (true, false) => Finding::Whole,
+            (true, false) => Finding::Intact,
         })
     }
 
-    /// Asks for the whole that the sink is to hold.
+    /// Asks for all that the sink is to hold.
     fn ask(&mut self, heard: Foreign, since: Instant) {
         match &mut self.healing.asked {
             Some((before, _)) => before.merge(heard),
             none => {
                 *none = Some((heard, since));
-                (self.tell)(News::Lost);
+                (self.notify)(WorkerEvent::Lost);
             }
         }
     }
@@ -157,10 +158,10 @@ impl State {
         Ok(())
     }
 
-    /// Has the sink hold this whole, of which it may have lost something.
-    pub(crate) fn restore(&mut self, whole: Whole) {
+    /// Makes the sink hold this, of which it may have lost something.
+    pub(crate) fn restore(&mut self, desired: DesiredState) {
         let asked = self.healing.asked.take();
-        let Whole { allow, paused, elements } = whole;
+        let DesiredState { allow, paused, elements } = desired;
         self.allow_changed |= self.structure.allow != allow;
         self.structure.allow = allow;
         self.apply();
@@ -194,58 +195,55 @@ impl State {
         self.healing.pace.looked(begin, Instant::now());
     }
 
-    fn refill(
-        &mut self,
-        paused: Option<Option<Duration>>,
-        elements: &[Element],
-    ) -> Result<Report, SinkError> {
+    fn refill(&mut self, paused: Pause, elements: &[Element]) -> Result<Report, SinkError> {
         // First: nobody is to be dropped meanwhile.
-        if let Some(rest) = paused.filter(|_| self.healing.lost_pause) {
-            self.sink.pause(rest)?;
+        if self.healing.lost_pause && paused.is_on() {
+            self.set_pause(paused)?;
         }
         self.healing.lost_pause = false;
         self.sink.restore(elements, now())
     }
 
     /// How the sink differs from what it should hold; mends that too, if asked to.
-    pub(crate) fn verify(&mut self, whole: &Whole, repair: Repair) -> Result<Verified, SinkError> {
+    pub(crate) fn verify(
+        &mut self,
+        desired: &DesiredState,
+        repair: Repair,
+    ) -> Result<Verified, SinkError> {
         let mut damage = self.sink.inspect()?;
         let paused = match self.sink.paused(now()) {
             Err(SinkError::NoTable) => {
                 if damage.is_empty() {
                     damage.push(Damage::Missing(Part::Table));
                 }
-                None
+                Pause::Off
             }
             paused => paused?,
         };
-        let comparison = self.sink.compare(&whole.elements, now())?;
-        let pause = match (whole.paused.is_some(), paused.is_some()) {
+        let comparison = self.sink.compare(&desired.elements, now())?;
+        let pause = match (desired.paused.is_on(), paused.is_on()) {
             (true, false) => Some("paused, but not in the kernel".to_owned()),
             (false, true) => Some("not paused, but in the kernel".to_owned()),
             (_, _) => None,
         };
         let mut verified = Verified { damage, comparison, pause, repaired: false };
         if repair == Repair::Yes {
-            self.repair(whole, &verified)?;
+            self.repair(desired, &verified)?;
             verified.repaired = true;
         }
         Ok(verified)
     }
 
-    fn repair(&mut self, whole: &Whole, found: &Verified) -> Result<(), SinkError> {
+    fn repair(&mut self, desired: &DesiredState, found: &Verified) -> Result<(), SinkError> {
         if !found.damage.is_empty() {
             self.sink.mend(&self.structure)?;
             // Lists are filled by another thread.
-            (self.tell)(News::Lost);
+            (self.notify)(WorkerEvent::Lost);
         }
         if found.pause.is_some() || !found.damage.is_empty() {
-            match whole.paused {
-                Some(rest) => self.sink.pause(rest)?,
-                None => self.sink.resume()?,
-            }
+            self.set_pause(desired.paused)?;
         }
-        let report = self.sink.restore(&whole.elements, now())?;
+        let report = self.sink.restore(&desired.elements, now())?;
         self.note(&report);
         let extra = found.comparison.extra.iter();
         let removals: Vec<_> =

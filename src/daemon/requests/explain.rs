@@ -1,19 +1,36 @@
-//! Where a host stands, in the words of the control protocol.
+//! `explain`: what is known of a host, and why it is banned or not.
 
 use std::net::IpAddr;
 
 use super::status::ban_status;
-use crate::control::{HostReport, JailReport, KnownGoodReport, LineReport, NamedBan, SourceCount};
+use crate::control::Problem;
+use crate::control::banned::NamedBan;
+use crate::control::explain::{
+    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, SourceCount,
+};
+use crate::daemon::Daemon;
+use crate::daemon::engine_thread::Core;
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
 use crate::model::event::{ChannelId, Event, Meaning};
 use crate::model::time::Time;
+use crate::sys::clock::now;
 
 /// Lines that are shown.
 const MOST_LINES: usize = 20;
 
-/// Where `host` stands; `path` names the logs.
+pub(super) async fn answer(
+    daemon: &Daemon,
+    request: ExplainRequest,
+) -> Result<HostReport, Problem> {
+    let explain = move |core: &mut Core| {
+        explain(&core.engine, request.host, now(), |channel| core.reader.path_of(channel))
+    };
+    daemon.engine.ask(explain).await
+}
+
+/// Returns what the engine knows of `host`; `path` names the logs.
 #[must_use]
 pub fn explain(
     engine: &Engine,
@@ -60,7 +77,7 @@ fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -
     found.jails.iter().filter_map(report).collect()
 }
 
-pub(crate) fn known_good(
+pub(super) fn known_good(
     standing: &Standing,
     path: impl Fn(ChannelId) -> String,
 ) -> KnownGoodReport {

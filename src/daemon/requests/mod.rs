@@ -1,7 +1,33 @@
-//! Answering the control socket: one file for each kind of request.
+//! Answering the control socket: one file for each request.
 
+mod ban;
+mod ban_snapshot;
+mod banned;
+mod dispatch;
 pub(crate) mod explain;
-pub(crate) mod queries;
-pub(crate) mod server;
-pub(crate) mod status;
-pub(crate) mod verify;
+mod failregex;
+mod ignoreip;
+mod list;
+mod pause;
+pub(super) mod server;
+mod status;
+mod unban;
+mod verify;
+
+use crate::control::Problem;
+use crate::decide::plan::Plan;
+use crate::model::event::JailId;
+
+/// Returns the jail of this name; `None` for no name.
+fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    plan.jail_named(name).map(Some).ok_or_else(|| {
+        let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
+        Problem::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
+    })
+}
+
+/// The thread that writes to the kernel hangs.
+fn kernel_is_silent() -> Problem {
+    Problem::failed("nftables does not answer; see `asterguard status`")
+}

@@ -1,30 +1,23 @@
-//! The control socket: requests in, answers out, one line of JSON each; and the lock that keeps a
-//! second daemon out.
+//! The control socket: requests in, answers out, one line of JSON each.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::{info, warn};
 
-use super::queries::{self, Snapshot, Who};
-use crate::control::{Answer, Detail, LONGEST_REQUEST, ListName, Request};
-use crate::daemon::engine_thread::Message;
-use crate::daemon::firewall_thread::Repair;
-use crate::daemon::{Daemon, Kernel, RunError, now};
-use crate::model::subject::canonical;
-use crate::model::time::Time;
+use super::dispatch::{dispatch, may_be_long};
+use crate::control::{Answer, LONGEST_REQUEST, Problem};
+use crate::daemon::{Daemon, RunError};
 
 /// How long a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,40 +27,6 @@ const PART: usize = 64 << 10;
 pub(crate) const LISTINGS: usize = 4;
 /// Callers that are served at once; more wait for their turn.
 const CALLERS: u32 = 64;
-
-/// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
-/// closed, by whatever way this process ends. `None` where no lock can be made, because nothing can
-/// be written there: that must not keep the guard from starting, and the control socket keeps a
-/// second one out too.
-pub fn lock(directory: &Path) -> Result<Option<File>, RunError> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-    let path = directory.join("asterguard.lock");
-    let open = |write: bool| {
-        OpenOptions::new().create(write).truncate(false).read(true).write(write).open(&path)
-    };
-    // A lock that is there already holds as well if it can only be read.
-    let mut file = match open(true).or_else(|error| open(false).map_err(|_| error)) {
-        Ok(file) => file,
-        Err(error) => {
-            warn!("cannot make the lock {}: {error}", path.display());
-            return Ok(None);
-        }
-    };
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut pid = String::new();
-        // Who holds it is only for the message.
-        let _ = (&file).take(20).read_to_string(&mut pid);
-        return Err(RunError::Running { pid: pid.trim().to_owned(), lock: path });
-    }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    // A full disk must not keep the guard from starting; the lock holds without the number.
-    drop(written);
-    Ok(Some(file))
-}
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
 /// ended without removing it. Anything else that is there stays, and is in the way.
@@ -140,19 +99,21 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     let mut turn = None;
     let answer = match timeout(PATIENCE, reader.read_line(&mut line)).await {
         Ok(Ok(0)) | Err(_) => return,
-        Ok(Err(error)) => Answer::refused(format!("cannot read the request: {error}")),
+        Ok(Err(error)) => {
+            Answer::Failed(Problem::refused(format!("cannot read the request: {error}")))
+        }
         Ok(Ok(_)) => match serde_json::from_str(&line) {
-            Ok(request) if !may_be_long(&request) => answer(daemon, request).await,
+            Ok(request) if !may_be_long(&request) => dispatch(daemon, request).await,
             Ok(request) => match timeout(PATIENCE, daemon.listing.acquire()).await {
                 Ok(permit) => {
                     turn = permit.ok();
-                    answer(daemon, request).await
+                    dispatch(daemon, request).await
                 }
-                Err(_) => Answer::failed(format!(
-                    "{LISTINGS} others are being told long lists and do not read on; ask again later"
-                )),
+                Err(_) => Answer::Failed(Problem::failed(format!(
+                    "{LISTINGS} others are being sent long lists and do not read on; ask again later"
+                ))),
             },
-            Err(error) => Answer::refused(format!("this is no request: {error}")),
+            Err(error) => Answer::Failed(Problem::refused(format!("invalid request: {error}"))),
         },
     };
     // Written where it keeps nobody waiting: it may tell of a great many bans.
@@ -167,16 +128,6 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     drop(turn);
 }
 
-/// Whether the answer may be of many megabytes.
-fn may_be_long(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Status { detail: Detail::Full, .. }
-            | Request::Banned { .. }
-            | Request::List { .. }
-    )
-}
-
 /// Tells a caller an answer, as long as it reads on: each part within `patience`. Whether it has all.
 async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: Duration) -> bool {
     for part in answer.chunks(PART) {
@@ -188,131 +139,10 @@ async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: D
     true
 }
 
-async fn answer(daemon: &Arc<Daemon>, request: Request) -> Answer {
-    match request {
-        Request::Reload => daemon.reload().await,
-        Request::Pause { seconds } => pause(daemon, Some(seconds.map(Duration::from_secs))).await,
-        Request::Resume => pause(daemon, None).await,
-        Request::Verify { repair } => {
-            let repair = if repair { Repair::Yes } else { Repair::No };
-            verify(daemon, repair).await.unwrap_or_else(Answer::failed)
-        }
-        Request::Status { detail: Detail::Full, ref jail } => {
-            let who = jail.clone().map_or(Who::All, Who::Jail);
-            let (mut status, snapshot) = match (ask(daemon, request).await, bans(daemon, who).await)
-            {
-                (Answer::Status(status), Some(snapshot)) => (status, snapshot),
-                (answer, _) => return answer,
-            };
-            apart(daemon, move |kernel| {
-                queries::fill(&mut status, snapshot, kernel);
-                Answer::Status(status)
-            })
-            .await
-        }
-        Request::Banned { host } => {
-            let who = host.map(canonical).map_or(Who::All, Who::Host);
-            let Some(snapshot) = bans(daemon, who).await else {
-                return Answer::failed("asterguard is stopping");
-            };
-            apart(daemon, move |kernel| queries::banned(snapshot, kernel)).await
-        }
-        Request::List { list: list @ (ListName::Block | ListName::Feed), host } => {
-            apart(daemon, move |kernel| queries::list(list, host, kernel)).await
-        }
-        Request::List { list: ListName::Allow, host } => {
-            let host = host.map(canonical);
-            match ask(daemon, Request::Ignoreip { jail: None }).await {
-                Answer::Ignoreip { mut ignored } => {
-                    ignored.retain(|entry| host.is_none_or(|host| entry.net.contains(&host)));
-                    Answer::Ignoreip { ignored }
-                }
-                answer => answer,
-            }
-        }
-        request => ask(daemon, request).await,
-    }
-}
-
-/// Asks the engine.
-async fn ask(daemon: &Daemon, request: Request) -> Answer {
-    let (reply, answer) = oneshot::channel();
-    let sent = daemon.inbox.send(Message::Ask(request, reply));
-    match (sent, answer.await) {
-        (Ok(()), Ok(answer)) => answer,
-        _ => Answer::failed("asterguard is stopping"),
-    }
-}
-
-/// Compares kernel, configuration and memory.
-async fn verify(daemon: &Daemon, repair: Repair) -> Result<Answer, String> {
-    let stopping = || "asterguard is stopping".to_owned();
-    let (reply, answer) = oneshot::channel();
-    daemon.inbox.send(Message::Plan(reply)).map_err(|_| stopping())?;
-    let plan = answer.await.map_err(|_| stopping())?;
-    let (reply, answer) = oneshot::channel();
-    daemon.inbox.send(Message::Verify(repair, reply)).map_err(|_| stopping())?;
-    let silent = "nftables does not answer; see `asterguard status`";
-    let found = answer.await.map_err(|_| silent.to_owned())?;
-    let found = found.map_err(|error| error.to_string())?;
-    let config = daemon.options.config.clone();
-    let in_force = Arc::clone(&plan);
-    let changed = move || match crate::daemon::plan(config.as_deref()) {
-        Err(error) => Some(format!("the configuration is wrong: {error}")),
-        Ok(read) if read.config != in_force.config => {
-            Some("the configuration has changed since it was read: asterguard reload".to_owned())
-        }
-        Ok(_) => None,
-    };
-    let changed = tokio::task::spawn_blocking(changed).await.map_err(|error| error.to_string())?;
-    Ok(Answer::Verification(super::verify::report(&plan, found, changed)))
-}
-
-/// The bans that the engine has; `None` if it is stopping.
-async fn bans(daemon: &Daemon, who: Who) -> Option<Snapshot> {
-    let (reply, answer) = oneshot::channel();
-    daemon.inbox.send(Message::Bans(who, reply)).ok()?;
-    answer.await.ok()
-}
-
-/// Has an answer put together where it keeps nobody waiting.
-async fn apart(daemon: &Daemon, answer: impl FnOnce(&Kernel) -> Answer + Send + 'static) -> Answer {
-    let kernel = Arc::clone(&daemon.kernel);
-    let answered = tokio::task::spawn_blocking(move || answer(&kernel)).await;
-    answered.unwrap_or_else(|error| Answer::failed(format!("answering failed: {error}")))
-}
-
-/// Pauses for a length of time (`Some(None)`: until told otherwise) or resumes (`None`).
-async fn pause(daemon: &Daemon, length: Option<Option<Duration>>) -> Answer {
-    let (reply, answer) = oneshot::channel();
-    if daemon.inbox.send(Message::Pause(length, reply)).is_err() {
-        return Answer::failed("asterguard is stopping");
-    }
-    match answer.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Answer::failed(error.to_string()),
-        Err(_) => return Answer::failed("nftables does not answer; see `asterguard status`"),
-    }
-    let until = length.map(|length| length.map(|length| now().plus(length)));
-    let _ = daemon.inbox.send(Message::Paused(until));
-    let message = pause_message(until);
-    info!("{message}");
-    Answer::Done { message }
-}
-
-/// What is said when dropping was paused or resumed.
-#[must_use]
-pub fn pause_message(until: Option<Option<Time>>) -> String {
-    match until {
-        Some(Some(until)) => format!("nothing is dropped until {until}"),
-        Some(None) => "nothing is dropped until `asterguard resume`".to_owned(),
-        None => "banned hosts are dropped again".to_owned(),
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a caller that takes its time")]
 mod tests {
+    use std::io::Read as _;
     use std::time::Instant;
 
     use super::*;

@@ -1,55 +1,86 @@
-//! What `status` tells: how the guard, its files and its jails are.
+//! `status`: the state of the guard, its files and its jails.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::control::{
-    Answer, BanStatus, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, WireStatus,
+use super::ban_snapshot::{self, Selection, Snapshot};
+use super::jail_named;
+use crate::control::Problem;
+use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::status::{
+    Detail, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
+    StatusRequest, WireStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
 use crate::daemon::firewall_thread::SinkHealth;
-use crate::daemon::now;
+use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::sys::clock::now;
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);
 /// Hosts that are named, where there may be many.
 const MOST_NAMED: usize = 16;
 
+/// Bans that a status has the counters of; see [`super::banned`]. It is asked for all the time.
+const MOST_COUNTED: usize = 20_000;
+
+pub(super) async fn answer(daemon: &Daemon, request: StatusRequest) -> Result<Status, Problem> {
+    let StatusRequest { jail, detail } = request;
+    let selection = jail.clone().map_or(Selection::All, Selection::Jail);
+    let mut status = daemon.engine.ask(move |core| core.status(jail.as_deref())).await??;
+    match detail {
+        Detail::Brief => Ok(status),
+        Detail::Full => {
+            let snapshot = ban_snapshot::take(daemon, selection).await?;
+            let fill = move |kernel: &Kernel| {
+                fill(&mut status, snapshot, kernel);
+                status
+            };
+            daemon.apart(fill).await
+        }
+    }
+}
+
+/// Fills the bans into a status.
+fn fill(status: &mut Status, snapshot: Snapshot, kernel: &Kernel) {
+    for NamedBan { jail, ban } in snapshot.named(kernel, MOST_COUNTED) {
+        if let Some(known) = status.jails.iter_mut().find(|known| known.jail == jail) {
+            known.banned.push(ban);
+        }
+    }
+}
+
 impl Core {
-    /// How things stand, of one jail or of all.
-    pub(crate) fn status(&self, jail: Option<&str>) -> Answer {
-        let only = match self.jail(jail) {
-            Ok(only) => only,
-            Err(answer) => return answer,
-        };
+    /// Returns the state of the guard, with one jail or all, without its bans.
+    fn status(&self, jail: Option<&str>) -> Result<Status, Problem> {
         let plan = self.engine.plan();
+        let only = jail_named(plan, jail)?;
         let now = now();
         let sink = self.worker.health();
         let sources = self.reader.status(&plan.rules, now);
         let wire = self.wire.status(plan, sink.wire.as_ref());
         let problems = self.problems(&sink, &sources, &wire);
-        let health = match (self.paused, problems.is_empty()) {
-            (Some(_), _) => Health::Paused,
-            (None, true) => Health::Ok,
-            (None, false) => Health::Degraded,
+        let health = match (self.paused.is_on(), problems.is_empty()) {
+            (true, _) => Health::Paused,
+            (false, true) => Health::Ok,
+            (false, false) => Health::Degraded,
         };
         let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
-        Answer::Status(Box::new(Status {
+        Ok(Status {
             health,
             problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
-            paused_until: self.paused.flatten().map(Time::secs),
+            paused_until: self.paused.end().map(Time::secs),
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
             wire,
@@ -58,7 +89,7 @@ impl Core {
             logins: self.logins(now),
             sinks: vec![sink_status(self.sink, &sink)],
             store: self.recorder.status(now),
-        }))
+        })
     }
 
     /// Who has logged in, and whom of them a ban keeps out.
@@ -115,7 +146,7 @@ impl Core {
         }
         if let Some((since, withheld)) = self.engine.flood() {
             problems.push(format!(
-                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so somebody forges packets; proven bans go on",
+                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",
                 plan.config.maxunverified
             ));
         }
@@ -136,7 +167,7 @@ impl Core {
         }
         problems.extend(self.recorder.problems());
         if wire.limiter.full {
-            problems.push("a set of the kernel's limiter is full, so that it finds nobody else: somebody forges packets".to_owned());
+            problems.push("a set of the kernel's limiter is full, so that it finds no other: source addresses are being forged".to_owned());
         }
         problems.extend(wire.trouble.as_ref().map(|why| {
             format!("the wire is not available, only the logs are ({why}); mend that, or write `enabled = false` below [wire]")
@@ -170,7 +201,7 @@ impl Core {
             files: self.files_of(id),
             currently_banned: numbers.banned,
             total_banned: numbers.tally.banned,
-            // listing::fill
+            // Those are filled in by another thread.
             banned: Vec::new(),
         })
     }

@@ -1,13 +1,53 @@
-//! How kernel, configuration and memory differ, in words.
+//! `verify`: the differences between kernel, configuration and memory.
 
-use crate::control::{Difference, DifferenceKind, MOST_DIFFERENCES, Verification};
-use crate::daemon::firewall_thread::Verified;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::kernel_is_silent;
+use crate::control::Problem;
+use crate::control::verify::{
+    Difference, DifferenceKind, MOST_DIFFERENCES, Verification, VerifyRequest,
+};
+use crate::daemon::Daemon;
+use crate::daemon::firewall_thread::{Repair, Verified};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::load_plan;
 use crate::model::event::{Element, ScopeId};
 use crate::model::time::Time;
 
-/// What is said of what was found. `configuration` is what the files have against what is in force.
-pub fn report(plan: &Plan, verified: Verified, configuration: Option<String>) -> Verification {
+pub(super) async fn answer(
+    daemon: &Daemon,
+    request: VerifyRequest,
+) -> Result<Verification, Problem> {
+    let repair = if request.repair { Repair::Yes } else { Repair::No };
+    let plan = daemon.plan().await?;
+    let (reply, answer) = oneshot::channel();
+    let pass_on = move |found| drop(reply.send(found));
+    daemon
+        .engine
+        .ask(move |core| core.worker.verify(core.desired_state(), repair, pass_on))
+        .await?;
+    let found = answer.await.map_err(|_| kernel_is_silent())?.map_err(Problem::failed)?;
+    let (config, in_force) = (daemon.options.config.clone(), Arc::clone(&plan));
+    let changed = move |_: &_| changed(config.as_deref(), &in_force);
+    Ok(report(&plan, found, daemon.apart(changed).await?))
+}
+
+/// Returns how the configuration's files differ from what is in force.
+fn changed(config: Option<&Path>, in_force: &Plan) -> Option<String> {
+    match load_plan(config) {
+        Err(error) => Some(format!("the configuration is wrong: {error}")),
+        Ok(read) if read.config != in_force.config => {
+            Some("the configuration has changed since it was read: asterguard reload".to_owned())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Puts what was found into words. `configuration` is what the files have against what is in force.
+fn report(plan: &Plan, verified: Verified, configuration: Option<String>) -> Verification {
     let Verified { damage, comparison, pause, repaired } = verified;
     let plain = |kind, message| Difference { kind, host: None, scope: None, message };
     let of = |kind, element: &Element, words: &str| {

@@ -37,14 +37,14 @@ pub fn confine(
     let needs = sandbox_paths::needs(options, config);
     let failed: Vec<_> = before.into_iter().chain(sandbox::confine(&needs)).collect();
     for error in &failed {
-        warn!("the guard is less shut in than it could be: {error}");
+        warn!("sandbox incomplete: {error}");
     }
     let files = |error: &SandboxError| error.is_about_files();
     (!failed.iter().any(files)).then_some(needs.read)
 }
 
-/// The ways to the kernel.
-pub struct Ways {
+/// Handles to the kernel.
+pub struct KernelHandles {
     pub sink: Box<dyn BanSink + Send>,
     pub lists: ListSink,
     /// Who tells of others that change what the sink holds.
@@ -56,7 +56,7 @@ pub struct Ways {
     pub child: Option<Child>,
 }
 
-impl Ways {
+impl KernelHandles {
     /// By the writer, or to nowhere if there is none.
     ///
     /// # Errors

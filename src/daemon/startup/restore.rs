@@ -8,14 +8,13 @@ use anyhow::{Context as _, anyhow};
 use tracing::{error, info, warn};
 
 use super::instance_lock;
-use crate::daemon::engine_thread::allowed;
 use crate::daemon::engine_thread::log_reader::Reader;
 use crate::daemon::engine_thread::recorder::Recorder;
-use crate::daemon::requests::server;
 use crate::daemon::tasks::list_refresh::ListKeeper;
-use crate::daemon::{Options, PlanError, RunError, SinkKind, now, plan};
+use crate::daemon::{Options, RunError, SinkKind};
 use crate::decide::engine::{Engine, RecoverySummary, StoredBans};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::enforce::netlink::NetlinkSink;
 use crate::enforce::{BanSink as _, ListSink};
 use crate::hosts::exempt::IgnoreList;
@@ -26,6 +25,7 @@ use crate::model::time::Time;
 use crate::store::ban_record::PlanIndex;
 use crate::store::checkpoint::StoredCheckpoint;
 use crate::store::{self, Extent, LogCheckpoint, Store};
+use crate::sys::clock::now;
 use crate::sys::program::Program;
 use crate::table::structure::Structure;
 
@@ -49,9 +49,8 @@ pub struct Restored {
 /// When the configuration is wrong, nftables does not work, or a daemon runs. A state file that is
 /// missing or damaged is none: see [`Restored`].
 pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunError> {
-    let plan = plan(config)?;
-    let _lock = if state_dir.exists() { server::lock(state_dir)? } else { None };
-    let _name = instance_lock::take(state_dir)?;
+    let plan = load_plan(config)?;
+    let _claim = instance_lock::claim_for_restore(state_dir)?;
     let mut sink = NetlinkSink::new(Program::nft())?;
     // Read while `nft` is at work.
     let (now, directory) = (now(), state_dir.to_owned());
@@ -66,7 +65,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);
     let sets = keeper.prepare(&lists)?;
     let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
-    let allow = allowed(&plan, &IgnoreList::default());
+    let allow = plan.allowed(&IgnoreList::default());
     sink.load(&Structure { allow, ..plan.structure.clone() })?;
     keeper.settle(&plan.structure, lists);
     let read = reading.join().map_err(|_| anyhow!("reading what is stored failed"))?;

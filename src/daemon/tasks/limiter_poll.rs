@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Limiter as Mode;
-use crate::control::LimiterStatus;
+use crate::control::status::LimiterStatus;
 use crate::enforce::helper::{Line, Request};
 
 /// How often it looks: hosts stay in the sets for ten minutes.
@@ -101,7 +101,7 @@ fn take_note(
     }
     if full && !shared.full {
         warn!(
-            "a set of the kernel's limiter is full: somebody forges packets; it finds nobody else until hosts leave it"
+            "a set of the kernel's limiter is full: source addresses are being forged; it finds no other until hosts leave it"
         );
     }
     shared.hosts = hosts.len();

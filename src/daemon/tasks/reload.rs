@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::control::Answer;
-use crate::daemon::engine_thread::Message;
+use crate::control::{Done, Problem};
 use crate::daemon::engine_thread::log_reader::{self, Matchers};
 use crate::daemon::startup::sandbox_paths;
-use crate::daemon::{Daemon, PlanError, RunError, Supervisor, plan};
+use crate::daemon::{Daemon, RunError, Supervisor};
 use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
 use crate::hosts::discover::Wanted;
 
 /// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`
@@ -29,7 +29,7 @@ pub struct Reloads {
     /// How many were asked for.
     asked: AtomicU64,
     /// The answer of the last one, and up to which of those that asked it holds for.
-    last: Mutex<Option<(u64, Answer)>>,
+    last: Mutex<Option<(u64, Result<Done, Problem>)>>,
 }
 
 /// A configuration that was read again and is right.
@@ -46,7 +46,7 @@ impl Daemon {
     ///
     /// Whoever asks while one is under way gets the answer of the next one, with all others that have asked until
     /// that begins: what they wrote before is in it.
-    pub(crate) async fn reload(self: &Arc<Self>) -> Answer {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Done, Problem> {
         let mine = self.reloads.asked.fetch_add(1, Ordering::Relaxed);
         let mut last = self.reloads.last.lock().await;
         if let Some((until, answer)) = &*last {
@@ -57,22 +57,23 @@ impl Daemon {
         let until = self.reloads.asked.load(Ordering::Relaxed);
         let answer = self.reload_now().await;
         match &answer {
-            Answer::Failed { message, .. } => warn!("reload refused: {message}"),
-            Answer::Done { message } => info!("{message}"),
-            _ => {}
+            Err(problem) => warn!("reload refused: {}", problem.message),
+            Ok(done) => info!("{}", done.message),
         }
         *last = Some((until, answer.clone()));
         answer
     }
 
-    async fn reload_now(self: &Arc<Self>) -> Answer {
+    async fn reload_now(self: &Arc<Self>) -> Result<Done, Problem> {
         let daemon = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || daemon.prepare()).await {
-            Ok(Ok(Prepared::Here(plan, matchers))) => self.go_by(*plan, matchers).await,
-            Ok(Ok(Prepared::Elsewhere(plan, directory))) => self.leave_for(*plan, &directory).await,
-            Ok(Err(RunError::Plan(error))) => Answer::refused(error.to_string()),
-            Ok(Err(error)) => stays(&error),
-            Err(error) => Answer::failed(format!("reading the configuration failed: {error}")),
+        let prepared = tokio::task::spawn_blocking(move || daemon.prepare()).await;
+        match prepared.map_err(|error| {
+            Problem::failed(format!("reading the configuration failed: {error}"))
+        })? {
+            Ok(Prepared::Here(plan, matchers)) => self.go_by(*plan, matchers).await,
+            Ok(Prepared::Elsewhere(plan, directory)) => self.leave_for(*plan, &directory).await,
+            Err(RunError::Plan(error)) => Err(Problem::refused(error)),
+            Err(error) => Err(stays(&error)),
         }
     }
 
@@ -85,7 +86,7 @@ impl Daemon {
     /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force, if
     /// they can be.
     fn prepare(&self) -> Result<Prepared, RunError> {
-        let plan = plan(self.options.config.as_deref())?;
+        let plan = load_plan(self.options.config.as_deref())?;
         let lists = &plan.config.lists;
         let hidden = |paths| sandbox_paths::out_of_reach(self.readable.as_deref()?, paths);
         if let Some(path) = hidden(sandbox_paths::own_lists(lists)) {
@@ -115,51 +116,35 @@ impl Daemon {
         Ok(Prepared::Here(Box::new(plan.with_lists(Arc::new(lists), sets)), matchers))
     }
 
-    async fn go_by(&self, plan: Plan, matchers: Matchers) -> Answer {
+    async fn go_by(&self, plan: Plan, matchers: Matchers) -> Result<Done, Problem> {
         let (loglevel, wanted) = (plan.config.loglevel, Wanted::by(&plan.config, &plan.lists));
         let plan = Arc::new(plan);
-        let (reply, answer) = oneshot::channel();
-        if self.inbox.send(Message::Change(Arc::clone(&plan), matchers, reply)).is_err() {
-            return stopping();
-        }
+        let new = Arc::clone(&plan);
+        let changed = self.engine.ask(move |core| core.change(new, matchers)).await?;
         let keeper = Arc::clone(&self.kernel.lists);
-        match answer.await {
-            Ok(Ok(())) => {
-                self.volume.set(loglevel);
-                self.finder.change(wanted);
-                let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
-                // Fails only if it panics; then old sets stay.
-                let _ = tokio::task::spawn_blocking(settle).await;
-                Answer::Done { message: "reloaded".to_owned() }
-            }
-            Ok(Err(error)) => {
-                let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
-                stays(&error.into())
-            }
-            Err(_) => stopping(),
+        if let Err(error) = changed {
+            let _ = tokio::task::spawn_blocking(move || keeper.withdraw()).await;
+            return Err(stays(&error.into()));
         }
+        self.volume.set(loglevel);
+        self.finder.change(wanted);
+        let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
+        // Fails only if it panics; then old sets stay.
+        let _ = tokio::task::spawn_blocking(settle).await;
+        Ok(Done::new("reloaded"))
     }
 
-    /// Has the guard end, so that the process that is started in its place can read `directory`.
-    async fn leave_for(&self, plan: Plan, directory: &Path) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        if self.inbox.send(Message::Leave(Arc::new(plan), reply)).is_err() {
-            return stopping();
-        }
-        match answer.await {
-            Ok(true) => {
-                self.leaving.notify_one();
-                let directory = directory.display();
-                Answer::Done {
-                    message: format!("asterguard restarts itself to be able to read {directory}"),
-                }
-            }
-            Ok(false) => stays(&given_up(
+    /// Makes the guard end, so that the process that is started in its place can read `directory`.
+    async fn leave_for(&self, plan: Plan, directory: &Path) -> Result<Done, Problem> {
+        if !self.engine.ask(move |core| core.leave_to_next(&plan)).await? {
+            return Err(stays(&given_up(
                 directory,
                 "and nothing is stored now, so the counts would be lost. If they may be:",
-            )),
-            Err(_) => stopping(),
+            )));
         }
+        self.leaving.notify_one();
+        let directory = directory.display();
+        Ok(Done::new(format!("asterguard restarts itself to be able to read {directory}")))
     }
 }
 
@@ -168,10 +153,6 @@ fn given_up(path: &Path, so: &str) -> RunError {
     anyhow!("this process may not read {path}, which it did not need when it started, {so} restart asterguard, no line gets lost").into()
 }
 
-fn stays(error: &RunError) -> Answer {
-    Answer::failed(format!("the old configuration stays in force: {error}"))
-}
-
-fn stopping() -> Answer {
-    Answer::failed("asterguard is stopping")
+fn stays(error: &RunError) -> Problem {
+    Problem::failed(format!("the old configuration stays in force: {error}"))
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::words::counted;
+
 /// Something that a structure declares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
@@ -51,7 +53,7 @@ impl fmt::Display for Part {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |count: usize| if count == 1 { "" } else { "s" };
+        let rules = |count: &usize| counted(*count, "rule");
         match self {
             Self::Missing(part) => write!(f, "{part} is missing"),
             Self::Changed(part) => write!(f, "{part} is not of the kind that was declared"),
@@ -59,16 +61,14 @@ impl fmt::Display for Damage {
                 write!(f, "the rules of chain {chain} are in another order")
             }
             Self::Rules { chain, missing, foreign: 0 } => {
-                write!(f, "{missing} rule{} missing in chain {chain}", s(*missing))
+                write!(f, "{} missing in chain {chain}", rules(missing))
             }
             Self::Rules { chain, missing: 0, foreign } => {
-                write!(f, "{foreign} foreign rule{} in chain {chain}", s(*foreign))
+                write!(f, "{} in chain {chain}", counted(*foreign, "foreign rule"))
             }
-            Self::Rules { chain, missing, foreign } => write!(
-                f,
-                "{missing} rule{} missing and {foreign} foreign in chain {chain}",
-                s(*missing)
-            ),
+            Self::Rules { chain, missing, foreign } => {
+                write!(f, "{} missing and {foreign} foreign in chain {chain}", rules(missing))
+            }
             Self::Content(set) => write!(f, "set {set} does not hold what it should"),
         }
     }

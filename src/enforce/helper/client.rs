@@ -14,6 +14,7 @@ use super::{Line, Request};
 use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError, SinkKind};
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::time::Time;
 use crate::table::structure::Structure;
 
@@ -155,7 +156,7 @@ impl BanSink for RemoteSink {
         self.0.call(&Request::Resume)
     }
 
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
         self.0.call(&Request::Paused(now))
     }
 }

@@ -13,6 +13,7 @@ use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
@@ -155,7 +156,7 @@ impl BanSink for Careful {
         self.sink.resume()
     }
 
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
         self.sink.paused(now)
     }
 }

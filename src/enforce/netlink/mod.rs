@@ -25,6 +25,7 @@ use super::set_element::{self, Order};
 use super::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::time::Time;
 use crate::sys::program::Program;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
@@ -248,11 +249,10 @@ impl BanSink for NetlinkSink {
         all_or_error(&self.socket.carry_out(transaction)?)
     }
 
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
+    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
         let elements = self.socket.list(PAUSED).map_err(failed)?;
         let ends = elements.iter().map(|element| element.left.map(|left| now.plus(left)));
-        // The longest counts, and no end is longer than any.
-        Ok(ends.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))))
+        Ok(Pause::longest(ends))
     }
 }
 

@@ -38,6 +38,7 @@ fn ban(bench: &Bench) -> Option<(u32, Option<i64>)> {
 }
 
 /// Returns what the kernel is told: in how many seconds the element ends, or that it goes.
+#[expect(clippy::option_option, reason = "an element that goes, or one that may never end")]
 fn told(bench: &mut Bench) -> Vec<Option<Option<i64>>> {
     let ends = |change: Change| match change {
         Change::Put(element) => Some(element.until.map(|until| until.secs() - NOW)),

@@ -1,0 +1,63 @@
+//! `asterguard banned`, and how a ban is printed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::SocketArg;
+use super::client::ask;
+use super::output::{Failure, Output};
+use crate::control::banned::{BanStatus, BannedRequest, Dropped};
+use crate::model::time::{HumanDuration, Time};
+use crate::sys::clock::now;
+
+#[derive(Debug, Args)]
+pub struct BannedArgs {
+    /// Only the bans that hold this host
+    host: Option<IpAddr>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
+    let bans = ask(&args.socket.socket, &BannedRequest { host: args.host })?;
+    if bans.is_empty() && !output.json {
+        output.line(
+            args.host.map_or("nobody is banned".to_owned(), |host| format!("{host} is not banned")),
+        );
+    }
+    for named in bans {
+        if output.json {
+            output.object(&named);
+        } else {
+            output.line(format_args!("[{}] {}", named.jail, ban_line(&named.ban)));
+        }
+    }
+    Ok(())
+}
+
+/// A ban, as one line for people.
+pub(super) fn ban_line(ban: &BanStatus) -> String {
+    let left = ban.left.map_or("permanent".to_owned(), |left| {
+        format!("{} left", HumanDuration(Duration::from_secs(left)))
+    });
+    let rule =
+        ban.rule.as_ref().map_or(String::new(), |rule| format!(", {} × {rule}", ban.offences));
+    let dropped = dropped(ban.dropped);
+    let last = ban.knocked.map_or(String::new(), |time| {
+        let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
+        format!(", last packet {} ago", HumanDuration(ago))
+    });
+    let BanStatus { host, scope, evidence, by_hand, .. } = ban;
+    let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
+    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
+}
+
+/// What was dropped, if anything was.
+pub(super) fn dropped(dropped: Dropped) -> String {
+    match dropped.packets {
+        Some(packets @ 1..) => format!(", {packets} packets dropped"),
+        _ => String::new(),
+    }
+}

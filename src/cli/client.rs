@@ -1,0 +1,116 @@
+//! Talks to a running daemon through its control socket.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Exit;
+use super::output::{Failure, Output};
+use crate::control::{Answer, Done, Problem, Query, Request};
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks the daemon.
+///
+/// # Errors
+/// When it cannot be reached, or does not do what it is asked for.
+pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
+    let request = query.request();
+    let unreachable = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; run as root or as a member of the socket's group"
+            }
+            _ => "; is it running? (asterguard run, or: systemctl status asterguard)",
+        };
+        Failure {
+            exit: Exit::NoDaemon,
+            message: format!("no daemon answers at {}: {error}{hint}", socket.display()),
+        }
+    };
+    let silent = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Failure {
+            exit: Exit::NoDaemon,
+            message: format!(
+                "the daemon at {} has said nothing for {} s: it hangs, or is very busy",
+                socket.display(),
+                PATIENCE.as_secs()
+            ),
+        },
+        _ => unreachable(error),
+    };
+    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    let mut line = serde_json::to_string(&request).map_err(Failure::new)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(unreachable)?;
+    let mut answer = String::new();
+    if BufReader::new(stream).read_line(&mut answer).map_err(silent)? == 0 {
+        let message = "the daemon ended before it answered; ask again once it runs".to_owned();
+        return Err(Failure { exit: Exit::NoDaemon, message });
+    }
+    // It ended meanwhile, or did not tell on because this took too long to read.
+    if !answer.ends_with('\n') {
+        let length = answer.len();
+        let message = format!("the daemon broke off its answer after {length} bytes; ask again");
+        return Err(Failure::new(message));
+    }
+    let answer = serde_json::from_str(&answer)
+        .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))?;
+    match answer {
+        Answer::Failed(Problem { message, usage }) => {
+            let exit = match (usage, request) {
+                (true, Request::Reload) => Exit::Config,
+                (true, _) => Exit::Usage,
+                (false, _) => Exit::Failed,
+            };
+            Err(Failure { exit, message })
+        }
+        answer => Q::reply(answer).ok_or_else(|| {
+            Failure::new("the daemon answered another request: is it of this version?")
+        }),
+    }
+}
+
+/// Asks for something to be done, and prints that it was.
+///
+/// # Errors
+/// As [`ask`].
+pub fn order(
+    socket: &Path,
+    query: &impl Query<Reply = Done>,
+    output: &Output,
+) -> Result<(), Failure> {
+    output.done(&ask(socket, query)?.message);
+    Ok(())
+}
+
+/// Asks for several things to be done, each of which may fail while the others are done.
+///
+/// # Errors
+/// The first failure decides the exit code; the messages are those of all.
+pub fn one_by_one<Q: Query<Reply = Done>>(
+    socket: &Path,
+    queries: impl Iterator<Item = Q>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut failed: Vec<Failure> = Vec::new();
+    for query in queries {
+        match order(socket, &query, output) {
+            Ok(()) => {}
+            // The others would not be done either.
+            Err(failure) if failure.exit == Exit::NoDaemon => {
+                failed.push(failure);
+                break;
+            }
+            Err(failure) => failed.push(failure),
+        }
+    }
+    let Some(exit) = failed.first().map(|failure| failure.exit) else { return Ok(()) };
+    let mut messages: Vec<_> = failed.into_iter().map(|failure| failure.message).collect();
+    messages.dedup();
+    Err(Failure { exit, message: messages.join("\n") })
+}

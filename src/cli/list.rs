@@ -1,0 +1,142 @@
+//! `asterguard list`
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::SocketArg;
+use super::banned::dropped;
+use super::client::ask;
+use super::output::{Failure, Output};
+use crate::control::explain::KnownGoodReport;
+use crate::control::list::{
+    BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
+};
+use crate::model::listed::ExemptNetwork;
+use crate::model::subject::{Subject, written};
+use crate::model::time::{HumanDuration, Time};
+use crate::model::words::counted;
+use crate::sys::clock::now;
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which list
+    list: ListName,
+    /// Only what this host is in it for
+    host: Option<IpAddr>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
+    let request = ListRequest { list: args.list, host: args.host };
+    let entries = ask(&args.socket.socket, &request)?;
+    if is_empty(&entries) && !output.json {
+        output.line(nobody(args.list, args.host));
+    }
+    match &entries {
+        ListEntries::Allow(allowed) => never_banned(allowed, output),
+        ListEntries::Block(blocked) => {
+            for entry in blocked {
+                blocked_line(entry, output);
+            }
+        }
+        ListEntries::Feed { feeds, dropped } => {
+            for feed in feeds {
+                feed_line(feed, output);
+            }
+            if output.json {
+                output.object(&serde_json::json!({ "feed": null, "dropped": dropped }));
+            } else if let Some(packets) = dropped.packets {
+                output.line(format_args!("{packets} packets dropped by feeds"));
+            }
+        }
+        ListEntries::KnownGood(known) => {
+            for host in known {
+                known_line(host, output);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_empty(entries: &ListEntries) -> bool {
+    match entries {
+        ListEntries::Allow(allowed) => allowed.is_empty(),
+        ListEntries::Block(blocked) => blocked.is_empty(),
+        ListEntries::Feed { feeds, .. } => feeds.is_empty(),
+        ListEntries::KnownGood(known) => known.is_empty(),
+    }
+}
+
+/// What is said of a list that nothing is in, or not this host.
+fn nobody(list: ListName, host: Option<IpAddr>) -> String {
+    let (nothing, not) = match list {
+        ListName::Allow => {
+            ("nobody is let through whatever is banned", "is not let through whatever is banned")
+        }
+        ListName::Block => ("nothing is blocked", "is not blocked"),
+        ListName::Feed => ("there is no feed", "is in no feed"),
+        ListName::KnownGood => ("nobody has logged in lately", "has not logged in lately"),
+    };
+    host.map_or(nothing.to_owned(), |host| format!("{host} {not}"))
+}
+
+fn blocked_line(entry: &BlockReport, output: &Output) {
+    if output.json {
+        return output.object(entry);
+    }
+    let origin = match (&entry.file, entry.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        _ => "by hand".to_owned(),
+    };
+    let dropped = dropped(entry.dropped);
+    output.line(format_args!("{:<17} {origin}{dropped}", written(&entry.net)));
+}
+
+fn feed_line(feed: &FeedReport, output: &Output) {
+    if output.json {
+        return output.object(feed);
+    }
+    let FeedReport { feed: name, path, networks, skipped, .. } = feed;
+    match &feed.net {
+        Some(net) => output.line(format_args!("{:<17} feed {name} ({path})", written(net))),
+        None => output
+            .line(format_args!("{name}: {networks} networks, {skipped} lines skipped ({path})")),
+    }
+    if let Some(problem) = &feed.problem {
+        output.line(format_args!("  ! {problem}"));
+    }
+}
+
+fn known_line(host: &KnownHost, output: &Output) {
+    if output.json {
+        return output.object(host);
+    }
+    let KnownGoodReport { accounts, failing, until, source, line, ended, .. } = &host.report;
+    let accounts = counted(*accounts, "account");
+    let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
+    let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
+    let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
+    let left = HumanDuration(left);
+    output.line(format_args!(
+        "{:<17} {accounts}{failing}{ended}, {left} left, {source}:{line}",
+        host.host
+    ));
+}
+
+/// Prints the networks that are never banned, and why.
+pub(super) fn never_banned(entries: &[ExemptNetwork], output: &Output) {
+    for entry in entries {
+        if output.json {
+            output.object(entry);
+        } else {
+            output.line(format_args!(
+                "{:<17} {}",
+                Subject::from(entry.net).to_string(),
+                entry.origin
+            ));
+        }
+    }
+}

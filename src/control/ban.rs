@@ -1,0 +1,32 @@
+//! Bans by hand.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Done, Query, Request};
+
+/// Asks for a ban of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanRequest {
+    /// The host; an IPv6 address stands for its network.
+    pub host: IpAddr,
+    /// The jail in whose name it is banned.
+    pub jail: Option<String>,
+    /// For how long; `None` with `permanent` unset: as long as the jail would.
+    pub seconds: Option<u64>,
+    /// Whether the ban never ends by itself.
+    pub permanent: bool,
+}
+
+impl Query for BanRequest {
+    type Reply = Done;
+
+    fn request(&self) -> Request {
+        Request::Ban(self.clone())
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        Done::of(answer)
+    }
+}

@@ -1,0 +1,90 @@
+//! The bans in force.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Query, Request};
+use crate::model::event::Evidence;
+
+/// Asks for the bans in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BannedRequest {
+    /// Only those that hold this host.
+    pub host: Option<IpAddr>,
+}
+
+impl Query for BannedRequest {
+    type Reply = Vec<NamedBan>;
+
+    fn request(&self) -> Request {
+        Request::Banned(*self)
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        match answer {
+            Answer::Banned { bans } => Some(bans),
+            _ => None,
+        }
+    }
+}
+
+impl From<Vec<NamedBan>> for Answer {
+    fn from(bans: Vec<NamedBan>) -> Self {
+        Self::Banned { bans }
+    }
+}
+
+/// A ban in force, with its jail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedBan {
+    /// Whose.
+    pub jail: String,
+    /// The ban.
+    #[serde(flatten)]
+    pub ban: BanStatus,
+}
+
+/// One ban in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BanStatus {
+    /// Who: an address, or an IPv6 network.
+    pub host: String,
+    /// What is closed to it.
+    pub scope: String,
+    /// Seconds left; `null` for a permanent ban.
+    pub left: Option<u64>,
+    /// When it began, in seconds since the epoch.
+    pub since: i64,
+    /// Offences counted; 0 for a ban by hand or one that was found in the kernel.
+    pub offences: u32,
+    /// What it rests on; `proven` for a ban by hand.
+    pub evidence: Evidence,
+    /// Whether no offence led to it: somebody ordered it, or it was found in the kernel.
+    #[serde(default)]
+    pub by_hand: bool,
+    /// The rule that completed the count, as `filter/id`.
+    pub rule: Option<String>,
+    /// What was dropped of it; `null` if the kernel does not say.
+    #[serde(flatten)]
+    pub dropped: Dropped,
+    /// When it was last seen sending packets, in seconds since the epoch; `null` if it was not: it
+    /// is seen when its counter has moved between two looks.
+    pub knocked: Option<i64>,
+}
+
+/// What the kernel has dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Packets.
+    pub packets: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
+impl From<Option<(u64, u64)>> for Dropped {
+    fn from(count: Option<(u64, u64)>) -> Self {
+        let (packets, bytes) = count.unzip();
+        Self { packets, bytes }
+    }
+}

@@ -1,0 +1,134 @@
+//! What is known of a host, and why it is banned or not.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::banned::NamedBan;
+use super::{Answer, Query, Request};
+use crate::model::event::{Class, Evidence};
+use crate::model::exchange::Exchange;
+
+/// Asks what is known of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// The host.
+    pub host: IpAddr,
+}
+
+impl Query for ExplainRequest {
+    type Reply = HostReport;
+
+    fn request(&self) -> Request {
+        Request::Explain(*self)
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        match answer {
+            Answer::Explain(report) => Some(*report),
+            _ => None,
+        }
+    }
+}
+
+impl From<HostReport> for Answer {
+    fn from(report: HostReport) -> Self {
+        Self::Explain(Box::new(report))
+    }
+}
+
+/// Where a host stands, and what led there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Who.
+    pub host: IpAddr,
+    /// What would be banned: the host, or its IPv6 network.
+    pub network: String,
+    /// Whether it can be banned at all.
+    pub bannable: bool,
+    /// Why no jail bans it, beside what the configuration says: "the gateway", for example.
+    pub protected: Option<String>,
+    /// What it is known good by; `null` if it is not.
+    pub known_good: Option<KnownGoodReport>,
+    /// In each jail.
+    pub jails: Vec<JailReport>,
+    /// The bans in force.
+    pub bans: Vec<NamedBan>,
+    /// The last lines that named it, newest first.
+    pub lines: Vec<LineReport>,
+}
+
+/// What a host is known good by. Times are in seconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownGoodReport {
+    /// Accounts that have logged in.
+    pub accounts: usize,
+    /// Of these, those that fail now.
+    pub failing: usize,
+    /// Offences of others lately.
+    pub unknown: u32,
+    /// The last login.
+    pub login: i64,
+    /// In which log it stood.
+    pub source: String,
+    /// In which line.
+    pub line: u64,
+    /// When it is forgotten if there is no other.
+    pub until: i64,
+    /// Until when nothing is excused all the same; `null` if it is.
+    pub ended: Option<i64>,
+}
+
+/// Where a host stands in one jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JailReport {
+    /// Which.
+    pub jail: String,
+    /// `enforce` or `observe`.
+    pub mode: crate::config::Mode,
+    /// The entry of `ignoreip` that the host is in.
+    pub ignored_by: Option<String>,
+    /// Offences within findtime.
+    pub offences: u32,
+    /// Of these, proven ones.
+    pub proven: u32,
+    /// Offences that bring a ban.
+    pub maxretry: u32,
+    /// Seconds that offences count.
+    pub findtime: u64,
+    /// Log by log.
+    pub sources: Vec<SourceCount>,
+}
+
+/// Offences in one log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceCount {
+    /// Its path.
+    pub path: String,
+    /// How many.
+    pub offences: u32,
+}
+
+/// A line that named a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineReport {
+    /// When it was read, in seconds since the epoch.
+    pub time: i64,
+    /// Whom it named.
+    pub host: IpAddr,
+    /// In which log.
+    pub source: String,
+    /// Its number.
+    pub line: u64,
+    /// `filter/id`.
+    pub rule: String,
+    /// `offence`, `success`, `ignored` or `tampered`.
+    pub meaning: String,
+    /// Of an offence.
+    pub class: Option<Class>,
+    /// How far it is believed.
+    pub evidence: Evidence,
+    /// The exchange that it rests on, where our PBX's own answers were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+}

@@ -1,0 +1,137 @@
+//! The lists: `allow`, `block`, feeds, and the hosts that are known good.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::banned::Dropped;
+use super::explain::KnownGoodReport;
+use super::{Answer, Query, Request};
+use crate::hosts::lists::Feed;
+use crate::model::listed::ExemptNetwork;
+
+/// Asks for the entries of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRequest {
+    /// Which list.
+    pub list: ListName,
+    /// Only those that hold this host.
+    pub host: Option<IpAddr>,
+}
+
+impl Query for ListRequest {
+    type Reply = ListEntries;
+
+    fn request(&self) -> Request {
+        Request::List(*self)
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        match answer {
+            Answer::Ignoreip { ignored } => Some(ListEntries::Allow(ignored)),
+            Answer::Block { blocked } => Some(ListEntries::Block(blocked)),
+            Answer::Feed { feeds, dropped } => Some(ListEntries::Feed { feeds, dropped }),
+            Answer::KnownGood { known } => Some(ListEntries::KnownGood(known)),
+            _ => None,
+        }
+    }
+}
+
+/// The entries of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ListEntries {
+    /// The networks that are let through, and why.
+    Allow(Vec<ExemptNetwork>),
+    /// The entries of `block`.
+    Block(Vec<BlockReport>),
+    /// The feeds, and what they have dropped together.
+    Feed { feeds: Vec<FeedReport>, dropped: Dropped },
+    /// Hosts that are known good.
+    KnownGood(Vec<KnownHost>),
+}
+
+impl From<ListEntries> for Answer {
+    fn from(entries: ListEntries) -> Self {
+        match entries {
+            ListEntries::Allow(ignored) => Self::Ignoreip { ignored },
+            ListEntries::Block(blocked) => Self::Block { blocked },
+            ListEntries::Feed { feeds, dropped } => Self::Feed { feeds, dropped },
+            ListEntries::KnownGood(known) => Self::KnownGood { known },
+        }
+    }
+}
+
+/// A list that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListName {
+    /// Who is let through, whatever is banned
+    Allow,
+    /// Who is dropped because you say so
+    Block,
+    /// What others say is bad: feeds
+    Feed,
+    /// Hosts from which somebody has logged in lately
+    KnownGood,
+}
+
+/// An entry of `block`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockReport {
+    /// Who.
+    pub net: IpNet,
+    /// `block`, or `hand` if somebody put it into `block4` or `block6` with `nft`.
+    pub origin: String,
+    /// In which file it is written.
+    pub file: Option<Arc<str>>,
+    /// In which line.
+    pub line: Option<usize>,
+    /// What was dropped; `null` if the kernel does not say. An entry within another has that of the
+    /// other.
+    #[serde(flatten)]
+    pub dropped: Dropped,
+}
+
+/// A feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedReport {
+    /// Its name.
+    pub feed: String,
+    /// Its file.
+    pub path: String,
+    /// Networks in it that lie in no other of them.
+    pub networks: usize,
+    /// Lines of it that were skipped.
+    pub skipped: usize,
+    /// Why it is not what its file says.
+    pub problem: Option<String>,
+    /// The network of it that the host is in that was asked for.
+    pub net: Option<IpNet>,
+}
+
+impl FeedReport {
+    /// A feed, and the network in it that `host` is in.
+    #[must_use]
+    pub fn new(feed: &Feed, host: Option<IpAddr>) -> Self {
+        Self {
+            feed: feed.name.clone(),
+            path: feed.path.display().to_string(),
+            networks: feed.networks.len(),
+            skipped: feed.skipped,
+            problem: feed.problem.clone(),
+            net: host.and_then(|host| feed.networks.find(host)),
+        }
+    }
+}
+
+/// A host that is known good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHost {
+    /// Who: an address, or an IPv6 network.
+    pub host: String,
+    /// By what.
+    #[serde(flatten)]
+    pub report: KnownGoodReport,
+}

@@ -1,0 +1,302 @@
+//! The state of the guard, its files and its jails.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::banned::BanStatus;
+use super::{Answer, Query, Request};
+use crate::model::time::Time;
+
+/// Asks for the state of the guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRequest {
+    /// Only this jail.
+    pub jail: Option<String>,
+    /// How much of it.
+    #[serde(default)]
+    pub detail: Detail,
+}
+
+impl Query for StatusRequest {
+    type Reply = Status;
+
+    fn request(&self) -> Request {
+        Request::Status(self.clone())
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        match answer {
+            Answer::Status(status) => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl From<Status> for Answer {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// How much of a status is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// With every ban.
+    #[default]
+    Full,
+    /// Without the list of bans: this takes no time, however many there are.
+    Brief,
+}
+
+/// How the guard is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Health {
+    /// All is well.
+    Ok,
+    /// Something is wrong; see the problems.
+    Degraded,
+    /// Nothing is dropped, because somebody said so.
+    Paused,
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// In one word.
+    pub health: Health,
+    /// What is wrong, for people.
+    pub problems: Vec<String>,
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Whether bans are only said, not put into force.
+    pub dry_run: bool,
+    /// When a pause ends (seconds since the epoch), if there is one that ends by itself.
+    pub paused_until: Option<i64>,
+    /// The jails, or the one that was asked for.
+    pub jails: Vec<JailStatus>,
+    /// The files that are read.
+    pub sources: Vec<SourceStatus>,
+    /// What is seen on the wire.
+    #[serde(default)]
+    pub wire: WireStatus,
+    /// How many networks are never banned, by what they are: `ignoreip`, `own`, `gateway`,
+    /// `resolver`, `session`, `trunk`.
+    pub never_banned: BTreeMap<String, usize>,
+    /// Changes that the kernel has yet to be told of.
+    pub queue: usize,
+    /// Who has logged in.
+    pub logins: LoginStatus,
+    /// Where bans go.
+    pub sinks: Vec<SinkStatus>,
+    /// What outlives the daemon.
+    #[serde(default)]
+    pub store: StoreStatus,
+}
+
+/// How the state file stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// `stored`, `in memory only`, or `off` in a dry run.
+    pub state: String,
+    /// Where the file is; `null` in a dry run.
+    pub path: Option<String>,
+    /// Why nothing is stored; `null` if it is.
+    pub trouble: Option<String>,
+    /// Bytes of the file, with what is not folded into it yet. What it holds is `null` if it cannot be read.
+    pub bytes: Option<u64>,
+    /// Bans in force.
+    pub bans: Option<u64>,
+    /// Bans that are over.
+    pub past: Option<u64>,
+    /// Hosts whose offences are counted, once for each log and jail.
+    pub offenders: Option<u64>,
+    /// Hosts that are known good.
+    pub known_good: Option<u64>,
+    /// When it was last stored how far the guard has come, in seconds since the epoch; `null` if it was
+    /// not since the start.
+    pub checkpoint: Option<i64>,
+    /// How many seconds ago that was.
+    pub checkpoint_ago: Option<u64>,
+    /// How many milliseconds it took.
+    pub checkpoint_took: Option<u64>,
+}
+
+/// Whether the phones are well. Only logins that can be believed count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginStatus {
+    /// When the last one was, in seconds since the epoch; `null` if none was seen.
+    pub last: Option<i64>,
+    /// How many seconds ago that was.
+    pub ago: Option<u64>,
+    /// From where.
+    pub host: Option<String>,
+    /// Hosts with a login within the last five minutes.
+    pub lately: usize,
+    /// How many bans in force are of hosts with a login at any time before.
+    pub banned: usize,
+    /// Some of these hosts.
+    pub banned_hosts: Vec<String>,
+}
+
+/// How one of the ways to put bans into force does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// What it is: `netlink`, `nft`, `dry run`.
+    pub sink: String,
+    /// Changes that wait.
+    pub queue: usize,
+    /// Bans that it does not take, each tried again until it does.
+    pub refused: usize,
+    /// Why it does not work now; `null` if it does.
+    pub error: Option<String>,
+    /// What last went wrong.
+    pub last_error: Option<PastError>,
+    /// When the table was last built anew because it was gone, in seconds since the epoch.
+    pub last_heal: Option<i64>,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastError {
+    /// In seconds since the epoch.
+    pub time: i64,
+    /// In words.
+    pub error: String,
+}
+
+impl PastError {
+    /// What went wrong at `time`.
+    #[must_use]
+    pub fn new(time: Time, error: &str) -> Self {
+        Self { time: time.secs(), error: error.to_owned() }
+    }
+}
+
+/// How the wire stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// `listening`, `starting`, `not available`, or `off` and why.
+    pub state: String,
+    /// Why it is not available.
+    pub trouble: Option<String>,
+    /// What was seen so far.
+    #[serde(flatten)]
+    pub numbers: crate::exchange::Numbers,
+    /// What was seen and there was no room for.
+    pub dropped: u64,
+    /// What the kernel's own limiter has found.
+    pub limiter: LimiterStatus,
+}
+
+/// What the kernel's own limiter has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimiterStatus {
+    /// What is done with them.
+    pub mode: crate::config::Limiter,
+    /// Hosts that were over a rate within ten minutes.
+    pub hosts: usize,
+    /// And since the start.
+    pub total: u64,
+    /// Whether one of its sets is full, so that it cannot find others.
+    pub full: bool,
+}
+
+impl Default for LimiterStatus {
+    fn default() -> Self {
+        Self { mode: crate::config::Limiter::Off, hosts: 0, total: 0, full: false }
+    }
+}
+
+/// How one jail stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JailStatus {
+    /// Its name.
+    pub jail: String,
+    /// `enforce` or `observe`.
+    pub mode: crate::config::Mode,
+    /// Hosts with an offence within findtime.
+    pub currently_failed: usize,
+    /// Offences counted.
+    pub total_failed: u64,
+    /// Offences of hosts that are never banned.
+    pub ignored: u64,
+    /// Offences that were excused because their hosts are known good.
+    pub excused: u64,
+    /// Unverified bans that were withheld because there were too many at once.
+    pub withheld: u64,
+    /// Offences whose address could not be trusted.
+    pub hearsay: u64,
+    /// When an offence was last counted, in seconds since the epoch.
+    pub last_failed: Option<i64>,
+    /// The files it reads.
+    pub files: Vec<String>,
+    /// Bans in force.
+    pub currently_banned: usize,
+    /// Bans decided.
+    pub total_banned: u64,
+    /// The bans in force, longest first.
+    pub banned: Vec<BanStatus>,
+}
+
+/// How one log file stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its path.
+    pub path: String,
+    /// `following`, or why it is not followed.
+    pub state: String,
+    /// Lines read.
+    pub lines: u64,
+    /// When the last one was read, in seconds since the epoch.
+    pub last_line: Option<i64>,
+    /// Seconds since then, or since the file was first looked at.
+    pub silent_for: u64,
+    /// Bytes that have not been read yet.
+    pub unread: u64,
+    /// Seconds since all was read, if there are such bytes.
+    pub lag: u64,
+    /// How many times it could not be read.
+    pub errors: u64,
+    /// Why not, the last time.
+    pub last_error: Option<PastError>,
+    /// Lines that a rule matched.
+    pub hits: u64,
+    /// Of these, lines that name two hosts.
+    pub tampered: u64,
+    /// Of these, lines whose address cannot be trusted.
+    pub hearsay: u64,
+    /// Which rules the tampered and hearsay lines are of, those with the most first.
+    pub unbelieved: Vec<RuleCount>,
+    /// Lines too long to be believed.
+    pub oversized: u64,
+    /// Whether all lines are hearsay because the file holds free text.
+    pub free_text: bool,
+}
+
+impl SourceStatus {
+    /// The rules whose lines name two hosts, for people.
+    #[must_use]
+    pub fn tampered_rules(&self) -> String {
+        let counts = self.unbelieved.iter().filter(|count| count.tampered > 0);
+        let words = counts.map(|count| format!("{} × {}", count.tampered, count.rule));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How many lines of a rule could not be believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// `filter/id`.
+    pub rule: String,
+    /// Lines that name two hosts.
+    pub tampered: u64,
+    /// Lines whose address cannot be trusted.
+    pub hearsay: u64,
+}

@@ -1,0 +1,72 @@
+//! Where decisions are told: the one place for the log, and for every other channel.
+
+use tracing::{debug, info, warn};
+
+use crate::decide::plan::Plan;
+use crate::model::event::{AccountFailures, Ban, Decision, JailId};
+use crate::model::time::BanDuration;
+use crate::model::words::counted;
+
+/// Is told what the engine decides, in order, on the engine's thread: it must not wait for anything.
+pub trait DecisionObserver {
+    /// The engine has decided this, going by `plan`.
+    fn decided(&mut self, plan: &Plan, decision: &Decision);
+}
+
+/// Writes decisions to the log, as fail2ban's users know them.
+#[derive(Debug)]
+pub struct DecisionLog;
+
+impl DecisionObserver for DecisionLog {
+    fn decided(&mut self, plan: &Plan, decision: &Decision) {
+        let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
+        match decision {
+            Decision::Found { jail, host, offences } => {
+                debug!("[{}] Found {host} ({offences})", name(*jail));
+            }
+            Decision::Ban(ban) => {
+                info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
+            }
+            Decision::Renewed(ban) => {
+                info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
+            }
+            Decision::Observed(ban) => {
+                info!("[{}] Would ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
+            }
+            Decision::Unban { jail, subject, why: _ } => {
+                info!("[{}] Unban {subject}", name(*jail));
+            }
+            Decision::FloodBegins => warn!(
+                "more than {} unverified bans a minute: source addresses are being forged; only proven bans until that is over",
+                plan.config.maxunverified
+            ),
+            Decision::FloodEbbs { withheld } => {
+                warn!("the flood is over: {withheld} unverified bans were withheld");
+            }
+            Decision::AccountsFail(report) => warn!("{}", accounts_fail(report)),
+            Decision::Change(_) => {}
+        }
+    }
+}
+
+/// Returns why a host is banned.
+fn reason(plan: &Plan, ban: &Ban) -> String {
+    let length =
+        ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
+    let scope =
+        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
+    match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
+        Some(rule) => {
+            format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)
+        }
+        None => format!("by hand, ports {scope}, {length}"),
+    }
+}
+
+/// Returns what is said of a site whose phones have an old password.
+fn accounts_fail(report: &AccountFailures) -> String {
+    let AccountFailures { subject, known, unknown } = report;
+    let (known, fail) =
+        (counted(*known, "known account"), if *known == 1 { "fails" } else { "fail" });
+    format!("{known} {fail} at {subject}, {unknown} unknown: provisioning?")
+}

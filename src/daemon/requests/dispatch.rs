@@ -1,0 +1,43 @@
+//! Which request is answered by which file.
+
+use std::sync::Arc;
+
+use super::{ban, banned, explain, failregex, ignoreip, list, pause, status, unban, verify};
+use crate::control::status::Detail;
+use crate::control::{Answer, Request};
+use crate::daemon::Daemon;
+
+/// Answers a request.
+pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request) -> Answer {
+    match request {
+        Request::Status(request) => status::answer(daemon, request).await.into(),
+        Request::Reload => daemon.reload().await.into(),
+        Request::Ban(request) => ban::answer(daemon, request).await.into(),
+        Request::Unban(request) => unban::answer(daemon, request).await.into(),
+        Request::Pause(request) => pause::answer(daemon, request).await.into(),
+        Request::Resume => pause::resume(daemon).await.into(),
+        Request::Failregex(request) => failregex::answer(daemon, request).await.into(),
+        Request::Explain(request) => explain::answer(daemon, request).await.into(),
+        Request::Verify(request) => verify::answer(daemon, request).await.into(),
+        Request::Ignoreip(request) => ignoreip::answer(daemon, request).await.into(),
+        Request::Banned(request) => banned::answer(daemon, request).await.into(),
+        Request::List(request) => list::answer(daemon, request).await.into(),
+    }
+}
+
+/// Whether the answer may be of many megabytes.
+pub(super) fn may_be_long(request: &Request) -> bool {
+    match request {
+        Request::Status(request) => request.detail == Detail::Full,
+        Request::Banned(_) | Request::List(_) => true,
+        Request::Reload
+        | Request::Ban(_)
+        | Request::Unban(_)
+        | Request::Pause(_)
+        | Request::Resume
+        | Request::Failregex(_)
+        | Request::Explain(_)
+        | Request::Verify(_)
+        | Request::Ignoreip(_) => false,
+    }
+}

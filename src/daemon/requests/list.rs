@@ -1,0 +1,76 @@
+//! `list`: the entries of a list, and what the kernel has dropped of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{explain, ignoreip};
+use crate::control::Problem;
+use crate::control::ignoreip::IgnoreipRequest;
+use crate::control::list::{
+    BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
+};
+use crate::daemon::engine_thread::Core;
+use crate::daemon::{Daemon, Kernel};
+use crate::model::listed::ListedNetwork;
+use crate::model::subject::{Subject, canonical};
+use crate::sys::clock::now;
+
+pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<ListEntries, Problem> {
+    let host = request.host.map(canonical);
+    match request.list {
+        ListName::Allow => {
+            let mut entries = ignoreip::answer(daemon, IgnoreipRequest { jail: None }).await?;
+            entries.retain(|entry| host.is_none_or(|host| entry.net.contains(&host)));
+            Ok(ListEntries::Allow(entries))
+        }
+        ListName::Block => daemon.apart(move |kernel| block(host, kernel)).await,
+        ListName::Feed => daemon.apart(move |kernel| feeds(host, kernel)).await,
+        ListName::KnownGood => daemon.engine.ask(move |core| known_good(core, host)).await,
+    }
+}
+
+/// Returns the hosts that are known good, or the one that `host` is.
+fn known_good(core: &Core, host: Option<IpAddr>) -> ListEntries {
+    let path = |channel| core.reader.path_of(channel);
+    let known = core.engine.known_good(now());
+    let known = known.filter(|(subject, _)| host.is_none_or(|host| subject.net().contains(&host)));
+    let report = |(subject, standing): (Subject, _)| KnownHost {
+        host: subject.to_string(),
+        report: explain::known_good(&standing, path),
+    };
+    ListEntries::KnownGood(known.map(report).collect())
+}
+
+fn feeds(host: Option<IpAddr>, kernel: &Kernel) -> ListEntries {
+    let lists = kernel.lists.lists();
+    let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host));
+    let feeds = feeds.filter(|feed| host.is_none() || feed.net.is_some()).collect();
+    ListEntries::Feed { feeds, dropped: kernel.counters.fed().into() }
+}
+
+fn block(host: Option<IpAddr>, kernel: &Kernel) -> ListEntries {
+    let lists = kernel.lists.lists();
+    let (counts, by_hand) = kernel.counters.blocked(&kernel.lists.sets());
+    let networks = lists.blocked();
+    let report = |listed: &ListedNetwork| {
+        // An entry within another is not in the kernel.
+        let held = networks.find(listed.net.addr());
+        BlockReport {
+            net: listed.net,
+            origin: "block".to_owned(),
+            file: Some(Arc::clone(&listed.place.file)),
+            line: Some(listed.place.line),
+            dropped: held.and_then(|net| counts.get(&net).copied()).into(),
+        }
+    };
+    let hand = |net| BlockReport {
+        net,
+        origin: "hand".to_owned(),
+        file: None,
+        line: None,
+        dropped: None.into(),
+    };
+    let all = lists.block.iter().map(report).chain(by_hand.into_iter().map(hand));
+    let wanted = |report: &BlockReport| host.is_none_or(|host| report.net.contains(&host));
+    ListEntries::Block(all.filter(wanted).collect())
+}

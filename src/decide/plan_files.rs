@@ -1,0 +1,45 @@
+//! The files that a [`Plan`] is made of: the only file of this room that reads any.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::plan::Plan;
+use crate::config::Config;
+use crate::config::load::{self, LoadError, MAIN};
+use crate::detect::prefilter::PatternSetError;
+use crate::hosts::discover::asterisk_ports::Found;
+use crate::hosts::lists::ListsError;
+use crate::rules::{RuleSet, RulesError};
+
+/// Why configuration and rules cannot be used.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The rules are wrong.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    /// A list that the configuration names is wrong.
+    #[error(transparent)]
+    Lists(#[from] ListsError),
+    /// The rules are too large together.
+    #[error(transparent)]
+    Gate(#[from] PatternSetError),
+}
+
+/// Reads configuration and rules: `rules.d` and `conf.d` are next to the main file (if `config` is
+/// `None`: [`MAIN`] if it exists, else the built-in default).
+///
+/// # Errors
+/// When something is wrong in them; see [`PlanError`].
+pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
+    let main = config.unwrap_or(Path::new(MAIN));
+    let rules_d = main.parent().map(|directory| directory.join("rules.d"));
+    let rules = RuleSet::load(rules_d.as_deref())?;
+    let mut config: Config = load::load(config, &rules.filters())?;
+    Found::read(&config.asteriskconf.clone()).apply(&mut config);
+    Ok(Plan::new(config, Arc::new(rules)))
+}

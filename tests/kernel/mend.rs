@@ -146,9 +146,15 @@ fn a_structure_is_loaded_over_an_older_one_and_nothing_is_lost() {
     netns.exec("nft add element inet asterguard block4 { 198.51.100.0/24, 203.0.113.7 }");
     let mut sink = NetlinkSink::attached(netns.nft(), structure()).unwrap();
     let later = Some(now().plus(60 * MINUTE));
-    let bans =
-        [element(ALL, EVE, later), element(ONLY_SIP, EVE_V6, None), element(ALL, MALLORY, later)];
-    assert_eq!(sink.restore(&bans, now()).unwrap().done, 3);
+    // Longer than nft can be told in milliseconds, or in seconds.
+    let [months, years] = [60, 2000].map(|days| Some(now().plus(days * 24 * 60 * MINUTE)));
+    let bans = [
+        element(ALL, EVE, later),
+        element(ONLY_SIP, EVE_V6, None),
+        element(ALL, MALLORY, months),
+        element(ONLY_SIP, MALLORY, years),
+    ];
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 4);
     sink.pause(Some(MINUTE)).unwrap();
 
     sink.load(&structure()).unwrap();

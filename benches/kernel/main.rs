@@ -39,7 +39,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use asterguard::enforce::helper::Writer;
-use asterguard::enforce::{BanSink, NetlinkSink, SinkKind};
+use asterguard::enforce::{BanSink, NetlinkSink};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
@@ -369,7 +369,7 @@ fn adds(netns: &Netns, full: u32) -> [Vec<f64>; 2] {
     };
     let direct = (full - 1000..full - 500).map(|n| add(&mut sink, n)).collect();
     let writer = Writer::start_program(Path::new(PROGRAM)).unwrap();
-    let (mut remote, _child) = writer.open(SinkKind::Netlink).unwrap();
+    let (mut remote, _child) = writer.open().unwrap();
     remote.bans.load(&structure).unwrap();
     let by_writer = (full - 500..full).map(|n| add(&mut remote.bans, n)).collect();
     [direct, by_writer]

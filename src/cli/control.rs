@@ -17,8 +17,7 @@ use crate::control::{
     Answer, BlockReport, FeedReport, KnownGoodReport, KnownHost, ListName, Request,
 };
 use crate::daemon::{now, pause_message};
-use crate::enforce::BanSink as _;
-use crate::enforce::nft_program::NftSink;
+use crate::enforce::NftProgram;
 use crate::model::listed::Entry;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{Lasting, Length, Time};
@@ -236,7 +235,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     match order(&args.socket.socket, &request, output) {
         // The pause is the kernel's business: it works without the daemon.
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::new(Program::nft()).pause(length)?;
+            NftProgram::new(Program::nft()).pause(length)?;
             output.done(&pause_message(Some(length.map(|length| now().plus(length)))));
             Ok(())
         }
@@ -247,7 +246,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
 pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
     match order(socket, &Request::Resume, output) {
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::new(Program::nft()).resume()?;
+            NftProgram::new(Program::nft()).resume()?;
             output.done(&pause_message(None));
             Ok(())
         }

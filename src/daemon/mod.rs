@@ -190,8 +190,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
 
-    let Ways { mut sink, lists: list_sink, watch, counters, wire, child } =
-        Ways::open(writer, options.sink)?;
+    let Ways { mut sink, lists: list_sink, watch, counters, wire, child } = Ways::open(writer)?;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_inbox = inbox.clone();
     let wanted = Wanted::by(&plan.config, &lists);

@@ -26,15 +26,13 @@ pub use drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
 pub use dry_run::DryRunSink;
 pub use list_sink::ListSink;
 pub use netlink::{CounterSocket, NetlinkSink, Watch};
-pub use nft_program::NftSink;
+pub use nft_program::NftProgram;
 
 /// Where bans go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     /// To the kernel, by netlink.
     Netlink,
-    /// To the kernel, by the `nft` program.
-    Nft,
     /// Nowhere: say what would be banned, and leave the kernel alone.
     DryRun,
 }
@@ -45,7 +43,6 @@ impl SinkKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Netlink => "netlink",
-            Self::Nft => "nft",
             Self::DryRun => "dry run",
         }
     }

@@ -131,6 +131,11 @@ impl Contents {
         self.0.iter().map(|(set, _)| set.clone()).collect()
     }
 
+    /// The sets in the same order, each with its networks.
+    pub fn iter(&self) -> impl Iterator<Item = &(ListSet, Keys)> {
+        self.0.iter()
+    }
+
     /// Without the sets that `there` has too.
     #[must_use]
     pub fn beside(mut self, there: &[ListSet]) -> Self {

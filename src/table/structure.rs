@@ -305,15 +305,6 @@ impl Structure {
         text
     }
 
-    /// The text for `nft -f -` that fills the allow sets anew, in one transaction: no packet sees
-    /// them empty, and nothing else changes.
-    #[must_use]
-    pub fn allow_text(&self) -> String {
-        let mut text = format!("flush set inet {TABLE} allow4\nflush set inet {TABLE} allow6\n");
-        self.write_allowed(&mut text);
-        text
-    }
-
     /// Refills the allow sets.
     fn write_allowed(&self, text: &mut String) {
         for (set, ipv6) in ALLOWED {

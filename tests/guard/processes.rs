@@ -22,7 +22,7 @@ const DAC_OVERRIDE: &str = "0000000000000002";
 const NONE: &str = "0000000000000000";
 
 /// The writer that belongs to a guard.
-fn writer(guard: &Guard) -> u32 {
+pub fn writer(guard: &Guard) -> u32 {
     let pid = guard.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     children.trim().parse().unwrap()

@@ -16,6 +16,7 @@ mod kit;
 mod alike;
 mod lists;
 mod mend;
+mod nft_writer;
 mod packets;
 mod sinks;
 
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use asterguard::enforce::helper::{Remote, Writer};
-use asterguard::enforce::{BanSink, NetlinkSink, NftSink, Report, SinkKind};
+use asterguard::enforce::{BanSink, NetlinkSink, Report};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
@@ -63,8 +64,9 @@ fn put(scope: ScopeId, address: &str, span: Duration) -> Change {
 }
 
 /// A sink for `netns` with `structure` loaded.
-fn sink(netns: &Netns, structure: &Structure) -> NftSink {
-    let mut sink = NftSink::new(netns.nft());
+fn sink(netns: &Netns, structure: &Structure) -> NetlinkSink {
+    netns.enter();
+    let mut sink = NetlinkSink::new(netns.nft()).unwrap();
     sink.load(structure).unwrap();
     sink
 }
@@ -72,20 +74,18 @@ fn sink(netns: &Netns, structure: &Structure) -> NftSink {
 /// The ways to the kernel's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Nft,
     Netlink,
     /// By netlink, in a process of its own.
     Writer,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Nft, Self::Netlink, Self::Writer];
+    const ALL: [Self; 2] = [Self::Netlink, Self::Writer];
 
     /// A namespace and a sink for it, nothing loaded yet.
     fn open(self) -> (Netns, Box<dyn BanSink>) {
         let netns = Netns::new();
         let sink: Box<dyn BanSink> = match self {
-            Self::Nft => Box::new(NftSink::new(netns.nft())),
             Self::Netlink => {
                 netns.enter();
                 Box::new(NetlinkSink::new(netns.nft()).unwrap())
@@ -98,7 +98,6 @@ impl Way {
     /// A sink for a namespace in which `structure` is loaded already.
     fn attach(self, netns: &Netns, structure: Structure) -> Box<dyn BanSink> {
         match self {
-            Self::Nft => Box::new(NftSink::attached(netns.nft(), structure)),
             Self::Netlink => {
                 netns.enter();
                 Box::new(NetlinkSink::attached(netns.nft(), structure).unwrap())
@@ -122,7 +121,7 @@ fn writer(netns: &Netns) -> Remote {
 fn writer_of(netns: &Netns, program: &Path) -> Remote {
     netns.enter();
     let writer = Writer::start_program(program).unwrap();
-    writer.open(SinkKind::Netlink).unwrap().0
+    writer.open().unwrap().0
 }
 
 fn apply(sink: &mut dyn BanSink, changes: &[Change]) {

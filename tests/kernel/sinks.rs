@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
+use asterguard::enforce::{BanSink, DryRunSink, NetlinkSink, NftProgram, SinkError};
 use asterguard::model::event::Adopted;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::scope::{Blocktype, Ports};
@@ -80,26 +80,16 @@ fn who_is_allowed_changes_without_a_gap() {
 
 #[test]
 fn a_refused_element_costs_only_itself() {
-    if kit::usable() {
-        refused_elements(Way::Nft);
+    if !kit::usable() {
+        return;
     }
-}
-
-#[test]
-fn a_refused_element_costs_only_itself_by_netlink() {
-    if kit::usable() {
-        refused_elements(Way::Netlink);
-    }
-}
-
-fn refused_elements(way: Way) {
     let netns = Netns::new();
     // One set takes three elements only, of which two are there.
     let full = "set ban6 {\n\t\ttype ipv6_addr\n\t\tsize 1048576";
     let tiny = structure().ruleset().replace(full, &full.replace("1048576", "3"));
     assert_ne!(tiny, structure().ruleset());
     netns.nft().run(&["-f", "-"], tiny.as_bytes()).unwrap();
-    let mut sink = way.attach(&netns, structure());
+    let mut sink = Way::Netlink.attach(&netns, structure());
     apply(
         &mut *sink,
         &[put(ALL, "2001:db8:1::", 60 * MINUTE), put(ALL, "2001:db8:2::", 60 * MINUTE)],
@@ -145,13 +135,6 @@ fn refused_elements(way: Way) {
 #[test]
 fn what_is_there_can_be_adopted() {
     if kit::usable() {
-        adoption(Way::Nft);
-    }
-}
-
-#[test]
-fn what_is_there_can_be_adopted_by_netlink() {
-    if kit::usable() {
         adoption(Way::Netlink);
     }
 }
@@ -183,14 +166,16 @@ fn adoption(way: Way) {
     );
     netns.exec("nft 'add element inet asterguard sip6 { 2001:db8:c::7 }'");
 
-    // 100 years are more than every nft can be told.
-    elements[3].until = Some(now().plus(Duration::from_secs(i32::MAX.unsigned_abs().into())));
-    let mut sink = way.attach(&netns, structure);
+    let mut sink = way.attach(&netns, structure.clone());
     let adopted = sink.adopt(now()).unwrap();
-    assert_eq!(adopted.len(), elements.len() + 2);
-    for element in &elements {
-        let mut found = adopted.iter().filter(|found| found.known_jail);
-        assert!(found.any(|found| same(&found.element, element)), "{element:?} not in {adopted:?}");
+    let read = NftProgram::new(netns.nft()).bans(&structure, now()).unwrap();
+    for adopted in [&adopted, &read] {
+        assert_eq!(adopted.len(), elements.len() + 2);
+        for element in &elements {
+            let mut found = adopted.iter().filter(|found| found.known_jail);
+            let found = found.any(|found| same(&found.element, element));
+            assert!(found, "{element:?} not in {adopted:?}");
+        }
     }
     // It was added some time between then and now.
     let (span, slack) = (Duration::from_secs(3000), Duration::from_secs(2));
@@ -304,14 +289,6 @@ fn the_dry_run_behaves_like_a_sink() {
 #[test]
 fn the_kernel_behaves_like_a_sink() {
     if kit::usable() {
-        let (_netns, mut sink) = Way::Nft.open();
-        behaves_like_a_sink(&mut *sink);
-    }
-}
-
-#[test]
-fn the_kernel_by_netlink_behaves_like_a_sink() {
-    if kit::usable() {
         let (_netns, mut sink) = Way::Netlink.open();
         behaves_like_a_sink(&mut *sink);
     }
@@ -327,22 +304,13 @@ fn the_writer_behaves_like_a_sink() {
 
 #[test]
 fn a_table_that_is_gone_is_told_apart() {
-    if kit::usable() {
-        table_gone(Way::Nft);
+    if !kit::usable() {
+        return;
     }
-}
-
-#[test]
-fn a_table_that_is_gone_is_told_apart_by_netlink() {
-    if kit::usable() {
-        table_gone(Way::Netlink);
-    }
-}
-
-fn table_gone(way: Way) {
     let netns = Netns::new();
     let structure = structure();
-    let mut sink = way.attach(&netns, structure.clone());
+    let mut sink = Way::Netlink.attach(&netns, structure.clone());
+    let nft = NftProgram::new(netns.nft());
     let ban = put(ALL, EVE, MINUTE);
     let gone = |sink: &mut dyn BanSink| {
         for changes in [vec![ban], vec![Change::Remove(ALL, subject(EVE))], vec![ban; 3]] {
@@ -352,6 +320,10 @@ fn table_gone(way: Way) {
         assert!(matches!(sink.resume(), Err(SinkError::NoTable)));
         assert!(matches!(sink.paused(now()), Err(SinkError::NoTable)));
         assert_eq!(sink.adopt(now()).unwrap(), []);
+        assert!(matches!(nft.pause(None), Err(SinkError::NoTable)));
+        assert!(matches!(nft.resume(), Err(SinkError::NoTable)));
+        assert!(matches!(nft.paused(now()), Err(SinkError::NoTable)));
+        assert_eq!(nft.bans(&structure, now()).unwrap(), []);
     };
     gone(&mut *sink);
     sink.load(&structure).unwrap();
@@ -375,11 +347,10 @@ fn an_nft_that_does_not_work_is_told_apart() {
     let netns = Netns::new();
     sink(&netns, &structure());
     let errors = |nft: Program| {
-        let mut sink = NftSink::attached(nft, structure());
-        let loaded = sink.load(&structure()).unwrap_err();
-        let applied = sink.apply(&[put(ALL, EVE, MINUTE); 3], now()).unwrap_err();
-        let adopted = sink.adopt(now()).unwrap_err();
-        [loaded, applied, adopted, sink.pause(None).unwrap_err(), sink.paused(now()).unwrap_err()]
+        let loaded = NetlinkSink::new(nft.clone()).unwrap().load(&structure()).unwrap_err();
+        let nft = NftProgram::new(nft);
+        let read = nft.bans(&structure(), now()).unwrap_err();
+        [loaded, read, nft.pause(None).unwrap_err(), nft.paused(now()).unwrap_err()]
     };
     for error in errors(Program::with_argv(["nft-that-is-not-installed"])) {
         assert!(matches!(error, SinkError::NoProgram { .. }), "{error}");
@@ -406,6 +377,29 @@ fn an_nft_that_does_not_work_is_told_apart() {
     for error in errors(Program::with_argv([&shim])) {
         assert!(matches!(&error, SinkError::Refused(words) if words.contains("JSON")), "{error}");
     }
+}
+
+#[test]
+fn pauses_by_the_nft_program_are_those_of_the_sink() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let (mut sink, nft) = (sink(&netns, &structure()), NftProgram::new(netns.nft()));
+    for secs in [900, 60] {
+        nft.pause(Some(Duration::from_secs(secs))).unwrap();
+        for paused in [sink.paused(now()).unwrap(), nft.paused(now()).unwrap()] {
+            let until = paused.unwrap().unwrap();
+            assert!(until.since(now()).as_secs().abs_diff(secs) <= 2, "{until}");
+        }
+    }
+    nft.pause(None).unwrap();
+    assert_eq!([sink.paused(now()).unwrap(), nft.paused(now()).unwrap()], [Some(None); 2]);
+    nft.resume().unwrap();
+    assert_eq!([sink.paused(now()).unwrap(), nft.paused(now()).unwrap()], [None; 2]);
+    // More than every nft can be told is as long as it can be told.
+    nft.pause(Some(Duration::MAX)).unwrap();
+    assert!(nft.paused(now()).unwrap().unwrap().unwrap().since(now()) > 10_000_000 * MINUTE);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::sys::sandbox::{self, SandboxError};
 pub fn part(kind: SinkKind) -> Result<(Option<Writer>, Option<SandboxError>), SinkError> {
     let writer = match kind {
         SinkKind::DryRun => None,
-        SinkKind::Netlink | SinkKind::Nft => {
+        SinkKind::Netlink => {
             let failed = |error| SinkError::NoWriter(format!("it cannot be started: {error}"));
             Some(Writer::start().map_err(failed)?)
         }
@@ -61,17 +61,16 @@ impl Ways {
     ///
     /// # Errors
     /// When the writer cannot open its sockets.
-    pub fn open(writer: Option<Writer>, kind: SinkKind) -> Result<Self, SinkError> {
+    pub fn open(writer: Option<Writer>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
             return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
         };
-        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open(kind)?;
+        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open()?;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
-            // With `--sink nft` nobody listens.
-            watch: (kind == SinkKind::Netlink).then_some(watch),
+            watch: Some(watch),
             counters: Some(counters),
             wire: Some((wire, limiter)),
             child: Some(child),

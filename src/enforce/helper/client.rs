@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Line, Request};
-use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError, SinkKind};
+use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
@@ -75,9 +75,9 @@ impl Writer {
     ///
     /// # Errors
     /// When it may not, or cannot.
-    pub fn open(self, kind: SinkKind) -> Result<(Remote, Child), SinkError> {
+    pub fn open(self) -> Result<(Remote, Child), SinkError> {
         let Self { mut line, child } = self;
-        line.call::<()>(&Request::Open(kind))?;
+        line.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
         let [watch, lists, counters, limiter, wire] = [(); 5]
             .map(|()| connect(&mut line))

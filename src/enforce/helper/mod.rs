@@ -16,7 +16,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::SinkKind;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::time::Time;
 use crate::table::list_sets::{Contents, ListSet};
@@ -31,7 +30,7 @@ pub use server::serve;
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Open the sink. The first of all.
-    Open(SinkKind),
+    Open,
     /// Serve the socket that comes with this too, for what takes long.
     Connect,
 

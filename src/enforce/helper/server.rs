@@ -9,9 +9,7 @@ use serde::Serialize;
 
 use super::policy_guard::{Careful, check_lists};
 use super::{Line, Request};
-use crate::enforce::{
-    BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch,
-};
+use crate::enforce::{BanSink, CounterSocket, ListSink, NetlinkSink, SinkError, Watch};
 use crate::sip::capture::nflog_socket;
 use crate::sys::program::Program;
 
@@ -27,10 +25,10 @@ pub fn serve(mut line: Line) -> io::Result<()> {
     let connections = AtomicUsize::new(0);
     while let Some((request, fd)) = next(&mut line)? {
         match (request, &mut sink, fd) {
-            (Request::Open(kind), None, _) => {
-                let opened = open(kind).map(|(opened, watch)| {
-                    sink = Some(Careful::new(opened));
-                    beside = Some(Beside::new(kind, watch));
+            (Request::Open, None, _) => {
+                let opened = open().map(|(opened, watch)| {
+                    sink = Some(Careful::new(Box::new(opened)));
+                    beside = Some(Beside::new(Some(watch)));
                 });
                 line.send(&opened, None)?;
             }
@@ -62,18 +60,11 @@ fn out_of_place() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the guard asks for what has no place here")
 }
 
-type Opened = (Box<dyn BanSink + Send>, Option<Watch>);
-
-fn open(kind: SinkKind) -> Result<Opened, SinkError> {
-    Ok(match kind {
-        SinkKind::Netlink => {
-            let mut sink = NetlinkSink::new(Program::nft())?;
-            let watch = sink.watch()?;
-            (Box::new(sink), Some(watch))
-        }
-        SinkKind::Nft => (Box::new(NftSink::new(Program::nft())), None),
-        SinkKind::DryRun => return Err(out_of_place().into()),
-    })
+/// The sink, and what hears of others that change what it holds.
+fn open() -> Result<(NetlinkSink, Watch), SinkError> {
+    let mut sink = NetlinkSink::new(Program::nft())?;
+    let watch = sink.watch()?;
+    Ok((sink, watch))
 }
 
 fn carry_out(sink: &mut Careful, request: Request<'_>, line: &mut Line) -> io::Result<()> {
@@ -99,20 +90,19 @@ fn carry_out(sink: &mut Careful, request: Request<'_>, line: &mut Line) -> io::R
 
 /// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
 struct Beside {
-    kind: SinkKind,
     watch: Option<Watch>,
     lists: Option<ListSink>,
     counters: Option<CounterSocket>,
 }
 
 impl Beside {
-    fn new(kind: SinkKind, watch: Option<Watch>) -> Self {
-        Self { kind, watch, lists: None, counters: None }
+    fn new(watch: Option<Watch>) -> Self {
+        Self { watch, lists: None, counters: None }
     }
 
     /// One for another connection, which gets the ear if there is one left.
     fn split(&mut self) -> Self {
-        Self::new(self.kind, self.watch.take())
+        Self::new(self.watch.take())
     }
 
     /// Serves until the connection closes, or makes no sense.
@@ -153,11 +143,7 @@ impl Beside {
 
     fn lists(&mut self) -> Result<&mut ListSink, SinkError> {
         if self.lists.is_none() {
-            self.lists = Some(match self.kind {
-                SinkKind::Netlink => ListSink::netlink(Program::nft())?,
-                SinkKind::Nft => ListSink::Nft(Program::nft()),
-                SinkKind::DryRun => ListSink::DryRun,
-            });
+            self.lists = Some(ListSink::netlink(Program::nft())?);
         }
         self.lists.as_mut().ok_or_else(|| out_of_place().into())
     }

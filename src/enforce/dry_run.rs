@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{BanSink, Report, SinkError};
+use super::{BanSink, Comparison, Damage, Report, SinkError};
 use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
@@ -68,6 +68,10 @@ impl BanSink for DryRunSink {
         self.restore(elements, now).map(drop)
     }
 
+    fn load_wire(&mut self, _: &Structure) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
         let structure = self.structure.as_mut().ok_or(SinkError::NoTable)?;
         structure.allow = nets.to_vec();
@@ -111,6 +115,23 @@ impl BanSink for DryRunSink {
         }
         report.done = keys.len();
         Ok(report)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.load(structure)
+    }
+
+    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
+        let changes: Vec<_> = wanted.iter().map(|element| Change::Put(*element)).collect();
+        self.apply(&changes, now)
+    }
+
+    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
+        Ok(Comparison::new(&self.adopt(now)?, wanted))
     }
 
     fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {

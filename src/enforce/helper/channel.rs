@@ -60,6 +60,14 @@ impl Line {
         Ok((answer?, fd))
     }
 
+    /// Answers a request.
+    pub(in crate::enforce) fn answer<T: Serialize>(
+        &mut self,
+        answer: &Result<T, SinkError>,
+    ) -> io::Result<()> {
+        self.send(answer, None)
+    }
+
     /// Sends a message.
     pub(super) fn send(
         &mut self,

@@ -1,21 +1,15 @@
 //! The guard's side: starts the writer, and is a sink to the guard.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 
 use super::{Line, Request};
-use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
-use crate::model::event::Adopted;
-use crate::model::event::{Change, Element, ScopeId};
-use crate::model::time::Time;
-use crate::table::structure::Structure;
+use crate::enforce::{Operation, SinkError};
 
 /// A writer that has been started.
 #[derive(Debug)]
@@ -99,63 +93,11 @@ fn connect(line: &mut Line) -> Result<Line, SinkError> {
 #[derive(Debug)]
 pub struct RemoteSink(Line);
 
-impl BanSink for RemoteSink {
-    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::Load(Cow::Borrowed(structure)))
-    }
-
-    fn load_rekeyed(
+impl RemoteSink {
+    pub(in crate::enforce) fn ask<T: DeserializeOwned>(
         &mut self,
-        structure: &Structure,
-        scopes: &[ScopeId],
-        elements: &[Element],
-        now: Time,
-    ) -> Result<(), SinkError> {
-        let (structure, scopes) = (Cow::Borrowed(structure), Cow::Borrowed(scopes));
-        self.0.call(&Request::LoadRekeyed(structure, scopes, Cow::Borrowed(elements), now))
-    }
-
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::LoadWire(Cow::Borrowed(structure)))
-    }
-
-    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
-        self.0.call(&Request::Allow(Cow::Borrowed(nets)))
-    }
-
-    fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
-        self.0.call(&Request::Adopt(now))
-    }
-
-    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
-        self.0.call(&Request::Apply(Cow::Borrowed(changes), now))
-    }
-
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.0.call(&Request::Inspect)
-    }
-
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::Mend(Cow::Borrowed(structure)))
-    }
-
-    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
-        self.0.call(&Request::Restore(Cow::Borrowed(wanted), now))
-    }
-
-    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
-        self.0.call(&Request::Compare(Cow::Borrowed(wanted), now))
-    }
-
-    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
-        self.0.call(&Request::Pause(span))
-    }
-
-    fn resume(&mut self) -> Result<(), SinkError> {
-        self.0.call(&Request::Resume)
-    }
-
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
-        self.0.call(&Request::Paused(now))
+        operation: Operation<'_>,
+    ) -> Result<T, SinkError> {
+        self.0.call(&Request::Sink(operation))
     }
 }

@@ -11,13 +11,10 @@ mod policy_guard;
 mod server;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::event::{Change, Element, ScopeId};
-use crate::model::time::Time;
+use crate::enforce::Operation;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
@@ -25,8 +22,8 @@ pub use channel::Line;
 pub use client::{Remote, RemoteSink, Writer};
 pub use server::serve;
 
-/// What the guard asks the writer for. Each is answered by a `Result` of what the method of the same
-/// name returns.
+/// What the guard asks the writer for. An [`Operation`] is answered by a `Result` of what the method of
+/// the same name returns, and so are the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Open the sink. The first of all.
@@ -34,20 +31,8 @@ pub enum Request<'a> {
     /// Serve the socket that comes with this too, for what takes long.
     Connect,
 
-    // Those of `BanSink`.
-    Load(Cow<'a, Structure>),
-    LoadRekeyed(Cow<'a, Structure>, Cow<'a, [ScopeId]>, Cow<'a, [Element]>, Time),
-    LoadWire(Cow<'a, Structure>),
-    Allow(Cow<'a, [IpNet]>),
-    Adopt(Time),
-    Apply(Cow<'a, [Change]>, Time),
-    Inspect,
-    Mend(Cow<'a, Structure>),
-    Restore(Cow<'a, [Element]>, Time),
-    Compare(Cow<'a, [Element]>, Time),
-    Pause(Option<Duration>),
-    Resume,
-    Paused(Time),
+    /// Have the sink do something.
+    Sink(Operation<'a>),
 
     // Those of other sockets, by connections of their own.
     /// Wait until others have changed the table.

@@ -5,11 +5,11 @@
     reason = "an edge: how many bans there may be is a matter of time"
 )]
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
-use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
+use super::Line;
+use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
@@ -65,10 +65,31 @@ impl Careful {
     }
 }
 
-impl BanSink for Careful {
-    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.load(structure)
+impl Careful {
+    /// Has the sink carry out an operation, as far as it may be, and answers.
+    pub(super) fn answer(&mut self, operation: Operation<'_>, to: &mut Line) -> io::Result<()> {
+        match &operation {
+            Operation::Load { structure }
+            | Operation::LoadWire { structure }
+            | Operation::Mend { structure } => {
+                if let Err(error) = self.check(structure) {
+                    return to.answer::<()>(&Err(error));
+                }
+            }
+            Operation::LoadRekeyed { structure, scopes, elements, now } => {
+                return to.answer(&self.load_rekeyed(structure, scopes, elements, *now));
+            }
+            Operation::Allow { nets } => self.allowed = Networks::new(nets.iter().copied()),
+            Operation::Adopt { now } => return to.answer(&self.adopt(*now)),
+            Operation::Apply { changes, now } => return to.answer(&self.apply(changes, *now)),
+            Operation::Restore { wanted, now } => return to.answer(&self.restore(wanted, *now)),
+            Operation::Inspect {}
+            | Operation::Compare { .. }
+            | Operation::Pause { .. }
+            | Operation::Resume {}
+            | Operation::Paused { .. } => {}
+        }
+        operation.answer(&mut *self.sink, to)
     }
 
     fn load_rekeyed(
@@ -82,16 +103,6 @@ impl BanSink for Careful {
         let elements = self.permitted(elements);
         self.allowance.hold(elements.len().max(self.allowance.held), Instant::now())?;
         self.sink.load_rekeyed(structure, scopes, &elements, now)
-    }
-
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.load_wire(structure)
-    }
-
-    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
-        self.allowed = Networks::new(nets.iter().copied());
-        self.sink.allow(nets)
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<Adopted>, SinkError> {
@@ -126,37 +137,12 @@ impl BanSink for Careful {
         Ok(report)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.sink.inspect()
-    }
-
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.mend(structure)
-    }
-
     fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
         let wanted = self.permitted(wanted);
         // Read once: with very many bans, that is what takes long.
         let found = self.sink.compare(&wanted, now)?;
         self.allowance.hold(wanted.len() + found.extra.len(), Instant::now())?;
         self.sink.fill_in(&found, now)
-    }
-
-    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
-        self.sink.compare(wanted, now)
-    }
-
-    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
-        self.sink.pause(span)
-    }
-
-    fn resume(&mut self) -> Result<(), SinkError> {
-        self.sink.resume()
-    }
-
-    fn paused(&mut self, now: Time) -> Result<Option<Option<Time>>, SinkError> {
-        self.sink.paused(now)
     }
 }
 
@@ -207,6 +193,10 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use serde::de::DeserializeOwned;
+
     use super::*;
     use crate::enforce::DryRunSink;
     use crate::model::event::JailId;
@@ -229,11 +219,22 @@ mod tests {
         range.map(|n| Change::Put(element(n))).collect()
     }
 
+    /// What the guard is answered; that has to fit into a socket.
+    fn ask<T: DeserializeOwned>(
+        careful: &mut Careful,
+        operation: Operation<'_>,
+    ) -> Result<T, SinkError> {
+        let (mut to, end) = Line::pair().unwrap();
+        careful.answer(operation, &mut to).unwrap();
+        Line::from(end).receive().unwrap().0
+    }
+
     /// A careful sink that has been there for longer than [`START`].
     fn careful() -> Careful {
         let mut careful = Careful::new(Box::new(DryRunSink::new()));
         let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();
-        careful.load(&Structure { allow, ..with(Vec::new()) }).unwrap();
+        let structure = Cow::Owned(Structure { allow, ..with(Vec::new()) });
+        ask::<()>(&mut careful, Operation::Load { structure }).unwrap();
         careful.allowance.start -= START;
         careful
     }
@@ -264,7 +265,8 @@ mod tests {
         let held = careful.adopt(Time::from_secs(0)).unwrap();
         assert_eq!(held.len(), 1, "{held:?}");
         // Whoever is let pass later on is not banned either, and who no longer is can be.
-        careful.allow(&["198.51.100.0/24".parse().unwrap()]).unwrap();
+        let nets = Cow::Owned(vec!["198.51.100.0/24".parse().unwrap()]);
+        ask::<()>(&mut careful, Operation::Allow { nets }).unwrap();
         let report = careful.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
         assert_eq!(report.unwrap().refused.len(), 1);
     }
@@ -314,9 +316,21 @@ mod tests {
         let mut careful = careful();
         let jails = vec!["x\" }\nflush ruleset".to_owned()];
         let odd = Structure { jails, ..with(Vec::new()) };
-        assert!(matches!(careful.load(&odd), Err(SinkError::Refused(_))));
-        assert!(careful.mend(&odd).is_err() && careful.load_wire(&odd).is_err());
-        assert!(careful.load_rekeyed(&odd, &[], &[], Time::from_secs(0)).is_err());
+        let structure = || Cow::Borrowed(&odd);
+        for operation in [
+            Operation::Load { structure: structure() },
+            Operation::LoadWire { structure: structure() },
+            Operation::Mend { structure: structure() },
+            Operation::LoadRekeyed {
+                structure: structure(),
+                scopes: Cow::Borrowed(&[]),
+                elements: Cow::Borrowed(&[]),
+                now: Time::from_secs(0),
+            },
+        ] {
+            let answer = ask::<()>(&mut careful, operation);
+            assert!(matches!(answer, Err(SinkError::Refused(_))), "{answer:?}");
+        }
         for (name, fits) in [
             ("list_block4_32_0123456789abcdef", true),
             ("list_x { type ipv4_addr; }; flush ruleset; set y", false),

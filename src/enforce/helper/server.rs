@@ -5,11 +5,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde::Serialize;
-
 use super::policy_guard::{Careful, check_lists};
 use super::{Line, Request};
-use crate::enforce::{BanSink, CounterSocket, ListSink, NetlinkSink, SinkError, Watch};
+use crate::enforce::{CounterSocket, ListSink, NetlinkSink, SinkError, Watch};
 use crate::sip::capture::nflog_socket;
 use crate::sys::program::Program;
 
@@ -30,7 +28,7 @@ pub fn serve(mut line: Line) -> io::Result<()> {
                     sink = Some(Careful::new(Box::new(opened)));
                     beside = Some(Beside::new(Some(watch)));
                 });
-                line.send(&opened, None)?;
+                line.answer(&opened)?;
             }
             (Request::Connect, Some(_), Some(end))
                 if connections.fetch_add(1, Ordering::Relaxed) < MOST =>
@@ -38,9 +36,9 @@ pub fn serve(mut line: Line) -> io::Result<()> {
                 let served = beside.as_mut().map(Beside::split).map_or(Ok(()), |beside| {
                     thread::Builder::new().spawn(move || beside.serve(end.into())).map(drop)
                 });
-                line.send(&served.map_err(SinkError::Io), None)?;
+                line.answer(&served.map_err(SinkError::Io))?;
             }
-            (request, Some(sink), _) => carry_out(sink, request, &mut line)?,
+            (Request::Sink(operation), Some(sink), _) => sink.answer(operation, &mut line)?,
             _ => return Err(out_of_place()),
         }
     }
@@ -65,27 +63,6 @@ fn open() -> Result<(NetlinkSink, Watch), SinkError> {
     let mut sink = NetlinkSink::new(Program::nft())?;
     let watch = sink.watch()?;
     Ok((sink, watch))
-}
-
-fn carry_out(sink: &mut Careful, request: Request<'_>, line: &mut Line) -> io::Result<()> {
-    match request {
-        Request::Load(structure) => tell(line, &sink.load(&structure)),
-        Request::LoadRekeyed(structure, scopes, elements, now) => {
-            tell(line, &sink.load_rekeyed(&structure, &scopes, &elements, now))
-        }
-        Request::LoadWire(structure) => tell(line, &sink.load_wire(&structure)),
-        Request::Allow(nets) => tell(line, &sink.allow(&nets)),
-        Request::Adopt(now) => tell(line, &sink.adopt(now)),
-        Request::Apply(changes, now) => tell(line, &sink.apply(&changes, now)),
-        Request::Inspect => tell(line, &sink.inspect()),
-        Request::Mend(structure) => tell(line, &sink.mend(&structure)),
-        Request::Restore(wanted, now) => tell(line, &sink.restore(&wanted, now)),
-        Request::Compare(wanted, now) => tell(line, &sink.compare(&wanted, now)),
-        Request::Pause(span) => tell(line, &sink.pause(span)),
-        Request::Resume => tell(line, &sink.resume()),
-        Request::Paused(now) => tell(line, &sink.paused(now)),
-        _ => Err(out_of_place()),
-    }
 }
 
 /// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
@@ -118,24 +95,24 @@ impl Beside {
         match request {
             Request::Listen => {
                 let watch = self.watch.as_mut().ok_or_else(out_of_place)?;
-                tell(line, &watch.wait().map_err(SinkError::Io))
+                line.answer(&watch.wait().map_err(SinkError::Io))
             }
             Request::Fill(contents) => {
                 let lists = check_lists(&contents).and_then(|()| self.lists());
-                tell(line, &lists.and_then(|lists| lists.fill(&contents)))
+                line.answer(&lists.and_then(|lists| lists.fill(&contents)))
             }
-            Request::Sweep(used) => tell(line, &self.lists().and_then(|l| l.sweep(&used))),
+            Request::Sweep(used) => line.answer(&self.lists().and_then(|l| l.sweep(&used))),
             Request::Banned(structure) => {
-                tell(line, &self.counters().and_then(|c| c.banned(&structure)))
+                line.answer(&self.counters().and_then(|c| c.banned(&structure)))
             }
             Request::Blocked(sets) => {
-                tell(line, &self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
+                line.answer(&self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
             }
-            Request::Named(name) => tell(line, &self.counters().and_then(|c| c.named(&name))),
-            Request::Limited => tell(line, &self.counters().and_then(CounterSocket::limited)),
+            Request::Named(name) => line.answer(&self.counters().and_then(|c| c.named(&name))),
+            Request::Limited => line.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Wire(group) => match nflog_socket(group) {
                 Ok(socket) => line.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
-                Err(error) => tell::<()>(line, &Err(error.into())),
+                Err(error) => line.answer::<()>(&Err(error.into())),
             },
             _ => Err(out_of_place()),
         }
@@ -154,8 +131,4 @@ impl Beside {
         }
         self.counters.as_mut().ok_or_else(|| out_of_place().into())
     }
-}
-
-fn tell<T: Serialize>(line: &mut Line, answer: &Result<T, SinkError>) -> io::Result<()> {
-    line.send(answer, None)
 }

@@ -226,6 +226,10 @@ impl BanSink for NetlinkSink {
         self.put(&found, now)
     }
 
+    fn compare(&mut self, wanted: &[event::Element], now: Time) -> Result<Comparison, SinkError> {
+        Ok(Comparison::new(&self.adopt(now)?, wanted))
+    }
+
     fn fill_in(&mut self, found: &Comparison, now: Time) -> Result<Report, SinkError> {
         self.put(found, now)
     }

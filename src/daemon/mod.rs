@@ -109,7 +109,7 @@ impl Cause {
     /// What is said of it, and how the guard ends.
     fn result(self) -> Result<Ended, RunError> {
         match self {
-            Self::Writer(how) => Err(SinkError::NoWriter(how).into()),
+            Self::Writer(how) => Err(SinkError::NoHelper(how).into()),
             Self::Signal => {
                 info!("asterguard has stopped; bans stay in force");
                 Ok(Ended::Stopped)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{BanSink, Comparison, Damage, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError};
 use crate::model::event::Adopted;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
@@ -117,11 +117,11 @@ impl BanSink for DryRunSink {
         Ok(report)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
+    fn inspect(&mut self) -> Result<Vec<Drift>, SinkError> {
         Ok(Vec::new())
     }
 
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+    fn repair(&mut self, structure: &Structure) -> Result<(), SinkError> {
         self.load(structure)
     }
 

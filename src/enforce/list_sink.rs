@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::enforce::SinkError;
-use crate::enforce::helper::{Line, Request};
+use crate::enforce::helper::{Channel, Request};
 use crate::enforce::netlink::ListSocket;
 use crate::sys::program::Program;
 use crate::table::list_sets::{Contents, ListSet, PREFIX, declared};
@@ -14,7 +14,7 @@ pub enum ListSink {
     /// To the kernel: declared by `nft`, filled by netlink.
     Netlink(Program, ListSocket),
     /// To another process, which does one of these.
-    Remote(Line),
+    Remote(Channel),
     /// Nowhere.
     DryRun,
 }
@@ -44,7 +44,7 @@ impl ListSink {
                 nft.run(&["-f", "-"], declared(&sets).as_bytes())?;
                 contents.iter().try_for_each(|(set, keys)| socket.fill(&set.name, keys))
             }
-            Self::Remote(line) => line.call(&Request::Fill(Cow::Borrowed(contents))),
+            Self::Remote(channel) => channel.call(&Request::Fill(Cow::Borrowed(contents))),
             Self::DryRun => Ok(()),
         }
     }
@@ -57,7 +57,7 @@ impl ListSink {
         let idle =
             |name: &String| name.starts_with(PREFIX) && !used.iter().any(|set| set.name == *name);
         match self {
-            Self::Remote(line) => line.call(&Request::Sweep(Cow::Borrowed(used))),
+            Self::Remote(channel) => channel.call(&Request::Sweep(Cow::Borrowed(used))),
             Self::Netlink(_, socket) => {
                 let sets = socket.sets()?;
                 sets.iter().filter(|name| idle(name)).try_for_each(|name| socket.delete(name))

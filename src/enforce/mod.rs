@@ -17,11 +17,11 @@ use thiserror::Error;
 use crate::model::event::Change;
 use crate::sys::program::ProgramError;
 pub use drift::compare::{Comparison, TOLERANCE};
-pub use drift::damage::{Damage, Part};
-pub use drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
+pub use drift::external_changes::{Action, ExternalChanges, Object, Origin, TableChange};
+pub use drift::structure::{Drift, Part};
 pub use dry_run::DryRunSink;
 pub use list_sink::ListSink;
-pub use netlink::{CounterSocket, NetlinkSink, Watch};
+pub use netlink::{CounterSocket, Monitor, NetlinkSink};
 pub use nft_program::NftProgram;
 pub use operation::{BanSink, Operation};
 
@@ -97,12 +97,12 @@ pub enum SinkError {
         #[serde(with = "io_error")]
         std::io::Error,
     ),
-    /// The writer lets no more bans through for now.
+    /// The firewall helper lets no more bans through for now.
     #[error("there are more than {at_once} new bans at once and {rate} a second: the others wait")]
     TooMany { at_once: usize, rate: usize },
     /// The process that may change the ruleset is no more.
     #[error("there is no process that writes to the firewall ({0}); bans stay in force")]
-    NoWriter(String),
+    NoHelper(String),
 }
 
 impl From<ProgramError> for SinkError {

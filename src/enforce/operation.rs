@@ -9,8 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::helper::{Line, RemoteSink};
-use super::{Comparison, Damage, Report, SinkError};
+use super::helper::{Channel, RemoteSink};
+use super::{Comparison, Drift, Report, SinkError};
 use crate::model::event::{Adopted, Change, Element, ScopeId};
 use crate::model::time::Time;
 use crate::table::structure::Structure;
@@ -56,7 +56,7 @@ macro_rules! operations {
 
         impl Operation<'_> {
             /// Has `sink` carry it out, and sends back what the method returns.
-            pub(super) fn answer(self, sink: &mut dyn BanSink, to: &mut Line) -> io::Result<()> {
+            pub(super) fn answer(self, sink: &mut dyn BanSink, to: &mut Channel) -> io::Result<()> {
                 match self {
                     $(Self::$variant { $($borrowed,)* $($($copied,)+)? } => {
                         to.answer(&sink.$method($(&$borrowed,)* $($($copied,)+)?))
@@ -130,14 +130,14 @@ operations! {
     ///
     /// # Errors
     /// When the sink cannot be read.
-    Inspect = inspect() -> Vec<Damage>;
+    Inspect = inspect() -> Vec<Drift>;
 
     /// Puts back what others took away or changed of `structure`, which is loaded; what its sets hold
     /// may be lost then.
     ///
     /// # Errors
     /// As [`BanSink::load`].
-    Mend = mend(&structure: Structure) -> ();
+    Repair = repair(&structure: Structure) -> ();
 
     /// Makes the sets hold these elements, until the times that they have; what else they hold
     /// stays. The report counts what was missing or wrong.

@@ -6,7 +6,7 @@ use crate::kit::Fate::Dropped;
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
 use crate::owner::Owner;
-use crate::processes::writer;
+use crate::processes::helper;
 use crate::{CONFIG, addresses, elements, wrong_password};
 
 #[test]
@@ -228,7 +228,7 @@ fn a_guard_whose_firewall_helper_hangs_still_stops_in_time() {
     }
     let netns = Netns::new();
     let guard = Guard::start(&netns, CONFIG);
-    let _hanging = Hanging::stop(writer(&guard));
+    let _hanging = Hanging::stop(helper(&guard));
     guard.order(&["ban", EVE]);
     // It goes on reading, deciding and answering meanwhile.
     guard.append("messages", &vec![wrong_password(MALLORY); 5]);

@@ -47,8 +47,8 @@ fn list_sink(way: Way, netns: &Netns) -> ListSink {
             netns.enter();
             ListSink::netlink(netns.nft()).unwrap()
         }
-        Way::Writer => {
-            let Remote { bans, lists, .. } = writer(netns);
+        Way::Helper => {
+            let Remote { bans, lists, .. } = helper(netns);
             // It ends when the first connection does.
             Box::leak(Box::new(bans));
             ListSink::Remote(lists)
@@ -158,8 +158,8 @@ fn lists_are_as_the_nft_program_fills_them() {
         netns.exec("nft -n list ruleset")
     };
     // In whatever order the sets were made, and their elements are listed.
-    let [by_netlink, by_writer] = listings;
-    let [by_nft, by_netlink, by_writer] = [by_nft, by_netlink, by_writer].map(|text| {
+    let [by_netlink, by_helper] = listings;
+    let [by_nft, by_netlink, by_helper] = [by_nft, by_netlink, by_helper].map(|text| {
         let mut words: Vec<_> = text
             .split([' ', ',', '\n', '\t'])
             .filter(|word| !word.is_empty())
@@ -170,7 +170,7 @@ fn lists_are_as_the_nft_program_fills_them() {
     });
     assert!(by_nft.len() > 8000, "{}", by_nft.len());
     assert_eq!(by_nft, by_netlink);
-    assert_eq!(by_nft, by_writer);
+    assert_eq!(by_nft, by_helper);
 }
 
 #[test]

@@ -13,17 +13,17 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
-mod alike;
+mod equivalence;
 mod lists;
-mod mend;
 mod nft_writer;
 mod packets;
+mod repair;
 mod sinks;
 
 use std::path::Path;
 use std::time::Duration;
 
-use asterguard::enforce::helper::{Remote, Writer};
+use asterguard::enforce::helper::{FirewallHelper, Remote};
 use asterguard::enforce::{BanSink, NetlinkSink, Report};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::scope::Blocktype;
@@ -76,11 +76,11 @@ fn sink(netns: &Netns, structure: &Structure) -> NetlinkSink {
 enum Way {
     Netlink,
     /// By netlink, in a process of its own.
-    Writer,
+    Helper,
 }
 
 impl Way {
-    const ALL: [Self; 2] = [Self::Netlink, Self::Writer];
+    const ALL: [Self; 2] = [Self::Netlink, Self::Helper];
 
     /// A namespace and a sink for it, nothing loaded yet.
     fn open(self) -> (Netns, Box<dyn BanSink>) {
@@ -90,7 +90,7 @@ impl Way {
                 netns.enter();
                 Box::new(NetlinkSink::new(netns.nft()).unwrap())
             }
-            Self::Writer => Box::new(writer(&netns).bans),
+            Self::Helper => Box::new(helper(&netns).bans),
         };
         (netns, sink)
     }
@@ -102,9 +102,9 @@ impl Way {
                 netns.enter();
                 Box::new(NetlinkSink::attached(netns.nft(), structure).unwrap())
             }
-            Self::Writer => {
+            Self::Helper => {
                 // It has no other way to know the structure; what the sets hold stays.
-                let mut sink = writer(netns).bans;
+                let mut sink = helper(netns).bans;
                 sink.load(&structure).unwrap();
                 Box::new(sink)
             }
@@ -112,16 +112,16 @@ impl Way {
     }
 }
 
-/// The ways to a writer's process in a namespace.
-fn writer(netns: &Netns) -> Remote {
-    writer_of(netns, Path::new(PROGRAM))
+/// The ways to a firewall helper's process in a namespace.
+fn helper(netns: &Netns) -> Remote {
+    helper_of(netns, Path::new(PROGRAM))
 }
 
 /// The same of another program.
-fn writer_of(netns: &Netns, program: &Path) -> Remote {
+fn helper_of(netns: &Netns, program: &Path) -> Remote {
     netns.enter();
-    let writer = Writer::start_program(program).unwrap();
-    writer.open().unwrap().0
+    let helper = FirewallHelper::start_program(program).unwrap();
+    helper.open().unwrap().0
 }
 
 fn apply(sink: &mut dyn BanSink, changes: &[Change]) {

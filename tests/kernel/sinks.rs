@@ -140,9 +140,9 @@ fn what_is_there_can_be_adopted() {
 }
 
 #[test]
-fn what_is_there_can_be_adopted_by_the_writer() {
+fn what_is_there_can_be_adopted_by_the_helper() {
     if kit::usable() {
-        adoption(Way::Writer);
+        adoption(Way::Helper);
     }
 }
 
@@ -295,9 +295,9 @@ fn the_kernel_behaves_like_a_sink() {
 }
 
 #[test]
-fn the_writer_behaves_like_a_sink() {
+fn the_helper_behaves_like_a_sink() {
     if kit::usable() {
-        let (_netns, mut sink) = Way::Writer.open();
+        let (_netns, mut sink) = Way::Helper.open();
         behaves_like_a_sink(&mut *sink);
     }
 }

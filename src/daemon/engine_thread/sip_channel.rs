@@ -12,7 +12,7 @@ use crate::daemon::{now, steady};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
-use crate::enforce::helper::{Line, Request};
+use crate::enforce::helper::{Channel, Request};
 use crate::model::event::{Decision, Event, Meaning, WIRE};
 use crate::model::event::{FILTER, REFUSED, REGISTERED};
 use crate::model::time::Time;
@@ -40,7 +40,7 @@ impl Wire {
     /// # Errors
     /// When no thread can be started.
     pub fn start(
-        lines: Option<(Line, Line)>,
+        lines: Option<(Channel, Channel)>,
         plan: &Plan,
         wake: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -112,7 +112,7 @@ impl Wire {
 }
 
 /// A socket that gets the packets of a group.
-fn socket(line: &mut Line, group: u16) -> io::Result<OwnedFd> {
+fn socket(line: &mut Channel, group: u16) -> io::Result<OwnedFd> {
     match line.exchange::<()>(&Request::Wire(group), None) {
         Ok(((), Some(socket))) => Ok(socket),
         Ok(((), None)) => Err(io::ErrorKind::InvalidData.into()),

@@ -20,8 +20,8 @@ use tracing::{error, info, warn};
 use super::engine_thread::refused_bans::Refused;
 use super::now;
 use crate::daemon::firewall_thread::repair::Healing;
-use crate::enforce::helper::{Line, Request};
-use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
+use crate::enforce::helper::{Channel, Request};
+use crate::enforce::{BanSink, Comparison, Drift, ExternalChanges, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -43,7 +43,7 @@ enum Message {
     Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
     Pause(Option<Option<Duration>>, Told),
     /// Others changed something, at this time.
-    Foreign(Foreign, Instant),
+    ExternalChanges(ExternalChanges, Instant),
     Restore(Box<Whole>),
     Verify(Box<Whole>, Repair, Answered),
     Stop,
@@ -66,7 +66,7 @@ pub enum Repair {
 #[derive(Debug)]
 pub struct Verified {
     /// Of the table.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<Drift>,
     /// Of the bans.
     pub comparison: Comparison,
     /// Of the pause, in words.
@@ -157,13 +157,13 @@ impl Worker {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn listen(&self, mut watch: Line) -> std::io::Result<()> {
+    pub fn listen(&self, mut watch: Channel) -> std::io::Result<()> {
         let queue = self.queue.clone();
         let listen = move || loop {
             match watch.call(&Request::Listen) {
                 // While the worker is busy, what comes waits with the kernel.
                 Ok(heard) => {
-                    if queue.send(Message::Foreign(heard, Instant::now())).is_err() {
+                    if queue.send(Message::ExternalChanges(heard, Instant::now())).is_err() {
                         return;
                     }
                 }
@@ -325,7 +325,7 @@ impl State {
                         self.allow_changed |= self.structure.allow != nets;
                         self.structure.allow = nets;
                     }
-                    Message::Foreign(heard, since) => self.healing.hear(heard, since),
+                    Message::ExternalChanges(heard, since) => self.healing.hear(heard, since),
                     other => {
                         self.apply();
                         match other {
@@ -341,7 +341,9 @@ impl State {
                                 answered(self.verify(&whole, repair));
                             }
                             Message::Stop => return,
-                            Message::Changes(_) | Message::Allow(_) | Message::Foreign(..) => {}
+                            Message::Changes(_)
+                            | Message::Allow(_)
+                            | Message::ExternalChanges(..) => {}
                         }
                     }
                 }
@@ -448,7 +450,8 @@ impl State {
     pub(crate) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
         if report.unheard {
-            self.healing.hear(Foreign { lost: true, ..Foreign::default() }, Instant::now());
+            self.healing
+                .hear(ExternalChanges { lost: true, ..ExternalChanges::default() }, Instant::now());
         }
     }
 

@@ -1,4 +1,4 @@
-//! The guard's side: starts the writer, and is a sink to the guard.
+//! The guard's side: starts the firewall helper, and is a sink to the guard.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 
 use serde::de::DeserializeOwned;
 
-use super::{Line, Request};
+use super::{Channel, Request};
 use crate::enforce::{Operation, SinkError};
 
-/// A writer that has been started.
+/// A firewall helper that has been started.
 #[derive(Debug)]
-pub struct Writer {
-    line: Line,
+pub struct FirewallHelper {
+    channel: Channel,
     /// The process.
     pub child: Child,
 }
@@ -25,18 +25,18 @@ pub struct Remote {
     /// Bans.
     pub bans: RemoteSink,
     /// [`Request::Listen`].
-    pub watch: Line,
+    pub watch: Channel,
     /// What lists need.
-    pub lists: Line,
+    pub lists: Channel,
     /// Counters of bans and lists.
-    pub counters: Line,
+    pub counters: Channel,
     /// [`Request::Limited`].
-    pub limiter: Line,
+    pub limiter: Channel,
     /// [`Request::Wire`].
-    pub wire: Line,
+    pub wire: Channel,
 }
 
-impl Writer {
+impl FirewallHelper {
     /// Starts it, with the capabilities and in the network namespace that this thread has now. It ends
     /// when it and the ways to the kernel that come of it are dropped.
     ///
@@ -52,8 +52,8 @@ impl Writer {
     /// # Errors
     /// When it cannot be executed.
     pub fn start_program(program: &Path) -> io::Result<Self> {
-        let (line, end) = Line::pair()?;
-        // A group of its own, so that who interrupts the guard at a terminal does not end the writer
+        let (channel, end) = Channel::pair()?;
+        // A group of its own, so that who interrupts the guard at a terminal does not end the firewall helper
         // ahead of it.
         let child = Command::new(program)
             .arg0("asterguard")
@@ -62,7 +62,7 @@ impl Writer {
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self { line, child })
+        Ok(Self { channel, child })
     }
 
     /// Has it open its sockets to the kernel.
@@ -70,28 +70,28 @@ impl Writer {
     /// # Errors
     /// When it may not, or cannot.
     pub fn open(self) -> Result<(Remote, Child), SinkError> {
-        let Self { mut line, child } = self;
-        line.call::<()>(&Request::Open)?;
+        let Self { mut channel, child } = self;
+        channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
         let [watch, lists, counters, limiter, wire] = [(); 5]
-            .map(|()| connect(&mut line))
+            .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        Ok((Remote { bans: RemoteSink(line), watch, lists, counters, limiter, wire }, child))
+        Ok((Remote { bans: RemoteSink(channel), watch, lists, counters, limiter, wire }, child))
     }
 }
 
-fn connect(line: &mut Line) -> Result<Line, SinkError> {
-    let (ours, theirs): (_, OwnedFd) = Line::pair()?;
-    line.exchange::<()>(&Request::Connect, Some(theirs.as_fd()))?;
+fn connect(channel: &mut Channel) -> Result<Channel, SinkError> {
+    let (ours, theirs): (_, OwnedFd) = Channel::pair()?;
+    channel.exchange::<()>(&Request::Connect, Some(theirs.as_fd()))?;
     Ok(ours)
 }
 
-/// The writer's sink.
+/// The firewall helper's sink.
 #[derive(Debug)]
-pub struct RemoteSink(Line);
+pub struct RemoteSink(Channel);
 
 impl RemoteSink {
     pub(in crate::enforce) fn ask<T: DeserializeOwned>(

@@ -1,8 +1,8 @@
 //! The sink in a process of its own: the only one that may change the firewall.
 //!
-//! The guard reads what strangers wrote, so it holds no capability. It starts the writer before it has
+//! The guard reads what strangers wrote, so it holds no capability. It starts the firewall helper before it has
 //! read anything, and tells it by [`Request`]s on a socket what to do; what comes back is the answer of
-//! the sink's own methods. The writer believes no request more than it has to: see [`policy_guard`]. It ends
+//! the sink's own methods. The firewall helper believes no request more than it has to: see [`policy_guard`]. It ends
 //! with the guard, when the socket closes; bans stay in force.
 
 mod channel;
@@ -18,11 +18,11 @@ use crate::enforce::Operation;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
-pub use channel::Line;
-pub use client::{Remote, RemoteSink, Writer};
+pub use channel::Channel;
+pub use client::{FirewallHelper, Remote, RemoteSink};
 pub use server::serve;
 
-/// What the guard asks the writer for. An [`Operation`] is answered by a `Result` of what the method of
+/// What the guard asks the firewall helper for. An [`Operation`] is answered by a `Result` of what the method of
 /// the same name returns, and so are the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request<'a> {

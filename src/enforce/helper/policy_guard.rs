@@ -1,4 +1,4 @@
-//! What the writer does not take the guard's word for: whom to ban, how many, and what the table is
+//! What the firewall helper does not take the guard's word for: whom to ban, how many, and what the table is
 //! called.
 #![expect(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Line;
+use super::Channel;
 use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::Adopted;
@@ -35,13 +35,13 @@ fn named(odd: Option<&str>) -> Result<(), SinkError> {
 }
 
 /// A sink that bans nobody who is never to be banned, nor more than there may be in a while.
-pub(super) struct Careful {
+pub(super) struct CheckedSink {
     sink: Box<dyn BanSink + Send>,
     allowed: Networks,
     allowance: Allowance,
 }
 
-impl Careful {
+impl CheckedSink {
     pub(super) fn new(sink: Box<dyn BanSink + Send>) -> Self {
         let allowance = Allowance::new(Instant::now());
         Self { sink, allowed: Networks::default(), allowance }
@@ -65,13 +65,13 @@ impl Careful {
     }
 }
 
-impl Careful {
+impl CheckedSink {
     /// Has the sink carry out an operation, as far as it may be, and answers.
-    pub(super) fn answer(&mut self, operation: Operation<'_>, to: &mut Line) -> io::Result<()> {
+    pub(super) fn answer(&mut self, operation: Operation<'_>, to: &mut Channel) -> io::Result<()> {
         match &operation {
             Operation::Load { structure }
             | Operation::LoadWire { structure }
-            | Operation::Mend { structure } => {
+            | Operation::Repair { structure } => {
                 if let Err(error) = self.check(structure) {
                     return to.answer::<()>(&Err(error));
                 }
@@ -221,27 +221,27 @@ mod tests {
 
     /// What the guard is answered; that has to fit into a socket.
     fn ask<T: DeserializeOwned>(
-        careful: &mut Careful,
+        checked: &mut CheckedSink,
         operation: Operation<'_>,
     ) -> Result<T, SinkError> {
-        let (mut to, end) = Line::pair().unwrap();
-        careful.answer(operation, &mut to).unwrap();
-        Line::from(end).receive().unwrap().0
+        let (mut to, end) = Channel::pair().unwrap();
+        checked.answer(operation, &mut to).unwrap();
+        Channel::from(end).receive().unwrap().0
     }
 
-    /// A careful sink that has been there for longer than [`START`].
-    fn careful() -> Careful {
-        let mut careful = Careful::new(Box::new(DryRunSink::new()));
+    /// A checked sink that has been there for longer than [`START`].
+    fn checked() -> CheckedSink {
+        let mut checked = CheckedSink::new(Box::new(DryRunSink::new()));
         let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();
         let structure = Cow::Owned(Structure { allow, ..with(Vec::new()) });
-        ask::<()>(&mut careful, Operation::Load { structure }).unwrap();
-        careful.allowance.start -= START;
-        careful
+        ask::<()>(&mut checked, Operation::Load { structure }).unwrap();
+        checked.allowance.start -= START;
+        checked
     }
 
     #[test]
     fn nobody_is_banned_who_is_never_to_be() {
-        let mut careful = careful();
+        let mut checked = checked();
         let never = [
             "127.0.0.1",
             "0.0.0.0",
@@ -253,58 +253,58 @@ mod tests {
             "2001:db8:1:2::/64",
         ];
         let changes: Vec<_> = never.iter().chain(&["198.51.100.7"]).map(|host| put(host)).collect();
-        let report = careful.apply(&changes, Time::from_secs(0)).unwrap();
+        let report = checked.apply(&changes, Time::from_secs(0)).unwrap();
         let refused: Vec<_> = report.refused.iter().map(|(change, _)| change.key().1).collect();
         assert_eq!(refused, never.map(|host| host.parse().unwrap()));
         let elements = changes.iter().filter_map(|change| match change {
             Change::Put(element) => Some(*element),
             Change::Remove(..) => None,
         });
-        let report = careful.restore(&elements.collect::<Vec<_>>(), Time::from_secs(0)).unwrap();
+        let report = checked.restore(&elements.collect::<Vec<_>>(), Time::from_secs(0)).unwrap();
         assert!(report.refused.is_empty());
-        let held = careful.adopt(Time::from_secs(0)).unwrap();
+        let held = checked.adopt(Time::from_secs(0)).unwrap();
         assert_eq!(held.len(), 1, "{held:?}");
         // Whoever is let pass later on is not banned either, and who no longer is can be.
         let nets = Cow::Owned(vec!["198.51.100.0/24".parse().unwrap()]);
-        ask::<()>(&mut careful, Operation::Allow { nets }).unwrap();
-        let report = careful.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
+        ask::<()>(&mut checked, Operation::Allow { nets }).unwrap();
+        let report = checked.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
         assert_eq!(report.unwrap().refused.len(), 1);
     }
 
     #[test]
     fn there_are_only_so_many_bans_in_a_while() {
-        let mut careful = careful();
+        let mut checked = checked();
         let burst = u32::try_from(BURST).unwrap();
         let now = Time::from_secs(0);
-        careful.apply(&puts(0..burst), now).unwrap();
-        let more = careful.apply(&puts(burst..2 * burst), now);
+        checked.apply(&puts(0..burst), now).unwrap();
+        let more = checked.apply(&puts(burst..2 * burst), now);
         assert!(matches!(more, Err(SinkError::TooMany { .. })));
-        assert_eq!(careful.adopt(now).unwrap().len(), BURST);
+        assert_eq!(checked.adopt(now).unwrap().len(), BURST);
         // A whole that holds more is no way around it, removing is never too much, ...
         let whole: Vec<_> = (0..2 * burst).map(element).collect();
-        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        assert!(matches!(checked.restore(&whole, now), Err(SinkError::TooMany { .. })));
         let removals: Vec<_> =
             (0..burst).map(|n| Change::Remove(ScopeId(0), element(n).subject)).collect();
-        careful.apply(&removals, now).unwrap();
+        checked.apply(&removals, now).unwrap();
         // ... and makes no room.
-        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
-        careful.allowance.filled -= Duration::from_secs(5);
-        careful.apply(&puts(burst..burst + 5000), now).unwrap();
-        assert!(careful.apply(&puts(0..burst), now).is_err());
+        assert!(matches!(checked.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        checked.allowance.filled -= Duration::from_secs(5);
+        checked.apply(&puts(burst..burst + 5000), now).unwrap();
+        assert!(checked.apply(&puts(0..burst), now).is_err());
     }
 
     #[test]
     fn what_was_lost_may_be_put_back_at_any_time() {
-        let mut careful = careful();
+        let mut checked = checked();
         let now = Time::from_secs(0);
         let whole: Vec<_> = (0..u32::try_from(BURST).unwrap()).map(element).collect();
         for _ in 0..5 {
-            careful.restore(&whole, now).unwrap();
+            checked.restore(&whole, now).unwrap();
         }
         // But not others beside it.
         let others: Vec<_> =
             (0..u32::try_from(BURST).unwrap()).map(|n| element(0x0100_0000 + n)).collect();
-        assert!(matches!(careful.restore(&others, now), Err(SinkError::TooMany { .. })));
+        assert!(matches!(checked.restore(&others, now), Err(SinkError::TooMany { .. })));
         // At the start, as many as there can be at all: they were stored.
         let mut fresh = Allowance::new(Instant::now());
         fresh.spend(crate::decide::ban_table::CAPACITY, Instant::now()).unwrap();
@@ -313,14 +313,14 @@ mod tests {
 
     #[test]
     fn names_are_no_way_into_the_ruleset() {
-        let mut careful = careful();
+        let mut checked = checked();
         let jails = vec!["x\" }\nflush ruleset".to_owned()];
         let odd = Structure { jails, ..with(Vec::new()) };
         let structure = || Cow::Borrowed(&odd);
         for operation in [
             Operation::Load { structure: structure() },
             Operation::LoadWire { structure: structure() },
-            Operation::Mend { structure: structure() },
+            Operation::Repair { structure: structure() },
             Operation::LoadRekeyed {
                 structure: structure(),
                 scopes: Cow::Borrowed(&[]),
@@ -328,7 +328,7 @@ mod tests {
                 now: Time::from_secs(0),
             },
         ] {
-            let answer = ask::<()>(&mut careful, operation);
+            let answer = ask::<()>(&mut checked, operation);
             assert!(matches!(answer, Err(SinkError::Refused(_))), "{answer:?}");
         }
         for (name, fits) in [

@@ -1,34 +1,34 @@
-//! The writer's side: carries out what the guard asks for.
+//! The firewall helper's side: carries out what the guard asks for.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::policy_guard::{Careful, check_lists};
-use super::{Line, Request};
-use crate::enforce::{CounterSocket, ListSink, NetlinkSink, SinkError, Watch};
+use super::policy_guard::{CheckedSink, check_lists};
+use super::{Channel, Request};
+use crate::enforce::{CounterSocket, ListSink, Monitor, NetlinkSink, SinkError};
 use crate::sip::capture::nflog_socket;
 use crate::sys::program::Program;
 
 /// Connections beside the first that there may be.
 const MOST: usize = 8;
 
-/// Serves the guard at the other end of `line` until that closes.
+/// Serves the guard at the other end of `channel` until that closes.
 ///
 /// # Errors
 /// When the guard says something that makes no sense.
-pub fn serve(mut line: Line) -> io::Result<()> {
-    let (mut sink, mut beside): (Option<Careful>, Option<Beside>) = (None, None);
+pub fn serve(mut channel: Channel) -> io::Result<()> {
+    let (mut sink, mut beside): (Option<CheckedSink>, Option<Beside>) = (None, None);
     let connections = AtomicUsize::new(0);
-    while let Some((request, fd)) = next(&mut line)? {
+    while let Some((request, fd)) = next(&mut channel)? {
         match (request, &mut sink, fd) {
             (Request::Open, None, _) => {
                 let opened = open().map(|(opened, watch)| {
-                    sink = Some(Careful::new(Box::new(opened)));
+                    sink = Some(CheckedSink::new(Box::new(opened)));
                     beside = Some(Beside::new(Some(watch)));
                 });
-                line.answer(&opened)?;
+                channel.answer(&opened)?;
             }
             (Request::Connect, Some(_), Some(end))
                 if connections.fetch_add(1, Ordering::Relaxed) < MOST =>
@@ -36,9 +36,9 @@ pub fn serve(mut line: Line) -> io::Result<()> {
                 let served = beside.as_mut().map(Beside::split).map_or(Ok(()), |beside| {
                     thread::Builder::new().spawn(move || beside.serve(end.into())).map(drop)
                 });
-                line.answer(&served.map_err(SinkError::Io))?;
+                channel.answer(&served.map_err(SinkError::Io))?;
             }
-            (Request::Sink(operation), Some(sink), _) => sink.answer(operation, &mut line)?,
+            (Request::Sink(operation), Some(sink), _) => sink.answer(operation, &mut channel)?,
             _ => return Err(out_of_place()),
         }
     }
@@ -46,8 +46,8 @@ pub fn serve(mut line: Line) -> io::Result<()> {
 }
 
 /// What the guard wants next; `None` if there is no guard any more.
-fn next(line: &mut Line) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
-    match line.receive() {
+fn next(channel: &mut Channel) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
+    match channel.receive() {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
         received => received.map(Some),
@@ -59,7 +59,7 @@ fn out_of_place() -> io::Error {
 }
 
 /// The sink, and what hears of others that change what it holds.
-fn open() -> Result<(NetlinkSink, Watch), SinkError> {
+fn open() -> Result<(NetlinkSink, Monitor), SinkError> {
     let mut sink = NetlinkSink::new(Program::nft())?;
     let watch = sink.watch()?;
     Ok((sink, watch))
@@ -67,13 +67,13 @@ fn open() -> Result<(NetlinkSink, Watch), SinkError> {
 
 /// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
 struct Beside {
-    watch: Option<Watch>,
+    watch: Option<Monitor>,
     lists: Option<ListSink>,
     counters: Option<CounterSocket>,
 }
 
 impl Beside {
-    fn new(watch: Option<Watch>) -> Self {
+    fn new(watch: Option<Monitor>) -> Self {
         Self { watch, lists: None, counters: None }
     }
 
@@ -83,36 +83,36 @@ impl Beside {
     }
 
     /// Serves until the connection closes, or makes no sense.
-    fn serve(mut self, mut line: Line) {
-        while let Ok(Some((request, _))) = next(&mut line) {
-            if self.answer(request, &mut line).is_err() {
+    fn serve(mut self, mut channel: Channel) {
+        while let Ok(Some((request, _))) = next(&mut channel) {
+            if self.answer(request, &mut channel).is_err() {
                 return;
             }
         }
     }
 
-    fn answer(&mut self, request: Request<'_>, line: &mut Line) -> io::Result<()> {
+    fn answer(&mut self, request: Request<'_>, channel: &mut Channel) -> io::Result<()> {
         match request {
             Request::Listen => {
                 let watch = self.watch.as_mut().ok_or_else(out_of_place)?;
-                line.answer(&watch.wait().map_err(SinkError::Io))
+                channel.answer(&watch.wait().map_err(SinkError::Io))
             }
             Request::Fill(contents) => {
                 let lists = check_lists(&contents).and_then(|()| self.lists());
-                line.answer(&lists.and_then(|lists| lists.fill(&contents)))
+                channel.answer(&lists.and_then(|lists| lists.fill(&contents)))
             }
-            Request::Sweep(used) => line.answer(&self.lists().and_then(|l| l.sweep(&used))),
+            Request::Sweep(used) => channel.answer(&self.lists().and_then(|l| l.sweep(&used))),
             Request::Banned(structure) => {
-                line.answer(&self.counters().and_then(|c| c.banned(&structure)))
+                channel.answer(&self.counters().and_then(|c| c.banned(&structure)))
             }
             Request::Blocked(sets) => {
-                line.answer(&self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
+                channel.answer(&self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
             }
-            Request::Named(name) => line.answer(&self.counters().and_then(|c| c.named(&name))),
-            Request::Limited => line.answer(&self.counters().and_then(CounterSocket::limited)),
+            Request::Named(name) => channel.answer(&self.counters().and_then(|c| c.named(&name))),
+            Request::Limited => channel.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Wire(group) => match nflog_socket(group) {
-                Ok(socket) => line.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
-                Err(error) => line.answer::<()>(&Err(error.into())),
+                Ok(socket) => channel.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
+                Err(error) => channel.answer::<()>(&Err(error.into())),
             },
             _ => Err(out_of_place()),
         }

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::set_element::{self, Order};
-use super::{BanSink, Comparison, Damage, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError};
 use crate::model::event::Adopted;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::time::Time;
@@ -31,8 +31,8 @@ use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use bulk::ListSocket;
 pub use counters::CounterSocket;
 use message::{Element, Key, Transaction};
-use monitor::Lid;
-pub use monitor::Watch;
+pub use monitor::Monitor;
+use monitor::Subscription;
 use snapshot::Snapshot;
 use socket::{Refusal, Socket};
 
@@ -59,8 +59,8 @@ pub struct NetlinkSink {
     ours: Option<Snapshot>,
     /// Whether that has the wire in it.
     wire: bool,
-    /// Of the [`Watch`] that listens, if one does.
-    lid: Option<Lid>,
+    /// Of the [`Monitor`] that listens, if one does.
+    subscription: Option<Subscription>,
 }
 
 impl NetlinkSink {
@@ -76,7 +76,7 @@ impl NetlinkSink {
             structure: None,
             ours: None,
             wire: false,
-            lid: None,
+            subscription: None,
         })
     }
 
@@ -210,11 +210,11 @@ impl BanSink for NetlinkSink {
         Ok(report)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.damage()
+    fn inspect(&mut self) -> Result<Vec<Drift>, SinkError> {
+        self.drift()
     }
 
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+    fn repair(&mut self, structure: &Structure) -> Result<(), SinkError> {
         if self.structure.as_ref() == Some(structure) && self.put_back()? {
             return Ok(());
         }

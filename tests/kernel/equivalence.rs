@@ -16,7 +16,7 @@ use crate::kit::guard::PROGRAM;
 use crate::kit::random::{self, Random};
 use crate::kit::{self, Netns, now};
 use crate::nft_writer::NftWriter;
-use crate::{ALL, ONLY_SIP, Way, element, structure, subject, writer_of};
+use crate::{ALL, ONLY_SIP, Way, element, helper_of, structure, subject};
 
 const OPERATIONS: usize = 10_000;
 /// After so many, the sets are compared.
@@ -65,11 +65,11 @@ impl Subjected {
                 netns.enter();
                 loaded(Box::new(NetlinkSink::new(by()).unwrap()))
             }
-            Some(Way::Writer) => {
+            Some(Way::Helper) => {
                 let program = bin.join("asterguard");
                 let path = format!("PATH={}:$PATH", bin.display());
                 kit::script(&program, &format!("#!/bin/sh\n{path} exec {PROGRAM} \"$@\"\n"));
-                loaded(Box::new(writer_of(&netns, &program).bans))
+                loaded(Box::new(helper_of(&netns, &program).bans))
             }
         };
         let subjected = Self { way, netns, hand, slowest: Duration::ZERO };
@@ -209,7 +209,7 @@ fn all_ways_lead_to_the_same_sets() {
         return;
     }
     let mut chance = Random::new(random::seed(), 0);
-    let ways = [None, Some(Way::Netlink), Some(Way::Writer)];
+    let ways = [None, Some(Way::Netlink), Some(Way::Helper)];
     let bins = ways.map(|_| tempfile::tempdir().unwrap());
     let mut places = bins.iter();
     let mut ways = ways.map(|way| Subjected::open(way, places.next().unwrap().path()));

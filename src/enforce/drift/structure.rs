@@ -19,7 +19,7 @@ pub enum Part {
 
 /// Something that others took away or changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Damage {
+pub enum Drift {
     /// It is not there.
     Missing(Part),
     /// It is there, but of another kind: other flags, another size, another hook.
@@ -49,7 +49,7 @@ impl fmt::Display for Part {
     }
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = |count: usize| if count == 1 { "" } else { "s" };
         match self {

@@ -12,7 +12,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::Structure;
 
-/// What would be in the kernel. It knows no clock: time passes by the `now` of its callers.
+/// The elements that would be in the kernel. It knows no clock: time passes by the `now` of its callers.
 /// It holds as many elements as it is given.
 #[derive(Debug, Default)]
 pub struct DryRunSink {
@@ -24,7 +24,7 @@ pub struct DryRunSink {
     now: Time,
 }
 
-/// What the kernel would know of an element.
+/// The kernel's part of an element.
 #[derive(Debug)]
 struct Held {
     until: Option<Time>,
@@ -61,7 +61,7 @@ impl BanSink for DryRunSink {
         elements: &[Element],
         now: Time,
     ) -> Result<(), SinkError> {
-        let anew = scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0)));
+        let anew = scopes.iter().filter_map(|id| structure.scope(*id));
         let anew: Vec<_> = anew.map(|scope| scope.set(true)).collect();
         self.elements.retain(|(set, _), _| !anew.contains(set));
         self.load(structure)?;

@@ -45,7 +45,7 @@ impl SinkKind {
     }
 }
 
-/// What became of a list of changes.
+/// The outcome of a list of changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// How many were carried out; of several changes to one key only the last counts.
@@ -119,7 +119,7 @@ impl From<ProgramError> for SinkError {
     }
 }
 
-/// What `nft` said when it failed, sorted by kind.
+/// Sorts by kind what `nft` said when it failed.
 fn complaint(said: String) -> SinkError {
     let not_permitted = ["Operation not permitted", "Permission denied"];
     // The last: not even a table can be made.

@@ -18,7 +18,7 @@ use crate::table::structure::{PAUSED, Structure, TABLE};
 /// A listing may take this many times as long as a change: it grows with the number of bans.
 const LISTING_PATIENCE: u32 = 12;
 
-/// What nft says of a table or set that is not there (ENOENT).
+/// The words of nft for a table or set that is not there (ENOENT).
 const NOT_THERE: &str = "No such file or directory";
 
 /// The table that the kernel has, as this `nft` reads and changes it.
@@ -119,7 +119,7 @@ fn no_table(error: impl Into<SinkError>) -> SinkError {
     }
 }
 
-/// What `nft -j list …` prints. Of each object only what is needed is read, since the crate's own
+/// The output of `nft -j list …`. Of each object only what is needed is read, since the crate's own
 /// types do not know every kind of set.
 #[derive(Deserialize)]
 struct Listing {

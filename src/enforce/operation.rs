@@ -1,4 +1,4 @@
-//! What a sink can be asked to do. Each operation stands here once, and becomes a method of [`BanSink`], a
+//! The operations of a sink. Each stands here once, and becomes a method of [`BanSink`], a
 //! value of [`Operation`] that travels to the firewall helper, the call of the one by the other there,
 //! and the method of the sink that asks the helper.
 
@@ -55,7 +55,7 @@ macro_rules! operations {
         }
 
         impl Operation<'_> {
-            /// Has `sink` carry it out, and sends back what the method returns.
+            /// Makes `sink` carry it out, and sends back what the method returns.
             pub(super) fn answer(self, sink: &mut dyn BanSink, to: &mut Channel) -> io::Result<()> {
                 match self {
                     $(Self::$variant { $($borrowed,)* $($($copied,)+)? } => {
@@ -125,8 +125,8 @@ operations! {
     /// [`SinkError::NoTable`] [`BanSink::load`] comes first.
     Apply = apply(&changes: [Change]; now: Time) -> Report;
 
-    /// What of the structure is not there any more, or not as it was loaded. A sink that cannot look
-    /// finds nothing.
+    /// Returns what of the structure is not there any more, or not as it was loaded. A sink that cannot
+    /// look finds nothing.
     ///
     /// # Errors
     /// When the sink cannot be read.
@@ -146,7 +146,7 @@ operations! {
     /// As [`BanSink::apply`].
     Restore = restore(&wanted: [Element]; now: Time) -> Report;
 
-    /// How what is held differs from these elements.
+    /// Compares what is held with these elements.
     ///
     /// # Errors
     /// When the sink cannot be read.

@@ -1,4 +1,4 @@
-//! What a change means for the kernel: which set, which key, and how long from now on.
+//! Translates changes for the kernel: which set, which key, and how long from now on.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -27,11 +27,11 @@ pub(super) struct Order {
     pub(super) change: Change,
     /// The name of the set.
     pub(super) set: String,
-    /// What is to be there; `None`: nothing.
+    /// The element that is to be there; `None`: none.
     pub(super) put: Option<Put>,
 }
 
-/// What an element is to be like; without a timeout it stays.
+/// Timeout and comment of an element; without a timeout it stays.
 #[derive(Debug)]
 pub(super) struct Put {
     /// Whole seconds, at least one.
@@ -87,7 +87,7 @@ pub(super) fn refill(
     now: Time,
 ) -> String {
     let mut text = String::new();
-    for scope in scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0))) {
+    for scope in scopes.iter().filter_map(|id| structure.scope(*id)) {
         let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(true));
     }
     let mine = |element: &&Element| scopes.contains(&element.scope) && element.subject.is_ipv6();

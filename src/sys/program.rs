@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_read_its_input_is_no_error_of_its_own() {
+    fn unread_input_is_no_error() {
         let input = vec![b'x'; 1 << 20];
         let error = shell("echo 'Error: no' >&2; exit 1").run(&[], &input).unwrap_err();
         assert!(

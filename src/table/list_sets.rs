@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::structure::{TABLE, is_name, mask};
+use super::names::{TABLE, is_name, mask};
 use crate::hosts::lists::{Lists, Networks};
 use crate::model::network_set::Keys;
 

@@ -15,7 +15,7 @@ use asterguard::table::structure::{Structure, TABLE};
 
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns, SIP, WEB};
-use crate::{ALL, MINUTE, Way, apply, put, sink, structure, writer};
+use crate::{ALL, MINUTE, Way, apply, helper, put, sink, structure};
 
 /// The lists that these texts are, read from files.
 fn read(block: &str, feed: &str) -> Lists {

@@ -151,7 +151,7 @@ fn adoption(way: Way) {
     let structure = structure();
     let mut sink = sink(&netns, &structure);
     assert_eq!(sink.adopt(now()).unwrap(), []);
-    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
     let mut elements = vec![
         element(ALL, EVE, Some(now().plus(MINUTE))),
         element(ALL, EVE_V6, Some(now().plus(Duration::from_secs(3600)))),
@@ -332,7 +332,7 @@ fn a_table_that_is_gone_is_told_apart() {
     gone(&mut *sink);
     sink.load(&structure).unwrap();
     // One set of many is enough.
-    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
     netns.exec("nft 'flush chain inet asterguard prerouting; delete set inet asterguard scope_web_drop_64_v4'");
     assert!(matches!(sink.apply(&[ban, put(web, EVE, MINUTE)], now()), Err(SinkError::NoTable)));
     sink.load(&structure).unwrap();

@@ -492,8 +492,7 @@ fn configured(nets: &[IpNet]) -> Vec<Entry> {
 /// Why somebody is banned, for the log.
 fn reason(plan: &Plan, ban: &Ban) -> String {
     let length = ban.until.map_or(Lasting::Permanent, |until| Lasting::For(until.since(ban.since)));
-    let scope =
-        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
+    let scope = plan.structure.scope(ban.scope).map_or("?", |scope| &scope.name);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
         Some(rule) => {
             format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)

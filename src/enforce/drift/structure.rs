@@ -1,4 +1,4 @@
-//! What of a table is no longer as it was loaded, and in which words that is told.
+//! Differences between a table and what was loaded, and the words for them.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Drift {
     Missing(Part),
     /// It is there, but of another kind: other flags, another size, another hook.
     Changed(Part),
-    /// In this chain, so many of our rules are missing and so many are not ours; both are zero where
+    /// In this chain, how many of our rules are missing and how many are not ours; both are zero where
     /// only the order is another one.
     Rules {
         /// The chain's name.

@@ -19,14 +19,14 @@ pub struct FirewallHelper {
     pub child: Child,
 }
 
-/// What an opened writer does.
+/// The connections to an opened firewall helper.
 #[derive(Debug)]
 pub struct Remote {
     /// Bans.
     pub bans: RemoteSink,
     /// [`Request::Listen`].
     pub watch: Channel,
-    /// What lists need.
+    /// For lists.
     pub lists: Channel,
     /// Counters of bans and lists.
     pub counters: Channel,
@@ -53,7 +53,7 @@ impl FirewallHelper {
     /// When it cannot be executed.
     pub fn start_program(program: &Path) -> io::Result<Self> {
         let (channel, end) = Channel::pair()?;
-        // A group of its own, so that who interrupts the guard at a terminal does not end the firewall helper
+        // A group of its own, so that whoever interrupts the guard at a terminal does not end the firewall helper
         // ahead of it.
         let child = Command::new(program)
             .arg0("asterguard")
@@ -65,7 +65,7 @@ impl FirewallHelper {
         Ok(Self { channel, child })
     }
 
-    /// Has it open its sockets to the kernel.
+    /// Makes it open its sockets to the kernel.
     ///
     /// # Errors
     /// When it may not, or cannot.

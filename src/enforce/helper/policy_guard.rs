@@ -1,5 +1,5 @@
-//! What the firewall helper does not take the guard's word for: whom to ban, how many, and what the table is
-//! called.
+//! Checks what the firewall helper does not take the guard's word for: which hosts to ban, how many, and
+//! the names in the table.
 #![expect(
     clippy::disallowed_methods,
     reason = "an edge: how many bans there may be is a matter of time"
@@ -22,7 +22,7 @@ use crate::table::structure::Structure;
 const BURST: usize = 50_000;
 /// ... and this many more a second.
 const RATE: usize = 1_000;
-/// How long after the start all bans that were stored may be put back.
+/// The time after the start in which all bans that were stored may be put back.
 const START: Duration = Duration::from_secs(60);
 
 /// Refuses lists one of whose sets has a name that is none.
@@ -34,7 +34,7 @@ fn named(odd: Option<&str>) -> Result<(), SinkError> {
     odd.map_or(Ok(()), |name| Err(SinkError::Refused(format!("{name:?} is no name"))))
 }
 
-/// A sink that bans nobody who is never to be banned, nor more than there may be in a while.
+/// A sink that bans no host that is never to be banned, nor more than it may in a while.
 pub(super) struct CheckedSink {
     sink: Box<dyn BanSink + Send>,
     allowed: Networks,
@@ -57,7 +57,7 @@ impl CheckedSink {
         elements.iter().filter(|element| !self.forbids(&element.subject)).copied().collect()
     }
 
-    /// Takes note of what is to be let pass, unless a name in the structure is none.
+    /// Records what is to be let pass, unless a name in the structure is none.
     fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
         named(structure.odd_name())?;
         self.allowed = Networks::new(structure.allow.iter().copied());
@@ -66,7 +66,7 @@ impl CheckedSink {
 }
 
 impl CheckedSink {
-    /// Has the sink carry out an operation, as far as it may be, and answers.
+    /// Makes the sink carry out an operation, as far as policy allows, and answers.
     pub(super) fn answer(&mut self, operation: Operation<'_>, to: &mut Channel) -> io::Result<()> {
         match &operation {
             Operation::Load { structure }
@@ -146,7 +146,7 @@ impl CheckedSink {
     }
 }
 
-/// How many bans there may be. What the kernel has lost may be put back at any time.
+/// The number of bans that there may be. What the kernel has lost may be put back at any time.
 #[derive(Debug)]
 struct Allowance {
     start: Instant,
@@ -162,7 +162,7 @@ impl Allowance {
         Self { start: now, left: crate::decide::ban_table::CAPACITY, filled: now, held: 0 }
     }
 
-    /// Takes note of `new` bans, if there may be as many.
+    /// Counts `new` bans, if there may be as many.
     fn spend(&mut self, new: usize, now: Instant) -> Result<(), SinkError> {
         let seconds = now.saturating_duration_since(self.filled).as_secs();
         let most = if now < self.start + START { self.left.max(BURST) } else { BURST };
@@ -174,7 +174,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// Takes note that so many were put, and so many removed.
+    /// Records how many were put and removed.
     fn held(&mut self, put: usize, removed: usize) {
         self.held = self
             .held
@@ -183,7 +183,7 @@ impl Allowance {
             .min(crate::decide::ban_table::CAPACITY);
     }
 
-    /// Takes note that so many are to be in the kernel, if that is not too many more than before.
+    /// Records how many are to be in the kernel, if that is not too many more than before.
     fn hold(&mut self, whole: usize, now: Instant) -> Result<(), SinkError> {
         self.spend(whole.saturating_sub(self.held), now)?;
         self.held = whole;
@@ -219,7 +219,7 @@ mod tests {
         range.map(|n| Change::Put(element(n))).collect()
     }
 
-    /// What the guard is answered; that has to fit into a socket.
+    /// The answer to an operation; it has to fit into a socket.
     fn ask<T: DeserializeOwned>(
         checked: &mut CheckedSink,
         operation: Operation<'_>,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_banned_who_is_never_to_be() {
+    fn exempt_hosts_are_not_banned() {
         let mut checked = checked();
         let never = [
             "127.0.0.1",
@@ -264,7 +264,7 @@ mod tests {
         assert!(report.refused.is_empty());
         let held = checked.adopt(Time::from_secs(0)).unwrap();
         assert_eq!(held.len(), 1, "{held:?}");
-        // Whoever is let pass later on is not banned either, and who no longer is can be.
+        // A host that is let pass later on is not banned either, and one that no longer is can be.
         let nets = Cow::Owned(vec!["198.51.100.0/24".parse().unwrap()]);
         ask::<()>(&mut checked, Operation::Allow { nets }).unwrap();
         let report = checked.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_only_so_many_bans_in_a_while() {
+    fn bans_are_limited_in_number_and_rate() {
         let mut checked = checked();
         let burst = u32::try_from(BURST).unwrap();
         let now = Time::from_secs(0);
@@ -294,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_may_be_put_back_at_any_time() {
+    fn lost_bans_may_be_restored_at_any_rate() {
         let mut checked = checked();
         let now = Time::from_secs(0);
         let whole: Vec<_> = (0..u32::try_from(BURST).unwrap()).map(element).collect();
         for _ in 0..5 {
             checked.restore(&whole, now).unwrap();
         }
-        // But not others beside it.
+        // But no others.
         let others: Vec<_> =
             (0..u32::try_from(BURST).unwrap()).map(|n| element(0x0100_0000 + n)).collect();
         assert!(matches!(checked.restore(&others, now), Err(SinkError::TooMany { .. })));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_no_way_into_the_ruleset() {
+    fn odd_names_are_refused() {
         let mut checked = checked();
         let jails = vec!["x\" }\nflush ruleset".to_owned()];
         let odd = Structure { jails, ..with(Vec::new()) };

@@ -11,7 +11,7 @@ use crate::enforce::{CounterSocket, ListSink, Monitor, NetlinkSink, SinkError};
 use crate::sip::capture::nflog_socket;
 use crate::sys::program::Program;
 
-/// Connections beside the first that there may be.
+/// The most connections besides the first.
 const MOST: usize = 8;
 
 /// Serves the guard at the other end of `channel` until that closes.
@@ -45,7 +45,7 @@ pub fn serve(mut channel: Channel) -> io::Result<()> {
     Ok(())
 }
 
-/// What the guard wants next; `None` if there is no guard any more.
+/// The guard's next request; `None` if there is no guard any more.
 fn next(channel: &mut Channel) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
     match channel.receive() {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -65,7 +65,7 @@ fn open() -> Result<(NetlinkSink, Monitor), SinkError> {
     Ok((sink, watch))
 }
 
-/// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
+/// The sockets of a connection other than that of the bans. They are opened when they are needed.
 struct Beside {
     watch: Option<Monitor>,
     lists: Option<ListSink>,

@@ -1,5 +1,5 @@
 //! Loads a structure over a table that an older version, or somebody else, declared otherwise: sets of
-//! another kind are made anew in the same transaction, with what they held.
+//! another kind are made again in the same transaction, with what they held.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,7 +10,7 @@ use super::{NetlinkSink, failed};
 use crate::enforce::{SinkError, set_element};
 use crate::table::structure::{PAUSED, Structure, TABLE, declarations};
 
-/// What the names of the sets of lists begin with: those are always new where they differ.
+/// The prefix of the names of list sets: those are always new where they differ.
 const LISTS: &str = "list_";
 
 /// Elements in one command.

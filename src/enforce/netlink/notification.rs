@@ -27,7 +27,7 @@ const NAME_MAX: usize = 16;
 pub(super) struct Decoder {
     /// The port of the socket that our own changes go by: they are no news.
     own: u32,
-    /// What is known of the transaction that has not ended yet.
+    /// The changes of the transaction that has not ended yet.
     open: ExternalChanges,
 }
 

@@ -25,7 +25,7 @@ const CHAIN_COUNTERS: u16 = 8;
 const SET_FLAGS: u16 = 3;
 pub(super) const SET_ID: u16 = 10;
 const SET_HANDLE: u16 = 16;
-/// What a set is made of: the kernel tells it, and does not want to be told.
+/// Attributes that the kernel sends and does not accept.
 const SET_KIND: u16 = 19;
 const SET_COUNT: u16 = 20;
 pub(super) const RULE_CHAIN: u16 = 2;
@@ -134,7 +134,7 @@ impl Snapshot {
         self.elements.insert(set.to_owned(), items);
     }
 
-    /// What of this is missing or different in `now`. What is there beside it is none of ours, except
+    /// Returns what of this is missing or different in `now`. Whatever else is there is none of ours, except
     /// in our own chains.
     pub(super) fn drift(&self, now: &Self) -> Vec<Drift> {
         if self.table.is_some() && now.table.is_none() {

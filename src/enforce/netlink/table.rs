@@ -32,7 +32,7 @@ impl NetlinkSink {
         self.watch_with(monitor::BUFFER)
     }
 
-    /// The same, with so many bytes that the kernel may keep for us.
+    /// The same, with this many bytes that the kernel may keep for us.
     ///
     /// # Errors
     /// As [`NetlinkSink::watch`].
@@ -43,7 +43,7 @@ impl NetlinkSink {
         Ok(watch)
     }
 
-    /// Takes note of what is there now as what is to be there, as far as `structure` declares it: what
+    /// Records what is there now as what is to be there, as far as `structure` declares it: what
     /// else is in the table is somebody else's.
     pub(super) fn remember(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let mut seen = self.look()?;
@@ -67,7 +67,7 @@ impl NetlinkSink {
         Ok(())
     }
 
-    /// Takes note of what the sets hold that the configuration fills.
+    /// Records what the sets hold that the configuration fills.
     pub(super) fn remember_content(&mut self) -> Result<(), SinkError> {
         let Some(mut ours) = self.ours.take() else { return Ok(()) };
         let mut sets = ours.filled_sets();
@@ -77,7 +77,7 @@ impl NetlinkSink {
         held.map_err(failed)
     }
 
-    /// What is damaged, compared with what was loaded.
+    /// The drift of the table from what was loaded.
     pub(super) fn drift(&mut self) -> Result<Vec<Drift>, SinkError> {
         let now = self.look()?;
         Ok(self.ours.as_ref().map(|ours| ours.drift(&now)).unwrap_or_default())
@@ -155,7 +155,7 @@ impl NetlinkSink {
         Ok(seen)
     }
 
-    /// Has a picture show what these sets hold.
+    /// Adds what these sets hold to a picture.
     fn hold(&mut self, picture: &mut Snapshot, sets: Vec<String>) -> io::Result<()> {
         for set in sets {
             let content = self.content(&set)?;

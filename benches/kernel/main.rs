@@ -38,8 +38,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::helper::Writer;
-use asterguard::enforce::{BanSink, NetlinkSink, SinkKind};
+use asterguard::enforce::helper::FirewallHelper;
+use asterguard::enforce::{BanSink, NetlinkSink};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
@@ -109,7 +109,7 @@ struct Beside {
     single: Vec<f64>,
     /// Seconds until a guard has taken them over.
     start: f64,
-    /// MiB of anonymous memory that it has then, and its writer.
+    /// MiB of anonymous memory that it has then, and its firewall helper.
     memory: [f64; 2],
 }
 
@@ -347,7 +347,7 @@ fn beside(amount: &Amount, full: u32) -> Beside {
     Beside { bans: full, adds, single, start, memory }
 }
 
-/// Fills the set up to here; the microseconds that each of the last adds took, half of them by the writer.
+/// Fills the set up to here; the microseconds that each of the last adds took, half of them by the firewall helper.
 fn adds(netns: &Netns, full: u32) -> [Vec<f64>; 2] {
     let structure = structure();
     let mut sink = NetlinkSink::new(netns.nft()).unwrap();
@@ -368,11 +368,11 @@ fn adds(netns: &Netns, full: u32) -> [Vec<f64>; 2] {
         begin.elapsed().as_secs_f64() * 1e6
     };
     let direct = (full - 1000..full - 500).map(|n| add(&mut sink, n)).collect();
-    let writer = Writer::start_program(Path::new(PROGRAM)).unwrap();
-    let (mut remote, _child) = writer.open(SinkKind::Netlink).unwrap();
+    let helper = FirewallHelper::start_program(Path::new(PROGRAM)).unwrap();
+    let (mut remote, _child) = helper.open().unwrap();
     remote.bans.load(&structure).unwrap();
-    let by_writer = (full - 500..full).map(|n| add(&mut remote.bans, n)).collect();
-    [direct, by_writer]
+    let by_helper = (full - 500..full).map(|n| add(&mut remote.bans, n)).collect();
+    [direct, by_helper]
 }
 
 /// MiB of memory of their own, files not counted, that a process and all its children have.
@@ -455,15 +455,19 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     } else {
         println!("(fail2ban was not there: make bench-kernel fetches it.)");
     }
-    for Beside { bans, adds: [mut adds, mut by_writer], mut single, start, memory } in beside {
+    for Beside { bans, adds: [mut adds, mut by_helper], mut single, start, memory } in beside {
         println!("\nbeside {bans} bans");
         let line = |what: &str, value: f64, goal: &str| println!("{what:<46}{value:>12.1}  {goal}");
         line("  add to the set, microseconds, median", middle(&mut adds), "≤ 50");
         line("                                99th percentile", slowest(&mut adds), "≤ 50");
-        line("  the same by the writer, there and back, median", middle(&mut by_writer), "≤ 50");
+        line(
+            "  the same by the firewall helper, there and back, median",
+            middle(&mut by_helper),
+            "≤ 50",
+        );
         line("  log line to kernel, milliseconds, median", middle(&mut single), "");
         line("  start of a guard that takes them over, seconds", start, "");
         line("  memory of the guard (RssAnon), MiB", memory[0], "");
-        line("  memory of its writer", memory[1], "");
+        line("  memory of its firewall helper", memory[1], "");
     }
 }

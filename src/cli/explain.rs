@@ -290,7 +290,7 @@ fn in_jail<'a>(plan: &'a Plan, id: JailId, jail: &'a Jail, events: &[Event]) -> 
     let ignored_by = counted
         .and_then(|event| policy::holding(&jail.ignoreip, &IpNet::from(canonical(event.host))));
     let first = bantime.after(0, 0);
-    let scope = plan.structure.scopes.get(usize::from(scope.0));
+    let scope = plan.structure.scope(scope);
     InJail {
         jail: &jail.name,
         treatment,

@@ -7,7 +7,7 @@ use super::client::order;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::pause::PauseRequest;
-use crate::enforce::{BanSink as _, NftSink};
+use crate::enforce::NftProgram;
 use crate::model::pause::Pause;
 use crate::model::time::BanDuration;
 use crate::sys::clock::now;
@@ -31,7 +31,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
     match order(&args.socket.socket, &request, output) {
         // The kernel keeps the pause: it works without the daemon.
         Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftSink::new(Program::nft()).pause(length)?;
+            NftProgram::new(Program::nft()).pause(length)?;
             output.done(&Pause::lasting(length, now()).to_string());
             Ok(())
         }

@@ -247,12 +247,7 @@ impl<'a> Replay<'a> {
             offences: ban.offences,
             evidence: ban.evidence,
             bantime: ban.until.map(|until| until.since(ban.since).as_secs()),
-            scope: self
-                .plan
-                .structure
-                .scopes
-                .get(usize::from(ban.scope.0))
-                .map_or("", |scope| &scope.name),
+            scope: self.plan.structure.scope(ban.scope).map_or("", |scope| &scope.name),
             logged_in: logged_in.next().is_some(),
             filter: rule
                 .and_then(|rule| self.plan.rules.file_of(rule))

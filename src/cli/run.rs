@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::output::Failure;
 use super::{ConfigArg, Exit, SocketArg};
@@ -21,9 +21,9 @@ pub struct RunArgs {
     /// Only say what would be banned; leave the kernel alone
     #[arg(long, conflicts_with = "sink")]
     dry_run: bool,
-    /// How bans get into the kernel
-    #[arg(long, value_enum, default_value = "netlink")]
-    sink: Sink,
+    /// How bans get into the kernel: there is one way, `netlink`
+    #[arg(long, hide = true, default_value = "netlink", value_parser = sink)]
+    sink: SinkKind,
     /// Have names looked up by the helper at this socket (asterguard-names.socket)
     #[arg(long, value_name = "PATH")]
     names: Option<PathBuf>,
@@ -33,12 +33,17 @@ pub struct RunArgs {
     supervised: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Sink {
-    /// Directly, in microseconds
-    Netlink,
-    /// By running the `nft` program, in milliseconds
-    Nft,
+fn sink(word: &str) -> Result<SinkKind, &'static str> {
+    match word {
+        "netlink" => Ok(SinkKind::Netlink),
+        "nft" => {
+            Err("bans are not written by the `nft` program any more, netlink does all that it \
+                      did; leave `--sink` out")
+        }
+        _ => {
+            Err("the only way is `netlink`; leave `--sink` out, or write `--dry-run` to ban nobody")
+        }
+    }
 }
 
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -46,11 +51,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         config: args.config.config.clone(),
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
-        sink: match args.sink {
-            _ if args.dry_run => SinkKind::DryRun,
-            Sink::Netlink => SinkKind::Netlink,
-            Sink::Nft => SinkKind::Nft,
-        },
+        sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
         resolver: args.names.clone().map_or(Resolver::Here, Resolver::Helper),
         supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;
@@ -58,4 +59,16 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         Ended::Stopped => Exit::Done,
         Ended::RestartRequested => Exit::Restart,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nft_as_a_sink_says_what_to_do_instead() {
+        assert_eq!(sink("netlink"), Ok(SinkKind::Netlink));
+        assert!(sink("nft").unwrap_err().contains("leave `--sink` out"));
+        assert!(sink("dry-run").unwrap_err().contains("--dry-run"));
+    }
 }

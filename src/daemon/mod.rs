@@ -25,7 +25,7 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
-use crate::enforce::helper::Writer;
+use crate::enforce::helper::FirewallHelper;
 use crate::enforce::{BanSink, ListSink, SinkError};
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
@@ -98,14 +98,14 @@ enum Cause {
     /// A reload that takes another process.
     Reload,
     /// The end of the writer, and how that was.
-    Writer(String),
+    FirewallHelper(String),
 }
 
 impl Cause {
     /// What is said of it, and how the guard ends.
     fn result(self) -> Result<Ended, RunError> {
         match self {
-            Self::Writer(how) => Err(SinkError::NoWriter(how).into()),
+            Self::FirewallHelper(how) => Err(SinkError::NoHelper(how).into()),
             Self::Signal => {
                 info!("asterguard has stopped; bans stay in force");
                 Ok(Ended::Stopped)
@@ -148,7 +148,7 @@ pub enum RunError {
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Prepared { helper, plan, lists, matchers, volume, readable, claim } = prepare(options)?;
-    let handles = KernelHandles::open(helper, options.sink)?;
+    let handles = KernelHandles::open(helper)?;
     let KernelHandles { sink, lists: list_sink, watch, counters, wire, child } = handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
@@ -210,7 +210,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
 
 /// What is ready before the kernel is touched.
 struct Prepared {
-    helper: Option<Writer>,
+    helper: Option<FirewallHelper>,
     plan: Plan,
     lists: Arc<Lists>,
     matchers: Matchers,
@@ -429,7 +429,7 @@ impl Daemon {
             () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
             () = self.renewals() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
-            how = lost => Cause::Writer(how),
+            how = lost => Cause::FirewallHelper(how),
         }
     }
 

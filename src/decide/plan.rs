@@ -150,7 +150,7 @@ impl Plan {
         let BanTerms { bantime, port } = policy::punishment(jail, evidence);
         // Structure::new made a scope for every port list that a jail uses.
         (
-            self.structure.scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)),
+            self.structure.find_scope(&port, jail.blocktype, jail.ipv6prefix).unwrap_or(ScopeId(0)),
             bantime,
         )
     }

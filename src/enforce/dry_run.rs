@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{BanSink, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError};
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
@@ -13,7 +13,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::Structure;
 
-/// What would be in the kernel. It knows no clock: time passes by the `now` of its callers.
+/// The elements that would be in the kernel. It knows no clock: time passes by the `now` of its callers.
 /// It holds as many elements as it is given.
 #[derive(Debug, Default)]
 pub struct DryRunSink {
@@ -24,7 +24,7 @@ pub struct DryRunSink {
     now: Time,
 }
 
-/// What the kernel would know of an element.
+/// The kernel's part of an element.
 #[derive(Debug)]
 struct Held {
     until: Option<Time>,
@@ -63,11 +63,15 @@ impl BanSink for DryRunSink {
         elements: &[Element],
         now: Time,
     ) -> Result<(), SinkError> {
-        let anew = scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0)));
+        let anew = scopes.iter().filter_map(|id| structure.scope(*id));
         let anew: Vec<_> = anew.map(|scope| scope.set(true)).collect();
         self.elements.retain(|(set, _), _| !anew.contains(set));
         self.load(structure)?;
         self.restore(elements, now).map(drop)
+    }
+
+    fn load_wire(&mut self, _: &Structure) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
@@ -113,6 +117,23 @@ impl BanSink for DryRunSink {
         }
         report.done = keys.len();
         Ok(report)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Drift>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn repair(&mut self, structure: &Structure) -> Result<(), SinkError> {
+        self.load(structure)
+    }
+
+    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
+        let changes: Vec<_> = wanted.iter().map(|element| Change::Put(*element)).collect();
+        self.apply(&changes, now)
+    }
+
+    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
+        Ok(Comparison::new(&self.adopt(now)?, wanted))
     }
 
     fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {

@@ -6,36 +6,30 @@ pub mod helper;
 mod list_sink;
 pub mod netlink;
 pub mod nft_program;
+mod operation;
 mod set_element;
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::model::event::{Change, Element, ScopeId};
-use crate::model::pause::Pause;
-use crate::model::time::Time;
-
-use crate::model::event::KernelElement;
+use crate::model::event::Change;
 use crate::sys::program::ProgramError;
-use crate::table::structure::Structure;
 pub use drift::compare::{Comparison, TOLERANCE};
-pub use drift::damage::{Damage, Part};
-pub use drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
+pub use drift::external_changes::{Action, ExternalChanges, Object, Origin, TableChange};
+pub use drift::structure::{Drift, Part};
 pub use dry_run::DryRunSink;
 pub use list_sink::ListSink;
-pub use netlink::{CounterSocket, NetlinkSink, Watch};
-pub use nft_program::NftSink;
+pub use netlink::{CounterSocket, Monitor, NetlinkSink};
+pub use nft_program::NftProgram;
+pub use operation::{BanSink, Operation};
 
 /// Where bans go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     /// To the kernel, by netlink.
     Netlink,
-    /// To the kernel, by the `nft` program.
-    Nft,
     /// Nowhere: say what would be banned, and leave the kernel alone.
     DryRun,
 }
@@ -46,135 +40,12 @@ impl SinkKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Netlink => "netlink",
-            Self::Nft => "nft",
             Self::DryRun => "dry run",
         }
     }
 }
 
-/// Somewhere that bans are put into force.
-pub trait BanSink {
-    /// Declares table, sets and chains for `structure`; what the sets hold stays. From here on,
-    /// scopes and jails in elements are indices into it.
-    ///
-    /// # Errors
-    /// When the sink cannot be reached or refuses the structure.
-    fn load(&mut self, structure: &Structure) -> Result<(), SinkError>;
-
-    /// As [`BanSink::load`], and in the same transaction the IPv6 sets of `scopes`, whose networks have
-    /// another length than before, hold these elements and no others.
-    ///
-    /// # Errors
-    /// As [`BanSink::load`].
-    fn load_rekeyed(
-        &mut self,
-        structure: &Structure,
-        scopes: &[ScopeId],
-        elements: &[Element],
-        now: Time,
-    ) -> Result<(), SinkError>;
-
-    /// Has the sink show our own answers as `structure` says (see [`crate::sip`]). It comes after
-    /// [`BanSink::load`] and apart from it: where that cannot be done, bans work all the same.
-    ///
-    /// # Errors
-    /// When the sink cannot do it; nothing else has changed then.
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        let _ = structure;
-        Ok(())
-    }
-
-    /// Lets these networks pass from now on, whatever the sets say, in place of those that
-    /// [`Structure::allow`] had; nothing else changes, and nobody is dropped in between.
-    ///
-    /// # Errors
-    /// When the sink does not carry it out; after [`SinkError::NoTable`] [`BanSink::load`] comes
-    /// first.
-    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError>;
-
-    /// The bans that the sink already holds, read once at start. An element whose comment names no
-    /// jail of the structure is no [`KernelElement::known_jail`].
-    ///
-    /// # Errors
-    /// When the sink cannot be read.
-    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError>;
-
-    /// Carries out `changes`, in order where keys repeat. A change that the sink refuses never
-    /// costs the others: it comes back in the report, with the reason.
-    ///
-    /// # Errors
-    /// When the sink as a whole does not work (not there, hanging, no permission): nothing is
-    /// known to have been carried out, and all of it should be tried again; after
-    /// [`SinkError::NoTable`] [`BanSink::load`] comes first.
-    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError>;
-
-    /// What of the structure is not there any more, or not as it was loaded. A sink that cannot look
-    /// finds nothing.
-    ///
-    /// # Errors
-    /// When the sink cannot be read.
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        Ok(Vec::new())
-    }
-
-    /// Puts back what others took away or changed of `structure`, which is loaded; what its sets hold
-    /// may be lost then.
-    ///
-    /// # Errors
-    /// As [`BanSink::load`].
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.load(structure)
-    }
-
-    /// Has the sets hold these elements, until the times that they have; what they hold beside them
-    /// stays. The report counts what was missing or wrong.
-    ///
-    /// # Errors
-    /// As [`BanSink::apply`].
-    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
-        let changes: Vec<_> = wanted.iter().map(|element| Change::Put(*element)).collect();
-        self.apply(&changes, now)
-    }
-
-    /// Puts what a [`BanSink::compare`] found missing or wrong.
-    ///
-    /// # Errors
-    /// As [`BanSink::apply`].
-    fn fill_in(&mut self, found: &Comparison, now: Time) -> Result<Report, SinkError> {
-        let wrong = found.wrong.iter().map(|(element, _)| element);
-        let changes: Vec<_> = found.missing.iter().chain(wrong).copied().map(Change::Put).collect();
-        self.apply(&changes, now)
-    }
-
-    /// How what is held differs from these elements.
-    ///
-    /// # Errors
-    /// When the sink cannot be read.
-    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
-        Ok(Comparison::new(&self.adopt(now)?, wanted))
-    }
-
-    /// Stops all dropping at once, for `span` (`None`: until [`BanSink::resume`]). The sink itself
-    /// ends the pause.
-    ///
-    /// # Errors
-    /// When the sink does not carry it out.
-    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError>;
-
-    /// Ends a pause.
-    ///
-    /// # Errors
-    /// When the sink does not carry it out.
-    fn resume(&mut self) -> Result<(), SinkError>;
-
-    /// Returns the pause that is in force.
-    ///
-    /// # Errors
-    /// When the sink cannot be read.
-    fn paused(&mut self, now: Time) -> Result<Pause, SinkError>;
-}
-
-/// What became of a list of changes.
+/// The outcome of a list of changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// How many were carried out; of several changes to one key only the last counts.
@@ -226,12 +97,12 @@ pub enum SinkError {
         #[serde(with = "io_error")]
         std::io::Error,
     ),
-    /// The writer lets no more bans through for now.
+    /// The firewall helper lets no more bans through for now.
     #[error("there are more than {at_once} new bans at once and {rate} a second: the others wait")]
     TooMany { at_once: usize, rate: usize },
     /// The process that may change the ruleset is no more.
     #[error("there is no process that writes to the firewall ({0}); bans stay in force")]
-    NoWriter(String),
+    NoHelper(String),
 }
 
 impl From<ProgramError> for SinkError {
@@ -248,7 +119,7 @@ impl From<ProgramError> for SinkError {
     }
 }
 
-/// What `nft` said when it failed, sorted by kind.
+/// Sorts by kind what `nft` said when it failed.
 fn complaint(said: String) -> SinkError {
     let not_permitted = ["Operation not permitted", "Permission denied"];
     // The last: not even a table can be made.

@@ -1,4 +1,4 @@
-//! What a change means for the kernel: which set, which key, and how long from now on.
+//! Translates changes for the kernel: which set, which key, and how long from now on.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -15,17 +15,23 @@ const COMMENT_MAX: usize = 127;
 /// Elements in one command of a text for `nft`.
 const ELEMENTS: usize = 1000;
 
+/// The longest timeout that every version of nft takes (68 years).
+const NFT_TIMEOUT_MAX: Duration = Duration::from_secs(i32::MAX.unsigned_abs() as u64);
+
+/// A day, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// A change as the kernel is told.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) change: Change,
     /// The name of the set.
     pub(super) set: String,
-    /// What is to be there; `None`: nothing.
+    /// The element that is to be there; `None`: none.
     pub(super) put: Option<Put>,
 }
 
-/// What an element is to be like; without a timeout it stays.
+/// Timeout and comment of an element; without a timeout it stays.
 #[derive(Debug)]
 pub(super) struct Put {
     /// Whole seconds, at least one.
@@ -81,7 +87,7 @@ pub(super) fn refill(
     now: Time,
 ) -> String {
     let mut text = String::new();
-    for scope in scopes.iter().filter_map(|id| structure.scopes.get(usize::from(id.0))) {
+    for scope in scopes.iter().filter_map(|id| structure.scope(*id)) {
         let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(true));
     }
     let mine = |element: &&Element| scopes.contains(&element.scope) && element.subject.is_ipv6();
@@ -98,19 +104,30 @@ pub(super) fn refill(
     text
 }
 
-/// An element as nft writes it.
+/// The element of an order as nft writes it.
 fn written(order: &Order) -> Option<String> {
     let Put { timeout, comment } = order.put.as_ref()?;
-    let mut text = order.subject().address().to_string();
-    if let Some(timeout) = timeout {
-        let _ = write!(text, " timeout {}s", timeout.as_secs());
-    }
+    Some(text(&order.subject().address().to_string(), *timeout, comment.as_deref()))
+}
+
+/// An element as nft writes it.
+pub(super) fn text(key: &str, timeout: Option<Duration>, comment: Option<&str>) -> String {
+    let mut text = key.to_owned() + &timeout.map_or_else(String::new, timeout_text);
+    // Others write what they like into comments, and what nft could not read is not worth a ban.
     // Names of jails have none of these; and if they had, they would not become part of the ruleset.
     let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
-    if let Some(comment) = comment.as_ref().filter(|comment| comment.chars().all(plain)) {
+    if let Some(comment) = comment.filter(|comment| comment.chars().all(plain)) {
         let _ = write!(text, " comment \"{comment}\"");
     }
-    Some(text)
+    text
+}
+
+/// A timeout as nft writes it, with a space ahead: at least a millisecond, and not more than every
+/// version takes. In days, seconds and the rest, since nft takes no more than eight digits of each.
+pub(super) fn timeout_text(span: Duration) -> String {
+    let span = span.clamp(Duration::from_millis(1), NFT_TIMEOUT_MAX);
+    let (days, seconds) = (span.as_secs() / DAY, span.as_secs() % DAY);
+    format!(" timeout {days}d{seconds}s{}ms", span.subsec_millis())
 }
 
 /// The changes without those that a later one to the same key makes void, in the order given.
@@ -144,6 +161,18 @@ mod tests {
             assert_eq!(whole_seconds(span), Duration::from_secs(secs));
         }
         assert_eq!(whole_seconds(Duration::MAX).as_secs(), u64::MAX);
+    }
+
+    #[test]
+    fn no_unit_of_a_timeout_has_too_many_digits() {
+        for (span, text) in [
+            (Duration::ZERO, " timeout 0d0s1ms"),
+            (Duration::from_millis(61_001), " timeout 0d61s1ms"),
+            (Duration::from_secs(100_000_000), " timeout 1157d35200s0ms"),
+            (Duration::MAX, " timeout 24855d11647s0ms"),
+        ] {
+            assert_eq!(timeout_text(span), text);
+        }
     }
 
     #[test]

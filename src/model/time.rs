@@ -50,6 +50,15 @@ impl Time {
 }
 
 /// RFC 3339 in UTC, whole seconds: `2026-11-22T00:52:46Z`.
+/// Whether two ends (`None`: never) are the same, or lie no further apart than `tolerance`.
+#[must_use]
+pub fn is_near(a: Option<Time>, b: Option<Time>, tolerance: Duration) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= tolerance,
+        (a, b) => a == b,
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_second(self.secs()) {

@@ -40,7 +40,7 @@ pub type StoredKey = (String, String, String);
 #[must_use]
 pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
     let jail = plan.jail(ban.jail)?.name.clone();
-    let set = plan.structure.scopes.get(usize::from(ban.scope.0))?.set(ban.subject.is_ipv6());
+    let set = plan.structure.scope(ban.scope)?.set(ban.subject.is_ipv6());
     Some((ban.subject.to_string(), jail, set))
 }
 

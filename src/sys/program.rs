@@ -83,23 +83,25 @@ impl Program {
         let deadline = Instant::now() + self.limit;
         let mut child = self.start(args)?;
         self.remember(child.id());
-        let told =
-            Conversation::new(&mut child, input, self.most).and_then(|talk| talk.hold(deadline));
-        let outcome = match told {
-            Ok(told) => wait(&mut child, deadline).map(|status| (told, status)),
+        let captured =
+            Pipes::new(&mut child, input, self.most).and_then(|pipes| pipes.run(deadline));
+        let outcome = match captured {
+            Ok(captured) => wait(&mut child, deadline).map(|status| (captured, status)),
             Err(error) => Err(error),
         };
         match outcome {
-            Ok((Told { stdout, .. }, status)) if status.success() => Ok(stdout),
-            Ok((Told { stderr, .. }, status)) => Err(self.complaint(&stderr, status)),
+            Ok((Captured { stdout, .. }, status)) if status.success() => Ok(stdout),
+            Ok((Captured { stderr, .. }, status)) => Err(self.complaint(&stderr, status)),
             Err(error) => {
                 stop(&mut child);
                 Err(match error {
-                    Broken::Late => ProgramError::Hangs { program: self.name(), limit: self.limit },
-                    Broken::Endless => {
+                    Aborted::Late => {
+                        ProgramError::Hangs { program: self.name(), limit: self.limit }
+                    }
+                    Aborted::Endless => {
                         ProgramError::Endless { program: self.name(), most: self.most }
                     }
-                    Broken::Io(error) => ProgramError::Io { program: self.name(), error },
+                    Aborted::Io(error) => ProgramError::Io { program: self.name(), error },
                 })
             }
         }
@@ -109,7 +111,7 @@ impl Program {
         self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// What a failed run says.
+    /// The error of a failed run.
     fn complaint(&self, stderr: &[u8], status: ExitStatus) -> ProgramError {
         let text = String::from_utf8_lossy(stderr).trim().to_owned();
         let said = if text.is_empty() { format!("no reason given ({status})") } else { text };
@@ -169,44 +171,44 @@ pub enum ProgramError {
     Io { program: String, error: io::Error },
 }
 
-/// Why a run came to no end of its own.
-enum Broken {
+/// Why a run was ended before the program ended.
+enum Aborted {
     Late,
     Endless,
     Io(io::Error),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for Aborted {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<rustix::io::Errno> for Broken {
+impl From<rustix::io::Errno> for Aborted {
     fn from(error: rustix::io::Errno) -> Self {
         Self::Io(error.into())
     }
 }
 
-/// What a program printed.
-struct Told {
+/// The output of a program.
+struct Captured {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
-/// The three pipes to a running program, served at once: one that waits to be read never keeps
+/// The three pipes to a running program, served together: one that waits to be read never keeps
 /// another from being written.
-struct Conversation<'a> {
+struct Pipes<'a> {
     stdin: Option<ChildStdin>,
     rest: &'a [u8],
-    stdout: Listener,
-    stderr: Listener,
+    stdout: PipeReader,
+    stderr: PipeReader,
 }
 
 /// A pipe that is read up to its end; what exceeds `max` bytes is not kept.
-struct Listener {
+struct PipeReader {
     pipe: Option<Box<dyn Source>>,
-    heard: Vec<u8>,
+    bytes: Vec<u8>,
     max: usize,
     cut: bool,
 }
@@ -214,8 +216,8 @@ struct Listener {
 trait Source: Read + AsFd {}
 impl<T: Read + AsFd> Source for T {}
 
-impl<'a> Conversation<'a> {
-    fn new(child: &mut Child, input: &'a [u8], most: usize) -> Result<Self, Broken> {
+impl<'a> Pipes<'a> {
+    fn new(child: &mut Child, input: &'a [u8], most: usize) -> Result<Self, Aborted> {
         let stdin = child.stdin.take();
         if let Some(stdin) = &stdin {
             // Otherwise a write of more than the pipe holds would wait for the reader.
@@ -226,13 +228,13 @@ impl<'a> Conversation<'a> {
         Ok(Self {
             stdin,
             rest: input,
-            stdout: Listener { pipe: stdout, heard: Vec::new(), max: most, cut: false },
-            stderr: Listener { pipe: stderr, heard: Vec::new(), max: STDERR_MAX, cut: false },
+            stdout: PipeReader { pipe: stdout, bytes: Vec::new(), max: most, cut: false },
+            stderr: PipeReader { pipe: stderr, bytes: Vec::new(), max: STDERR_MAX, cut: false },
         })
     }
 
-    /// Talks until the program has closed both of its outputs.
-    fn hold(mut self, deadline: Instant) -> Result<Told, Broken> {
+    /// Serves them until the program has closed both of its outputs.
+    fn run(mut self, deadline: Instant) -> Result<Captured, Aborted> {
         if self.rest.is_empty() {
             self.stdin = None;
         }
@@ -248,14 +250,14 @@ impl<'a> Conversation<'a> {
                 self.stderr.read()?;
             }
             if self.stdout.cut {
-                return Err(Broken::Endless);
+                return Err(Aborted::Endless);
             }
         }
-        Ok(Told { stdout: self.stdout.heard, stderr: self.stderr.heard })
+        Ok(Captured { stdout: self.stdout.bytes, stderr: self.stderr.bytes })
     }
 
     /// Waits until at least one of the pipes can go on; says which.
-    fn ready(&self, deadline: Instant) -> Result<(bool, bool, bool), Broken> {
+    fn ready(&self, deadline: Instant) -> Result<(bool, bool, bool), Aborted> {
         let stdin = self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT));
         let stdout = self.stdout.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
         let stderr = self.stderr.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
@@ -284,16 +286,16 @@ impl<'a> Conversation<'a> {
     }
 }
 
-impl Listener {
+impl PipeReader {
     fn read(&mut self) -> io::Result<()> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         let mut buffer = [0; 16 << 10];
         match pipe.read(&mut buffer) {
             Ok(0) => self.pipe = None,
             Ok(n) => {
-                let keep = n.min(self.max - self.heard.len());
+                let keep = n.min(self.max - self.bytes.len());
                 self.cut |= keep < n;
-                self.heard.extend(buffer.iter().take(keep));
+                self.bytes.extend(buffer.iter().take(keep));
             }
             Err(error) if again(&error) => {}
             Err(error) => return Err(error),
@@ -307,12 +309,12 @@ fn again(error: &io::Error) -> bool {
 }
 
 /// Waits until something happens to one of `fds`.
-fn wait_for(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Broken> {
+fn wait_for(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Aborted> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(|_| Broken::Late)?;
+        let left = Timespec::try_from(left).map_err(|_| Aborted::Late)?;
         match poll(fds, Some(&left)) {
-            Ok(0) => return Err(Broken::Late),
+            Ok(0) => return Err(Aborted::Late),
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -321,7 +323,7 @@ fn wait_for(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Broken> {
 }
 
 /// Waits for the end of a program that says no more.
-fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, Broken> {
+fn wait(child: &mut Child, deadline: Instant) -> Result<ExitStatus, Aborted> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_read_its_input_is_no_error_of_its_own() {
+    fn unread_input_is_no_error() {
         let input = vec![b'x'; 1 << 20];
         let error = shell("echo 'Error: no' >&2; exit 1").run(&[], &input).unwrap_err();
         assert!(

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::structure::{TABLE, is_name, mask};
+use super::names::{TABLE, is_name, mask};
 use crate::hosts::lists::{Lists, Networks};
 use crate::model::network_set::Keys;
 
@@ -129,6 +129,11 @@ impl Contents {
     #[must_use]
     pub fn sets(&self) -> Vec<ListSet> {
         self.0.iter().map(|(set, _)| set.clone()).collect()
+    }
+
+    /// The sets in the same order, each with its networks.
+    pub fn iter(&self) -> impl Iterator<Item = &(ListSet, Keys)> {
+        self.0.iter()
     }
 
     /// Without the sets that `there` has too.

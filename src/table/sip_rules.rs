@@ -1,11 +1,12 @@
-//! The text that has the kernel show our own answers, and limit what is too much:
+//! The text that makes the kernel show our own answers, and limit what is too much:
 //! `nft/asterguard-wire.nft` and `nft/asterguard-limiter.nft` with the values of the configuration.
 
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
-use super::structure::{Structure, TABLE, mask, net_elements};
+use super::names::{TABLE, mask};
+use super::structure::{Structure, net_elements};
 use crate::config::Limiter;
 use crate::model::exchange::HepFlow;
 
@@ -21,7 +22,7 @@ const REFUSALS: &str = "rate over 600/minute burst 3000 packets";
 const HEP_MATCH: &str = "meta skuid 0 ip daddr 127.0.0.1 udp dport 9060 udp sport != { 5060 }";
 const PACKETS: &str = "rate over 500/second burst 5000 packets";
 
-/// The sets of whom the limiter found.
+/// The sets of the hosts that the limiter found.
 pub(crate) const LIMITED: [&str; 2] = ["wire4", "wire6"];
 /// The sets that the limiter counts in.
 pub(crate) const COUNTING: [&str; 4] =
@@ -33,7 +34,7 @@ pub const LIMITED_MAX: usize = 65_536;
 const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
 
 impl Structure {
-    /// The text for `nft -f -` that has the kernel show our own answers and limit what is too
+    /// The text for `nft -f -` that makes the kernel show our own answers and limit what is too
     /// much, or no longer do so. It comes after [`Structure::ruleset`].
     #[must_use]
     pub fn wire_ruleset(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,10 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 use super::list_sets::{ListSet, write_lists};
+pub use super::names::TABLE;
+use super::names::{is_name, mask, word};
 use crate::model::event::KernelElement;
 use crate::model::scope::{Blocktype, Ports};
-
-/// The name of the table, in family `inet`.
-pub const TABLE: &str = "asterguard";
 
 /// The chain of it that drops whoever is banned; it is named like its hook.
 pub const CHAIN: &str = "prerouting";
@@ -34,9 +33,6 @@ const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
 
 /// How many elements a set of a further scope takes; the same as in the include.
 const SET_SIZE: u32 = 1_048_576;
-
-/// The longest part that a configured name has in the name of a set, in bytes.
-const NAME_MAX: usize = 64;
 
 /// What a ban closes: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
 /// has a pair of sets of its own, named [`Scope::set`].
@@ -173,7 +169,7 @@ impl Structure {
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
-                if structure.scope(port, jail.blocktype, jail.ipv6prefix).is_some() {
+                if structure.find_scope(port, jail.blocktype, jail.ipv6prefix).is_some() {
                     continue;
                 }
                 let Some(ports) = ports(port) else { continue };
@@ -193,9 +189,15 @@ impl Structure {
         names.find(|name| !is_name(name)).map(String::as_str)
     }
 
+    /// The scope with this number.
+    #[must_use]
+    pub fn scope(&self, id: ScopeId) -> Option<&Scope> {
+        self.scopes.get(usize::from(id.0))
+    }
+
     /// The scope that closes the port list `port` in this way.
     #[must_use]
-    pub fn scope(&self, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Option<ScopeId> {
+    pub fn find_scope(&self, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Option<ScopeId> {
         let index = self.scopes.iter().position(|scope| {
             scope.name == port && scope.blocktype == blocktype && scope.ipv6prefix == ipv6prefix
         })?;
@@ -214,7 +216,7 @@ impl Structure {
     /// # Errors
     /// When the sets of that scope cannot hold the subject.
     pub fn set_for(&self, scope: ScopeId, subject: Subject) -> Result<String, Misfit> {
-        let Some(found) = self.scopes.get(usize::from(scope.0)) else {
+        let Some(found) = self.scope(scope) else {
             return Err(Misfit::NoScope(scope.0));
         };
         match subject.net() {
@@ -258,7 +260,7 @@ impl Structure {
     /// Who is meant by `address` as a key in the sets of `scope`.
     #[must_use]
     pub fn subject(&self, scope: ScopeId, address: IpAddr) -> Option<Subject> {
-        let ipv6prefix = self.scopes.get(usize::from(scope.0))?.ipv6prefix;
+        let ipv6prefix = self.scope(scope)?.ipv6prefix;
         let single = Subject::of(address, 128);
         let subject = if single.is_single_within(ipv6prefix) {
             single
@@ -302,15 +304,6 @@ impl Structure {
         write_further(&mut text, further);
         write_lists(&mut text, &self.lists);
         write_guarded(&mut text, &self.guarded);
-        text
-    }
-
-    /// The text for `nft -f -` that fills the allow sets anew, in one transaction: no packet sees
-    /// them empty, and nothing else changes.
-    #[must_use]
-    pub fn allow_text(&self) -> String {
-        let mut text = format!("flush set inet {TABLE} allow4\nflush set inet {TABLE} allow6\n");
-        self.write_allowed(&mut text);
         text
     }
 
@@ -406,28 +399,6 @@ pub(crate) fn net_elements<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Option<
     let nets = IpNet::aggregate(&nets.map(IpNet::trunc).collect());
     let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
     (!nets.is_empty()).then(|| format!("{{ {} }}", nets.join(", ")))
-}
-
-/// The netmask of an IPv6 network of `bits` bits.
-pub(crate) fn mask(bits: u8) -> Ipv6Addr {
-    let host_bits = 128_u32.saturating_sub(bits.into());
-    Ipv6Addr::from(u128::MAX.checked_shl(host_bits).unwrap_or(0))
-}
-
-/// A configured name as part of an nft identifier. The configuration lets only such names through;
-/// this makes sure that no other text ever becomes part of the ruleset.
-fn word(name: &str) -> String {
-    name.chars().take(NAME_MAX).map(|c| if is_plain(c) { c } else { '_' }).collect()
-}
-
-/// Whether this can be a name of ours, which becomes a part of the ruleset as it is.
-pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(is_plain)
-}
-
-/// Whether a name of ours may have this in it.
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 #[cfg(test)]

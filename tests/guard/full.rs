@@ -23,9 +23,8 @@ fn program(netns: &Netns, home: &Home) -> Command {
     command
 }
 
-fn start(netns: &Netns, home: Home, sink: &str) -> Guard {
-    let mut run = home.run(program(netns, &home));
-    run.args(["--sink", sink]);
+fn start(netns: &Netns, home: Home) -> Guard {
+    let run = home.run(program(netns, &home));
     let guard = Guard::start_in(home, run);
     assert!(!netns.exec("nft list set inet asterguard ban4").contains("1048576"));
     guard
@@ -40,13 +39,14 @@ fn refused(guard: &Guard) -> u64 {
     guard.status()["sinks"][0]["refused"].as_u64().unwrap()
 }
 
-fn bans_wait_for_room(sink: &str) {
+#[test]
+fn bans_wait_for_room_in_a_full_set() {
     const ROOM: usize = 3;
     if !kit::usable() {
         return;
     }
     let netns = Netns::new();
-    let guard = start(&netns, home(&netns, ROOM), sink);
+    let guard = start(&netns, home(&netns, ROOM));
     // More than are offered at a time.
     for n in 1..=20 {
         guard.order(&["ban", &host(n), "--for", "1h"]);
@@ -85,7 +85,7 @@ fn bans_wait_for_room(sink: &str) {
     netns.exec("nft flush set inet asterguard ban4");
     kit::until("the set is full again", || addresses(&netns, "ban4").len() == ROOM);
     let home = guard.kill();
-    let guard = start(&netns, home, sink);
+    let guard = start(&netns, home);
     kit::until("14 bans wait again", || refused(&guard) == 14);
     assert_eq!(guard.jail("manual")["currently_banned"], 18);
 
@@ -106,16 +106,6 @@ fn bans_wait_for_room(sink: &str) {
     }
     guard.says("all refused bans are now installed");
     kit::until("all is well", || guard.status()["health"] == "OK");
-}
-
-#[test]
-fn bans_wait_for_room_in_a_full_set() {
-    bans_wait_for_room("netlink");
-}
-
-#[test]
-fn bans_wait_for_room_in_a_full_set_with_the_nft_program() {
-    bans_wait_for_room("nft");
 }
 
 #[test]

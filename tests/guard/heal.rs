@@ -1,8 +1,9 @@
 //! Others change our table: it is put back at once, and the log says who did what.
 
 use crate::kit::Fate::{Arrived, Dropped};
-use crate::kit::guard::{Guard, Home, PROGRAM};
+use crate::kit::guard::Guard;
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
+use crate::owner::Owner;
 use crate::{CONFIG, addresses, elements};
 
 /// The declarations and rules of our table, in whatever order they were made.
@@ -170,26 +171,29 @@ fn verify_finds_unrepaired_damage() {
     if !kit::usable() {
         return;
     }
-    // With this sink nobody listens.
     let netns = Netns::new();
-    let home = Home::new(CONFIG);
-    let mut run = home.run(netns.command(PROGRAM));
-    run.args(["--sink", "nft"]);
-    let guard = Guard::start_in(home, run);
+    let guard = Guard::start(&netns, CONFIG);
     guard.order(&["ban", EVE, "--for", "1h"]);
     guard.order(&["ban", MALLORY, "--for", "1h"]);
     kit::until("both are in the kernel", || addresses(&netns, "ban4") == [EVE, MALLORY]);
-    netns.exec(&format!("nft delete element inet asterguard ban4 {{ {EVE}, {MALLORY} }}"));
-    netns.exec(&format!("nft add element inet asterguard ban4 {{ {MALLORY} timeout 1m }}"));
+    // Nothing can be put back while the table belongs to somebody else.
+    let mut owner = Owner::take(&netns);
+    owner.does(&format!("delete element inet asterguard ban4 {{ {EVE}, {MALLORY} }}"));
+    owner.does(&format!("add element inet asterguard ban4 {{ {MALLORY} timeout 1m }}"));
+    kit::until("one is left", || addresses(&netns, "ban4") == [MALLORY]);
     let (code, out, _) = guard.ctl(&["verify"]);
     assert_eq!(code, 1);
+    let changed = "table inet asterguard is not of the kind that was declared\n";
+    assert!(out.starts_with(changed), "{out}");
     assert!(out.contains(&format!("{EVE} (all ports): banned, but not in the kernel\n")), "{out}");
     assert!(out.contains(&format!("{MALLORY} (all ports): banned until 20")), "{out}");
-    assert!(guard.order(&["verify", "--repair"]).ends_with("2 differences mended\n"));
+    let (code, out, said) = guard.ctl(&["verify", "--repair"]);
+    assert!(code == 1 && said.contains("not permitted to change the ruleset"), "{out}{said}");
+
+    // Whatever the guard has put back by itself before it is asked: nothing is left to mend.
+    drop(owner);
+    let (code, _, said) = guard.ctl(&["verify", "--repair"]);
+    assert_eq!(code, 0, "{said}");
     assert_eq!(addresses(&netns, "ban4"), [EVE, MALLORY]);
-    netns.exec("nft delete table inet asterguard");
-    let (code, out, _) = guard.ctl(&["verify", "--repair"]);
-    assert_eq!(code, 0);
-    assert!(out.starts_with("table inet asterguard is missing\n"), "{out}");
-    assert_eq!(addresses(&netns, "ban4"), [EVE, MALLORY]);
+    assert_eq!(guard.order(&["verify"]), "kernel, configuration and memory are the same\n");
 }

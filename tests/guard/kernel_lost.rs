@@ -1,12 +1,12 @@
 //! The table is lost, or nft does not work: bans wait, and come back.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 use crate::kit::Fate::Dropped;
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Lab, MALLORY, Netns, SIP};
+use crate::owner::Owner;
+use crate::processes::helper;
 use crate::{CONFIG, addresses, elements, wrong_password};
 
 #[test]
@@ -154,54 +154,35 @@ fn refuses_start_without_cap_net_admin() {
     assert!(said.contains("not permitted") && said.contains("CAP_NET_ADMIN"), "{said}");
 }
 
-/// A guard whose `nft` fails as long as the file `bin/broken` is there, with the words in it, and hangs
-/// where `bin/hangs` is a pipe. (Its sandbox lets it see no other directory of these.)
-fn guard_with_shim(netns: &Netns) -> Guard {
-    let home = Home::new(CONFIG);
-    let nft = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
-    let shim = "#!/bin/sh\nif [ -e $DIR/bin/broken ]; then cat $DIR/bin/broken >&2; exit 1; fi\n\
-                if [ -e $DIR/bin/hangs ]; then cat $DIR/bin/hangs; fi\n";
-    home.script("bin/nft", &format!("{shim}exec {} \"$@\"\n", nft.trim()));
-    let mut command = netns.command("env");
-    let path = std::env::var("PATH").unwrap();
-    command.arg(format!("PATH={}:{path}", home.path("bin").display())).arg(PROGRAM);
-    let mut run = home.run(command);
-    run.args(["--sink", "nft"]);
-    Guard::start_in(home, run)
-}
-
 #[test]
-fn while_nft_fails_bans_wait_and_then_take_hold() {
+fn while_the_kernel_refuses_bans_wait_and_then_take_hold() {
     if !kit::usable() {
         return;
     }
     let netns = Netns::new();
-    let guard = guard_with_shim(&netns);
+    let guard = Guard::start(&netns, CONFIG);
     guard.order(&["ban", EVE]);
     kit::until("the host is in the kernel", || addresses(&netns, "ban4") == [EVE]);
 
-    guard.write("bin/broken", "Error: the disk is on fire\n");
+    let owner = Owner::take(&netns);
     guard.append("messages", &vec![wrong_password("198.51.100.8"); 5]);
     guard.order(&["ban", MALLORY]);
     guard.order(&["unban", EVE]);
-    guard.says("the disk is on fire");
+    guard.says("not permitted to change the ruleset");
     kit::until("three changes wait", || guard.status()["queue"] == 3);
     let status = guard.order(&["status"]);
     assert!(status.starts_with("DEGRADED: "), "{status}");
-    assert!(
-        status.contains("wait for nftables: ") && status.contains("disk is on fire"),
-        "{status}"
-    );
-    // What needs nft right away says so, and changes nothing.
-    for args in [&["pause"][..], &["reload"]] {
+    assert!(status.contains("wait for nftables: ") && status.contains("not permitted"), "{status}");
+    // What needs the kernel right away says so, and changes nothing.
+    for args in [&["pause"][..], &["reload"], &["verify", "--repair"]] {
         let (code, _, said) = guard.ctl(args);
         assert_eq!(code, 1, "{said}");
-        assert!(said.contains("the disk is on fire"), "{said}");
+        assert!(said.contains("not permitted"), "{said}");
     }
     assert_eq!(addresses(&netns, "ban4"), [EVE]);
     assert_eq!(guard.jail("manual")["banned"][0]["host"], MALLORY);
 
-    fs::remove_file(guard.path("bin/broken")).unwrap();
+    drop(owner);
     guard.says("nftables works again");
     kit::until("all is carried out", || {
         addresses(&netns, "ban4") == [MALLORY] && addresses(&netns, "sip4") == ["198.51.100.8"]
@@ -216,26 +197,42 @@ fn guard_with_a_failing_nft_stops_in_time() {
         return;
     }
     let netns = Netns::new();
-    let guard = guard_with_shim(&netns);
-    guard.write("bin/broken", "Error: no\n");
+    let guard = Guard::start(&netns, CONFIG);
+    let _owner = Owner::take(&netns);
     guard.order(&["ban", EVE]);
     guard.says("bans are waiting");
     guard.stop();
+}
 
-    let guard = guard_with_shim(&netns);
-    let pipe = guard.path("bin/hangs");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+/// A process that is stopped, until this is dropped: then it is killed.
+struct Hanging(String);
+
+impl Hanging {
+    fn stop(pid: u32) -> Self {
+        let pid = pid.to_string();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+        Self(pid)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_guard_whose_firewall_helper_hangs_still_stops_in_time() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let _hanging = Hanging::stop(helper(&guard));
     guard.order(&["ban", EVE]);
-    // It can be opened as soon as somebody reads it.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut hanging = None;
-    kit::until("nft hangs", || {
-        hanging = OpenOptions::new().write(true).custom_flags(flags).open(&pipe).ok();
-        hanging.is_some()
-    });
     // It goes on reading, deciding and answering meanwhile.
     guard.append("messages", &vec![wrong_password(MALLORY); 5]);
     guard.says(&format!("[asterisk-guess] Ban {MALLORY}"));
-    assert_eq!(guard.jail("asterisk-guess")["currently_banned"], 1);
+    guard.order(&["get", "ignoreip"]);
     guard.stop();
 }

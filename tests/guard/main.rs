@@ -32,6 +32,7 @@ mod lists;
 mod no_kernel;
 mod offline;
 mod orders;
+mod owner;
 mod pause;
 mod policy;
 mod processes;

@@ -21,8 +21,8 @@ const NET_ADMIN: &str = "0000000000001000";
 const DAC_OVERRIDE: &str = "0000000000000002";
 const NONE: &str = "0000000000000000";
 
-/// The writer that belongs to a guard.
-fn writer(guard: &Guard) -> u32 {
+/// The firewall helper that belongs to a guard.
+pub fn helper(guard: &Guard) -> u32 {
     let pid = guard.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     children.trim().parse().unwrap()
@@ -76,8 +76,8 @@ fn a_service_reads_without_any_capability() {
     let guard = Guard::start_in(home, run);
     guard.says("listening to the wire");
     assert_holds(guard.pid(), NONE, &[("CapAmb", NONE), ("CapInh", NONE)]);
-    assert_holds(writer(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
-    assert_eq!(said(Path::new(&format!("/proc/{}/status", writer(&guard))), "Name"), "asterguard");
+    assert_holds(helper(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
+    assert_eq!(said(Path::new(&format!("/proc/{}/status", helper(&guard))), "Name"), "asterguard");
     // All that needs the kernel works.
     guard.append("messages", &vec![wrong_password(EVE); 5]);
     kit::until("a line bans", || addresses(&netns, "sip4") == [EVE]);
@@ -90,9 +90,9 @@ fn a_service_reads_without_any_capability() {
     netns.exec("nft flush ruleset");
     guard.says("put back, 1 bans");
     assert_eq!(guard.status()["health"], "OK");
-    let writer = writer(&guard);
+    let helper = helper(&guard);
     guard.stop();
-    kit::until("the writer has ended", || !Path::new(&format!("/proc/{writer}")).exists());
+    kit::until("the firewall helper has ended", || !Path::new(&format!("/proc/{helper}")).exists());
 }
 
 #[test]
@@ -103,16 +103,16 @@ fn root_keeps_only_the_capability_to_read_logs() {
     let netns = Netns::new();
     let guard = Guard::start(&netns, CONFIG);
     assert_holds(guard.pid(), DAC_OVERRIDE, &[("CapBnd", DAC_OVERRIDE), ("CapInh", NONE)]);
-    assert_holds(writer(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
-    // The writer has no file of the guard's open.
-    let open = fs::read_dir(format!("/proc/{}/fd", writer(&guard))).unwrap();
+    assert_holds(helper(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
+    // The firewall helper has no file of the guard's open.
+    let open = fs::read_dir(format!("/proc/{}/fd", helper(&guard))).unwrap();
     let open = open.map(|fd| fs::read_link(fd.unwrap().path()).unwrap());
     let files: Vec<_> = open.filter(|path| path.starts_with(guard.path(""))).collect();
     assert_eq!(files, Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
-fn without_its_writer_the_guard_ends_and_bans_stay() {
+fn without_its_helper_the_guard_ends_and_bans_stay() {
     if !kit::usable() {
         return;
     }
@@ -122,7 +122,7 @@ fn without_its_writer_the_guard_ends_and_bans_stay() {
     kit::until("the lines are read", || guard.jail("asterisk-guess")["total_failed"] == 3);
     guard.order(&["ban", EVE]);
     kit::until("the host is banned", || addresses(&netns, "ban4") == [EVE]);
-    let killed = Command::new("kill").args(["-KILL", &writer(&guard).to_string()]).status();
+    let killed = Command::new("kill").args(["-KILL", &helper(&guard).to_string()]).status();
     assert!(killed.unwrap().success());
     // As it does without nftables: a service is started again then.
     let (code, home) = guard.ends();
@@ -138,7 +138,7 @@ fn without_its_writer_the_guard_ends_and_bans_stay() {
 }
 
 #[test]
-fn the_writer_does_not_outlive_the_guard() {
+fn the_helper_does_not_outlive_the_guard() {
     if !kit::usable() {
         return;
     }
@@ -146,9 +146,9 @@ fn the_writer_does_not_outlive_the_guard() {
     let guard = Guard::start(&netns, CONFIG);
     guard.order(&["ban", EVE]);
     kit::until("the host is banned", || addresses(&netns, "ban4") == [EVE]);
-    let writer = writer(&guard);
+    let helper = helper(&guard);
     guard.kill();
-    kit::until("the writer has ended", || !Path::new(&format!("/proc/{writer}")).exists());
+    kit::until("the firewall helper has ended", || !Path::new(&format!("/proc/{helper}")).exists());
     assert_eq!(addresses(&netns, "ban4"), [EVE]);
 }
 

@@ -58,7 +58,7 @@ fn rotate(home: &Home) {
     }
 }
 
-/// Has so many strangers fail once each, and the attacker among them; what the guard and its writer take at
+/// Has so many strangers fail once each, and the attacker among them; what the guard and its firewall helper take at
 /// ten points from when the tables are full.
 fn flood(guard: &Guard, strangers: u32) -> Vec<[u64; 2]> {
     let (begin, mut written, mut points) = (Instant::now(), 0, Vec::new());
@@ -99,7 +99,7 @@ fn very_many_strangers_take_bounded_memory() {
     let netns = Netns::new();
     let guard = Guard::start(&netns, &CONFIG.replace("findtime = \"10m\"", "findtime = \"6h\""));
     let points = flood(&guard, strangers);
-    eprintln!("RssAnon of the guard and its writer, KiB: {points:?}");
+    eprintln!("RssAnon of the guard and its firewall helper, KiB: {points:?}");
     for process in [0, 1] {
         let taken = points.iter().map(|point| point[process]);
         let (least, most) = (taken.clone().min().unwrap(), taken.max().unwrap());

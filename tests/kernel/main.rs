@@ -13,18 +13,19 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
-mod alike;
+mod equivalence;
 mod lists;
-mod mend;
+mod nft_writer;
 mod packets;
+mod repair;
 mod sinks;
 mod sock_diag;
 
 use std::path::Path;
 use std::time::Duration;
 
-use asterguard::enforce::helper::{Remote, Writer};
-use asterguard::enforce::{BanSink, NetlinkSink, NftSink, Report, SinkKind};
+use asterguard::enforce::helper::{FirewallHelper, Remote};
+use asterguard::enforce::{BanSink, NetlinkSink, Report};
 use asterguard::model::event::{Change, Element, ScopeId};
 use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
@@ -64,8 +65,9 @@ fn put(scope: ScopeId, address: &str, span: Duration) -> Change {
 }
 
 /// A sink for `netns` with `structure` loaded.
-fn sink(netns: &Netns, structure: &Structure) -> NftSink {
-    let mut sink = NftSink::new(netns.nft());
+fn sink(netns: &Netns, structure: &Structure) -> NetlinkSink {
+    netns.enter();
+    let mut sink = NetlinkSink::new(netns.nft()).unwrap();
     sink.load(structure).unwrap();
     sink
 }
@@ -73,25 +75,23 @@ fn sink(netns: &Netns, structure: &Structure) -> NftSink {
 /// The ways to the kernel's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Nft,
     Netlink,
     /// By netlink, in a process of its own.
-    Writer,
+    Helper,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Nft, Self::Netlink, Self::Writer];
+    const ALL: [Self; 2] = [Self::Netlink, Self::Helper];
 
     /// A namespace and a sink for it, nothing loaded yet.
     fn open(self) -> (Netns, Box<dyn BanSink>) {
         let netns = Netns::new();
         let sink: Box<dyn BanSink> = match self {
-            Self::Nft => Box::new(NftSink::new(netns.nft())),
             Self::Netlink => {
                 netns.enter();
                 Box::new(NetlinkSink::new(netns.nft()).unwrap())
             }
-            Self::Writer => Box::new(writer(&netns).bans),
+            Self::Helper => Box::new(helper(&netns).bans),
         };
         (netns, sink)
     }
@@ -99,14 +99,13 @@ impl Way {
     /// A sink for a namespace in which `structure` is loaded already.
     fn attach(self, netns: &Netns, structure: Structure) -> Box<dyn BanSink> {
         match self {
-            Self::Nft => Box::new(NftSink::attached(netns.nft(), structure)),
             Self::Netlink => {
                 netns.enter();
                 Box::new(NetlinkSink::attached(netns.nft(), structure).unwrap())
             }
-            Self::Writer => {
+            Self::Helper => {
                 // It has no other way to know the structure; what the sets hold stays.
-                let mut sink = writer(netns).bans;
+                let mut sink = helper(netns).bans;
                 sink.load(&structure).unwrap();
                 Box::new(sink)
             }
@@ -114,16 +113,16 @@ impl Way {
     }
 }
 
-/// The ways to a writer's process in a namespace.
-fn writer(netns: &Netns) -> Remote {
-    writer_of(netns, Path::new(PROGRAM))
+/// The ways to a firewall helper's process in a namespace.
+fn helper(netns: &Netns) -> Remote {
+    helper_of(netns, Path::new(PROGRAM))
 }
 
 /// The same of another program.
-fn writer_of(netns: &Netns, program: &Path) -> Remote {
+fn helper_of(netns: &Netns, program: &Path) -> Remote {
     netns.enter();
-    let writer = Writer::start_program(program).unwrap();
-    writer.open(SinkKind::Netlink).unwrap().0
+    let helper = FirewallHelper::start_program(program).unwrap();
+    helper.open().unwrap().0
 }
 
 fn apply(sink: &mut dyn BanSink, changes: &[Change]) {

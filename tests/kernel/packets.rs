@@ -76,7 +76,7 @@ fn a_scope_closes_its_ports_only() {
     let mut lab = Lab::new();
     let structure = structure();
     let mut sink = sink(&lab.pbx, &structure);
-    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
     let closed =
         [put(ONLY_SIP, EVE, MINUTE), put(ONLY_SIP, EVE_V6, MINUTE), put(web, MALLORY, MINUTE)];
     apply(&mut sink, &closed);
@@ -99,8 +99,8 @@ fn a_reject_is_noticed_at_once() {
     let mut lab = Lab::new();
     let structure = structure();
     let mut sink = sink(&lab.pbx, &structure);
-    let polite = structure.scope("all", Blocktype::Reject, 64).unwrap();
-    let narrow = structure.scope("sip", Blocktype::Reject, 128).unwrap();
+    let polite = structure.find_scope("all", Blocktype::Reject, 64).unwrap();
+    let narrow = structure.find_scope("sip", Blocktype::Reject, 128).unwrap();
     let one = Subject::of(EVE_V6_TOO.parse().unwrap(), 128);
     let until = Some(now().plus(MINUTE));
     let narrow = Element { scope: narrow, subject: one, until, jail: JailId(1) };
@@ -123,7 +123,7 @@ fn one_address_of_a_network_can_be_shut_out_alone() {
     let mut lab = Lab::new();
     let structure = structure();
     let mut sink = sink(&lab.pbx, &structure);
-    let polite = structure.scope("all", Blocktype::Reject, 64).unwrap();
+    let polite = structure.find_scope("all", Blocktype::Reject, 64).unwrap();
     for (scope, fate) in [(ALL, Dropped), (ONLY_SIP, Dropped), (polite, Refused)] {
         let subject = Subject::of(EVE_V6.parse().unwrap(), 128);
         let until = Some(now().plus(MINUTE));
@@ -203,7 +203,7 @@ fn reload_keeps_elements_and_doubles_nothing() {
     let mut lab = Lab::new();
     let structure = structure();
     let mut sink = sink(&lab.pbx, &structure);
-    let polite = structure.scope("all", Blocktype::Reject, 64).unwrap();
+    let polite = structure.find_scope("all", Blocktype::Reject, 64).unwrap();
     apply(&mut sink, &[put(ALL, EVE, MINUTE), put(polite, EVE_V6, MINUTE)]);
     lab.pbx.exec("nft 'add table inet another; add chain inet another mine'");
     lab.pbx.exec("nft 'add element inet asterguard block4 { 198.51.100.0/24 }'");

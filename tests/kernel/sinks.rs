@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::{BanSink, DryRunSink, NftSink, SinkError};
+use asterguard::enforce::{BanSink, DryRunSink, NetlinkSink, NftProgram, SinkError};
 use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
+use asterguard::model::pause::Pause;
 use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
@@ -81,26 +82,16 @@ fn allow_list_changes_without_a_gap() {
 
 #[test]
 fn a_refused_element_costs_only_itself() {
-    if kit::usable() {
-        refused_elements(Way::Nft);
+    if !kit::usable() {
+        return;
     }
-}
-
-#[test]
-fn a_refused_element_costs_only_itself_by_netlink() {
-    if kit::usable() {
-        refused_elements(Way::Netlink);
-    }
-}
-
-fn refused_elements(way: Way) {
     let netns = Netns::new();
     // One set takes three elements only, of which two are there.
     let full = "set ban6 {\n\t\ttype ipv6_addr\n\t\tsize 1048576";
     let tiny = structure().ruleset().replace(full, &full.replace("1048576", "3"));
     assert_ne!(tiny, structure().ruleset());
     netns.nft().run(&["-f", "-"], tiny.as_bytes()).unwrap();
-    let mut sink = way.attach(&netns, structure());
+    let mut sink = Way::Netlink.attach(&netns, structure());
     apply(
         &mut *sink,
         &[put(ALL, "2001:db8:1::", 60 * MINUTE), put(ALL, "2001:db8:2::", 60 * MINUTE)],
@@ -146,21 +137,14 @@ fn refused_elements(way: Way) {
 #[test]
 fn existing_bans_are_adopted() {
     if kit::usable() {
-        adoption(Way::Nft);
-    }
-}
-
-#[test]
-fn existing_bans_are_adopted_by_netlink() {
-    if kit::usable() {
         adoption(Way::Netlink);
     }
 }
 
 #[test]
-fn existing_bans_are_adopted_by_the_writer() {
+fn what_is_there_can_be_adopted_by_the_helper() {
     if kit::usable() {
-        adoption(Way::Writer);
+        adoption(Way::Helper);
     }
 }
 
@@ -169,7 +153,7 @@ fn adoption(way: Way) {
     let structure = structure();
     let mut sink = sink(&netns, &structure);
     assert_eq!(sink.adopt(now()).unwrap(), []);
-    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
     let mut elements = vec![
         element(ALL, EVE, Some(now().plus(MINUTE))),
         element(ALL, EVE_V6, Some(now().plus(Duration::from_secs(3600)))),
@@ -184,14 +168,16 @@ fn adoption(way: Way) {
     );
     netns.exec("nft 'add element inet asterguard sip6 { 2001:db8:c::7 }'");
 
-    // 100 years are more than every nft can be told.
-    elements[3].until = Some(now().plus(Duration::from_secs(i32::MAX.unsigned_abs().into())));
-    let mut sink = way.attach(&netns, structure);
+    let mut sink = way.attach(&netns, structure.clone());
     let adopted = sink.adopt(now()).unwrap();
-    assert_eq!(adopted.len(), elements.len() + 2);
-    for element in &elements {
-        let mut found = adopted.iter().filter(|found| found.known_jail);
-        assert!(found.any(|found| same(&found.element, element)), "{element:?} not in {adopted:?}");
+    let read = NftProgram::new(netns.nft()).bans(&structure, now()).unwrap();
+    for adopted in [&adopted, &read] {
+        assert_eq!(adopted.len(), elements.len() + 2);
+        for element in &elements {
+            let mut found = adopted.iter().filter(|found| found.known_jail);
+            let found = found.any(|found| same(&found.element, element));
+            assert!(found, "{element:?} not in {adopted:?}");
+        }
     }
     // It was added some time between then and now.
     let (span, slack) = (Duration::from_secs(3000), Duration::from_secs(2));
@@ -305,45 +291,28 @@ fn the_dry_run_behaves_like_a_sink() {
 #[test]
 fn the_kernel_behaves_like_a_sink() {
     if kit::usable() {
-        let (_netns, mut sink) = Way::Nft.open();
-        behaves_like_a_sink(&mut *sink);
-    }
-}
-
-#[test]
-fn the_kernel_by_netlink_behaves_like_a_sink() {
-    if kit::usable() {
         let (_netns, mut sink) = Way::Netlink.open();
         behaves_like_a_sink(&mut *sink);
     }
 }
 
 #[test]
-fn the_writer_behaves_like_a_sink() {
+fn the_helper_behaves_like_a_sink() {
     if kit::usable() {
-        let (_netns, mut sink) = Way::Writer.open();
+        let (_netns, mut sink) = Way::Helper.open();
         behaves_like_a_sink(&mut *sink);
     }
 }
 
 #[test]
-fn missing_table_is_reported_as_such() {
-    if kit::usable() {
-        table_gone(Way::Nft);
+fn a_table_that_is_gone_is_told_apart() {
+    if !kit::usable() {
+        return;
     }
-}
-
-#[test]
-fn missing_table_is_reported_as_such_by_netlink() {
-    if kit::usable() {
-        table_gone(Way::Netlink);
-    }
-}
-
-fn table_gone(way: Way) {
     let netns = Netns::new();
     let structure = structure();
-    let mut sink = way.attach(&netns, structure.clone());
+    let mut sink = Way::Netlink.attach(&netns, structure.clone());
+    let nft = NftProgram::new(netns.nft());
     let ban = put(ALL, EVE, MINUTE);
     let gone = |sink: &mut dyn BanSink| {
         for changes in [vec![ban], vec![Change::Remove(ALL, subject(EVE))], vec![ban; 3]] {
@@ -353,6 +322,10 @@ fn table_gone(way: Way) {
         assert!(matches!(sink.resume(), Err(SinkError::NoTable)));
         assert!(matches!(sink.paused(now()), Err(SinkError::NoTable)));
         assert_eq!(sink.adopt(now()).unwrap(), []);
+        assert!(matches!(nft.pause(None), Err(SinkError::NoTable)));
+        assert!(matches!(nft.resume(), Err(SinkError::NoTable)));
+        assert!(matches!(nft.paused(now()), Err(SinkError::NoTable)));
+        assert_eq!(nft.bans(&structure, now()).unwrap(), []);
     };
     gone(&mut *sink);
     sink.load(&structure).unwrap();
@@ -361,7 +334,7 @@ fn table_gone(way: Way) {
     gone(&mut *sink);
     sink.load(&structure).unwrap();
     // One set of many is enough.
-    let web = structure.scope("web", Blocktype::Drop, 64).unwrap();
+    let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
     netns.exec("nft 'flush chain inet asterguard prerouting; delete set inet asterguard scope_web_drop_64_v4'");
     assert!(matches!(sink.apply(&[ban, put(web, EVE, MINUTE)], now()), Err(SinkError::NoTable)));
     sink.load(&structure).unwrap();
@@ -376,11 +349,10 @@ fn failing_nft_is_reported_as_such() {
     let netns = Netns::new();
     sink(&netns, &structure());
     let errors = |nft: Program| {
-        let mut sink = NftSink::attached(nft, structure());
-        let loaded = sink.load(&structure()).unwrap_err();
-        let applied = sink.apply(&[put(ALL, EVE, MINUTE); 3], now()).unwrap_err();
-        let adopted = sink.adopt(now()).unwrap_err();
-        [loaded, applied, adopted, sink.pause(None).unwrap_err(), sink.paused(now()).unwrap_err()]
+        let loaded = NetlinkSink::new(nft.clone()).unwrap().load(&structure()).unwrap_err();
+        let nft = NftProgram::new(nft);
+        let read = nft.bans(&structure(), now()).unwrap_err();
+        [loaded, read, nft.pause(None).unwrap_err(), nft.paused(now()).unwrap_err()]
     };
     for error in errors(Program::with_argv(["nft-that-is-not-installed"])) {
         assert!(matches!(error, SinkError::NoProgram { .. }), "{error}");
@@ -407,6 +379,29 @@ fn failing_nft_is_reported_as_such() {
     for error in errors(Program::with_argv([&shim])) {
         assert!(matches!(&error, SinkError::Refused(words) if words.contains("JSON")), "{error}");
     }
+}
+
+#[test]
+fn pauses_by_the_nft_program_are_those_of_the_sink() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let (mut sink, nft) = (sink(&netns, &structure()), NftProgram::new(netns.nft()));
+    for secs in [900, 60] {
+        nft.pause(Some(Duration::from_secs(secs))).unwrap();
+        for paused in [sink.paused(now()).unwrap(), nft.paused(now()).unwrap()] {
+            let until = paused.end().unwrap();
+            assert!(until.since(now()).as_secs().abs_diff(secs) <= 2, "{until}");
+        }
+    }
+    nft.pause(None).unwrap();
+    assert_eq!([sink.paused(now()).unwrap(), nft.paused(now()).unwrap()], [Pause::Indefinite; 2]);
+    nft.resume().unwrap();
+    assert_eq!([sink.paused(now()).unwrap(), nft.paused(now()).unwrap()], [Pause::Off; 2]);
+    // More than every nft can be told is as long as it can be told.
+    nft.pause(Some(Duration::MAX)).unwrap();
+    assert!(nft.paused(now()).unwrap().end().unwrap().since(now()) > 10_000_000 * MINUTE);
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Guard {
         memory(self.pid(), "VmRSS:")
     }
 
-    /// Kilobytes of memory that no file backs: the guard's, and its writer's.
+    /// Kilobytes of memory that no file backs: the guard's, and its firewall helper's.
     pub fn anonymous(&self) -> [u64; 2] {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
         let children = tasks.flat_map(|task| {

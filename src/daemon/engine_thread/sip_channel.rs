@@ -11,7 +11,7 @@ use crate::daemon::tasks::limiter_poll::Limiter;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
-use crate::enforce::helper::{Line, Request};
+use crate::enforce::helper::{Channel, Request};
 use crate::exchange::Observation;
 use crate::exchange::capture::{Listening, SipMonitor};
 use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
@@ -41,7 +41,7 @@ impl Wire {
     /// # Errors
     /// When no thread can be started.
     pub fn start(
-        lines: Option<(Line, Line)>,
+        lines: Option<(Channel, Channel)>,
         plan: &Plan,
         wake: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -115,7 +115,7 @@ impl Wire {
 }
 
 /// A socket that gets the packets of a group.
-fn socket(line: &mut Line, group: u16) -> io::Result<OwnedFd> {
+fn socket(line: &mut Channel, group: u16) -> io::Result<OwnedFd> {
     match line.exchange::<()>(&Request::Wire(group), None) {
         Ok(((), Some(socket))) => Ok(socket),
         Ok(((), None)) => Err(io::ErrorKind::InvalidData.into()),

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::decide::ban_activity::{BanActivity, CounterReading, ElementKey};
 use crate::decide::plan::Plan;
-use crate::enforce::helper::{Line, Request};
+use crate::enforce::helper::{Channel, Request};
 use crate::model::time::{BanDuration, Time};
 use crate::sys::clock::now;
 use crate::table::list_sets::{FED, ListSet};
@@ -29,12 +29,12 @@ pub struct Counters {
     /// What was last seen of those of the banned.
     activity: Mutex<BanActivity>,
     /// The way to who may read them; `None` where there is no kernel to read from.
-    line: Option<Mutex<Line>>,
+    line: Option<Mutex<Channel>>,
 }
 
 impl Counters {
     /// Counters that are read by this connection, if there are any.
-    pub fn new(line: Option<Line>) -> Self {
+    pub fn new(line: Option<Channel>) -> Self {
         Self { activity: Mutex::default(), line: line.map(Mutex::new) }
     }
 

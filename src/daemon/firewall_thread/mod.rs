@@ -19,8 +19,8 @@ use tracing::{error, info, warn};
 
 use super::engine_thread::refused_bans::Refused;
 use crate::daemon::firewall_thread::repair::Healing;
-use crate::enforce::helper::{Line, Request};
-use crate::enforce::{BanSink, Comparison, Damage, Foreign, Report, SinkError};
+use crate::enforce::helper::{Channel, Request};
+use crate::enforce::{BanSink, Comparison, Drift, ExternalChanges, Report, SinkError};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
@@ -44,7 +44,7 @@ enum Message {
     Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
     Pause(Pause, Reply),
     /// Others changed something, at this time.
-    Foreign(Foreign, Instant),
+    ExternalChanges(ExternalChanges, Instant),
     Restore(Box<DesiredState>),
     Verify(Box<DesiredState>, Repair, VerifyReply),
     Stop,
@@ -67,7 +67,7 @@ pub enum Repair {
 #[derive(Debug)]
 pub struct Verified {
     /// Of the table.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<Drift>,
     /// Of the bans.
     pub comparison: Comparison,
     /// Of the pause, in words.
@@ -158,13 +158,13 @@ impl Worker {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn listen(&self, mut watch: Line) -> std::io::Result<()> {
+    pub fn listen(&self, mut watch: Channel) -> std::io::Result<()> {
         let queue = self.queue.clone();
         let listen = move || loop {
             match watch.call(&Request::Listen) {
                 // While the worker is busy, what comes waits with the kernel.
                 Ok(heard) => {
-                    if queue.send(Message::Foreign(heard, Instant::now())).is_err() {
+                    if queue.send(Message::ExternalChanges(heard, Instant::now())).is_err() {
                         return;
                     }
                 }
@@ -323,7 +323,7 @@ impl State {
                         self.allow_changed |= self.structure.allow != nets;
                         self.structure.allow = nets;
                     }
-                    Message::Foreign(heard, since) => self.healing.hear(heard, since),
+                    Message::ExternalChanges(heard, since) => self.healing.hear(heard, since),
                     other => {
                         self.apply();
                         match other {
@@ -339,7 +339,9 @@ impl State {
                                 reply(self.verify(&desired, repair));
                             }
                             Message::Stop => return,
-                            Message::Changes(_) | Message::Allow(_) | Message::Foreign(..) => {}
+                            Message::Changes(_)
+                            | Message::Allow(_)
+                            | Message::ExternalChanges(..) => {}
                         }
                     }
                 }
@@ -452,7 +454,8 @@ impl State {
     pub(crate) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
         if report.unheard {
-            self.healing.hear(Foreign { lost: true, ..Foreign::default() }, Instant::now());
+            self.healing
+                .hear(ExternalChanges { lost: true, ..ExternalChanges::default() }, Instant::now());
         }
     }
 

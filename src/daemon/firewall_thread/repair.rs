@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::backoff::Pace;
 use super::{DesiredState, Repair, State, Verified, WorkerEvent, lock};
-use crate::enforce::{Damage, Foreign, Part, Report, SinkError};
+use crate::enforce::{Drift, ExternalChanges, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
 use crate::model::pause::Pause;
 use crate::sys::clock::now;
@@ -20,12 +20,12 @@ const FIGHT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Healing {
     /// What has yet to be looked at, and since when.
-    heard: Option<(Foreign, Instant)>,
+    heard: Option<(ExternalChanges, Instant)>,
     pace: Pace,
     /// Whether the sink said that its table is gone.
     gone: bool,
     /// What was looked at, and made us ask for the desired.
-    asked: Option<(Foreign, Instant)>,
+    asked: Option<(ExternalChanges, Instant)>,
     /// Whether the sink may have lost what its sets held.
     pub(crate) mended: bool,
     /// Whether it may have lost a pause.
@@ -50,7 +50,7 @@ impl Healing {
     }
 
     /// Takes note of what others did; it is looked at when the pace allows it.
-    pub(crate) fn hear(&mut self, heard: Foreign, since: Instant) {
+    pub(crate) fn hear(&mut self, heard: ExternalChanges, since: Instant) {
         match &mut self.heard {
             Some((before, _)) => before.merge(heard),
             none => *none = Some((heard, since)),
@@ -60,7 +60,7 @@ impl Healing {
     /// Takes note that the table is gone.
     pub(crate) fn lost(&mut self) {
         self.gone = true;
-        self.hear(Foreign { heard: true, ..Foreign::default() }, Instant::now());
+        self.hear(ExternalChanges { heard: true, ..ExternalChanges::default() }, Instant::now());
     }
 }
 
@@ -88,7 +88,8 @@ impl State {
                 // Whoever is asked gathers it while the kernel takes the table.
                 self.ask(heard, since);
                 if let Err(error) = self.mend() {
-                    self.healing.hear(Foreign { heard: true, ..Foreign::default() }, since);
+                    self.healing
+                        .hear(ExternalChanges { heard: true, ..ExternalChanges::default() }, since);
                     self.failed(&error);
                 }
             }
@@ -101,13 +102,13 @@ impl State {
     }
 
     /// What is wrong. Takes note of a pause that somebody began or ended, or that was lost.
-    fn diagnose(&mut self, heard: &Foreign) -> Result<Finding, SinkError> {
+    fn diagnose(&mut self, heard: &ExternalChanges) -> Result<Finding, SinkError> {
         let damage = if self.healing.gone {
-            vec![Damage::Missing(Part::Table)]
+            vec![Drift::Missing(Part::Table)]
         } else {
             self.sink.inspect()?
         };
-        let of_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Damage::Missing);
+        let of_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Drift::Missing);
         // A firewall that is loaded anew may have declared our table, too: then its sets are empty.
         let pause_lost =
             heard.deleted.contains(PAUSED) || damage.iter().any(|damage| of_pause.contains(damage));
@@ -131,7 +132,7 @@ impl State {
     }
 
     /// Asks for all that the sink is to hold.
-    fn ask(&mut self, heard: Foreign, since: Instant) {
+    fn ask(&mut self, heard: ExternalChanges, since: Instant) {
         match &mut self.healing.asked {
             Some((before, _)) => before.merge(heard),
             none => {
@@ -142,7 +143,7 @@ impl State {
     }
 
     /// Takes note of a loss, and tells of a fight.
-    fn pace(&mut self, heard: &Foreign) {
+    fn pace(&mut self, heard: &ExternalChanges) {
         self.healing.pace.spend(Instant::now());
         if self.healing.pace.is_slowed() {
             lock(&self.health).fight = Some((heard.to_string(), Instant::now() + FIGHT));
@@ -150,7 +151,7 @@ impl State {
     }
 
     fn mend(&mut self) -> Result<(), SinkError> {
-        self.sink.mend(&self.structure)?;
+        self.sink.repair(&self.structure)?;
         self.allow_changed = false;
         self.healing.gone = false;
         self.healing.mended = true;
@@ -214,7 +215,7 @@ impl State {
         let paused = match self.sink.paused(now()) {
             Err(SinkError::NoTable) => {
                 if damage.is_empty() {
-                    damage.push(Damage::Missing(Part::Table));
+                    damage.push(Drift::Missing(Part::Table));
                 }
                 Pause::Off
             }
@@ -236,7 +237,7 @@ impl State {
 
     fn repair(&mut self, desired: &DesiredState, found: &Verified) -> Result<(), SinkError> {
         if !found.damage.is_empty() {
-            self.sink.mend(&self.structure)?;
+            self.sink.repair(&self.structure)?;
             // Lists are filled by another thread.
             (self.notify)(WorkerEvent::Lost);
         }

@@ -230,11 +230,7 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
 pub(crate) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),
-        scope: plan
-            .structure
-            .scopes
-            .get(usize::from(ban.scope.0))
-            .map_or_else(String::new, |scope| scope.name.clone()),
+        scope: plan.structure.scope(ban.scope).map_or_else(String::new, |scope| scope.name.clone()),
         left: ban.until.map(|until| until.since(now).as_secs()),
         since: ban.since.secs(),
         offences: ban.offences,

@@ -78,7 +78,7 @@ fn report(plan: &Plan, verified: Verified, configuration: Option<String>) -> Ver
 }
 
 fn scope_name(plan: &Plan, id: ScopeId) -> String {
-    let scope = plan.structure.scopes.get(usize::from(id.0));
+    let scope = plan.structure.scope(id);
     scope.map_or_else(String::new, |scope| scope.name.clone())
 }
 

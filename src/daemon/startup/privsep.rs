@@ -1,4 +1,4 @@
-//! The two processes: the writer is started, and this one gives up what it does not need.
+//! The two processes: the firewall helper is started, and this one gives up what it does not need.
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -9,19 +9,19 @@ use tracing::warn;
 use super::sandbox_paths;
 use crate::config::Config;
 use crate::daemon::Options;
-use crate::enforce::helper::{Line, Remote, Writer};
+use crate::enforce::helper::{Channel, FirewallHelper, Remote};
 use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
 use crate::sys::sandbox::{self, SandboxError};
 
 /// Starts the process that may change the firewall, if it is to be changed, and has this one not be able
-/// to any more; or says why it still is. It is the first thing that is done: the writer has read nothing
+/// to any more; or says why it still is. It is the first thing that is done: the firewall helper has read nothing
 /// then, nor has this one anything that others wrote.
-pub fn part(kind: SinkKind) -> Result<(Option<Writer>, Option<SandboxError>), SinkError> {
+pub fn part(kind: SinkKind) -> Result<(Option<FirewallHelper>, Option<SandboxError>), SinkError> {
     let writer = match kind {
         SinkKind::DryRun => None,
-        SinkKind::Netlink | SinkKind::Nft => {
-            let failed = |error| SinkError::NoWriter(format!("it cannot be started: {error}"));
-            Some(Writer::start().map_err(failed)?)
+        SinkKind::Netlink => {
+            let failed = |error| SinkError::NoHelper(format!("it cannot be started: {error}"));
+            Some(FirewallHelper::start().map_err(failed)?)
         }
     };
     Ok((writer, sandbox::give_up_capabilities().err()))
@@ -48,10 +48,10 @@ pub struct KernelHandles {
     pub sink: Box<dyn BanSink + Send>,
     pub lists: ListSink,
     /// Who tells of others that change what the sink holds.
-    pub watch: Option<Line>,
-    pub counters: Option<Line>,
+    pub watch: Option<Channel>,
+    pub counters: Option<Channel>,
     /// For the wire, and for the kernel's limiter.
-    pub wire: Option<(Line, Line)>,
+    pub wire: Option<(Channel, Channel)>,
     /// The process that they lead to.
     pub child: Option<Child>,
 }
@@ -60,18 +60,17 @@ impl KernelHandles {
     /// By the writer, or to nowhere if there is none.
     ///
     /// # Errors
-    /// When the writer cannot open its sockets.
-    pub fn open(writer: Option<Writer>, kind: SinkKind) -> Result<Self, SinkError> {
+    /// When the firewall helper cannot open its sockets.
+    pub fn open(writer: Option<FirewallHelper>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
             return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
         };
-        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open(kind)?;
+        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open()?;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
-            // With `--sink nft` nobody listens.
-            watch: (kind == SinkKind::Netlink).then_some(watch),
+            watch: Some(watch),
             counters: Some(counters),
             wire: Some((wire, limiter)),
             child: Some(child),

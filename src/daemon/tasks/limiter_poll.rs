@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::Limiter as Mode;
 use crate::control::status::LimiterStatus;
-use crate::enforce::helper::{Line, Request};
+use crate::enforce::helper::{Channel, Request};
 
 /// How often it looks: hosts stay in the sets for ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl Limiter {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mode: Mode, mut line: Line) -> std::io::Result<Self> {
+    pub fn start(mode: Mode, mut line: Channel) -> std::io::Result<Self> {
         let shared = Arc::new(Mutex::new(Shared { mode, ..Shared::default() }));
         let looker = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -63,7 +63,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 /// Looks until the process ends.
-fn look_on(shared: &Mutex<Shared>, line: &mut Line) {
+fn look_on(shared: &Mutex<Shared>, line: &mut Channel) {
     let mut known = HashSet::new();
     loop {
         let mode = lock(shared).mode;

@@ -490,7 +490,7 @@ impl Engine {
 /// A ban of the old plan in terms of the new one; `None`: its port list is gone from the
 /// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
-    let before = old.structure.scopes.get(usize::from(ban.scope.0))?;
+    let before = old.structure.scope(ban.scope)?;
     let at = new.structure.scopes.iter().position(|known| known.set(true) == before.set(true))?;
     let scope = ScopeId(u16::try_from(at).ok()?);
     let bits = new.structure.scopes.get(at)?.ipv6prefix;

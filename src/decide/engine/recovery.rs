@@ -10,7 +10,7 @@ use crate::decide::ban_table::{self, BanTable};
 use crate::model::event::KernelElement;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
-use crate::model::time::Time;
+use crate::model::time::{Time, is_near};
 
 /// Deadlines of the store and the kernel that are no further apart are the same.
 const SAME: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Engine {
             if unmatched.remove(&key).is_none() {
                 continue;
             }
-            if lifted.get(&key).is_some_and(|until| is_same(*until, known.element.until)) {
+            if lifted.get(&key).is_some_and(|until| is_near(*until, known.element.until, SAME)) {
                 taken.lifted += 1;
                 out.push(Decision::Change(Change::Remove(key.0, key.1)));
             } else {
@@ -146,7 +146,7 @@ fn agree(book: &mut BanTable, element: &Element, set_back: bool, out: &mut Vec<D
     };
     let (latest, later) =
         (*latest, ban_table::end(latest) > (element.until.is_none(), element.until));
-    if is_same(latest.until, element.until) {
+    if is_near(latest.until, element.until, SAME) {
         return;
     }
     if later && !set_back {
@@ -167,11 +167,4 @@ fn agree(book: &mut BanTable, element: &Element, set_back: bool, out: &mut Vec<D
         }
     }
     book.put(Ban { until: element.until, ..lasting });
-}
-
-fn is_same(a: Option<Time>, b: Option<Time>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SAME,
-        (a, b) => a == b,
-    }
 }

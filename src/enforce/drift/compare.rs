@@ -1,4 +1,4 @@
-//! What a sink holds, beside what it should hold.
+//! Compares what a sink holds with what it should hold.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::model::event::KernelElement;
 use crate::model::event::{Element, ScopeId};
 use crate::model::subject::Subject;
-use crate::model::time::Time;
+use crate::model::time::{Time, is_near};
 
-/// How far two ends of one ban may lie apart: the kernel is told whole seconds.
+/// The distance of two ends that count as the same: the kernel is told whole seconds.
 pub const TOLERANCE: Duration = Duration::from_secs(2);
 
-/// How the elements that are held differ from those that are wanted.
+/// Differences between the elements that are held and those that are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Wanted, and not held.
     pub missing: Vec<Element>,
-    /// Held, but ending at another time, which is beside it.
+    /// Held, but ending at another time, which stands next to it.
     pub wrong: Vec<(Element, Option<Time>)>,
     /// Held, and not wanted.
     pub extra: Vec<Element>,
@@ -36,20 +36,13 @@ impl Comparison {
         for element in wanted {
             match left.remove(&(element.scope, element.subject)) {
                 None => comparison.missing.push(*element),
-                Some(held) if near(held.until, element.until) => {}
+                Some(held) if is_near(held.until, element.until, TOLERANCE) => {}
                 Some(held) => comparison.wrong.push((*element, held.until)),
             }
         }
         comparison.extra = left.into_values().collect();
         comparison.extra.sort_unstable_by_key(|element| (element.scope.0, element.subject));
         comparison
-    }
-}
-
-fn near(a: Option<Time>, b: Option<Time>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.since(b) + b.since(a) <= TOLERANCE,
-        (a, b) => a == b,
     }
 }
 
@@ -64,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_wrong_and_extra_is_told_apart() {
+    fn missing_wrong_and_extra_elements_are_told_apart() {
         let held = [
             element("192.0.2.1", Some(100)),
             element("192.0.2.2", Some(103)),

@@ -1,4 +1,4 @@
-//! What others did to our table, as far as it was heard of.
+//! Changes that others made to our table, as the kernel's notifications tell them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,14 +10,14 @@ use crate::table::structure::TABLE;
 /// The most sets that are told apart; of more, all may have changed.
 const SETS_MAX: usize = 64;
 
-/// What was heard of at once.
+/// Changes of one or more transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Foreign {
+pub struct ExternalChanges {
     /// Whether anything was: what is there has to be looked at.
     pub heard: bool,
-    /// The gravest deed that was not our own, and who did it.
-    pub gravest: Option<(Deed, Actor)>,
-    /// How many changes there were beside it.
+    /// The gravest change that was not our own, and its origin.
+    pub gravest: Option<(TableChange, Origin)>,
+    /// How many other changes there were.
     pub more: u64,
     /// Sets of which elements came or went.
     pub sets: BTreeSet<String>,
@@ -29,9 +29,9 @@ pub struct Foreign {
     pub lost: bool,
 }
 
-/// Who did something.
+/// The process that made a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
+pub struct Origin {
     /// The name that the process gave itself, without anything that is no letter.
     pub name: String,
     /// Its number.
@@ -40,25 +40,25 @@ pub struct Actor {
 
 /// Something that was done to our table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
-    /// To what.
-    pub thing: Thing,
-    /// What became of it.
-    pub done: Done,
+pub struct TableChange {
+    /// The object that changed.
+    pub object: Object,
+    /// What was done to it.
+    pub action: Action,
 }
 
-/// What can be done to a thing.
+/// What can be done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Done {
+pub enum Action {
     /// It is new, or changed.
     Added,
     /// It is gone.
     Deleted,
 }
 
-/// What things there are, the gravest last.
+/// The kinds of objects, the gravest last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Thing {
+pub enum Object {
     /// Elements of a set.
     Elements(String),
     /// Something without a name here.
@@ -73,23 +73,23 @@ pub enum Thing {
     Table,
 }
 
-impl Foreign {
-    /// Takes in one change.
-    pub(in crate::enforce) fn note(&mut self, deed: Deed) {
+impl ExternalChanges {
+    /// Records one change.
+    pub(in crate::enforce) fn record(&mut self, change: TableChange) {
         self.heard = true;
-        match (&deed.thing, deed.done) {
-            (Thing::Elements(set), done) => self.touch(set, done),
+        match (&change.object, change.action) {
+            (Object::Elements(set), action) => self.touch(set, action),
             // Of what it held, nothing is told.
-            (Thing::Set(set), Done::Deleted) => self.delete(set),
+            (Object::Set(set), Action::Deleted) => self.delete(set),
             (..) => {}
         }
-        self.blame(deed, Actor::default(), 1);
+        self.count(change, Origin::default(), 1);
     }
 
-    /// Says who did all of this; `None`: we did.
-    pub(in crate::enforce) fn by(&mut self, actor: Option<Actor>) {
-        match (&mut self.gravest, actor) {
-            (Some((_, who)), Some(actor)) => *who = actor,
+    /// Records who made all of these; `None`: we did.
+    pub(in crate::enforce) fn set_origin(&mut self, origin: Option<Origin>) {
+        match (&mut self.gravest, origin) {
+            (Some((_, who)), Some(origin)) => *who = origin,
             (_, Some(_)) => {}
             (gravest, None) => {
                 *gravest = None;
@@ -98,19 +98,19 @@ impl Foreign {
         }
     }
 
-    /// Takes in what was heard of later.
+    /// Adds what was heard of later.
     pub fn merge(&mut self, later: Self) {
         self.heard |= later.heard;
         self.lost |= later.lost;
         for set in &later.sets {
             let gone = later.emptied.contains(set);
-            self.touch(set, if gone { Done::Deleted } else { Done::Added });
+            self.touch(set, if gone { Action::Deleted } else { Action::Added });
         }
         for set in &later.deleted {
             self.delete(set);
         }
-        if let Some((deed, actor)) = later.gravest {
-            self.blame(deed, actor, later.more + 1);
+        if let Some((change, origin)) = later.gravest {
+            self.count(change, origin, later.more + 1);
         }
     }
 
@@ -120,57 +120,57 @@ impl Foreign {
         !self.heard && !self.lost
     }
 
-    fn touch(&mut self, set: &str, done: Done) {
+    fn touch(&mut self, set: &str, action: Action) {
         if self.sets.len() < SETS_MAX {
             self.sets.insert(set.to_owned());
         } else {
             self.lost |= !self.sets.contains(set);
         }
-        if done == Done::Deleted && self.sets.contains(set) {
+        if action == Action::Deleted && self.sets.contains(set) {
             self.emptied.insert(set.to_owned());
         }
     }
 
     fn delete(&mut self, set: &str) {
-        self.touch(set, Done::Deleted);
+        self.touch(set, Action::Deleted);
         if self.sets.contains(set) {
             self.deleted.insert(set.to_owned());
         }
     }
 
     /// Keeps the gravest, and counts the others.
-    fn blame(&mut self, deed: Deed, actor: Actor, count: u64) {
+    fn count(&mut self, change: TableChange, origin: Origin, count: u64) {
         self.more += count;
         match &mut self.gravest {
-            Some((gravest, _)) if gravest.gravity() >= deed.gravity() => {}
+            Some((gravest, _)) if gravest.gravity() >= change.gravity() => {}
             gravest => {
                 self.more -= u64::from(gravest.is_none());
-                *gravest = Some((deed, actor));
+                *gravest = Some((change, origin));
             }
         }
     }
 }
 
-impl Deed {
-    fn gravity(&self) -> (u8, Done) {
-        let thing = match self.thing {
-            Thing::Elements(_) => 0,
-            Thing::Other => 1,
-            Thing::Set(_) => 2,
-            Thing::Rules(_) => 3,
-            Thing::Chain(_) => 4,
-            Thing::Table => 5,
+impl TableChange {
+    fn gravity(&self) -> (u8, Action) {
+        let object = match self.object {
+            Object::Elements(_) => 0,
+            Object::Other => 1,
+            Object::Set(_) => 2,
+            Object::Rules(_) => 3,
+            Object::Chain(_) => 4,
+            Object::Table => 5,
         };
-        (thing, self.done)
+        (object, self.action)
     }
 }
 
 /// "nft (pid 4711) deleted table inet asterguard, and 3 more changes"
-impl fmt::Display for Foreign {
+impl fmt::Display for ExternalChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.gravest {
             None => return f.write_str("something changed our table"),
-            Some((deed, Actor { name, pid })) => write!(f, "{name} (pid {pid}) {deed}")?,
+            Some((change, Origin { name, pid })) => write!(f, "{name} (pid {pid}) {change}")?,
         }
         match self.more {
             0 => Ok(()),
@@ -180,20 +180,20 @@ impl fmt::Display for Foreign {
     }
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for TableChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let done = match (&self.thing, self.done) {
-            (Thing::Table | Thing::Chain(_) | Thing::Set(_), Done::Added) => "declared",
-            (_, Done::Added) => "added",
-            (_, Done::Deleted) => "deleted",
+        let verb = match (&self.object, self.action) {
+            (Object::Table | Object::Chain(_) | Object::Set(_), Action::Added) => "declared",
+            (_, Action::Added) => "added",
+            (_, Action::Deleted) => "deleted",
         };
-        match &self.thing {
-            Thing::Table => write!(f, "{done} table inet {TABLE}"),
-            Thing::Chain(name) => write!(f, "{done} chain {name}"),
-            Thing::Rules(chain) => write!(f, "{done} rules of chain {chain}"),
-            Thing::Set(name) => write!(f, "{done} set {name}"),
-            Thing::Elements(set) => write!(f, "{done} elements of set {set}"),
-            Thing::Other => write!(f, "{done} something in table inet {TABLE}"),
+        match &self.object {
+            Object::Table => write!(f, "{verb} table inet {TABLE}"),
+            Object::Chain(name) => write!(f, "{verb} chain {name}"),
+            Object::Rules(chain) => write!(f, "{verb} rules of chain {chain}"),
+            Object::Set(name) => write!(f, "{verb} set {name}"),
+            Object::Elements(set) => write!(f, "{verb} elements of set {set}"),
+            Object::Other => write!(f, "{verb} something in table inet {TABLE}"),
         }
     }
 }
@@ -202,63 +202,71 @@ impl fmt::Display for Deed {
 mod tests {
     use super::*;
 
-    fn heard(deeds: &[(Thing, Done)], pid: u32) -> Foreign {
-        let mut foreign = Foreign::default();
-        for (thing, done) in deeds {
-            foreign.note(Deed { thing: thing.clone(), done: *done });
+    fn heard(changes: &[(Object, Action)], pid: u32) -> ExternalChanges {
+        let mut foreign = ExternalChanges::default();
+        for (object, action) in changes {
+            foreign.record(TableChange { object: object.clone(), action: *action });
         }
-        foreign.by(Some(Actor { name: "nft".to_owned(), pid }));
+        foreign.set_origin(Some(Origin { name: "nft".to_owned(), pid }));
         foreign
     }
 
     #[test]
-    fn the_gravest_deed_is_told_and_the_others_counted() {
-        let set = |name: &str| Thing::Set(name.to_owned());
+    fn the_gravest_change_is_shown_and_the_others_counted() {
+        let set = |name: &str| Object::Set(name.to_owned());
         let mut flush = heard(
-            &[(set("ban4"), Done::Deleted), (Thing::Table, Done::Deleted), (set("x"), Done::Added)],
+            &[
+                (set("ban4"), Action::Deleted),
+                (Object::Table, Action::Deleted),
+                (set("x"), Action::Added),
+            ],
             7,
         );
         let words = "nft (pid 7) deleted table inet asterguard, and 2 more changes";
         assert_eq!(flush.to_string(), words);
-        let elements = Thing::Elements("ban4".to_owned());
-        flush.merge(heard(&[(elements.clone(), Done::Deleted)], 8));
+        let elements = Object::Elements("ban4".to_owned());
+        flush.merge(heard(&[(elements.clone(), Action::Deleted)], 8));
         let words = "nft (pid 7) deleted table inet asterguard, and 3 more changes";
         assert_eq!(flush.to_string(), words);
         assert!(flush.sets.contains("ban4"));
-        let mut first = heard(&[(elements, Done::Deleted)], 8);
+        let mut first = heard(&[(elements, Action::Deleted)], 8);
         assert_eq!(first.to_string(), "nft (pid 8) deleted elements of set ban4");
         first.merge(flush);
         assert_eq!(first.gravest.unwrap().1.pid, 7);
     }
 
     #[test]
-    fn what_a_deleted_set_held_is_gone() {
-        let set = || Thing::Set("ban4".to_owned());
-        let declared = heard(&[(set(), Done::Added)], 7);
+    fn a_deleted_set_counts_as_emptied() {
+        let set = || Object::Set("ban4".to_owned());
+        let declared = heard(&[(set(), Action::Added)], 7);
         assert!(declared.sets.is_empty());
         let mut all = declared;
-        all.merge(heard(&[(set(), Done::Deleted), (set(), Done::Added)], 7));
+        all.merge(heard(&[(set(), Action::Deleted), (set(), Action::Added)], 7));
         for sets in [&all.sets, &all.emptied, &all.deleted] {
             assert!(sets.contains("ban4"));
         }
-        let emptied = heard(&[(Thing::Elements("ban4".to_owned()), Done::Deleted)], 7);
+        let emptied = heard(&[(Object::Elements("ban4".to_owned()), Action::Deleted)], 7);
         assert!(emptied.emptied.contains("ban4") && emptied.deleted.is_empty());
     }
 
     #[test]
-    fn we_are_not_blamed_for_what_we_did_but_it_is_looked_at() {
-        let mut ours = heard(&[(Thing::Table, Done::Deleted), (Thing::Other, Done::Added)], 7);
-        ours.by(None);
+    fn own_changes_have_no_origin_but_are_looked_at() {
+        let mut ours =
+            heard(&[(Object::Table, Action::Deleted), (Object::Other, Action::Added)], 7);
+        ours.set_origin(None);
         assert!(ours.gravest.is_none() && ours.more == 0 && !ours.is_empty());
-        assert!(Foreign::default().is_empty());
+        assert!(ExternalChanges::default().is_empty());
     }
 
     #[test]
-    fn more_sets_than_can_be_told_apart_are_all_sets() {
-        let mut foreign = Foreign::default();
+    fn too_many_sets_to_tell_apart_count_as_lost() {
+        let mut foreign = ExternalChanges::default();
         for n in 0..=SETS_MAX {
             assert!(!foreign.lost);
-            foreign.note(Deed { thing: Thing::Elements(n.to_string()), done: Done::Added });
+            foreign.record(TableChange {
+                object: Object::Elements(n.to_string()),
+                action: Action::Added,
+            });
         }
         assert!(foreign.lost && foreign.sets.len() == SETS_MAX);
     }

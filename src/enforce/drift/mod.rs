@@ -1,5 +1,5 @@
-//! How the kernel differs from what the guard put there: elements, structure, and who changed it.
+//! Drift of the kernel from what the guard put there: elements, structure, and changes by others.
 
 pub mod compare;
-pub mod damage;
 pub mod external_changes;
+pub mod structure;

@@ -1,4 +1,4 @@
-//! The socket between guard and writer: messages with their length ahead, now and then with a file
+//! The socket between guard and firewall helper: messages with their length ahead, now and then with a file
 //! descriptor.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -20,15 +20,15 @@ const LONGEST: usize = 128 << 20;
 
 /// One end of the socket.
 #[derive(Debug)]
-pub struct Line(UnixStream);
+pub struct Channel(UnixStream);
 
-impl From<OwnedFd> for Line {
+impl From<OwnedFd> for Channel {
     fn from(end: OwnedFd) -> Self {
         Self(end.into())
     }
 }
 
-impl Line {
+impl Channel {
     /// A socket: one end, and the other.
     ///
     /// # Errors
@@ -38,10 +38,10 @@ impl Line {
         Ok((Self(one), other.into()))
     }
 
-    /// Asks the writer for something, and waits for its answer.
+    /// Asks the firewall helper for something, and waits for its answer.
     ///
     /// # Errors
-    /// What the writer answers, or [`SinkError::Io`] if it does not.
+    /// What the firewall helper answers, or [`SinkError::Io`] if it does not.
     pub fn call<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T, SinkError> {
         self.exchange(request, None).map(|(answer, _)| answer)
     }
@@ -49,7 +49,7 @@ impl Line {
     /// The same, with a file descriptor on the way there or back.
     ///
     /// # Errors
-    /// As [`Line::call`].
+    /// As [`Channel::call`].
     pub fn exchange<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
@@ -58,6 +58,14 @@ impl Line {
         self.send(request, fd)?;
         let (answer, fd): (Result<T, SinkError>, _) = self.receive()?;
         Ok((answer?, fd))
+    }
+
+    /// Answers a request.
+    pub(in crate::enforce) fn answer<T: Serialize>(
+        &mut self,
+        answer: &Result<T, SinkError>,
+    ) -> io::Result<()> {
+        self.send(answer, None)
     }
 
     /// Sends a message.
@@ -145,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Line, Line) {
-        let (one, other) = Line::pair().unwrap();
+    fn pair() -> (Channel, Channel) {
+        let (one, other) = Channel::pair().unwrap();
         (one, other.into())
     }
 

@@ -1,49 +1,42 @@
-//! The guard's side: starts the writer, and is a sink to the guard.
+//! The guard's side: starts the firewall helper, and is a sink to the guard.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 
-use super::{Line, Request};
-use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError, SinkKind};
-use crate::model::event::KernelElement;
-use crate::model::event::{Change, Element, ScopeId};
-use crate::model::pause::Pause;
-use crate::model::time::Time;
-use crate::table::structure::Structure;
+use super::{Channel, Request};
+use crate::enforce::{Operation, SinkError};
 
-/// A writer that has been started.
+/// A firewall helper that has been started.
 #[derive(Debug)]
-pub struct Writer {
-    line: Line,
+pub struct FirewallHelper {
+    channel: Channel,
     /// The process.
     pub child: Child,
 }
 
-/// What an opened writer does.
+/// The connections to an opened firewall helper.
 #[derive(Debug)]
 pub struct Remote {
     /// Bans.
     pub bans: RemoteSink,
     /// [`Request::Listen`].
-    pub watch: Line,
-    /// What lists need.
-    pub lists: Line,
+    pub watch: Channel,
+    /// For lists.
+    pub lists: Channel,
     /// Counters of bans and lists.
-    pub counters: Line,
+    pub counters: Channel,
     /// [`Request::Limited`].
-    pub limiter: Line,
+    pub limiter: Channel,
     /// [`Request::Wire`].
-    pub wire: Line,
+    pub wire: Channel,
 }
 
-impl Writer {
+impl FirewallHelper {
     /// Starts it, with the capabilities and in the network namespace that this thread has now. It ends
     /// when it and the ways to the kernel that come of it are dropped.
     ///
@@ -59,8 +52,8 @@ impl Writer {
     /// # Errors
     /// When it cannot be executed.
     pub fn start_program(program: &Path) -> io::Result<Self> {
-        let (line, end) = Line::pair()?;
-        // A group of its own, so that who interrupts the guard at a terminal does not end the writer
+        let (channel, end) = Channel::pair()?;
+        // A group of its own, so that whoever interrupts the guard at a terminal does not end the firewall helper
         // ahead of it.
         let child = Command::new(program)
             .arg0("asterguard")
@@ -69,94 +62,42 @@ impl Writer {
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self { line, child })
+        Ok(Self { channel, child })
     }
 
-    /// Has it open its sockets to the kernel.
+    /// Makes it open its sockets to the kernel.
     ///
     /// # Errors
     /// When it may not, or cannot.
-    pub fn open(self, kind: SinkKind) -> Result<(Remote, Child), SinkError> {
-        let Self { mut line, child } = self;
-        line.call::<()>(&Request::Open(kind))?;
+    pub fn open(self) -> Result<(Remote, Child), SinkError> {
+        let Self { mut channel, child } = self;
+        channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
         let [watch, lists, counters, limiter, wire] = [(); 5]
-            .map(|()| connect(&mut line))
+            .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        Ok((Remote { bans: RemoteSink(line), watch, lists, counters, limiter, wire }, child))
+        Ok((Remote { bans: RemoteSink(channel), watch, lists, counters, limiter, wire }, child))
     }
 }
 
-fn connect(line: &mut Line) -> Result<Line, SinkError> {
-    let (ours, theirs): (_, OwnedFd) = Line::pair()?;
-    line.exchange::<()>(&Request::Connect, Some(theirs.as_fd()))?;
+fn connect(channel: &mut Channel) -> Result<Channel, SinkError> {
+    let (ours, theirs): (_, OwnedFd) = Channel::pair()?;
+    channel.exchange::<()>(&Request::Connect, Some(theirs.as_fd()))?;
     Ok(ours)
 }
 
-/// The writer's sink.
+/// The firewall helper's sink.
 #[derive(Debug)]
-pub struct RemoteSink(Line);
+pub struct RemoteSink(Channel);
 
-impl BanSink for RemoteSink {
-    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::Load(Cow::Borrowed(structure)))
-    }
-
-    fn load_rekeyed(
+impl RemoteSink {
+    pub(in crate::enforce) fn ask<T: DeserializeOwned>(
         &mut self,
-        structure: &Structure,
-        scopes: &[ScopeId],
-        elements: &[Element],
-        now: Time,
-    ) -> Result<(), SinkError> {
-        let (structure, scopes) = (Cow::Borrowed(structure), Cow::Borrowed(scopes));
-        self.0.call(&Request::LoadRekeyed(structure, scopes, Cow::Borrowed(elements), now))
-    }
-
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::LoadWire(Cow::Borrowed(structure)))
-    }
-
-    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
-        self.0.call(&Request::Allow(Cow::Borrowed(nets)))
-    }
-
-    fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
-        self.0.call(&Request::Adopt(now))
-    }
-
-    fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
-        self.0.call(&Request::Apply(Cow::Borrowed(changes), now))
-    }
-
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.0.call(&Request::Inspect)
-    }
-
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.0.call(&Request::Mend(Cow::Borrowed(structure)))
-    }
-
-    fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
-        self.0.call(&Request::Restore(Cow::Borrowed(wanted), now))
-    }
-
-    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
-        self.0.call(&Request::Compare(Cow::Borrowed(wanted), now))
-    }
-
-    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
-        self.0.call(&Request::Pause(span))
-    }
-
-    fn resume(&mut self) -> Result<(), SinkError> {
-        self.0.call(&Request::Resume)
-    }
-
-    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
-        self.0.call(&Request::Paused(now))
+        operation: Operation<'_>,
+    ) -> Result<T, SinkError> {
+        self.0.call(&Request::Sink(operation))
     }
 }

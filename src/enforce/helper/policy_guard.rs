@@ -1,19 +1,18 @@
-//! What the writer does not take the guard's word for: whom to ban, how many, and what the table is
-//! called.
+//! Checks what the firewall helper does not take the guard's word for: which hosts to ban, how many, and
+//! the names in the table.
 #![expect(
     clippy::disallowed_methods,
     reason = "an edge: how many bans there may be is a matter of time"
 )]
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
-use crate::enforce::{BanSink, Comparison, Damage, Report, SinkError};
+use super::Channel;
+use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
-use crate::model::pause::Pause;
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
@@ -23,7 +22,7 @@ use crate::table::structure::Structure;
 const BURST: usize = 50_000;
 /// ... and this many more a second.
 const RATE: usize = 1_000;
-/// How long after the start all bans that were stored may be put back.
+/// The time after the start in which all bans that were stored may be put back.
 const START: Duration = Duration::from_secs(60);
 
 /// Refuses lists one of whose sets has a name that is none.
@@ -35,14 +34,14 @@ fn named(odd: Option<&str>) -> Result<(), SinkError> {
     odd.map_or(Ok(()), |name| Err(SinkError::Refused(format!("{name:?} is no name"))))
 }
 
-/// A sink that bans nobody who is never to be banned, nor more than there may be in a while.
-pub(super) struct Careful {
+/// A sink that bans no host that is never to be banned, nor more than it may in a while.
+pub(super) struct CheckedSink {
     sink: Box<dyn BanSink + Send>,
     allowed: Networks,
     allowance: Allowance,
 }
 
-impl Careful {
+impl CheckedSink {
     pub(super) fn new(sink: Box<dyn BanSink + Send>) -> Self {
         let allowance = Allowance::new(Instant::now());
         Self { sink, allowed: Networks::default(), allowance }
@@ -58,7 +57,7 @@ impl Careful {
         elements.iter().filter(|element| !self.forbids(&element.subject)).copied().collect()
     }
 
-    /// Takes note of what is to be let pass, unless a name in the structure is none.
+    /// Records what is to be let pass, unless a name in the structure is none.
     fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
         named(structure.odd_name())?;
         self.allowed = Networks::new(structure.allow.iter().copied());
@@ -66,10 +65,31 @@ impl Careful {
     }
 }
 
-impl BanSink for Careful {
-    fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.load(structure)
+impl CheckedSink {
+    /// Makes the sink carry out an operation, as far as policy allows, and answers.
+    pub(super) fn answer(&mut self, operation: Operation<'_>, to: &mut Channel) -> io::Result<()> {
+        match &operation {
+            Operation::Load { structure }
+            | Operation::LoadWire { structure }
+            | Operation::Repair { structure } => {
+                if let Err(error) = self.check(structure) {
+                    return to.answer::<()>(&Err(error));
+                }
+            }
+            Operation::LoadRekeyed { structure, scopes, elements, now } => {
+                return to.answer(&self.load_rekeyed(structure, scopes, elements, *now));
+            }
+            Operation::Allow { nets } => self.allowed = Networks::new(nets.iter().copied()),
+            Operation::Adopt { now } => return to.answer(&self.adopt(*now)),
+            Operation::Apply { changes, now } => return to.answer(&self.apply(changes, *now)),
+            Operation::Restore { wanted, now } => return to.answer(&self.restore(wanted, *now)),
+            Operation::Inspect {}
+            | Operation::Compare { .. }
+            | Operation::Pause { .. }
+            | Operation::Resume {}
+            | Operation::Paused { .. } => {}
+        }
+        operation.answer(&mut *self.sink, to)
     }
 
     fn load_rekeyed(
@@ -83,16 +103,6 @@ impl BanSink for Careful {
         let elements = self.permitted(elements);
         self.allowance.hold(elements.len().max(self.allowance.held), Instant::now())?;
         self.sink.load_rekeyed(structure, scopes, &elements, now)
-    }
-
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.load_wire(structure)
-    }
-
-    fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {
-        self.allowed = Networks::new(nets.iter().copied());
-        self.sink.allow(nets)
     }
 
     fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
@@ -127,15 +137,6 @@ impl BanSink for Careful {
         Ok(report)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.sink.inspect()
-    }
-
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        self.check(structure)?;
-        self.sink.mend(structure)
-    }
-
     fn restore(&mut self, wanted: &[Element], now: Time) -> Result<Report, SinkError> {
         let wanted = self.permitted(wanted);
         // Read once: with very many bans, that is what takes long.
@@ -143,25 +144,9 @@ impl BanSink for Careful {
         self.allowance.hold(wanted.len() + found.extra.len(), Instant::now())?;
         self.sink.fill_in(&found, now)
     }
-
-    fn compare(&mut self, wanted: &[Element], now: Time) -> Result<Comparison, SinkError> {
-        self.sink.compare(wanted, now)
-    }
-
-    fn pause(&mut self, span: Option<Duration>) -> Result<(), SinkError> {
-        self.sink.pause(span)
-    }
-
-    fn resume(&mut self) -> Result<(), SinkError> {
-        self.sink.resume()
-    }
-
-    fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
-        self.sink.paused(now)
-    }
 }
 
-/// How many bans there may be. What the kernel has lost may be put back at any time.
+/// The number of bans that there may be. What the kernel has lost may be put back at any time.
 #[derive(Debug)]
 struct Allowance {
     start: Instant,
@@ -177,7 +162,7 @@ impl Allowance {
         Self { start: now, left: crate::decide::ban_table::CAPACITY, filled: now, held: 0 }
     }
 
-    /// Takes note of `new` bans, if there may be as many.
+    /// Counts `new` bans, if there may be as many.
     fn spend(&mut self, new: usize, now: Instant) -> Result<(), SinkError> {
         let seconds = now.saturating_duration_since(self.filled).as_secs();
         let most = if now < self.start + START { self.left.max(BURST) } else { BURST };
@@ -189,7 +174,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// Takes note that so many were put, and so many removed.
+    /// Records how many were put and removed.
     fn held(&mut self, put: usize, removed: usize) {
         self.held = self
             .held
@@ -198,7 +183,7 @@ impl Allowance {
             .min(crate::decide::ban_table::CAPACITY);
     }
 
-    /// Takes note that so many are to be in the kernel, if that is not too many more than before.
+    /// Records how many are to be in the kernel, if that is not too many more than before.
     fn hold(&mut self, whole: usize, now: Instant) -> Result<(), SinkError> {
         self.spend(whole.saturating_sub(self.held), now)?;
         self.held = whole;
@@ -208,6 +193,10 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use serde::de::DeserializeOwned;
+
     use super::*;
     use crate::enforce::DryRunSink;
     use crate::model::event::JailId;
@@ -230,18 +219,29 @@ mod tests {
         range.map(|n| Change::Put(element(n))).collect()
     }
 
-    /// A careful sink that has been there for longer than [`START`].
-    fn careful() -> Careful {
-        let mut careful = Careful::new(Box::new(DryRunSink::new()));
+    /// The answer to an operation; it has to fit into a socket.
+    fn ask<T: DeserializeOwned>(
+        checked: &mut CheckedSink,
+        operation: Operation<'_>,
+    ) -> Result<T, SinkError> {
+        let (mut to, end) = Channel::pair().unwrap();
+        checked.answer(operation, &mut to).unwrap();
+        Channel::from(end).receive().unwrap().0
+    }
+
+    /// A checked sink that has been there for longer than [`START`].
+    fn checked() -> CheckedSink {
+        let mut checked = CheckedSink::new(Box::new(DryRunSink::new()));
         let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();
-        careful.load(&Structure { allow, ..with(Vec::new()) }).unwrap();
-        careful.allowance.start -= START;
-        careful
+        let structure = Cow::Owned(Structure { allow, ..with(Vec::new()) });
+        ask::<()>(&mut checked, Operation::Load { structure }).unwrap();
+        checked.allowance.start -= START;
+        checked
     }
 
     #[test]
-    fn nobody_is_banned_who_is_never_to_be() {
-        let mut careful = careful();
+    fn exempt_hosts_are_not_banned() {
+        let mut checked = checked();
         let never = [
             "127.0.0.1",
             "0.0.0.0",
@@ -253,57 +253,58 @@ mod tests {
             "2001:db8:1:2::/64",
         ];
         let changes: Vec<_> = never.iter().chain(&["198.51.100.7"]).map(|host| put(host)).collect();
-        let report = careful.apply(&changes, Time::from_secs(0)).unwrap();
+        let report = checked.apply(&changes, Time::from_secs(0)).unwrap();
         let refused: Vec<_> = report.refused.iter().map(|(change, _)| change.key().1).collect();
         assert_eq!(refused, never.map(|host| host.parse().unwrap()));
         let elements = changes.iter().filter_map(|change| match change {
             Change::Put(element) => Some(*element),
             Change::Remove(..) => None,
         });
-        let report = careful.restore(&elements.collect::<Vec<_>>(), Time::from_secs(0)).unwrap();
+        let report = checked.restore(&elements.collect::<Vec<_>>(), Time::from_secs(0)).unwrap();
         assert!(report.refused.is_empty());
-        let held = careful.adopt(Time::from_secs(0)).unwrap();
+        let held = checked.adopt(Time::from_secs(0)).unwrap();
         assert_eq!(held.len(), 1, "{held:?}");
-        // Whoever is let pass later on is not banned either, and who no longer is can be.
-        careful.allow(&["198.51.100.0/24".parse().unwrap()]).unwrap();
-        let report = careful.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
+        // A host that is let pass later on is not banned either, and one that no longer is can be.
+        let nets = Cow::Owned(vec!["198.51.100.0/24".parse().unwrap()]);
+        ask::<()>(&mut checked, Operation::Allow { nets }).unwrap();
+        let report = checked.apply(&[put("198.51.100.8"), put("192.0.2.7")], Time::from_secs(0));
         assert_eq!(report.unwrap().refused.len(), 1);
     }
 
     #[test]
-    fn there_are_only_so_many_bans_in_a_while() {
-        let mut careful = careful();
+    fn bans_are_limited_in_number_and_rate() {
+        let mut checked = checked();
         let burst = u32::try_from(BURST).unwrap();
         let now = Time::from_secs(0);
-        careful.apply(&puts(0..burst), now).unwrap();
-        let more = careful.apply(&puts(burst..2 * burst), now);
+        checked.apply(&puts(0..burst), now).unwrap();
+        let more = checked.apply(&puts(burst..2 * burst), now);
         assert!(matches!(more, Err(SinkError::TooMany { .. })));
-        assert_eq!(careful.adopt(now).unwrap().len(), BURST);
+        assert_eq!(checked.adopt(now).unwrap().len(), BURST);
         // A whole that holds more is no way around it, removing is never too much, ...
         let whole: Vec<_> = (0..2 * burst).map(element).collect();
-        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        assert!(matches!(checked.restore(&whole, now), Err(SinkError::TooMany { .. })));
         let removals: Vec<_> =
             (0..burst).map(|n| Change::Remove(ScopeId(0), element(n).subject)).collect();
-        careful.apply(&removals, now).unwrap();
+        checked.apply(&removals, now).unwrap();
         // ... and makes no room.
-        assert!(matches!(careful.restore(&whole, now), Err(SinkError::TooMany { .. })));
-        careful.allowance.filled -= Duration::from_secs(5);
-        careful.apply(&puts(burst..burst + 5000), now).unwrap();
-        assert!(careful.apply(&puts(0..burst), now).is_err());
+        assert!(matches!(checked.restore(&whole, now), Err(SinkError::TooMany { .. })));
+        checked.allowance.filled -= Duration::from_secs(5);
+        checked.apply(&puts(burst..burst + 5000), now).unwrap();
+        assert!(checked.apply(&puts(0..burst), now).is_err());
     }
 
     #[test]
-    fn what_was_lost_may_be_put_back_at_any_time() {
-        let mut careful = careful();
+    fn lost_bans_may_be_restored_at_any_rate() {
+        let mut checked = checked();
         let now = Time::from_secs(0);
         let whole: Vec<_> = (0..u32::try_from(BURST).unwrap()).map(element).collect();
         for _ in 0..5 {
-            careful.restore(&whole, now).unwrap();
+            checked.restore(&whole, now).unwrap();
         }
-        // But not others beside it.
+        // But no others.
         let others: Vec<_> =
             (0..u32::try_from(BURST).unwrap()).map(|n| element(0x0100_0000 + n)).collect();
-        assert!(matches!(careful.restore(&others, now), Err(SinkError::TooMany { .. })));
+        assert!(matches!(checked.restore(&others, now), Err(SinkError::TooMany { .. })));
         // At the start, as many as there can be at all: they were stored.
         let mut fresh = Allowance::new(Instant::now());
         fresh.spend(crate::decide::ban_table::CAPACITY, Instant::now()).unwrap();
@@ -311,13 +312,25 @@ mod tests {
     }
 
     #[test]
-    fn names_are_no_way_into_the_ruleset() {
-        let mut careful = careful();
+    fn odd_names_are_refused() {
+        let mut checked = checked();
         let jails = vec!["x\" }\nflush ruleset".to_owned()];
         let odd = Structure { jails, ..with(Vec::new()) };
-        assert!(matches!(careful.load(&odd), Err(SinkError::Refused(_))));
-        assert!(careful.mend(&odd).is_err() && careful.load_wire(&odd).is_err());
-        assert!(careful.load_rekeyed(&odd, &[], &[], Time::from_secs(0)).is_err());
+        let structure = || Cow::Borrowed(&odd);
+        for operation in [
+            Operation::Load { structure: structure() },
+            Operation::LoadWire { structure: structure() },
+            Operation::Repair { structure: structure() },
+            Operation::LoadRekeyed {
+                structure: structure(),
+                scopes: Cow::Borrowed(&[]),
+                elements: Cow::Borrowed(&[]),
+                now: Time::from_secs(0),
+            },
+        ] {
+            let answer = ask::<()>(&mut checked, operation);
+            assert!(matches!(answer, Err(SinkError::Refused(_))), "{answer:?}");
+        }
         for (name, fits) in [
             ("list_block4_32_0123456789abcdef", true),
             ("list_x { type ipv4_addr; }; flush ruleset; set y", false),

@@ -1,38 +1,34 @@
-//! The writer's side: carries out what the guard asks for.
+//! The firewall helper's side: carries out what the guard asks for.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde::Serialize;
-
-use super::policy_guard::{Careful, check_lists};
-use super::{Line, Request};
-use crate::enforce::{
-    BanSink, CounterSocket, ListSink, NetlinkSink, NftSink, SinkError, SinkKind, Watch,
-};
+use super::policy_guard::{CheckedSink, check_lists};
+use super::{Channel, Request};
+use crate::enforce::{CounterSocket, ListSink, Monitor, NetlinkSink, SinkError};
 use crate::exchange::capture::nflog_socket;
 use crate::sys::program::Program;
 
-/// Connections beside the first that there may be.
+/// The most connections besides the first.
 const MOST: usize = 8;
 
-/// Serves the guard at the other end of `line` until that closes.
+/// Serves the guard at the other end of `channel` until that closes.
 ///
 /// # Errors
 /// When the guard says something that makes no sense.
-pub fn serve(mut line: Line) -> io::Result<()> {
-    let (mut sink, mut beside): (Option<Careful>, Option<Beside>) = (None, None);
+pub fn serve(mut channel: Channel) -> io::Result<()> {
+    let (mut sink, mut beside): (Option<CheckedSink>, Option<Beside>) = (None, None);
     let connections = AtomicUsize::new(0);
-    while let Some((request, fd)) = next(&mut line)? {
+    while let Some((request, fd)) = next(&mut channel)? {
         match (request, &mut sink, fd) {
-            (Request::Open(kind), None, _) => {
-                let opened = open(kind).map(|(opened, watch)| {
-                    sink = Some(Careful::new(opened));
-                    beside = Some(Beside::new(kind, watch));
+            (Request::Open, None, _) => {
+                let opened = open().map(|(opened, watch)| {
+                    sink = Some(CheckedSink::new(Box::new(opened)));
+                    beside = Some(Beside::new(Some(watch)));
                 });
-                line.send(&opened, None)?;
+                channel.answer(&opened)?;
             }
             (Request::Connect, Some(_), Some(end))
                 if connections.fetch_add(1, Ordering::Relaxed) < MOST =>
@@ -40,18 +36,18 @@ pub fn serve(mut line: Line) -> io::Result<()> {
                 let served = beside.as_mut().map(Beside::split).map_or(Ok(()), |beside| {
                     thread::Builder::new().spawn(move || beside.serve(end.into())).map(drop)
                 });
-                line.send(&served.map_err(SinkError::Io), None)?;
+                channel.answer(&served.map_err(SinkError::Io))?;
             }
-            (request, Some(sink), _) => carry_out(sink, request, &mut line)?,
+            (Request::Sink(operation), Some(sink), _) => sink.answer(operation, &mut channel)?,
             _ => return Err(out_of_place()),
         }
     }
     Ok(())
 }
 
-/// What the guard wants next; `None` if there is no guard any more.
-fn next(line: &mut Line) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
-    match line.receive() {
+/// The guard's next request; `None` if there is no guard any more.
+fn next(channel: &mut Channel) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
+    match channel.receive() {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
         received => received.map(Some),
@@ -62,90 +58,61 @@ fn out_of_place() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the guard asks for what has no place here")
 }
 
-type Opened = (Box<dyn BanSink + Send>, Option<Watch>);
-
-fn open(kind: SinkKind) -> Result<Opened, SinkError> {
-    Ok(match kind {
-        SinkKind::Netlink => {
-            let mut sink = NetlinkSink::new(Program::nft())?;
-            let watch = sink.watch()?;
-            (Box::new(sink), Some(watch))
-        }
-        SinkKind::Nft => (Box::new(NftSink::new(Program::nft())), None),
-        SinkKind::DryRun => return Err(out_of_place().into()),
-    })
+/// The sink, and what hears of others that change what it holds.
+fn open() -> Result<(NetlinkSink, Monitor), SinkError> {
+    let mut sink = NetlinkSink::new(Program::nft())?;
+    let watch = sink.watch()?;
+    Ok((sink, watch))
 }
 
-fn carry_out(sink: &mut Careful, request: Request<'_>, line: &mut Line) -> io::Result<()> {
-    match request {
-        Request::Load(structure) => tell(line, &sink.load(&structure)),
-        Request::LoadRekeyed(structure, scopes, elements, now) => {
-            tell(line, &sink.load_rekeyed(&structure, &scopes, &elements, now))
-        }
-        Request::LoadWire(structure) => tell(line, &sink.load_wire(&structure)),
-        Request::Allow(nets) => tell(line, &sink.allow(&nets)),
-        Request::Adopt(now) => tell(line, &sink.adopt(now)),
-        Request::Apply(changes, now) => tell(line, &sink.apply(&changes, now)),
-        Request::Inspect => tell(line, &sink.inspect()),
-        Request::Mend(structure) => tell(line, &sink.mend(&structure)),
-        Request::Restore(wanted, now) => tell(line, &sink.restore(&wanted, now)),
-        Request::Compare(wanted, now) => tell(line, &sink.compare(&wanted, now)),
-        Request::Pause(span) => tell(line, &sink.pause(span)),
-        Request::Resume => tell(line, &sink.resume()),
-        Request::Paused(now) => tell(line, &sink.paused(now)),
-        _ => Err(out_of_place()),
-    }
-}
-
-/// What a connection beside that of the bans works with. Its sockets are opened when they are needed.
+/// The sockets of a connection other than that of the bans. They are opened when they are needed.
 struct Beside {
-    kind: SinkKind,
-    watch: Option<Watch>,
+    watch: Option<Monitor>,
     lists: Option<ListSink>,
     counters: Option<CounterSocket>,
 }
 
 impl Beside {
-    fn new(kind: SinkKind, watch: Option<Watch>) -> Self {
-        Self { kind, watch, lists: None, counters: None }
+    fn new(watch: Option<Monitor>) -> Self {
+        Self { watch, lists: None, counters: None }
     }
 
     /// One for another connection, which gets the ear if there is one left.
     fn split(&mut self) -> Self {
-        Self::new(self.kind, self.watch.take())
+        Self::new(self.watch.take())
     }
 
     /// Serves until the connection closes, or makes no sense.
-    fn serve(mut self, mut line: Line) {
-        while let Ok(Some((request, _))) = next(&mut line) {
-            if self.answer(request, &mut line).is_err() {
+    fn serve(mut self, mut channel: Channel) {
+        while let Ok(Some((request, _))) = next(&mut channel) {
+            if self.answer(request, &mut channel).is_err() {
                 return;
             }
         }
     }
 
-    fn answer(&mut self, request: Request<'_>, line: &mut Line) -> io::Result<()> {
+    fn answer(&mut self, request: Request<'_>, channel: &mut Channel) -> io::Result<()> {
         match request {
             Request::Listen => {
                 let watch = self.watch.as_mut().ok_or_else(out_of_place)?;
-                tell(line, &watch.wait().map_err(SinkError::Io))
+                channel.answer(&watch.wait().map_err(SinkError::Io))
             }
             Request::Fill(contents) => {
                 let lists = check_lists(&contents).and_then(|()| self.lists());
-                tell(line, &lists.and_then(|lists| lists.fill(&contents)))
+                channel.answer(&lists.and_then(|lists| lists.fill(&contents)))
             }
-            Request::Sweep(used) => tell(line, &self.lists().and_then(|l| l.sweep(&used))),
+            Request::Sweep(used) => channel.answer(&self.lists().and_then(|l| l.sweep(&used))),
             Request::Banned(structure) => {
-                tell(line, &self.counters().and_then(|c| c.banned(&structure)))
+                channel.answer(&self.counters().and_then(|c| c.banned(&structure)))
             }
             Request::Blocked(sets) => {
-                tell(line, &self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
+                channel.answer(&self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))
             }
-            Request::Named(name) => tell(line, &self.counters().and_then(|c| c.named(&name))),
-            Request::Limited => tell(line, &self.counters().and_then(CounterSocket::limited)),
+            Request::Named(name) => channel.answer(&self.counters().and_then(|c| c.named(&name))),
+            Request::Limited => channel.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Wire(group) => match nflog_socket(group) {
-                Ok(socket) => line.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
-                Err(error) => tell::<()>(line, &Err(error.into())),
+                Ok(socket) => channel.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
+                Err(error) => channel.answer::<()>(&Err(error.into())),
             },
             _ => Err(out_of_place()),
         }
@@ -153,11 +120,7 @@ impl Beside {
 
     fn lists(&mut self) -> Result<&mut ListSink, SinkError> {
         if self.lists.is_none() {
-            self.lists = Some(match self.kind {
-                SinkKind::Netlink => ListSink::netlink(Program::nft())?,
-                SinkKind::Nft => ListSink::Nft(Program::nft()),
-                SinkKind::DryRun => ListSink::DryRun,
-            });
+            self.lists = Some(ListSink::netlink(Program::nft())?);
         }
         self.lists.as_mut().ok_or_else(|| out_of_place().into())
     }
@@ -168,8 +131,4 @@ impl Beside {
         }
         self.counters.as_mut().ok_or_else(|| out_of_place().into())
     }
-}
-
-fn tell<T: Serialize>(line: &mut Line, answer: &Result<T, SinkError>) -> io::Result<()> {
-    line.send(answer, None)
 }

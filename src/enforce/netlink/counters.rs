@@ -1,4 +1,4 @@
-//! What the kernel has counted, and what somebody put there by hand: read on request, by a socket
+//! Reads the kernel's counters, and what was put into sets by hand: on request, by a socket
 //! of its own.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ impl CounterSocket {
     }
 
     /// Packets and bytes of everybody that the sets of `structure`'s scopes hold, by the first
-    /// address of whom is banned. What changes meanwhile may be missing.
+    /// address of what is banned. What changes meanwhile may be missing.
     ///
     /// # Errors
     /// When the kernel does not answer.
@@ -79,7 +79,7 @@ impl CounterSocket {
         Ok(nets)
     }
 
-    /// Whom the kernel's own limiter has found, and whether one of its sets is full, so that it
+    /// The hosts that the kernel's own limiter has found, and whether one of its sets is full, so that it
     /// cannot find others.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl CounterSocket {
         Ok(all.into_iter().find(|(known, _)| known == name).map(|(_, count)| count))
     }
 
-    /// Has each element of a set taken in. A set that is not there has none.
+    /// Hands each element of a set to `take`. A set that is not there has none.
     fn each(&mut self, set: &str, take: impl FnMut(Found)) -> Result<(), SinkError> {
         match self.0.each(set, take).map_err(failed) {
             Err(SinkError::NoTable) => Ok(()),

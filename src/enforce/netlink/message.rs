@@ -196,7 +196,7 @@ impl Transaction {
     }
 }
 
-/// What can be asked for of our table.
+/// Questions about our table.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Question<'a> {
     Table,

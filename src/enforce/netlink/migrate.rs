@@ -1,17 +1,16 @@
 //! Loads a structure over a table that an older version, or somebody else, declared otherwise: sets of
-//! another kind are made anew in the same transaction, with what they held.
+//! another kind are made again in the same transaction, with what they held.
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
 
 use super::counters::CounterSocket;
 use super::reply::Found;
 use super::{NetlinkSink, failed};
-use crate::enforce::SinkError;
+use crate::enforce::{SinkError, set_element};
 use crate::table::structure::{PAUSED, Structure, TABLE, declarations};
 
-/// What the names of the sets of lists begin with: those are always new where they differ.
+/// The prefix of the names of list sets: those are always new where they differ.
 const LISTS: &str = "list_";
 
 /// Elements in one command.
@@ -74,18 +73,10 @@ impl NetlinkSink {
 
 /// An element as nft writes it, with what is left of its time.
 fn written(found: &Found) -> Option<String> {
-    let mut text = match *found.key.as_slice() {
+    let key = match *found.key.as_slice() {
         [2] => "ipv4".to_owned(),
         [10] => "ipv6".to_owned(),
         _ => found.address()?.to_string(),
     };
-    if let Some(left) = found.left {
-        let _ = write!(text, " timeout {}ms", left.max(Duration::from_millis(1)).as_millis());
-    }
-    // Others write what they like there; what nft could not read is not worth a ban.
-    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
-    if let Some(comment) = found.comment.as_ref().filter(|comment| comment.chars().all(plain)) {
-        let _ = write!(text, " comment \"{comment}\"");
-    }
-    Some(text)
+    Some(set_element::text(&key, found.left, found.comment.as_deref()))
 }

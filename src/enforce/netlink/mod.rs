@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::set_element::{self, Order};
-use super::{BanSink, Comparison, Damage, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError};
 use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::pause::Pause;
@@ -32,8 +32,8 @@ use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use bulk::ListSocket;
 pub use counters::CounterSocket;
 use message::{Element, Key, Transaction};
-use monitor::Lid;
-pub use monitor::Watch;
+pub use monitor::Monitor;
+use monitor::Subscription;
 use snapshot::Snapshot;
 use socket::{Refusal, Socket};
 
@@ -60,8 +60,8 @@ pub struct NetlinkSink {
     ours: Option<Snapshot>,
     /// Whether that has the wire in it.
     wire: bool,
-    /// Of the [`Watch`] that listens, if one does.
-    lid: Option<Lid>,
+    /// Of the [`Monitor`] that listens, if one does.
+    subscription: Option<Subscription>,
 }
 
 impl NetlinkSink {
@@ -77,7 +77,7 @@ impl NetlinkSink {
             structure: None,
             ours: None,
             wire: false,
-            lid: None,
+            subscription: None,
         })
     }
 
@@ -211,11 +211,11 @@ impl BanSink for NetlinkSink {
         Ok(report)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Damage>, SinkError> {
-        self.damage()
+    fn inspect(&mut self) -> Result<Vec<Drift>, SinkError> {
+        self.drift()
     }
 
-    fn mend(&mut self, structure: &Structure) -> Result<(), SinkError> {
+    fn repair(&mut self, structure: &Structure) -> Result<(), SinkError> {
         if self.structure.as_ref() == Some(structure) && self.put_back()? {
             return Ok(());
         }
@@ -225,6 +225,10 @@ impl BanSink for NetlinkSink {
     fn restore(&mut self, wanted: &[event::Element], now: Time) -> Result<Report, SinkError> {
         let found = self.compare(wanted, now)?;
         self.put(&found, now)
+    }
+
+    fn compare(&mut self, wanted: &[event::Element], now: Time) -> Result<Comparison, SinkError> {
+        Ok(Comparison::new(&self.adopt(now)?, wanted))
     }
 
     fn fill_in(&mut self, found: &Comparison, now: Time) -> Result<Report, SinkError> {

@@ -1,4 +1,4 @@
-//! Listens to the kernel for what others do to our table.
+//! Receives the kernel's notifications of what others do to our table.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,8 +9,8 @@ use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, socket_with};
 
-use super::notification::Listener;
-use crate::enforce::drift::external_changes::Foreign;
+use super::notification::Decoder;
+use crate::enforce::drift::external_changes::ExternalChanges;
 use crate::sys::program::Program;
 
 /// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.
@@ -25,35 +25,35 @@ const PART: usize = 64 << 10;
 /// How many of these are taken together, at most.
 const PARTS_MAX: u32 = 4096;
 
-/// What shuts and opens the ear of a [`Watch`].
+/// Starts and stops the notifications that a [`Monitor`] gets.
 #[derive(Debug)]
-pub(super) struct Lid {
+pub(super) struct Subscription {
     fd: OwnedFd,
     port: u32,
 }
 
-impl Lid {
-    /// Nothing is heard from now on, and so the kernel need not tell it.
-    pub(super) fn shut(&self) -> io::Result<()> {
+impl Subscription {
+    /// From now on the kernel sends none.
+    pub(super) fn stop(&self) -> io::Result<()> {
         Ok(bind(&self.fd, &SocketAddrNetlink::new(self.port, 0))?)
     }
 
-    /// All is heard from now on.
-    pub(super) fn open(&self) -> io::Result<()> {
+    /// From now on the kernel sends all.
+    pub(super) fn start(&self) -> io::Result<()> {
         Ok(bind(&self.fd, &SocketAddrNetlink::new(self.port, GROUP))?)
     }
 }
 
-/// An ear for what others do, in the network namespace of the thread that opened it.
+/// Hears what others do, in the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Monitor {
     fd: OwnedFd,
     part: Vec<u8>,
-    listener: Listener,
+    decoder: Decoder,
     nft: Program,
 }
 
-impl Watch {
+impl Monitor {
     /// Listens from now on. What comes by the socket `own`, or is done by runs of `nft`, is ours.
     pub(super) fn open(own: u32, nft: Program, buffer: usize) -> io::Result<Self> {
         let fd = socket_with(
@@ -65,21 +65,21 @@ impl Watch {
         // Without permission there is less room, and more is lost; that is noticed and made up for.
         let _ = set_socket_recv_buffer_size_force(&fd, buffer);
         bind(&fd, &SocketAddrNetlink::new(0, GROUP))?;
-        Ok(Self { fd, part: vec![0; PART], listener: Listener::new(own), nft })
+        Ok(Self { fd, part: vec![0; PART], decoder: Decoder::new(own), nft })
     }
 
-    /// What shuts it.
-    pub(super) fn lid(&self) -> io::Result<Lid> {
+    /// The subscription of this monitor.
+    pub(super) fn subscription(&self) -> io::Result<Subscription> {
         let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
-        Ok(Lid { fd: self.fd.try_clone()?, port: name.pid() })
+        Ok(Subscription { fd: self.fd.try_clone()?, port: name.pid() })
     }
 
     /// Waits until others have done something to our table, and says what.
     ///
     /// # Errors
     /// When the socket does not work any more.
-    pub fn wait(&mut self) -> io::Result<Foreign> {
-        let (mut heard, mut parts) = (Foreign::default(), 0);
+    pub fn wait(&mut self) -> io::Result<ExternalChanges> {
+        let (mut heard, mut parts) = (ExternalChanges::default(), 0);
         while parts < PARTS_MAX {
             // Whatever is there already belongs to it.
             let flags = if heard.is_empty() {
@@ -91,10 +91,10 @@ impl Watch {
             match recv(&self.fd, self.part.as_mut_slice(), flags) {
                 Ok((length, _)) => {
                     let bytes = self.part.get(..length).unwrap_or_default();
-                    self.listener.hear(bytes, |pid| self.nft.ran(pid), &mut heard);
+                    self.decoder.decode(bytes, |pid| self.nft.ran(pid), &mut heard);
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::NOBUFS) => self.listener.lose(&mut heard),
+                Err(Errno::NOBUFS) => self.decoder.lose_track(&mut heard),
                 Err(Errno::AGAIN) => break,
                 Err(error) => return Err(error.into()),
             }

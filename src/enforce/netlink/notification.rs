@@ -1,4 +1,4 @@
-//! What the kernel's notifications say that others did to our table.
+//! Reads the kernel's notifications of changes to our table.
 //!
 //! Each transaction is told of message by message, and ends with the number of the new generation,
 //! which names the process. The port in the headers is that of the socket it came by.
@@ -9,7 +9,9 @@ use super::message::{
 };
 use super::reply::{Received, messages};
 use super::snapshot::{CHAIN_NAME, RULE_CHAIN, text_of};
-use crate::enforce::drift::external_changes::{Actor, Deed, Done, Foreign, Thing};
+use crate::enforce::drift::external_changes::{
+    Action, ExternalChanges, Object, Origin, TableChange,
+};
 use crate::sys::netlink::{attributes, number};
 use crate::table::structure::TABLE;
 
@@ -22,43 +24,48 @@ const NAME_MAX: usize = 16;
 
 /// Puts transactions together, as they come.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Decoder {
     /// The port of the socket that our own changes go by: they are no news.
     own: u32,
-    /// What is known of the transaction that has not ended yet.
-    open: Foreign,
+    /// The changes of the transaction that has not ended yet.
+    open: ExternalChanges,
 }
 
-impl Listener {
+impl Decoder {
     pub(super) fn new(own: u32) -> Self {
-        Self { own, open: Foreign::default() }
+        Self { own, open: ExternalChanges::default() }
     }
 
-    /// Takes in what was received at once: adds to `heard` what the transactions that ended with it
+    /// Takes in what was received: adds to `heard` what the transactions that ended with it
     /// did. `ours` says whether a process is one that we ran.
-    pub(super) fn hear(&mut self, bytes: &[u8], ours: impl Fn(u32) -> bool, heard: &mut Foreign) {
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        ours: impl Fn(u32) -> bool,
+        heard: &mut ExternalChanges,
+    ) {
         for message in messages(bytes).filter(|message| message.port != self.own) {
             if message.kind != NEW_GENERATION {
-                if let Some(deed) = deed(&message) {
-                    self.open.note(deed);
+                if let Some(change) = change(&message) {
+                    self.open.record(change);
                 }
             } else if !self.open.is_empty() {
-                let actor = actor(message.attributes());
-                self.open.by(Some(actor).filter(|actor| !ours(actor.pid)));
+                let origin = origin(message.attributes());
+                self.open.set_origin(Some(origin).filter(|origin| !ours(origin.pid)));
                 heard.merge(std::mem::take(&mut self.open));
             }
         }
     }
 
-    /// Takes note that notifications were lost: what is open may never end.
-    pub(super) fn lose(&mut self, heard: &mut Foreign) {
+    /// Records that notifications were lost: what is open may never end.
+    pub(super) fn lose_track(&mut self, heard: &mut ExternalChanges) {
         heard.merge(std::mem::take(&mut self.open));
         heard.lost = true;
     }
 }
 
-/// What a message says was done to our table; `None`: nothing.
-fn deed(message: &Received<'_>) -> Option<Deed> {
+/// The change to our table that a message is about; `None`: it is about none.
+fn change(message: &Received<'_>) -> Option<TableChange> {
     if message.family() != INET {
         return None;
     }
@@ -69,23 +76,23 @@ fn deed(message: &Received<'_>) -> Option<Deed> {
         return None;
     }
     let name = |kind| text_of(about, kind).unwrap_or_default();
-    let (done, thing) = match message.kind {
-        NEW_TABLE => (Done::Added, Thing::Table),
-        DELETE_TABLE => (Done::Deleted, Thing::Table),
-        NEW_CHAIN => (Done::Added, Thing::Chain(name(CHAIN_NAME))),
-        DELETE_CHAIN => (Done::Deleted, Thing::Chain(name(CHAIN_NAME))),
-        NEW_RULE => (Done::Added, Thing::Rules(name(RULE_CHAIN))),
-        DELETE_RULE => (Done::Deleted, Thing::Rules(name(RULE_CHAIN))),
-        NEW_SET => (Done::Added, Thing::Set(name(SET_NAME))),
-        DELETE_SET => (Done::Deleted, Thing::Set(name(SET_NAME))),
-        NEW_ELEMENTS => (Done::Added, Thing::Elements(name(SET_NAME))),
-        DELETE_ELEMENTS => (Done::Deleted, Thing::Elements(name(SET_NAME))),
-        _ => (Done::Added, Thing::Other),
+    let (action, object) = match message.kind {
+        NEW_TABLE => (Action::Added, Object::Table),
+        DELETE_TABLE => (Action::Deleted, Object::Table),
+        NEW_CHAIN => (Action::Added, Object::Chain(name(CHAIN_NAME))),
+        DELETE_CHAIN => (Action::Deleted, Object::Chain(name(CHAIN_NAME))),
+        NEW_RULE => (Action::Added, Object::Rules(name(RULE_CHAIN))),
+        DELETE_RULE => (Action::Deleted, Object::Rules(name(RULE_CHAIN))),
+        NEW_SET => (Action::Added, Object::Set(name(SET_NAME))),
+        DELETE_SET => (Action::Deleted, Object::Set(name(SET_NAME))),
+        NEW_ELEMENTS => (Action::Added, Object::Elements(name(SET_NAME))),
+        DELETE_ELEMENTS => (Action::Deleted, Object::Elements(name(SET_NAME))),
+        _ => (Action::Added, Object::Other),
     };
-    Some(Deed { thing, done })
+    Some(TableChange { object, action })
 }
 
-fn actor(generation: &[u8]) -> Actor {
+fn origin(generation: &[u8]) -> Origin {
     let pid = attributes(generation)
         .find(|(kind, _)| *kind == GENERATION_PID)
         .and_then(|(_, pid)| number(pid, 0))
@@ -93,7 +100,7 @@ fn actor(generation: &[u8]) -> Actor {
     // A process may call itself whatever it likes.
     let name = text_of(generation, GENERATION_NAME).unwrap_or_default();
     let name = name.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(NAME_MAX);
-    Actor { name: name.collect(), pid }
+    Origin { name: name.collect(), pid }
 }
 
 #[cfg(test)]
@@ -116,14 +123,14 @@ mod tests {
         transaction.end().0
     }
 
-    fn heard(own: u32, bytes: &[u8]) -> Foreign {
-        let mut heard = Foreign::default();
-        Listener::new(own).hear(bytes, |pid| pid == 7, &mut heard);
+    fn heard(own: u32, bytes: &[u8]) -> ExternalChanges {
+        let mut heard = ExternalChanges::default();
+        Decoder::new(own).decode(bytes, |pid| pid == 7, &mut heard);
         heard
     }
 
     #[test]
-    fn a_transaction_is_told_with_who_it_was() {
+    fn a_transaction_names_its_origin() {
         let words = heard(1, &told("nft\0", 4711)).to_string();
         assert_eq!(words, "nft (pid 4711) added elements of set ban4");
         let evil = heard(1, &told("\u{1b}[2J a\nb\0", 9)).to_string();
@@ -136,27 +143,27 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_never_ends_is_none_until_something_is_lost() {
+    fn an_open_transaction_counts_once_some_are_lost() {
         let whole = told("nft\0", 4711);
         let first = messages(&whole).position(|message| message.kind == NEW_GENERATION).unwrap();
         // What ends a transaction is 36 bytes long, and what ends the bytes 20.
-        let (cut, mut news) = (&whole[..whole.len() - 56], Foreign::default());
+        let (cut, mut news) = (&whole[..whole.len() - 56], ExternalChanges::default());
         assert_eq!(messages(cut).count(), first);
-        let mut listener = Listener::new(1);
-        listener.hear(cut, |_| false, &mut news);
+        let mut decoder = Decoder::new(1);
+        decoder.decode(cut, |_| false, &mut news);
         assert!(news.is_empty());
-        listener.lose(&mut news);
+        decoder.lose_track(&mut news);
         assert!(news.lost && news.sets.contains("ban4"));
     }
 
     proptest! {
         #[test]
-        fn any_datagram_can_be_heard(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_datagram_can_be_decoded(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             heard(1, &bytes);
         }
 
         #[test]
-        fn broken_datagrams_can_be_heard(at in 0_usize..200, byte: u8) {
+        fn broken_datagrams_can_be_decoded(at in 0_usize..200, byte: u8) {
             let mut bytes = told("nft\0", 4711);
             let place = at % bytes.len();
             bytes[place] = byte;

@@ -1,4 +1,4 @@
-//! Has the kernel take back its own description of our table: what is missing is made anew, what was
+//! Gives the kernel its own description of our table back: what is missing is made again, what was
 //! changed is put right, and all of it in one transaction. No program has to be run for that.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::table::structure::TABLE;
 /// The attribute of a lookup that names a set of the same transaction.
 const LOOKUP_SET_ID: u16 = 4;
 
-/// What has to go before the table can be put back.
+/// The objects that have to go before the table can be put back.
 #[derive(Debug, Default)]
 pub(super) struct Clearing {
     /// The whole table: it, a chain or an object is of another kind.
@@ -46,7 +46,7 @@ impl Clearing {
     }
 }
 
-/// What sets held that have to go, by name of the set, as the kernel listed it.
+/// The elements of sets that have to go, by name of the set, as the kernel listed them.
 pub(super) type Kept = BTreeMap<String, Vec<Vec<u8>>>;
 
 /// Writes the transaction that makes of the table as it is `now` what is `ours`.

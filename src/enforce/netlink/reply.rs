@@ -1,4 +1,4 @@
-//! What the kernel answers and tells of, read from bytes. Nothing in them is taken at its word.
+//! Reads the kernel's answers and notifications from bytes. Nothing in them is taken at its word.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Found {
     }
 }
 
-/// What the kernel says.
+/// A message of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply<'a> {
     /// The message of this number is refused for this reason (an `errno`), or 0: it is not.
@@ -86,7 +86,7 @@ impl<'a> Received<'a> {
     }
 }
 
-/// The messages in what was received at once; what is broken ends it.
+/// The messages in one datagram; what is broken ends it.
 pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -104,7 +104,7 @@ pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     })
 }
 
-/// What the kernel answers in what was received at once.
+/// The answers in one datagram.
 pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     messages(bytes).filter_map(|message| {
         Some(match message.kind {

@@ -9,7 +9,7 @@ use super::message::{
     EXPIRATION, NESTED, NEW_CHAIN, NEW_OBJECT, NEW_RULE, NEW_SET, NEW_TABLE, OBJECT_DATA,
     OBJECT_NAME, OBJECT_TYPE, SET_NAME, TYPE_COUNTER, attribute,
 };
-use crate::enforce::drift::damage::{Damage, Part};
+use crate::enforce::drift::structure::{Drift, Part};
 use crate::sys::netlink::{attributes, number};
 use crate::table::structure::{TABLE, is_filled};
 
@@ -25,7 +25,7 @@ const CHAIN_COUNTERS: u16 = 8;
 const SET_FLAGS: u16 = 3;
 pub(super) const SET_ID: u16 = 10;
 const SET_HANDLE: u16 = 16;
-/// What a set is made of: the kernel tells it, and does not want to be told.
+/// Attributes that the kernel sends and does not accept.
 const SET_KIND: u16 = 19;
 const SET_COUNT: u16 = 20;
 pub(super) const RULE_CHAIN: u16 = 2;
@@ -134,23 +134,23 @@ impl Snapshot {
         self.elements.insert(set.to_owned(), items);
     }
 
-    /// What of this is missing or different in `now`. What is there beside it is none of ours, except
+    /// Returns what of this is missing or different in `now`. Whatever else is there is none of ours, except
     /// in our own chains.
-    pub(super) fn damage(&self, now: &Self) -> Vec<Damage> {
+    pub(super) fn drift(&self, now: &Self) -> Vec<Drift> {
         if self.table.is_some() && now.table.is_none() {
-            return vec![Damage::Missing(Part::Table)];
+            return vec![Drift::Missing(Part::Table)];
         }
-        let mut damage = Vec::new();
+        let mut drift = Vec::new();
         if self.table != now.table {
-            damage.push(Damage::Changed(Part::Table));
+            drift.push(Drift::Changed(Part::Table));
         }
-        compare(&self.chains, &now.chains, Part::Chain, &mut damage);
-        compare(&self.sets, &now.sets, Part::Set, &mut damage);
-        compare(&self.objects, &now.objects, Part::Object, &mut damage);
+        compare(&self.chains, &now.chains, Part::Chain, &mut drift);
+        compare(&self.sets, &now.sets, Part::Set, &mut drift);
+        compare(&self.objects, &now.objects, Part::Object, &mut drift);
         for (set, content) in &self.elements {
             let held = now.elements.get(set);
             if self.sets.contains_key(set) && held.is_some_and(|held| held != content) {
-                damage.push(Damage::Content(set.clone()));
+                drift.push(Drift::Content(set.clone()));
             }
         }
         for chain in self.chains.keys().filter(|chain| now.chains.contains_key(*chain)) {
@@ -158,10 +158,10 @@ impl Snapshot {
             if ours != theirs {
                 let foreign = surplus(&theirs, &ours);
                 let missing = surplus(&ours, &theirs);
-                damage.push(Damage::Rules { chain: chain.clone(), missing, foreign });
+                drift.push(Drift::Rules { chain: chain.clone(), missing, foreign });
             }
         }
-        damage
+        drift
     }
 
     /// A chain's rules, with the content of anonymous sets in the place of their names.
@@ -201,12 +201,12 @@ fn compare(
     ours: &BTreeMap<String, Vec<u8>>,
     theirs: &BTreeMap<String, Vec<u8>>,
     part: impl Fn(String) -> Part,
-    damage: &mut Vec<Damage>,
+    drift: &mut Vec<Drift>,
 ) {
     for (name, described) in ours {
         match theirs.get(name) {
-            None => damage.push(Damage::Missing(part(name.clone()))),
-            Some(other) if other != described => damage.push(Damage::Changed(part(name.clone()))),
+            None => drift.push(Drift::Missing(part(name.clone()))),
+            Some(other) if other != described => drift.push(Drift::Changed(part(name.clone()))),
             Some(_) => {}
         }
     }
@@ -331,9 +331,9 @@ mod tests {
     #[test]
     fn what_changes_by_itself_is_no_damage() {
         let ours = picture("__set0", 1, 0, &[6]);
-        assert_eq!(ours.damage(&picture("__set7", 9, 1000, &[6])), []);
-        let damage = Damage::Rules { chain: "c".to_owned(), missing: 1, foreign: 1 };
-        assert_eq!(ours.damage(&picture("__set0", 1, 0, &[17])), [damage]);
+        assert_eq!(ours.drift(&picture("__set7", 9, 1000, &[6])), []);
+        let drift = Drift::Rules { chain: "c".to_owned(), missing: 1, foreign: 1 };
+        assert_eq!(ours.drift(&picture("__set0", 1, 0, &[17])), [drift]);
     }
 
     #[test]
@@ -347,12 +347,12 @@ mod tests {
         for name in ["b", "b", "a"] {
             now.take(NEW_RULE, &rule("c", name, 1, 0));
         }
-        let rules = |missing, foreign| [Damage::Rules { chain: "c".to_owned(), missing, foreign }];
-        assert_eq!(ours.damage(&now), rules(0, 0));
+        let rules = |missing, foreign| [Drift::Rules { chain: "c".to_owned(), missing, foreign }];
+        assert_eq!(ours.drift(&now), rules(0, 0));
         now.take(NEW_RULE, &rule("c", "x", 1, 0));
-        assert_eq!(ours.damage(&now), rules(0, 1));
+        assert_eq!(ours.drift(&now), rules(0, 1));
         now.rules.get_mut("c").unwrap().remove(0);
-        assert_eq!(ours.damage(&now), rules(1, 1));
+        assert_eq!(ours.drift(&now), rules(1, 1));
     }
 
     proptest! {

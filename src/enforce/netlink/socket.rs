@@ -26,7 +26,7 @@ const PART: usize = 64 << 10;
 /// How long the kernel may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a list is begun anew because something changed while it was read.
+/// How often a list is begun again because something changed while it was read.
 const ATTEMPTS: usize = 16;
 
 /// A socket to `nf_tables`, in the network namespace of the thread that opened it.
@@ -70,7 +70,7 @@ impl Socket {
         Transaction::begin(self.next)
     }
 
-    /// Has the kernel carry out a transaction. It did if nothing is refused; else it did nothing.
+    /// Makes the kernel carry out a transaction. It did if nothing is refused; else it did nothing.
     pub(super) fn carry_out(&mut self, transaction: Transaction) -> io::Result<Vec<Refusal>> {
         let (bytes, next) = transaction.end();
         self.next = next;
@@ -112,7 +112,7 @@ impl Socket {
         })
     }
 
-    /// Has each element of a set taken in, once. While the set changes, some may be missed.
+    /// Hands each element of a set to `take`, once. While the set changes, some may be missed.
     pub(super) fn each(&mut self, set: &str, mut take: impl FnMut(Found)) -> io::Result<()> {
         self.ask_once(Question::Elements(set), |(), _, list| {
             items(list).filter_map(found).for_each(&mut take);
@@ -133,7 +133,7 @@ impl Socket {
     }
 
     /// Asks something, and has `take` gather the kinds and attributes of the messages that answer it.
-    /// It is asked anew where something changed meanwhile.
+    /// It is asked again where something changed meanwhile.
     pub(super) fn ask<T: Default>(
         &mut self,
         question: Question<'_>,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::message::{Element, Key, Question, delete_set};
-use super::monitor::{self, Lid, Watch};
+use super::monitor::{self, Monitor, Subscription};
 use super::rebuild::{self, Clearing, Kept};
 use super::reply::items;
 use super::snapshot::Snapshot;
 use super::{BATCH_MAX, NetlinkSink, TIMEOUT_MAX, all_or_error, failed};
-use crate::enforce::drift::damage::Damage;
+use crate::enforce::drift::structure::Drift;
 use crate::enforce::set_element::{self, Order};
 use crate::enforce::{Comparison, Report, SinkError};
 use crate::model::event::Change;
@@ -28,22 +28,22 @@ impl NetlinkSink {
     ///
     /// # Errors
     /// When there is no permission for that, or no socket to be had.
-    pub fn watch(&mut self) -> Result<Watch, SinkError> {
+    pub fn watch(&mut self) -> Result<Monitor, SinkError> {
         self.watch_with(monitor::BUFFER)
     }
 
-    /// The same, with so many bytes that the kernel may keep for us.
+    /// The same, with this many bytes that the kernel may keep for us.
     ///
     /// # Errors
     /// As [`NetlinkSink::watch`].
-    pub fn watch_with(&mut self, buffer: usize) -> Result<Watch, SinkError> {
-        let open = |own| Watch::open(own, self.nft.clone(), buffer);
+    pub fn watch_with(&mut self, buffer: usize) -> Result<Monitor, SinkError> {
+        let open = |own| Monitor::open(own, self.nft.clone(), buffer);
         let watch = self.socket.port().and_then(open).map_err(failed)?;
-        self.lid = Some(watch.lid().map_err(failed)?);
+        self.subscription = Some(watch.subscription().map_err(failed)?);
         Ok(watch)
     }
 
-    /// Takes note of what is there now as what is to be there, as far as `structure` declares it: what
+    /// Records what is there now as what is to be there, as far as `structure` declares it: what
     /// else is in the table is somebody else's.
     pub(super) fn remember(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let mut seen = self.look()?;
@@ -67,7 +67,7 @@ impl NetlinkSink {
         Ok(())
     }
 
-    /// Takes note of what the sets hold that the configuration fills.
+    /// Records what the sets hold that the configuration fills.
     pub(super) fn remember_content(&mut self) -> Result<(), SinkError> {
         let Some(mut ours) = self.ours.take() else { return Ok(()) };
         let mut sets = ours.filled_sets();
@@ -77,10 +77,10 @@ impl NetlinkSink {
         held.map_err(failed)
     }
 
-    /// What is damaged, compared with what was loaded.
-    pub(super) fn damage(&mut self) -> Result<Vec<Damage>, SinkError> {
+    /// The drift of the table from what was loaded.
+    pub(super) fn drift(&mut self) -> Result<Vec<Drift>, SinkError> {
         let now = self.look()?;
-        Ok(self.ours.as_ref().map(|ours| ours.damage(&now)).unwrap_or_default())
+        Ok(self.ours.as_ref().map(|ours| ours.drift(&now)).unwrap_or_default())
     }
 
     /// Puts back what was loaded, without a program being run. Whether that worked.
@@ -93,7 +93,7 @@ impl NetlinkSink {
             rebuild::write(&mut transaction, &ours, &now, &clearing, &kept);
             let refusals = self.socket.carry_out(transaction)?;
             if refusals.is_empty() {
-                return Ok(self.damage()?.is_empty());
+                return Ok(self.drift()?.is_empty());
             }
             if matches!(all_or_error(&refusals), Err(SinkError::NotPermitted(_))) {
                 return all_or_error(&refusals).map(|()| false);
@@ -155,7 +155,7 @@ impl NetlinkSink {
         Ok(seen)
     }
 
-    /// Has a picture show what these sets hold.
+    /// Adds what these sets hold to a picture.
     fn hold(&mut self, picture: &mut Snapshot, sets: Vec<String>) -> io::Result<()> {
         for set in sets {
             let content = self.content(&set)?;
@@ -186,14 +186,14 @@ impl NetlinkSink {
     }
 
     /// Adds so many elements that the kernel would spend a quarter of the time on telling our own
-    /// [`Watch`] of them, which need not hear it. The generation shows whether others did anything
+    /// [`Monitor`] of them, which need not hear it. The generation shows whether others did anything
     /// meanwhile.
     fn add_unheard(&mut self, missing: Vec<Order>, report: &mut Report) -> Result<(), SinkError> {
         let before = self.socket.others().map_err(failed)?;
         let mut missing = missing.into_iter();
         // Whoever was at it has told all about it when this is done: transactions take turns.
         self.add_fresh(missing.by_ref().take(1).collect(), report)?;
-        self.lid.as_ref().map_or(Ok(()), Lid::shut).map_err(failed)?;
+        self.subscription.as_ref().map_or(Ok(()), Subscription::stop).map_err(failed)?;
         let added = loop {
             let fresh: Vec<_> = missing.by_ref().take(FRESH_MAX).collect();
             match self.add_fresh(fresh, report) {
@@ -201,7 +201,7 @@ impl NetlinkSink {
                 added => break added,
             }
         };
-        self.lid.as_ref().map_or(Ok(()), Lid::open).map_err(failed)?;
+        self.subscription.as_ref().map_or(Ok(()), Subscription::start).map_err(failed)?;
         report.unheard = self.socket.others().map_err(failed)? != before;
         added
     }

@@ -1,4 +1,4 @@
-//! What of a table is no longer as it was loaded, and in which words that is told.
+//! Differences between a table and what was loaded, and the words for them.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ pub enum Part {
 
 /// Something that others took away or changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Damage {
+pub enum Drift {
     /// It is not there.
     Missing(Part),
     /// It is there, but of another kind: other flags, another size, another hook.
     Changed(Part),
-    /// In this chain, so many of our rules are missing and so many are not ours; both are zero where
+    /// In this chain, how many of our rules are missing and how many are not ours; both are zero where
     /// only the order is another one.
     Rules {
         /// The chain's name.
@@ -51,7 +51,7 @@ impl fmt::Display for Part {
     }
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = |count: &usize| counted(*count, "rule");
         match self {

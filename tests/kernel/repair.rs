@@ -1,6 +1,6 @@
 //! What others took away or changed is put back by netlink, as the kernel itself described it.
 
-use asterguard::enforce::{BanSink, Damage, NetlinkSink, Part};
+use asterguard::enforce::{BanSink, Drift, NetlinkSink, Part};
 use asterguard::sys::program::Program;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, Netns, now};
@@ -26,10 +26,10 @@ fn netlink_reports_and_repairs_every_damage() {
         return;
     }
     let (netns, mut sink, _bin) = loaded();
-    let missing = |part| vec![Damage::Missing(part)];
+    let missing = |part| vec![Drift::Missing(part)];
     let set = |name: &str| Part::Set(name.to_owned());
     let rules =
-        |missing, foreign| vec![Damage::Rules { chain: "prerouting".to_owned(), missing, foreign }];
+        |missing, foreign| vec![Drift::Rules { chain: "prerouting".to_owned(), missing, foreign }];
     let all =
         netns.exec("nft -a list chain inet asterguard prerouting").matches("# handle").count();
     let all = all - 1;
@@ -41,15 +41,15 @@ fn netlink_reports_and_repairs_every_damage() {
         ("add rule inet asterguard prerouting accept", rules(0, 1)),
         ("insert rule inet asterguard prerouting counter drop", rules(0, 1)),
         ("delete set inet asterguard block4", missing(set("block4"))),
-        ("flush set inet asterguard allow4", vec![Damage::Content("allow4".to_owned())]),
+        ("flush set inet asterguard allow4", vec![Drift::Content("allow4".to_owned())]),
         (
             "add element inet asterguard ports_sip { 7 }",
-            vec![Damage::Content("ports_sip".to_owned())],
+            vec![Drift::Content("ports_sip".to_owned())],
         ),
-        ("table inet asterguard { flags dormant; }", vec![Damage::Changed(Part::Table)]),
+        ("table inet asterguard { flags dormant; }", vec![Drift::Changed(Part::Table)]),
         (
             "add chain inet asterguard prerouting { policy drop; }",
-            vec![Damage::Changed(Part::Chain("prerouting".to_owned()))],
+            vec![Drift::Changed(Part::Chain("prerouting".to_owned()))],
         ),
     ] {
         if deed.starts_with("delete set") {
@@ -62,7 +62,7 @@ fn netlink_reports_and_repairs_every_damage() {
         netns.exec(&format!("nft '{deed}'"));
         let seen = sink.inspect().unwrap();
         assert!(seen.starts_with(&damage), "{deed}: {seen:?}");
-        sink.mend(&structure()).unwrap();
+        sink.repair(&structure()).unwrap();
         assert_eq!(sink.inspect().unwrap(), [], "{deed}");
         apply(&mut sink, &[put(ALL, EVE, MINUTE)]);
     }
@@ -86,8 +86,8 @@ fn a_set_of_another_kind_is_replaced() {
              add rule inet asterguard mine ip saddr @ban4 drop'"
         ));
         let seen = sink.inspect().unwrap();
-        assert!(seen.contains(&Damage::Changed(Part::Set("ban4".to_owned()))), "{seen:?}");
-        sink.mend(&structure()).unwrap();
+        assert!(seen.contains(&Drift::Changed(Part::Set("ban4".to_owned()))), "{seen:?}");
+        sink.repair(&structure()).unwrap();
         assert_eq!(sink.inspect().unwrap(), [], "{other}");
         // What is yours is still there.
         let block = netns.exec("nft list set inet asterguard block4");
@@ -146,9 +146,15 @@ fn loading_over_an_older_structure_loses_nothing() {
     netns.exec("nft add element inet asterguard block4 { 198.51.100.0/24, 203.0.113.7 }");
     let mut sink = NetlinkSink::attached(netns.nft(), structure()).unwrap();
     let later = Some(now().plus(60 * MINUTE));
-    let bans =
-        [element(ALL, EVE, later), element(ONLY_SIP, EVE_V6, None), element(ALL, MALLORY, later)];
-    assert_eq!(sink.restore(&bans, now()).unwrap().done, 3);
+    // Longer than nft can be told in milliseconds, or in seconds.
+    let [months, years] = [60, 2000].map(|days| Some(now().plus(days * 24 * 60 * MINUTE)));
+    let bans = [
+        element(ALL, EVE, later),
+        element(ONLY_SIP, EVE_V6, None),
+        element(ALL, MALLORY, months),
+        element(ONLY_SIP, MALLORY, years),
+    ];
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 4);
     sink.pause(Some(MINUTE)).unwrap();
 
     sink.load(&structure()).unwrap();

@@ -1,10 +1,11 @@
-//! All ways to the kernel's sets, side by side: the same changes leave the same sets, and refuse the same.
+//! All ways to the kernel's sets, and the `nft` program, side by side: the same changes leave the same
+//! sets, and refuse the same.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::{BanSink, NetlinkSink, NftSink};
+use asterguard::enforce::{BanSink, NetlinkSink};
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
 use asterguard::sys::program::Program;
@@ -14,7 +15,8 @@ use serde_json::Value;
 use crate::kit::guard::PROGRAM;
 use crate::kit::random::{self, Random};
 use crate::kit::{self, Netns, now};
-use crate::{ALL, ONLY_SIP, Way, element, structure, subject, writer_of};
+use crate::nft_writer::NftWriter;
+use crate::{ALL, ONLY_SIP, Way, element, helper_of, structure, subject};
 
 const OPERATIONS: usize = 10_000;
 /// After so many, the sets are compared.
@@ -26,42 +28,51 @@ const REFUSED: usize = 30;
 /// Addresses of each family.
 const ADDRESSES: usize = 250;
 
-/// One of the ways, in a namespace of its own.
+/// What carries the changes out.
+enum Hand {
+    Sink(Box<dyn BanSink>),
+    Nft(NftWriter),
+}
+
+/// One of the ways (`None`: the `nft` program), in a namespace of its own.
 struct Subjected {
-    way: Way,
+    way: Option<Way>,
     netns: Netns,
-    sink: Box<dyn BanSink>,
+    hand: Hand,
     /// The longest that changes took: so much later than meant, elements may end.
     slowest: Duration,
 }
 
 impl Subjected {
     /// With sets that are not as large as ours are; `bin` is for the programs that declare them.
-    fn open(way: Way, bin: &Path) -> Self {
+    fn open(way: Option<Way>, bin: &Path) -> Self {
         let netns = Netns::new();
         let nft = bin.join("nft");
         let own = String::from_utf8(netns.try_exec("command -v nft").stdout).unwrap();
         let smaller = |set| format!("-e '/set {set} {{/,/}}/s/size 1048576/size {ROOM}/'");
         let sed = format!("sed {} {}", smaller("sip4"), smaller("ban6"));
-        // Elements come as JSON, which is left as it is.
+        // Elements come in lines that are left as they are.
         kit::script(&nft, &format!("#!/bin/sh\n{sed} | {} \"$@\"\n", own.trim()));
         let by =
             || Program::with_argv(["ip", "netns", "exec", netns.name(), nft.to_str().unwrap()]);
-        let sink: Box<dyn BanSink> = match way {
-            Way::Nft => Box::new(NftSink::new(by())),
-            Way::Netlink => {
+        let loaded = |mut sink: Box<dyn BanSink>| {
+            sink.load(&structure()).unwrap();
+            Hand::Sink(sink)
+        };
+        let hand = match way {
+            None => Hand::Nft(NftWriter::load(by(), structure())),
+            Some(Way::Netlink) => {
                 netns.enter();
-                Box::new(NetlinkSink::new(by()).unwrap())
+                loaded(Box::new(NetlinkSink::new(by()).unwrap()))
             }
-            Way::Writer => {
+            Some(Way::Helper) => {
                 let program = bin.join("asterguard");
                 let path = format!("PATH={}:$PATH", bin.display());
                 kit::script(&program, &format!("#!/bin/sh\n{path} exec {PROGRAM} \"$@\"\n"));
-                Box::new(writer_of(&netns, &program).bans)
+                loaded(Box::new(helper_of(&netns, &program).bans))
             }
         };
-        let mut subjected = Self { way, netns, sink, slowest: Duration::ZERO };
-        subjected.sink.load(&structure()).unwrap();
+        let subjected = Self { way, netns, hand, slowest: Duration::ZERO };
         let declared = subjected.netns.exec("nft list table inet asterguard");
         assert_eq!(declared.matches(&format!("size {ROOM}\n")).count(), 2, "{declared}");
         subjected
@@ -70,10 +81,13 @@ impl Subjected {
     /// Who was refused, each with whether that was for want of room.
     fn apply(&mut self, changes: &[Change]) -> Vec<(Change, bool)> {
         let begin = Instant::now();
-        let report = self.sink.apply(changes, now()).unwrap();
+        let refused = match &mut self.hand {
+            Hand::Sink(sink) => sink.apply(changes, now()).unwrap().refused,
+            Hand::Nft(nft) => nft.apply(changes, now()),
+        };
         self.slowest = self.slowest.max(begin.elapsed());
         let full = |words: &str| words.contains("the set is full");
-        let refused = report.refused.into_iter().map(|(change, words)| (change, full(&words)));
+        let refused = refused.into_iter().map(|(change, words)| (change, full(&words)));
         let mut refused: Vec<_> = refused.collect();
         refused.sort_by_key(|(change, _)| change.key());
         refused
@@ -195,9 +209,10 @@ fn all_sinks_produce_the_same_sets() {
         return;
     }
     let mut chance = Random::new(random::seed(), 0);
-    let bins = Way::ALL.map(|_| tempfile::tempdir().unwrap());
+    let ways = [None, Some(Way::Netlink), Some(Way::Helper)];
+    let bins = ways.map(|_| tempfile::tempdir().unwrap());
     let mut places = bins.iter();
-    let mut ways = Way::ALL.map(|way| Subjected::open(way, places.next().unwrap().path()));
+    let mut ways = ways.map(|way| Subjected::open(way, places.next().unwrap().path()));
     let (structure, mut model) = (structure(), Model::default());
     let (mut left, mut compared, mut full, mut misfits) = (OPERATIONS, OPERATIONS, 0, 0);
     while left > 0 {

@@ -1,4 +1,4 @@
-//! The pattern_set: which failregexes match a body, found by one pass of one automaton over it.
+//! The pattern set: which failregexes match a body, found by one pass of one automaton over it.
 
 use regex_automata::dfa::{StartKind, dense};
 use regex_automata::hybrid;
@@ -27,11 +27,11 @@ pub enum PatternSet {
     Lazy(Box<hybrid::dfa::DFA>),
 }
 
-/// The changing part of a pattern_set: empty for a full one, at most 2 MiB for a lazy one.
+/// The changing part of a pattern set: empty for a full one, at most 2 MiB for a lazy one.
 #[derive(Debug, Default)]
 pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 
-/// Why a pattern_set cannot be built. Each failregex has been parsed before, so this is about size.
+/// Why a pattern set cannot be built. Each failregex has been parsed before, so this is about size.
 #[derive(Debug, Error)]
 #[error("these rules are too large together: {0}")]
 pub struct PatternSetError(String);
@@ -83,7 +83,7 @@ impl PatternSet {
             .map_err(|error| PatternSetError(error.to_string()))
     }
 
-    /// A cache to run this pattern_set with.
+    /// A cache to run this pattern set with.
     #[must_use]
     pub fn cache(&self) -> PatternSetCache {
         PatternSetCache(match self {
@@ -101,7 +101,7 @@ impl PatternSet {
         }
     }
 
-    /// Whether any failregex matches the whole of `body`, for a pattern_set that is seldom asked.
+    /// Whether any failregex matches the whole of `body`, for a pattern set that is seldom asked.
     #[must_use]
     pub fn matches(&self, body: &[u8]) -> bool {
         let mut found = Vec::new();

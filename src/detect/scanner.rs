@@ -1,4 +1,4 @@
-//! Lines to events: prefix, pattern_set, host, context, evidence.
+//! Lines to events: prefix, pattern set, host, context, evidence.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -27,13 +27,13 @@ use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
 #[derive(Debug)]
 pub struct Matcher {
     rules: Arc<RuleSet>,
-    /// One pattern_set a grammar; none where no rule uses the grammar.
+    /// One pattern set a grammar; none where no rule uses the grammar.
     pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
     messages: Vec<MessageShape>,
     prefilter: Option<Prefilter>,
 }
 
-/// What a failregex of a pattern_set belongs to.
+/// What a failregex of a pattern set belongs to.
 #[derive(Debug)]
 struct Target {
     rule: RuleId,
@@ -121,7 +121,7 @@ impl Clock<'_> {
 }
 
 /// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Beside
-/// the matcher it needs two buffers of at most a line each, and a lazy pattern_set's cache.
+/// the matcher it needs two buffers of at most a line each, and a lazy pattern set's cache.
 #[derive(Debug)]
 pub struct Scanner {
     matcher: Arc<Matcher>,

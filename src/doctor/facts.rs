@@ -53,7 +53,7 @@ impl World {
     ) -> Self {
         let unknown = Path::new("/etc/asterisk");
         let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
-        let logs = plan.as_ref().map_or_else(|_| Vec::new(), |plan| log_reader::files(plan));
+        let logs = plan.as_ref().map_or_else(|_| Vec::new(), log_reader::files);
         step("nft");
         let nft = ask(&["nft", "--version"]);
         let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());

@@ -114,7 +114,7 @@ fn restore_reports_bans_without_room() {
         return;
     }
     let netns = Netns::new();
-    let guard = start(&netns, home(&netns, 2), "netlink");
+    let guard = start(&netns, home(&netns, 2));
     for n in 1..=5 {
         guard.order(&["ban", &host(n), "--for", "1h"]);
     }
@@ -129,7 +129,7 @@ fn restore_reports_bans_without_room() {
     assert!(said.contains("3 bans are not in force") && said.contains("is full"), "{said}");
     assert_eq!(addresses(&netns, "ban4").len(), 2);
     // The guard goes on where it ended.
-    let guard = start(&netns, home, "netlink");
+    let guard = start(&netns, home);
     kit::until("three bans wait", || refused(&guard) == 3);
 }
 
@@ -139,7 +139,7 @@ fn expired_ban_makes_room_for_a_waiting_one() {
         return;
     }
     let netns = Netns::new();
-    let guard = start(&netns, home(&netns, 1), "netlink");
+    let guard = start(&netns, home(&netns, 1));
     guard.order(&["ban", &host(1), "--for", "4s"]);
     guard.order(&["ban", &host(2), "--for", "1h"]);
     guard.order(&["ban", &host(3), "--for", "2s"]);

@@ -7,7 +7,6 @@ use asterguard::enforce::{BanSink, DryRunSink, NetlinkSink, NftProgram, SinkErro
 use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::pause::Pause;
-use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
 use asterguard::sys::program::Program;

@@ -326,7 +326,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
 /// A configuration with these jails, the port lists `all`, `sip` and `web`, and IPv6 by /64.
 pub fn config(jails: Vec<Jail>) -> Config {
     Config {
-        asterisk: Default::default(),
+        asterisk: asterguard::model::exchange::AsteriskPorts::default(),
         loglevel: LogLevel::Notice,
         trunks: false,
         asteriskconf: "/etc/asterisk".into(),

@@ -13,11 +13,11 @@ use super::dns_helper::Resolver;
 use crate::model::hostname::HostName;
 use crate::model::subject::{bannable, canonical};
 
-/// NameLookups at most.
+/// Names at most.
 pub const MOST: usize = 1024;
 /// Addresses of a name at most.
 pub(super) const MOST_ADDRESSES: usize = 64;
-/// NameLookups that are looked up at once.
+/// Names that are looked up at once.
 const AT_ONCE: usize = 8;
 /// How long an answer is good for. `getaddrinfo` does not tell the time to live that DNS has.
 const AGAIN: Duration = Duration::from_secs(5 * 60);

@@ -14,7 +14,7 @@ use crate::model::subject::canonical;
 
 const LOGIND: &str = "/run/systemd/sessions";
 const UTMP: &str = "/run/utmp";
-/// LoginHosts at most.
+/// Sessions at most.
 const MOST: usize = 256;
 /// Bytes of a session's file that are read.
 const LARGEST: u64 = 16 << 10;

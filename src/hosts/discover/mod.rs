@@ -88,7 +88,7 @@ enum FinderMessage {
 
 impl Finder {
     /// Starts the threads; `resolver` looks names up. Also returns what is there now; what changes, `tell` is told, until it
-    /// says that nobody listens any more. NameLookups are not waited for.
+    /// says that nobody listens any more. Names are not waited for.
     ///
     /// # Errors
     /// When no thread can be started.

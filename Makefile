@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test soak test-kernels nightly check coverage bench bench-kernel fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check coverage bench bench-kernel fuzz demo static pages deb \
 	test-deb bare install uninstall
 
 help: ## Say what there is
@@ -50,6 +50,9 @@ coverage: ## Write docs/coverage.md: each message, and what fail2ban makes of it
 
 bench: ## Measure: the parts by themselves, then from a log file to the decision, beside fail2ban
 	@dev/bench.sh
+
+callgrind: ## Count the instructions that reading a log takes, by valgrind
+	@dev/callgrind.sh
 
 bench-kernel: ## Measure, as root, from log line to kernel and after a flush, beside fail2ban (some minutes)
 	@dev/bench-kernel.sh

@@ -31,7 +31,7 @@ const ADDRESSES: usize = 250;
 /// What carries the changes out.
 enum Hand {
     Sink(Box<dyn BanSink>),
-    Nft(NftWriter),
+    Nft(Box<NftWriter>),
 }
 
 /// One of the ways (`None`: the `nft` program), in a namespace of its own.
@@ -60,7 +60,7 @@ impl Subjected {
             Hand::Sink(sink)
         };
         let hand = match way {
-            None => Hand::Nft(NftWriter::load(by(), structure())),
+            None => Hand::Nft(Box::new(NftWriter::load(by(), structure()))),
             Some(Way::Netlink) => {
                 netns.enter();
                 loaded(Box::new(NetlinkSink::new(by()).unwrap()))

@@ -64,7 +64,7 @@ fn a_good_configuration_is_checked_with_all_examples() {
     let first = lines.next().unwrap();
     assert!(
         first.starts_with(
-            "ok: 4 jails (asterisk-guess, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
+            "ok: 5 jails (asterisk-guess, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
         ),
         "{first}"
     );

@@ -28,7 +28,7 @@
 //! | [`cli`] | the commands |
 //!
 //! A pure room knows no clock, no I/O and no runtime: time is an argument, so that `run`, `replay`,
-//! `test` and the tests drive the same engine. Not pure are only [`sip::capture`], and
+//! `test` and the tests drive the same engine. Not pure are only [`exchange::capture`], and
 //! [`decide::plan_files`], which reads the files of a plan.
 //! Events and decisions ([`model::event`]) are `Copy` values of a fixed size.
 #![forbid(unsafe_code)]

@@ -54,7 +54,7 @@ pub(super) fn ban_line(ban: &BanStatus) -> String {
     format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
 }
 
-/// What was dropped, if anything was.
+/// Returns what was dropped, if anything was.
 pub(super) fn dropped(dropped: Dropped) -> String {
     match dropped.packets {
         Some(packets @ 1..) => format!(", {packets} packets dropped"),

@@ -74,7 +74,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
             output.line(format_args!("  {source}{note}"));
         }
         let words = words(&never.counts());
-        output.line(format_args!("  never banned, beside ignoreip and names: {words}"));
+        output.line(format_args!("  never banned, besides ignoreip and names: {words}"));
         if !lists.block.is_empty() {
             output.line(format_args!("  blocked: {} networks", lists.block.len()));
         }

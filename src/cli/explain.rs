@@ -276,7 +276,7 @@ fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<()
     Ok(())
 }
 
-/// What a jail makes of a line, of which there is at least one event.
+/// Returns what a jail makes of a line, of which there is at least one event.
 fn in_jail<'a>(plan: &'a Plan, id: JailId, jail: &'a Jail, events: &[Event]) -> InJail<'a> {
     let counted = events.iter().find(|event| plan.counted_by(event.rule).contains(&id));
     let evidence = counted.and_then(|event| policy::counts_as(jail, event.evidence));

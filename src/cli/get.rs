@@ -23,7 +23,7 @@ pub struct GetArgs {
 enum What {
     /// The failregexes that the jail counts
     Failregex,
-    /// Who is never banned, and why: by any jail, and by the jail that is named
+    /// Hosts that are never banned, and why: by any jail, and by the jail that is named
     Ignoreip,
 }
 

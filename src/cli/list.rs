@@ -70,7 +70,7 @@ fn is_empty(entries: &ListEntries) -> bool {
     }
 }
 
-/// What is said of a list that nothing is in, or not this host.
+/// Returns what is said of a list that nothing is in, or not this host.
 fn nobody(list: ListName, host: Option<IpAddr>) -> String {
     let (nothing, not) = match list {
         ListName::Allow => {

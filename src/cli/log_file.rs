@@ -32,7 +32,7 @@ pub fn is_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
     prefix::begins_message(line, scratch) || prefix::kernel(line).is_some()
 }
 
-/// What is said of a file without such a line.
+/// Returns what is said of a file without such a line.
 pub fn unrecognized(file: &str) -> String {
     format!("no line of {file} looks like one that Asterisk writes: is it the right file?")
 }

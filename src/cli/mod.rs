@@ -83,7 +83,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct ConfigArg {
-    /// Configuration file; conf.d/ and rules.d/ are looked for beside it
+    /// Configuration file; conf.d/ and rules.d/ are looked for next to it
     /// [default: /etc/asterguard/asterguard.toml if it exists, else what is built in]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -102,11 +102,11 @@ enum Command {
     Run(run::RunArgs),
     /// Read configuration and rules again; bans, counts and unread lines stay
     Reload(SocketArg),
-    /// Show what was counted and who is banned. With --check, exit code 1 if the guard is not well
+    /// Show what was counted and which hosts are banned. With --check, exit code 1 if the guard is not well
     Status(status::StatusArgs),
-    /// Show who is banned, and whether they are still sending packets
+    /// Show which hosts are banned, and whether they are still sending packets
     Banned(banned::BannedArgs),
-    /// Show a list: who is in it, why, and what was dropped
+    /// Show a list: what is in it, why, and what was dropped
     List(list::ListArgs),
     /// Ban hosts
     ///
@@ -114,11 +114,11 @@ enum Command {
     Ban(ban::BanArgs),
     /// Lift the bans of hosts or networks, or all
     Unban(unban::UnbanArgs),
-    /// Stop dropping at once, for a while; works without the daemon too
+    /// Stop dropping immediately, for a while; works without the daemon too
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(SocketArg),
-    /// Show something of a running guard: who is never banned, what a jail counts
+    /// Show something of a running guard: which hosts are never banned, what a jail counts
     Get(get::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
     Ruleset(ruleset::RulesetArgs),
@@ -136,7 +136,7 @@ enum Command {
     Test(test::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
     Explain(explain::ExplainArgs),
-    /// Say who would have been banned by these logs, when and why; changes nothing
+    /// Say which hosts these logs would have had banned, when and why; changes nothing
     Replay(replay::ReplayArgs),
     /// Put stored bans into the kernel, before the network comes up and the guard runs
     Restore(restore::RestoreArgs),

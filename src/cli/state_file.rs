@@ -71,7 +71,7 @@ pub fn earlier(state_dir: &Path, report: &HostReport) -> Option<Vec<Earlier>> {
     Some(bans.into_iter().filter_map(Earlier::of).collect())
 }
 
-/// Where a host stands by the configuration and the state file, and how far that can be trusted.
+/// Returns what configuration and state file say of a host, and how far that can be trusted.
 pub fn report(plan: Plan, state_dir: &Path, host: IpAddr) -> (HostReport, String) {
     let plan = Arc::new(plan);
     let Some(stored) = daemon::stored(&plan, state_dir) else {

@@ -88,7 +88,7 @@ fn headline(status: &Status) -> String {
     format!("{health}: {banned} banned{known}; {logins}\n")
 }
 
-/// How the guard is, and what is wrong.
+/// Returns the state of the guard, and what is wrong.
 fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
@@ -146,7 +146,7 @@ fn overview(status: &Status) -> String {
     text
 }
 
-/// How a file is being read, as far as it is worth a word.
+/// Returns how a file is being read, as far as it is worth a word.
 fn pace(source: &SourceStatus) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -165,7 +165,7 @@ fn pace(source: &SourceStatus) -> String {
     text
 }
 
-/// How bans get to the kernel; nothing where all is well and always was.
+/// Returns how bans get to the kernel; nothing where all is well and always was.
 fn sink_line(sink: &SinkStatus) -> String {
     let mut parts = Vec::new();
     if sink.queue > 0 {
@@ -175,7 +175,7 @@ fn sink_line(sink: &SinkStatus) -> String {
         parts.push(format!("last error {}", past(last)));
     }
     if let Some(time) = sink.last_heal {
-        parts.push(format!("the table was built anew at {}", Time::from_secs(time)));
+        parts.push(format!("the table was rebuilt at {}", Time::from_secs(time)));
     }
     if parts.is_empty() {
         String::new()
@@ -184,7 +184,7 @@ fn sink_line(sink: &SinkStatus) -> String {
     }
 }
 
-/// What outlives the daemon.
+/// Returns the state of the state file.
 fn store_line(store: &StoreStatus) -> String {
     let path = store.path.as_deref().unwrap_or("state");
     let mut text = match (&store.trouble, store.bytes) {
@@ -224,7 +224,7 @@ fn brief(seconds: u64) -> String {
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// What is seen on the wire.
+/// Returns what is seen on the wire.
 fn wire_line(wire: &WireStatus) -> String {
     let Numbers { answers, refusals, attempts, logins, lost, .. } = wire.numbers;
     let seen = format!(
@@ -238,7 +238,7 @@ fn wire_line(wire: &WireStatus) -> String {
     }
 }
 
-/// Whom the kernel's limiter has found, if anybody.
+/// Returns the hosts that the kernel's limiter has found, if there are any.
 fn limited(limiter: &LimiterStatus) -> String {
     let done = if limiter.mode == Limiter::Ban { "dropped" } else { "not dropped" };
     match limiter.hosts {

@@ -156,7 +156,7 @@ fn report(
     }
 }
 
-/// What the rules make of the line `text`, of which these are the `events`.
+/// Returns what the rules make of the line `text`, of which these are the `events`.
 pub(super) fn verdict<'a>(
     plan: &'a Plan,
     line: u64,

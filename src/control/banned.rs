@@ -50,7 +50,7 @@ pub struct NamedBan {
 pub struct BanStatus {
     /// Who: an address, or an IPv6 network.
     pub host: String,
-    /// What is closed to it.
+    /// The ports that are closed to it.
     pub scope: String,
     /// Seconds left; `null` for a permanent ban.
     pub left: Option<u64>,

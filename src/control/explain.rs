@@ -37,7 +37,7 @@ impl From<HostReport> for Answer {
     }
 }
 
-/// Where a host stands, and what led there.
+/// What is known of a host, and what led to its bans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostReport {
     /// Who.
@@ -46,7 +46,7 @@ pub struct HostReport {
     pub network: String,
     /// Whether it can be banned at all.
     pub bannable: bool,
-    /// Why no jail bans it, beside what the configuration says: "the gateway", for example.
+    /// Why no jail bans it, besides what the configuration says: "the gateway", for example.
     pub protected: Option<String>,
     /// What it is known good by; `null` if it is not.
     pub known_good: Option<KnownGoodReport>,
@@ -79,7 +79,7 @@ pub struct KnownGoodReport {
     pub ended: Option<i64>,
 }
 
-/// Where a host stands in one jail.
+/// What one jail counts of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JailReport {
     /// Which.
@@ -114,7 +114,7 @@ pub struct SourceCount {
 pub struct LineReport {
     /// When it was read, in seconds since the epoch.
     pub time: i64,
-    /// Whom it named.
+    /// The host that it named.
     pub host: IpAddr,
     /// In which log.
     pub source: String,

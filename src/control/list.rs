@@ -67,13 +67,13 @@ impl From<ListEntries> for Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListName {
-    /// Who is let through, whatever is banned
+    /// Networks that are let through, whatever is banned
     Allow,
-    /// Who is dropped because you say so
+    /// Networks that are dropped because you say so
     Block,
-    /// What others say is bad: feeds
+    /// Networks that others say are bad: feeds
     Feed,
-    /// Hosts from which somebody has logged in lately
+    /// Hosts from which an account has logged in lately
     KnownGood,
 }
 

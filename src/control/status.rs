@@ -50,7 +50,7 @@ pub enum Detail {
     Brief,
 }
 
-/// How the guard is, in one word.
+/// The state of the guard, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Health {
@@ -58,11 +58,11 @@ pub enum Health {
     Ok,
     /// Something is wrong; see the problems.
     Degraded,
-    /// Nothing is dropped, because somebody said so.
+    /// Nothing is dropped, because somebody paused it.
     Paused,
 }
 
-/// How things stand.
+/// The state of the guard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// In one word.
@@ -91,7 +91,7 @@ pub struct Status {
     pub never_banned: BTreeMap<String, usize>,
     /// Changes that the kernel has yet to be told of.
     pub queue: usize,
-    /// Who has logged in.
+    /// The hosts that have logged in.
     pub logins: LoginStatus,
     /// Where bans go.
     pub sinks: Vec<SinkStatus>,
@@ -100,7 +100,7 @@ pub struct Status {
     pub store: StoreStatus,
 }
 
-/// How the state file stands.
+/// The state of the state file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
     /// `stored`, `in memory only`, or `off` in a dry run.
@@ -145,7 +145,7 @@ pub struct LoginStatus {
     pub banned_hosts: Vec<String>,
 }
 
-/// How one of the ways to put bans into force does.
+/// The state of one of the places that bans go to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkStatus {
     /// What it is: `netlink`, `nft`, `dry run`.
@@ -158,7 +158,7 @@ pub struct SinkStatus {
     pub error: Option<String>,
     /// What last went wrong.
     pub last_error: Option<PastError>,
-    /// When the table was last built anew because it was gone, in seconds since the epoch.
+    /// When the table was last rebuilt because it was gone, in seconds since the epoch.
     pub last_heal: Option<i64>,
 }
 
@@ -179,7 +179,7 @@ impl PastError {
     }
 }
 
-/// How the wire stands.
+/// The state of the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WireStatus {
     /// `listening`, `starting`, `not available`, or `off` and why.
@@ -214,7 +214,7 @@ impl Default for LimiterStatus {
     }
 }
 
-/// How one jail stands.
+/// The state of one jail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JailStatus {
     /// Its name.
@@ -245,7 +245,7 @@ pub struct JailStatus {
     pub banned: Vec<BanStatus>,
 }
 
-/// How one log file stands.
+/// The state of one log file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceStatus {
     /// Its path.

@@ -32,14 +32,14 @@ impl From<Verification> for Answer {
     }
 }
 
-/// How kernel, configuration and memory differ.
+/// The differences between kernel, configuration and memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// The differences, [`MOST_DIFFERENCES`] at most.
     pub differences: Vec<Difference>,
     /// How many there are in all.
     pub count: usize,
-    /// Whether those of the kernel have been mended.
+    /// Whether those of the kernel have been repaired.
     pub repaired: bool,
 }
 

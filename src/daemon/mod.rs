@@ -54,7 +54,7 @@ use tasks::reload;
 /// Where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
-/// How often to look whether bans are to be renewed at all.
+/// The pause between two looks whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How a daemon is run.
@@ -68,22 +68,22 @@ pub struct Options {
     pub socket: PathBuf,
     /// Where bans go.
     pub sink: SinkKind,
-    /// Who looks names up.
+    /// What looks names up.
     pub resolver: Resolver,
-    /// Who starts it again.
+    /// What starts it again.
     pub supervisor: Supervisor,
 }
 
-/// Who starts the guard again when it ends.
+/// What starts the guard again when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervisor {
-    /// Nobody that it knows of.
+    /// Nothing that it knows of.
     Nobody,
     /// Something that waits for it to end, as systemd does.
     Somebody,
 }
 
-/// How a guard ended that nothing was wrong with.
+/// The end of a guard that nothing was wrong with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It was told to.
@@ -102,7 +102,7 @@ enum Cause {
 }
 
 impl Cause {
-    /// What is said of it, and how the guard ends.
+    /// Logs it, and returns how the guard ends.
     fn result(self) -> Result<Ended, RunError> {
         match self {
             Self::FirewallHelper(how) => Err(SinkError::NoHelper(how).into()),

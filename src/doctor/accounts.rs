@@ -10,7 +10,7 @@ use crate::hosts::asterisk::conf::{Conf, ConfSection};
 
 /// Somebody who may log in. His password is looked at and not kept.
 struct Account {
-    /// Where he is: `pjsip.conf [1000]`.
+    /// Its location: `pjsip.conf [1000]`.
     name: String,
     password: Password,
     /// Whether an access list says from where.

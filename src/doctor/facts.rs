@@ -28,7 +28,7 @@ pub struct World {
     pub logs: Vec<PathBuf>,
     /// The directory of Asterisk's configuration.
     pub asterisk: PathBuf,
-    /// How the daemon is.
+    /// The state of the daemon.
     pub status: Result<Status, String>,
     /// The firewall's tables, chains and rules.
     pub ruleset: Result<Ruleset, String>,

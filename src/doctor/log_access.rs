@@ -12,7 +12,7 @@ use super::facts::World;
 /// `CAP_DAC_READ_SEARCH`.
 const READS_ALL: u64 = (1 << 1) | (1 << 2);
 
-/// Who reads.
+/// The process that reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Reader {
     /// In words.

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use facts::World;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -37,7 +37,7 @@ pub enum Verdict {
 pub struct Finding {
     /// Which check; the names are part of the interface.
     pub check: &'static str,
-    /// How it came out.
+    /// The result.
     pub verdict: Verdict,
     /// What was seen.
     pub seen: String,

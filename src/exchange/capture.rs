@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use crate::model::event::Evidence;
 use crate::model::exchange::AsteriskPorts;
 use crate::model::time::Time;
 use crate::sip::nflog::{self, NflogMessage};
+use crate::sys::mutex::lock;
 
 /// The bytes that the kernel may keep for us: some ten thousand packets.
 const BUFFER: usize = 16 << 20;
@@ -122,10 +123,6 @@ impl SipMonitor {
         let published = lock(&self.shared.published);
         (published.listening.clone(), published.numbers, published.dropped)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct CaptureThread {

@@ -34,6 +34,7 @@ use crate::decide::plan::Plan;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Ban;
 use crate::model::time::Time;
+use crate::sys::mutex::lock;
 use ban_record::PlanIndex;
 use checkpoint::{Checkpoint, StoredCheckpoint};
 use schema::StoreError;
@@ -381,10 +382,6 @@ impl Store {
             let _ = self.thread.join();
         }
     }
-}
-
-fn lock(health: &Mutex<Health>) -> std::sync::MutexGuard<'_, Health> {
-    health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

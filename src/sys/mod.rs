@@ -2,6 +2,7 @@
 //! text files.
 
 pub mod clock;
+pub mod mutex;
 pub mod netlink;
 pub mod program;
 pub mod sandbox;

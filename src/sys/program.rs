@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::mutex::lock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use thiserror::Error;
@@ -71,7 +72,7 @@ impl Program {
     /// Whether one of the last runs was this process.
     #[must_use]
     pub fn ran(&self, pid: u32) -> bool {
-        self.ran.lock().unwrap_or_else(PoisonError::into_inner).contains(&pid)
+        lock(&self.ran).contains(&pid)
     }
 
     /// Runs the program with `args` and gives it `input`; returns what it printed.
@@ -119,7 +120,7 @@ impl Program {
     }
 
     fn remember(&self, pid: u32) {
-        let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ran = lock(&self.ran);
         ran.push_back(pid);
         if ran.len() > RUNS_MAX {
             ran.pop_front();

@@ -160,7 +160,7 @@ fn status_shows_the_last_repair_of_the_table() {
     let age = kit::now().secs() - sink(&guard)["last_heal"].as_i64().unwrap();
     assert!((0..20).contains(&age), "{age}");
     let all = guard.order(&["status"]);
-    assert!(all.contains("\n  netlink: the table was built anew at 20"), "{all}");
+    assert!(all.contains("\n  netlink: the table was rebuilt at 20"), "{all}");
 }
 
 #[test]

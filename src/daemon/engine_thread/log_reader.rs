@@ -571,7 +571,7 @@ mod tests {
 
     /// Nor does one from before the start, once the log has been seen to rest.
     #[test]
-    fn a_message_from_before_the_start_that_asterisk_has_done_with_casts_no_doubt() {
+    fn finished_message_before_start_is_trusted() {
         let refused = "chan_iax2.c: Host 198.51.100.1 failed MD5 authentication for 'x' (a != b)\n";
         let before = format!("[x] NOTICE[1] {refused}");
         let eve = format!("[x] NOTICE[1] {}", refused.replace(".1 ", ".2 "));
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_appears_is_read_for_all_its_jails_from_the_start() {
+    fn new_file_is_read_from_its_start_for_all_its_jails() {
         let home = tempfile::tempdir().unwrap();
         let main = home.path().join("asterguard.toml");
         let text = format!("[default]\nlogpath = '{}/pbx*'\n", home.path().display());

@@ -42,7 +42,7 @@ use crate::table::structure::Structure;
 /// found at a tick.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
+/// What the thread is sent.
 pub enum Message {
     /// A file may have changed, or something was seen on the wire.
     Wake,
@@ -78,7 +78,7 @@ pub struct Core {
     pub paused: Pause,
     /// What was decided and not yet carried out.
     pub decisions: Vec<Decision>,
-    /// Who is told what was decided.
+    /// The observers of what was decided.
     pub observers: Vec<Box<dyn DecisionObserver + Send>>,
 }
 
@@ -193,7 +193,7 @@ impl Core {
         self.carry_out();
     }
 
-    /// Has the sink told all that it may have lost.
+    /// Sends the sink all that it may have lost.
     fn catch_up(&mut self) {
         self.worker.caught_up();
         self.worker.restore(self.desired_state());

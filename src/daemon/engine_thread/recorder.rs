@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_secs(1);
 /// Checkpoints take no more than this part of the time to write: after a ban, and otherwise.
 const SHARES: (u32, u32) = (4, 20);
 
-/// Has what must outlive the daemon stored; or nothing, in a dry run.
+/// Stores what must outlive the daemon; nothing in a dry run.
 #[derive(Debug, Default)]
 pub struct Recorder {
     store: Option<Store>,
@@ -40,7 +40,7 @@ impl Recorder {
         Self { store: Some(store), anew: true, ..Self::default() }
     }
 
-    /// Has the bans stored that have changed.
+    /// Stores the bans that have changed.
     pub fn note(&mut self, engine: &mut Engine, now: Time) {
         let entries = engine.take_journal();
         if let (Some(store), false) = (&self.store, entries.is_empty()) {
@@ -49,7 +49,7 @@ impl Recorder {
         }
     }
 
-    /// Has all stored: after a reload, jails, sets and rules may have other names, and jails other
+    /// Stores all: after a reload, jails, sets and rules may have other names, and jails other
     /// terms.
     pub fn begin_anew(&mut self, engine: &mut Engine, now: Time) {
         self.note(engine, now);
@@ -61,7 +61,7 @@ impl Recorder {
         }
     }
 
-    /// Has what is stored corrected by a step of the wall clock, after `engine` was.
+    /// Corrects what is stored by a step of the wall clock, after `engine` was corrected.
     pub fn correct(&mut self, step: ClockStep, now: Time) {
         if let Some(store) = &self.store {
             store.correct(step, now);
@@ -78,7 +78,7 @@ impl Recorder {
         }
     }
 
-    /// Has it stored how far the guard has come, if it is time: once a second, and after each ban and
+    /// Stores how far the guard has come, if it is time: once a second, and after each ban and
     /// unban. To be called when all events that were read have been taken in.
     pub fn checkpoint(&mut self, engine: &mut Engine, reader: &Reader, now: Time) {
         let Some(took) = self.store.as_ref().and_then(Store::pace) else { return };
@@ -88,7 +88,7 @@ impl Recorder {
         }
     }
 
-    /// Has it stored how far the guard has come.
+    /// Stores how far the guard has come.
     pub fn checkpoint_now(&mut self, engine: &mut Engine, reader: &Reader, now: Time) {
         self.last = Some(Instant::now());
         self.due = false;
@@ -126,7 +126,7 @@ impl Recorder {
         self.store.as_ref().is_some_and(|store| store.health().error.is_none())
     }
 
-    /// How the store stands.
+    /// Returns the state of the store.
     #[must_use]
     pub fn status(&self, now: Time) -> StoreStatus {
         let Some(store) = &self.store else {
@@ -151,7 +151,7 @@ impl Recorder {
         }
     }
 
-    /// What is wrong with the store, for people.
+    /// Returns what is wrong with the store, for people.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let Some(store) = &self.store else { return Vec::new() };

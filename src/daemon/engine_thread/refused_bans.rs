@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many bans are offered to a set that may still be full. When it takes them all, it is offered twice
 /// as many.
 const FEW: usize = 16;
-/// And at most so many at once.
+/// And at most that many together.
 const MANY: usize = 5000;
 /// Refusals of one transaction that are told one by one.
 const MOST_TOLD: usize = 10;
@@ -25,7 +25,7 @@ const MOST_TOLD: usize = 10;
 /// A set of the kernel: a scope, and whether it is the one for IPv6.
 type Set = (ScopeId, bool);
 
-/// What the sink would not take, by the set that it is for.
+/// The bans that the sink refused, by the set that they are for.
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
     sets: BTreeMap<Set, Queue>,
@@ -38,7 +38,7 @@ pub(crate) struct Refused {
 #[derive(Debug)]
 struct Queue {
     waiting: BTreeMap<Subject, Element>,
-    /// Whom the sink was offered last: the others come first.
+    /// The host that the sink was offered last: the others come first.
     last: Option<Subject>,
     /// How many are offered next.
     offer: usize,
@@ -66,12 +66,12 @@ fn set_of(scope: ScopeId, subject: Subject) -> Set {
 }
 
 impl Refused {
-    /// How many bans wait.
+    /// Returns how many bans wait.
     pub(crate) fn len(&self) -> usize {
         self.sets.values().map(|queue| queue.waiting.len()).sum()
     }
 
-    /// When there is something to be offered.
+    /// Returns when there is something to offer.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -85,7 +85,7 @@ impl Refused {
         self.sets.keys().copied().collect()
     }
 
-    /// What the set is to be offered now.
+    /// Returns what the set is to be offered now.
     pub(crate) fn offer(&mut self, set: Set) -> Vec<Change> {
         let offered = self.sets.get_mut(&set).map(Queue::next);
         offered.unwrap_or_default().into_iter().map(Change::Put).collect()
@@ -104,7 +104,7 @@ impl Refused {
         refused.len() < offered.len() && !queue.waiting.is_empty()
     }
 
-    /// Takes note when to offer the rest: `at_once`, or after a pause.
+    /// Records when to offer the rest: `at_once`, or after a pause.
     pub(crate) fn wait(&mut self, at_once: bool, now: Instant) {
         self.sets.retain(|_, queue| !queue.waiting.is_empty());
         self.due = (!self.sets.is_empty()).then(|| if at_once { now } else { now + PAUSE });
@@ -113,7 +113,7 @@ impl Refused {
         }
     }
 
-    /// Takes note of what the sink would not take, and says so.
+    /// Records what the sink would not take, and says so.
     pub(crate) fn note(&mut self, report: &Report, now: Instant) {
         let mut new = 0;
         for (change, reason) in &report.refused {
@@ -175,7 +175,7 @@ mod tests {
     const SET: Set = (ScopeId(0), false);
 
     #[test]
-    fn everybody_has_a_turn_and_a_set_with_room_gets_more_and_more() {
+    fn all_have_a_turn_and_a_set_with_room_is_offered_more() {
         let (mut refused, begin) = (Refused::default(), Instant::now());
         refused.note(&refuse((0..100).map(|n| put(n, 60))), begin);
         assert_eq!((refused.len(), refused.due()), (100, Some(begin + PAUSE)));

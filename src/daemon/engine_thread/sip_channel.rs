@@ -20,7 +20,7 @@ use crate::model::exchange::Outcome;
 use crate::model::time::Time;
 use crate::sys::clock::{monotonic_now, now};
 
-/// What the wire is called where a log would have a path.
+/// The name of the wire where a log would have a path.
 pub const NAME: &str = "the wire";
 
 /// The wire.
@@ -29,7 +29,7 @@ pub struct Wire {
     source: Option<(SipMonitor, Limiter)>,
     /// The number of the last observation, as lines have numbers.
     line: u64,
-    /// What was said last of how it goes.
+    /// The state that was logged last.
     said: Listening,
 }
 
@@ -95,7 +95,7 @@ impl Wire {
         self.said = listening;
     }
 
-    /// How the wire is, if loading the rules for it went like this (`None`: it is to come).
+    /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).
     pub fn status(&self, plan: &Plan, loaded: Option<&Result<(), String>>) -> WireStatus {
         let (listening, numbers, dropped) =
             self.source.as_ref().map(|(source, _)| source.state()).unwrap_or_default();
@@ -129,12 +129,12 @@ fn group(plan: &Plan) -> Option<u16> {
     plan.config.wire.enabled.then_some(plan.config.wire.group)
 }
 
-/// What a plan wants done with whom the kernel's limiter finds.
+/// Returns what a plan does with the hosts that the kernel's limiter finds.
 fn limiting(plan: &Plan) -> config::Limiter {
     if plan.config.wire.enabled { plan.config.wire.limiter } else { config::Limiter::Off }
 }
 
-/// What a observation that is taken up `now` means. Its own time is by a clock that nobody can set.
+/// Returns the event that an observation is, at `now`: its own time is by the monotonic clock.
 fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
     let rule = match observation.exchange.outcome {
         Outcome::CredentialsRefused => REFUSED,

@@ -26,7 +26,7 @@ impl Pace {
         Self { left: BURST, filled: now, rest: now }
     }
 
-    /// When the next loss may be made up for.
+    /// Returns when the next loss may be made up for.
     pub fn next(&self) -> Instant {
         let refill = if self.left == 0 { self.filled + REFILL } else { self.filled };
         self.rest.max(refill)
@@ -37,12 +37,12 @@ impl Pace {
         self.left == 0
     }
 
-    /// Takes note that something was looked at, which took from `begin` to `end`.
+    /// Records that something was looked at, which took from `begin` to `end`.
     pub fn looked(&mut self, begin: Instant, end: Instant) {
         self.rest = end + end.saturating_duration_since(begin) * (SHARE - 1);
     }
 
-    /// Takes note that something was put back.
+    /// Records that something was put back.
     pub fn spend(&mut self, now: Instant) {
         let refills = now.saturating_duration_since(self.filled).as_millis() / REFILL.as_millis();
         let refills = u32::try_from(refills).unwrap_or(u32::MAX);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,6 +15,7 @@ use crate::decide::plan::Plan;
 use crate::enforce::helper::{Channel, Request};
 use crate::model::time::{BanDuration, Time};
 use crate::sys::clock::now;
+use crate::sys::mutex::lock;
 use crate::table::list_sets::{FED, ListSet};
 use crate::table::structure::Structure;
 
@@ -24,11 +25,11 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The shortest.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The way to the counters.
+/// Handle to the counters.
 pub struct Counters {
     /// What was last seen of those of the banned.
     activity: Mutex<BanActivity>,
-    /// The way to who may read them; `None` where there is no kernel to read from.
+    /// The channel to the process that may read them; `None` where there is no kernel to read from.
     line: Option<Mutex<Channel>>,
 }
 
@@ -38,7 +39,7 @@ impl Counters {
         Self { activity: Mutex::default(), line: line.map(Mutex::new) }
     }
 
-    /// What the kernel has dropped of everybody that is banned. Nothing if that cannot be known.
+    /// Returns what the kernel has dropped of all banned hosts; nothing if that cannot be known.
     pub fn banned(&self, structure: &Structure) -> HashMap<ElementKey, CounterReading> {
         self.look(structure, |activity| activity.seen().clone())
     }
@@ -54,7 +55,7 @@ impl Counters {
         self.read(&Request::Named(Cow::Borrowed(FED))).flatten()
     }
 
-    /// What each network that is blocked has dropped, and the networks that somebody put there by
+    /// Returns what was dropped of each blocked network, and the networks that somebody put there by
     /// hand.
     pub fn blocked(&self, sets: &[ListSet]) -> (HashMap<IpNet, (u64, u64)>, Vec<IpNet>) {
         self.read(&Request::Blocked(Cow::Borrowed(sets))).unwrap_or_default()
@@ -62,7 +63,7 @@ impl Counters {
 
     fn look<T: Default>(&self, structure: &Structure, tell: impl FnOnce(&BanActivity) -> T) -> T {
         // One look at a time: each is compared with the one before.
-        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut activity = lock(&self.activity);
         let counters = self.read(&Request::Banned(Cow::Borrowed(structure)));
         counters.map_or_else(T::default, |counters| {
             activity.update(counters, now());
@@ -72,7 +73,7 @@ impl Counters {
 
     /// Reads by a connection of its own: that takes as long as it takes.
     fn read<T: DeserializeOwned>(&self, request: &Request<'_>) -> Option<T> {
-        let mut line = self.line.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = lock(self.line.as_ref()?);
         let read = line.call(request);
         read.map_err(|error| warn!("counters cannot be read: {error}")).ok()
     }

@@ -26,6 +26,7 @@ use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
+use crate::sys::mutex::lock;
 use crate::table::structure::Structure;
 
 /// Messages that may wait for the worker; each holds the changes of one reading.
@@ -54,12 +55,12 @@ type Reply = Box<dyn FnOnce(Result<(), SinkError>) + Send>;
 
 type VerifyReply = Box<dyn FnOnce(Result<Verified, SinkError>) + Send>;
 
-/// What is to be done about what differs.
+/// Whether differences are repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
     /// Nothing.
     No,
-    /// Have the sink hold what it should.
+    /// Make the sink hold what it should.
     Yes,
 }
 
@@ -72,14 +73,14 @@ pub struct Verified {
     pub comparison: Comparison,
     /// Of the pause, in words.
     pub pause: Option<String>,
-    /// Whether all of it has been mended.
+    /// Whether all of it has been repaired.
     pub repaired: bool,
 }
 
 /// All that the sink is to hold.
 #[derive(Debug)]
 pub struct DesiredState {
-    /// Whom it lets pass.
+    /// The networks that it lets pass.
     pub allow: Vec<IpNet>,
     /// Whether it drops nothing for now.
     pub paused: Pause,
@@ -87,7 +88,7 @@ pub struct DesiredState {
     pub elements: Vec<Element>,
 }
 
-/// What the worker has to say by itself.
+/// What the worker reports by itself.
 #[derive(Debug)]
 pub enum WorkerEvent {
     /// The sink may have lost something: it has to be sent all of its desired state.
@@ -96,7 +97,7 @@ pub enum WorkerEvent {
     Paused(Pause),
 }
 
-/// How the sink is doing.
+/// The state of the sink.
 #[derive(Clone, Debug, Default)]
 pub struct SinkHealth {
     /// Changes that wait.
@@ -105,7 +106,7 @@ pub struct SinkHealth {
     pub error: Option<String>,
     /// What last went wrong, and when.
     pub last_error: Option<(Time, String)>,
-    /// When the table was last built anew because it was gone.
+    /// When the table was last rebuilt because it was gone.
     pub healed: Option<Time>,
     /// Bans that the sink does not take, each tried again until it does.
     pub refused: usize,
@@ -113,7 +114,7 @@ pub struct SinkHealth {
     pub wire: Option<Result<(), String>>,
     /// Whether changes were lost, so that all elements have to be sent again.
     pub behind: bool,
-    /// What somebody does to the table faster than it is put back, and how long that is worth telling.
+    /// What another program does to the table faster than it is put back, and until when that is shown.
     pub fight: Option<(String, Instant)>,
 }
 
@@ -154,7 +155,8 @@ impl Worker {
         Ok(Self { queue, health, thread })
     }
 
-    /// Has a thread hear by this connection what others do to the table, and this one put it back.
+    /// Starts a thread that hears by this connection what other programs do to the table; the worker puts it
+    /// back.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -188,7 +190,7 @@ impl Worker {
         }
     }
 
-    /// Has the sink compared with what it should hold, and tells `reply` what differs. The caller is not
+    /// Compares the sink with what it should hold, and tells `reply` what differs. The caller is not
     /// kept waiting.
     pub fn verify(
         &self,
@@ -208,7 +210,7 @@ impl Worker {
         }
     }
 
-    /// Has the sink let these networks pass, ahead of every change that is handed over later; never
+    /// Makes the sink let these networks pass, ahead of every change that is handed over later; never
     /// waits. When the worker cannot keep up it is [`SinkHealth::behind`].
     pub fn allow(&self, nets: Vec<IpNet>) {
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Allow(nets)) {
@@ -216,7 +218,7 @@ impl Worker {
         }
     }
 
-    /// Has the sink load another structure, and waits for it. All changes handed over before are
+    /// Makes the sink load another structure, and waits for it. All changes handed over before are
     /// meant for the old one, all later ones for the new. `rekeyed` is what the IPv6 sets are to hold
     /// whose networks have another length in the new one.
     ///
@@ -236,7 +238,7 @@ impl Worker {
         let _ = self.queue.try_send(Message::Pause(pause, Box::new(reply)));
     }
 
-    /// How the sink is doing.
+    /// Returns the state of the sink.
     #[must_use]
     pub fn health(&self) -> SinkHealth {
         let mut health = lock(&self.health).clone();
@@ -244,7 +246,7 @@ impl Worker {
         health
     }
 
-    /// Takes note that all elements are being sent again.
+    /// Records that all elements are being sent again.
     pub fn caught_up(&self) {
         lock(&self.health).behind = false;
     }
@@ -266,10 +268,6 @@ impl Worker {
     }
 }
 
-pub(crate) fn lock(health: &Mutex<SinkHealth>) -> std::sync::MutexGuard<'_, SinkHealth> {
-    health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 pub(crate) struct State {
     pub(crate) sink: Box<dyn BanSink + Send>,
     pub(crate) structure: Structure,
@@ -287,7 +285,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// When there is something to do by itself.
+    /// Returns when there is something to do without a message.
     fn due(&self) -> Option<Instant> {
         let retry = self.retry.map(|(at, _)| at);
         // What has just failed is not tried again at once, whoever wants it.
@@ -450,7 +448,7 @@ impl State {
         }
     }
 
-    /// Takes note of what the sink would not take, and of what others may have done that nobody heard of.
+    /// Records what the sink would not take, and of what others may have done that nobody heard of.
     pub(crate) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
         if report.unheard {
@@ -476,7 +474,7 @@ impl State {
         self.refused.wait(more, Instant::now());
     }
 
-    /// Has our own answers shown, as far as that can be had.
+    /// Loads the rules that show our own answers, if the kernel can do it.
     pub(crate) fn load_wire(&mut self) {
         let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
         if let Err(error) = &loaded {

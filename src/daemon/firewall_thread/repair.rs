@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::backoff::Pace;
-use super::{DesiredState, Repair, State, Verified, WorkerEvent, lock};
+use super::{DesiredState, Repair, State, Verified, WorkerEvent};
 use crate::enforce::{Drift, ExternalChanges, Part, Report, SinkError};
 use crate::model::event::{Change, Element};
 use crate::model::pause::Pause;
 use crate::sys::clock::now;
+use crate::sys::mutex::lock;
 use crate::table::structure::PAUSED;
 
-/// How long it is told that somebody fights for the table.
+/// For how long `status` shows that another program fights for the table.
 const FIGHT: Duration = Duration::from_secs(10);
 
-/// What has been heard of others, and how far it has been made up for.
+/// What other programs were heard to change, and how far it has been repaired.
 #[derive(Debug)]
 pub(crate) struct Healing {
     /// What has yet to be looked at, and since when.
@@ -24,7 +25,7 @@ pub(crate) struct Healing {
     pace: Pace,
     /// Whether the sink said that its table is gone.
     gone: bool,
-    /// What was looked at, and made us ask for the desired.
+    /// What was looked at, and made us ask for the desired state.
     asked: Option<(ExternalChanges, Instant)>,
     /// Whether the sink may have lost what its sets held.
     pub(crate) mended: bool,
@@ -44,12 +45,12 @@ impl Healing {
         }
     }
 
-    /// When there is something to look at.
+    /// Returns when there is something to look at.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.heard.as_ref().map(|_| self.pace.next())
     }
 
-    /// Takes note of what others did; it is looked at when the pace allows it.
+    /// Records what others did; it is looked at when the pace allows it.
     pub(crate) fn hear(&mut self, heard: ExternalChanges, since: Instant) {
         match &mut self.heard {
             Some((before, _)) => before.merge(heard),
@@ -57,14 +58,14 @@ impl Healing {
         }
     }
 
-    /// Takes note that the table is gone.
+    /// Records that the table is gone.
     pub(crate) fn lost(&mut self) {
         self.gone = true;
         self.hear(ExternalChanges { heard: true, ..ExternalChanges::default() }, Instant::now());
     }
 }
 
-/// What a look brings up.
+/// The result of a look.
 enum Finding {
     /// All is as it should be.
     Intact,
@@ -101,7 +102,7 @@ impl State {
         self.healing.pace.looked(begin, Instant::now());
     }
 
-    /// What is wrong. Takes note of a pause that somebody began or ended, or that was lost.
+    /// Returns what is wrong. Records a pause that somebody began or ended, or that was lost.
     fn diagnose(&mut self, heard: &ExternalChanges) -> Result<Finding, SinkError> {
         let damage = if self.healing.gone {
             vec![Drift::Missing(Part::Table)]
@@ -109,7 +110,7 @@ impl State {
             self.sink.inspect()?
         };
         let of_pause = [Part::Table, Part::Set(PAUSED.to_owned())].map(Drift::Missing);
-        // A firewall that is loaded anew may have declared our table, too: then its sets are empty.
+        // A firewall that is loaded again may have declared our table, too: then its sets are empty.
         let pause_lost =
             heard.deleted.contains(PAUSED) || damage.iter().any(|damage| of_pause.contains(damage));
         self.healing.lost_pause |= pause_lost;
@@ -142,7 +143,7 @@ impl State {
         }
     }
 
-    /// Takes note of a loss, and tells of a fight.
+    /// Records a loss, and reports a fight.
     fn pace(&mut self, heard: &ExternalChanges) {
         self.healing.pace.spend(Instant::now());
         if self.healing.pace.is_slowed() {
@@ -205,7 +206,7 @@ impl State {
         self.sink.restore(elements, now())
     }
 
-    /// How the sink differs from what it should hold; mends that too, if asked to.
+    /// Returns how the sink differs from what it should hold; repairs it too, if asked to.
     pub(crate) fn verify(
         &mut self,
         desired: &DesiredState,

@@ -92,10 +92,10 @@ impl Core {
         })
     }
 
-    /// Who has logged in, and whom of them a ban keeps out.
+    /// Returns the hosts that have logged in, and those of them that a ban keeps out.
     fn logins(&self, now: Time) -> LoginStatus {
         let (logins, bans) = (self.engine.logins(), self.engine.bans());
-        // There may be very many bans, and only so many logins.
+        // There may be very many bans, but the number of logins is bounded.
         let bans_of = |host: &Subject| (*host, bans.of(*host).count());
         let mut banned: Vec<_> = logins.hosts().map(bans_of).filter(|(_, n)| *n > 0).collect();
         banned.sort_unstable();
@@ -113,7 +113,7 @@ impl Core {
         }
     }
 
-    /// What is wrong, for people.
+    /// Returns what is wrong, for people.
     fn problems(
         &self,
         sink: &SinkHealth,
@@ -177,7 +177,7 @@ impl Core {
         problems
     }
 
-    /// What a jail goes by.
+    /// Returns what a jail reads.
     fn files_of(&self, id: JailId) -> Vec<String> {
         let mut files = self.reader.files_of(id);
         if self.engine.plan().watchers().contains(&id) {
@@ -207,7 +207,7 @@ impl Core {
     }
 }
 
-/// How many entries are never banned by any jail, of each kind.
+/// Counts the entries that no jail bans, by kind.
 fn never_banned(plan: &Plan, list: &IgnoreList) -> BTreeMap<String, usize> {
     let mut counts = list.counts();
     *counts.entry("ignoreip".to_owned()).or_default() += plan.config.ignoreip.len();

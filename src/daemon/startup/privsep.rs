@@ -47,7 +47,7 @@ pub fn confine(
 pub struct KernelHandles {
     pub sink: Box<dyn BanSink + Send>,
     pub lists: ListSink,
-    /// Who tells of others that change what the sink holds.
+    /// Reports changes that other programs make to what the sink holds.
     pub watch: Option<Channel>,
     pub counters: Option<Channel>,
     /// For the wire, and for the kernel's limiter.

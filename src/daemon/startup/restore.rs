@@ -92,7 +92,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     Ok(Restored { bans, stored, problem, refused })
 }
 
-/// What is stored, looked at without a daemon.
+/// The stored state, read without a daemon.
 #[derive(Debug)]
 pub struct Stored {
     /// An engine that knows what the daemon would at its start.
@@ -105,7 +105,7 @@ pub struct Stored {
     pub problem: Option<String>,
 }
 
-/// What is stored in a directory, in terms of a plan; `None` if nothing is.
+/// Reads what is stored in a directory, in terms of a plan; `None` if nothing is.
 #[must_use]
 pub fn stored(plan: &Arc<Plan>, state_dir: &Path) -> Option<Stored> {
     let now = now();
@@ -135,7 +135,7 @@ fn take_up_counts(
     engine.restore_counts(&progress.counters, &progress.logins, channels, &rules, now());
 }
 
-/// Has a new engine take up what is stored and what was found in the kernel, and says what that was.
+/// Recovers into a new engine what is stored and what was found in the kernel, and logs what that was.
 /// From then on, what changes is stored.
 pub(crate) fn take_up(
     options: &Options,

@@ -17,7 +17,7 @@ const ALWAYS: [&str; 7] = ["/etc", "/run", "/usr", "/lib", "/lib64", "/var/log",
 /// The most links in a directory that are followed.
 const LINKS: usize = 4096;
 
-/// What the guard needs with this configuration.
+/// Returns what the guard needs with this configuration.
 pub fn needs(options: &Options, config: &Config) -> Needs {
     let beside = |path: &Path| path.parent().map(existing);
     Needs {
@@ -38,13 +38,13 @@ pub fn out_of_reach(readable: &[PathBuf], needed: Vec<PathBuf>) -> Option<PathBu
     needed.into_iter().find(|path| !readable.iter().any(|known| path.starts_with(known)))
 }
 
-/// Where the lists are that must be right.
+/// Returns the directories of the lists that must be right.
 pub fn own_lists(lists: &ListConfig) -> Vec<PathBuf> {
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);
     files.filter_map(|path| path.parent()).map(existing).collect()
 }
 
-/// Where Asterisk's configuration includes files from, for the trunks in them.
+/// Returns the directories that Asterisk's configuration includes files from, for the trunks in them.
 pub fn included(config: &Config) -> Vec<PathBuf> {
     if !config.trunks {
         return Vec::new();
@@ -52,7 +52,7 @@ pub fn included(config: &Config) -> Vec<PathBuf> {
     trunk_directories(&config.asteriskconf).into_iter().flat_map(with_links).collect()
 }
 
-/// What the guard reads with this configuration.
+/// Returns what the guard reads with this configuration.
 pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     let main = options.config.as_deref().unwrap_or(Path::new(MAIN));
     let lists = &config.lists;
@@ -75,7 +75,7 @@ fn directory(pattern: &str) -> PathBuf {
     PathBuf::from(plain.get(..end).unwrap_or_default())
 }
 
-/// Where this is, or, if it has yet to come, the nearest directory above it that is there.
+/// Returns where this is, or, if it has yet to come, the nearest directory above it that is there.
 fn existing(path: &Path) -> PathBuf {
     let path = if path == Path::new("") { Path::new(".") } else { path };
     path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_else(|| path.to_owned())

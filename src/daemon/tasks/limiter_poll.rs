@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -11,13 +11,14 @@ use tracing::{info, warn};
 use crate::config::Limiter as Mode;
 use crate::control::status::LimiterStatus;
 use crate::enforce::helper::{Channel, Request};
+use crate::sys::mutex::lock;
 
 /// How often it looks: hosts stay in the sets for ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Hosts of one look that are named in the log.
 const NAMED: usize = 8;
 
-/// The way to the thread.
+/// Handle to the thread.
 pub struct Limiter {
     shared: Arc<Mutex<Shared>>,
 }
@@ -51,15 +52,11 @@ impl Limiter {
         lock(&self.shared).mode = mode;
     }
 
-    /// How it is.
+    /// Returns its state.
     pub fn status(&self) -> LimiterStatus {
         let Shared { mode, hosts, total, full } = *lock(&self.shared);
         LimiterStatus { mode, hosts, total, full }
     }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks until the process ends.
@@ -80,7 +77,7 @@ fn look_on(shared: &Mutex<Shared>, line: &mut Channel) {
     }
 }
 
-/// Says whom it has found anew.
+/// Logs the hosts that are new in it.
 fn take_note(
     shared: &mut Shared,
     known: &HashSet<IpAddr>,

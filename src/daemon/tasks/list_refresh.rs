@@ -1,7 +1,7 @@
 //! Keeps the lists in the kernel: fills sets before anybody needs them, and again when they are lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use crate::enforce::ListSink;
 use crate::enforce::SinkError;
 use crate::hosts::lists::Lists;
+use crate::sys::mutex::lock;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
@@ -43,7 +44,7 @@ impl ListKeeper {
         Arc::clone(&self.state().lists)
     }
 
-    /// Fills the sets for `lists` beside those in force, and says which to load a structure with.
+    /// Fills the sets for `lists` next to those in force, and says which to load a structure with.
     ///
     /// # Errors
     /// When the kernel does not take them.
@@ -56,7 +57,7 @@ impl ListKeeper {
         Ok(sets)
     }
 
-    /// Takes note that a structure is loaded, for these lists.
+    /// Records that a structure is loaded, for these lists.
     pub fn settle(&self, structure: &Structure, lists: Arc<Lists>) {
         let mut state = self.state();
         if state.lists != lists {
@@ -73,7 +74,7 @@ impl ListKeeper {
         }
     }
 
-    /// Takes note that what was prepared is not needed.
+    /// Records that what was prepared is not needed.
     pub fn withdraw(&self) {
         let mut state = self.state();
         let State { sink, sets, .. } = &mut *state;
@@ -116,6 +117,6 @@ impl ListKeeper {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

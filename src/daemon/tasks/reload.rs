@@ -83,7 +83,7 @@ impl Daemon {
         tokio::time::sleep(GRACE).await;
     }
 
-    /// Reads configuration, rules and lists, and has the kernel hold the lists beside those in force, if
+    /// Reads configuration, rules and lists, and makes the kernel hold the lists besides those in force, if
     /// they can be.
     fn prepare(&self) -> Result<Prepared, RunError> {
         let plan = load_plan(self.options.config.as_deref())?;

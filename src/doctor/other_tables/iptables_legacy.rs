@@ -35,7 +35,7 @@ pub fn droppers(host: IpAddr, left: &impl Fn() -> Duration) -> Vec<Dropper> {
     parse(&String::from_utf8_lossy(&saved.unwrap_or_default()), family, host, &mut holds)
 }
 
-/// What turns `host` away in the words of `iptables-save`; `holds` says whether an ipset holds it.
+/// Returns what turns `host` away in the words of `iptables-save`; `holds` says whether an ipset holds it.
 fn parse(
     saved: &str,
     family: &str,

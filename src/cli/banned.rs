@@ -37,7 +37,7 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A ban, as one line for people.
+/// Formats a ban as one line for people.
 pub(super) fn ban_line(ban: &BanStatus) -> String {
     let left = ban.left.map_or("permanent".to_owned(), |left| {
         format!("{} left", HumanDuration(Duration::from_secs(left)))

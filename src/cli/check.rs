@@ -92,7 +92,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The patterns of any jail for which nothing is read now, and why.
+/// Returns the patterns of each jail for which nothing is read now, with the reason why.
 fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
     let patterns = plan.readers().flat_map(|(_, jail)| &jail.logpath);
     patterns.filter_map(|pattern| Some((pattern.as_str(), glob::unread(pattern)?))).collect()

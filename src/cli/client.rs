@@ -9,7 +9,7 @@ use super::Exit;
 use super::output::{Failure, Output};
 use crate::control::{Answer, Done, Problem, Query, Request};
 
-/// How long the daemon may take to answer.
+/// The time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks the daemon.

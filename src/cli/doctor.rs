@@ -66,7 +66,7 @@ fn status(args: &DoctorArgs) -> Result<Status, String> {
     ask(&args.socket.socket, &request).map_err(|failure| failure.message)
 }
 
-/// Shown where somebody is looking and nothing else is printed there.
+/// Returns a progress bar, which is shown where somebody is looking and nothing else is printed there.
 fn progress(output: &Output) -> ProgressBar {
     if output.json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -77,8 +77,8 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
     }
 }
 
-/// The rest of the firewall, looked at once: rules that turn the host away, or why they are not
-/// known.
+/// Looks once at the rest of the firewall, and returns the rules that turn the host away, or the
+/// reason why they are not known.
 fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
     other_tables::who_drops(&Program::nft(), canonical(host)).map_err(|error| error.to_string())
 }
@@ -88,7 +88,7 @@ fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
 struct Whole<'a> {
     #[serde(flatten)]
     report: &'a HostReport,
-    /// `None`: it could not be looked at.
+    /// The rules elsewhere that turn the host away; `None`: the rest of the firewall could not be looked at.
     elsewhere: Option<&'a [Dropper]>,
     /// Bans that are over; `None`: the state file cannot be read.
     earlier: Option<&'a [Earlier]>,
@@ -211,7 +211,7 @@ fn length(secs: u64) -> String {
     HumanDuration(Duration::from_secs(secs)).to_string()
 }
 
-/// What a jail makes of a line.
+/// The way in which a jail treats a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Treatment {
@@ -231,7 +231,7 @@ struct InJail<'a> {
     treatment: Treatment,
     /// The entry of `ignoreip` that the host is in.
     ignored_by: Option<String>,
-    /// How many such lines ban, within how many seconds; what the first ban is like.
+    /// The number of such lines that ban, the seconds within which they do, and the terms of the first ban.
     maxretry: u32,
     findtime: u64,
     /// Seconds; null is permanent.

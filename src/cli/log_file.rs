@@ -27,7 +27,7 @@ pub fn looks_like_asterisks(region: &Region<'_>) -> bool {
     region.lines().any(|(_, line)| is_message(line, &mut scratch))
 }
 
-/// The same of one line.
+/// Whether one line begins so.
 pub fn is_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
     prefix::begins_message(line, scratch) || prefix::kernel(line).is_some()
 }
@@ -37,7 +37,7 @@ pub fn unrecognized(file: &str) -> String {
     format!("no line of {file} looks like one that Asterisk writes: is it the right file?")
 }
 
-/// Says in words what is wrong with a packed file.
+/// A reader of a packed file, which says in words what is wrong with it.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -68,7 +68,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What can be read of a file, and why not more.
+    /// Returns what can be read of a file, and the reason why no more can be.
     fn read(name: &str, bytes: &[u8]) -> (String, Option<String>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);

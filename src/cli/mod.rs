@@ -36,7 +36,7 @@ use crate::hosts::discover::dns_helper;
 use crate::sys::sandbox::{self, Needs};
 use output::{Failure, Output};
 
-/// How a command ended, for scripts. Part of the interface: the numbers stay.
+/// The exit code of a command, for scripts. Part of the interface: the numbers stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -148,7 +148,7 @@ enum Command {
     Writer,
 }
 
-/// The command line's definition, for manual pages and completions.
+/// Returns the command line's definition, for manual pages and completions.
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
@@ -219,7 +219,7 @@ fn write_to_firewall() -> anyhow::Result<()> {
     Ok(helper::serve(line.into())?)
 }
 
-/// The exit code, after saying what went wrong if something did.
+/// Returns the exit code, after saying what went wrong if something did.
 fn ended(result: Result<Exit, Failure>, output: &Output) -> ExitCode {
     let exit = result.unwrap_or_else(|Failure { exit, message }| {
         output.failure(&message);

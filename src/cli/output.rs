@@ -1,4 +1,4 @@
-//! What commands print: text for people or JSON for scripts, and how failures are told.
+//! Prints the output of commands, as text for people or as JSON for scripts, and reports failures.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -18,12 +18,12 @@ use crate::rules::RulesError;
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    /// What to print.
+    /// The message to print.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure without a code of its own.
+    /// Returns a failure without a code of its own.
     pub fn new(message: impl Display) -> Self {
         Self { exit: Exit::Failed, message: message.to_string() }
     }
@@ -71,7 +71,7 @@ fn colours() -> bool {
         && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Prints for people or for scripts. Whatever a command prints goes through one of these.
+/// The output for people or for scripts. Whatever a command prints goes through one of these.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     /// Whether JSON is wanted.
@@ -83,7 +83,7 @@ pub struct Output {
     reason = "what is printed the same way in both is still printed by it"
 )]
 impl Output {
-    /// Output in JSON or as text.
+    /// Returns output in JSON or as text.
     pub fn new(json: bool) -> Self {
         Self { json }
     }
@@ -108,7 +108,7 @@ impl Output {
         }
     }
 
-    /// Tells of a failure on standard error.
+    /// Reports a failure on standard error.
     pub fn failure(&self, message: &str) {
         let text = if self.json {
             serde_json::json!({ "result": "failed", "message": message }).to_string()

@@ -53,7 +53,7 @@ struct Summary {
 struct BanRecord<'a> {
     action: &'static str,
     host: IpAddr,
-    /// What is banned: the host, or its IPv6 network.
+    /// The subject of the ban: the host, or its IPv6 network.
     network: String,
     jail: &'a str,
     time: String,
@@ -108,7 +108,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     complaint(&logs).map_or(Ok(()), Err)
 }
 
-/// What could not be read, or not be used.
+/// Returns the failure for what could not be read, or not be used.
 fn complaint(logs: &[Log]) -> Option<Failure> {
     let mut wrong: Vec<String> = logs
         .iter()
@@ -128,7 +128,7 @@ fn complaint(logs: &[Log]) -> Option<Failure> {
     (!wrong.is_empty()).then(|| Failure::new(wrong.join("\n")))
 }
 
-/// The log with the earliest event that is not taken yet.
+/// Returns the log with the earliest event that is not taken yet.
 fn next(logs: &mut [Log]) -> Option<(usize, &mut Log)> {
     let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
     dated
@@ -161,7 +161,7 @@ const MOST_LOGGED_IN: usize = 65_536;
 struct WouldBe {
     action: &'static str,
     ban: Ban,
-    /// Which log's line completed the count.
+    /// The log whose line completed the count.
     log: usize,
 }
 
@@ -317,7 +317,7 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
     }
 }
 
-/// What a file is, as far as it was read.
+/// The kind of a file, as far as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// No line looks like Asterisk's, or like one that a rule is for.
@@ -339,7 +339,7 @@ struct Log {
     lines: u64,
     at_end: bool,
     kind: Kind,
-    /// Why the rest cannot be read.
+    /// The reason why the rest cannot be read.
     broken: Option<io::Error>,
     /// Whether there has been a line that matters, and whether the first one had no time.
     begun: bool,

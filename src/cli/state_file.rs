@@ -1,4 +1,4 @@
-//! What the state file says of a host, whether a daemon runs or not.
+//! Reads what the state file says of a host, whether a daemon runs or not.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -25,10 +25,10 @@ pub struct Earlier {
     host: String,
     jail: String,
     since: i64,
-    /// When it would have ended by itself; `None`: never.
+    /// The time when it would have ended by itself; `None`: never.
     until: Option<i64>,
     ended: i64,
-    /// `expired`, `lifted`, `ignored` or `replaced`.
+    /// The way in which it ended: `expired`, `lifted`, `ignored` or `replaced`.
     how: &'static str,
     offences: u32,
     evidence: Evidence,
@@ -51,7 +51,7 @@ impl Earlier {
         })
     }
 
-    /// The same for people.
+    /// Returns the same in words, for people.
     pub fn in_words(&self) -> String {
         let time = |secs| Time::from_secs(secs).to_string();
         let why = match &self.rule {
@@ -63,7 +63,7 @@ impl Earlier {
     }
 }
 
-/// The bans that a host and its network had, newest first; `None` if the state file cannot be read.
+/// Returns the bans that a host and its network had, newest first; `None` if the state file cannot be read.
 pub fn earlier(state_dir: &Path, report: &HostReport) -> Option<Vec<Earlier>> {
     let mut hosts = vec![report.host.to_string(), report.network.clone()];
     hosts.dedup();

@@ -47,7 +47,7 @@ pub fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
         return Ok(exit(args, &status));
     }
     if args.jail.is_none() {
-        // At once, whatever the number of bans.
+        // Immediately, whatever the number of bans.
         output.line(overview(&asked(args, Detail::Brief)?).trim_end());
     }
     for jail in &asked(args, Detail::Full)?.jails {
@@ -65,7 +65,7 @@ fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
     ask(&args.socket.socket, &request)
 }
 
-/// The first line: for the person called at night.
+/// Returns the first line: for the person called at night.
 fn headline(status: &Status) -> String {
     let health = match status.health {
         Health::Ok => "OK",
@@ -105,7 +105,7 @@ fn in_short(status: &Status) -> String {
     text
 }
 
-/// The part of the status that is not about one jail.
+/// Returns the part of the status that is not about one jail.
 fn overview(status: &Status) -> String {
     let mut text = in_short(status);
     // Writing to a string does not fail.
@@ -218,7 +218,7 @@ fn at(error: &PastError) -> String {
     format!("at {}", Time::from_secs(error.time))
 }
 
-/// A length of time, to its two largest units.
+/// Formats a length of time, to its two largest units.
 fn brief(seconds: u64) -> String {
     let whole = HumanDuration(Duration::from_secs(seconds)).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -247,7 +247,7 @@ fn limited(limiter: &LimiterStatus) -> String {
     }
 }
 
-/// A jail, as fail2ban-client shows it.
+/// Formats a jail as fail2ban-client shows it.
 fn jail_tree(jail: &JailStatus) -> String {
     let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
     let mode =
@@ -282,7 +282,7 @@ Status for the jail: {}{mode}
     text
 }
 
-/// A line of the tree for what most guards never have.
+/// Formats a line of the tree for what most guards never have.
 fn some(name: &str, count: u64) -> String {
     if count == 0 { String::new() } else { format!("|  |- {name}         {count}\n") }
 }

@@ -29,7 +29,7 @@ pub struct TestArgs {
     config: ConfigArg,
 }
 
-/// What the rules make of a line.
+/// The verdict of the rules on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
@@ -209,7 +209,7 @@ fn is_ignored(plan: &Plan, event: &Event) -> bool {
     jails.all(|jail| policy::ignored(jail, event.host))
 }
 
-/// A verdict for people, with the line escaped: its bytes are somebody else's.
+/// Formats a verdict for people, with the line escaped: its bytes are somebody else's.
 pub(super) fn in_words(said: &LineVerdict<'_>, line: &[u8]) -> String {
     let word = match said.verdict {
         Verdict::Offence => "offence",
@@ -232,7 +232,7 @@ pub(super) fn in_words(said: &LineVerdict<'_>, line: &[u8]) -> String {
     )
 }
 
-/// A line with all that could do something to a terminal, or that is not ASCII, as escapes.
+/// Returns a line with all that could do something to a terminal, or that is not ASCII, as escapes.
 fn printable(line: &[u8]) -> String {
     let byte = |byte: &u8| match byte {
         b' '..=b'~' => char::from(*byte).to_string(),

@@ -1,4 +1,4 @@
-//! `verify`: where kernel, configuration and memory differ.
+//! `verify`: the differences between kernel, configuration and memory.
 
 use clap::Args;
 

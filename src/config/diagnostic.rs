@@ -32,12 +32,12 @@ pub struct Diagnostic {
     pub path: PathBuf,
     /// The whole text of the file.
     pub source: Arc<str>,
-    /// What is wrong, as bytes of `source`. Any range is fine: one that does not fit is moved to
+    /// The bytes of `source` that are wrong. Any range is fine: one that does not fit is moved to
     /// the nearest characters.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The text that says what is wrong.
     pub message: String,
-    /// What to write instead.
+    /// The text that says what to write instead.
     pub help: Option<String>,
 }
 
@@ -120,7 +120,7 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
-/// Where a span lies: its line, cut at the span's ends.
+/// The place of a span: its line, cut at the span's ends.
 struct Place<'a> {
     number: usize,
     before: &'a str,

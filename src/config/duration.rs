@@ -13,7 +13,7 @@ pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
 /// longer ones.
 const DIGITS: usize = 18;
 
-/// Why a text or number is not a duration.
+/// The reason why a text or number is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DurationError {
     /// Nothing, or something else.
@@ -37,7 +37,7 @@ pub enum DurationError {
 /// (`10m`, `1d 12h`, `1y`; `m` is minutes, `M` is months), or digits alone, which are seconds.
 ///
 /// # Errors
-/// When it is none, or too short or too long.
+/// Returns an error if it is none, or too short or too long.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if let Ok(number) = text.trim().parse() {
         return seconds(number);
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
 /// Reads a duration from 1 second to 100 years, in seconds.
 ///
 /// # Errors
-/// When it is too short or too long.
+/// Returns an error if it is too short or too long.
 pub fn seconds(number: i64) -> Result<Duration, DurationError> {
     let number = number.try_into().map_err(|_| DurationError::Negative(number))?;
     bounded(Duration::from_secs(number))
@@ -68,7 +68,7 @@ pub fn parse_ban_duration(text: &str) -> Result<BanDuration, DurationError> {
     }
 }
 
-/// How long a ban lasts, in seconds; -1 is permanent.
+/// Returns how long a ban lasts, from a number of seconds; -1 is permanent.
 ///
 /// # Errors
 /// As [`seconds`].

@@ -26,7 +26,7 @@ pub(super) struct GlobalKeys {
 }
 
 impl GlobalKeys {
-    /// Takes over what `[default]` says.
+    /// Merges in what `[default]` says.
     pub fn merge(&mut self, reader: &mut TomlReader, table: &DeTable) {
         if let Some(value) = table.get("knowngood") {
             self.known_good(reader, value);

@@ -106,7 +106,7 @@ pub(super) struct UnverifiedOverrides {
 }
 
 impl Section {
-    /// Takes over what a table says; it wins over what this section says so far.
+    /// Merges in what a table says; the table wins over what this section says so far.
     pub fn merge(&mut self, reader: &mut TomlReader, table: &DeTable, known: KnownNames) {
         for (key, value) in table {
             match key.get_ref().as_ref() {

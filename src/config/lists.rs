@@ -32,7 +32,7 @@ pub struct ListConfig {
     pub allowfiles: Vec<PathBuf>,
     /// Files with more of the second.
     pub blockfiles: Vec<PathBuf>,
-    /// Ports of this machine that only those reach who are let through: ranges, both ends
+    /// Ports of this machine that only hosts that are let through can reach: ranges, both ends
     /// included, in ascending order, not overlapping.
     pub guardedports: Vec<(u16, u16)>,
     /// Lists that others make, by name.
@@ -73,7 +73,7 @@ struct FeedSection {
 }
 
 impl ListSections {
-    /// Takes over what the file of this number says.
+    /// Merges in what the file of this number says.
     pub fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable) {
         if let Some(value) = table.get("lists") {
             let help = "write [lists], and its keys below it";

@@ -44,13 +44,13 @@ const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Debug, "debug"),
 ];
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// A file or the directory `conf.d` cannot be read, or is not text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// What the files say is wrong.
+    /// The content of the files is wrong.
     #[error(transparent)]
     Invalid(#[from] Diagnostics),
 }
@@ -60,7 +60,7 @@ pub enum LoadError {
 /// files.
 ///
 /// # Errors
-/// When a file cannot be read, or for all that is wrong in the files.
+/// Returns an error if a file cannot be read, or for all that is wrong in the files.
 pub fn load(main: Option<&Path>, filters: &[String]) -> Result<Config, LoadError> {
     let sources = match main {
         Some(main) => sources(main, true)?,

@@ -41,7 +41,7 @@ pub const RECIDIVE: &str = "recidive";
 /// The whole configuration, defaults filled in and every value checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// How much the daemon says.
+    /// The amount of detail in what the daemon says.
     pub loglevel: LogLevel,
     /// Whether the hosts that Asterisk's configuration names as trunks are never banned.
     pub trunks: bool,
@@ -53,17 +53,17 @@ pub struct Config {
     pub ignorenames: Vec<HostName>,
     /// Bits of an IPv6 address that count, for the scopes `all` and `sip`.
     pub ipv6prefix: u8,
-    /// What makes a host known good.
+    /// The things that make a host known good.
     pub knowngood: KnownGood,
     /// Unverified bans that may be a minute, of all jails together.
     pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
-    /// Which networks to let pass and to block, and where that is written.
+    /// The networks to let pass and to block, and the places where they are written.
     pub lists: ListConfig,
-    /// What is looked at of our PBX's own answers.
+    /// The settings for what is looked at of our PBX's own answers.
     pub wire: SipMonitor,
-    /// What is known of Asterisk's ports; found, not written.
+    /// The facts that are known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
@@ -77,9 +77,9 @@ pub struct Jail {
     pub name: String,
     /// Enforce bans or only say what would be banned.
     pub mode: Mode,
-    /// Which rule files count, as globs over their names.
+    /// The rule files that count, as globs over their names.
     pub filter: Vec<glob::Pattern>,
-    /// Which classes of offence count.
+    /// The classes of offence that count.
     pub class: Vec<Class>,
     /// Log files to follow, as paths that may hold `*`, `?` and `[…]`.
     pub logpath: Vec<String>,
@@ -87,9 +87,9 @@ pub struct Jail {
     pub maxretry: u32,
     /// … within this time.
     pub findtime: Duration,
-    /// How long.
+    /// The duration of a ban.
     pub bantime: BanTime,
-    /// Which ports: the name of a list in [`Config::ports`].
+    /// The ports: the name of a list in [`Config::ports`].
     pub port: String,
     /// Drop or reject.
     pub blocktype: Blocktype,
@@ -99,7 +99,7 @@ pub struct Jail {
     pub ignorenames: Vec<HostName>,
     /// Bits of an IPv6 address that count.
     pub ipv6prefix: u8,
-    /// What a ban that rests on unverified evidence is like instead.
+    /// The terms that apply instead to a ban that rests on unverified evidence.
     pub unverified: BanTerms,
     /// Whether proven bans of hosts that are still sending packets are renewed.
     pub renew: bool,
@@ -110,18 +110,18 @@ pub struct Jail {
 /// The length and reach of a ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BanTerms {
-    /// How long.
+    /// The duration of a ban.
     pub bantime: BanTime,
-    /// Which ports: the name of a list in [`Config::ports`].
+    /// The ports: the name of a list in [`Config::ports`].
     pub port: String,
 }
 
-/// What makes a host known good, and what ends that.
+/// The things that make a host known good, and those that end that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownGood {
     /// Whether there are such hosts at all.
     pub enabled: bool,
-    /// How long a login counts.
+    /// The time for which a login counts.
     pub time: Duration,
     /// It ends with this many offences of accounts that have not logged in …
     pub maxunknown: u32,
@@ -131,37 +131,37 @@ pub struct KnownGood {
     pub maxrate: u32,
 }
 
-/// What a jail does with its decisions.
+/// The use that a jail makes of its decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Ban.
     #[default]
     Enforce,
-    /// Say who would be banned.
+    /// Say which hosts would be banned.
     Observe,
 }
 
-/// What a jail does with lines whose address cannot be trusted from the text.
+/// The use that a jail makes of lines whose address cannot be trusted from the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hearsay {
     /// Count them in `status`, ban nobody.
     #[default]
     Ignore,
-    /// Treat them as unverified evidence: an attacker can then have innocent hosts banned.
+    /// Treat them as unverified evidence: an attacker can then get innocent hosts banned.
     Count,
 }
 
-/// How much the daemon says, in fail2ban's words, least first.
+/// The amount of detail in what the daemon says, in fail2ban's words, least first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Only what stops the guard.
     Critical,
-    /// What went wrong.
+    /// Things that went wrong.
     Error,
-    /// What may go wrong.
+    /// Things that may go wrong.
     Warning,
     /// Bans and unbans too.
     #[default]

@@ -14,7 +14,7 @@ const BITS_HELP: &str =
 /// Reads an address or network in its one spelling (see [`canonical_net`]).
 ///
 /// # Errors
-/// What to write instead.
+/// The error is a text that says what to write instead.
 pub(crate) fn network(word: &str) -> Result<IpNet, &'static str> {
     let (address, bits) =
         word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));

@@ -19,7 +19,7 @@ impl Default for PortLists {
 }
 
 impl PortLists {
-    /// Takes over what `[ports]` says.
+    /// Merges in what `[ports]` says.
     pub fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let help = "write [ports], and below it for example: sip = [5060, \"5080-5089\"]";
         for (key, value) in reader.table(value, help).into_iter().flatten() {

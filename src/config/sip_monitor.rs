@@ -33,7 +33,7 @@ pub struct SipMonitor {
     pub enabled: bool,
     /// The NFLOG group that the kernel hands them over by.
     pub group: u16,
-    /// How much of each packet is copied, in bytes.
+    /// The number of bytes of each packet that are copied.
     pub snaplen: u16,
     /// Addresses and networks of PBXs that this machine forwards for: containers, routed virtual
     /// machines.
@@ -44,7 +44,7 @@ pub struct SipMonitor {
     pub maxrefusals: u32,
     /// SIP packets a second from one host.
     pub maxpackets: u32,
-    /// What Asterisk mirrors by HEP; found, not written.
+    /// The copies that Asterisk mirrors by HEP; found, not written.
     pub hep: Option<HepFlow>,
 }
 
@@ -64,7 +64,7 @@ impl Default for SipMonitor {
 }
 
 impl SipMonitor {
-    /// Takes over what `[wire]` says.
+    /// Merges in what `[wire]` says.
     pub(super) fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let help = "write [wire], and its keys below it";
         for (key, value) in reader.table(value, help).into_iter().flatten() {

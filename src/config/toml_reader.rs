@@ -1,4 +1,4 @@
-//! Takes typed values out of a parsed TOML file and notes every error at the bytes it is about.
+//! Reads typed values from a parsed TOML file and notes every error at the bytes it is about.
 
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};

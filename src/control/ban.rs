@@ -13,7 +13,7 @@ pub struct BanRequest {
     pub host: IpAddr,
     /// The jail in whose name it is banned.
     pub jail: Option<String>,
-    /// For how long; `None` with `permanent` unset: as long as the jail would.
+    /// The number of seconds of the ban; `None` with `permanent` unset: as long as the jail would.
     pub seconds: Option<u64>,
     /// Whether the ban never ends by itself.
     pub permanent: bool,

@@ -38,7 +38,7 @@ impl From<Vec<NamedBan>> for Answer {
 /// A ban in force, with its jail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedBan {
-    /// Whose.
+    /// The jail whose ban it is.
     pub jail: String,
     /// The ban.
     #[serde(flatten)]
@@ -48,32 +48,32 @@ pub struct NamedBan {
 /// One ban in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BanStatus {
-    /// Who: an address, or an IPv6 network.
+    /// The host that is banned: an address, or an IPv6 network.
     pub host: String,
     /// The ports that are closed to it.
     pub scope: String,
     /// Seconds left; `null` for a permanent ban.
     pub left: Option<u64>,
-    /// When it began, in seconds since the epoch.
+    /// The time when it began, in seconds since the epoch.
     pub since: i64,
     /// Offences counted; 0 for a ban by hand or one that was found in the kernel.
     pub offences: u32,
-    /// What it rests on; `proven` for a ban by hand.
+    /// The evidence that it rests on; `proven` for a ban by hand.
     pub evidence: Evidence,
     /// Whether no offence led to it: somebody ordered it, or it was found in the kernel.
     #[serde(default)]
     pub by_hand: bool,
     /// The rule that completed the count, as `filter/id`.
     pub rule: Option<String>,
-    /// What was dropped of it; `null` if the kernel does not say.
+    /// The packets and bytes of it that were dropped; `null` if the kernel does not say.
     #[serde(flatten)]
     pub dropped: Dropped,
-    /// When it was last seen sending packets, in seconds since the epoch; `null` if it was not: it
-    /// is seen when its counter has moved between two looks.
+    /// The time when it was last seen sending packets, in seconds since the epoch; `null` if it was not:
+    /// it is seen when its counter has moved between two looks.
     pub knocked: Option<i64>,
 }
 
-/// What the kernel has dropped.
+/// The packets and bytes that the kernel has dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Packets.

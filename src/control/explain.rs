@@ -1,4 +1,4 @@
-//! What is known of a host, and why it is banned or not.
+//! The knowledge of a host, and the reasons why it is banned or not.
 
 use std::net::IpAddr;
 
@@ -37,20 +37,20 @@ impl From<HostReport> for Answer {
     }
 }
 
-/// What is known of a host, and what led to its bans.
+/// The knowledge of a host, and of what led to its bans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostReport {
-    /// Who.
+    /// The host that was asked for.
     pub host: IpAddr,
-    /// What would be banned: the host, or its IPv6 network.
+    /// The network that would be banned: the host, or its IPv6 network.
     pub network: String,
     /// Whether it can be banned at all.
     pub bannable: bool,
-    /// Why no jail bans it, besides what the configuration says: "the gateway", for example.
+    /// The reason why no jail bans it, besides what the configuration says: "the gateway", for example.
     pub protected: Option<String>,
-    /// What it is known good by; `null` if it is not.
+    /// The facts by which it is known good; `null` if it is not.
     pub known_good: Option<KnownGoodReport>,
-    /// In each jail.
+    /// The numbers of each jail.
     pub jails: Vec<JailReport>,
     /// The bans in force.
     pub bans: Vec<NamedBan>,
@@ -58,7 +58,7 @@ pub struct HostReport {
     pub lines: Vec<LineReport>,
 }
 
-/// What a host is known good by. Times are in seconds since the epoch.
+/// The facts by which a host is known good. Times are in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownGoodReport {
     /// Accounts that have logged in.
@@ -69,20 +69,20 @@ pub struct KnownGoodReport {
     pub unknown: u32,
     /// The last login.
     pub login: i64,
-    /// In which log it stood.
+    /// The log that the last login stood in.
     pub source: String,
-    /// In which line.
+    /// The line of that log.
     pub line: u64,
-    /// When it is forgotten if there is no other.
+    /// The time when it is forgotten if there is no other.
     pub until: i64,
-    /// Until when nothing is excused all the same; `null` if it is.
+    /// The time until which nothing is excused all the same; `null` if it is.
     pub ended: Option<i64>,
 }
 
-/// What one jail counts of a host.
+/// The offences that one jail counts of a host, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JailReport {
-    /// Which.
+    /// The name of the jail.
     pub jail: String,
     /// `enforce` or `observe`.
     pub mode: crate::config::Mode,
@@ -105,18 +105,18 @@ pub struct JailReport {
 pub struct SourceCount {
     /// Its path.
     pub path: String,
-    /// How many.
+    /// The number of offences.
     pub offences: u32,
 }
 
 /// A line that named a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineReport {
-    /// When it was read, in seconds since the epoch.
+    /// The time when it was read, in seconds since the epoch.
     pub time: i64,
     /// The host that it named.
     pub host: IpAddr,
-    /// In which log.
+    /// The log that it is in.
     pub source: String,
     /// Its number.
     pub line: u64,
@@ -126,7 +126,7 @@ pub struct LineReport {
     pub meaning: String,
     /// Of an offence.
     pub class: Option<Class>,
-    /// How far it is believed.
+    /// The degree to which it is believed.
     pub evidence: Evidence,
     /// The exchange that it rests on, where our PBX's own answers were seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use super::{Answer, Query, Request};
 /// Asks for the failregexes that a jail counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailregexRequest {
-    /// Which jail.
+    /// The name of the jail.
     pub jail: String,
 }
 

@@ -15,7 +15,7 @@ use crate::model::listed::ExemptNetwork;
 /// Asks for the entries of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRequest {
-    /// Which list.
+    /// The list that is asked for.
     pub list: ListName,
     /// Only those that hold this host.
     pub host: Option<IpAddr>,
@@ -80,16 +80,16 @@ pub enum ListName {
 /// An entry of `block`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockReport {
-    /// Who.
+    /// The network that is blocked.
     pub net: IpNet,
     /// `block`, or `hand` if somebody put it into `block4` or `block6` with `nft`.
     pub origin: String,
-    /// In which file it is written.
+    /// The file that it is written in.
     pub file: Option<Arc<str>>,
-    /// In which line.
+    /// The line of that file.
     pub line: Option<usize>,
-    /// What was dropped; `null` if the kernel does not say. An entry within another has that of the
-    /// other.
+    /// The packets and bytes that were dropped; `null` if the kernel does not say. An entry within another
+    /// has those of the other.
     #[serde(flatten)]
     pub dropped: Dropped,
 }
@@ -105,14 +105,14 @@ pub struct FeedReport {
     pub networks: usize,
     /// Lines of it that were skipped.
     pub skipped: usize,
-    /// Why it is not what its file says.
+    /// The reason why it is not what its file says.
     pub problem: Option<String>,
     /// The network of it that the host is in that was asked for.
     pub net: Option<IpNet>,
 }
 
 impl FeedReport {
-    /// A feed, and the network in it that `host` is in.
+    /// Returns a feed, and the network in it that `host` is in.
     #[must_use]
     pub fn new(feed: &Feed, host: Option<IpAddr>) -> Self {
         Self {
@@ -129,9 +129,9 @@ impl FeedReport {
 /// A host that is known good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownHost {
-    /// Who: an address, or an IPv6 network.
+    /// The host: an address, or an IPv6 network.
     pub host: String,
-    /// By what.
+    /// The facts by which it is known good.
     #[serde(flatten)]
     pub report: KnownGoodReport,
 }

@@ -29,7 +29,7 @@ use status::{Status, StatusRequest};
 use unban::UnbanRequest;
 use verify::{Verification, VerifyRequest};
 
-/// Where the daemon listens unless it is told otherwise.
+/// The path of the socket that the daemon listens on unless it is told otherwise.
 pub const SOCKET: &str = "/run/asterguard/asterguard.sock";
 
 /// The longest request that the daemon reads, in bytes.
@@ -53,7 +53,7 @@ pub enum Request {
     Resume,
     /// The failregexes that a jail counts.
     Failregex(FailregexRequest),
-    /// What is known of a host, and why it is banned or not.
+    /// The knowledge of a host, and the reasons why it is banned or not.
     Explain(ExplainRequest),
     /// The differences between kernel, configuration and memory.
     Verify(VerifyRequest),
@@ -77,7 +77,7 @@ pub enum Answer {
     Status(Box<Status>),
     /// Failregexes.
     Failregex { rules: Vec<RuleText> },
-    /// What is known of a host.
+    /// The knowledge of a host.
     Explain(Box<HostReport>),
     /// The networks that are never banned, and why.
     Ignoreip { ignored: Vec<ExemptNetwork> },
@@ -96,17 +96,17 @@ pub enum Answer {
 
 /// A request with the type of the reply that it gets when nothing is wrong.
 pub trait Query {
-    /// What it is answered by.
+    /// The type of the reply.
     type Reply: Into<Answer>;
 
     /// Returns the request as it is sent.
     fn request(&self) -> Request;
 
-    /// Takes the reply out of an answer; `None` if the answer is one to another request.
+    /// Returns the reply from an answer; `None` if the answer is one to another request.
     fn reply(answer: Answer) -> Option<Self::Reply>;
 }
 
-/// What was done.
+/// A report of something that was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// In words.
@@ -120,7 +120,7 @@ impl Done {
         Self { message: message.into() }
     }
 
-    /// Takes it out of an answer.
+    /// Returns it from an answer.
     fn of(answer: Answer) -> Option<Self> {
         match answer {
             Answer::Done(done) => Some(done),
@@ -135,7 +135,7 @@ impl From<Done> for Answer {
     }
 }
 
-/// Why something was not done.
+/// The reason why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// In words.
@@ -151,7 +151,7 @@ impl Problem {
         Self { message: message.to_string(), usage: false }
     }
 
-    /// The request makes no sense.
+    /// Returns the problem of a request that makes no sense.
     #[must_use]
     pub fn refused(message: impl Display) -> Self {
         Self { message: message.to_string(), usage: true }

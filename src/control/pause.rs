@@ -7,7 +7,7 @@ use super::{Answer, Done, Query, Request};
 /// Asks for a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseRequest {
-    /// For how long; `None`: until somebody ends it.
+    /// The number of seconds of the pause; `None`: until somebody ends it.
     pub seconds: Option<u64>,
 }
 

@@ -13,7 +13,7 @@ use crate::model::time::Time;
 pub struct StatusRequest {
     /// Only this jail.
     pub jail: Option<String>,
-    /// How much of it.
+    /// The amount of detail.
     #[serde(default)]
     pub detail: Detail,
 }
@@ -39,7 +39,7 @@ impl From<Status> for Answer {
     }
 }
 
-/// How much of a status is wanted.
+/// The amount of a status that is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Detail {
@@ -67,7 +67,7 @@ pub enum Health {
 pub struct Status {
     /// In one word.
     pub health: Health,
-    /// What is wrong, for people.
+    /// The problems, in words for people.
     pub problems: Vec<String>,
     /// The daemon's version.
     pub version: String,
@@ -77,25 +77,25 @@ pub struct Status {
     pub uptime: u64,
     /// Whether bans are only said, not put into force.
     pub dry_run: bool,
-    /// When a pause ends (seconds since the epoch), if there is one that ends by itself.
+    /// The time when a pause ends (seconds since the epoch), if there is one that ends by itself.
     pub paused_until: Option<i64>,
     /// The jails, or the one that was asked for.
     pub jails: Vec<JailStatus>,
     /// The files that are read.
     pub sources: Vec<SourceStatus>,
-    /// What is seen on the wire.
+    /// The state of the wire.
     #[serde(default)]
     pub wire: WireStatus,
-    /// How many networks are never banned, by what they are: `ignoreip`, `own`, `gateway`,
+    /// The number of networks that are never banned, by what they are: `ignoreip`, `own`, `gateway`,
     /// `resolver`, `session`, `trunk`.
     pub never_banned: BTreeMap<String, usize>,
     /// Changes that the kernel has yet to be told of.
     pub queue: usize,
     /// The hosts that have logged in.
     pub logins: LoginStatus,
-    /// Where bans go.
+    /// The places that bans go to.
     pub sinks: Vec<SinkStatus>,
-    /// What outlives the daemon.
+    /// The state that outlives the daemon.
     #[serde(default)]
     pub store: StoreStatus,
 }
@@ -105,9 +105,9 @@ pub struct Status {
 pub struct StoreStatus {
     /// `stored`, `in memory only`, or `off` in a dry run.
     pub state: String,
-    /// Where the file is; `null` in a dry run.
+    /// The path of the file; `null` in a dry run.
     pub path: Option<String>,
-    /// Why nothing is stored; `null` if it is.
+    /// The reason why nothing is stored; `null` if it is.
     pub trouble: Option<String>,
     /// Bytes of the file, with what is not folded into it yet. What it holds is `null` if it cannot be read.
     pub bytes: Option<u64>,
@@ -119,27 +119,27 @@ pub struct StoreStatus {
     pub offenders: Option<u64>,
     /// Hosts that are known good.
     pub known_good: Option<u64>,
-    /// When it was last stored how far the guard has come, in seconds since the epoch; `null` if it was
-    /// not since the start.
+    /// The time when the progress of the guard was last stored, in seconds since the epoch; `null` if it
+    /// was not since the start.
     pub checkpoint: Option<i64>,
-    /// How many seconds ago that was.
+    /// The number of seconds since then.
     pub checkpoint_ago: Option<u64>,
-    /// How many milliseconds it took.
+    /// The number of milliseconds that it took.
     pub checkpoint_took: Option<u64>,
 }
 
 /// Whether the phones are well. Only logins that can be believed count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginStatus {
-    /// When the last one was, in seconds since the epoch; `null` if none was seen.
+    /// The time of the last login, in seconds since the epoch; `null` if none was seen.
     pub last: Option<i64>,
-    /// How many seconds ago that was.
+    /// The number of seconds since then.
     pub ago: Option<u64>,
-    /// From where.
+    /// The host that it came from.
     pub host: Option<String>,
     /// Hosts with a login within the last five minutes.
     pub lately: usize,
-    /// How many bans in force are of hosts with a login at any time before.
+    /// The number of bans in force that are of hosts with a login at any time before.
     pub banned: usize,
     /// Some of these hosts.
     pub banned_hosts: Vec<String>,
@@ -148,21 +148,21 @@ pub struct LoginStatus {
 /// The state of one of the places that bans go to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkStatus {
-    /// What it is: `netlink`, `nft`, `dry run`.
+    /// The kind of the place: `netlink`, `nft`, `dry run`.
     pub sink: String,
     /// Changes that wait.
     pub queue: usize,
     /// Bans that it does not take, each tried again until it does.
     pub refused: usize,
-    /// Why it does not work now; `null` if it does.
+    /// The reason why it does not work now; `null` if it does.
     pub error: Option<String>,
-    /// What last went wrong.
+    /// The last error.
     pub last_error: Option<PastError>,
-    /// When the table was last rebuilt because it was gone, in seconds since the epoch.
+    /// The time when the table was last rebuilt because it was gone, in seconds since the epoch.
     pub last_heal: Option<i64>,
 }
 
-/// What went wrong, and when.
+/// An error, and the time when it happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastError {
     /// In seconds since the epoch.
@@ -172,7 +172,7 @@ pub struct PastError {
 }
 
 impl PastError {
-    /// What went wrong at `time`.
+    /// Returns the error that happened at `time`.
     #[must_use]
     pub fn new(time: Time, error: &str) -> Self {
         Self { time: time.secs(), error: error.to_owned() }
@@ -184,21 +184,21 @@ impl PastError {
 pub struct WireStatus {
     /// `listening`, `starting`, `not available`, or `off` and why.
     pub state: String,
-    /// Why it is not available.
+    /// The reason why it is not available.
     pub trouble: Option<String>,
-    /// What was seen so far.
+    /// The numbers of what was seen so far.
     #[serde(flatten)]
     pub numbers: crate::exchange::Numbers,
-    /// What was seen and there was no room for.
+    /// The number of things that were seen and there was no room for.
     pub dropped: u64,
-    /// What the kernel's own limiter has found.
+    /// The hosts that the kernel's own limiter has found.
     pub limiter: LimiterStatus,
 }
 
-/// What the kernel's own limiter has found.
+/// The hosts that the kernel's own limiter has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimiterStatus {
-    /// What is done with them.
+    /// The action that is taken with them.
     pub mode: crate::config::Limiter,
     /// Hosts that were over a rate within ten minutes.
     pub hosts: usize,
@@ -229,11 +229,11 @@ pub struct JailStatus {
     pub ignored: u64,
     /// Offences that were excused because their hosts are known good.
     pub excused: u64,
-    /// Unverified bans that were withheld because there were too many at once.
+    /// Unverified bans that were withheld because there were too many at the same time.
     pub withheld: u64,
     /// Offences whose address could not be trusted.
     pub hearsay: u64,
-    /// When an offence was last counted, in seconds since the epoch.
+    /// The time when an offence was last counted, in seconds since the epoch.
     pub last_failed: Option<i64>,
     /// The files it reads.
     pub files: Vec<String>,
@@ -254,7 +254,7 @@ pub struct SourceStatus {
     pub state: String,
     /// Lines read.
     pub lines: u64,
-    /// When the last one was read, in seconds since the epoch.
+    /// The time when the last line was read, in seconds since the epoch.
     pub last_line: Option<i64>,
     /// Seconds since then, or since the file was first looked at.
     pub silent_for: u64,
@@ -262,9 +262,9 @@ pub struct SourceStatus {
     pub unread: u64,
     /// Seconds since all was read, if there are such bytes.
     pub lag: u64,
-    /// How many times it could not be read.
+    /// The number of times that it could not be read.
     pub errors: u64,
-    /// Why not, the last time.
+    /// The error of the last time that it could not be read.
     pub last_error: Option<PastError>,
     /// Lines that a rule matched.
     pub hits: u64,
@@ -272,7 +272,7 @@ pub struct SourceStatus {
     pub tampered: u64,
     /// Of these, lines whose address cannot be trusted.
     pub hearsay: u64,
-    /// Which rules the tampered and hearsay lines are of, those with the most first.
+    /// The rules that the tampered and hearsay lines are of, those with the most first.
     pub unbelieved: Vec<RuleCount>,
     /// Lines too long to be believed.
     pub oversized: u64,
@@ -281,7 +281,7 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
-    /// The rules whose lines name two hosts, for people.
+    /// Returns the rules whose lines name two hosts, for people.
     #[must_use]
     pub fn tampered_rules(&self) -> String {
         let counts = self.unbelieved.iter().filter(|count| count.tampered > 0);
@@ -290,7 +290,7 @@ impl SourceStatus {
     }
 }
 
-/// How many lines of a rule could not be believed.
+/// The number of lines of a rule that could not be believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleCount {
     /// `filter/id`.

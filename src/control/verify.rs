@@ -37,7 +37,7 @@ impl From<Verification> for Answer {
 pub struct Verification {
     /// The differences, [`MOST_DIFFERENCES`] at most.
     pub differences: Vec<Difference>,
-    /// How many there are in all.
+    /// The number of differences in all.
     pub count: usize,
     /// Whether those of the kernel have been repaired.
     pub repaired: bool,
@@ -49,9 +49,9 @@ pub const MOST_DIFFERENCES: usize = 1000;
 /// Something that is not the same in two places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// What kind of thing.
+    /// The kind of the difference.
     pub kind: DifferenceKind,
-    /// Whose ban it is about, if it is about one.
+    /// The host whose ban it is about, if it is about one.
     pub host: Option<String>,
     /// The scope of that ban.
     pub scope: Option<String>,
@@ -59,7 +59,7 @@ pub struct Difference {
     pub message: String,
 }
 
-/// What can differ.
+/// A kind of thing that can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DifferenceKind {

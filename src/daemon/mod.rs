@@ -51,13 +51,13 @@ pub use startup::restore::{Restored, restore, stored};
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
-/// Where the daemon keeps what must outlive it.
+/// The directory where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
-/// The pause between two looks whether bans are to be renewed at all.
+/// The pause between two checks whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How a daemon is run.
+/// The options that a daemon is run with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The main configuration file; `None`: [`MAIN`](crate::config::load::MAIN) if it exists, else the built-in default.
@@ -66,15 +66,15 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Control socket.
     pub socket: PathBuf,
-    /// Where bans go.
+    /// The place where bans go.
     pub sink: SinkKind,
-    /// What looks names up.
+    /// The resolver, which looks names up.
     pub resolver: Resolver,
-    /// What starts it again.
+    /// The supervisor, which starts it again.
     pub supervisor: Supervisor,
 }
 
-/// What starts the guard again when it ends.
+/// The supervisor that starts the guard again when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervisor {
     /// Nothing that it knows of.
@@ -92,7 +92,7 @@ pub enum Ended {
     RestartRequested,
 }
 
-/// What a running guard ends by.
+/// The cause that a running guard ends by.
 enum Cause {
     Signal,
     /// A reload that takes another process.
@@ -118,7 +118,7 @@ impl Cause {
     }
 }
 
-/// Why a daemon could not start or go on, as far as exit codes tell.
+/// The reason why a daemon could not start or go on, as far as exit codes tell.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// Configuration or rules are wrong.
@@ -208,14 +208,14 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     serve_until_end(&daemon, core, messages, claim.name.as_ref(), watched, ended)
 }
 
-/// What is ready before the kernel is touched.
+/// The things that are ready before the kernel is touched.
 struct Prepared {
     helper: Option<FirewallHelper>,
     plan: Plan,
     lists: Arc<Lists>,
     matchers: Matchers,
     volume: logging::Volume,
-    /// What may be read from now on; `None`: everything.
+    /// The paths that may be read from now on; `None`: everything.
     readable: Option<Vec<PathBuf>>,
     claim: Claim,
 }
@@ -324,25 +324,25 @@ fn notifier(engine: EngineHandle) -> impl Fn(WorkerEvent) {
     }
 }
 
-/// What takes long to ask or to tell the kernel, and is not the engine's.
+/// The handles for what takes long to ask or to tell the kernel, and is not the engine's.
 pub(crate) struct Kernel {
     lists: Arc<ListKeeper>,
     counters: Counters,
 }
 
-/// What the runtime's tasks share.
+/// The data that the runtime's tasks share.
 pub(crate) struct Daemon {
     engine: EngineHandle,
     options: Options,
     volume: logging::Volume,
     finder: Finder,
     kernel: Arc<Kernel>,
-    /// What may be read; `None`: everything.
+    /// The paths that may be read; `None`: everything.
     readable: Option<Vec<PathBuf>>,
     /// Turns for those who are told long lists.
     listing: tokio::sync::Semaphore,
     reloads: reload::Reloads,
-    /// Told when a reload takes another process.
+    /// The signal that is given when a reload takes another process.
     leaving: tokio::sync::Notify,
 }
 
@@ -409,7 +409,7 @@ impl Daemon {
                 tokio::select! {
                     _ = term.recv() => return,
                     _ = int.recv() => return,
-                    // Beside the other signals; what became of it is in the log.
+                    // Besides the other signals; what became of it is in the log.
                     _ = hup.recv() => {
                         let daemon = Arc::clone(&self);
                         tokio::spawn(async move { daemon.reload().await });
@@ -433,7 +433,7 @@ impl Daemon {
         }
     }
 
-    /// Looks now and then who is still sending, while a jail renews bans.
+    /// Checks now and then which hosts are still sending, while a jail renews bans.
     async fn renewals(&self) {
         let mut since = now();
         let (mut pause, mut before) = (IDLE, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Which banned hosts are still sending packets: those whose counters in the kernel still move.
+//! The banned hosts that are still sending packets: those whose counters in the kernel still move.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

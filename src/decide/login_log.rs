@@ -1,5 +1,5 @@
-//! Who has logged in, and when: by what it is seen that the phones are well, and who is banned that
-//! perhaps should not be.
+//! The hosts that have logged in, and the time: it shows that the phones are well, and which banned
+//! hosts perhaps should not be banned.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::hosts::discover::asterisk_ports::Found;
 use crate::hosts::lists::ListsError;
 use crate::rules::{RuleSet, RulesError};
 
-/// Why configuration and rules cannot be used.
+/// The reason why configuration and rules cannot be used.
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// The rules are wrong.
@@ -34,7 +34,7 @@ pub enum PlanError {
 /// `None`: [`MAIN`] if it exists, else the built-in default).
 ///
 /// # Errors
-/// When something is wrong in them; see [`PlanError`].
+/// Returns an error if something is wrong in them; see [`PlanError`].
 pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     let main = config.unwrap_or(Path::new(MAIN));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::rules::address_tag::AddressTag;
 
-/// What carried the message, where the line says so.
+/// The transport that carried the message, where the line says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// The line does not say.
@@ -20,9 +20,9 @@ pub enum Transport {
 pub struct FoundAddress {
     /// The address as written (IPv4-mapped ones are not unwrapped here).
     pub host: IpAddr,
-    /// What carried the message.
+    /// The transport that carried the message.
     pub transport: Transport,
-    /// How many bytes it took.
+    /// The number of bytes that it took.
     pub len: usize,
 }
 

@@ -20,10 +20,10 @@ use crate::input::line_splitter::Region;
 use crate::model::event::{Event, Evidence, Meaning};
 use crate::rules::{LONGEST_MESSAGE, MessageShape};
 
-/// How far a doubt reaches at most, in bytes.
+/// The number of bytes that a doubt reaches at most.
 const REACH: u64 = LONGEST_MESSAGE as u64;
 
-/// Senders whose text is told apart; with more at once, that of the others is nobody's.
+/// Senders whose text is told apart; with more at the same time, that of the others is nobody's.
 const DOUBTS: usize = 4;
 
 /// Messages within a line that are looked at one by one.
@@ -32,7 +32,7 @@ const MOST_WITHIN: usize = 8;
 /// Text that a host outside may have written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Doubt {
-    /// How far it reaches: a place in the channel.
+    /// The end of its reach: a place in the channel.
     until: u64,
     sender: Option<Sender>,
 }
@@ -41,8 +41,8 @@ struct Doubt {
 pub(super) type Sender = (IpAddr, Evidence);
 
 impl Doubt {
-    /// How far a line in the text may be believed: what names its sender is believed like the line
-    /// that named it first. No host forges an offence of its own; a login, it would.
+    /// Returns how far a line in the text may be believed: what names its sender is believed like
+    /// the line that named it first. No host forges an offence of its own; a login, it would.
     fn leaves(&self, hit: &Event) -> Evidence {
         match self.sender {
             Some((sender, evidence)) if sender == hit.host && hit.meaning != Meaning::Success => {
@@ -59,11 +59,11 @@ impl Doubt {
 pub struct Context {
     /// The region's place in the channel: bytes of all lines before it.
     base: u64,
-    /// What is doubtful.
+    /// The doubts that there are.
     doubts: [Doubt; DOUBTS],
     /// The place in the channel up to which a console has been looked at for free text.
     looked_at: u64,
-    /// Up to where in the region lines are known to begin as messages do.
+    /// The place in the region up to which lines are known to begin as messages do.
     #[serde(skip)]
     known: usize,
     /// Whether the next region begins with a message.
@@ -94,7 +94,7 @@ impl Context {
         self.base += region.text().len() as u64;
     }
 
-    /// Takes note that what comes next begins a message.
+    /// Records that what comes next begins a message.
     pub fn rested(&mut self) {
         self.doubts = Default::default();
         self.looked_at = self.base;

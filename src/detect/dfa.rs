@@ -30,17 +30,17 @@ pub struct Automaton {
     states: Vec<State>,
     /// The next state for each class, row by row.
     rows: Vec<u16>,
-    /// Which patterns match: all sets that there are, the empty one first.
+    /// The patterns that match: all sets that there are, the empty one first.
     matches: Vec<Vec<usize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    /// Where its row begins.
+    /// The place where its row begins.
     row: u32,
     /// The class of bytes that leads to the state with the next number, whatever the row says.
     expected: u16,
-    /// Which patterns match a body that ends here.
+    /// The patterns that match a body that ends here.
     matches: u16,
 }
 

@@ -32,8 +32,9 @@ pub struct Extractor {
     before: Option<Finder<'static>>,
     after: Vec<u8>,
     around: (String, String),
-    /// What stands before the address and behind it. Built when a body first needs it; `None` inside:
-    /// it cannot be built. Automata, because a line that needs them must not take much longer than others.
+    /// The patterns of what stands before the address and behind it. Built when a body first needs
+    /// it; `None` inside: it cannot be built. Automata, because a line that needs them must not
+    /// take much longer than others.
     exact: OnceLock<Option<(PatternSet, PatternSet)>>,
 }
 

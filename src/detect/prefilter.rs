@@ -14,7 +14,7 @@ use super::dfa::Automaton;
 /// A DFA that would take more than this many bytes as a plain table is not built; the lazy one takes
 /// its place.
 const DENSE_LIMIT: usize = 8 << 20;
-/// What the lazy DFA may use for its states, in bytes, per scanner.
+/// The number of bytes that the lazy DFA may use for its states, per scanner.
 const LAZY_CACHE: usize = 2 << 20;
 
 /// The automaton over all failregexes of one grammar. Immutable and shared; what changes while it
@@ -31,7 +31,8 @@ pub enum PatternSet {
 #[derive(Debug, Default)]
 pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 
-/// Why a pattern set cannot be built. Each failregex has been parsed before, so this is about size.
+/// The reason why a pattern set cannot be built. Each failregex has been parsed before, so this is
+/// about size.
 #[derive(Debug, Error)]
 #[error("these rules are too large together: {0}")]
 pub struct PatternSetError(String);
@@ -40,7 +41,7 @@ impl PatternSet {
     /// Builds the automaton for `regexes`, each anchored at both ends.
     ///
     /// # Errors
-    /// When they are too large even for a lazy automaton.
+    /// Returns an error if they are too large even for a lazy automaton.
     pub fn new(regexes: &[&str]) -> Result<Self, PatternSetError> {
         Self::with_dense_limit(regexes, DENSE_LIMIT)
     }

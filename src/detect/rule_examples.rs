@@ -13,7 +13,7 @@ use crate::rules::{Example, Rule, RuleSet};
 /// The outcome of all examples.
 #[derive(Debug)]
 pub struct ExamplesOutcome {
-    /// How many there are.
+    /// The number of examples.
     pub run: usize,
     /// Those that went wrong, where they stand in their files.
     pub wrong: Diagnostics,
@@ -22,7 +22,7 @@ pub struct ExamplesOutcome {
 /// Runs the examples of all rules, each line for itself.
 ///
 /// # Errors
-/// When the rules are too large together.
+/// Returns an error if the rules are too large together.
 pub fn run(rules: &Arc<RuleSet>) -> Result<ExamplesOutcome, PatternSetError> {
     let all: Vec<RuleId> = rules.iter().map(|(id, _)| id).collect();
     let matcher = Arc::new(Matcher::new(rules, &all)?);

@@ -33,7 +33,7 @@ pub struct Matcher {
     prefilter: Option<Prefilter>,
 }
 
-/// What a failregex of a pattern set belongs to.
+/// The rule that a failregex of a pattern set belongs to.
 #[derive(Debug)]
 struct Target {
     rule: RuleId,
@@ -48,7 +48,7 @@ impl Matcher {
     /// Compiles the failregexes of the rules `wanted`.
     ///
     /// # Errors
-    /// When they are too large together.
+    /// Returns an error if they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, PatternSetError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
         let patterns_of = |grammar| -> Vec<(RuleId, &Rule, &Pattern)> {
@@ -78,8 +78,9 @@ impl Matcher {
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
         let messages = rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
-        // What Asterisk reports is found by the names of its levels: they are few, seldom stand in
-        // other lines, and do not depend on the rules. Other lines are found by the rules' literals.
+        // Reports of Asterisk are found by the names of their levels: the names are few, seldom
+        // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
+        // literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
         let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
         let wanted: Vec<&[Vec<u8>]> = levels
@@ -120,7 +121,7 @@ impl Clock<'_> {
     }
 }
 
-/// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Beside
+/// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Besides
 /// the matcher it needs two buffers of at most a line each, and a lazy pattern set's cache.
 #[derive(Debug)]
 pub struct Scanner {
@@ -194,7 +195,7 @@ impl Scanner {
         self.context = context;
     }
 
-    /// Takes note that the writer has rested since the last region: what comes next is no part of a
+    /// Records that the writer has rested since the last region: what comes next is no part of a
     /// message that was begun before.
     pub fn rested(&mut self) {
         self.rested = true;
@@ -300,8 +301,8 @@ impl Scanner {
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
             let hits = events.get_mut(first..).unwrap_or_default();
             let mut sender = None;
-            // What Asterisk itself writes as text may be broken in two, or hold two messages. A
-            // syslog daemon escapes line feeds, and an object holds all of its message.
+            // Text that Asterisk itself writes may be broken in two, or hold two messages. A syslog
+            // daemon escapes line feeds, and an object holds all of its message.
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
             let is_shared = is_loose && prefix::inner_bodies(body).next().is_some();
@@ -331,7 +332,7 @@ impl Scanner {
 /// A line of a region.
 pub(super) struct Line<'a> {
     pub(super) region: &'a Region<'a>,
-    /// Where it begins in the region's text.
+    /// The place where it begins in the region's text.
     pub(super) start: usize,
     /// Without its line feed.
     pub(super) text: &'a [u8],
@@ -339,7 +340,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Where the next line begins in the region's text.
+    /// Returns where the next line begins in the region's text.
     pub(super) fn next(&self) -> usize {
         self.start + self.text.len() + 1
     }
@@ -356,7 +357,7 @@ struct Judgement {
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Matcher {
-    /// Where in `text`, from `from` on, the next line is that may matter: a place within it.
+    /// Returns where in `text`, from `from` on, the next line is that may matter: a place within it.
     fn next_place(&self, text: &[u8], from: usize) -> Option<usize> {
         let span = Span { start: from, end: text.len() };
         match &self.prefilter {
@@ -365,7 +366,7 @@ impl Matcher {
         }
     }
 
-    /// What one failregex makes of a body that it matches; `None`: there is no host in it.
+    /// Returns what one failregex makes of a body that it matches; `None`: there is no host in it.
     fn judge(&self, target: &Target, body: &[u8]) -> Option<Judgement> {
         let rule = self.rules.get(target.rule)?;
         let file = self.rules.file_of(rule)?;

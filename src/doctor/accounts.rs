@@ -8,16 +8,16 @@ use super::facts::{World, is_no, is_yes};
 use super::{Finding, some_of};
 use crate::hosts::asterisk::conf::{Conf, ConfSection};
 
-/// Somebody who may log in. His password is looked at and not kept.
+/// An account that may log in. Its password is looked at and not kept.
 struct Account {
     /// Its location: `pjsip.conf [1000]`.
     name: String,
     password: Password,
     /// Whether an access list says from where.
     limited: bool,
-    /// Whether he is known by his address alone.
+    /// Whether it is known by its address alone.
     by_address: bool,
-    /// Whether his calls end when no media comes.
+    /// Whether its calls end when no media comes.
     ends: bool,
 }
 
@@ -70,7 +70,7 @@ fn is_set(value: Option<&str>) -> bool {
     value.and_then(|value| value.trim().parse::<u32>().ok()).is_some_and(|seconds| seconds > 0)
 }
 
-/// `sip.conf`, if `chan_sip` is loaded.
+/// Returns `sip.conf`, if `chan_sip` is loaded.
 fn sip_conf(world: &World) -> Option<Conf> {
     const KEYS: &[&str] = &[
         "type",
@@ -170,7 +170,7 @@ fn is_anonymous(endpoint: &ConfSection) -> bool {
     endpoint.name == "anonymous" || endpoint.name.starts_with("anonymous@")
 }
 
-/// All accounts that calls come from; an error where there is no configuration of any.
+/// Returns all accounts that calls come from; an error where there is no configuration of any.
 fn accounts(world: &World) -> Result<Vec<Account>, String> {
     let (sip, pjsip) = (sip_conf(world), pjsip_conf(world));
     if sip.is_none() && pjsip.is_none() {
@@ -189,7 +189,7 @@ fn names<'a>(accounts: impl Iterator<Item = &'a Account>) -> Vec<String> {
     accounts.map(|account| account.name.clone()).collect()
 }
 
-/// Whether strangers may call.
+/// Checks whether strangers may call.
 pub fn guests(world: &World) -> Vec<Finding> {
     const CHECK: &str = "guests";
     let (sip, pjsip) = (sip_conf(world), pjsip_conf(world));
@@ -229,7 +229,7 @@ pub fn guests(world: &World) -> Vec<Finding> {
     found
 }
 
-/// Whether answers tell attackers which accounts exist.
+/// Checks whether answers tell attackers which accounts exist.
 pub fn alwaysauthreject(world: &World) -> Vec<Finding> {
     const CHECK: &str = "account-names";
     vec![match sip_conf(world) {
@@ -244,7 +244,7 @@ pub fn alwaysauthreject(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Passwords that are none.
+/// Finds passwords that are none.
 pub fn passwords(world: &World) -> Vec<Finding> {
     const CHECK: &str = "passwords";
     let mut all = match accounts(world) {
@@ -310,7 +310,7 @@ fn iax_accounts(world: &World) -> Vec<Account> {
     users.map(of_user).collect()
 }
 
-/// Accounts that may be used from anywhere.
+/// Finds accounts that may be used from anywhere.
 pub fn acl(world: &World) -> Vec<Finding> {
     const CHECK: &str = "acl";
     let all = match accounts(world) {
@@ -328,7 +328,7 @@ pub fn acl(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// The manager interface.
+/// Checks the manager interface.
 pub fn manager(world: &World) -> Vec<Finding> {
     const CHECK: &str = "manager";
     const KEYS: &[&str] = &["enabled", "bindaddr", "secret", "permit", "deny", "acl"];
@@ -373,7 +373,7 @@ pub fn manager(world: &World) -> Vec<Finding> {
     found
 }
 
-/// Whether calls end when the other side falls silent.
+/// Checks whether calls end when the other side falls silent.
 pub fn rtp_timeout(world: &World) -> Vec<Finding> {
     const CHECK: &str = "rtp-timeout";
     let all = match accounts(world) {

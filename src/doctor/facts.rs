@@ -1,4 +1,4 @@
-//! What the checks look at: gathered once, at the edge.
+//! The facts that the checks look at, gathered once, at the edge.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use crate::model::time::Time;
 use crate::sys::clock::now;
 use crate::sys::program::{Program, ProgramError};
 
-/// How long a program that is asked something may take.
+/// The time that a program that is asked something may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Processes that are looked at, at most.
 const MOST_PROCESSES: usize = 1 << 16;
 
-/// What there is to look at. A part that is not to be had is the reason why.
+/// The facts that there are to look at. In place of a part that is not to be had is the reason why.
 #[derive(Debug)]
 pub struct World {
-    /// What the guard goes by.
+    /// The plan that the guard goes by.
     pub plan: Result<Plan, String>,
     /// The logs that the jails read, whether they exist or not.
     pub logs: Vec<PathBuf>,
@@ -32,9 +32,9 @@ pub struct World {
     pub status: Result<Status, String>,
     /// The firewall's tables, chains and rules.
     pub ruleset: Result<Ruleset, String>,
-    /// What `nft --version` prints.
+    /// The text that `nft --version` prints.
     pub nft: Result<String, String>,
-    /// What Asterisk answers to `logger filter show`.
+    /// The answer of Asterisk to `logger filter show`.
     pub filter: Result<String, String>,
     /// The kernel's release.
     pub kernel: Option<String>,
@@ -65,18 +65,18 @@ impl World {
         Self { plan, logs, asterisk, status, ruleset, nft, filter, kernel, processes, now }
     }
 
-    /// A file of Asterisk's configuration, with what it includes.
+    /// Reads a file of Asterisk's configuration, with what it includes.
     ///
     /// # Errors
-    /// Why there is nothing to be said about it.
+    /// The reason why there is nothing to be said about it.
     pub fn conf(&self, name: &str, keys: &[&str]) -> Result<Conf, String> {
         self.read(name, |disk| conf::read(disk, name, keys))
     }
 
-    /// The same, whatever the keys are.
+    /// Does the same, whatever the keys are.
     ///
     /// # Errors
-    /// Why there is nothing to be said about it.
+    /// The reason why there is nothing to be said about it.
     pub fn conf_all(&self, name: &str) -> Result<Conf, String> {
         self.read(name, |disk| conf::read_all(disk, name))
     }
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// The whole path of a file of Asterisk's configuration.
+    /// Returns the whole path of a file of Asterisk's configuration.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
         self.asterisk.join(name).display().to_string()
@@ -129,7 +129,7 @@ pub fn is_no(value: &str) -> bool {
     ["no", "false", "n", "f", "0", "off"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// What a program prints.
+/// Returns what a program prints.
 fn ask(argv: &[&str]) -> Result<String, String> {
     let program = argv.first().copied().unwrap_or_default();
     let run =
@@ -141,7 +141,7 @@ fn ask(argv: &[&str]) -> Result<String, String> {
     }
 }
 
-/// The names of all processes; of those that an interpreter runs, the script's.
+/// Returns the names of all processes; of those that an interpreter runs, the script's.
 fn processes() -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter(|entry| {

@@ -13,7 +13,7 @@ const LONG: u64 = 86_400;
 /// Offences without a ban that are worth a question.
 const MANY: u64 = 100;
 
-/// The guard's own configuration.
+/// Checks the guard's own configuration.
 pub fn configuration(world: &World) -> Vec<Finding> {
     const CHECK: &str = "configuration";
     vec![match &world.plan {
@@ -30,7 +30,7 @@ pub fn configuration(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Whether the daemon runs, and is well.
+/// Checks whether the daemon runs, and is well.
 pub fn daemon(world: &World) -> Vec<Finding> {
     const CHECK: &str = "daemon";
     let status = match &world.status {
@@ -64,7 +64,7 @@ fn words(seconds: u64) -> String {
     HumanDuration(Duration::from_secs(seconds)).to_string()
 }
 
-/// Jails that see nothing, or much without effect.
+/// Finds jails that see nothing, or much without effect.
 pub fn jails(world: &World) -> Vec<Finding> {
     const CHECK: &str = "jails";
     let Ok(status) = &world.status else {

@@ -15,7 +15,7 @@ const READS_ALL: u64 = (1 << 1) | (1 << 2);
 /// The process that reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Reader {
-    /// In words.
+    /// The description of it, in words.
     who: String,
     uid: u32,
     gids: BTreeSet<u32>,
@@ -23,7 +23,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// What a `/proc/PID/status` says of its process.
+    /// Reads what a `/proc/PID/status` says of its process.
     fn parse(status: &str, who: String) -> Option<Self> {
         let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
         let numbers =
@@ -35,7 +35,7 @@ impl Reader {
         Some(Self { who, uid, gids, reads_all: caps & READS_ALL != 0 })
     }
 
-    /// The daemon if it runs, else whoever asks.
+    /// Returns the daemon if it runs, else whoever asks.
     fn find(world: &World) -> Option<Self> {
         let (process, who) = match &world.status {
             Ok(status) => (status.pid.to_string(), format!("the daemon (pid {})", status.pid)),
@@ -56,7 +56,7 @@ impl Reader {
         self.reads_all || meta.mode() >> shift & bit != 0
     }
 
-    /// The file or directory that keeps it from reading `path`.
+    /// Returns the file or directory that keeps it from reading `path`.
     fn obstacle<'p>(&self, path: &'p Path) -> Option<&'p Path> {
         let shut =
             |directory: &&Path| fs::metadata(directory).is_ok_and(|meta| !self.may(&meta, 1));
@@ -66,7 +66,7 @@ impl Reader {
     }
 }
 
-/// Whether the logs can be read.
+/// Checks whether the logs can be read.
 pub fn permissions(world: &World) -> Vec<Finding> {
     const CHECK: &str = "permissions";
     let Some(reader) = Reader::find(world) else {

@@ -12,7 +12,7 @@ use crate::hosts::asterisk::conf::Conf;
 use crate::input::glob;
 use crate::model::time::Time;
 
-/// What to say after a change of `logger.conf`.
+/// The advice after a change of `logger.conf`.
 const RELOAD: &str = "then: asterisk -rx 'logger reload'";
 
 /// A file that Asterisk writes messages into.
@@ -33,7 +33,7 @@ impl LogFile {
     }
 }
 
-/// What `logger.conf` says.
+/// The settings that `logger.conf` has.
 struct Logger {
     files: Vec<LogFile>,
     syslog: bool,
@@ -66,13 +66,13 @@ impl Logger {
     }
 }
 
-/// The last value of a key in a section.
+/// Returns the last value of a key in a section.
 fn last(conf: &Conf, section: &str, key: &str) -> Option<String> {
     let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case(section));
     named.filter_map(|section| section.last(key)).next_back().map(str::to_owned)
 }
 
-/// Where Asterisk writes files that are named without a directory.
+/// Returns the directory where Asterisk writes files that are named without one.
 fn directory(world: &World) -> PathBuf {
     let named = world.conf("asterisk.conf", &["astlogdir"]).ok().and_then(|conf| {
         let real = conf.sections.iter().filter(|section| !section.template);
@@ -81,7 +81,7 @@ fn directory(world: &World) -> PathBuf {
     named.unwrap_or_else(|| "/var/log/asterisk".into())
 }
 
-/// `[json]notice,verbose(3)`: whether it is JSON, and the levels in lower case.
+/// Reads a value such as `[json]notice,verbose(3)`: whether it is JSON, and the levels in lower case.
 fn levels(value: &str) -> (bool, Vec<String>) {
     let value = value.trim().to_ascii_lowercase();
     let (formatter, levels) = match value.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -101,7 +101,7 @@ fn is_read(world: &World, file: &LogFile) -> bool {
     world.logs.iter().any(|log| same(log, &file.path))
 }
 
-/// Whether NOTICE and SECURITY reach a file that can be believed and is read.
+/// Checks whether NOTICE and SECURITY reach a file that can be believed and is read.
 pub fn levels_of(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logger";
     let place = world.path("logger.conf");
@@ -145,7 +145,7 @@ pub fn levels_of(world: &World) -> Vec<Finding> {
     found.into_iter().map(|finding| finding.at(&place)).collect()
 }
 
-/// Files with messages about hosts that no jail reads.
+/// Finds files with messages about hosts that no jail reads.
 pub fn files(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logger-files";
     let logger = match Logger::read(world) {
@@ -186,7 +186,7 @@ pub fn files(world: &World) -> Vec<Finding> {
     found
 }
 
-/// Whether dates in this format can be read.
+/// Checks whether dates in this format can be read.
 pub fn dateformat(world: &World) -> Vec<Finding> {
     const CHECK: &str = "dateformat";
     let format = match Logger::read(world) {
@@ -250,7 +250,7 @@ fn try_format(format: &str, now: Time) -> Format {
     }
 }
 
-/// Whether a filter that somebody set on Asterisk's console hides lines.
+/// Checks whether a filter that somebody set on Asterisk's console hides lines.
 pub fn filter(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logger-filter";
     vec![match &world.filter {
@@ -268,7 +268,7 @@ pub fn filter(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Whether a `logpath` names rotated files.
+/// Checks whether a `logpath` names rotated files.
 pub fn rotated(patterns: &[String]) -> Vec<String> {
     patterns.iter().filter(|path| glob::is_rotated_name(Path::new(path))).cloned().collect()
 }

@@ -13,14 +13,14 @@ use crate::detect::prefix;
 use crate::detect::timestamp::TimestampParser;
 use crate::model::time::Time;
 
-/// How far a log's last line may be from the time when the file was written.
+/// The longest time between a log's last line and the time when the file was written, in seconds.
 const MOST_SKEW: u64 = 120;
-/// How much of a log's end is looked at, in bytes.
+/// The number of bytes at a log's end that are looked at.
 const END: u64 = 1 << 20;
-/// What Asterisk writes when it drops messages instead of writing them.
+/// The text that Asterisk writes when it drops messages instead of writing them.
 const DROPPED: &[u8] = b"logger: Log queue threshold (";
 
-/// Whether the logs that jails read are there.
+/// Checks whether the logs that jails read are there.
 pub fn logpath(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logpath";
     let Ok(plan) = &world.plan else {
@@ -54,7 +54,7 @@ pub fn logpath(world: &World) -> Vec<Finding> {
     found
 }
 
-/// The end of a log, from a line's beginning on, and when it was written.
+/// Returns the end of a log, from a line's beginning on, and the time when it was written.
 fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
     let file = File::open(path).ok()?;
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -70,7 +70,7 @@ fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
     Some((bytes, Time::from_millis(i64::try_from(written.as_millis()).ok()?)))
 }
 
-/// When the last line that has a time says that it was written.
+/// Returns when the last line that has a time says that it was written.
 fn last_line(bytes: &[u8], written: Time) -> Option<Time> {
     let mut parser = TimestampParser::new(TimeZone::system(), written);
     let mut scratch = Vec::new();
@@ -81,7 +81,7 @@ fn last_line(bytes: &[u8], written: Time) -> Option<Time> {
     })
 }
 
-/// Whether Asterisk's clock, its time zone and this machine's agree.
+/// Checks whether Asterisk's clock, its time zone and this machine's agree.
 pub fn clock(world: &World) -> Vec<Finding> {
     const CHECK: &str = "clock";
     let mut found = Vec::new();
@@ -134,7 +134,7 @@ fn skewed(check: &'static str, path: &str, said: Time, written: Time, skew: u64)
     Finding::advice(check, seen).at(path).change(change)
 }
 
-/// Whether Asterisk dropped messages because there were too many.
+/// Checks whether Asterisk dropped messages because there were too many.
 pub fn queue(world: &World) -> Vec<Finding> {
     const CHECK: &str = "log-queue";
     let mut looked = 0;

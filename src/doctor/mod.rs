@@ -32,18 +32,18 @@ pub enum Verdict {
     Problem,
 }
 
-/// What one check found.
+/// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which check; the names are part of the interface.
+    /// The name of the check; the names are part of the interface.
     pub check: &'static str,
     /// The result.
     pub verdict: Verdict,
-    /// What was seen.
+    /// The facts that were seen.
     pub seen: String,
-    /// Where: a file, a section, a table.
+    /// The place: a file, a section, a table.
     pub place: Option<String>,
-    /// What to change.
+    /// The change to make.
     pub change: Option<String>,
 }
 
@@ -107,7 +107,7 @@ pub const CHECKS: &[Check] = &[
     ("rtp-timeout", accounts::rtp_timeout),
 ];
 
-/// A few names out of a long list, for people.
+/// Returns a few names out of a long list, for people.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -11,7 +11,7 @@ const OLDEST_KERNEL: (u32, u32) = (5, 9);
 /// The priority of our chain in `prerouting`.
 const OURS: i64 = -300;
 
-/// The numbers at the beginning of a version: `v1.0.6 (…)`, `6.1.0-13-amd64`.
+/// Returns the numbers at the beginning of a version: `v1.0.6 (…)`, `6.1.0-13-amd64`.
 fn numbers(version: &str) -> [u32; 3] {
     let begin = version.find(|c: char| c.is_ascii_digit()).unwrap_or(version.len());
     let text = version.get(begin..).unwrap_or_default();
@@ -21,7 +21,7 @@ fn numbers(version: &str) -> [u32; 3] {
     [(); 3].map(|()| parts.next().unwrap_or(0))
 }
 
-/// The version of `nft`.
+/// Checks the version of `nft`.
 pub fn nft(world: &World) -> Vec<Finding> {
     const CHECK: &str = "nft";
     vec![match &world.nft {
@@ -42,7 +42,7 @@ pub fn nft(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// The version of the kernel.
+/// Checks the version of the kernel.
 pub fn kernel(world: &World) -> Vec<Finding> {
     const CHECK: &str = "kernel";
     vec![match world.kernel.as_deref().map(str::trim) {
@@ -62,7 +62,7 @@ pub fn kernel(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Our own table.
+/// Checks our own table.
 pub fn ours(world: &World) -> Vec<Finding> {
     const CHECK: &str = "table";
     let ruleset = match &world.ruleset {
@@ -106,7 +106,7 @@ pub fn ours(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Tables whose chains get packets before ours and drop some, and what passes all chains by.
+/// Finds tables whose chains get packets before ours and drop some, and what passes all chains by.
 pub fn order(world: &World) -> Vec<Finding> {
     const CHECK: &str = "table-order";
     let ruleset = match &world.ruleset {

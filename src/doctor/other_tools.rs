@@ -46,7 +46,7 @@ const GUARDS: &[Guard] = &[
     },
 ];
 
-/// Others that ban hosts here.
+/// Finds others that ban hosts here.
 pub fn guards(world: &World) -> Vec<Finding> {
     const CHECK: &str = "other-guards";
     let mut found = Vec::new();
@@ -94,7 +94,7 @@ pub fn guards(world: &World) -> Vec<Finding> {
     found
 }
 
-/// The tables, chains and sets that another guard has made.
+/// Returns the tables, chains and sets that another guard has made.
 fn marks(guard: &Guard, ruleset: &Ruleset) -> Vec<String> {
     let tables = ruleset.tables.iter().map(|(family, name)| (family.as_str(), name));
     let chains = ruleset.chain_names.iter().map(|(table, name)| (table.as_str(), name));

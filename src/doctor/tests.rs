@@ -1,4 +1,4 @@
-//! What each check says of a made-up machine.
+//! Tests what each check says of a made-up machine.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::model::time::Time;
 use crate::rules::RuleSet;
 
 /// A machine with these files in Asterisk's directory, and a guard that reads `messages` and
-/// `security` beside them.
+/// `security` next to them.
 struct Machine {
     home: TempDir,
     world: World,
@@ -53,7 +53,7 @@ impl Machine {
         Self { home, world }
     }
 
-    /// What a check found, as `verdict: seen`.
+    /// Returns what a check found, as `verdict: seen`.
     fn says(&self, check: &str) -> Vec<String> {
         let (_, run) = CHECKS.iter().find(|(name, _)| *name == check).unwrap();
         let found = run(&self.world);
@@ -72,7 +72,7 @@ impl Machine {
         found.iter().map(text).collect()
     }
 
-    /// The one thing that a check says begins with this.
+    /// Asserts that the one thing that a check says begins with this.
     fn says_one(&self, check: &str, begin: &str) {
         let said = self.says(check);
         assert!(said.len() == 1 && said[0].starts_with(begin), "{check}: {said:#?}, not {begin}");
@@ -365,7 +365,7 @@ fn trunks_that_could_be_banned_are_named() {
     assert!(said[1].starts_with("Problem: trunks can be banned: carrier"), "{said:?}");
 }
 
-/// The status of a guard with one jail, as the daemon tells it.
+/// Returns the status of a guard with one jail, as the daemon tells it.
 fn status(uptime: u64, jail: &str) -> Status {
     let jail = format!(
         r#"{{"jail":"asterisk-scan","mode":"enforce","currently_failed":0,"ignored":0,"excused":0,"withheld":0,

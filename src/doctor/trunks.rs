@@ -5,7 +5,7 @@ use super::{Finding, some_of};
 use crate::hosts::asterisk::trunks::{TrunkHost, Trunks};
 use crate::hosts::discover::ConfFiles;
 
-/// Whether all trunks are among those that are never banned.
+/// Checks whether all trunks are among those that are never banned.
 pub fn ignored(world: &World) -> Vec<Finding> {
     const CHECK: &str = "trunks";
     let Ok(plan) = &world.plan else {

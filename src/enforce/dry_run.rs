@@ -32,7 +32,7 @@ struct Held {
 }
 
 impl DryRunSink {
-    /// An empty one, to be [loaded](BanSink::load) first.
+    /// Returns an empty one, to be [loaded](BanSink::load) first.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -8,7 +8,7 @@ use crate::enforce::netlink::ListSocket;
 use crate::sys::program::Program;
 use crate::table::list_sets::{Contents, ListSet, PREFIX, declared};
 
-/// Where the networks of lists go.
+/// The place that the networks of lists go to.
 #[derive(Debug)]
 pub enum ListSink {
     /// To the kernel: declared by `nft`, filled by netlink.

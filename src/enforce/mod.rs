@@ -25,7 +25,7 @@ pub use netlink::{CounterSocket, Monitor, NetlinkSink};
 pub use nft_program::NftProgram;
 pub use operation::{BanSink, Operation};
 
-/// Where bans go.
+/// The place that bans go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     /// To the kernel, by netlink.
@@ -48,7 +48,7 @@ impl SinkKind {
 /// The outcome of a list of changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// How many were carried out; of several changes to one key only the last counts.
+    /// The number of changes that were carried out; of several changes to one key only the last counts.
     pub done: usize,
     /// Those that the sink refused, with its words.
     pub refused: Vec<(Change, String)>,
@@ -56,7 +56,7 @@ pub struct Report {
     pub unheard: bool,
 }
 
-/// Why a sink did not do what it was told.
+/// The reason why a sink did not do what it was told.
 #[derive(Debug, Error, Serialize, Deserialize)]
 pub enum SinkError {
     /// The `nft` program is not there.

@@ -33,8 +33,8 @@ impl NftProgram {
         Self(nft)
     }
 
-    /// The bans that the sets of `structure` hold; none if there is no table. An end is a whole second
-    /// or less too early, which is how `nft` prints it.
+    /// Returns the bans that the sets of `structure` hold; none if there is no table. An end is a whole
+    /// second or less too early, which is how `nft` prints it.
     ///
     /// # Errors
     /// When `nft` cannot list the table, or prints something else than JSON.
@@ -107,7 +107,7 @@ impl NftProgram {
     }
 }
 
-/// Takes "no such thing" for what it means where only table and sets are asked for.
+/// Reads "no such thing" as what it means where only table and sets are asked for.
 fn no_table(error: impl Into<SinkError>) -> SinkError {
     match error.into() {
         SinkError::Refused(words)

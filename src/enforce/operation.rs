@@ -15,7 +15,7 @@ use crate::model::event::{Change, Element, KernelElement, ScopeId};
 use crate::model::time::Time;
 use crate::table::structure::Structure;
 
-/// Takes operations as `Variant = method(&borrowed: Type, ...; copied: Type, ...) -> Answer;`.
+/// Accepts operations as `Variant = method(&borrowed: Type, ...; copied: Type, ...) -> Answer;`.
 macro_rules! operations {
     ($(
         $(#[$doc:meta])+

@@ -59,7 +59,7 @@ impl Order {
     }
 }
 
-/// The orders for `changes`, and the changes that no set can hold, each with the reason.
+/// Returns the orders for `changes`, and the changes that no set can hold, each with the reason.
 ///
 /// Of several changes to one key only the last counts. Removals come first, because they make room
 /// for what comes after them; what goes to one set comes together.
@@ -79,7 +79,7 @@ pub(super) fn orders(
     (orders, misfits)
 }
 
-/// The text for `nft` that has the IPv6 sets of `scopes` hold these elements and no others.
+/// Returns the text for `nft` after which the IPv6 sets of `scopes` hold these elements and no others.
 pub(super) fn refill(
     structure: &Structure,
     scopes: &[ScopeId],
@@ -104,13 +104,13 @@ pub(super) fn refill(
     text
 }
 
-/// The element of an order as nft writes it.
+/// Returns the element of an order as nft writes it.
 fn written(order: &Order) -> Option<String> {
     let Put { timeout, comment } = order.put.as_ref()?;
     Some(text(&order.subject().address().to_string(), *timeout, comment.as_deref()))
 }
 
-/// An element as nft writes it.
+/// Returns an element as nft writes it.
 pub(super) fn text(key: &str, timeout: Option<Duration>, comment: Option<&str>) -> String {
     let mut text = key.to_owned() + &timeout.map_or_else(String::new, timeout_text);
     // Others write what they like into comments, and what nft could not read is not worth a ban.
@@ -122,7 +122,7 @@ pub(super) fn text(key: &str, timeout: Option<Duration>, comment: Option<&str>) 
     text
 }
 
-/// A timeout as nft writes it, with a space ahead: at least a millisecond, and not more than every
+/// Returns a timeout as nft writes it, with a space ahead: at least a millisecond, and not more than every
 /// version takes. In days, seconds and the rest, since nft takes no more than eight digits of each.
 pub(super) fn timeout_text(span: Duration) -> String {
     let span = span.clamp(Duration::from_millis(1), NFT_TIMEOUT_MAX);
@@ -130,7 +130,7 @@ pub(super) fn timeout_text(span: Duration) -> String {
     format!(" timeout {days}d{seconds}s{}ms", span.subsec_millis())
 }
 
-/// The changes without those that a later one to the same key makes void, in the order given.
+/// Returns the changes without those that a later one to the same key makes void, in the order given.
 fn last_of_each_key(changes: &[Change]) -> Vec<Change> {
     let mut seen = HashSet::new();
     let mut last: Vec<_> =

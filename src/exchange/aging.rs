@@ -20,25 +20,25 @@ pub struct Aging<V> {
 }
 
 impl<V> Aging<V> {
-    /// A table whose entries have their turn `every` so often. (Seven eighths of a power of two use
-    /// the memory of a hash table best.)
+    /// Returns a table whose entries have their turn after each `every`. (Seven eighths of a power of two
+    /// use the memory of a hash table best.)
     #[must_use]
     pub fn new(capacity: usize, every: Duration) -> Self {
         Self { map: HashMap::default(), turns: VecDeque::new(), every, capacity, dropped: 0 }
     }
 
-    /// The entry of a key.
+    /// Returns the entry of a key.
     pub fn get_mut(&mut self, key: u64) -> Option<&mut V> {
         self.map.get_mut(&key)
     }
 
-    /// The entry of a key.
+    /// Returns the entry of a key.
     #[must_use]
     pub fn get(&self, key: u64) -> Option<&V> {
         self.map.get(&key)
     }
 
-    /// The entry of a key, which `new` makes where there is none.
+    /// Returns the entry of a key, which `new` makes where there is none.
     pub fn entry(&mut self, key: u64, now: Time, new: impl FnOnce() -> V) -> &mut V {
         if !self.map.contains_key(&key) {
             if self.map.len() >= self.capacity {
@@ -67,13 +67,13 @@ impl<V> Aging<V> {
         self.turns.clear();
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// How many entries gave way to others.
+    /// Returns the number of entries that gave way to others.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped

@@ -60,7 +60,7 @@ pub struct SipMonitor {
 struct Shared {
     /// The group to be listened to.
     group: Mutex<Option<u16>>,
-    /// What is known of Asterisk's ports, to be taken over.
+    /// The knowledge of Asterisk's ports, to be taken over.
     ports: Mutex<Option<AsteriskPorts>>,
     published: Mutex<Published>,
 }
@@ -182,11 +182,11 @@ impl CaptureThread {
                     Ok((length, _)) => self.take_in(length, &mut observations),
                     Err(Errno::AGAIN) => break,
                     Err(Errno::INTR) => {}
-                    // How many were lost is seen by the number of the next one.
+                    // The number of the next one shows how many were lost.
                     Err(Errno::NOBUFS) => self.observer.lost(),
                     Err(error) => return Err(format!("listening failed: {error}")),
                 }
-                // What is certain is handed on at once.
+                // Observations that are certain are handed on immediately.
                 if !observations.is_empty() {
                     break;
                 }

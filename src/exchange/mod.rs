@@ -1,6 +1,6 @@
 //! Exchanges: a host's request and our PBX's answer to it, and what the two prove about the host.
 //!
-//! What our PBX did with a host is the evidence, whatever anybody writes. A request finds its answer
+//! The evidence is what our PBX did with a host, whatever anybody writes. A request finds its answer
 //! by Call-ID, `CSeq` and branch. Then
 //!
 //! * *credentials refused* is one attempt: 401 or 407 (but not because the nonce was too old), or 403,
@@ -19,7 +19,7 @@
 //! does not get to see the nonce. An answer that goes elsewhere than where its request came from names the host
 //! that it came from, unverified.
 //!
-//! Where the request was not seen, answers are paired: within a Call-ID, the first refusal is the
+//! If the request was not seen, answers are paired: within a Call-ID, the first refusal is the
 //! challenge, and each further one without a success in between is an attempt.
 
 mod aging;
@@ -40,12 +40,12 @@ use aging::Aging;
 use foldhash::quality::RandomState;
 pub use observer::{Numbers, Observer};
 
-/// How long a challenge may wait for credentials.
+/// The time that a challenge may wait for credentials.
 pub const PATIENCE: Duration = Duration::from_secs(4);
-/// For how long a nonce that we sent proves a round trip, and answers are remembered: as long as SIP
-/// repeats a message (64·T1, RFC 3261, section 17), and as Asterisk takes a nonce.
+/// The time for which a nonce that we sent proves a round trip, and answers are remembered: as long as
+/// SIP repeats a message (64·T1, RFC 3261, section 17), and as Asterisk takes a nonce.
 pub const ROUND_TRIP: Duration = Duration::from_secs(32);
-/// Where requests are not seen: after so long without an answer, the next refusal in a Call-ID is a
+/// The time without an answer after which, if requests are not seen, the next refusal in a Call-ID is a
 /// challenge again.
 const REST: Duration = Duration::from_secs(10);
 
@@ -58,16 +58,16 @@ pub const CALLS: usize = 7 << 12;
 /// Requests, and Call-IDs, over TCP, TLS and WebSocket: 3 MiB. Forged packets cannot push them out.
 pub const CONNECTED: usize = 7 << 11;
 
-/// Between whom a message went.
+/// The two ends that a message went between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// The host at the other end.
     pub host: IpAddr,
     /// Our port.
     pub port: u16,
-    /// By what.
+    /// The carrier of the message.
     pub carrier: Carrier,
-    /// Who saw it.
+    /// The source that saw it.
     pub source: Source,
     /// Whether what was seen need not be what the PBX read: it makes no login then.
     pub doubted: bool,
@@ -76,15 +76,15 @@ pub struct Flow {
 /// Something that a host did. `Copy`, of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// When it was certain.
+    /// The time when it was certain.
     pub time: Time,
-    /// Which host.
+    /// The host that did it.
     pub host: IpAddr,
-    /// How far `host` may be believed.
+    /// The degree to which `host` may be believed.
     pub evidence: Evidence,
     /// The account, where it is a plain name.
     pub account: Option<Account>,
-    /// What it rests on.
+    /// The exchange that it rests on.
     pub exchange: Exchange,
 }
 
@@ -97,7 +97,7 @@ pub struct Exchanges {
     nonces: Aging<Time>,
 }
 
-/// What is open with hosts by one kind of carrier.
+/// The exchanges that are open with hosts by one kind of carrier.
 #[derive(Debug)]
 struct Ledger {
     requests: Aging<Asked>,
@@ -108,7 +108,7 @@ struct Ledger {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     last: Time,
-    /// What was asked; `None`: the request was not seen.
+    /// The method that was asked for; `None`: the request was not seen.
     method: Option<Method>,
     credentials: Option<Credentials>,
     account: Option<Account>,
@@ -122,7 +122,7 @@ struct Asked {
     answered: Option<u64>,
 }
 
-/// What a Call-ID stands at.
+/// The state of a Call-ID.
 #[derive(Debug)]
 struct Call {
     last: Time,
@@ -155,7 +155,7 @@ impl Default for Exchanges {
 }
 
 impl Exchanges {
-    /// Takes in the head of a message that the host of `flow` sent us, or we sent it: whichever it is,
+    /// Reads the head of a message that the host of `flow` sent us, or we sent it: whichever it is,
     /// requests are taken for the host's and answers for ours. Call it with times that do not go back.
     /// Returns whether it was a SIP message.
     pub fn message(
@@ -262,7 +262,7 @@ impl Exchanges {
         }
     }
 
-    /// How far it is certain that `host` is who sent a request.
+    /// Returns how far it is certain that `host` sent a request.
     fn evidence(
         &self,
         flow: &Flow,
@@ -296,7 +296,7 @@ impl Exchanges {
         self.streams.calls.clear();
     }
 
-    /// How many requests and Call-IDs are known.
+    /// Returns the number of requests and Call-IDs that are known.
     #[must_use]
     pub fn known(&self) -> usize {
         [&self.datagrams, &self.streams]
@@ -305,7 +305,7 @@ impl Exchanges {
             .sum()
     }
 
-    /// How many were forgotten early because there were too many.
+    /// Returns the number of those that were forgotten early because there were too many.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         [&self.datagrams, &self.streams]
@@ -325,13 +325,13 @@ impl Exchanges {
         self.seed.hash_one((host, of))
     }
 
-    /// The keys of a request and of its Call-ID.
+    /// Returns the keys of a request and of its Call-ID.
     fn keys(&self, host: IpAddr, request: u64, call: u64) -> (u64, u64) {
         (self.key(host, request), self.key(host, call))
     }
 }
 
-/// What a final answer comes to.
+/// The result of a final answer.
 enum Judged {
     Nothing,
     Challenge,
@@ -343,7 +343,7 @@ impl Ledger {
         Self { requests: Aging::new(requests, ROUND_TRIP), calls: Aging::new(calls, PATIENCE) }
     }
 
-    /// A final answer to a request that was seen.
+    /// Judges a final answer to a request that was seen.
     fn judge(
         &mut self,
         call: u64,
@@ -378,7 +378,7 @@ impl Ledger {
         }
     }
 
-    /// A final answer to a request that was not seen.
+    /// Judges a final answer to a request that was not seen.
     fn pair(&mut self, call: u64, answer: &Answer, now: Time) -> Judged {
         if answer.method == Method::Options {
             return Judged::Nothing;
@@ -398,7 +398,7 @@ impl Ledger {
                 }
                 Judged::Outcome(Outcome::CredentialsRefused)
             }
-            // What the PBX does only for those that it let in.
+            // Answers that the PBX gives only to those that it let in.
             (200..=299 | 404 | 423 | 480 | 484 | 486..=489 | 600..=699, _) => {
                 self.settle(call, now);
                 Judged::Nothing

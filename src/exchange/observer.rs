@@ -52,7 +52,7 @@ pub struct Observer {
     ports: AsteriskPorts,
     streams: Streams,
     exchanges: Exchanges,
-    /// When HEP last told of a message at a port.
+    /// The time when HEP last told of a message, by port.
     hep: BTreeMap<u16, Time>,
     /// The number of the last packet.
     last: Option<u32>,

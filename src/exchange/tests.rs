@@ -1,4 +1,4 @@
-//! What exchanges prove, in the words of SIP.
+//! Tests of what exchanges prove, in the words of SIP.
 
 use proptest::prelude::*;
 
@@ -314,7 +314,7 @@ fn answers_alone_are_paired() {
     assert_eq!(world.take(), []);
     world.answers(401, Some("m2"), &register("b", 1)).answers(403, None, &register("b", 2));
     assert_eq!(world.take(), [(REFUSED, Evidence::Proven)]);
-    // What is lost may have been a success.
+    // A message that is lost may have been a success.
     world.answers(401, Some("m3"), &register("c", 1));
     world.exchanges.forgive();
     world.passes(5000);
@@ -341,7 +341,7 @@ fn floods_are_bounded_and_push_out_no_connection() {
 }
 
 proptest! {
-    /// Whatever a stranger writes into a request: only the stranger is named, there is no login that
+    /// A stranger may write anything into a request: only the stranger is named, there is no login that
     /// the PBX did not give, and no guess goes uncounted.
     #[test]
     fn strangers_name_only_themselves(

@@ -22,7 +22,7 @@ pub struct IgnoreList {
     nets: Networks,
     names: BTreeMap<HostName, Vec<IpAddr>>,
     on_link: Vec<Ipv6Net>,
-    /// What is wrong with it, for people.
+    /// The problems with it, for people.
     pub problems: Vec<String>,
 }
 

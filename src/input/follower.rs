@@ -12,17 +12,18 @@ use super::source::{
 };
 use crate::input::line_splitter::{HISTORY, LineSplitter, MAX_LINE, Region};
 
-/// How much is read at once, in bytes.
+/// The number of bytes that are read at a time.
 const READ_SIZE: usize = 128 * 1024;
 
-/// How many files that were left behind are remembered, so that none is read twice.
+/// The number of files left behind that are remembered, so that none is read twice.
 const MAX_FINISHED: usize = 16;
 
-/// How many times one poll changes files or begins a file again.
+/// The number of times that one poll changes files or begins a file again.
 const MAX_TURNS: usize = 32;
 
-/// How many bytes are read at most that were written while nobody read, in all files that a log was
-/// rotated to meanwhile: a guard that was away for long looks at the end of what it has missed.
+/// The number of bytes that are read at most of those written while nobody read, in all files that
+/// a log was rotated to meanwhile: a guard that was away for long looks at the end of what it has
+/// missed.
 pub const FURTHEST_BACK: u64 = 1 << 30;
 
 /// Follows the bytes of one path; never blocks, never fails: see [`state`](Self::state).
@@ -34,7 +35,7 @@ pub const FURTHEST_BACK: u64 = 1 << 30;
 ///   being renamed, the change waits for a later poll.
 /// - **Truncated in place** (`copytruncate`): found by the size, or by the first 256 bytes, which
 ///   are compared after each read. What had not been read by then is read from the copy that was
-///   made, if it lies beside the path, uncompressed. Lost are only the lines written between copy
+///   made, if it lies next to the path, uncompressed. Lost are only the lines written between copy
 ///   and truncation, which no file holds; without such a copy those since the last poll; and a
 ///   file's whole content if it was begun and truncated between two polls.
 /// - **Cut lines** are never given out: neither the rest of a file that was left nor the end of a
@@ -56,13 +57,13 @@ pub struct Follower {
     events: Vec<SourceEvent>,
     /// Whether the file was found again that a position was taken in.
     resumed: bool,
-    /// How many bytes are read at most of what was written before the start, and how many have yet to be
-    /// passed over because there are more.
+    /// The number of bytes that are read at most of what was written before the start, and the
+    /// number of those that have yet to be passed over because there are more.
     furthest_back: u64,
     too_many: u64,
 }
 
-/// Where to begin in the next file that is opened while none is.
+/// The place to begin at in the next file that is opened while none is.
 #[derive(Debug)]
 enum Start {
     Begin,
@@ -74,7 +75,7 @@ enum Start {
 #[derive(Debug)]
 struct OpenLog {
     file: LogFile,
-    /// How many bytes have been read.
+    /// The number of bytes that have been read.
     offset: u64,
     /// The first of them, at most [`FINGERPRINT`].
     fingerprint: Vec<u8>,
@@ -101,7 +102,7 @@ impl OpenLog {
     }
 }
 
-/// What the path names now.
+/// The thing that the path names now.
 enum PathLook {
     /// The file being read, or nothing that could be read instead.
     Nothing,
@@ -109,7 +110,7 @@ enum PathLook {
     Other(LogFile),
 }
 
-/// Why reading a file stopped.
+/// The reason why reading a file stopped.
 enum Stopped {
     AtEnd,
     ByBudget,
@@ -243,7 +244,7 @@ impl Follower {
         let changed = match (self.read(budget, bytes, each), look) {
             (Stopped::ByBudget, _) => return true,
             (Stopped::AtEnd, PathLook::Nothing) => {
-                // What comes now is new.
+                // All that comes now is new.
                 self.too_many = 0;
                 return false;
             }
@@ -281,7 +282,7 @@ impl Follower {
                 }
             }
             Err(why) => {
-                // What appears from now on is new; what only becomes readable is not.
+                // A file that appears from now on is new; one that only becomes readable is not.
                 let absent = matches!(why, FollowError::Missing | FollowError::NotAFile(_));
                 if absent && matches!(self.start, Start::End) {
                     self.start = Start::Begin;
@@ -360,7 +361,7 @@ impl Follower {
         left_at + bytes
     }
 
-    /// The file that `position` was taken in, at the path or beside it, and where to go on; or the
+    /// The file that `position` was taken in, at the path or next to it, and where to go on; or the
     /// path's file and nothing.
     fn find_again(
         &self,
@@ -447,7 +448,7 @@ impl Follower {
         if self.finished.len() == MAX_FINISHED {
             self.finished.pop_front();
         }
-        // What was not begun would be taken for any file that gets its number.
+        // A file that was not begun would be taken for any file that gets its number.
         if position.offset > 0 {
             self.finished.push_back(position);
         }

@@ -1,4 +1,4 @@
-//! Which log files a list of patterns means.
+//! Finds the log files that a list of patterns means.
 //!
 //! A rotated name is never a log of its own: the next rotation would replace it by a file full of
 //! old lines, which would then be counted a second time.
@@ -51,7 +51,7 @@ pub fn resolve(patterns: &[String]) -> Vec<PathBuf> {
     paths
 }
 
-/// Why nothing is read for a pattern now.
+/// The reason why nothing is read for a pattern now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// It matches no file. One that appears is read.
@@ -60,7 +60,7 @@ pub enum Unread {
     Rotated,
 }
 
-/// Why nothing is read for `pattern` now, if that shows; a plain path without a file is awaited.
+/// Returns why nothing is read for `pattern` now, if that shows; a plain path without a file is awaited.
 #[must_use]
 pub fn unread(pattern: &str) -> Option<Unread> {
     let found = expand(pattern);
@@ -84,7 +84,7 @@ impl fmt::Display for Unread {
 fn expand(pattern: &str) -> Vec<PathBuf> {
     if pattern.contains(['*', '?', '[']) {
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        // What is no valid pattern can still be a path.
+        // A text that is no valid pattern can still be a path.
         if let Ok(matches) = glob::glob_with(pattern, options) {
             // Directories that cannot be read are skipped; they are tried again the next time.
             return matches.filter_map(Result::ok).filter(|path| path.is_file()).collect();
@@ -123,7 +123,7 @@ pub(super) struct Rotated<'a> {
 }
 
 impl<'a> Rotated<'a> {
-    /// Takes a file name apart; `None` if it is not a rotated one.
+    /// Splits a file name into its parts; `None` if it is not a rotated one.
     pub(super) fn parse(name: &'a OsStr) -> Option<Self> {
         let name = name.as_bytes();
         let unpacked = strip_any(name, &COMPRESSED);
@@ -152,7 +152,7 @@ impl<'a> Rotated<'a> {
     }
 }
 
-/// Takes marks of rotation off the end of `name`: its stem, and the number of the first one taken.
+/// Strips marks of rotation from the end of `name`: its stem, and the number of the first one stripped.
 fn strip_marks(name: &[u8]) -> Option<(&[u8], u64)> {
     let (mut stem, number) = strip_mark(name)?;
     while let Some((shorter, _)) = strip_mark(stem) {
@@ -301,7 +301,7 @@ mod tests {
             dir
         }
 
-        /// What the patterns give, as names in this directory.
+        /// Returns what the patterns give, as names in this directory.
         fn resolve(&self, patterns: &[&str]) -> Vec<String> {
             let dir = self.0.path().to_str().unwrap();
             let patterns: Vec<_> = patterns.iter().map(|name| format!("{dir}/{name}")).collect();

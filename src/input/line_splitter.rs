@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// How many of the bytes before a region come with it. Asterisk writes messages of at most 8192
+/// The number of bytes before a region that come with it. Asterisk writes messages of at most 8192
 /// bytes (`max(BUFSIZ, 8192)` in `main/logger.c`), so this shows the whole of the message before.
 pub const HISTORY: usize = 8192;
 
@@ -30,7 +30,7 @@ pub const MAX_LINE: usize = 8000;
 pub struct LineSplitter {
     buffer: Vec<u8>,
     read_size: usize,
-    /// Where the history begins, unless it would be longer than [`HISTORY`].
+    /// The place where the history begins, unless it would be longer than [`HISTORY`].
     remembered: usize,
     /// `buffer[..taken]` has been given out or passed over.
     taken: usize,
@@ -239,8 +239,9 @@ impl fmt::Debug for LineSplitter {
     }
 }
 
-/// How many bytes of `rest` are complete lines that may be given out. Looking for the last line
-/// feed of each [`MAX_LINE`] bytes shows that no line before it is longer, without finding them.
+/// Returns how many bytes of `rest` are complete lines that may be given out. Looking for the last
+/// line feed of each [`MAX_LINE`] bytes shows that no line before it is longer, without finding
+/// them.
 fn complete_lines(rest: &[u8]) -> usize {
     let mut length = 0;
     while length < rest.len() {
@@ -256,8 +257,8 @@ fn complete_lines(rest: &[u8]) -> usize {
 pub struct Region<'a> {
     /// The history, then complete lines, each ended by a line feed.
     pub bytes: &'a [u8],
-    /// Where the lines begin: `bytes[..start]` is the history, at most [`HISTORY`] bytes. It may
-    /// begin and end in the middle of a line.
+    /// The place where the lines begin: `bytes[..start]` is the history, at most [`HISTORY`] bytes.
+    /// It may begin and end in the middle of a line.
     pub start: usize,
     /// The number of the first line in the stream, from 1. Lines that are passed over have a
     /// number too.
@@ -326,7 +327,7 @@ mod tests {
         let terminated = [data, if data.ends_with(b"\n") { b"" } else { b"\n" }].concat();
         let mut collect = |region: Region<'_>| {
             assert!(region.bytes[region.start..].ends_with(b"\n"));
-            // Where in the data is it? Passed-over lines lie between, so search from the last.
+            // Find its place in the data. Passed-over lines lie between, so search from the last.
             let lines = &region.bytes[region.start..];
             let at = (given..terminated.len())
                 .find(|&at| {

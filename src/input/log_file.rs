@@ -12,10 +12,10 @@ use thiserror::Error;
 use super::source::SourceCheckpoint;
 use crate::sys::text_file::{self, FileError};
 
-/// How many of a file's first bytes, and of those before a position, are remembered.
+/// The number of a file's first bytes, and of those before a position, that are remembered.
 pub(super) const FINGERPRINT: usize = 256;
 
-/// Why a path cannot be followed now. It is tried again at each poll.
+/// The reason why a path cannot be followed now. It is tried again at each poll.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FollowError {
     /// There is nothing by that name, or its directory is missing.
@@ -27,7 +27,7 @@ pub enum FollowError {
     /// The file or a directory above it may not be read.
     #[error("permission denied; let the guard's user read it, for example through its group")]
     Denied,
-    /// What the system said instead.
+    /// The error that the system gave instead.
     #[error("{0}")]
     Failed(String),
 }
@@ -63,7 +63,7 @@ pub struct Position {
     pub dev: u64,
     /// The file's inode number.
     pub ino: u64,
-    /// How many of the file's bytes are done with: where the next line begins.
+    /// The number of the file's bytes that are done with: the place where the next line begins.
     pub offset: u64,
     /// The file's first bytes, at most 256; fewer only if fewer had been read.
     pub fingerprint: Vec<u8>,
@@ -75,7 +75,7 @@ impl Position {
     /// The end of a file that need not be readable, known by its number alone; `None` if there is no file.
     ///
     /// # Errors
-    /// When it cannot be seen, or is no regular file.
+    /// Returns an error if it cannot be seen, or is no regular file.
     pub fn end_of(path: &Path) -> Result<Option<Self>, FollowError> {
         let meta = match fs::metadata(path).map_err(FollowError::from) {
             Ok(meta) => meta,
@@ -121,7 +121,7 @@ pub(super) struct LogFile {
     pub(super) path: PathBuf,
     pub(super) id: FileId,
     file: File,
-    /// When the file was created, if the file system knows.
+    /// The time when the file was created, if the file system knows.
     pub(super) created: Option<SystemTime>,
 }
 
@@ -139,7 +139,7 @@ impl LogFile {
         Ok(self.file.metadata()?.len())
     }
 
-    /// When the file was last written to.
+    /// Returns the time when the file was last written to.
     pub(super) fn modified(&self) -> io::Result<SystemTime> {
         self.file.metadata()?.modified()
     }

@@ -1,4 +1,4 @@
-//! Where lines come from: log files, followed over rotations and truncations.
+//! The sources of lines: log files, followed over rotations and truncations.
 //!
 //! A [`LineSource`] hands out lines, and says where to go on in it after a restart; a [`SourceKey`]
 //! opens it. [`glob`] says which files a list of patterns means, a [`Follower`] reads one of them, and a

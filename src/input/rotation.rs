@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use super::glob::Rotated;
 use super::log_file::{FileId, LogFile};
 
-/// How often a directory is listed before it counts as in motion.
+/// The number of times that a directory is listed before it counts as in motion.
 const MAX_LISTINGS: usize = 8;
 
-/// How many rotated files of one log are looked at.
+/// The number of rotated files of one log that are looked at.
 const MAX_SIBLINGS: usize = 4096;
 
 /// A rotated log next to the live one, as it was when the directory was listed.

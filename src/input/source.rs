@@ -1,5 +1,5 @@
-//! The seam between what hands out lines and those who read them: a source, its name, and where to
-//! go on in it later.
+//! The seam between what hands out lines and what reads them: a source, its name, and the place to
+//! go on at in it later.
 //!
 //! A new kind of source is a variant of [`SourceKey`] and a type of its own that implements
 //! [`LineSource`].
@@ -31,7 +31,7 @@ pub trait LineSource: fmt::Debug + Send {
     fn status(&self) -> SourceNumbers;
 }
 
-/// Where to go on in a source: bytes that only its kind of source reads. At most some KiB.
+/// The place to go on at in a source: bytes that only its kind of source reads. At most some KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceCheckpoint(Vec<u8>);
 
@@ -49,7 +49,7 @@ impl SourceCheckpoint {
     }
 }
 
-/// Where reading begins in a source that is there from the start.
+/// The place where reading begins in a source that is there from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// At its first line.
@@ -58,19 +58,19 @@ pub enum Origin {
     End,
 }
 
-/// How a source fares.
+/// The state of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceState {
     /// It is open and is read.
     Following,
     /// It is not there. One that was there before is still read.
     Waiting {
-        /// What is missing.
+        /// The error that says what is missing.
         why: FollowError,
     },
     /// There is something that cannot be read. One that was there before is still read.
     Unreadable {
-        /// What is wrong with it.
+        /// The error that says what is wrong with it.
         why: FollowError,
     },
 }
@@ -94,7 +94,7 @@ impl fmt::Display for SourceState {
     }
 }
 
-/// What happened to a source, for the log.
+/// The events that happen to a source, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
     /// Reading begins in this file (the path's own, or one that was rotated away meanwhile) at
@@ -102,7 +102,7 @@ pub enum SourceEvent {
     Opened {
         /// The name by which it was found.
         file: PathBuf,
-        /// Where reading begins.
+        /// The offset where reading begins.
         offset: u64,
     },
     /// The file was emptied in place. With `copy`, what had not been read is read from that copy
@@ -113,7 +113,7 @@ pub enum SourceEvent {
     },
     /// There is so much to read after a restart that this many bytes are left out.
     PassedOver {
-        /// How many.
+        /// The number of these bytes.
         bytes: u64,
     },
     /// The last line of a file that was left had no end: this many bytes were dropped.
@@ -121,27 +121,27 @@ pub enum SourceEvent {
         /// Length of the rest.
         bytes: usize,
     },
-    /// What was open could not be read; it is opened again.
+    /// The open source could not be read; it is opened again.
     ReadFailed {
-        /// What the system said.
+        /// The error that the system gave.
         error: String,
     },
 }
 
-/// What one poll did.
+/// The result of one poll.
 #[derive(Debug, Default)]
 pub struct Poll {
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub bytes: u64,
     /// The budget ran out: poll again without waiting for anything.
     pub more: bool,
     /// Whether what has been read ends with a line's end.
     pub between_lines: bool,
-    /// What happened; bounded by the source.
+    /// The events that happened; bounded by the source.
     pub events: Vec<SourceEvent>,
 }
 
-/// What `asterguard status` shows of a source.
+/// The numbers that `asterguard status` shows of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceNumbers {
     /// Bytes that have not been read yet, as far as that is known.
@@ -190,7 +190,7 @@ impl SourceKey {
     /// Returns where the source ends now, for a process that may read it; `None` if there is nothing.
     ///
     /// # Errors
-    /// When that cannot be seen.
+    /// Returns an error if that cannot be seen.
     pub fn end(&self) -> Result<Option<SourceCheckpoint>, FollowError> {
         match self {
             Self::File(path) => Ok(Position::end_of(path)?.map(|end| end.to_checkpoint())),

@@ -17,7 +17,7 @@ use std::thread;
 use linemux::MuxedEvents;
 use thiserror::Error;
 
-/// How many notifications one wake-up takes up; more give another one.
+/// The number of notifications that one wake-up accepts; more give another one.
 const MAX_COALESCED: usize = 65_536;
 
 /// Watching is impaired: changes are noticed by polling only.
@@ -29,9 +29,9 @@ pub enum WatchError {
          (limits: fs.inotify.max_user_watches and max_user_instances)", path.display()
     )]
     Path {
-        /// Which one.
+        /// The path that cannot be watched.
         path: PathBuf,
-        /// What the system said.
+        /// The error that the system gave.
         error: io::Error,
     },
     /// No path can be watched.
@@ -128,8 +128,8 @@ impl Watcher {
     /// cancelled at any time, nothing is lost by it.
     ///
     /// # Errors
-    /// When watching is impaired; said once, until all is well again. Wake-ups go on as far as they
-    /// can, and a refresh tries to mend it.
+    /// Returns an error if watching is impaired; said once, until all is well again. Wake-ups go on
+    /// as far as they can, and a refresh tries to mend it.
     pub async fn changed(&mut self) -> Result<(), WatchError> {
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
@@ -249,7 +249,7 @@ mod tests {
         file.write_all(b"line\n").unwrap();
     }
 
-    /// Takes up all notifications that are under way.
+    /// Accepts all notifications that are under way.
     async fn settle(watcher: &mut Watcher) {
         while timeout(Duration::from_millis(50), watcher.changed()).await.is_ok() {}
     }

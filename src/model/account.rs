@@ -57,7 +57,7 @@ impl AccountPlace {
     /// print it, so that what two logs tell of one attempt no longer agrees.
     #[must_use]
     pub fn read(&self, body: &[u8]) -> Option<Account> {
-        // Not `all`: what need not stop at the first is done for many bytes at once.
+        // Not `all`: what need not stop at the first is done for many bytes at the same time.
         let printable =
             |body: &[u8]| body.iter().fold(true, |is, b| is & (b' '..=b'~').contains(b));
         if body.len() > self.longest || !printable(body) {
@@ -65,7 +65,7 @@ impl AccountPlace {
         }
         let name = body.get(self.before.find(body)? + self.before.needle().len()..)?;
         let end = name.iter().position(|byte| !is_plain(*byte))?;
-        // What ends a name in an event, and in a SIP address.
+        // The bytes that end a name in an event, and in a SIP address.
         matches!(name.get(end)?, b'"' | b'@').then(|| Account::named(name.get(..end)?))?
     }
 }

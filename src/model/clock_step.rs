@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::model::time::Time;
 
-/// How far the wall clock may be off before anything is done about it, in milliseconds.
+/// The number of milliseconds that the wall clock may be off before anything is done about it.
 const TOLERANCE: i64 = 1000;
 
-/// How far a clock was set: forward, or back.
+/// The amount by which a clock was set: forward, or back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStep {
     millis: i64,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// What is asked, by a request's own first line.
+/// The thing that is asked, by a request's own first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
@@ -61,7 +61,7 @@ impl Method {
     }
 }
 
-/// What carries a message.
+/// The transport that carries a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Carrier {
@@ -71,7 +71,7 @@ pub enum Carrier {
     Stream,
 }
 
-/// Who saw a message.
+/// The observer that saw a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -81,7 +81,7 @@ pub enum Source {
     Wire,
 }
 
-/// What an exchange came to.
+/// The result that an exchange came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -98,17 +98,17 @@ pub enum Outcome {
 /// The exchange that something rests on, as `explain` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// What it came to.
+    /// The result that it came to.
     pub outcome: Outcome,
-    /// What was asked.
+    /// The method that was asked.
     pub method: Method,
-    /// What was answered.
+    /// The status that was answered.
     pub status: u16,
     /// Our port.
     pub port: u16,
-    /// By what it was carried.
+    /// The transport that carried it.
     pub carrier: Carrier,
-    /// Who saw it.
+    /// The observer that saw it.
     pub source: Source,
 }
 
@@ -129,7 +129,7 @@ impl fmt::Display for Exchange {
     }
 }
 
-/// What is known of the ports of the Asterisk on this machine.
+/// The facts that are known of the ports of the Asterisk on this machine.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AsteriskPorts {
     /// Ports that SIP is spoken at.
@@ -161,7 +161,7 @@ impl fmt::Debug for AsteriskPorts {
 pub struct HepFlow {
     /// The user that Asterisk runs as.
     pub uid: u32,
-    /// Where they go.
+    /// The address and port that they go to.
     pub to: SocketAddr,
     /// Ports that they never come from, ascending, not overlapping: those of SIP, RTP and UDPTL.
     pub never_from: Vec<(u16, u16)>,

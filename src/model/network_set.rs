@@ -164,7 +164,7 @@ fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8
     }
     let mut longer: BTreeMap<u8, u8> = counts.keys().map(|length| (*length, *length)).collect();
     loop {
-        // What it takes to be rid of each length but the longest.
+        // The cost of getting rid of each length but the longest.
         let pairs = counts.iter().zip(counts.keys().skip(1));
         let costs = pairs.map(|((from, count), to)| {
             let parts = 1_usize.checked_shl(u32::from(to - from)).unwrap_or(usize::MAX);

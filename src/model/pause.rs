@@ -68,7 +68,7 @@ impl Pause {
     }
 }
 
-/// What is said when a pause begins or ends.
+/// Writes what is said when a pause begins or ends.
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

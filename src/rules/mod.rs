@@ -41,7 +41,7 @@ const LARGEST: u64 = 16 << 20;
 /// The longest message that Asterisk writes, in bytes (`max(BUFSIZ, 8192)` in `main/logger.c`).
 pub const LONGEST_MESSAGE: usize = 8192;
 
-/// Which line grammar is stripped before the failregexes look at what is left.
+/// The line grammar that is stripped before the failregexes look at what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grammar {
@@ -58,19 +58,19 @@ pub enum Grammar {
 /// believing may go on.
 #[derive(Clone, Debug)]
 pub struct MessageShape {
-    /// How its body begins.
+    /// The bytes that its body begins with.
     pub head: Vec<u8>,
-    /// What it holds besides.
+    /// The text that it also holds.
     pub contains: Option<Finder<'static>>,
-    /// How its body ends when it is whole though no rule matches it; one of these.
+    /// The ends that its body can have when it is whole though no rule matches it; one of these.
     pub ends: Vec<Vec<u8>>,
     /// Whether what follows cannot be told from what its sender wrote, even if it ends as it
     /// should: a raw packet, or text that may go on over several lines and end like a message.
     pub dump: bool,
     /// Whether it repeats such text of a message before it.
     pub echo: bool,
-    /// How much text from outside it can hold, in bytes: no line that is part of it begins further
-    /// than that behind its first.
+    /// The number of bytes of text from outside that it can hold: no line that is part of it begins
+    /// further than that behind its first.
     pub reach: usize,
 }
 
@@ -81,7 +81,7 @@ pub struct Example {
     pub line: Vec<u8>,
     /// The host, or `None` if the rule must not match.
     pub host: Option<IpAddr>,
-    /// Where the line stands in the rule file.
+    /// The place of the line in the rule file.
     pub span: Range<usize>,
 }
 
@@ -94,13 +94,13 @@ pub struct Rule {
     pub file: usize,
     /// Its failregexes; a line that one of them matches is a hit.
     pub patterns: Vec<Pattern>,
-    /// What a hit means: an offence, a success, or something to be ignored.
+    /// The meaning of a hit: an offence, a success, or something to be ignored.
     pub meaning: Meaning,
-    /// How far the address may be believed where the line itself does not say more.
+    /// The degree to which the address may be believed where the line itself does not say more.
     pub evidence: Evidence,
-    /// Where the account stands, if its messages name one that can be told.
+    /// The place of the account, if its messages name one that can be told.
     pub account: Option<AccountPlace>,
-    /// How many lines one attempt writes of this rule in one channel.
+    /// The number of lines that one attempt writes of this rule in one channel.
     pub per_attempt: u8,
     /// Whether it reads the first half of a message that was cut in two: the line is not whole
     /// although a rule matches it.
@@ -118,11 +118,11 @@ pub struct Rule {
 pub struct RuleFile {
     /// The filter's name: the file's without `.toml`.
     pub name: String,
-    /// Where it was read; a bare name for one that came with the program.
+    /// The path that it was read from; a bare name for one that came with the program.
     pub path: PathBuf,
     /// Its text.
     pub source: Arc<str>,
-    /// What is stripped from lines first.
+    /// The grammar of what is stripped from lines first.
     pub grammar: Grammar,
     /// Bodies that one of these matches anywhere are ignored.
     pub ignoreregex: Vec<Regex>,
@@ -141,7 +141,7 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
 }
 
-/// Why rules cannot be used.
+/// The reason why rules cannot be used.
 #[derive(Debug, Error)]
 pub enum RulesError {
     /// A file or the directory cannot be read, or is not text.
@@ -158,7 +158,7 @@ impl RuleSet {
     /// holds no files.
     ///
     /// # Errors
-    /// When a file cannot be read or is wrong.
+    /// Returns an error if a file cannot be read or is wrong.
     pub fn load(directory: Option<&Path>) -> Result<Self, RulesError> {
         let mut sources: Vec<(PathBuf, String)> = BUILTIN
             .iter()

@@ -19,7 +19,7 @@ pub struct Pattern {
     pub source: String,
     /// With every tag expanded: a byte regex anchored at both ends.
     pub regex: String,
-    /// Which address tag it holds.
+    /// The address tag that it holds.
     pub tag: AddressTag,
     /// The regex of everything before the address, and of everything behind it.
     pub around: (String, String),
@@ -71,8 +71,8 @@ impl Pattern {
     /// Reads a failregex.
     ///
     /// # Errors
-    /// When it is no regex or has not the shape that lets its address be found; see
-    /// [`PatternError`].
+    /// Returns an error if it is no regex or does not have the shape that lets its address be
+    /// found; see [`PatternError`].
     pub fn new(source: &str) -> Result<Self, PatternError> {
         let found: Vec<_> = AddressTag::ALL
             .into_iter()

@@ -59,19 +59,20 @@ const INET6: u8 = 10;
 pub struct Hep<'a> {
     /// The sender of the message, an IPv4-mapped address as IPv4.
     pub source: SocketAddr,
-    /// Where the message went, an IPv4-mapped address as IPv4.
+    /// The address that the message went to, an IPv4-mapped address as IPv4.
     pub destination: SocketAddr,
     /// The IP protocol, as it is written. **It says nothing about the transport:** `res_hep` presets
     /// 17 (UDP) and `res_hep_pjsip` never changes it, so messages over TCP, TLS and WebSocket say 17
     /// too. The port on Asterisk's side tells the transport.
     pub ip_protocol: u8,
-    /// What kind of message it is; see [`Hep::is_sip`].
+    /// The kind of the message; see [`Hep::is_sip`].
     pub capture_type: u8,
     /// `capture_id` of hep.conf.
     pub capture_id: Option<u32>,
-    /// What hep.conf has as `capture_password`; `None`: nothing. See [`Hep::has_password`].
+    /// The `capture_password` of hep.conf; `None`: nothing. See [`Hep::has_password`].
     pub auth_key: Option<&'a [u8]>,
-    /// What belongs together: the Call-ID, or the channel's name (`uuid_type`).
+    /// The text that messages have in common that belong together: the Call-ID, or the
+    /// channel's name (`uuid_type`).
     pub correlation: Option<&'a [u8]>,
     /// The message, as far as it was copied.
     pub payload: &'a [u8],
@@ -154,7 +155,7 @@ impl<'a> Hep<'a> {
     }
 }
 
-/// What was found so far. Each known chunk stands once at most.
+/// The chunks that were found so far. Each known chunk stands once at most.
 #[derive(Default)]
 struct Chunks<'a> {
     /// A bit for each known type that was there.
@@ -173,7 +174,7 @@ struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    /// Takes a chunk in. `None`: its length is wrong, or it stands there a second time.
+    /// Records a chunk. `None`: its length is wrong, or it stands there a second time.
     fn take(&mut self, kind: u16, value: &'a [u8]) -> Option<()> {
         if kind > HIGHEST {
             return Some(());
@@ -202,7 +203,7 @@ impl<'a> Chunks<'a> {
         Some(())
     }
 
-    /// The whole, if all is there.
+    /// Returns the whole, if all is there.
     fn finish(self, truncated: bool) -> Option<Hep<'a>> {
         let (source, destination) = (self.source?, self.destination?);
         let fits = match self.family? {
@@ -268,7 +269,7 @@ mod tests {
         [&MAGIC[..], &length.to_be_bytes(), &chunks].concat()
     }
 
-    /// The chunks in the order in which `res_hep` writes them.
+    /// Returns the chunks in the order in which `res_hep` writes them.
     fn chunks(source: &str, destination: &str, password: &[u8], payload: &[u8]) -> Vec<Vec<u8>> {
         let (source, destination): (SocketAddr, SocketAddr) =
             (source.parse().unwrap(), destination.parse().unwrap());
@@ -406,7 +407,7 @@ mod tests {
             bytes[place] = byte;
             all.push(bytes);
         }
-        // One end in the other family, and both families at once.
+        // One end in the other family, and both families at the same time.
         for mixed in [SOURCE_V6, DESTINATION_V6] {
             let address = chunk(0, mixed, &[1; 16]);
             let mut other = usual();

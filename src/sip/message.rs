@@ -14,13 +14,13 @@ use crate::model::account::Account;
 use crate::model::exchange::Method;
 use crate::model::subject::canonical;
 
-/// How an answer begins.
+/// The bytes that an answer begins with.
 const ANSWER: &[u8] = b"SIP/2.0 ";
 
 /// The longest header that is put together of several lines, in bytes; the rest is left out.
 const LONGEST_HEADER: usize = 4096;
 
-/// What an answer repeats of its request, by hashes.
+/// The parts of a request that its answer repeats, by hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ids {
     /// The Call-ID.
@@ -41,13 +41,13 @@ pub struct Credentials {
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What is asked.
+    /// The method that is asked for.
     pub method: Method,
-    /// What its answer repeats.
+    /// The parts that its answer repeats.
     pub ids: Ids,
     /// Its credentials, if it has any.
     pub credentials: Option<Credentials>,
-    /// Who asks, if that is a plain name: the user of the credentials, else of From.
+    /// The account that asks, if that is a plain name: the user of the credentials, else of From.
     pub account: Option<Account>,
 }
 
@@ -56,23 +56,23 @@ pub struct Request {
 pub struct Answer {
     /// The status code, from 100 to 699.
     pub status: u16,
-    /// Whether only the nonce was too old, which Asterisk says to nobody whose password is wrong.
+    /// Whether only the nonce was too old, which Asterisk never says if the password is wrong.
     pub stale: bool,
-    /// What `CSeq` says was asked. `chan_sip` repeats here whatever the sender wrote.
+    /// The method that was asked for, by `CSeq`. `chan_sip` repeats here everything that the sender wrote.
     pub method: Method,
-    /// What it repeats of its request.
+    /// The parts of its request that it repeats.
     pub ids: Ids,
     /// The nonce that it asks to be answered, by hash.
     pub nonce: Option<u64>,
     /// Status, nonce and tag, by hash: the same for an answer that is sent again.
     pub again: u64,
-    /// Where the topmost Via says that the request came from.
+    /// The place that the request came from, as the topmost Via says.
     pub via: Via,
-    /// Who asked, if From names it plainly (for REGISTER only who asks for itself).
+    /// The account that asked, if From names it plainly (for REGISTER only if it asks for itself).
     pub account: Option<Account>,
 }
 
-/// Where the topmost Via of an answer sends it.
+/// The place that the topmost Via of an answer sends it to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Via {
     /// Whether the sender asked for the answer to go elsewhere (RFC 3261, section 18.2.2).
@@ -82,8 +82,8 @@ pub struct Via {
 }
 
 impl Via {
-    /// The host that the request came from, if the answer goes to `to`; `None` if the answer does not say
-    /// so. The flag tells that it went elsewhere than where it came from, so that little is proven.
+    /// Returns the host that the request came from, if the answer goes to `to`; `None` if the answer does
+    /// not say so. The flag tells that it went elsewhere than where it came from, so that little is proven.
     #[must_use]
     pub fn asker(self, to: IpAddr) -> Option<(IpAddr, bool)> {
         match self.received.map(canonical) {
@@ -293,7 +293,7 @@ fn unfold(mut rest: &[u8], mut header: impl FnMut(&[u8], &[u8])) {
     hand_over(&mut whole);
 }
 
-/// How many bytes of body follow a head, by its first Content-Length; 0 without one.
+/// Returns the number of bytes of body that follow a head, by its first Content-Length; 0 without one.
 #[must_use]
 pub fn body_length(head: &[u8]) -> u32 {
     let mut length = None;
@@ -325,7 +325,7 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line.get(..colon)?.trim_ascii_end(), line.get(colon + 1..)?.trim_ascii()))
 }
 
-/// The user in a From or To: `"name" <sip:USER@host>` or `sip:USER@host`.
+/// Returns the user in a From or To: `"name" <sip:USER@host>` or `sip:USER@host`.
 fn user(value: &[u8]) -> Option<&[u8]> {
     let address = match unquoted(value).find(|(_, byte)| *byte == b'<') {
         Some((at, _)) => value.get(at + 1..)?,
@@ -341,7 +341,7 @@ fn user(value: &[u8]) -> Option<&[u8]> {
     user.split(|byte| *byte == b':').next()
 }
 
-/// The value of a parameter, `name=value` or `name="value"`, that stands outside of quotes.
+/// Returns the value of a parameter, `name=value` or `name="value"`, that stands outside of quotes.
 fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let ends = |byte: u8| matches!(byte, b';' | b',' | b' ' | b'\t');
     let mut before = b' ';
@@ -367,7 +367,7 @@ fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
-/// The bytes that are in no quotes, and their places.
+/// Returns the bytes that are in no quotes, and their places.
 fn unquoted(value: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     let (mut quoted, mut escaped) = (false, false);
     value.iter().copied().enumerate().filter(move |(_, byte)| {

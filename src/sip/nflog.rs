@@ -69,12 +69,12 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(aligned(bytes.len()), 0);
 }
 
-/// What the rules mark packets with that Asterisk sends to its HEP collector.
+/// The prefix by which the rules mark packets that Asterisk sends to its HEP collector.
 pub const HEP_PREFIX: &[u8] = b"hep";
 /// The hook that packets pass before routing (`NF_INET_PRE_ROUTING`).
 const PREROUTING: u8 = 0;
 
-/// Which way a packet goes.
+/// The way that a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     /// To us.
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// A packet as the kernel tells of it.
+    /// Returns a packet as the kernel tells of it.
     fn told(payload: &[u8], count: u32) -> Vec<u8> {
         let mut bytes = vec![0; 4];
         bytes.extend(PACKET.to_ne_bytes());

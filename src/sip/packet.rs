@@ -125,7 +125,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A packet as the kernel would copy it, from port 5060.
+    /// Returns a packet as the kernel would copy it, from port 5060.
     pub fn packet(to: &str, port: u16, tcp: Option<u32>, payload: &[u8]) -> Vec<u8> {
         let mut inner = [5060_u16.to_be_bytes(), port.to_be_bytes()].concat();
         let protocol = match tcp {

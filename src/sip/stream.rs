@@ -21,7 +21,7 @@ pub const CAPACITY: usize = 4096;
 pub const LONGEST_HEAD: usize = 64 << 10;
 /// The most that is kept of all unfinished heads together, in bytes.
 pub const KEPT: usize = 8 << 20;
-/// What each head may keep even when all of that is in use, in bytes.
+/// The most that each head may keep even when all of that is in use, in bytes.
 const ALWAYS_KEPT: usize = 1 << 10;
 /// The most of a line that is looked at where a head is not kept: more than `Content-Length: N` takes.
 const LINE: usize = 64;
@@ -33,7 +33,7 @@ pub struct Segment<'a> {
     pub sequence: u32,
     /// The bytes, as far as they were copied.
     pub bytes: &'a [u8],
-    /// How many there are in all.
+    /// The number of bytes in all.
     pub whole: usize,
 }
 
@@ -54,14 +54,14 @@ struct Stream {
     head: Vec<u8>,
     /// The line that is being read, where the head is not kept.
     line: Vec<u8>,
-    /// What a line that was not kept said of the body.
+    /// The length of the body, as a line said that was not kept.
     length: Option<usize>,
     /// Bytes came twice, so that what was read need not be what the PBX reads.
     doubted: bool,
     last: Time,
 }
 
-/// Where in a message the next byte is.
+/// The place of the next byte in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Unknown.
@@ -70,12 +70,12 @@ enum Place {
     Head,
     /// In a head of which no more is kept.
     LongHead,
-    /// In a body, of which so many bytes are to come.
+    /// In a body, of which this number of bytes is to come.
     Body(usize),
 }
 
 impl Streams {
-    /// Takes a segment in, and hands the heads that end in it to `found`.
+    /// Reads a segment, and hands the heads that end in it to `found`.
     pub fn feed(&mut self, flow: Flow, segment: &Segment, now: Time, mut found: impl FnMut(&[u8])) {
         if segment.whole == 0 {
             return;
@@ -97,7 +97,7 @@ impl Streams {
         self.streams.get(flow).is_some_and(|stream| stream.doubted)
     }
 
-    /// How many connections are followed.
+    /// Returns the number of connections that are followed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.streams.len()
@@ -109,7 +109,7 @@ impl Streams {
         self.streams.is_empty()
     }
 
-    /// When there are too many, of eight the one that has long been silent is forgotten.
+    /// Forgets, if there are too many, the one of eight that has been silent the longest.
     fn make_room(&mut self) {
         if self.streams.len() < CAPACITY {
             return;
@@ -257,7 +257,7 @@ fn empty_line(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Where a message begins: at the front, or behind an empty line.
+/// Returns the place where a message begins: at the front, or behind an empty line.
 fn start(bytes: &[u8]) -> Option<usize> {
     let begins = |at: usize| {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -376,7 +376,7 @@ mod tests {
         // A segment is missing, and the next begins in the middle of a message.
         assert_eq!(feed(&mut streams, 9000, &format!("ID: 1\r\n\r\n{answer}")), 1);
         assert_eq!(feed(&mut streams, 90_000, answer), 1);
-        // What was not copied.
+        // Bytes that were not copied.
         let segment = Segment { sequence: 99_000, bytes: answer.as_bytes(), whole: 5000 };
         streams.feed(flow(1), &segment, at(0), |_| {});
         assert_eq!(feed(&mut streams, 104_000, answer), 1);

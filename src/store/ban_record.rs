@@ -36,7 +36,7 @@ pub struct BanRecord {
 /// The key that a ban is found by: host, jail and set.
 pub type StoredKey = (String, String, String);
 
-/// Jail, host and set of a ban by name; `None` if the plan does not know them.
+/// Returns jail, host and set of a ban by name; `None` if the plan does not know them.
 #[must_use]
 pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
     let jail = plan.jail(ban.jail)?.name.clone();
@@ -45,7 +45,7 @@ pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
 }
 
 impl BanRecord {
-    /// The ban that is stored, as the numbers of `names` have it; `None` if its set is gone from
+    /// Returns the ban that is stored, as the numbers of `names` have it; `None` if its set is gone from
     /// the configuration.
     #[must_use]
     pub fn ban(&self, names: &PlanIndex) -> Option<Ban> {
@@ -96,7 +96,7 @@ impl BanRecord {
         Some((*names.jails.get(&self.jail)?, self.host, lifted.max(self.since)))
     }
 
-    /// The element that it was in the kernel.
+    /// Returns the element that it was in the kernel.
     #[must_use]
     pub fn element(&self, names: &PlanIndex) -> Option<Element> {
         let ban = self.ban(names)?;
@@ -130,7 +130,7 @@ impl PlanIndex {
         }
     }
 
-    /// A jail; the one for bans by hand if there is none of that name any more.
+    /// Returns a jail; the one for bans by hand if there is none of that name any more.
     #[must_use]
     pub fn jail(&self, name: &str) -> JailId {
         self.jails.get(name).copied().unwrap_or(self.manual)
@@ -140,7 +140,7 @@ impl PlanIndex {
         self.sets.get(set).copied()
     }
 
-    /// A rule.
+    /// Returns a rule.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<RuleId> {
         self.rules.get(name).copied()

@@ -66,7 +66,7 @@ pub fn enter(connection: &Connection, ban: &BanRecord, now: Time) -> rusqlite::R
     Ok(())
 }
 
-/// The rule and line that completed a count, as they are stored.
+/// Returns the rule and line that completed a count, as they are stored.
 fn cause(ban: &BanRecord) -> (Option<&str>, Option<i64>) {
     let cause = ban.rule.as_ref();
     cause.map(|(rule, line)| (rule.as_str(), i64::try_from(*line).unwrap_or(i64::MAX))).unzip()
@@ -112,7 +112,7 @@ pub fn replace(connection: &Connection, bans: &[BanRecord], now: Time) -> rusqli
         }
     }
     for (key, (_, until)) in known {
-        // Whose time was over is not worth another word.
+        // A ban whose time was over is not worth another word.
         match until.filter(|until| *until <= now) {
             Some(until) => strike(connection, &key, until, Lifted::Expired)?,
             None => strike(connection, &key, now, Lifted::Replaced)?,
@@ -130,7 +130,7 @@ pub fn in_force(connection: &Connection, each: impl FnMut(BanRecord)) -> rusqlit
     select(connection, &sql, [], each)
 }
 
-/// All bans, past and in force, of a network: those that hold any of it or lie in it; newest first,
+/// Returns all bans, past and in force, of a network: those that hold any of it or lie in it; newest first,
 /// at most `most`.
 ///
 /// # Errors
@@ -151,7 +151,7 @@ pub fn of_hosts(
     Ok(found)
 }
 
-/// The bans that were lifted and would not be over yet.
+/// Returns the bans that were lifted and would not be over yet.
 ///
 /// # Errors
 /// When the file is damaged.
@@ -165,7 +165,7 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRec
     Ok(found)
 }
 
-/// The last bans there were, those in force too, the oldest first; of one that was renewed, the
+/// Returns the last bans there were, those in force too, the oldest first; of one that was renewed, the
 /// last.
 pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
     let sql =

@@ -185,7 +185,7 @@ fn note(
     Ok(())
 }
 
-/// A note, if it is there and makes sense.
+/// Returns a note, if it is there and makes sense.
 fn noted<T: serde::de::DeserializeOwned>(
     connection: &Connection,
     name: &str,

@@ -194,7 +194,7 @@ pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option
     Some((loaded, wrong))
 }
 
-/// The last bans of these hosts, in force and over, newest first, at most `most`. `None` if the
+/// Returns the last bans of these hosts, in force and over, newest first, at most `most`. `None` if the
 /// state file in `directory` cannot be read.
 #[must_use]
 pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<BanRecord>> {
@@ -320,7 +320,7 @@ impl Store {
         (!busy).then(|| Duration::from_millis(self.pace.took.load(Ordering::Relaxed)))
     }
 
-    /// The last checkpoint that was written since the start.
+    /// Returns the last checkpoint that was written since the start.
     #[must_use]
     pub fn written(&self) -> Option<LastCheckpoint> {
         let at = self.pace.at.load(Ordering::Relaxed);

@@ -44,7 +44,7 @@ pub fn remove_companions(path: &Path) -> io::Result<()> {
     })
 }
 
-/// A path with something added to its end.
+/// Returns a path with something added to its end.
 pub(super) fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
@@ -65,7 +65,7 @@ fn all_kept(path: &Path) -> Vec<(i64, PathBuf)> {
     kept
 }
 
-/// Best effort: a file too many does no harm.
+/// Removes the oldest files, as a best effort: a file too many does no harm.
 fn remove_oldest(path: &Path) {
     for (_, old) in all_kept(path).iter().rev().skip(MOST) {
         for end in ["", "-wal", "-shm"] {

@@ -188,7 +188,7 @@ fn has_changes(path: &Path) -> bool {
     std::fs::metadata(wal).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// A path as part of a URI.
+/// Returns a path as part of a URI.
 fn escaped(path: &Path) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
@@ -245,7 +245,7 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The version of the tables in the file; 0 for an empty one.
+/// Returns the version of the tables in the file; 0 for an empty one.
 fn version(connection: &Connection) -> Result<usize, StoreError> {
     let number = |pragma: &str| -> rusqlite::Result<i32> {
         connection.pragma_query_value(None, pragma, |row| row.get(0))

@@ -59,7 +59,7 @@ fn reopened(directory: &Path, now: Time) -> OpenedStore {
     opened
 }
 
-/// Bans in force, by host, as the plan has them.
+/// Returns the bans in force, by host, as the plan has them.
 fn bans(loaded: &Loaded, plan: &Plan) -> Vec<Ban> {
     let mut bans = loaded.remembered(plan).bans;
     bans.sort_by_key(|ban| ban.subject);
@@ -216,7 +216,7 @@ fn foreign_and_damaged_files_are_quarantined() {
     }
 }
 
-/// A state file with bans, closed.
+/// Returns a state file with bans, closed.
 fn file_with_bans(directory: &Path, count: u32) -> Vec<u8> {
     let plan = plan();
     let store = Store::start(reopened(directory, NOW)).unwrap();
@@ -321,7 +321,7 @@ fn write_ahead_log_torn_anywhere_gives_earlier_bans() {
     }
     eprintln!("{} bytes, torn: {:?}", log.len(), begin.elapsed());
     assert!(counts.len() > usize::from(BANS) / 2, "{counts:?}");
-    // The index is made anew by whoever is alone.
+    // The index is made again by whoever is alone.
     for at in (0..index.len()).step_by(997) {
         for fill in [0_u8, 0xa5, 0xff] {
             let mut torn = index.clone();

@@ -274,7 +274,7 @@ impl WriterThread {
         self.changed = true;
     }
 
-    /// Nothing of a batch is stored: goes on without the file for a while, or with a new one.
+    /// Goes on without the file for a while, or with a new one, because nothing of a batch is stored.
     fn failed(&mut self, why: &StoreError) {
         self.connection = None;
         self.durable = false;
@@ -316,7 +316,7 @@ impl WriterThread {
 
     fn close(self) {
         let Some(connection) = self.connection else { return };
-        // The file alone is complete then. If that does not work, what lies beside it is needed.
+        // The file alone is complete then. If that does not work, what lies next to it is needed.
         let folded: rusqlite::Result<()> =
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = folded {

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use thiserror::Error;
 
-/// How long a program may take if nothing else is said.
+/// The time that a program may take if nothing else is said.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// The most that is read from a program's standard output, in bytes: a listing of four million bans.
@@ -24,7 +24,7 @@ const STDOUT_MAX: usize = 512 << 20;
 /// The most that is kept of a program's standard error, in bytes; the rest is read and forgotten.
 const STDERR_MAX: usize = 4 << 10;
 
-/// How many of the last runs are remembered.
+/// The number of the last runs that are remembered.
 const RUNS_MAX: usize = 16;
 
 /// A program, its first arguments, and its limits.
@@ -45,25 +45,25 @@ impl Program {
         Self::with_argv(["nft"])
     }
 
-    /// The program and its first arguments, which come before those of each run.
+    /// Returns the program and its first arguments, which come before those of each run.
     pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
         Self { argv, limit: LIMIT, most: STDOUT_MAX, ran: Arc::default() }
     }
 
-    /// The same, stopped after `limit`.
+    /// Returns the same, stopped after `limit`.
     #[must_use]
     pub fn limited(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
     }
 
-    /// The same, which may print `most` bytes.
+    /// Returns the same, which may print `most` bytes.
     #[must_use]
     pub fn capped(&self, most: usize) -> Self {
         Self { most, ..self.clone() }
     }
 
-    /// How long a run may take.
+    /// Returns the time that a run may take.
     #[must_use]
     pub fn limit(&self) -> Duration {
         self.limit
@@ -112,7 +112,7 @@ impl Program {
         self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// The error of a failed run.
+    /// Returns the error of a failed run.
     fn complaint(&self, stderr: &[u8], status: ExitStatus) -> ProgramError {
         let text = String::from_utf8_lossy(stderr).trim().to_owned();
         let said = if text.is_empty() { format!("no reason given ({status})") } else { text };
@@ -152,7 +152,7 @@ impl Program {
     }
 }
 
-/// Why a program did not do what it was run for.
+/// The reason why a program did not do what it was run for.
 #[derive(Debug, Error)]
 pub enum ProgramError {
     /// It is not there, or may not be run.
@@ -172,7 +172,7 @@ pub enum ProgramError {
     Io { program: String, error: io::Error },
 }
 
-/// Why a run was ended before the program ended.
+/// The reason why a run was ended before the program ended.
 enum Aborted {
     Late,
     Endless,

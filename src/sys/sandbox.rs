@@ -21,8 +21,8 @@ use thiserror::Error;
 /// The kernel's newest abilities that are asked for; of older kernels, what they have.
 const LANDLOCK: ABI = ABI::V6;
 
-/// What neither process ever does. Not a list of what they do: what a libc or a later version of ours
-/// calls for the same work must not fail.
+/// The system calls that neither process ever makes. Not a list of what they do: what a libc or
+/// a later version of ours calls for the same work must not fail.
 const NEVER: [libc::c_long; 27] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -54,7 +54,7 @@ const NEVER: [libc::c_long; 27] = [
     libc::SYS_keyctl,
 ];
 
-/// Why something could not be given up.
+/// The reason why something could not be given up.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     /// Capabilities, or the right to get new ones.
@@ -199,7 +199,7 @@ fn program(needs: &Needs, machine: TargetArch) -> Result<BpfProgram, BackendErro
     SeccompFilter::new(rules, SeccompAction::Allow, refused, machine)?.try_into()
 }
 
-/// The directories that programs and their libraries are in, and where those look things up.
+/// Returns the directories that programs and their libraries are in, and where those look things up.
 #[must_use]
 pub fn programs() -> Vec<PathBuf> {
     let system =
@@ -229,7 +229,7 @@ mod tests {
         false
     }
 
-    /// What works in a thread that is shut in like this: `false` in its place if it is forbidden.
+    /// Returns which `tries` work in a thread that is shut in like this: `false` in its place if forbidden.
     fn shut_in(needs: Needs, tries: Vec<Box<dyn Fn() -> io::Result<()> + Send>>) -> Vec<bool> {
         let confined = thread::spawn(move || {
             give_up_capabilities().unwrap();

@@ -22,9 +22,9 @@ use super::netlink::{aligned, number};
 
 /// Sockets that are taken from one list; about 80 bytes each.
 pub const MOST_SOCKETS: usize = 1 << 16;
-/// How long one list, or one round of destroying, may take.
+/// The time that one list, or one round of destroying, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What is received at once, in bytes. Parts of lists have 32 KiB at most.
+/// The most that is received in one call, in bytes. Parts of lists have 32 KiB at most.
 const PART: usize = 64 << 10;
 /// Connections that are destroyed by one message to the kernel. The answers have to fit into the
 /// socket's buffer: some hundred bytes each.
@@ -56,7 +56,7 @@ const CONNECTED: u32 = 0x1fff & !(1 << 6) & !(1 << 7) & !LISTEN & !1;
 const BYTECODE: u16 = 1;
 const REMOTE: u8 = 8;
 
-/// Where a socket is in the kernel's messages, from their header on: ports, addresses, interface and
+/// The place of a socket in the kernel's messages, from their header on: ports, addresses, interface and
 /// cookie, 48 bytes. A request for a socket has them as the kernel gave them.
 const ID: usize = 4;
 const ID_LENGTH: usize = 48;
@@ -64,7 +64,7 @@ const ID_LENGTH: usize = 48;
 const MESSAGE: usize = 72;
 const UID: usize = 64;
 
-/// What a socket is for.
+/// The protocol that a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// A bound UDP socket.
@@ -86,7 +86,7 @@ pub struct Listener {
     pub uid: u32,
 }
 
-/// Why the kernel did not do it.
+/// The reason why the kernel did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum SockDiagError {
     /// This kernel cannot list sockets, or cannot destroy connections.
@@ -103,7 +103,7 @@ pub enum SockDiagError {
     Io(#[from] io::Error),
 }
 
-/// What became of a host's connections.
+/// The result for a host's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Destroyed {
     /// Connections that are gone by this.
@@ -132,7 +132,7 @@ impl SockDiag {
         Ok(Self { fd: open()?, number: 0, unsupported: false, part: vec![0; PART] })
     }
 
-    /// All UDP sockets that are bound and not connected, and all TCP sockets that listen, sorted and
+    /// Returns all UDP sockets that are bound and not connected, and all TCP sockets that listen, sorted and
     /// each once; [`MOST_SOCKETS`] of each kind and family at most.
     ///
     /// # Errors
@@ -247,7 +247,7 @@ impl SockDiag {
         }
     }
 
-    /// The sockets that a request asks for, and whether these are all.
+    /// Returns the sockets that a request asks for, and whether these are all.
     fn list(&mut self, body: &[u8]) -> Result<(Vec<Socket>, bool), SockDiagError> {
         self.number = self.number.wrapping_add(1);
         let asked = self.number;
@@ -280,7 +280,7 @@ impl SockDiag {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                // What comes late is no answer to what is asked next.
+                // An answer that comes late is no answer to what is asked next.
                 self.fd = open()?;
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -309,14 +309,14 @@ fn canonical(net: IpNet) -> IpNet {
     v4.map_or(net, IpNet::V4)
 }
 
-/// A request as far as the socket's ports: family, protocol, states.
+/// Returns a request as far as the socket's ports: family, protocol, states.
 fn header(family: u8, protocol: u8, states: u32) -> Vec<u8> {
     let mut bytes = vec![family, protocol, 0, 0];
     bytes.extend(states.to_ne_bytes());
     bytes
 }
 
-/// A request for the sockets in these states.
+/// Returns a request for the sockets in these states.
 fn request(family: u8, protocol: u8, states: u32, attributes: &[u8]) -> Vec<u8> {
     let mut bytes = header(family, protocol, states);
     bytes.extend([0; ID_LENGTH]);
@@ -324,7 +324,7 @@ fn request(family: u8, protocol: u8, states: u32, attributes: &[u8]) -> Vec<u8> 
     bytes
 }
 
-/// The attribute that asks for sockets with a remote address of this network: one operation, behind
+/// Returns the attribute that asks for sockets with a remote address of this network: one operation, behind
 /// which a match ends the program, and a mismatch jumps past its end.
 fn only(remote: IpNet) -> Vec<u8> {
     let (family, address) = match remote.network() {
@@ -367,7 +367,7 @@ struct Socket {
     uid: u32,
 }
 
-/// What the kernel says to a request, by its number.
+/// The reply of the kernel to a request, by its number.
 #[derive(Debug, PartialEq, Eq)]
 enum Reply {
     Socket {
@@ -381,7 +381,7 @@ enum Reply {
     },
 }
 
-/// The messages in what was received at once; what is broken ends it.
+/// Returns the messages in what was received in one call; what is broken ends it.
 fn messages(bytes: &[u8]) -> impl Iterator<Item = Reply> {
     let mut rest = bytes;
     let messages = std::iter::from_fn(move || {
@@ -430,7 +430,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
     })
 }
 
-/// What the answer to a request to destroy means.
+/// The meaning of the answer to a request to destroy.
 enum Outcome {
     Destroyed,
     /// It was gone before.
@@ -454,7 +454,8 @@ fn outcome(errno: i32) -> Outcome {
     }
 }
 
-/// Why the kernel lists nothing. Without the module for a protocol there is no handler for it.
+/// Returns the reason why the kernel lists nothing. Without the module for a protocol there is no
+/// handler for it.
 fn refused(errno: i32) -> SockDiagError {
     match Errno::from_raw_os_error(errno) {
         Errno::NOENT | Errno::OPNOTSUPP => {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use thiserror::Error;
 
-/// Why a file is not read.
+/// The reason why a file is not read.
 #[derive(Debug, Error)]
 pub enum FileError {
     /// Something else goes by its name: a pipe or a device could block or never end.
@@ -18,12 +18,12 @@ pub enum FileError {
     /// It has more bytes than the caller takes: this many MiB.
     #[error("larger than {0} MiB")]
     TooLarge(u64),
-    /// What the system said instead.
+    /// The error that the system gave instead.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Why there is no text.
+/// The reason why there is no text.
 #[derive(Debug, Error)]
 pub enum TextError {
     /// A file or a directory cannot be read.

@@ -1,8 +1,8 @@
 //! Lists in the kernel: a hash set for the networks of each length, named by what is in it.
 //!
-//! One set of intervals could hold them all, but with a hundred thousand elements in one, whoever
-//! runs `nft`, for whatever table, waits for seconds. Beside hash sets nobody does. A list that
-//! changes gets other names: its new sets are filled beside the old ones, and the rules change over
+//! One set of intervals could hold them all, but with a hundred thousand elements in one, everybody
+//! who runs `nft`, for any table, waits for seconds. Next to hash sets nobody does. A list that
+//! changes gets other names: its new sets are filled next to the old ones, and the rules change over
 //! in one transaction.
 
 use std::fmt::Write as _;
@@ -14,13 +14,13 @@ use super::names::{TABLE, is_name, mask};
 use crate::hosts::lists::{Lists, Networks};
 use crate::model::network_set::Keys;
 
-/// What the names of all list sets begin with.
+/// The text that the names of all list sets begin with.
 pub const PREFIX: &str = "list_";
 
 /// The counter of all that feeds have dropped.
 pub const FED: &str = "fed";
 
-/// Which list.
+/// The kind of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ListKind {
     /// The administrator's: each entry counts what it drops.
@@ -32,15 +32,15 @@ pub enum ListKind {
 /// A set that holds the networks of one length of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListSet {
-    /// Which list.
+    /// The kind of the list.
     pub kind: ListKind,
     /// Whether it holds IPv6 networks.
     pub ipv6: bool,
-    /// How long they are, in bits.
+    /// The length of the networks, in bits.
     pub bits: u8,
-    /// How many there are.
+    /// The number of networks.
     pub size: usize,
-    /// What the set is called: different for different contents.
+    /// The name of the set: different for different contents.
     pub name: String,
 }
 
@@ -57,7 +57,7 @@ impl ListSet {
         Self { kind, ipv6, bits, size: keys.len(), name }
     }
 
-    /// The set as nft declares it. Without flags and with a size, it is the kernel's fastest kind.
+    /// Returns the set as nft declares it. Without flags and with a size, it is the kernel's fastest kind.
     fn declaration(&self) -> String {
         let kind = if self.ipv6 { "ipv6_addr" } else { "ipv4_addr" };
         let counter = match self.kind {
@@ -111,7 +111,7 @@ pub(crate) fn write_lists(text: &mut String, sets: &[ListSet]) {
 pub struct Contents(pub(crate) Vec<(ListSet, Keys)>);
 
 impl Contents {
-    /// What is to be in the kernel for `lists`.
+    /// Returns the contents that are to be in the kernel for `lists`.
     #[must_use]
     pub fn new(lists: &Lists) -> Self {
         let sets = |kind, networks: &Networks| {
@@ -125,13 +125,13 @@ impl Contents {
         Self(all)
     }
 
-    /// The sets, those of the administrator's list first, IPv4 first, wide networks first.
+    /// Returns the sets, those of the administrator's list first, IPv4 first, wide networks first.
     #[must_use]
     pub fn sets(&self) -> Vec<ListSet> {
         self.0.iter().map(|(set, _)| set.clone()).collect()
     }
 
-    /// The sets in the same order, each with its networks.
+    /// Returns the sets in the same order, each with its networks.
     pub fn iter(&self) -> impl Iterator<Item = &(ListSet, Keys)> {
         self.0.iter()
     }
@@ -143,13 +143,13 @@ impl Contents {
         self
     }
 
-    /// The name of a set that would become a part of the ruleset.
+    /// Returns the name of a set that would become a part of the ruleset.
     pub(crate) fn odd_name(&self) -> Option<&str> {
         let mut names = self.0.iter().map(|(set, _)| set.name.as_str());
         names.find(|name| !(name.starts_with(PREFIX) && is_name(name)))
     }
 
-    /// How many networks there are in all.
+    /// Returns the number of networks in all.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(|(set, _)| set.size).sum()

@@ -1,4 +1,4 @@
-//! What our nftables table looks like, as values and as the text that `nft` reads.
+//! The layout of our nftables table, as values and as the text that `nft` reads.
 
 pub mod list_sets;
 mod names;

@@ -8,7 +8,7 @@ pub const TABLE: &str = "asterguard";
 /// The longest part that a configured name has in the name of a set, in bytes.
 const NAME_MAX: usize = 64;
 
-/// A configured name as part of an nft identifier. The configuration lets only such names through;
+/// Returns a configured name as part of an nft identifier. The configuration lets only such names through;
 /// this makes sure that no other text ever becomes part of the ruleset.
 pub(super) fn word(name: &str) -> String {
     name.chars().take(NAME_MAX).map(|c| if is_plain(c) { c } else { '_' }).collect()
@@ -24,7 +24,7 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
-/// The netmask of an IPv6 network of `bits` bits.
+/// Returns the netmask of an IPv6 network of `bits` bits.
 pub(super) fn mask(bits: u8) -> Ipv6Addr {
     let host_bits = 128_u32.saturating_sub(bits.into());
     Ipv6Addr::from(u128::MAX.checked_shl(host_bits).unwrap_or(0))

@@ -15,7 +15,7 @@ const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");
 const LIMITER: &str = include_str!("../../nft/asterguard-limiter.nft");
 const HEP: &str = include_str!("../../nft/asterguard-hep.nft");
 
-/// What stands there for the values of the configuration. (`nft` takes no variables there.)
+/// The texts that stand there for the values of the configuration. (`nft` takes no variables there.)
 const GROUP: &str = "log group 5060";
 const SNAPLEN: &str = "snaplen 2048";
 const REFUSALS: &str = "rate over 600/minute burst 3000 packets";
@@ -27,14 +27,14 @@ pub(crate) const LIMITED: [&str; 2] = ["wire4", "wire6"];
 /// The sets that the limiter counts in.
 pub(crate) const COUNTING: [&str; 4] =
     ["limiter_refused4", "limiter_refused6", "limiter_sent4", "limiter_sent6"];
-/// How many elements each of them takes.
+/// The number of elements that each of them takes.
 pub const LIMITED_MAX: usize = 65_536;
 
 /// The sets of PBXs that we forward for.
 const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
 
 impl Structure {
-    /// The text for `nft -f -` that makes the kernel show our own answers and limit what is too
+    /// Returns the text for `nft -f -` that makes the kernel show our own answers and limit what is too
     /// much, or no longer do so. It comes after [`Structure::ruleset`].
     #[must_use]
     pub fn wire_ruleset(&self) -> String {
@@ -51,7 +51,7 @@ impl Structure {
         text + &self.wire_files()
     }
 
-    /// The part of it that declares what is to be there.
+    /// Returns the part of it that declares what is to be there.
     pub(crate) fn wire_files(&self) -> String {
         let mut text = String::new();
         if self.wire.enabled {
@@ -69,7 +69,7 @@ impl Structure {
         text
     }
 
-    /// The HEP datagrams that are to be copied.
+    /// Returns the HEP datagrams that are to be copied.
     fn hep(&self) -> Option<&HepFlow> {
         self.wire.hep.as_ref().filter(|_| self.wire.enabled)
     }
@@ -92,7 +92,7 @@ impl Structure {
     }
 
     fn write_limiter(&self, text: &mut String) {
-        // Five minutes' worth and ten seconds' worth at once do no harm: an office that restarts.
+        // Five minutes' worth and ten seconds' worth at the same time do no harm: an office that restarts.
         let (refusals, packets) = (self.wire.maxrefusals, self.wire.maxpackets);
         let refused = format!("rate over {refusals}/minute burst {} packets", 5 * refusals);
         let sent = format!("rate over {packets}/second burst {} packets", 10 * packets);
@@ -108,7 +108,7 @@ impl Structure {
     }
 }
 
-/// The text that leaves nothing of a file's chains and sets, whether they are there or not.
+/// Returns the text that leaves nothing of a file's chains and sets, whether they are there or not.
 fn without(file: &str) -> String {
     let declared = file.split_once("\nflush chain").map_or(file, |(declared, _)| declared);
     let named = |kind: &str| -> Vec<&str> {

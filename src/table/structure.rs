@@ -1,4 +1,4 @@
-//! What the kernel's table looks like: scopes, ports, masks, and the text that declares it.
+//! The layout of the kernel's table: scopes, ports, masks, and the text that declares it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,10 +31,10 @@ pub(crate) const ALLOWED: [(&str, bool); 2] = [("allow4", false), ("allow6", tru
 /// The part of the ruleset that is the same everywhere.
 const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
 
-/// How many elements a set of a further scope takes; the same as in the include.
+/// The number of elements that a set of a further scope takes; the same as in the include.
 const SET_SIZE: u32 = 1_048_576;
 
-/// What a ban closes: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
+/// The extent of a ban: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
 /// has a pair of sets of its own, named [`Scope::set`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
@@ -46,12 +46,12 @@ pub struct Scope {
     pub blocktype: Blocktype,
     /// Bits of an IPv6 address that count (1 to 128).
     pub ipv6prefix: u8,
-    /// What the pair of sets is called, without the closing `4` or `6`.
+    /// The name of the pair of sets, without the closing `4` or `6`.
     sets: String,
 }
 
 impl Scope {
-    /// A scope beside the two that are built in. Its sets are called after all that sets it apart:
+    /// Returns a scope besides the two that are built in. Its sets are named after all that distinguishes it:
     /// `scope_web_reject_64_v4`.
     #[must_use]
     pub fn further(name: &str, ports: Ports, blocktype: Blocktype, ipv6prefix: u8) -> Self {
@@ -68,18 +68,18 @@ impl Scope {
         Self { name, ports, blocktype: Blocktype::Drop, ipv6prefix, sets }
     }
 
-    /// The name of the set that holds the scope's IPv4 addresses or IPv6 networks.
+    /// Returns the name of the set that holds the scope's IPv4 addresses or IPv6 networks.
     #[must_use]
     pub fn set(&self, ipv6: bool) -> String {
         format!("{}{}", self.sets, if ipv6 { 6 } else { 4 })
     }
 
-    /// The name of the set that holds the scope's ports.
+    /// Returns the name of the set that holds the scope's ports.
     fn port_set(&self) -> String {
         format!("ports_{}", word(&self.name))
     }
 
-    /// The scope's ports as elements of an nft set.
+    /// Returns the scope's ports as elements of an nft set.
     fn port_text(&self) -> String {
         match &self.ports {
             Ports::All => port_elements(&[(0, u16::MAX)]),
@@ -87,7 +87,7 @@ impl Scope {
         }
     }
 
-    /// The rules that turn away whoever is in the scope's sets.
+    /// Returns the rules that turn away whoever is in the scope's sets.
     fn rules(&self) -> String {
         let ports = match self.ports {
             Ports::All => String::new(),
@@ -120,14 +120,14 @@ pub struct Structure {
     pub allow: Vec<IpNet>,
     /// The sets of lists whose networks are dropped.
     pub lists: Vec<ListSet>,
-    /// Ports of this machine, over UDP and TCP, that only those reach who are never dropped:
+    /// Ports of this machine, over UDP and TCP, that only hosts reach that are never dropped:
     /// ranges as in [`Ports`].
     pub guarded: Vec<(u16, u16)>,
-    /// What is shown of our own answers.
+    /// The part of our own answers that is shown.
     pub wire: SipMonitor,
 }
 
-/// Why a subject cannot be in the sets of a scope.
+/// The reason why a subject cannot be in the sets of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Misfit {
     /// The scope is not one of the structure's.
@@ -140,7 +140,7 @@ pub enum Misfit {
     /// banned as it is, it would shut out too much, too little or nothing.
     #[error("{subject} has {} bits, and IPv6 hosts are banned by /{ipv6prefix} here", subject.net().prefix_len())]
     OtherPrefix {
-        /// Who should have been banned.
+        /// The subject that should have been banned.
         subject: Subject,
         /// The scope's own length, in bits.
         ipv6prefix: u8,
@@ -148,7 +148,7 @@ pub enum Misfit {
 }
 
 impl Structure {
-    /// What `config` needs: the two scopes that are built in, and one for every further
+    /// Returns what `config` needs: the two scopes that are built in, and one for every further
     /// combination of port list, blocktype and IPv6 prefix that a jail (or its `unverified`) uses.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -180,7 +180,7 @@ impl Structure {
         structure
     }
 
-    /// A name that the configuration does not allow: it might become a part of the ruleset.
+    /// Returns a name that the configuration does not allow: it might become a part of the ruleset.
     #[must_use]
     pub(crate) fn odd_name(&self) -> Option<&str> {
         let scopes = self.scopes.iter().flat_map(|scope| [&scope.name, &scope.sets]);
@@ -189,13 +189,13 @@ impl Structure {
         names.find(|name| !is_name(name)).map(String::as_str)
     }
 
-    /// The scope with this number.
+    /// Returns the scope with this number.
     #[must_use]
     pub fn scope(&self, id: ScopeId) -> Option<&Scope> {
         self.scopes.get(usize::from(id.0))
     }
 
-    /// The scope that closes the port list `port` in this way.
+    /// Returns the scope that closes the port list `port` in this way.
     #[must_use]
     pub fn find_scope(&self, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Option<ScopeId> {
         let index = self.scopes.iter().position(|scope| {
@@ -204,14 +204,14 @@ impl Structure {
         u16::try_from(index).ok().map(ScopeId)
     }
 
-    /// The jail of this name.
+    /// Returns the jail of this name.
     #[must_use]
     pub fn jail(&self, name: &str) -> Option<JailId> {
         let index = self.jails.iter().position(|jail| jail == name)?;
         u16::try_from(index).ok().map(JailId)
     }
 
-    /// The name of the set that `subject` is a key of.
+    /// Returns the name of the set that `subject` is a key of.
     ///
     /// # Errors
     /// When the sets of that scope cannot hold the subject.
@@ -231,7 +231,7 @@ impl Structure {
         }
     }
 
-    /// The scope that the set of this name belongs to.
+    /// Returns the scope that the set of this name belongs to.
     #[must_use]
     pub fn scope_of_set(&self, set: &str) -> Option<ScopeId> {
         let stem = set.strip_suffix(['4', '6'])?;
@@ -239,7 +239,7 @@ impl Structure {
         u16::try_from(index).ok().map(ScopeId)
     }
 
-    /// The scopes whose IPv6 networks have another length than in `before`, in the same sets.
+    /// Returns the scopes whose IPv6 networks have another length than in `before`, in the same sets.
     #[must_use]
     pub fn rekeys(&self, before: &Self) -> Vec<ScopeId> {
         let differs = |scope: &Scope| {
@@ -250,14 +250,14 @@ impl Structure {
         numbered.map(|(id, _)| ScopeId(id)).collect()
     }
 
-    /// The names of all sets that bans go to, each with its scope.
+    /// Returns the names of all sets that bans go to, each with its scope.
     pub(crate) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
         let both =
             |(id, scope): (u16, &Scope)| [false, true].map(|ipv6| (ScopeId(id), scope.set(ipv6)));
         (0..).zip(&self.scopes).flat_map(both)
     }
 
-    /// Who is meant by `address` as a key in the sets of `scope`.
+    /// Returns the subject that `address` means as a key in the sets of `scope`.
     #[must_use]
     pub fn subject(&self, scope: ScopeId, address: IpAddr) -> Option<Subject> {
         let ipv6prefix = self.scope(scope)?.ipv6prefix;
@@ -271,7 +271,7 @@ impl Structure {
         (subject.is_ipv6() == address.is_ipv6()).then_some(subject)
     }
 
-    /// The element that is found in the sets of `scope` as `address` with a comment.
+    /// Returns the element that is found in the sets of `scope` as `address` with a comment.
     pub(crate) fn adopted(
         &self,
         scope: ScopeId,
@@ -290,7 +290,7 @@ impl Structure {
         self.scopes.first().map_or(64, |scope| scope.ipv6prefix)
     }
 
-    /// The text for `nft -f -` that declares all of it, in one transaction, whatever of it was
+    /// Returns the text for `nft -f -` that declares all of it, in one transaction, whatever of it was
     /// there before. What the sets hold stays, but for the ports and the allowed addresses.
     #[must_use]
     pub fn ruleset(&self) -> String {
@@ -353,7 +353,7 @@ fn write_further(text: &mut String, further: &[Scope]) {
     let _ = writeln!(text, "\ntable inet {TABLE} {{\n\tchain prerouting {{\n{rules}\t}}\n}}");
 }
 
-/// Appends the rule that closes ports of this machine to everybody who has come so far.
+/// Appends the rule that closes ports of this machine to every host whose packets have come so far.
 fn write_guarded(text: &mut String, ports: &[(u16, u16)]) {
     if ports.is_empty() {
         return;
@@ -388,7 +388,7 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether the configuration decides what the set of this name holds: whom we let pass, and ports.
+/// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
     matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6") || set.starts_with("ports_")
 }

@@ -1,4 +1,4 @@
-//! How every mistake in a configuration file is answered.
+//! Tests for the answer to every mistake in a configuration file.
 
 mod sections;
 mod values;

@@ -1,4 +1,4 @@
-//! What configuration files come to, and how mistakes in them are answered.
+//! Tests for the values that configuration files give, and for the answers to mistakes in them.
 
 mod mistakes;
 mod values;

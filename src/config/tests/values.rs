@@ -1,4 +1,4 @@
-//! What configuration files come to.
+//! Tests for the values that configuration files give.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

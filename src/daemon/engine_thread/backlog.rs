@@ -11,16 +11,16 @@ use crate::model::clock_step::ClockStep;
 use crate::model::event::Event;
 use crate::model::time::Time;
 
-/// How often it is said how far reading has come.
+/// The time between two messages about how far reading has come.
 const PACE: Duration = Duration::from_secs(5);
 
-/// What is being caught up with in a file. A line's own time counts here, within what it can be: not
-/// before all that stands before the line had been read, if that is known, and not after the
-/// present. A line without a time has that of the line before it, or else the earliest that it can
-/// have; where that is not known, it does not count.
+/// The lines that are being caught up with in a file. A line's own time counts here, within what it
+/// can be: not before all that stands before the line had been read, if that is known, and not
+/// after the present. A line without a time has that of the line before it, or else the earliest
+/// that it can have; where that is not known, it does not count.
 #[derive(Debug)]
 pub struct OldLines {
-    /// Before the line was written, by the clock of the guard.
+    /// A time before the line was written, by the clock of the guard.
     earliest: Time,
     parser: TimestampParser,
     last: Option<Time>,
@@ -31,7 +31,7 @@ pub struct OldLines {
 }
 
 impl OldLines {
-    /// Lines that were written between `earliest` and `now`.
+    /// Returns the lines that were written between `earliest` and `now`.
     #[must_use]
     pub fn new(earliest: Time, now: Time) -> Self {
         let zone = jiff::tz::TimeZone::system();
@@ -39,18 +39,18 @@ impl OldLines {
         Self { earliest, parser, last: None, bytes: 0, hits: 0, begun: now, said: now }
     }
 
-    /// Before these lines were written, as far as it is known.
+    /// Returns a time before these lines were written, as far as it is known.
     #[must_use]
     pub fn earliest(&self) -> Time {
         self.earliest
     }
 
-    /// Takes note that the file is not the one that was read before: its lines may be of any time.
+    /// Records that the file is not the one that was read before: its lines may be of any time.
     pub fn forget_earliest(&mut self) {
         self.earliest = Time::default();
     }
 
-    /// Corrects when everything was. The dates in the lines stay what they are: within what they can be,
+    /// Corrects the time of everything. The dates in the lines stay what they are: within what they can be,
     /// they count.
     pub fn correct(&mut self, step: ClockStep) {
         let unknown = self.earliest == Time::default();
@@ -58,19 +58,19 @@ impl OldLines {
         step.correct_all((!unknown).then_some(&mut self.earliest));
     }
 
-    /// The clock that lines are dated by.
+    /// Returns the clock that lines are dated by.
     pub fn clock(&mut self) -> Clock<'_> {
         Clock::Lines(&mut self.parser, &mut self.last)
     }
 
-    /// An event that was dated by this clock, with the time that it can have.
+    /// Returns an event that was dated by this clock, with the time that it can have.
     pub fn dated(&mut self, event: Event, now: Time) -> Event {
         self.hits += 1;
         // The clock on the wall may have been set back since.
         Event { time: event.time.max(self.earliest).min(now), ..event }
     }
 
-    /// Takes note of what was read, and says now and then how far that is.
+    /// Records what was read, and says now and then how far that is.
     pub fn note(&mut self, source: &SourceKey, bytes: u64, now: Time) {
         self.bytes += bytes;
         if now.since(self.said) >= PACE {

@@ -1,4 +1,4 @@
-//! Where decisions are told: the one place for the log, and for every other channel.
+//! Tells decisions: the one place for the log, and for every other channel.
 
 use tracing::{debug, info, warn};
 
@@ -7,13 +7,14 @@ use crate::model::event::{AccountFailures, Ban, Decision, JailId};
 use crate::model::time::BanDuration;
 use crate::model::words::counted;
 
-/// Is told what the engine decides, in order, on the engine's thread: it must not wait for anything.
+/// An observer that is told what the engine decides, in order, on the engine's thread: it must not wait
+/// for anything.
 pub trait DecisionObserver {
-    /// The engine has decided this, going by `plan`.
+    /// Accepts a decision that the engine has made, going by `plan`.
     fn decided(&mut self, plan: &Plan, decision: &Decision);
 }
 
-/// Writes decisions to the log, as fail2ban's users know them.
+/// The observer that writes decisions to the log, as fail2ban's users know them.
 #[derive(Debug)]
 pub struct DecisionLog;
 

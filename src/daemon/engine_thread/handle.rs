@@ -43,7 +43,7 @@ impl EngineHandle {
         answer.await.map_err(|_| stopping())
     }
 
-    /// As [`EngineHandle::ask`], and returns only when a crash no longer undoes what was done.
+    /// Does the same as [`EngineHandle::ask`], but returns only when a crash no longer undoes what was done.
     ///
     /// # Errors
     /// When the engine ends.

@@ -1,4 +1,4 @@
-//! Which sources are read for which jails, each with a scanner of its own.
+//! The sources that are read, and the jails that they are read for; each source has a scanner of its own.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -26,11 +26,11 @@ use crate::store::LogCheckpoint;
 /// Bytes read from one file before the others have their turn.
 const TURN: u64 = 4 << 20;
 
-/// A file that appears is read from its start if it is not older than this.
+/// The age up to which a file that appears is read from its start.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Asterisk writes a message at once, in two or three writes if it is long. When nothing comes for so
-/// long, it was whole.
+/// The time without anything new after which a message was whole. Asterisk writes a message without
+/// a pause, in two or three writes if it is long.
 const REST: Duration = Duration::from_secs(1);
 
 /// Compiled rules by the rules they are made of: channels with the same jails share one.
@@ -80,7 +80,7 @@ pub fn compile(plan: &Plan) -> Result<Matchers, PatternSetError> {
     Ok(matchers)
 }
 
-/// Reads all sources and feeds the engine.
+/// The reader of all sources, which feeds the engine.
 pub struct Reader {
     channels: Vec<Channel>,
     matchers: Matchers,
@@ -97,26 +97,26 @@ struct Channel {
     jails: Vec<JailId>,
     source: Box<dyn LineSource>,
     scanner: Scanner,
-    /// While lines come that were written before the start.
+    /// The old lines, while lines come that were written before the start.
     old: Option<OldLines>,
     lines: u64,
     /// Whether all that was written has been read, down to the end of a line.
     at_rest: bool,
-    /// Since when.
+    /// The time since which that is so.
     rests_since: Option<Time>,
     /// The state that was logged last.
     said: String,
     pace: Pace,
 }
 
-/// How a file has been read.
+/// The progress of reading a file.
 #[derive(Debug, Default)]
 struct Pace {
-    /// When it was first looked at.
+    /// The time when it was first looked at.
     first: Option<Time>,
-    /// When its last line was read.
+    /// The time when its last line was read.
     line: Option<Time>,
-    /// When all of it was last read.
+    /// The time when all of it was last read.
     level: Option<Time>,
     errors: u64,
     last_error: Option<(Time, String)>,
@@ -140,7 +140,7 @@ impl Pace {
 }
 
 impl Reader {
-    /// A reader without files; [`Reader::refresh`] finds them.
+    /// Returns a reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
         Self { channels: Vec::new(), matchers, moved: false, awaited: HashMap::new() }
@@ -150,7 +150,7 @@ impl Reader {
     /// here went by the old rules, lines from here on go by the new ones.
     pub fn change(&mut self, matchers: Matchers) {
         self.matchers = matchers;
-        // No jail reads any channel of the old plan: refresh sets all of them anew.
+        // No jail reads any channel of the old plan: refresh sets all of them again.
         for channel in &mut self.channels {
             channel.jails.clear();
         }
@@ -198,7 +198,7 @@ impl Reader {
     }
 
     /// Reads what has been written since, each file up to [`TURN`] bytes, and lets the engine
-    /// decide. Whether there is more to read.
+    /// decide. Returns whether there is more to read.
     pub fn poll(&mut self, engine: &mut Engine, now: Time, decisions: &mut Vec<Decision>) -> bool {
         let mut more = false;
         let mut events = Vec::new();
@@ -248,7 +248,7 @@ impl Reader {
         more
     }
 
-    /// Corrects when everything was, after the clock was set.
+    /// Corrects the time of everything, after the clock was set.
     pub fn correct(&mut self, step: ClockStep) {
         for channel in &mut self.channels {
             channel.correct(step);
@@ -256,7 +256,7 @@ impl Reader {
         step.correct_all(self.awaited.values_mut().map(|(_, left)| &mut left.read_at));
     }
 
-    /// Takes note of which files were at rest after the last [`Reader::poll`]. `now` is asked for after
+    /// Records which files were at rest after the last [`Reader::poll`]. `now` is asked for after
     /// it: however long the reading took, no rest looks longer than it was.
     pub fn note_rest(&mut self, now: Time) {
         for channel in self.channels.iter_mut().filter(|channel| channel.at_rest) {
@@ -264,8 +264,8 @@ impl Reader {
         }
     }
 
-    /// Has the logs that were `left` before the start gone on with where they were left. The channels
-    /// that stand for them now.
+    /// Continues the logs that were `left` before the start at the places where they were left, and
+    /// returns the channels that stand for them now.
     pub fn resume(
         &mut self,
         left: &[LogCheckpoint],
@@ -280,8 +280,8 @@ impl Reader {
         channels
     }
 
-    /// Takes note where the logs of `plan` end that are not read yet: this process may not open them, the
-    /// next one reads on from there.
+    /// Records where the logs of `plan` end that are not read yet: this process may not open them,
+    /// the next one reads on from there.
     pub fn leave_to_next(&mut self, plan: &Plan, engine: &mut Engine, now: Time) {
         for key in wanted(plan).into_keys() {
             let known = self.channels.iter().any(|channel| channel.key == key);
@@ -302,7 +302,7 @@ impl Reader {
         }
     }
 
-    /// Where all logs are left if the guard ends now.
+    /// Returns where all logs are left if the guard ends now.
     #[must_use]
     pub fn checkpoints(&self) -> Vec<LogCheckpoint> {
         let awaited =
@@ -310,7 +310,7 @@ impl Reader {
         self.channels.iter().filter_map(Channel::checkpoint).chain(awaited).collect()
     }
 
-    /// The paths of the files that are read.
+    /// Returns the paths of the files that are read.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.channels.iter().filter_map(|channel| channel.key.path()).map(Path::to_owned).collect()
@@ -321,8 +321,8 @@ impl Reader {
         std::mem::take(&mut self.moved)
     }
 
-    /// The path of a channel; `bans` for what the jail `recidive` counts, `the wire` for that, `?` for one
-    /// that is not read any more.
+    /// Returns the path of a channel; `bans` for what the jail `recidive` counts, `the wire` for
+    /// that, `?` for one that is not read any more.
     #[must_use]
     pub fn path_of(&self, id: ChannelId) -> String {
         match id {
@@ -334,14 +334,14 @@ impl Reader {
         channel.map_or_else(|| "?".to_owned(), |channel| channel.key.to_string())
     }
 
-    /// The files that a jail reads.
+    /// Returns the files that a jail reads.
     #[must_use]
     pub fn files_of(&self, jail: JailId) -> Vec<String> {
         let reads = self.channels.iter().filter(|channel| channel.jails.contains(&jail));
         reads.map(|channel| channel.key.to_string()).collect()
     }
 
-    /// How each file stands.
+    /// Returns the state of each file.
     #[must_use]
     pub fn status(&self, rules: &RuleSet, now: Time) -> Vec<SourceStatus> {
         self.channels.iter().map(|channel| channel.status(rules, now)).collect()
@@ -416,7 +416,7 @@ impl Channel {
         }
     }
 
-    /// Where the log is left if the guard ends now.
+    /// Returns where the log is left if the guard ends now.
     fn checkpoint(&self) -> Option<LogCheckpoint> {
         let checkpoint = self.source.checkpoint();
         let is_missing = matches!(self.source.state(), SourceState::Waiting { .. });
@@ -430,7 +430,7 @@ impl Channel {
         })
     }
 
-    /// Takes note of what was read; at the end of the file, old lines are over.
+    /// Records what was read; at the end of the file, old lines are over.
     fn note_old(&mut self, bytes: u64, level: bool, now: Time) {
         let Some(old) = &mut self.old else { return };
         old.note(&self.key, bytes, now);
@@ -491,7 +491,7 @@ fn is_young(path: &Path) -> bool {
     made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < YOUNG))
 }
 
-/// The compiled rules for a file that these jails read.
+/// Returns the compiled rules for a file that these jails read.
 fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc<Matcher>> {
     let rules = plan.rules_for(jails);
     if let Some(matcher) = matchers.get(&rules) {
@@ -518,7 +518,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// A reader of one file from its end, and the engine that it feeds.
+    /// Returns a reader of one file from its end, and the engine that it feeds.
     fn reader_of(log: &Path) -> (Reader, Engine) {
         let main = log.with_extension("toml");
         std::fs::write(&main, format!("[default]\nlogpath = {log:?}\n")).unwrap();
@@ -531,8 +531,8 @@ mod tests {
         (reader, engine)
     }
 
-    /// Who is found to have offended, in lines of which each is written when its time has come, in
-    /// milliseconds after the first look. The log has `before` in it then.
+    /// Returns the hosts that are found to have offended, in lines of which each is written when
+    /// its time has come, in milliseconds after the first look. The log has `before` in it then.
     fn found(before: &str, lines: &[(i64, &str)]) -> Vec<String> {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("messages");

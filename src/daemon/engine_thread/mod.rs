@@ -38,11 +38,11 @@ use crate::model::time::HumanDuration;
 use crate::sys::clock::{both_clocks, now};
 use crate::table::structure::Structure;
 
-/// How often the engine's clock ticks. New files, and changes that no notification came for, are
-/// found at a tick.
+/// The time between two ticks of the engine's clock. New files, and changes that no notification
+/// came for, are found at a tick.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the thread is sent.
+/// A message to the thread.
 pub enum Message {
     /// A file may have changed, or something was seen on the wire.
     Wake,
@@ -66,17 +66,17 @@ pub struct Core {
     pub worker: Worker,
     pub lists: Arc<ListKeeper>,
     pub recorder: Recorder,
-    /// The paths that are to be watched are sent here when they, or their files, change.
+    /// The channel to which the paths that are to be watched are sent when they, or their files, change.
     pub watch: mpsc::UnboundedSender<Vec<PathBuf>>,
-    /// Where bans go, in a word.
+    /// The place where bans go, in a word.
     pub sink: &'static str,
     pub dry_run: bool,
     pub started: Instant,
-    /// By which it is noticed that the clock was set.
+    /// The means to notice that the clock was set.
     pub clock: WallClock,
-    /// See [`Message::Paused`].
+    /// The pause that is in force; see [`Message::Paused`].
     pub paused: Pause,
-    /// What was decided and not yet carried out.
+    /// The decisions that were made and not yet carried out.
     pub decisions: Vec<Decision>,
     /// The observers of what was decided.
     pub observers: Vec<Box<dyn DecisionObserver + Send>>,

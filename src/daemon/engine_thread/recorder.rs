@@ -1,4 +1,4 @@
-//! Between the engine and the store: what has changed, and when it is written.
+//! Passes changes from the engine to the store, and decides when they are written.
 #![expect(clippy::disallowed_methods, reason = "an edge: checkpoints have a pace")]
 
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::model::time::Time;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::{Health, LogCheckpoint, Store};
 
-/// How often it is stored how far the guard has come, if nobody is banned.
+/// The time between two records of how far the guard has come, if nobody is banned.
 const PACE: Duration = Duration::from_secs(1);
 /// Checkpoints take no more than this part of the time to write: after a ban, and otherwise.
 const SHARES: (u32, u32) = (4, 20);
 
-/// Stores what must outlive the daemon; nothing in a dry run.
+/// The recorder of what must outlive the daemon; it stores nothing in a dry run.
 #[derive(Debug, Default)]
 pub struct Recorder {
     store: Option<Store>,
@@ -25,14 +25,14 @@ pub struct Recorder {
     left: Vec<LogCheckpoint>,
     /// Whether all is to be stored, and not only what has changed.
     anew: bool,
-    /// When the last checkpoint was.
+    /// The time of the last checkpoint.
     last: Option<Instant>,
     /// Whether somebody was banned, or a ban was lifted, since.
     due: bool,
 }
 
 impl Recorder {
-    /// A recorder for `engine`, of which it wants to know what changes from now on.
+    /// Returns a recorder for `engine`, of which it wants to know what changes from now on.
     #[must_use]
     pub fn new(store: Store, engine: &mut Engine) -> Self {
         engine.keep_journal();

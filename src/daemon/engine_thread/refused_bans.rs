@@ -12,12 +12,12 @@ use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
-/// How long to wait after a set took nothing of what it was offered.
+/// The time to wait after a set took nothing of what it was offered.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many bans are offered to a set that may still be full. When it takes them all, it is offered twice
-/// as many.
+/// The number of bans that are offered to a set that may still be full. When it takes them all, it
+/// is offered twice as many.
 const FEW: usize = 16;
-/// And at most that many together.
+/// The number of bans that are offered together at most.
 const MANY: usize = 5000;
 /// Refusals of one transaction that are told one by one.
 const MOST_TOLD: usize = 10;
@@ -29,7 +29,7 @@ type Set = (ScopeId, bool);
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
     sets: BTreeMap<Set, Queue>,
-    /// When to offer it again; `None`: there is nothing.
+    /// The time when it is offered again; `None`: there is nothing.
     due: Option<Instant>,
     /// Whether it was said that there is something.
     said: bool,
@@ -40,7 +40,7 @@ struct Queue {
     waiting: BTreeMap<Subject, Element>,
     /// The host that the sink was offered last: the others come first.
     last: Option<Subject>,
-    /// How many are offered next.
+    /// The number of bans that are offered next.
     offer: usize,
 }
 
@@ -76,7 +76,7 @@ impl Refused {
         self.due
     }
 
-    /// The sets that something waits for, without those whose time is over at `now`.
+    /// Returns the sets that something waits for, without those whose time is over at `now`.
     pub(crate) fn sets(&mut self, now: Time) -> Vec<Set> {
         for queue in self.sets.values_mut() {
             queue.waiting.retain(|_, element| element.until.is_none_or(|until| until > now));
@@ -91,7 +91,7 @@ impl Refused {
         offered.unwrap_or_default().into_iter().map(Change::Put).collect()
     }
 
-    /// Learns what became of what a set was offered: whether it takes more.
+    /// Records what became of what a set was offered, and returns whether it takes more.
     pub(crate) fn offered(&mut self, set: Set, offered: &[Change], report: &Report) -> bool {
         let refused: BTreeSet<_> = report.refused.iter().map(|(change, _)| change.key()).collect();
         let Some(queue) = self.sets.get_mut(&set) else { return false };
@@ -148,7 +148,7 @@ impl Refused {
         }
     }
 
-    /// Forgets all, because the sink is told the whole. Whether there was something.
+    /// Forgets all, because the sink is told the whole. Returns whether there was something.
     pub(crate) fn clear(&mut self) -> bool {
         self.due = None;
         !std::mem::take(&mut self.sets).is_empty()

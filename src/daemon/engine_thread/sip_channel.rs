@@ -114,7 +114,7 @@ impl Wire {
     }
 }
 
-/// A socket that gets the packets of a group.
+/// Returns a socket that gets the packets of a group.
 fn socket(line: &mut Channel, group: u16) -> io::Result<OwnedFd> {
     match line.exchange::<()>(&Request::Wire(group), None) {
         Ok(((), Some(socket))) => Ok(socket),
@@ -124,7 +124,7 @@ fn socket(line: &mut Channel, group: u16) -> io::Result<OwnedFd> {
     }
 }
 
-/// The group that a plan wants listened to.
+/// Returns the group that a plan wants listened to.
 fn group(plan: &Plan) -> Option<u16> {
     plan.config.wire.enabled.then_some(plan.config.wire.group)
 }

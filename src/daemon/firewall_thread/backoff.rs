@@ -1,27 +1,28 @@
-//! How often a table that others take away is put back.
+//! Limits how often a table that others take away is put back.
 
 use std::time::{Duration, Instant};
 
-/// Losses that are made up for at once ...
+/// The number of losses that are made up for immediately ...
 const BURST: u32 = 10;
-/// ... and how long it takes until there may be one more.
+/// ... and the time that it takes until there may be one more.
 const REFILL: Duration = Duration::from_secs(1);
 /// Looking and putting back take no more than this part of the time.
 const SHARE: u32 = 5;
 
-/// Keeps us from spinning against somebody who changes our table again and again: ten losses are made
-/// up for at once, then one a second, and never does it take more than a fifth of the time.
+/// The pace that keeps us from spinning against somebody who changes our table again and again: ten
+/// losses are made up for immediately, then one a second, and never does it take more than a fifth
+/// of the time.
 #[derive(Debug)]
 pub struct Pace {
-    /// How many losses may be made up for at once, as of `filled`.
+    /// The number of losses that may be made up for immediately, as of `filled`.
     left: u32,
     filled: Instant,
-    /// Not before this.
+    /// The time before which nothing is made up for.
     rest: Instant,
 }
 
 impl Pace {
-    /// A pace that has not been used.
+    /// Returns a pace that has not been used.
     pub fn new(now: Instant) -> Self {
         Self { left: BURST, filled: now, rest: now }
     }
@@ -32,7 +33,7 @@ impl Pace {
         self.rest.max(refill)
     }
 
-    /// Whether somebody takes away more than is put back at once.
+    /// Whether somebody takes away more than is put back immediately.
     pub fn is_slowed(&self) -> bool {
         self.left == 0
     }

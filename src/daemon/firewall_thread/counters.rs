@@ -27,14 +27,14 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Handle to the counters.
 pub struct Counters {
-    /// What was last seen of those of the banned.
+    /// The activity that was last seen in the counters of the banned.
     activity: Mutex<BanActivity>,
     /// The channel to the process that may read them; `None` where there is no kernel to read from.
     line: Option<Mutex<Channel>>,
 }
 
 impl Counters {
-    /// Counters that are read by this connection, if there are any.
+    /// Returns counters that are read by this connection, if there are any.
     pub fn new(line: Option<Channel>) -> Self {
         Self { activity: Mutex::default(), line: line.map(Mutex::new) }
     }
@@ -44,13 +44,13 @@ impl Counters {
         self.look(structure, |activity| activity.seen().clone())
     }
 
-    /// Whose counters have been seen to move since then.
+    /// Returns the elements whose counters have been seen to move since then.
     pub fn still_sending(&self, structure: &Structure, since: Time) -> Vec<ElementKey> {
         self.look(structure, |activity| activity.since(since))
     }
 
-    /// Packets and bytes that feeds have dropped since the table was made; `None` if that cannot
-    /// be known.
+    /// Returns the packets and bytes that feeds have dropped since the table was made; `None` if
+    /// that cannot be known.
     pub fn fed(&self) -> Option<(u64, u64)> {
         self.read(&Request::Named(Cow::Borrowed(FED))).flatten()
     }
@@ -79,8 +79,8 @@ impl Counters {
     }
 }
 
-/// How often to look who is still sending: four times in the shortest ban that may be renewed. `None`:
-/// never, since none may.
+/// Returns the time between two looks at who is still sending: four looks in the shortest ban that
+/// may be renewed. `None`: never, since none may.
 pub fn pace(plan: &Plan) -> Option<Duration> {
     let renewed = plan.jails().filter(|(_, jail)| jail.renew);
     let shortest = renewed.map(|(_, jail)| match jail.bantime.first {

@@ -58,20 +58,20 @@ type VerifyReply = Box<dyn FnOnce(Result<Verified, SinkError>) + Send>;
 /// Whether differences are repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// Nothing.
+    /// Repair nothing.
     No,
     /// Make the sink hold what it should.
     Yes,
 }
 
-/// What was found when the sink was compared with what it should hold.
+/// The result of comparing the sink with what it should hold.
 #[derive(Debug)]
 pub struct Verified {
-    /// Of the table.
+    /// The damage of the table.
     pub damage: Vec<Drift>,
-    /// Of the bans.
+    /// The comparison of the bans.
     pub comparison: Comparison,
-    /// Of the pause, in words.
+    /// The difference of the pause, in words.
     pub pause: Option<String>,
     /// Whether all of it has been repaired.
     pub repaired: bool,
@@ -88,7 +88,7 @@ pub struct DesiredState {
     pub elements: Vec<Element>,
 }
 
-/// What the worker reports by itself.
+/// A report that the worker makes by itself.
 #[derive(Debug)]
 pub enum WorkerEvent {
     /// The sink may have lost something: it has to be sent all of its desired state.
@@ -102,11 +102,11 @@ pub enum WorkerEvent {
 pub struct SinkHealth {
     /// Changes that wait.
     pub pending: usize,
-    /// Why the last attempt failed; `None` if it did not.
+    /// The reason why the last attempt failed; `None` if it did not.
     pub error: Option<String>,
-    /// What last went wrong, and when.
+    /// The time when something last went wrong, and what it was.
     pub last_error: Option<(Time, String)>,
-    /// When the table was last rebuilt because it was gone.
+    /// The time when the table was last rebuilt because it was gone.
     pub healed: Option<Time>,
     /// Bans that the sink does not take, each tried again until it does.
     pub refused: usize,
@@ -114,7 +114,8 @@ pub struct SinkHealth {
     pub wire: Option<Result<(), String>>,
     /// Whether changes were lost, so that all elements have to be sent again.
     pub behind: bool,
-    /// What another program does to the table faster than it is put back, and until when that is shown.
+    /// The changes that another program makes to the table faster than they are put back, and the time
+    /// until which that is shown.
     pub fight: Option<(String, Instant)>,
 }
 
@@ -271,14 +272,14 @@ impl Worker {
 pub(crate) struct State {
     pub(crate) sink: Box<dyn BanSink + Send>,
     pub(crate) structure: Structure,
-    /// Whether the sink has yet to be told whom the structure allows.
+    /// Whether the sink has yet to be told which networks the structure allows.
     pub(crate) allow_changed: bool,
-    /// What is to be done, the last word for each key, and the order in which the keys came.
+    /// The changes to be made, the last one for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
     refused: Refused,
     pub(crate) health: Arc<Mutex<SinkHealth>>,
-    /// After a failure: when to try again, and how long to wait after the next one.
+    /// The time to try again after a failure, and the time to wait after the next one.
     retry: Option<(Instant, Duration)>,
     pub(crate) notify: Box<dyn Fn(WorkerEvent) + Send>,
     pub(crate) healing: Healing,
@@ -288,7 +289,7 @@ impl State {
     /// Returns when there is something to do without a message.
     fn due(&self) -> Option<Instant> {
         let retry = self.retry.map(|(at, _)| at);
-        // What has just failed is not tried again at once, whoever wants it.
+        // What has just failed is not tried again immediately, whoever wants it.
         let own = [self.healing.due(), self.refused.due()].into_iter().flatten().min();
         own.filter(|_| retry.is_none()).or(retry)
     }
@@ -448,7 +449,7 @@ impl State {
         }
     }
 
-    /// Records what the sink would not take, and of what others may have done that nobody heard of.
+    /// Records what the sink would not take, and that others may have done what nobody heard of.
     pub(crate) fn note(&mut self, report: &Report) {
         self.refused.note(report, Instant::now());
         if report.unheard {
@@ -490,7 +491,7 @@ impl State {
         lock(&self.health).error = None;
     }
 
-    /// After an attempt that did not fail again, whether or not there was something to carry out.
+    /// Records an attempt that did not fail again, whether or not there was something to carry out.
     fn note_success(&mut self) {
         let over = self.retry.is_some_and(|(at, _)| at <= Instant::now());
         match (over, self.healing.due()) {

@@ -14,18 +14,18 @@ use crate::sys::clock::now;
 use crate::sys::mutex::lock;
 use crate::table::structure::PAUSED;
 
-/// For how long `status` shows that another program fights for the table.
+/// The time for which `status` shows that another program fights for the table.
 const FIGHT: Duration = Duration::from_secs(10);
 
-/// What other programs were heard to change, and how far it has been repaired.
+/// The changes that other programs were heard to make, and how far they have been repaired.
 #[derive(Debug)]
 pub(crate) struct Healing {
-    /// What has yet to be looked at, and since when.
+    /// The changes that have yet to be looked at, and the time since when.
     heard: Option<(ExternalChanges, Instant)>,
     pace: Pace,
     /// Whether the sink said that its table is gone.
     gone: bool,
-    /// What was looked at, and made us ask for the desired state.
+    /// The changes that were looked at, and that made us ask for the desired state.
     asked: Option<(ExternalChanges, Instant)>,
     /// Whether the sink may have lost what its sets held.
     pub(crate) mended: bool,
@@ -76,8 +76,8 @@ enum Finding {
 }
 
 impl State {
-    /// Looks at what others did. Puts the table back at once if that is needed, and asks for what it
-    /// is to hold.
+    /// Looks at what others did. Puts the table back immediately if that is needed, and asks for
+    /// what it is to hold.
     pub(crate) fn heal(&mut self) {
         let Some((heard, since)) = self.healing.heard.take() else { return };
         let begin = Instant::now();

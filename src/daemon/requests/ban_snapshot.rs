@@ -68,7 +68,7 @@ impl Snapshot {
     }
 }
 
-/// Takes a snapshot of the bans that the engine has.
+/// Returns a snapshot of the bans that the engine has.
 pub(super) async fn take(daemon: &Daemon, selection: Selection) -> Result<Snapshot, Problem> {
     daemon.engine.ask(move |core| Snapshot::new(&core.engine, &selection)).await
 }

@@ -1,4 +1,4 @@
-//! Which request is answered by which file.
+//! Sends each request to the file that answers it.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem
     })
 }
 
-/// The thread that writes to the kernel hangs.
+/// Returns the problem that the thread that writes to the kernel hangs.
 fn kernel_is_silent() -> Problem {
     Problem::failed("nftables does not answer; see `asterguard status`")
 }

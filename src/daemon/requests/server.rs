@@ -19,13 +19,13 @@ use super::dispatch::{dispatch, may_be_long};
 use crate::control::{Answer, LONGEST_REQUEST, Problem};
 use crate::daemon::{Daemon, RunError};
 
-/// How long a caller may take to send its request, and to read each part of the answer.
+/// The time that a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are such a part.
 const PART: usize = 64 << 10;
-/// Callers that are told something long at once; more wait for their turn.
+/// Callers that are told something long at the same time; more wait for their turn.
 pub(crate) const LISTINGS: usize = 4;
-/// Callers that are served at once; more wait for their turn.
+/// Callers that are served at the same time; more wait for their turn.
 const CALLERS: u32 = 64;
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
@@ -128,7 +128,7 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     drop(turn);
 }
 
-/// Tells a caller an answer, as long as it reads on: each part within `patience`. Whether it has all.
+/// Tells a caller an answer, as long as it reads on: each part within `patience`. Returns whether it has all.
 async fn tell(caller: &mut (impl AsyncWrite + Unpin), answer: &[u8], patience: Duration) -> bool {
     for part in answer.chunks(PART) {
         // A caller that does not wait for the answer does not get it.
@@ -147,8 +147,8 @@ mod tests {
 
     use super::*;
 
-    /// Tells a caller something that takes `rest` between the parts that it reads: what it has got when
-    /// the answer is over, whether that was told to be all, and how long it took.
+    /// Tells a caller something that takes `rest` between the parts that it reads, and returns what
+    /// it has got when the answer is over, whether that was told to be all, and how long it took.
     fn told(answer: &[u8], patience: Duration, rest: Duration) -> (Vec<u8>, bool, Duration) {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let (over, is_over) = std::sync::mpsc::channel::<()>();

@@ -226,7 +226,7 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
     }
 }
 
-/// A ban in the words of the control protocol.
+/// Returns a ban in the words of the control protocol.
 pub(crate) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),

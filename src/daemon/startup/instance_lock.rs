@@ -25,10 +25,10 @@ use tracing::warn;
 
 use crate::daemon::{RunError, STATE_DIR};
 
-/// What `ss -xl` shows as `@asterguard`.
+/// The name that `ss -xl` shows as `@asterguard`.
 const NAME: &[u8] = b"asterguard";
 
-/// What says that this process is the only one of its kind, until it is dropped.
+/// The proof that this process is the only one of its kind, until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     /// `None` where no lock can be made; see [`claim_instance`].
@@ -49,7 +49,7 @@ pub fn claim_instance(state_dir: &Path, guards: bool) -> Result<Claim, RunError>
     Ok(Claim { _lock: lock, name })
 }
 
-/// The same for a process that only puts bans into the kernel, and makes no state directory.
+/// Does the same for a process that only puts bans into the kernel, and makes no state directory.
 ///
 /// # Errors
 /// When another one runs.
@@ -58,7 +58,7 @@ pub fn claim_for_restore(state_dir: &Path) -> Result<Claim, RunError> {
     Ok(Claim { _lock: lock, name: claim_name(state_dir)? })
 }
 
-/// Takes the lock in `directory`, which is made if it is not there. It is held until the file is
+/// Acquires the lock in `directory`, which is made if it is not there. It is held until the file is
 /// closed, however this process ends. `None` where no lock can be made, because nothing can
 /// be written there: that must not keep the guard from starting, and the control socket keeps a
 /// second one out too.
@@ -79,7 +79,7 @@ fn lock(directory: &Path) -> Result<Option<File>, RunError> {
     };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut pid = String::new();
-        // Who holds it is only for the message.
+        // The holder is only for the message.
         let _ = (&file).take(20).read_to_string(&mut pid);
         return Err(RunError::Running { pid: pid.trim().to_owned(), lock: path });
     }
@@ -92,8 +92,8 @@ fn lock(directory: &Path) -> Result<Option<File>, RunError> {
     Ok(Some(file))
 }
 
-/// Takes the name, which is held until the listener is closed. `None` where it cannot be had for a reason
-/// that is no other guard: that must not keep this one from starting.
+/// Acquires the name, which is held until the listener is closed. `None` where it cannot be had for
+/// a reason that is no other guard: that must not keep this one from starting.
 ///
 /// # Errors
 /// When another guard has it.

@@ -1,4 +1,4 @@
-//! What the daemon says: lines that fail2ban's users know how to grep.
+//! The messages of the daemon: lines that fail2ban's users know how to grep.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::LogLevel;
 
-/// Changes how much is said.
+/// A handle that changes how much is said.
 pub struct Volume(
     reload::Handle<tracing_subscriber::filter::LevelFilter, tracing_subscriber::Registry>,
 );
 
 impl Volume {
-    /// From now on, says what is at least as grave as `level`.
+    /// Says, from now on, what is at least as grave as `level`.
     pub fn set(&self, level: LogLevel) {
         // The handle fails only when the subscriber is gone, and then nobody hears it.
         let _ = self.0.reload(filter(level));
@@ -36,7 +36,8 @@ pub fn start(level: LogLevel) -> Volume {
     Volume(handle)
 }
 
-/// fail2ban's NOTICE (bans) is `tracing`'s INFO, and its INFO (each offence) is DEBUG.
+/// Returns the filter for a level: fail2ban's NOTICE (bans) is `tracing`'s INFO, and its INFO (each
+/// offence) is DEBUG.
 fn filter(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
     match level {
         LogLevel::Critical | LogLevel::Error => Level::ERROR,

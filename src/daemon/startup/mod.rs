@@ -1,4 +1,4 @@
-//! What happens before the first line is read: lock, processes, sandbox, log, state.
+//! The steps before the first line is read: lock, processes, sandbox, log, state.
 
 pub(super) mod instance_lock;
 pub(super) mod logging;

@@ -13,9 +13,9 @@ use crate::enforce::helper::{Channel, FirewallHelper, Remote};
 use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
 use crate::sys::sandbox::{self, SandboxError};
 
-/// Starts the process that may change the firewall, if it is to be changed, and has this one not be able
-/// to any more; or says why it still is. It is the first thing that is done: the firewall helper has read nothing
-/// then, nor has this one anything that others wrote.
+/// Starts the process that may change the firewall, if it is to be changed, and makes this one
+/// unable to do so any more; or says why it still can. It is the first thing that is done: the
+/// firewall helper has read nothing then, nor has this one anything that others wrote.
 pub fn part(kind: SinkKind) -> Result<(Option<FirewallHelper>, Option<SandboxError>), SinkError> {
     let writer = match kind {
         SinkKind::DryRun => None,
@@ -50,14 +50,14 @@ pub struct KernelHandles {
     /// Reports changes that other programs make to what the sink holds.
     pub watch: Option<Channel>,
     pub counters: Option<Channel>,
-    /// For the wire, and for the kernel's limiter.
+    /// The channels for the wire, and for the kernel's limiter.
     pub wire: Option<(Channel, Channel)>,
     /// The process that they lead to.
     pub child: Option<Child>,
 }
 
 impl KernelHandles {
-    /// By the writer, or to nowhere if there is none.
+    /// Opens the handles by the writer, or to nowhere if there is none.
     ///
     /// # Errors
     /// When the firewall helper cannot open its sockets.

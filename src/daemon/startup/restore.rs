@@ -29,16 +29,17 @@ use crate::sys::clock::now;
 use crate::sys::program::Program;
 use crate::table::structure::Structure;
 
-/// What `restore` did.
+/// The result of `restore`.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// What became of the bans.
+    /// The outcome for the bans.
     pub bans: RecoverySummary,
     /// Whether there was a state file at all.
     pub stored: bool,
-    /// What was wrong with it.
+    /// The problem with it.
     pub problem: Option<String>,
-    /// How many bans the kernel did not take, and why not the first of them; `None`: it took all.
+    /// The number of bans that the kernel did not take, and the reason why not the first of them;
+    /// `None`: it took all.
     pub refused: Option<(usize, String)>,
 }
 
@@ -75,7 +76,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
     let bans = engine.recover(&loaded.remembered(&plan), &found, now, &mut decisions);
-    // Whom the configuration ignores since is none of these.
+    // A host that the configuration ignores since is none of these.
     engine.protect(Arc::default(), &mut decisions);
     // What others lifted has to go, and all that is in force has to be there.
     let gone = |decision: &Decision| match decision {
@@ -99,9 +100,9 @@ pub struct Stored {
     pub engine: Engine,
     /// The logs that it has counts of.
     pub logs: HashMap<ChannelId, String>,
-    /// When something was last stored.
+    /// The time when something was last stored.
     pub saved: Option<Time>,
-    /// What is wrong with the state file.
+    /// The problem with the state file.
     pub problem: Option<String>,
 }
 

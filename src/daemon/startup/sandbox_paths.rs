@@ -1,4 +1,4 @@
-//! Which files the guard reads and writes, as its configuration has it: all that it may.
+//! The files that the guard reads and writes, as its configuration has it: all that it may.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::trunk_directories;
 use crate::sys::sandbox::{Internet, Needs};
 
-/// What it reads whatever the configuration says: logs, who is logged in, name servers, time zones, and
-/// what the system's libraries look up.
+/// The paths that it reads whatever the configuration says: logs, who is logged in, name servers,
+/// time zones, and what the system's libraries look up.
 const ALWAYS: [&str; 7] = ["/etc", "/run", "/usr", "/lib", "/lib64", "/var/log", "/dev/urandom"];
 
 /// The most links in a directory that are followed.
@@ -33,7 +33,7 @@ pub fn needs(options: &Options, config: &Config) -> Needs {
     }
 }
 
-/// The first of these paths that is not in or below what may be read.
+/// Returns the first of these paths that is not in or below what may be read.
 pub fn out_of_reach(readable: &[PathBuf], needed: Vec<PathBuf>) -> Option<PathBuf> {
     needed.into_iter().find(|path| !readable.iter().any(|known| path.starts_with(known)))
 }
@@ -68,7 +68,7 @@ pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     all
 }
 
-/// The directory that all files of a pattern are in or below.
+/// Returns the directory that all files of a pattern are in or below.
 fn directory(pattern: &str) -> PathBuf {
     let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
     let end = plain.rfind('/').map_or(0, |at| at + 1);
@@ -81,7 +81,7 @@ fn existing(path: &Path) -> PathBuf {
     path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_else(|| path.to_owned())
 }
 
-/// The directory, and where the links in it lead.
+/// Returns the directory, and where the links in it lead.
 fn with_links(directory: PathBuf) -> Vec<PathBuf> {
     let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));

@@ -1,5 +1,5 @@
-//! Looks at times whom the kernel's own limiter has found. (What packets put into a set, nobody is
-//! told of.)
+//! Checks at times which hosts the kernel's own limiter has found. (Nobody is told of what packets
+//! put into a set.)
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::control::status::LimiterStatus;
 use crate::enforce::helper::{Channel, Request};
 use crate::sys::mutex::lock;
 
-/// How often it looks: hosts stay in the sets for ten minutes.
+/// The time between two looks: hosts stay in the sets for ten minutes.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Hosts of one look that are named in the log.
 const NAMED: usize = 8;
@@ -23,7 +23,7 @@ pub struct Limiter {
     shared: Arc<Mutex<Shared>>,
 }
 
-/// What both sides know.
+/// The data that both sides know.
 #[derive(Default)]
 struct Shared {
     mode: Mode,

@@ -33,13 +33,13 @@ struct State {
 }
 
 impl ListKeeper {
-    /// No lists yet; they will go to `sink`.
+    /// Returns a keeper that has no lists yet; they will go to `sink`.
     pub fn new(sink: ListSink) -> Self {
         let state = State { sink, lists: Arc::default(), sets: Vec::new() };
         Self { state: Mutex::new(state), refilling: AtomicBool::new(false) }
     }
 
-    /// The lists in force.
+    /// Returns the lists in force.
     pub fn lists(&self) -> Arc<Lists> {
         Arc::clone(&self.state().lists)
     }
@@ -111,7 +111,7 @@ impl ListKeeper {
         Ok(())
     }
 
-    /// The sets in force.
+    /// Returns the sets in force.
     pub fn sets(&self) -> Vec<ListSet> {
         self.state().sets.clone()
     }

@@ -1,4 +1,4 @@
-//! What runs now and then: reloads, lists, the kernel's limiter.
+//! The tasks that run now and then: reloads, lists, the kernel's limiter.
 
 pub(super) mod limiter_poll;
 pub(super) mod list_refresh;

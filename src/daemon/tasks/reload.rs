@@ -18,15 +18,15 @@ use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::hosts::discover::Wanted;
 
-/// How long the guard goes on once it was decided that it ends. systemd has to see that its `ExecReload=`
-/// is done before it sees the guard end, or it takes the reload for a failed one; nobody is told when
-/// it has.
+/// The time for which the guard goes on once it was decided that it ends. systemd has to see that
+/// its `ExecReload=` is done before it sees the guard end, or it takes the reload for a failed one;
+/// nobody is told when it has.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// One reload at a time: a list that is being filled belongs to one.
 #[derive(Default)]
 pub struct Reloads {
-    /// How many were asked for.
+    /// The number of reloads that were asked for.
     asked: AtomicU64,
     /// The answer of the last one, and up to which of those that asked it holds for.
     last: Mutex<Option<(u64, Result<Done, Problem>)>>,
@@ -41,8 +41,8 @@ enum Prepared {
 }
 
 impl Daemon {
-    /// Reads configuration and rules again and has the engine go by them, or has the guard end if it takes
-    /// another process to do so; the old ones stay where something is wrong.
+    /// Reads configuration and rules again and lets the engine go by them, or makes the guard end
+    /// if it takes another process to do so; the old ones stay where something is wrong.
     ///
     /// Whoever asks while one is under way gets the answer of the next one, with all others that have asked until
     /// that begins: what they wrote before is in it.

@@ -162,7 +162,7 @@ impl Engine {
         self.recent.push(event);
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),
-            // What a stranger may have written proves no login.
+            // A line that a stranger may have written proves no login.
             Meaning::Success if event.evidence > Evidence::Hearsay => {
                 let host = self.known_as(event.host);
                 self.logins.note(host, event.time);
@@ -319,7 +319,7 @@ impl Engine {
         })
     }
 
-    /// Takes over the bans that were found in the kernel.
+    /// Adopts the bans that were found in the kernel.
     pub fn adopt(&mut self, found: &[crate::model::event::KernelElement], now: Time) {
         let manual = self.plan.manual();
         for adopted in found {

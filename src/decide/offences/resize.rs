@@ -130,7 +130,7 @@ mod tests {
             }
         }
 
-        /// Where attempts share places, a place or so may be missing, and none is made up.
+        /// If attempts share places, a place or so may be missing, and none is made up.
         #[test]
         fn resize_keeps_attempts_that_share_a_slot(
             before in 1u32..400,

@@ -107,7 +107,7 @@ impl OffenceTable {
     ) {
         for (page, bytes) in &pages.changed {
             let first = usize::try_from(*page).unwrap_or(usize::MAX).saturating_mul(PAGE);
-            // What stands behind the last entry is of some time before.
+            // The bytes behind the last entry are of some time before.
             let count = pages.entries.saturating_sub(first).min(PAGE);
             for bytes in bytes.chunks_exact(self.width()).take(count) {
                 let Some((mut entry, times)) = read(bytes, self.ring) else { continue };

@@ -18,7 +18,7 @@ pub(super) fn is_in(line: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| memmem::find(head, beginning).is_some())
 }
 
-/// Takes all colour codes out of `text`.
+/// Removes all colour codes from `text`.
 pub(super) fn remove(text: &mut Vec<u8>) {
     let (mut from, mut kept) = (0, 0);
     while let Some(rest) = text.get(from..).filter(|rest| !rest.is_empty()) {

@@ -13,7 +13,7 @@ use memchr::{memchr, memchr2};
 
 use super::{LEVELS, Shape, Stripped, ansi, strip_in_place};
 
-/// Takes the wrapping of `object` off; `header` is the date of what stood before it. `scratch` never
+/// Strips the wrapping of `object`; `header` is the date of what stood before it. `scratch` never
 /// grows beyond the object's length.
 pub(super) fn strip<'a>(
     header: &'a [u8],
@@ -39,7 +39,7 @@ pub(super) fn strip<'a>(
     Some(Stripped { stamp, level: *level, shape: Shape::Json, body: scratch })
 }
 
-/// Takes the line feeds off with which messages end, but nothing before `start`.
+/// Removes the line feeds with which messages end, but nothing before `start`.
 fn trim_end(text: &mut Vec<u8>, start: usize) {
     while text.len() > start && text.last() == Some(&b'\r') {
         text.pop();
@@ -325,7 +325,7 @@ mod tests {
             }
         }
 
-        /// What Asterisk's library would write is read back, but for line feeds.
+        /// Reads back what Asterisk's library would write, but for line feeds.
         #[test]
         fn what_was_written_is_read(message in any::<String>(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let quoted = serde_json::to_string(&message).unwrap();

@@ -44,10 +44,10 @@ pub enum Level {
 pub enum Shape {
     /// Asterisk's default for files. A line feed in a message ends the line.
     File,
-    /// What a console shows, or the `[plain]` formatter writes. A line feed ends the line, and a
-    /// console shows free text (VERBOSE) between the messages without any mark.
+    /// A line that a console shows, or the `[plain]` formatter writes. A line feed ends the line,
+    /// and a console shows free text (VERBOSE) between the messages without any mark.
     Console,
-    /// What a syslog daemon writes: it escapes line feeds.
+    /// A line that a syslog daemon writes: it escapes line feeds.
     Syslog,
     /// An object of the `[json]` formatter: it holds the whole message, whatever is in it. On a
     /// console, free text stands between the objects.
@@ -80,7 +80,7 @@ pub struct Stripped<'a> {
     pub stamp: &'a [u8],
     /// The level.
     pub level: Level,
-    /// How it was written.
+    /// The way in which it was written.
     pub shape: Shape,
     /// `FILE: MESSAGE`.
     pub body: &'a [u8],
@@ -98,8 +98,8 @@ struct Head<'a> {
 /// No `dateformat` seen is longer than this many bytes; a `]` further on ends no date.
 const LONGEST_DATE: usize = 64;
 
-/// Takes the prefix off `line` (without its line feed). `scratch` holds the body where it does not
-/// stand in the line as it is; it never grows beyond the line's length.
+/// Strips the prefix from `line` (without its line feed). `scratch` holds the body where it does
+/// not stand in the line as it is; it never grows beyond the line's length.
 ///
 /// `None` when the line does not begin like a message: it belongs to the message before it, or is
 /// no Asterisk log line.
@@ -123,7 +123,7 @@ pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a
     }
 }
 
-/// Takes the prefix off lines that have to be rewritten first: objects, colours.
+/// Strips the prefix from lines that have to be rewritten first: objects, colours.
 #[cold]
 fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     if let Some((stamp, object)) = json_text(line) {
@@ -222,8 +222,8 @@ fn json_text(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (rest.first() == Some(&b'{')).then_some((stamp, rest))
 }
 
-/// Takes the prefix off the line that `scratch` holds. Where file and message are apart, the file's
-/// name is moved up to the message.
+/// Strips the prefix from the line that `scratch` holds. Where file and message are apart, the
+/// file's name is moved up to the message.
 fn strip_in_place(scratch: &mut [u8]) -> Option<Stripped<'_>> {
     let Head { stamp, level, located, rest } = head(scratch)?;
     let stamp = place(stamp, scratch);
@@ -249,13 +249,13 @@ fn place(part: &[u8], whole: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// Takes at least one digit off.
+/// Strips at least one digit.
 fn digits(text: &[u8]) -> Option<&[u8]> {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if count == 0 { None } else { text.get(count..) }
 }
 
-/// Takes a level name off, which must be followed by a thread id.
+/// Strips a level name, which must be followed by a thread id.
 fn level(text: &[u8]) -> Option<(Level, &[u8])> {
     // The first byte tells most of them apart, and saves comparing the rest.
     let is_here = |name: &[u8]| name.first() == text.first() && text.starts_with(name);
@@ -264,7 +264,7 @@ fn level(text: &[u8]) -> Option<(Level, &[u8])> {
     matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((*level, rest))
 }
 
-/// Takes `[tid]` and, where there is one, `[C-callid]` off.
+/// Strips `[tid]` and, where there is one, `[C-callid]`.
 fn thread(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b" ").unwrap_or(text);
     let rest = digits(text.strip_prefix(b"[")?)?.strip_prefix(b"]")?;

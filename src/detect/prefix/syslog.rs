@@ -33,7 +33,7 @@ pub fn kernel(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((stamp, without_uptime(text).unwrap_or(text)))
 }
 
-/// Takes `[12345.678901] ` off.
+/// Strips `[12345.678901] `.
 fn without_uptime(text: &[u8]) -> Option<&[u8]> {
     let seconds = text.strip_prefix(b"[")?.trim_ascii_start();
     digits(digits(seconds)?.strip_prefix(b".")?)?.strip_prefix(b"] ")
@@ -64,13 +64,13 @@ fn date(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line.get(..end)?, line.get(end + 1..)?))
 }
 
-/// Takes the host, if there is one, and the tag of `program` off.
+/// Strips the host, if there is one, and the tag of `program`.
 fn tagged<'a>(text: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
     let behind_host = || text.get(memchr(b' ', text)? + 1..);
     tag(text, program).or_else(|| tag(behind_host()?, program))
 }
 
-/// Takes `PROGRAM[PID]: ` or `PROGRAM: ` (BSD syslog), or `PROGRAM PID MSGID SD ` (RFC 5424) off.
+/// Strips `PROGRAM[PID]: ` or `PROGRAM: ` (BSD syslog), or `PROGRAM PID MSGID SD ` (RFC 5424).
 fn tag<'a>(text: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
     match text.strip_prefix(program)? {
         [b'[', rest @ ..] => digits(rest)?.strip_prefix(b"]: "),
@@ -84,7 +84,7 @@ fn tag<'a>(text: &'a [u8], program: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Takes `-` or `[id name="value" …][…]` off, where a backslash escapes `"`, `\` and `]` in values.
+/// Strips `-` or `[id name="value" …][…]`, where a backslash escapes `"`, `\` and `]` in values.
 fn structured_data(text: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = text.strip_prefix(b"-") {
         return Some(rest);
@@ -104,7 +104,7 @@ fn structured_data(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Takes everything up to and with the next quote off that no backslash escapes.
+/// Strips everything up to and including the next quote that no backslash escapes.
 fn quoted(mut text: &[u8]) -> Option<&[u8]> {
     loop {
         let at = memchr2(b'"', b'\\', text)?;

@@ -1,4 +1,4 @@
-//! What whole regions of lines are read as.
+//! Tests for what whole regions of lines are read as.
 
 use std::path::PathBuf;
 
@@ -96,7 +96,7 @@ fn read_in_pieces(matcher: &Arc<Matcher>, text: &[u8], size: usize) -> Vec<Strin
     events.iter().map(words).collect()
 }
 
-/// What is read must not depend on how the bytes arrive.
+/// Reads `text` in pieces of several sizes: what is read must not depend on how the bytes arrive.
 fn read(text: &[u8]) -> Vec<String> {
     let matcher = matcher(&[RULES]);
     let whole = read_in_pieces(&matcher, text, 1 << 17);
@@ -218,7 +218,7 @@ fn what_follows_a_raw_packet_is_hearsay_but_for_its_sender() {
     let raw = "INVITE sip:a SIP/2.0\n";
     let lines = text(&[&eve, raw, "-- end of packet.\n", NOISE, KNOCK]);
     assert_eq!(read(&lines), ["1 offence 192.0.2.1 unverified", "5 offence 203.0.113.9 hearsay"]);
-    // What Eve wrote may name Eve, but not when Mallory wrote as well.
+    // Text that Eve wrote may name Eve, but not when Mallory wrote as well.
     let knock = KNOCK.replace("203.0.113.9", "192.0.2.1");
     assert!(read(&text(&[&eve, raw, NOISE, &knock]))[1].ends_with("unverified"));
     assert!(read(&text(&[&eve, &mallory, raw, NOISE, &knock]))[2].ends_with("hearsay"));
@@ -349,7 +349,7 @@ fn free_text_on_a_console_makes_hearsay_of_what_follows() {
     }
     let far = other.repeat(8192 / other.len() + 1);
     assert!(read(&text(&[dialled, &far, &knock]))[0].ends_with("unverified"));
-    // What journald captured: each line has a header of its own.
+    // Lines that journald captured: each line has a header of its own.
     let captured = |line: &str| format!("Nov 22 00:52:46 pbx asterisk[1]: {line}");
     let lines = [&knock, dialled, NOISE, &knock].map(captured);
     assert_eq!(
@@ -416,7 +416,7 @@ fn a_line_that_two_messages_share_names_nobody() {
         read(&text(&[call, end, KNOCK])),
         ["1 tampered", "2 offence 203.0.113.9 unverified"]
     );
-    // What the second may hold is not lost.
+    // Anything that the second may hold is not lost.
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\n";
     assert_eq!(
         read(&text(&[call, packet, KNOCK])),
@@ -475,7 +475,7 @@ fn a_doubt_ends_when_the_writer_rests() {
     assert_eq!(events(true), [Evidence::Unverified; 2]);
 }
 
-/// What stands before the first region has been over for long then: but a channel with free text stays one.
+/// Anything before the first region has been over for long then: but a channel with free text stays one.
 #[test]
 fn doubt_before_first_region_ends_when_writer_rests() {
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Dropper, MOST};
 use crate::sys::program::Program;
 
-/// The rules of the old iptables that turn `host` away. Nothing where it is not in use: its kernel
+/// Returns the rules of the old iptables that turn `host` away. Nothing where it is not in use: its kernel
 /// module is then not loaded and has no list of tables.
 pub fn droppers(host: IpAddr, left: &impl Fn() -> Duration) -> Vec<Dropper> {
     let (tables, programs, family) = match host {
@@ -65,7 +65,7 @@ fn parse(
     found
 }
 
-/// What a rule that drops asks for.
+/// The conditions of a rule that drops.
 struct Asked<'a> {
     net: Option<IpNet>,
     set: Option<&'a str>,
@@ -73,7 +73,8 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// `None` for a rule that drops nothing, and for one that says whom it does not mean (`!`).
+    /// Reads a rule. `None` for one that drops nothing, and for one that says which hosts it does not
+    /// mean (`!`).
     fn of(words: &[&'a str]) -> Option<Self> {
         let after = |word: &str| {
             let at = words.iter().position(|known| *known == word)?;

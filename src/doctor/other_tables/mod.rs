@@ -14,7 +14,7 @@ use crate::enforce::SinkError;
 use crate::sys::program::Program;
 pub use ruleset::{BaseChain, Ruleset, SetName};
 
-/// How long everything may take that is asked about one host.
+/// The time that all questions about one host may take together.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The longest listing that is read, in bytes: some 100 000 rules.
 const MOST: usize = 32 << 20;
@@ -43,7 +43,7 @@ pub fn list(nft: &Program) -> Result<Ruleset, SinkError> {
     Ruleset::parse(&output).map_err(|error| SinkError::Output(error.to_string()))
 }
 
-/// The rules outside of our table that turn `host` away: those of nftables, iptables-nft among
+/// Returns the rules outside of our table that turn `host` away: those of nftables, iptables-nft among
 /// them, and those of the old iptables. What is decided by anything but the source address (a
 /// policy, a mark, a port alone) is not looked for.
 ///

@@ -1,4 +1,4 @@
-//! What `nft -j list ruleset` says: base chains, rules, and which of them turn a host away.
+//! Reads what `nft -j list ruleset` says: base chains, rules, and which of them turn a host away.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ pub struct BaseChain {
     pub hook: String,
     /// Its place among the chains of that hook: lower ones come first.
     pub priority: i64,
-    /// What becomes of packets that no rule decides on: `accept`, `drop`.
+    /// The fate of packets that no rule decides on: `accept`, `drop`.
     pub policy: String,
 }
 
@@ -126,7 +126,7 @@ impl Ruleset {
         chain.policy == "drop"
     }
 
-    /// The rules outside of our tables that turn `host` away. `holds` says whether a set does.
+    /// Returns the rules outside of our tables that turn `host` away. `holds` says whether a set does.
     pub fn droppers(
         &self,
         host: IpAddr,
@@ -161,7 +161,7 @@ impl Ruleset {
     }
 }
 
-/// How a rule reaches a host.
+/// The way in which a rule reaches a host.
 struct Reach {
     set: Option<String>,
     partly: bool,
@@ -172,12 +172,12 @@ impl Rule {
         self.expr.iter().any(|part| is_drop(part) || vmap_drops(part))
     }
 
-    /// The chains that it leads to.
+    /// Returns the chains that it leads to.
     fn targets(&self) -> impl Iterator<Item = &str> {
         self.expr.iter().filter_map(target)
     }
 
-    /// How it turns `host` away; `None` if it does not. `fatal` says whether a chain drops all that
+    /// Returns how it turns `host` away; `None` if it does not. `fatal` says whether a chain drops all that
     /// comes into it.
     fn reach(
         &self,
@@ -252,9 +252,9 @@ struct Source<'a> {
     ipv6: bool,
     /// `==`, `!=`.
     op: &'a str,
-    /// What it is compared with.
+    /// The value that it is compared with.
     right: &'a Value,
-    /// What is taken of it before that.
+    /// The part that is taken of it before that.
     mask: Option<IpAddr>,
 }
 
@@ -299,7 +299,7 @@ fn covers(value: &Value, host: IpAddr) -> Option<bool> {
     Some(list.iter().any(|value| covers(value, host) == Some(true)))
 }
 
-/// The pairs of a map of verdicts by source address that stands in the rule itself.
+/// Returns the pairs of a map of verdicts by source address that stands in the rule itself.
 fn vmap_pairs(part: &Value) -> impl Iterator<Item = (&Value, &Value)> {
     let map = part.get("vmap").filter(|map| map.get("key").and_then(source).is_some());
     let pairs = map.and_then(|map| map.get("data")?.get("set")?.as_array());

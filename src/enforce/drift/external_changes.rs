@@ -17,7 +17,7 @@ pub struct ExternalChanges {
     pub heard: bool,
     /// The gravest change that was not our own, and its origin.
     pub gravest: Option<(TableChange, Origin)>,
-    /// How many other changes there were.
+    /// The number of other changes.
     pub more: u64,
     /// Sets of which elements came or went.
     pub sets: BTreeSet<String>,
@@ -43,11 +43,11 @@ pub struct Origin {
 pub struct TableChange {
     /// The object that changed.
     pub object: Object,
-    /// What was done to it.
+    /// The action that was done to it.
     pub action: Action,
 }
 
-/// What can be done to an object.
+/// An action that can be done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
     /// It is new, or changed.
@@ -79,14 +79,14 @@ impl ExternalChanges {
         self.heard = true;
         match (&change.object, change.action) {
             (Object::Elements(set), action) => self.touch(set, action),
-            // Of what it held, nothing is told.
+            // The kernel tells nothing of the elements that it held.
             (Object::Set(set), Action::Deleted) => self.delete(set),
             (..) => {}
         }
         self.count(change, Origin::default(), 1);
     }
 
-    /// Records who made all of these; `None`: we did.
+    /// Records the origin of all of these; `None`: we made them.
     pub(in crate::enforce) fn set_origin(&mut self, origin: Option<Origin>) {
         match (&mut self.gravest, origin) {
             (Some((_, who)), Some(origin)) => *who = origin,

@@ -29,7 +29,7 @@ impl From<OwnedFd> for Channel {
 }
 
 impl Channel {
-    /// A socket: one end, and the other.
+    /// Returns a socket: one end, and the other.
     ///
     /// # Errors
     /// When there is none to be had.
@@ -41,12 +41,12 @@ impl Channel {
     /// Asks the firewall helper for something, and waits for its answer.
     ///
     /// # Errors
-    /// What the firewall helper answers, or [`SinkError::Io`] if it does not.
+    /// The error that the firewall helper answers, or [`SinkError::Io`] if it does not.
     pub fn call<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T, SinkError> {
         self.exchange(request, None).map(|(answer, _)| answer)
     }
 
-    /// The same, with a file descriptor on the way there or back.
+    /// Does the same, with a file descriptor on the way there or back.
     ///
     /// # Errors
     /// As [`Channel::call`].
@@ -202,7 +202,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a guard that has been taken over says, it is a request or an error.
+        /// Anything that a guard that has been taken over says is a request or an error.
         #[test]
         fn any_bytes_can_be_received(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let (one, mut other) = pair();

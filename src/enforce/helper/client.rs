@@ -47,7 +47,7 @@ impl FirewallHelper {
         Self::start_program(Path::new("/proc/self/exe"))
     }
 
-    /// The same, by another program.
+    /// Does the same, by another program.
     ///
     /// # Errors
     /// When it cannot be executed.

@@ -22,8 +22,8 @@ pub use channel::Channel;
 pub use client::{FirewallHelper, Remote, RemoteSink};
 pub use server::serve;
 
-/// What the guard asks the firewall helper for. An [`Operation`] is answered by a `Result` of what the method of
-/// the same name returns, and so are the others.
+/// A request of the guard to the firewall helper. An [`Operation`] is answered by a `Result` of what the
+/// method of the same name returns, and so are the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Open the sink. The first of all.
@@ -31,7 +31,7 @@ pub enum Request<'a> {
     /// Serve the socket that comes with this too, for what takes long.
     Connect,
 
-    /// Have the sink do something.
+    /// Carry out an operation of the sink.
     Sink(Operation<'a>),
 
     // Those of other sockets, by connections of their own.

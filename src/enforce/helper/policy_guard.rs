@@ -18,7 +18,7 @@ use crate::model::time::Time;
 use crate::table::list_sets::Contents;
 use crate::table::structure::Structure;
 
-/// New bans at once: more than the hosts of a botnet that come at once ...
+/// New bans at the same time: more than the hosts of a botnet that come at the same time ...
 const BURST: usize = 50_000;
 /// ... and this many more a second.
 const RATE: usize = 1_000;
@@ -125,7 +125,7 @@ impl CheckedSink {
         let puts = sound.iter().filter(|change| is_put(change)).count();
         self.allowance.spend(puts, Instant::now())?;
         let applied = self.sink.apply(&sound, now);
-        // What was not put is tried again.
+        // Bans that were not put are tried again.
         let undone = match &applied {
             Ok(report) => report.refused.iter().filter(|(change, _)| is_put(change)).count(),
             Err(_) => puts,
@@ -150,10 +150,10 @@ impl CheckedSink {
 #[derive(Debug)]
 struct Allowance {
     start: Instant,
-    /// How many there may be at once, as of `filled`.
+    /// The number of bans that there may be at the same time, as of `filled`.
     left: usize,
     filled: Instant,
-    /// How many are in the kernel, at most.
+    /// The number of bans in the kernel, at most.
     held: usize,
 }
 
@@ -219,7 +219,7 @@ mod tests {
         range.map(|n| Change::Put(element(n))).collect()
     }
 
-    /// The answer to an operation; it has to fit into a socket.
+    /// Returns the answer to an operation; it has to fit into a socket.
     fn ask<T: DeserializeOwned>(
         checked: &mut CheckedSink,
         operation: Operation<'_>,
@@ -229,7 +229,7 @@ mod tests {
         Channel::from(end).receive().unwrap().0
     }
 
-    /// A checked sink that has been there for longer than [`START`].
+    /// Returns a checked sink that has been there for longer than [`START`].
     fn checked() -> CheckedSink {
         let mut checked = CheckedSink::new(Box::new(DryRunSink::new()));
         let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();

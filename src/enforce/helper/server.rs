@@ -45,7 +45,7 @@ pub fn serve(mut channel: Channel) -> io::Result<()> {
     Ok(())
 }
 
-/// The guard's next request; `None` if there is no guard any more.
+/// Receives the guard's next request; `None` if there is no guard any more.
 fn next(channel: &mut Channel) -> io::Result<Option<(Request<'static>, Option<OwnedFd>)>> {
     match channel.receive() {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -58,7 +58,7 @@ fn out_of_place() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the guard asks for what has no place here")
 }
 
-/// The sink, and what hears of others that change what it holds.
+/// Returns the sink, and what hears of others that change what it holds.
 fn open() -> Result<(NetlinkSink, Monitor), SinkError> {
     let mut sink = NetlinkSink::new(Program::nft())?;
     let watch = sink.watch()?;

@@ -1,4 +1,4 @@
-//! Many elements at once: lists, and the networks that are let through.
+//! Many elements at the same time: lists, and the networks that are let through.
 
 use std::io;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ impl ListSocket {
         }
     }
 
-    /// The names of all sets of the table.
+    /// Returns the names of all sets of the table.
     pub(in crate::enforce) fn sets(&mut self) -> Result<Vec<String>, SinkError> {
         self.0.names().map_err(failed)
     }

@@ -65,7 +65,7 @@ impl CounterSocket {
         Ok(counts)
     }
 
-    /// The networks that somebody put into the sets that are not the guard's.
+    /// Returns the networks that somebody put into the sets that are not the guard's.
     ///
     /// # Errors
     /// When the kernel does not answer.
@@ -79,8 +79,8 @@ impl CounterSocket {
         Ok(nets)
     }
 
-    /// The hosts that the kernel's own limiter has found, and whether one of its sets is full, so that it
-    /// cannot find others.
+    /// Returns the hosts that the kernel's own limiter has found, and whether one of its sets is full, so
+    /// that it cannot find others.
     ///
     /// # Errors
     /// When the kernel does not answer.
@@ -117,7 +117,7 @@ impl CounterSocket {
     }
 }
 
-/// The networks between the ends of intervals: where each begins, and where the addresses go on
+/// Returns the networks between the ends of intervals: where each begins, and where the addresses go on
 /// after it. The last may be open.
 fn networks(mut ends: Vec<(IpAddr, bool)>) -> Vec<IpNet> {
     // An interval that ends where the next begins comes first.

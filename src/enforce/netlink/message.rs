@@ -82,7 +82,7 @@ pub(super) const LIST_MAX: usize = 65_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element<'a> {
     pub(super) key: Key,
-    /// How long from now on; `None`: it stays. At least a millisecond.
+    /// The time from now on until it ends; `None`: it stays. At least a millisecond.
     pub(super) timeout: Option<Duration>,
     pub(super) comment: Option<&'a str>,
 }
@@ -157,7 +157,7 @@ impl Transaction {
         }
     }
 
-    /// A message about our table with these attributes.
+    /// Appends a message about our table with these attributes.
     pub(super) fn order(&mut self, kind: u16, flags: u16, attributes: &[u8]) -> u32 {
         self.message(kind, REQUEST | flags, INET, 0, |message| message.extend(attributes))
     }
@@ -175,7 +175,7 @@ impl Transaction {
         self.message(DELETE_ELEMENTS, REQUEST, INET, 0, |message| in_set(message, set))
     }
 
-    /// The bytes of the whole transaction, and the number that follows.
+    /// Returns the bytes of the whole transaction, and the number that follows.
     pub(super) fn end(mut self) -> (Vec<u8>, u32) {
         self.message(BATCH_END, REQUEST, UNSPECIFIED, NFTABLES, |_| {});
         (self.bytes, self.next)
@@ -208,12 +208,12 @@ pub(super) enum Question<'a> {
     /// The named counters.
     Counters,
     Elements(&'a str),
-    /// How many transactions there have been, of all tables.
+    /// The number of transactions that there have been, of all tables.
     Generation,
 }
 
 impl Question<'_> {
-    /// The message that asks it.
+    /// Returns the message that asks it.
     pub(super) fn bytes(self, number: u32) -> Vec<u8> {
         let (kind, flags) = match self {
             Self::Table => (GET_TABLE, 0),
@@ -353,7 +353,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// What the kernel would tell of an element, from what it was told.
+    /// Returns the element as the kernel would tell of it, from what it was told.
     fn echoed(element: &Element<'_>) -> Found {
         let mut transaction = Transaction::begin(7);
         let begin = transaction.bytes.len();

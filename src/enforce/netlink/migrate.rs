@@ -17,7 +17,7 @@ const LISTS: &str = "list_";
 const ELEMENTS: usize = 1000;
 
 impl NetlinkSink {
-    /// The text that makes of whatever there is the table that `text`, of `structure`, declares.
+    /// Returns the text that makes of whatever there is the table that `text`, of `structure`, declares.
     pub(super) fn over_another(
         &mut self,
         structure: &Structure,
@@ -71,7 +71,7 @@ impl NetlinkSink {
     }
 }
 
-/// An element as nft writes it, with what is left of its time.
+/// Returns an element as nft writes it, with what is left of its time.
 fn written(found: &Found) -> Option<String> {
     let key = match *found.key.as_slice() {
         [2] => "ipv4".to_owned(),

@@ -40,8 +40,8 @@ use socket::{Refusal, Socket};
 /// The most changes in one transaction: a megabyte and a half of messages.
 const BATCH_MAX: usize = 5_000;
 
-/// How often a transaction is tried again without what was refused. Each round shows all that the
-/// kernel does not want, except in a full set, where what is left out makes no room either.
+/// The number of times that a transaction is tried again without what was refused. Each round shows all
+/// that the kernel does not want, except in a full set, where what is left out makes no room either.
 const ROUNDS: usize = 8;
 
 /// Longer than any ban, and shorter than what the kernel takes: a hundred years.
@@ -58,14 +58,14 @@ pub struct NetlinkSink {
     structure: Option<Structure>,
     /// The table as the kernel described it when it was loaded.
     ours: Option<Snapshot>,
-    /// Whether that has the wire in it.
+    /// Whether that contains the wire.
     wire: bool,
     /// Of the [`Monitor`] that listens, if one does.
     subscription: Option<Subscription>,
 }
 
 impl NetlinkSink {
-    /// A sink that has to be [loaded](BanSink::load), by this `nft`, before it takes changes. It
+    /// Returns a sink that has to be [loaded](BanSink::load), by this `nft`, before it takes changes. It
     /// works in the network namespace of the thread that calls this; `nft` has to do so too.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl NetlinkSink {
         })
     }
 
-    /// A sink for a kernel that has `structure` loaded already.
+    /// Returns a sink for a kernel that has `structure` loaded already.
     ///
     /// # Errors
     /// When there is no netlink socket to be had.
@@ -265,7 +265,7 @@ impl BanSink for NetlinkSink {
 /// comment when it is added again. The number of the first message.
 fn write(transaction: &mut Transaction, order: &Order) -> u32 {
     let key = Key::Address(order.subject().address());
-    // What is to be removed must not stay if anything goes wrong.
+    // An element that is to be removed must not stay if anything goes wrong.
     let moment = Element { key, timeout: Some(Duration::from_secs(1)), comment: None };
     let element = table::element(order).unwrap_or(moment);
     let first = transaction.add(&order.set, &element);
@@ -276,7 +276,7 @@ fn write(transaction: &mut Transaction, order: &Order) -> u32 {
     first
 }
 
-/// Which message of an order the kernel refuses.
+/// The message of an order that the kernel refuses.
 enum Step {
     First,
     Later,
@@ -299,12 +299,12 @@ fn all_or_error(refusals: &[Refusal]) -> Result<(), SinkError> {
     refusals.first().map_or(Ok(()), |refusal| Err(whole(refusal.errno)))
 }
 
-/// What it means that a whole transaction, or a list, is refused.
+/// Returns the error that it means when a whole transaction, or a list, is refused.
 fn whole(errno: Errno) -> SinkError {
     match errno {
         Errno::NOENT => SinkError::NoTable,
         Errno::PERM | Errno::ACCESS => SinkError::NotPermitted(errno.to_string()),
-        // What asking for the socket is told; and where there are sockets, but no `nf_tables`.
+        // The answer to asking for the socket; and the answer if there are sockets, but no `nf_tables`.
         Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP => {
             SinkError::NoKernel(errno.to_string())
         }

@@ -16,13 +16,13 @@ use crate::sys::program::Program;
 /// The group of `nf_tables`, `NFNLGRP_NFTABLES`, as a bit.
 const GROUP: u32 = 1 << (7 - 1);
 
-/// What the kernel may keep for us, in bytes, where nothing else is said.
+/// The most that the kernel may keep for us, in bytes, where nothing else is said.
 pub const BUFFER: usize = 8 << 20;
 
-/// What is received at once, in bytes. The kernel writes what fits into a page, or one message.
+/// The most that is received in one call, in bytes. The kernel writes what fits into a page, or one message.
 const PART: usize = 64 << 10;
 
-/// How many of these are taken together, at most.
+/// The number of these that are taken together, at most.
 const PARTS_MAX: u32 = 4096;
 
 /// Starts and stops the notifications that a [`Monitor`] gets.
@@ -68,7 +68,7 @@ impl Monitor {
         Ok(Self { fd, part: vec![0; PART], decoder: Decoder::new(own), nft })
     }
 
-    /// The subscription of this monitor.
+    /// Returns the subscription of this monitor.
     pub(super) fn subscription(&self) -> io::Result<Subscription> {
         let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
         Ok(Subscription { fd: self.fd.try_clone()?, port: name.pid() })
@@ -81,7 +81,7 @@ impl Monitor {
     pub fn wait(&mut self) -> io::Result<ExternalChanges> {
         let (mut heard, mut parts) = (ExternalChanges::default(), 0);
         while parts < PARTS_MAX {
-            // Whatever is there already belongs to it.
+            // Everything that is there already belongs to it.
             let flags = if heard.is_empty() {
                 RecvFlags::empty()
             } else {

@@ -36,7 +36,7 @@ impl Decoder {
         Self { own, open: ExternalChanges::default() }
     }
 
-    /// Takes in what was received: adds to `heard` what the transactions that ended with it
+    /// Reads what was received: adds to `heard` what the transactions that ended with it
     /// did. `ours` says whether a process is one that we ran.
     pub(super) fn decode(
         &mut self,
@@ -64,7 +64,7 @@ impl Decoder {
     }
 }
 
-/// The change to our table that a message is about; `None`: it is about none.
+/// Returns the change to our table that a message is about; `None`: it is about none.
 fn change(message: &Received<'_>) -> Option<TableChange> {
     if message.family() != INET {
         return None;
@@ -110,8 +110,9 @@ mod tests {
     use super::super::message::{Element, Key, Transaction, attribute};
     use super::*;
 
-    /// What the kernel would tell of adding an element and of the end of that transaction. (Its
-    /// messages have the layout of those that it is sent; what begins and ends a transaction is none.)
+    /// Returns the bytes that the kernel would send about adding an element and about the end of that
+    /// transaction. (Its messages have the layout of those that it is sent; what begins and ends a
+    /// transaction is none.)
     fn told(name: &str, pid: u32) -> Vec<u8> {
         let mut transaction = Transaction::begin(1);
         let key = Key::Address([192, 0, 2, 1].into());
@@ -146,7 +147,7 @@ mod tests {
     fn an_open_transaction_counts_once_some_are_lost() {
         let whole = told("nft\0", 4711);
         let first = messages(&whole).position(|message| message.kind == NEW_GENERATION).unwrap();
-        // What ends a transaction is 36 bytes long, and what ends the bytes 20.
+        // The end of a transaction is 36 bytes long, and the end of the bytes 20.
         let (cut, mut news) = (&whole[..whole.len() - 56], ExternalChanges::default());
         assert_eq!(messages(cut).count(), first);
         let mut decoder = Decoder::new(1);

@@ -24,7 +24,7 @@ pub(super) struct Clearing {
 }
 
 impl Clearing {
-    /// The least that has to go.
+    /// Returns the least that has to go.
     pub(super) fn least(ours: &Snapshot, now: &Snapshot) -> Self {
         let differs = |ours: &BTreeMap<String, Vec<u8>>, now: &BTreeMap<String, Vec<u8>>| {
             let other = |(name, kind)| ours.get(name).is_some_and(|ours| ours != kind);
@@ -40,7 +40,7 @@ impl Clearing {
         Self { table, sets: differs(&ours.sets, &now.sets) }
     }
 
-    /// The table with all that is in it.
+    /// Returns the table with all that is in it.
     pub(super) fn all(now: &Snapshot) -> Self {
         Self { table: now.table.is_some(), sets: now.sets.keys().cloned().collect() }
     }
@@ -149,7 +149,7 @@ fn add(transaction: &mut Transaction, set: &str, id: Option<u32>, items: &[Vec<u
     }
 }
 
-/// The attributes that name something in our table.
+/// Returns the attributes that name something in our table.
 fn in_table(kind: u16, name: &str) -> Vec<u8> {
     let mut named = Vec::new();
     attribute(&mut named, LIST_TABLE, |value| text(value, TABLE));
@@ -163,7 +163,7 @@ fn with_id(set: &[u8], id: Option<u32>) -> Vec<u8> {
     described
 }
 
-/// The name by which the kernel chooses one: `__set%d` for `__set7`.
+/// Returns the name by which the kernel chooses one: `__set%d` for `__set7`.
 fn pattern(name: &str) -> String {
     format!("{}%d", name.trim_end_matches(|c: char| c.is_ascii_digit()))
 }

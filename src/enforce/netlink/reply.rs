@@ -29,10 +29,10 @@ const GENERATION_ID: u16 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) key: Vec<u8>,
-    /// How much of its time is left; `None`: it stays.
+    /// The time that is left of it; `None`: it stays.
     pub(super) left: Option<Duration>,
     pub(super) comment: Option<String>,
-    /// What it has dropped, if that is counted.
+    /// The packets and bytes that it has dropped, if they are counted.
     pub(super) dropped: Option<Count>,
     /// Whether it ends an interval, and is not in it.
     pub(super) ends: bool,
@@ -42,7 +42,7 @@ pub(super) struct Found {
 pub type Count = (u64, u64);
 
 impl Found {
-    /// The key as an address, if it is as long as one.
+    /// Returns the key as an address, if it is as long as one.
     pub(super) fn address(&self) -> Option<IpAddr> {
         match *self.key.as_slice() {
             [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
@@ -68,25 +68,25 @@ pub(super) struct Received<'a> {
     pub(super) kind: u16,
     pub(super) flags: u16,
     pub(super) number: u32,
-    /// The port of whoever had the kernel send it.
+    /// The port of the process that made the kernel send it.
     pub(super) port: u32,
-    /// What follows the header.
+    /// The bytes that follow the header.
     pub(super) rest: &'a [u8],
 }
 
 impl<'a> Received<'a> {
-    /// The attributes of a message of `nf_tables`.
+    /// Returns the attributes of a message of `nf_tables`.
     pub(super) fn attributes(&self) -> &'a [u8] {
         self.rest.get(4..).unwrap_or_default()
     }
 
-    /// The family of a message of `nf_tables`.
+    /// Returns the family of a message of `nf_tables`.
     pub(super) fn family(&self) -> u8 {
         self.rest.first().copied().unwrap_or_default()
     }
 }
 
-/// The messages in one datagram; what is broken ends it.
+/// Returns the messages in one datagram; what is broken ends it.
 pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -104,7 +104,7 @@ pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     })
 }
 
-/// The answers in one datagram.
+/// Returns the answers in one datagram.
 pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     messages(bytes).filter_map(|message| {
         Some(match message.kind {
@@ -122,7 +122,7 @@ pub(super) fn replies(bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     })
 }
 
-/// The elements in a message that lists some, as bytes.
+/// Returns the elements in a message that lists some, as bytes.
 pub(super) fn items(attributes_of_list: &[u8]) -> impl Iterator<Item = &[u8]> {
     attributes(attributes_of_list)
         .filter(|(kind, _)| *kind == LIST_ELEMENTS)
@@ -130,18 +130,18 @@ pub(super) fn items(attributes_of_list: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|(_, item)| item)
 }
 
-/// The name of the set that a message describes.
+/// Returns the name of the set that a message describes.
 pub(super) fn set_name(set: &[u8]) -> Option<String> {
     string(attributes(set).find(|(kind, _)| *kind == SET_NAME)?.1)
 }
 
-/// The number of a generation.
+/// Returns the number of a generation.
 pub(super) fn generation_of(message: &[u8]) -> Option<u32> {
     let (_, value) = attributes(message).find(|(kind, _)| *kind == GENERATION_ID)?;
     number(value, 0).map(u32::from_be_bytes)
 }
 
-/// The name of the counter that a message describes, and what it has counted.
+/// Returns the name of the counter that a message describes, and what it has counted.
 pub(super) fn counter(object: &[u8]) -> Option<(String, Count)> {
     let (mut name, mut count) = (None, None);
     for (kind, value) in attributes(object) {
@@ -154,7 +154,7 @@ pub(super) fn counter(object: &[u8]) -> Option<(String, Count)> {
     Some((name?, count?))
 }
 
-/// An element as it is listed.
+/// Returns an element as it is listed.
 pub(super) fn found(item: &[u8]) -> Option<Found> {
     let (mut key, mut left, mut comment, mut dropped) = (None, None, None, None);
     let mut ends = false;
@@ -179,7 +179,7 @@ pub(super) fn found(item: &[u8]) -> Option<Found> {
     Some(Found { key: key?.to_vec(), left, comment, dropped, ends })
 }
 
-/// What an expression has counted, if it counts.
+/// Returns the numbers that an expression has counted, if it counts.
 fn counter_in(expression: &[u8]) -> Option<Count> {
     let (mut counts, mut count) = (false, None);
     for (kind, value) in attributes(expression) {

@@ -1,7 +1,7 @@
 //! Our table as the kernel describes it: to be compared with what it was, and to be put back.
 //!
-//! What changes by itself is left out: handles, numbers of users, counters, and the names of anonymous
-//! sets. Attributes are those of `linux/netfilter/nf_tables.h`.
+//! Values that change by themselves are left out: handles, numbers of users, counters, and the names of
+//! anonymous sets. Attributes are those of `linux/netfilter/nf_tables.h`.
 
 use std::collections::BTreeMap;
 
@@ -61,8 +61,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes in the attributes of a message that describes a part of a table; of another table's it
-    /// takes nothing.
+    /// Records the attributes of a message that describes a part of a table; of another table's it
+    /// records nothing.
     pub(super) fn take(&mut self, kind: u16, part: &[u8]) {
         if text_of(part, TABLE_NAME).as_deref() != Some(TABLE) {
             return;
@@ -120,13 +120,13 @@ impl Snapshot {
         }
     }
 
-    /// The sets whose elements belong to the picture.
+    /// Returns the sets whose elements belong to the picture.
     pub(super) fn filled_sets(&self) -> Vec<String> {
         let named = self.sets.keys().filter(|name| is_filled(name));
         named.chain(self.anonymous.keys()).cloned().collect()
     }
 
-    /// Takes in what a set holds.
+    /// Records the elements that a set holds.
     pub(super) fn hold<'a>(&mut self, set: &str, items: impl Iterator<Item = &'a [u8]>) {
         let changing = [EXPIRATION, ELEMENT_EXPRESSION, ELEMENT_EXPRESSIONS];
         let mut items: Vec<_> = items.map(|item| without(item, &changing)).collect();
@@ -164,7 +164,7 @@ impl Snapshot {
         drift
     }
 
-    /// A chain's rules, with the content of anonymous sets in the place of their names.
+    /// Returns a chain's rules, with the content of anonymous sets in the place of their names.
     fn readable_rules(&self, chain: &str) -> Vec<Vec<u8>> {
         let content = |name: &str| {
             let set = self.anonymous.get(name)?;
@@ -177,7 +177,7 @@ impl Snapshot {
     }
 }
 
-/// A named object, without what it has counted if it is a counter.
+/// Returns a named object, without what it has counted if it is a counter.
 fn object(part: &[u8]) -> Vec<u8> {
     let mut same = without(part, &[OBJECT_USE, OBJECT_HANDLE]);
     if value_of(part, OBJECT_TYPE) == Some(&TYPE_COUNTER.to_be_bytes()) {
@@ -212,7 +212,7 @@ fn compare(
     }
 }
 
-/// The attributes of a rule without what its expressions have counted.
+/// Returns the attributes of a rule without what its expressions have counted.
 fn without_counts(rule: &[u8]) -> Vec<u8> {
     with_expressions(rule, |name, expression| match name {
         b"counter\0" | b"last\0" => Some(without(expression, &[EXPRESSION_DATA])),
@@ -220,7 +220,7 @@ fn without_counts(rule: &[u8]) -> Vec<u8> {
     })
 }
 
-/// The attributes of a rule with `lookup` in the place of the names of anonymous sets, where it has
+/// Returns the attributes of a rule with `lookup` in the place of the names of anonymous sets, where it has
 /// something to put there.
 pub(super) fn with_lookups(rule: &[u8], lookup: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
     with_expressions(rule, |name, expression| {
@@ -238,7 +238,7 @@ pub(super) fn with_lookups(rule: &[u8], lookup: impl Fn(&str) -> Option<Vec<u8>>
     })
 }
 
-/// The attributes of a rule, with its expressions changed where `change` (which gets their names and
+/// Returns the attributes of a rule, with its expressions changed where `change` (which gets their names and
 /// attributes) says so.
 fn with_expressions(rule: &[u8], change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut written = Vec::with_capacity(rule.len());
@@ -273,7 +273,7 @@ fn value_of(list: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(list).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
-/// A name, as the kernel writes it: with a zero at its end.
+/// Returns a name, as the kernel writes it: with a zero at its end.
 pub(super) fn text_of(list: &[u8], wanted: u16) -> Option<String> {
     let text = value_of(list, wanted)?;
     String::from_utf8(text.strip_suffix(&[0]).unwrap_or(text).to_vec()).ok()
@@ -316,7 +316,7 @@ mod tests {
         set
     }
 
-    /// A chain with one rule, which looks an anonymous set of this name up, with this element in it.
+    /// Returns a chain with one rule, which looks an anonymous set of this name up, with this element in it.
     fn picture(set: &str, handle: u64, packets: u64, element: &[u8]) -> Snapshot {
         let mut seen = Snapshot::default();
         seen.take(NEW_SET, &anonymous(set));

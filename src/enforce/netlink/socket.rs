@@ -16,17 +16,17 @@ use rustix::net::{bind, getsockname, recv, send, socket_with};
 use super::message::{Question, Transaction};
 use super::reply::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
 
-/// What the kernel may keep for us to send and receive, in bytes: more than a transaction and an
-/// answer to each of its messages.
+/// The most that the kernel may keep for us to send and receive, in bytes: more than a transaction and
+/// an answer to each of its messages.
 const BUFFER: usize = 32 << 20;
 
-/// What is received at once, in bytes. Parts of lists have 32 KiB at most.
+/// The most that is received in one call, in bytes. Parts of lists have 32 KiB at most.
 const PART: usize = 64 << 10;
 
-/// How long the kernel may take to answer.
+/// The time that the kernel may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a list is begun again because something changed while it was read.
+/// The number of times that a list is begun again because something changed while it was read.
 const ATTEMPTS: usize = 16;
 
 /// A socket to `nf_tables`, in the network namespace of the thread that opened it.
@@ -35,7 +35,7 @@ pub(super) struct Socket {
     fd: OwnedFd,
     /// The number of the next message.
     next: u32,
-    /// How many transactions the kernel has carried out.
+    /// The number of transactions that the kernel has carried out.
     carried_out: u32,
     part: Vec<u8>,
 }
@@ -65,7 +65,7 @@ impl Socket {
         Ok(Self { fd, next: 1, carried_out: 0, part: vec![0; PART] })
     }
 
-    /// A transaction to be filled.
+    /// Returns a transaction to be filled.
     pub(super) fn transaction(&self) -> Transaction {
         Transaction::begin(self.next)
     }
@@ -74,7 +74,7 @@ impl Socket {
     pub(super) fn carry_out(&mut self, transaction: Transaction) -> io::Result<Vec<Refusal>> {
         let (bytes, next) = transaction.end();
         self.next = next;
-        // What a transaction that failed half-way left unread is none of ours.
+        // Messages that a transaction that failed half-way left unread are none of ours.
         while self.receive(RecvFlags::DONTWAIT)?.is_some() {}
         send(&self.fd, &bytes, SendFlags::empty())?;
         // The kernel has done it all, and queued all answers, before `send` returns.
@@ -90,13 +90,13 @@ impl Socket {
         Ok(refusals)
     }
 
-    /// The number by which the kernel knows this socket.
+    /// Returns the number by which the kernel knows this socket.
     pub(super) fn port(&self) -> io::Result<u32> {
         let name: SocketAddrNetlink = getsockname(&self.fd)?.try_into()?;
         Ok(name.pid())
     }
 
-    /// How many transactions there have been that were none of this socket's.
+    /// Returns the number of transactions that there have been that were none of this socket's.
     pub(super) fn others(&mut self) -> io::Result<u32> {
         let all = self.ask(Question::Generation, |all: &mut Option<u32>, _, generation| {
             *all = all.or(generation_of(generation));
@@ -105,7 +105,7 @@ impl Socket {
         Ok(all.wrapping_sub(self.carried_out))
     }
 
-    /// All elements of a set.
+    /// Returns all elements of a set.
     pub(super) fn list(&mut self, set: &str) -> io::Result<Vec<Found>> {
         self.ask(Question::Elements(set), |all: &mut Vec<Found>, _, list| {
             all.extend(items(list).filter_map(found));
@@ -120,12 +120,12 @@ impl Socket {
         .map(drop)
     }
 
-    /// The names of all sets of the table.
+    /// Returns the names of all sets of the table.
     pub(super) fn names(&mut self) -> io::Result<Vec<String>> {
         self.ask(Question::Sets, |names: &mut Vec<String>, _, set| names.extend(set_name(set)))
     }
 
-    /// The named counters of the table.
+    /// Returns the named counters of the table.
     pub(super) fn counters(&mut self) -> io::Result<Vec<(String, Count)>> {
         self.ask(Question::Counters, |counters: &mut Vec<_>, _, object| {
             counters.extend(counter(object));
@@ -147,7 +147,7 @@ impl Socket {
         Err(io::Error::other("the ruleset changed each time that it was read"))
     }
 
-    /// The same, whether something changed meanwhile or, as it says, not.
+    /// Does the same once; the flag says whether nothing changed meanwhile.
     fn ask_once<T: Default>(
         &mut self,
         question: Question<'_>,
@@ -155,7 +155,7 @@ impl Socket {
     ) -> io::Result<(T, bool)> {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        // What an answer that was given up half-way left unread is none of ours.
+        // Messages that an answer that was given up half-way left unread are none of ours.
         while self.receive(RecvFlags::DONTWAIT)?.is_some() {}
         send(&self.fd, &question.bytes(number), SendFlags::empty())?;
         let (mut answer, mut whole) = (T::default(), true);

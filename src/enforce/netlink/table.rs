@@ -20,7 +20,7 @@ use crate::table::structure::{Structure, declarations};
 /// times as long for each (6.18): they do not stay in the cache until they are committed.
 const FRESH_MAX: usize = 500;
 
-/// How many elements are many.
+/// The number of elements that counts as many.
 const MANY: usize = 1000;
 
 impl NetlinkSink {
@@ -32,7 +32,7 @@ impl NetlinkSink {
         self.watch_with(monitor::BUFFER)
     }
 
-    /// The same, with this many bytes that the kernel may keep for us.
+    /// Does the same, with this many bytes that the kernel may keep for us.
     ///
     /// # Errors
     /// As [`NetlinkSink::watch`].
@@ -77,7 +77,7 @@ impl NetlinkSink {
         held.map_err(failed)
     }
 
-    /// The drift of the table from what was loaded.
+    /// Returns the drift of the table from what was loaded.
     pub(super) fn drift(&mut self) -> Result<Vec<Drift>, SinkError> {
         let now = self.look()?;
         Ok(self.ours.as_ref().map(|ours| ours.drift(&now)).unwrap_or_default())
@@ -102,8 +102,8 @@ impl NetlinkSink {
         Ok(false)
     }
 
-    /// What sets hold that have to go and come back as they were. Bans are not among it: whoever has
-    /// them put back knows better.
+    /// Returns the elements of sets that have to go and come back as they were. Bans are not among them:
+    /// the caller that puts them back knows better.
     fn kept(&mut self, ours: &Snapshot, now: &Snapshot, clearing: &Clearing) -> io::Result<Kept> {
         let bans: Vec<String> = self
             .structure
@@ -122,14 +122,14 @@ impl NetlinkSink {
         Ok(kept)
     }
 
-    /// What a set holds, as the kernel lists it.
+    /// Returns the elements that a set holds, as the kernel lists them.
     fn content(&mut self, set: &str) -> io::Result<Vec<Vec<u8>>> {
         self.socket.ask(Question::Elements(set), |held: &mut Vec<Vec<u8>>, _, list| {
             held.extend(items(list).map(<[u8]>::to_vec));
         })
     }
 
-    /// The table as it is; an empty picture if it is not there.
+    /// Returns the table as it is; an empty picture if it is not there.
     pub(super) fn look(&mut self) -> Result<Snapshot, SinkError> {
         match self.look_at_all().map_err(failed) {
             Err(SinkError::NoTable) => Ok(Snapshot::default()),
@@ -185,13 +185,13 @@ impl NetlinkSink {
         Ok(report)
     }
 
-    /// Adds so many elements that the kernel would spend a quarter of the time on telling our own
+    /// Adds a large number of elements: the kernel would spend a quarter of the time on telling our own
     /// [`Monitor`] of them, which need not hear it. The generation shows whether others did anything
     /// meanwhile.
     fn add_unheard(&mut self, missing: Vec<Order>, report: &mut Report) -> Result<(), SinkError> {
         let before = self.socket.others().map_err(failed)?;
         let mut missing = missing.into_iter();
-        // Whoever was at it has told all about it when this is done: transactions take turns.
+        // Notifications of earlier transactions are complete when this is done: transactions take turns.
         self.add_fresh(missing.by_ref().take(1).collect(), report)?;
         self.subscription.as_ref().map_or(Ok(()), Subscription::stop).map_err(failed)?;
         let added = loop {
@@ -238,7 +238,7 @@ impl NetlinkSink {
     }
 }
 
-/// The element that an order wants; `None`: it wants none.
+/// Returns the element that an order wants; `None`: it wants none.
 pub(super) fn element(order: &Order) -> Option<Element<'_>> {
     let put = order.put.as_ref()?;
     Some(Element {

@@ -13,7 +13,7 @@ const DEEPEST: usize = 10;
 const LONGEST_LINE: usize = 8192;
 /// Sections at most; about 200 bytes each.
 pub const MOST_SECTIONS: usize = 1 << 16;
-/// Values at most, those that templates hand down included; about 60 bytes each, beside the text.
+/// Values at most, those that templates hand down included; about 60 bytes each, besides the text.
 pub const MOST_VALUES: usize = 1 << 17;
 
 /// A source of files. An implementation bounds how many there are, and their size.
@@ -55,7 +55,7 @@ impl ConfSection {
 pub struct Conf {
     /// The sections in their order.
     pub sections: Vec<ConfSection>,
-    /// What was left out, for people.
+    /// The things that were left out, for people.
     pub left_out: Vec<String>,
 }
 
@@ -248,7 +248,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// What is read of `main`, as `name: key=value …`.
+    /// Returns what is read of `main`, as `name: key=value …`.
     fn sections(files: &[(&str, &str)], keys: &[&str]) -> Vec<String> {
         let conf = read(&mut Memory::of(files), "main", keys);
         let text = |section: &ConfSection| {

@@ -1,4 +1,4 @@
-//! Where Asterisk sends copies of its SIP messages, by hep.conf.
+//! The place that Asterisk sends copies of its SIP messages to, by hep.conf.
 //!
 //! The keys and defaults are those of `res/res_hep.c` of Asterisk 16 to 22. There, `enabled` defaults to
 //! yes, although the sample file that is installed says no; without hep.conf nothing is sent.
@@ -11,20 +11,20 @@ use super::ports::{address_and_port, is_true};
 
 const FILE: &str = "hep.conf";
 
-/// What hep.conf says.
+/// The content of hep.conf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HepConf {
     /// Whether copies are sent, where `res_hep` and `res_hep_pjsip` are loaded.
     pub enabled: bool,
-    /// Where they are sent.
+    /// The place that they are sent to.
     pub capture_address: CaptureAddress,
-    /// What proves that they are Asterisk's; empty: nothing.
+    /// The password that proves that they are Asterisk's; empty: nothing proves it.
     pub capture_password: Password,
     /// The number that this Asterisk gives itself.
     pub capture_id: u32,
 }
 
-/// Where copies are sent.
+/// The place that copies are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaptureAddress {
     /// To this address and port.

@@ -1,4 +1,4 @@
-//! Which ports Asterisk listens on, by its configuration.
+//! The ports that Asterisk listens on, by its configuration.
 //!
 //! | file | what opens a port |
 //! |---|---|
@@ -32,7 +32,7 @@ const UDPTL_PORTS: (u16, u16) = (4000, 4999);
 /// The lowest port that calls may use.
 const LOWEST_MEDIA_PORT: u16 = 1024;
 
-/// What a service is carried by.
+/// The transport that carries a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// Datagrams.
@@ -67,7 +67,7 @@ pub enum Driver {
 pub struct Port {
     /// Its number, never 0.
     pub number: u16,
-    /// What it is carried by.
+    /// The transport that carries it.
     pub transport: Transport,
     /// The part of Asterisk that listens.
     pub driver: Driver,
@@ -94,12 +94,12 @@ pub struct Listening {
     pub rtp: (u16, u16),
     /// The first and the last port of faxes (UDPTL).
     pub udptl: (u16, u16),
-    /// What was left out, for people.
+    /// The things that were left out, for people.
     pub left_out: Vec<String>,
 }
 
 impl Default for Listening {
-    /// What an Asterisk without any configuration would use for calls; no port.
+    /// Returns what an Asterisk without any configuration would use for calls; no port.
     fn default() -> Self {
         let none = Vec::new;
         let (sip, http, iax, ami, left_out) = (none(), none(), none(), none(), Vec::new());
@@ -378,7 +378,7 @@ fn push(list: &mut Vec<Port>, port: Port) {
     }
 }
 
-/// What Asterisk takes for yes.
+/// Returns whether Asterisk takes `value` for yes.
 pub(super) fn is_true(value: &str) -> bool {
     ["yes", "true", "y", "t", "1", "on"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
@@ -534,7 +534,7 @@ mod tests {
         assert_eq!(sip(""), [""; 0]);
         assert_eq!(sip("[general]\n"), ["5060 Udp ChanSip - general"]);
         assert_eq!(sip("[phone]\ntype=friend\n"), ["5060 Udp ChanSip - general"]);
-        // FreePBX beside PJSIP.
+        // FreePBX next to PJSIP.
         assert_eq!(
             sip("[general]\nbindport=5160\nudpbindaddr=0.0.0.0\ntcpenable=yes\n\
                  tcpbindaddr=0.0.0.0:5160\ntlsenable=yes\ntlsbindaddr=[::]:5161\n"),

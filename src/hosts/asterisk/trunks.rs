@@ -1,4 +1,4 @@
-//! Which hosts Asterisk's configuration knows as trunks: by address or name, not by registration.
+//! The hosts that Asterisk's configuration knows as trunks: by address or name, not by registration.
 //!
 //! | file | what names a host |
 //! |---|---|
@@ -48,7 +48,7 @@ pub enum TrunkHost {
 pub struct Trunks {
     /// Each once, by name.
     pub trunks: Vec<Trunk>,
-    /// What was left out, for people.
+    /// The things that were left out, for people.
     pub left_out: Vec<String>,
 }
 
@@ -159,8 +159,9 @@ impl Trunks {
     }
 }
 
-/// Whom a word of the configuration names: `192.0.2.0/24`, `192.0.2.0/255.255.255.0`,
-/// `sip:user@host:port;transport=tcp`, `tls://host`, `[2001:db8::1]:5061`.
+/// Returns the host or network that a word of the configuration names: `192.0.2.0/24`,
+/// `192.0.2.0/255.255.255.0`, `sip:user@host:port;transport=tcp`, `tls://host`,
+/// `[2001:db8::1]:5061`.
 fn target(text: &str) -> Option<TrunkHost> {
     let text = text.trim().trim_matches(['"', '<', '>']);
     let scheme = ["sip:", "sips:", "tcp:", "tls:", "udp:", "ws:", "wss:"]

@@ -25,7 +25,7 @@ use tracing::warn;
 
 /// Addresses, and gateways, at most.
 const MOST: usize = 1024;
-/// What the kernel puts into one datagram of a dump, in bytes (`NLMSG_GOODSIZE` and more).
+/// The number of bytes that the kernel puts into one datagram of a dump (`NLMSG_GOODSIZE` and more).
 const DATAGRAM: usize = 64 << 10;
 /// The least time between two looks, however often something changes.
 const REST: Duration = Duration::from_millis(100);
@@ -90,10 +90,10 @@ pub fn current() -> io::Result<Network> {
     Ok(network.finished())
 }
 
-/// Asks the kernel, and has a thread `tell` what changes, until that says that nobody listens any
-/// more.
+/// Asks the kernel, and starts a thread that calls `tell` with what changes, until `tell` says that
+/// nobody listens any more.
 pub fn watch(tell: impl Fn(Network) -> bool + Send + 'static) -> io::Result<Network> {
-    // What changes between the two is in the queue.
+    // Changes between the two are in the queue.
     let socket = socket(GROUPS)?;
     let first = current()?;
     let mut last = first.clone();

@@ -14,12 +14,12 @@ use crate::sys::sock_diag::{Listener, SockDiag};
 const USER: &str = "asterisk";
 const PASSWD: &str = "/etc/passwd";
 
-/// What was found out about Asterisk.
+/// The facts that were found out about Asterisk.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Its ports.
     pub ports: AsteriskPorts,
-    /// What it mirrors by HEP, if it does.
+    /// The copies that it mirrors by HEP, if it does.
     pub hep: Option<HepFlow>,
 }
 

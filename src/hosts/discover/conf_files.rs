@@ -34,13 +34,13 @@ impl<'a> ConfFiles<'a> {
         disk
     }
 
-    /// What files and directories were like when they were looked at, and what was left out, for
-    /// people.
+    /// Returns what files and directories were like when they were looked at, and what was left
+    /// out, for people.
     pub(super) fn finish(self) -> (BTreeMap<PathBuf, FileStamp>, Vec<String>) {
         (self.seen, self.left_out)
     }
 
-    /// What was left out, for people.
+    /// Returns what was left out, for people.
     #[must_use]
     pub fn left_out(&self) -> &[String] {
         &self.left_out

@@ -17,14 +17,14 @@ use crate::model::subject::{bannable, canonical};
 pub const MOST: usize = 1024;
 /// Addresses of a name at most.
 pub(super) const MOST_ADDRESSES: usize = 64;
-/// Names that are looked up at once.
+/// The number of names that are looked up at the same time.
 const AT_ONCE: usize = 8;
-/// How long an answer is good for. `getaddrinfo` does not tell the time to live that DNS has.
+/// The time for which an answer is good. `getaddrinfo` does not tell the time to live that DNS has.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
-/// How soon to try again when a name server did not answer.
+/// The time before trying again when a name server did not answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// The addresses of a name, or why there are none.
+/// The addresses of a name, or the reason why there are none.
 pub type LookupResult = Result<Vec<IpAddr>, String>;
 
 /// The last known addresses of a name.
@@ -41,12 +41,12 @@ impl KnownName {
         &self.addresses
     }
 
-    /// Why it was never found; `None` if it was.
+    /// Returns the reason why it was never found; `None` if it was.
     pub fn never_known(&self) -> Option<&str> {
         self.failed.as_deref().filter(|_| self.addresses.is_empty())
     }
 
-    /// Takes an answer in. A failure leaves the addresses as they are, and is told once.
+    /// Records an answer. A failure leaves the addresses as they are, and is told once.
     pub fn take(&mut self, name: &HostName, answer: LookupResult) {
         match answer {
             Ok(addresses) => {

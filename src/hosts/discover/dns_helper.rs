@@ -1,4 +1,4 @@
-//! Has names looked up by another process: one that may use the network, where the guard may not.
+//! Asks another process to look names up: one that may use the network, where the guard may not.
 //!
 //! Under systemd, `asterguard-names.socket` starts one for each name (`Accept=yes`). The guard, which
 //! may change the firewall, then needs no internet socket at all, and parses nothing that a name server
@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::dns::{self, LookupResult};
 use crate::model::hostname::HostName;
 
-/// How long a helper may take: longer than `getaddrinfo` does with three name servers that are mute.
+/// The time that a helper may take: longer than `getaddrinfo` takes with three name servers that are mute.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest request: a name has 253 bytes at most.
 const LONGEST_REQUEST: u64 = 256;
@@ -25,7 +25,7 @@ const LONGEST_ANSWER: u64 = 8192;
 pub enum Resolver {
     /// This process.
     Here,
-    /// Whoever listens at this socket.
+    /// The process that listens at this socket.
     Helper(PathBuf),
 }
 
@@ -57,7 +57,7 @@ fn ask(socket: &Path, name: &HostName) -> io::Result<LookupResult> {
 /// Answers one question: the other side of a [`Resolver::Helper`].
 ///
 /// # Errors
-/// When the question cannot be read, is no name, or the answer cannot be written.
+/// Returns an error if the question cannot be read, is no name, or the answer cannot be written.
 pub fn serve(question: impl Read, mut answer: impl Write) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(question.take(LONGEST_REQUEST)).read_line(&mut line)?;

@@ -1,4 +1,4 @@
-//! Finds out who is never banned, and keeps watch over it: the threads that do, and what they know.
+//! Finds out which hosts are never banned, and keeps watch over it: the threads that do, and what they know.
 //!
 //! One thread puts everything together; once a second it looks whether files have changed. One
 //! waits for what the kernel says about addresses and routes, one waits for name servers. None of
@@ -36,7 +36,7 @@ use dns::{LookupResult, NameLookups};
 use dns_helper::Resolver;
 pub use trunk_files::trunk_directories;
 
-/// How often files are looked at.
+/// The time between two looks at files.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The hosts that the configuration asks to be found.
@@ -48,7 +48,7 @@ pub struct Wanted {
     jail_names: Vec<HostName>,
     /// Those in the lists to let pass.
     allow: Vec<ExemptNetwork>,
-    /// Where Asterisk's configuration is, if the trunks in it are wanted.
+    /// The directory of Asterisk's configuration, if the trunks in it are wanted.
     asterisk: Option<PathBuf>,
 }
 
@@ -91,7 +91,7 @@ impl Finder {
     /// says that nobody listens any more. Names are not waited for.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// Returns an error if no thread can be started.
     pub fn start(
         wanted: Wanted,
         resolver: Resolver,
@@ -138,7 +138,7 @@ struct Discovered {
     resolvers: name_servers::NameServers,
     sessions: logins::LoginHosts,
     trunks: trunk_files::TrunkFiles,
-    /// What is known of each name that is looked up.
+    /// The facts that are known of each name that is looked up.
     names: BTreeMap<HostName, dns::KnownName>,
 }
 

@@ -15,7 +15,7 @@ const LARGEST: u64 = 64 << 10;
 /// Name servers of a file at most; resolv.conf(5) has three.
 const MOST: usize = 16;
 
-/// What the files said when they were last read.
+/// The content of the files when they were last read.
 #[derive(Debug, Default)]
 pub struct NameServers {
     seen: [FileStamp; 2],

@@ -26,7 +26,7 @@ pub fn trunk_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
 #[derive(Debug, Default)]
 pub struct TrunkFiles {
     directory: Option<PathBuf>,
-    /// What was looked at: files, and the directories that they are in.
+    /// The places that were looked at: files, and the directories that they are in.
     seen: BTreeMap<PathBuf, FileStamp>,
     found: Trunks,
     /// Files that could not be read, each with the reason.
@@ -58,7 +58,7 @@ impl TrunkFiles {
         true
     }
 
-    /// What follows from files that could not be read, for people.
+    /// Returns what follows from files that could not be read, for people.
     pub fn problem(&self) -> Option<String> {
         let (first, others) = self.unread.split_first()?;
         let others = match others.len() {
@@ -71,7 +71,7 @@ impl TrunkFiles {
         ))
     }
 
-    /// What was found.
+    /// Returns what was found.
     pub fn found(&self) -> &Trunks {
         &self.found
     }

@@ -17,13 +17,13 @@ use crate::sys::text_file::{self, TextError};
 /// Bytes that a file may have: a million of the longest networks, and comments.
 const LARGEST: u64 = 128 << 20;
 
-/// Why the lists cannot be used.
+/// The reason why the lists cannot be used.
 #[derive(Debug, Error)]
 pub enum ListsError {
     /// A list of one's own cannot be read, or is not text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// What the files say is wrong.
+    /// The content of the files is wrong.
     #[error(transparent)]
     Wrong(#[from] Diagnostics),
     /// There are more entries than the kernel should be given.

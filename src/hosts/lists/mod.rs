@@ -16,7 +16,7 @@ pub use files::{ListsError, load};
 /// intervals, which slows every run of `nft` while it is large.
 pub const MOST_ALLOWED: usize = 4096;
 
-/// Entries of `block` and `blockfiles` together; about 60 bytes each beside the names of the files.
+/// Entries of `block` and `blockfiles` together; about 60 bytes each besides the names of the files.
 pub const MOST_BLOCKED: usize = 131_072;
 
 /// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
@@ -33,23 +33,23 @@ pub struct Feed {
     pub networks: Arc<Networks>,
     /// Lines that are no networks, or such as no feed may block.
     pub skipped: usize,
-    /// Why it is not what its file says.
+    /// The reason why it is not what its file says.
     pub problem: Option<String>,
 }
 
 /// All lists, as they were last read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    /// Whom to let pass.
+    /// The networks to let pass.
     pub allow: Vec<ListedNetwork>,
-    /// Whom to block, in the order of their addresses, wider networks first.
+    /// The networks to block, in the order of their addresses, wider networks first.
     pub block: Vec<ListedNetwork>,
     /// The feeds, by name.
     pub feeds: Vec<Feed>,
 }
 
 impl Lists {
-    /// Whom to let pass, as something that is never banned.
+    /// Returns the networks to let pass, as something that is never banned.
     #[must_use]
     pub fn allowed(&self) -> Vec<ExemptNetwork> {
         let entry = |listed: &ListedNetwork| {

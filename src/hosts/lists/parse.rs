@@ -11,11 +11,11 @@ use crate::model::listed::unblockable;
 /// An error in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
-    /// Which bytes of it.
+    /// The bytes of it that are wrong.
     pub span: Range<usize>,
-    /// What is wrong with them.
+    /// The text that says what is wrong with them.
     pub message: String,
-    /// What to write instead.
+    /// The text that says what to write instead.
     pub help: &'static str,
 }
 
@@ -23,7 +23,7 @@ pub struct LineError {
 /// `None` if it is empty but for that.
 ///
 /// # Errors
-/// When it holds anything else.
+/// Returns an error if it holds anything else.
 pub fn line(line: &[u8]) -> Result<Option<IpNet>, LineError> {
     let text = line.split(|byte| matches!(byte, b'#' | b';')).next().unwrap_or_default();
     let lead = text.len() - text.trim_ascii_start().len();
@@ -50,8 +50,8 @@ pub fn line(line: &[u8]) -> Result<Option<IpNet>, LineError> {
 
 const WORD_HELP: &str = "write an address such as 203.0.113.10, or a network, 203.0.113.0/24";
 
-/// Why a network of a feed is left out. Feeds are about the internet: those that also list what is
-/// not routed there (RFC 1918, 4193, 6598) would block a whole site.
+/// Returns the reason why a network of a feed is left out. Feeds are about the internet: those that
+/// also list what is not routed there (RFC 1918, 4193, 6598) would block a whole site.
 #[must_use]
 pub fn unfeedable(net: &IpNet) -> Option<&'static str> {
     let private = match net.addr() {

@@ -1,4 +1,4 @@
-//! What is told to the kernel of a structure, and what of it is refused.
+//! Tests of what is told to the kernel of a structure, and of what is refused of it.
 
 use super::*;
 

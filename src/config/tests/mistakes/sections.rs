@@ -1,4 +1,4 @@
-//! What is wrong with a jail, its filters, or another section as a whole.
+//! Tests for mistakes in a jail, its filters, or another section as a whole.
 
 use super::bad;
 

@@ -7,11 +7,11 @@ const DAY: i64 = 86_400;
 const NOON: i64 = 10 * DAY + DAY / 2;
 
 /// Returns what an engine says when its clock is set by `step` seconds on the way, and it is told
-/// that it was by so many. The times that it is handed are by that clock.
+/// that it was set by `told` seconds. The times that it is handed are by that clock.
 fn day(step: i64, told: i64) -> Vec<String> {
     let mut bench = Bench::new("[default]\nmaxunverified = 1\n");
     let mut said = Vec::new();
-    // Banned for ten minutes; one short of it; one who is known good; one of many forged ones.
+    // Banned for ten minutes; one short of it; one that is known good; one of many forged ones.
     (0..5).for_each(|second| bench.offence(GUESS, "192.0.2.1", NOON + second));
     (0..4).for_each(|second| bench.offence(GUESS, "192.0.2.2", NOON + second));
     bench.account_event(LOGIN, "192.0.2.3", NOON, Evidence::Proven, Some("1000"));
@@ -22,10 +22,10 @@ fn day(step: i64, told: i64) -> Vec<String> {
     bench.engine.correct(ClockStep::by_millis(told * 1000));
     let at = |second: i64| NOON + step + second;
     bench.tick(at(60));
-    // His lines from before he was banned are no reason for another ban; his fifth offence is one.
+    // Its lines from before it was banned are no reason for another ban; a fifth offence is one.
     (0..9).for_each(|_| bench.offence(GUESS, "192.0.2.1", at(60)));
     bench.offence(GUESS, "192.0.2.2", at(61));
-    // Excused, for he has logged in.
+    // Excused, for it has logged in.
     (0..9).for_each(|_| {
         bench.account_event(GUESS, "192.0.2.3", at(62), Evidence::Proven, Some("1000"));
     });
@@ -37,7 +37,7 @@ fn day(step: i64, told: i64) -> Vec<String> {
         bench.tick(at(second));
         said.extend(bench.said().into_iter().map(|what| format!("{second}: {what}")));
     }
-    // Again, and for longer, because he was banned before.
+    // Again, and for longer, because it was banned before.
     (0..5).for_each(|_| bench.offence(GUESS, "192.0.2.1", at(700)));
     said.extend(bench.said());
     let good = bench.engine.known_good(Time::from_secs(at(700))).count();

@@ -82,7 +82,7 @@ fn recidive_bans_repeat_offenders() {
     assert_eq!(bans_after(observes, &[0])[1], "recidive Would ban 203.0.113.9");
 }
 
-/// Somebody who comes back an hour after each ban, for thirty days, and once more after a
+/// A host that comes back an hour after each ban, for thirty days, and once more after a
 /// fortnight.
 #[test]
 fn returning_host_over_thirty_days() {

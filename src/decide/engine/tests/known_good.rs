@@ -43,7 +43,7 @@ fn one_valid_account_does_not_excuse_guessing() {
     // Four that can be forged are excused.
     assert_eq!(bans_by(many, GUESS, Evidence::Unverified), Some(8));
     assert_eq!(bans_by(|_| "2000".to_owned(), SCAN, Evidence::Unverified), Some(6));
-    // The account that he has the password of, or one of a neighbour.
+    // The account that it has the password of, or one of a neighbour.
     assert_eq!(bans_by(|_| "1000".to_owned(), GUESS, Evidence::Unverified), Some(33));
 }
 

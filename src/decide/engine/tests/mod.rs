@@ -1,4 +1,4 @@
-//! What the engine decides, event by event.
+//! Tests for what the engine decides, event by event.
 
 mod ban_rate_limit;
 mod clock_step;

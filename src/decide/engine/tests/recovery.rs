@@ -1,4 +1,4 @@
-//! What becomes of the bans of store and kernel at a start.
+//! Tests for what becomes of the bans of store and kernel at a start.
 
 use super::*;
 use crate::decide::engine::{RecoverySummary, StoredBans};
@@ -52,8 +52,8 @@ type Case = (Ends, Ends, Option<(u32, Option<i64>)>, &'static [Ends]);
 
 #[test]
 fn recovery_merges_store_and_kernel() {
-    // What is stored, what the kernel has, and what the ban is then: offences and end; what the
-    // kernel is told.
+    // Each case: what is stored, what the kernel has, and what the ban is then: offences and end;
+    // what the kernel is told.
     let cases: [Case; 10] = [
         // Both, and they agree, also if the clocks are a little apart.
         (Some(Some(500)), Some(Some(500)), Some((5, Some(500))), &[]),

@@ -40,6 +40,7 @@ pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
     let rules = RuleSet::load(rules_d.as_deref())?;
     let mut config: Config = load::load(config, &rules.filters())?;
-    Found::read(&config.asteriskconf.clone()).apply(&mut config);
+    let found = Found::read(&config.asteriskconf);
+    found.apply(&mut config);
     Ok(Plan::new(config, Arc::new(rules)))
 }

@@ -3,7 +3,7 @@
 //! Numbers and layouts are those of `linux/netfilter/nfnetlink_log.h`. Headers are in the machine's
 //! byte order, what is in attributes in network order.
 
-use crate::sys::netlink::{aligned, attributes, number};
+use crate::sys::netlink::{self, aligned, attributes, number};
 
 const HEADER: usize = 16;
 const GENERIC_HEADER: usize = 4;
@@ -96,15 +96,7 @@ pub enum NflogMessage<'a> {
 
 /// Returns the messages in what one call received; a broken one ends it.
 pub fn messages(bytes: &[u8]) -> impl Iterator<Item = NflogMessage<'_>> {
-    let mut rest = bytes;
-    let messages = std::iter::from_fn(move || {
-        // Shorter than its own header it cannot be; taken at its word, it would never end.
-        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
-        let message = rest.get(..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some(message)
-    });
-    messages.filter_map(read)
+    netlink::messages(bytes).filter_map(read)
 }
 
 fn read(message: &[u8]) -> Option<NflogMessage<'_>> {

@@ -25,3 +25,18 @@ pub(crate) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]>
 pub(crate) const fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }
+
+/// The length of a message's header (`struct nlmsghdr`), in bytes.
+const MESSAGE_HEADER: usize = 16;
+
+/// Returns the messages in what was received in one call, each from its header on; a broken one ends it.
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        // Shorter than its own header it cannot be; taken at its word, it would never end.
+        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(MESSAGE_HEADER);
+        let message = rest.get(..length)?;
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+        Some(message)
+    })
+}

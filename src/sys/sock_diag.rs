@@ -383,15 +383,7 @@ enum Reply {
 
 /// Returns the messages in what was received in one call; what is broken ends it.
 fn messages(bytes: &[u8]) -> impl Iterator<Item = Reply> {
-    let mut rest = bytes;
-    let messages = std::iter::from_fn(move || {
-        // Shorter than its own header it cannot be; taken at its word, it would never end.
-        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
-        let message = rest.get(..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
-        Some(message)
-    });
-    messages.filter_map(reply)
+    super::netlink::messages(bytes).filter_map(reply)
 }
 
 fn reply(message: &[u8]) -> Option<Reply> {

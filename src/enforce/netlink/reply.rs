@@ -7,7 +7,7 @@ use super::message::{
     COMMENT, EXPIRATION, FLAGS, HEADER, INTERVAL_END, KEY, LIST_ELEMENTS, OBJECT_DATA, OBJECT_NAME,
     SET_NAME, USERDATA, VALUE,
 };
-use crate::sys::netlink::{aligned, attributes, number};
+use crate::sys::netlink::{self, attributes, number};
 
 /// Types of messages that belong to every protocol.
 const ERROR: u16 = 2;
@@ -88,12 +88,7 @@ impl<'a> Received<'a> {
 
 /// Returns the messages in one datagram; what is broken ends it.
 pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        // Shorter than its own header it cannot be; taken at its word, it would never end.
-        let length = (u32::from_ne_bytes(number(rest, 0)?) as usize).max(HEADER);
-        let message = rest.get(..length)?;
-        rest = rest.get(aligned(length)..).unwrap_or_default();
+    netlink::messages(bytes).filter_map(|message| {
         Some(Received {
             kind: u16::from_ne_bytes(number(message, 4)?),
             flags: u16::from_ne_bytes(number(message, 6)?),

@@ -55,7 +55,7 @@ pub struct Config {
     pub ipv6prefix: u8,
     /// The things that make a host known good.
     pub knowngood: KnownGood,
-    /// Unverified bans that may be a minute, of all jails together.
+    /// Unverified bans that may be a minute, of all jails together, by each origin.
     pub maxunverified: u32,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
-use crate::model::exchange::Exchange;
+use crate::model::exchange::{Exchange, Source};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -123,6 +123,45 @@ pub struct Event {
     pub exchange: Option<Exchange>,
 }
 
+impl Event {
+    /// Returns where it was seen.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        match self.exchange.map(|exchange| exchange.source) {
+            None => Origin::Log,
+            Some(Source::Wire) => Origin::Wire,
+            Some(Source::Hep) => Origin::Hep,
+        }
+    }
+}
+
+/// The places where offences are seen. Whoever forges packets for one of them must not silence another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The logs.
+    Log,
+    /// Packets that the kernel copied.
+    Wire,
+    /// The copies that Asterisk sends by HEP.
+    Hep,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Log, Self::Wire, Self::Hep];
+}
+
+/// `the logs`, `the wire`, `HEP`
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Log => "the logs",
+            Self::Wire => "the wire",
+            Self::Hep => "HEP",
+        })
+    }
+}
+
 /// A ban: (jail, subject, scope) with a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ban {
@@ -206,10 +245,10 @@ pub enum Decision {
     Observed(Ban),
     /// A ban ended.
     Unban { jail: JailId, subject: Subject, why: Lifted },
-    /// More unverified bans are due than may be: they are withheld from now on.
-    FloodBegins,
+    /// More unverified bans are due by what one origin tells than may be: they are withheld from now on.
+    FloodBegins(Origin),
     /// They are carried out again; how many were withheld.
-    FloodEbbs { withheld: u64 },
+    FloodEbbs { origin: Origin, withheld: u64 },
     /// Accounts that have logged in from a host fail there now.
     AccountsFail(AccountFailures),
     /// The kernel's sets have to change.

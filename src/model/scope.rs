@@ -21,3 +21,16 @@ pub enum Ports {
     /// These ranges, both ends included, in ascending order, not overlapping.
     Ranges(Vec<(u16, u16)>),
 }
+
+impl Ports {
+    /// Whether a port is one of them.
+    #[must_use]
+    pub fn contain(&self, port: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ranges(ranges) => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! kernel counts with is in the machine's byte order, ports and addresses are in network order.
 #![expect(clippy::disallowed_methods, reason = "an edge: it gives the kernel a limited time")]
 
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -19,6 +20,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, recv, send, socket_with};
 
 use super::netlink::{aligned, number};
+use crate::model::scope::Ports;
 
 /// Sockets that are taken from one list; about 80 bytes each.
 pub const MOST_SOCKETS: usize = 1 << 16;
@@ -157,44 +159,61 @@ impl SockDiag {
         Ok(found)
     }
 
-    /// Destroys all TCP connections with a host, or with a network's hosts, whichever side opened them;
-    /// with `local_ports` only those that end at one of these ports here. Both ends learn of it, and what
-    /// was not read yet of a connection's buffer still can be. IPv4-mapped addresses are IPv4's: of sockets
-    /// that are for both families, too.
+    /// Whether the kernel can destroy connections, asked with one that cannot be there.
+    ///
+    /// # Errors
+    /// When it cannot, or does not permit it, or does not answer in 2 seconds.
+    pub fn probe(&mut self) -> Result<(), SockDiagError> {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let (id, local_port) = ([0; ID_LENGTH], 0);
+        let none = Socket { id, local: nobody, local_port, remote: nobody, uid: 0 };
+        self.destroy_batch(INET, &[none]).map(drop)
+    }
+
+    /// Destroys all TCP connections with hosts, or with networks' hosts, whichever side opened them, that
+    /// end at one of these ports here. Both ends learn of it, and what was not read yet of a connection's
+    /// buffer still can be. IPv4-mapped addresses are IPv4's: of sockets that are for both families, too.
     ///
     /// A kernel that cannot do it is reported once, by the first call that meets it; later calls do
     /// nothing.
     ///
     /// # Errors
-    /// When the kernel cannot do it or does not permit it, when the network is wider than /16 (IPv6:
-    /// /32), or when the kernel does not answer in 2 seconds.
-    pub fn destroy(
-        &mut self,
-        remote: IpNet,
-        local_ports: Option<&[u16]>,
-    ) -> Result<Destroyed, SockDiagError> {
-        let remote = canonical(remote);
-        let widest = if matches!(remote, IpNet::V4(_)) { WIDEST.0 } else { WIDEST.1 };
-        if remote.prefix_len() < widest {
-            return Err(SockDiagError::TooWide(remote));
+    /// When the kernel cannot do it or does not permit it, or does not answer in 2 seconds; and when a
+    /// network is wider than /16 (IPv6: /32), after the others' connections are gone.
+    pub fn destroy(&mut self, closed: &[(IpNet, Ports)]) -> Result<Destroyed, SockDiagError> {
+        let mut remotes: HashMap<IpNet, Vec<&Ports>> = HashMap::new();
+        let mut too_wide = None;
+        for (remote, ports) in closed {
+            let remote = canonical(*remote).trunc();
+            let widest = if matches!(remote, IpNet::V4(_)) { WIDEST.0 } else { WIDEST.1 };
+            if remote.prefix_len() < widest {
+                too_wide = Some(SockDiagError::TooWide(remote));
+            } else {
+                remotes.entry(remote).or_default().push(ports);
+            }
         }
-        if self.unsupported {
-            return Ok(Destroyed::default());
-        }
-        let families = match remote {
-            IpNet::V4(_) => &[INET, INET6][..],
-            IpNet::V6(_) => &[INET6],
-        };
         let mut result = Destroyed::default();
-        for family in families {
-            let (mut sockets, whole) =
-                self.list(&request(*family, TCP, CONNECTED, &only(remote)))?;
+        if self.unsupported || remotes.is_empty() {
+            return too_wide.map_or(Ok(result), Err);
+        }
+        // The kernel goes through all connections for each question: a single network is chosen by it.
+        let choice = match remotes.keys().collect::<Vec<_>>().as_slice() {
+            [remote] => only(**remote),
+            _ => Vec::new(),
+        };
+        let lengths: BTreeSet<_> = remotes.keys().map(IpNet::prefix_len).collect();
+        let is_closed = |socket: &Socket| {
+            let host = socket.remote.to_canonical();
+            let nets = lengths.iter().filter_map(|length| IpNet::new(host, *length).ok());
+            nets.filter_map(|net| remotes.get(&net.trunc()))
+                .flatten()
+                .any(|ports| ports.contain(socket.local_port))
+        };
+        let ipv6_only = remotes.keys().all(|remote| matches!(remote, IpNet::V6(_)));
+        for family in if ipv6_only { &[INET6][..] } else { &[INET, INET6] } {
+            let (mut sockets, whole) = self.list(&request(*family, TCP, CONNECTED, &choice))?;
             result.unfinished |= !whole;
-            // The kernel has chosen them; that it understood is not left to chance.
-            sockets.retain(|socket| {
-                remote.contains(&socket.remote.to_canonical())
-                    && local_ports.is_none_or(|ports| ports.contains(&socket.local_port))
-            });
+            sockets.retain(is_closed);
             let end = Instant::now() + PATIENCE;
             for batch in sockets.chunks(BATCH) {
                 if Instant::now() >= end {
@@ -204,7 +223,7 @@ impl SockDiag {
                 result.destroyed += self.destroy_batch(*family, batch)?;
             }
         }
-        Ok(result)
+        too_wide.map_or(Ok(result), Err)
     }
 
     /// Destroys these, and counts those that were still there.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use asterguard::model::scope::Ports;
 use asterguard::sys::sock_diag::{Destroyed, Listener, Protocol, SockDiag, SockDiagError};
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -114,13 +115,16 @@ fn connections_of_one_host_are_destroyed() {
         [pbx.connect(MALLORY, SIP), pbx.connect(MALLORY, WEB), pbx.connect(EVE_V6, WEB)];
     // To the listener for both families, it is an IPv6 connection with mapped addresses.
     assert!(matches!(eve[1].pbx.peer_addr().unwrap(), SocketAddr::V6(_)));
-    assert_eq!(pbx.diag.destroy(net(&format!("{EVE}/32")), None).unwrap(), all(2));
+    assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE}/32")), Ports::All)]).unwrap(), all(2));
     eve.iter_mut().for_each(Connection::assert_gone);
     assert!(others.iter_mut().all(Connection::works));
-    assert_eq!(pbx.diag.destroy(net(&format!("{EVE}/32")), None).unwrap(), all(0));
+    assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE}/32")), Ports::All)]).unwrap(), all(0));
     // The listeners are there still: for the host, too, as far as this is concerned.
     let mut again = pbx.connect(EVE, WEB);
-    assert_eq!(pbx.diag.destroy(net(&format!("::ffff:{EVE}/128")), None).unwrap(), all(1));
+    assert_eq!(
+        pbx.diag.destroy(&[(net(&format!("::ffff:{EVE}/128")), Ports::All)]).unwrap(),
+        all(1)
+    );
     again.assert_gone();
     assert!(others.iter_mut().all(Connection::works));
 }
@@ -133,10 +137,10 @@ fn ipv6_connections_are_destroyed_by_host_or_network() {
     let mut pbx = Pbx::new();
     let [mut eve, mut near, mut far, mut v4] =
         [EVE_V6, EVE_V6_TOO, MALLORY_V6, EVE].map(|host| pbx.connect(host, WEB));
-    assert_eq!(pbx.diag.destroy(net(&format!("{EVE_V6}/128")), None).unwrap(), all(1));
+    assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE_V6}/128")), Ports::All)]).unwrap(), all(1));
     eve.assert_gone();
     assert!(near.works() && far.works() && v4.works());
-    assert_eq!(pbx.diag.destroy(net(&format!("{EVE_V6}/64")), None).unwrap(), all(1));
+    assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE_V6}/64")), Ports::All)]).unwrap(), all(1));
     near.assert_gone();
     assert!(far.works() && v4.works());
 }
@@ -149,10 +153,35 @@ fn only_connections_to_the_given_ports_are_destroyed() {
     let mut pbx = Pbx::new();
     let (mut sip, mut web) = (pbx.connect(EVE, SIP), pbx.connect(EVE, WEB));
     let eve = net(&format!("{EVE}/32"));
-    assert_eq!(pbx.diag.destroy(eve, Some(&[5061, 5062])).unwrap(), all(0));
-    assert_eq!(pbx.diag.destroy(eve, Some(&[5061, SIP])).unwrap(), all(1));
+    assert_eq!(pbx.diag.destroy(&[(eve, Ports::Ranges(vec![(5061, 5062)]))]).unwrap(), all(0));
+    assert_eq!(pbx.diag.destroy(&[(eve, Ports::Ranges(vec![(SIP, 5061)]))]).unwrap(), all(1));
     sip.assert_gone();
     assert!(web.works());
+}
+
+#[test]
+fn connections_of_many_hosts_are_destroyed_at_once() {
+    if !kit::usable() {
+        return;
+    }
+    let mut pbx = Pbx::new();
+    let [mut eve, mut mallory, mut near, mut far] =
+        [(EVE, SIP), (MALLORY, WEB), (EVE_V6_TOO, WEB), (MALLORY_V6, WEB)]
+            .map(|(host, port)| pbx.connect(host, port));
+    let sip = Ports::Ranges(vec![(SIP, SIP)]);
+    let closed = [
+        (net(&format!("{EVE}/32")), sip.clone()),
+        // Not of this port.
+        (net(&format!("{MALLORY}/32")), sip),
+        // One that is too wide does not hold up the others.
+        (net("::/0"), Ports::All),
+        (net(&format!("{EVE_V6}/64")), Ports::All),
+    ];
+    let error = pbx.diag.destroy(&closed).unwrap_err();
+    assert!(matches!(error, SockDiagError::TooWide(_)), "{error}");
+    eve.assert_gone();
+    near.assert_gone();
+    assert!(mallory.works() && far.works());
 }
 
 #[test]
@@ -163,7 +192,7 @@ fn many_connections_are_destroyed_at_once() {
     let mut pbx = Pbx::new();
     let mut eve: Vec<_> = (0..200).map(|n| pbx.connect(EVE, [SIP, WEB][n % 2])).collect();
     let mut other = pbx.connect(MALLORY, SIP);
-    assert_eq!(pbx.diag.destroy(net(&format!("{EVE}/32")), None).unwrap(), all(200));
+    assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE}/32")), Ports::All)]).unwrap(), all(200));
     eve.iter_mut().for_each(Connection::assert_gone);
     assert!(other.works());
 }
@@ -176,7 +205,7 @@ fn wide_networks_keep_their_connections() {
     let mut pbx = Pbx::new();
     let mut eve = pbx.connect(EVE, SIP);
     for wide in ["0.0.0.0/0", "192.0.0.0/15", "::/0", "::ffff:0:0/96", "2001:d00::/31"] {
-        let error = pbx.diag.destroy(net(wide), None).unwrap_err();
+        let error = pbx.diag.destroy(&[(net(wide), Ports::All)]).unwrap_err();
         assert!(matches!(error, SockDiagError::TooWide(_)), "{error}");
     }
     assert!(eve.works());
@@ -227,7 +256,7 @@ fn listing_needs_no_privilege_and_destroying_does() {
     set_capabilities(None, sets).unwrap();
     let mut diag = SockDiag::open().unwrap();
     assert_eq!(diag.listening().unwrap().len(), 2);
-    let error = diag.destroy(net(&format!("{EVE}/32")), None).unwrap_err();
+    let error = diag.destroy(&[(net(&format!("{EVE}/32")), Ports::All)]).unwrap_err();
     assert!(matches!(error, SockDiagError::NotPermitted), "{error}");
     assert!(eve.works());
     // The namespaces are deleted with it.

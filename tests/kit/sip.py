@@ -176,6 +176,21 @@ def crack(transport, source, target, guesses):
     return answered
 
 
+def burst(source, target, guesses):
+    """Passwords over one connection, whether or not anybody answers, until it is over: how it ended."""
+    line = Line("tcp", source, target)
+    try:
+        for n in range(int(guesses)):
+            line.send(request("REGISTER", n + 1, f"burst{source}", password=f"guess{n}"))
+        while line.s.recv(1 << 20):
+            pass
+        return "closed"
+    except TimeoutError:
+        return "silent"
+    except OSError as error:
+        return type(error).__name__
+
+
 def office(source, target, phones, watched):
     """So many phones restart at once, each of which watches so many others."""
     phones, watched = int(phones), int(watched)
@@ -238,7 +253,7 @@ def flood(target, sources, packets):
 
 
 def play():
-    plays = {f.__name__: f for f in [crack, office, phone, trunk, abandon, flood]}
+    plays = {f.__name__: f for f in [crack, burst, office, phone, trunk, abandon, flood]}
     say("ready")
     for line in sys.stdin:
         what, *args = line.split()

@@ -48,6 +48,26 @@ fn guessing_is_stopped_over_udp_and_tcp_by_both_families() {
 }
 
 #[test]
+fn connection_of_a_banned_host_is_destroyed() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let mut lab = Lab::new();
+    let guard = guard(&lab.host, CONFIG);
+    // The host learns of it at once, and the PBX reads nothing more: a ban alone would be silence.
+    assert_eq!(lab.play(&format!("burst {MALLORY} {PBX} 100000")), "ConnectionResetError");
+    guard.says(&format!("[asterisk-wire] Ban {MALLORY} "));
+    let sockets = || lab.host.exec("ss -Htn state established '( sport = :5060 )'");
+    assert_eq!(sockets(), "", "there is no connection any more");
+    // While a pause is in force, nobody loses any.
+    guard.order(&["unban", MALLORY]);
+    guard.order(&["pause", "--for", "5m"]);
+    assert_eq!(lab.play(&format!("crack tcp {EVE} {PBX} 20")), "21");
+    guard.says(&format!("[asterisk-wire] Ban {EVE} "));
+}
+
+#[test]
 fn without_wire_no_attacker_is_stopped() {
     if !kit::usable() {
         return;

@@ -37,12 +37,12 @@ impl DecisionObserver for DecisionLog {
             Decision::Unban { jail, subject, why: _ } => {
                 info!("[{}] Unban {subject}", name(*jail));
             }
-            Decision::FloodBegins => warn!(
-                "more than {} unverified bans a minute: source addresses are being forged; only proven bans until that is over",
+            Decision::FloodBegins(origin) => warn!(
+                "more than {} unverified bans a minute by {origin}: source addresses are being forged; only proven bans by {origin} until that is over",
                 plan.config.maxunverified
             ),
-            Decision::FloodEbbs { withheld } => {
-                warn!("the flood is over: {withheld} unverified bans were withheld");
+            Decision::FloodEbbs { origin, withheld } => {
+                warn!("the flood is over: {withheld} unverified bans by {origin} were withheld");
             }
             Decision::AccountsFail(report) => warn!("{}", accounts_fail(report)),
             Decision::Change(_) => {}

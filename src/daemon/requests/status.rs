@@ -144,9 +144,9 @@ impl Core {
                 self.engine.refused()
             ));
         }
-        if let Some((since, withheld)) = self.engine.flood() {
+        for (origin, since, withheld) in self.engine.floods() {
             problems.push(format!(
-                "since {since}, {withheld} unverified bans were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",
+                "since {since}, {withheld} unverified bans by {origin} were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",
                 plan.config.maxunverified
             ));
         }

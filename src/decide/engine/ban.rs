@@ -7,7 +7,7 @@ use super::{Engine, never};
 use crate::decide::ban_rate_limit::Admission;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
-use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId};
+use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId, Origin};
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, BanTime, Time};
 
@@ -54,11 +54,18 @@ impl Engine {
         }
     }
 
-    /// Whether this ban may be carried out: an unverified one not when there are too many of them.
-    pub(super) fn is_no_flood(&mut self, ban: &Ban, out: &mut Vec<Decision>) -> bool {
-        let verdict = self.flood.judge(ban.since);
+    /// Whether this unverified ban may be carried out: not when there are too many of them by the same
+    /// origin.
+    pub(super) fn is_no_flood(
+        &mut self,
+        ban: &Ban,
+        origin: Origin,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        let limit = self.floods.iter_mut().find(|(known, _)| *known == origin);
+        let verdict = limit.map_or(Admission::Pass, |(_, limit)| limit.judge(ban.since));
         if verdict == Admission::Begins {
-            out.push(Decision::FloodBegins);
+            out.push(Decision::FloodBegins(origin));
         }
         let passes = verdict == Admission::Pass;
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {

@@ -16,7 +16,7 @@ impl Engine {
         self.bans.correct(step);
         self.known.correct(step);
         self.logins.correct(step);
-        self.flood.correct(step);
+        self.floods.iter_mut().for_each(|(_, limit)| limit.correct(step));
         self.recent.correct(step);
         step.correct_all(self.late.marks.values_mut());
     }

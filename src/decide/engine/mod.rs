@@ -24,8 +24,8 @@ use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, SIP_RESPONSES,
-    ScopeId,
+    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, Origin,
+    SIP_RESPONSES, ScopeId,
 };
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};
@@ -46,7 +46,8 @@ pub struct Engine {
     bans: BanTable,
     known: KnownGood,
     logins: LoginLog,
-    flood: BanRateLimit,
+    /// The limits of unverified bans, by their origin.
+    floods: [(Origin, BanRateLimit); 3],
     recent: RecentEvents,
     refused: u64,
     ignored: Arc<IgnoreList>,
@@ -74,7 +75,8 @@ impl Engine {
         Self {
             known: KnownGood::new(&plan.config.knowngood),
             logins: LoginLog::default(),
-            flood: BanRateLimit::new(plan.config.maxunverified),
+            floods: Origin::ALL
+                .map(|origin| (origin, BanRateLimit::new(plan.config.maxunverified))),
             plan,
             channels: Vec::new(),
             states,
@@ -121,11 +123,13 @@ impl Engine {
         &self.logins
     }
 
-    /// Returns the time since which unverified bans are withheld because there are too many, and how
-    /// many were; `None` if they are not.
-    #[must_use]
-    pub fn flood(&self) -> Option<(Time, u64)> {
-        self.flood.state()
+    /// Returns the origins whose unverified bans are withheld because there are too many, since when,
+    /// and how many were.
+    pub fn floods(&self) -> impl Iterator<Item = (Origin, Time, u64)> {
+        let state = |(origin, limit): &(_, BanRateLimit)| {
+            limit.state().map(|(since, withheld)| (*origin, since, withheld))
+        };
+        self.floods.iter().filter_map(state)
     }
 
     /// The hosts that are known good at `now`.
@@ -257,7 +261,7 @@ impl Engine {
         if jail.mode == Mode::Observe {
             return self.observe(ban, &bantime, out);
         }
-        if evidence == Evidence::Unverified && !self.is_no_flood(&ban, out) {
+        if evidence == Evidence::Unverified && !self.is_no_flood(&ban, event.origin(), out) {
             return;
         }
         self.issue_ban(ban, &bantime, out);
@@ -269,7 +273,10 @@ impl Engine {
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
     /// is past.
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
-        out.extend(self.flood.tick(now).map(|withheld| Decision::FloodEbbs { withheld }));
+        for (origin, limit) in &mut self.floods {
+            let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
+            out.extend(limit.tick(now).map(ebbs));
+        }
         let mut reports = Vec::new();
         self.known.tick(now, &mut reports);
         out.extend(reports.into_iter().map(Decision::AccountsFail));
@@ -367,7 +374,9 @@ impl Engine {
         for channel in &mut self.channels {
             channel.clear();
         }
-        self.flood.allow(plan.config.maxunverified);
+        for (_, limit) in &mut self.floods {
+            limit.allow(plan.config.maxunverified);
+        }
         if old.config.ipv6prefix == plan.config.ipv6prefix {
             self.known.change(&plan.config.knowngood);
         } else {

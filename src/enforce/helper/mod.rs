@@ -7,6 +7,7 @@
 
 mod channel;
 mod client;
+mod connections;
 mod policy_guard;
 mod server;
 

@@ -9,10 +9,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Channel;
+use super::connections::Connections;
 use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::pause::Pause;
+use crate::model::scope::Ports;
 use crate::model::subject::{Subject, bannable};
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
@@ -39,12 +42,16 @@ pub(super) struct CheckedSink {
     sink: Box<dyn BanSink + Send>,
     allowed: Networks,
     allowance: Allowance,
+    /// The ports that each scope closes.
+    scopes: Vec<Ports>,
+    /// Destroys the connections of banned hosts.
+    connections: Option<Connections>,
 }
 
 impl CheckedSink {
-    pub(super) fn new(sink: Box<dyn BanSink + Send>) -> Self {
+    pub(super) fn new(sink: Box<dyn BanSink + Send>, connections: Option<Connections>) -> Self {
         let allowance = Allowance::new(Instant::now());
-        Self { sink, allowed: Networks::default(), allowance }
+        Self { sink, allowed: Networks::default(), allowance, scopes: Vec::new(), connections }
     }
 
     fn forbids(&self, subject: &Subject) -> bool {
@@ -61,7 +68,26 @@ impl CheckedSink {
     fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
         named(structure.odd_name())?;
         self.allowed = Networks::new(structure.allow.iter().copied());
+        self.scopes = structure.scopes.iter().map(|scope| scope.ports.clone()).collect();
         Ok(())
+    }
+
+    /// Has the connections of those destroyed that have just been banned; while a pause is in force, they
+    /// may go on.
+    fn disconnect<'a>(&mut self, banned: impl Iterator<Item = &'a Element>, now: Time) {
+        let mut banned = banned.peekable();
+        let Some(connections) = self.connections.as_ref().filter(|_| banned.peek().is_some())
+        else {
+            return;
+        };
+        if self.sink.paused(now).is_ok_and(Pause::is_on) {
+            return;
+        }
+        for element in banned {
+            if let Some(ports) = self.scopes.get(usize::from(element.scope.0)) {
+                connections.destroy(element.subject.net(), ports);
+            }
+        }
     }
 }
 
@@ -134,6 +160,11 @@ impl CheckedSink {
         let mut report = applied?;
         self.allowance.held(puts - undone.min(puts), sound.len() - puts);
         report.refused.extend(refused);
+        let banned = sound.iter().filter_map(|change| match change {
+            Change::Put(element) => Some(element),
+            Change::Remove(..) => None,
+        });
+        self.disconnect(banned, now);
         Ok(report)
     }
 
@@ -142,7 +173,9 @@ impl CheckedSink {
         // Read once: with very many bans, that is what takes long.
         let found = self.sink.compare(&wanted, now)?;
         self.allowance.hold(wanted.len() + found.extra.len(), Instant::now())?;
-        self.sink.fill_in(&found, now)
+        let report = self.sink.fill_in(&found, now)?;
+        self.disconnect(found.missing.iter(), now);
+        Ok(report)
     }
 }
 
@@ -231,7 +264,7 @@ mod tests {
 
     /// Returns a checked sink that has been there for longer than [`START`].
     fn checked() -> CheckedSink {
-        let mut checked = CheckedSink::new(Box::new(DryRunSink::new()));
+        let mut checked = CheckedSink::new(Box::new(DryRunSink::new()), None);
         let allow = ["192.0.2.0/24", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).to_vec();
         let structure = Cow::Owned(Structure { allow, ..with(Vec::new()) });
         ask::<()>(&mut checked, Operation::Load { structure }).unwrap();

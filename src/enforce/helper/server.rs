@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::connections::Connections;
 use super::policy_guard::{CheckedSink, check_lists};
 use super::{Channel, Request};
 use crate::enforce::{CounterSocket, ListSink, Monitor, NetlinkSink, SinkError};
@@ -25,7 +26,8 @@ pub fn serve(mut channel: Channel) -> io::Result<()> {
         match (request, &mut sink, fd) {
             (Request::Open, None, _) => {
                 let opened = open().map(|(opened, watch)| {
-                    sink = Some(CheckedSink::new(Box::new(opened)));
+                    let connections = Connections::start().ok();
+                    sink = Some(CheckedSink::new(Box::new(opened), connections));
                     beside = Some(Beside::new(Some(watch)));
                 });
                 channel.answer(&opened)?;

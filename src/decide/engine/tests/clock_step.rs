@@ -62,8 +62,8 @@ fn clock_step_of_a_day_changes_nothing() {
     for words in [
         "asterisk-guess Ban 192.0.2.1 sip 600",
         "asterisk-guess Ban 192.0.2.2 sip 600",
-        "flood",
-        "ebb after 1",
+        "flood by the logs",
+        "ebb of the logs after 1",
         "604: asterisk-guess Unban 192.0.2.1 Expired",
         "asterisk-guess Ban 192.0.2.1 sip 2400",
         "1 known good, 1 logins within 15m, 0 within 10m",

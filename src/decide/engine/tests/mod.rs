@@ -14,6 +14,7 @@ use crate::config;
 use crate::model::account::Account;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
 use crate::rules::RuleSet;
 
 const RULES: &str = r"
@@ -79,8 +80,28 @@ impl Bench {
         evidence: Evidence,
         account: Option<&str>,
     ) {
+        let event = self.fresh_event(rule, host, secs, evidence);
+        let account = account.and_then(|name| Account::named(name.as_bytes()));
+        self.engine.on_event(&Event { account, ..event }, &mut self.decisions);
+    }
+
+    /// An unverified offence that another source than a log tells of.
+    fn exchange_event(&mut self, rule: RuleId, host: &str, secs: i64, source: Source) {
+        let event = self.fresh_event(rule, host, secs, Evidence::Unverified);
+        let exchange = Exchange {
+            outcome: Outcome::RefusedOutright,
+            method: Method::Invite,
+            status: 404,
+            port: 5060,
+            carrier: Carrier::Datagram,
+            source,
+        };
+        self.engine.on_event(&Event { exchange: Some(exchange), ..event }, &mut self.decisions);
+    }
+
+    fn fresh_event(&mut self, rule: RuleId, host: &str, secs: i64, evidence: Evidence) -> Event {
         self.line += 1;
-        let event = Event {
+        Event {
             time: Time::from_secs(secs),
             channel: ChannelId(0),
             rule,
@@ -88,10 +109,9 @@ impl Bench {
             host: host.parse().unwrap(),
             evidence,
             line: self.line,
-            account: account.and_then(|name| Account::named(name.as_bytes())),
+            account: None,
             exchange: None,
-        };
-        self.engine.on_event(&event, &mut self.decisions);
+        }
     }
 
     /// Returns what was decided since the last call, in fail2ban's words.
@@ -114,8 +134,10 @@ impl Bench {
             Decision::Unban { jail: id, subject, why } => {
                 Some(format!("{} Unban {subject} {why:?}", jail(id)))
             }
-            Decision::FloodBegins => Some("flood".to_owned()),
-            Decision::FloodEbbs { withheld } => Some(format!("ebb after {withheld}")),
+            Decision::FloodBegins(origin) => Some(format!("flood by {origin}")),
+            Decision::FloodEbbs { origin, withheld } => {
+                Some(format!("ebb of {origin} after {withheld}"))
+            }
             Decision::AccountsFail(report) => Some(format!(
                 "{} known fail at {}, {} unknown",
                 report.known, report.subject, report.unknown

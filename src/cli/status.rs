@@ -226,15 +226,19 @@ fn brief(seconds: u64) -> String {
 
 /// Returns what is seen on the wire.
 fn wire_line(wire: &WireStatus) -> String {
-    let Numbers { answers, refusals, attempts, logins, lost, .. } = wire.numbers;
+    let Numbers { answers, refusals, attempts, logins, lost, hep, .. } = wire.numbers;
+    let by_hep = match hep {
+        0 => String::new(),
+        hep => format!(", {hep} messages by HEP"),
+    };
     let seen = format!(
-        "{answers} answers, {refusals} refusals, {attempts} attempts, {logins} logins, {lost} packets lost"
+        "{answers} answers, {refusals} refusals, {attempts} attempts, {logins} logins, {lost} packets lost{by_hep}"
     );
-    match (wire.state.as_str(), answers) {
-        ("listening", _) | (_, 1..) => {
-            format!("the wire: {}, {seen}{}", wire.state, limited(&wire.limiter))
-        }
-        (state, 0) => format!("the wire: {state}"),
+    let state = wire.state.as_str();
+    if state.starts_with("listening") || answers > 0 {
+        format!("the wire: {state}, {seen}{}", limited(&wire.limiter))
+    } else {
+        format!("the wire: {state}")
     }
 }
 

@@ -182,9 +182,9 @@ impl PastError {
 /// The state of the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WireStatus {
-    /// `listening`, `starting`, `not available`, or `off` and why.
+    /// `listening`, `listening over UDP only`, `starting`, `not available`, or `off` and why.
     pub state: String,
-    /// The reason why it is not available.
+    /// The reason why it is not available, or not over TCP.
     pub trouble: Option<String>,
     /// The numbers of what was seen so far.
     #[serde(flatten)]

@@ -428,6 +428,7 @@ impl Daemon {
             () = signals => Cause::Signal,
             () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
             () = self.renewals() => Cause::Signal,
+            () = self.follow_asterisk() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::config::{BanTerms, Config, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
 use crate::decide::policy;
+use crate::hosts::discover::asterisk_ports::Found;
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event;
@@ -59,6 +60,18 @@ impl Plan {
         self.lists = lists;
         self.structure.lists = sets;
         self
+    }
+
+    /// Returns the plan with what was found out about Asterisk since.
+    #[must_use]
+    pub fn with_asterisk(&self, found: Found) -> Self {
+        let Self { rules, lists, counted_by, .. } = self;
+        let mut config = self.config.clone();
+        found.apply(&mut config);
+        let lists_there = self.structure.lists.clone();
+        let structure = Structure { lists: lists_there, ..Structure::new(&config) };
+        let (rules, lists, counted_by) = (Arc::clone(rules), Arc::clone(lists), counted_by.clone());
+        Self { config, rules, lists, structure, counted_by }
     }
 
     /// Returns the networks that the kernel lets through, whatever is banned: configured, listed, and

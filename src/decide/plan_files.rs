@@ -9,7 +9,7 @@ use super::plan::Plan;
 use crate::config::Config;
 use crate::config::load::{self, LoadError, MAIN};
 use crate::detect::prefilter::PatternSetError;
-use crate::hosts::discover::asterisk_ports::Found;
+use crate::hosts::discover::asterisk_ports::AsteriskFiles;
 use crate::hosts::lists::ListsError;
 use crate::rules::{RuleSet, RulesError};
 
@@ -40,7 +40,6 @@ pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
     let rules = RuleSet::load(rules_d.as_deref())?;
     let mut config: Config = load::load(config, &rules.filters())?;
-    let found = Found::read(&config.asteriskconf);
-    found.apply(&mut config);
+    AsteriskFiles::default().look(&config.asteriskconf).apply(&mut config);
     Ok(Plan::new(config, Arc::new(rules)))
 }

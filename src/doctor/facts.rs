@@ -9,10 +9,11 @@ use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
-use crate::hosts::discover::ConfFiles;
+use crate::hosts::discover::{ConfFiles, asterisk_ports};
 use crate::model::time::Time;
 use crate::sys::clock::now;
 use crate::sys::program::{Program, ProgramError};
+use crate::sys::sock_diag::{Listener, SockDiag, SockDiagError};
 
 /// The time that a program that is asked something may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,10 @@ pub struct World {
     pub filter: Result<String, String>,
     /// The kernel's release.
     pub kernel: Option<String>,
+    /// The sockets that wait for anybody.
+    pub sockets: Result<Vec<Listener>, String>,
+    /// Whether the kernel can destroy the connections of banned hosts.
+    pub destroys: Result<(), String>,
     /// The names of the processes that run.
     pub processes: Vec<String>,
     /// The present.
@@ -62,7 +67,23 @@ impl World {
         step("processes");
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         let (processes, now) = (processes(), now());
-        Self { plan, logs, asterisk, status, ruleset, nft, filter, kernel, processes, now }
+        let sockets = asterisk_ports::sockets().map_err(|error| error.to_string());
+        let destroys = SockDiag::open().map_err(SockDiagError::from).and_then(|mut d| d.probe());
+        let destroys = destroys.map_err(|error| error.to_string());
+        Self {
+            plan,
+            logs,
+            asterisk,
+            status,
+            ruleset,
+            nft,
+            filter,
+            kernel,
+            sockets,
+            destroys,
+            processes,
+            now,
+        }
     }
 
     /// Reads a file of Asterisk's configuration, with what it includes.

@@ -12,6 +12,7 @@ mod logs;
 mod nftables;
 pub mod other_tables;
 mod other_tools;
+mod sip_sources;
 mod trunks;
 
 use serde::Serialize;
@@ -98,6 +99,10 @@ pub const CHECKS: &[Check] = &[
     ("table-order", nftables::order),
     ("other-guards", other_tools::guards),
     ("jails", jails::jails),
+    ("ports", sip_sources::ports),
+    ("wire", sip_sources::wire),
+    ("hep", sip_sources::hep),
+    ("connections", nftables::connections),
     ("trunks", trunks::ignored),
     ("guests", accounts::guests),
     ("account-names", accounts::alwaysauthreject),

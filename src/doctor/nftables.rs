@@ -62,6 +62,15 @@ pub fn kernel(world: &World) -> Vec<Finding> {
     }]
 }
 
+/// Checks whether the connections of banned hosts end at once.
+pub fn connections(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "connections";
+    vec![match &world.destroys {
+        Ok(()) => Finding::ok(CHECK, "those of banned hosts are destroyed"),
+        Err(why) => Finding::unchecked(CHECK, format!("those of banned hosts: {why}")),
+    }]
+}
+
 /// Checks our own table.
 pub fn ours(world: &World) -> Vec<Finding> {
     const CHECK: &str = "table";

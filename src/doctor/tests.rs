@@ -12,6 +12,7 @@ use crate::decide::plan::Plan;
 use crate::doctor::other_tables::Ruleset;
 use crate::model::time::Time;
 use crate::rules::RuleSet;
+use crate::sys::sock_diag::{Listener, Protocol};
 
 /// A machine with these files in Asterisk's directory, and a guard that reads `messages` and
 /// `security` next to them.
@@ -47,6 +48,8 @@ impl Machine {
             nft: Ok("nftables v1.0.6 (Lester Gooch #5)".to_owned()),
             filter: Err("there is no `asterisk` here".to_owned()),
             kernel: Some("6.1.0-13-amd64\n".to_owned()),
+            sockets: Ok(Vec::new()),
+            destroys: Ok(()),
             processes: vec!["asterisk".to_owned()],
             now: crate::sys::clock::now(),
         };
@@ -382,12 +385,14 @@ fn status(uptime: u64, jail: &str) -> Status {
     }
 }
 
+/// Returns the counts of a jail.
+fn jail(failed: u64, banned: u64, hearsay: u64) -> String {
+    format!(r#""total_failed":{failed},"total_banned":{banned},"hearsay":{hearsay}"#)
+}
+
 #[test]
 fn jails_without_effect_are_named() {
     let mut machine = Machine::new(&[]);
-    let jail = |failed: u64, banned: u64, hearsay: u64| {
-        format!(r#""total_failed":{failed},"total_banned":{banned},"hearsay":{hearsay}"#)
-    };
     for (uptime, failed, banned, hearsay, expected) in [
         (3600, 0, 0, 0, "Ok"),
         (90_000, 0, 0, 0, "Advice: not one attempt in 1d 1h"),
@@ -399,4 +404,72 @@ fn jails_without_effect_are_named() {
         machine.says_one("jails", expected);
     }
     machine.says_one("daemon", "Ok: pid 1");
+}
+
+const PJSIP: &str = "[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5160\n\
+                     [t]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5161\n";
+
+#[test]
+fn ports_are_told_with_where_they_are_opened() {
+    let mut machine = Machine::new(&[("pjsip.conf", PJSIP)]);
+    machine.says_one("ports", "Unchecked: nobody listens at 5160/udp ($DIR/pjsip.conf), 5161/tls");
+    let listener = Listener {
+        protocol: Protocol::Udp,
+        address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        port: 5160,
+        uid: 101,
+    };
+    machine.world.sockets = Ok(vec![listener]);
+    let said = machine.says("ports");
+    assert_eq!(said[0], "Ok: SIP at 5160/udp ($DIR/pjsip.conf)", "{said:#?}");
+    assert!(said[1].starts_with("Unchecked: nobody listens at 5161/tls"), "{said:#?}");
+    machine.world.sockets = Err("not permitted".to_owned());
+    machine.says_one("ports", "Unchecked: SIP at 5160/udp");
+}
+
+#[test]
+fn hep_is_recommended_where_asterisk_speaks_what_cannot_be_read() {
+    let udp = PJSIP.split_once("[t]").unwrap().0;
+    Machine::new(&[]).says_one("hep", "Unchecked: there is no chan_pjsip here");
+    Machine::new(&[("pjsip.conf", udp)]).says_one("hep", "Ok: it is off");
+    let machine = Machine::new(&[("pjsip.conf", PJSIP)]);
+    machine.says_one("hep", "Advice: it is off: what comes by TLS or WebSocket (ports 5161)");
+    let change = sip_sources::hep(&machine.world)[0].change.clone().unwrap();
+    assert!(change.contains("capture_address = 127.0.0.1:9060") && change.contains("uuid_type"));
+}
+
+#[test]
+fn hep_that_does_not_work_is_found() {
+    let says = |hep: &str, modules: &str| {
+        let files = [("pjsip.conf", PJSIP), ("hep.conf", hep), ("modules.conf", modules)];
+        Machine::new(&files).says("hep")
+    };
+    let (general, all) = ("[general]\nenabled=yes\n", "[modules]\nautoload=yes\n");
+    let sound = format!("{general}capture_address=127.0.0.1:9060\ncapture_password=x\n");
+    assert_eq!(says(&sound, all), ["Ok: Asterisk sends to 127.0.0.1:9060"]);
+    let said = says(general, all);
+    assert!(said[0].starts_with("Problem: capture_address is no address"), "{said:#?}");
+    assert!(said[1].starts_with("Advice: there is no capture_password"), "{said:#?}");
+    let said = says(&format!("{general}capture_address=homer:9060\n"), all);
+    assert!(said[0].starts_with("Problem: capture_address is the name homer"), "{said:#?}");
+    let said = says(&sound, "[modules]\nautoload=yes\nnoload=res_hep.so\n");
+    assert_eq!(said[1], "Problem: Asterisk does not load res_hep ($DIR/modules.conf)");
+}
+
+#[test]
+fn wire_that_is_not_there_is_a_problem() {
+    let mut machine = Machine::new(&[]);
+    machine.says_one("wire", "Unchecked: no guard runs");
+    let mut status = status(60, &jail(0, 0, 0));
+    for (state, trouble, expected) in [
+        ("listening", None, "Ok: listening, 0 answers"),
+        ("not available", Some("no NFLOG"), "Problem: only the logs are seen: no NFLOG"),
+        ("listening over UDP only", Some("@ih"), "Advice: listening over UDP only: @ih"),
+        ("off", None, "Advice: off: only the logs are seen ([wire])"),
+    ] {
+        status.wire.state = state.to_owned();
+        status.wire.trouble = trouble.map(str::to_owned);
+        machine.world.status = Ok(status.clone());
+        machine.says_one("wire", expected);
+    }
 }

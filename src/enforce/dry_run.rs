@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{BanSink, Comparison, Drift, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError, WireRules};
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
@@ -70,8 +70,8 @@ impl BanSink for DryRunSink {
         self.restore(elements, now).map(drop)
     }
 
-    fn load_wire(&mut self, _: &Structure) -> Result<(), SinkError> {
-        Ok(())
+    fn load_wire(&mut self, _: &Structure) -> Result<WireRules, SinkError> {
+        Ok(WireRules::Whole)
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {

@@ -45,6 +45,16 @@ impl SinkKind {
     }
 }
 
+/// The part of our own answers that is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireRules {
+    /// All.
+    Whole,
+    /// Those over UDP: the kernel (before 5.16) or `nft` (before 1.0.1) refuses the rules for TCP, in these
+    /// words.
+    DatagramsOnly(String),
+}
+
 /// The outcome of a list of changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {

@@ -94,12 +94,12 @@ operations! {
         &structure: Structure, &scopes: [ScopeId], &elements: [Element]; now: Time
     ) -> ();
 
-    /// Makes the sink show our own answers as `structure` says (see [`crate::sip`]). It comes after
-    /// [`BanSink::load`] and apart from it: where that cannot be done, bans work all the same.
+    /// Makes the sink show our own answers as `structure` says (see [`crate::sip`]), as far as it can. It
+    /// comes after [`BanSink::load`] and apart from it: where that cannot be done, bans work all the same.
     ///
     /// # Errors
     /// When the sink cannot do it; nothing else has changed then.
-    LoadWire = load_wire(&structure: Structure) -> ();
+    LoadWire = load_wire(&structure: Structure) -> super::WireRules;
 
     /// Lets these networks pass from now on, whatever the sets say, in place of those that
     /// [`Structure::allow`] had; nothing else changes, and nobody is dropped in between.

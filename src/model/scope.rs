@@ -34,3 +34,29 @@ impl Ports {
         }
     }
 }
+
+/// Returns ranges in ascending order, none of which overlaps or touches another.
+#[must_use]
+pub fn merged(ranges: impl Iterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {
+    let mut ranges: Vec<_> = ranges.filter(|(first, last)| first <= last).collect();
+    ranges.sort_unstable();
+    let mut all: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in ranges {
+        match all.last_mut() {
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+            _ => all.push((first, last)),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_merged() {
+        let ranges = [(9, 3), (5, 6), (1, 4), (10, 20), (12, 13), (65_535, 65_535)];
+        assert_eq!(merged(ranges.into_iter()), [(1, 6), (10, 20), (65_535, 65_535)]);
+    }
+}

@@ -108,6 +108,12 @@ impl Structure {
     }
 }
 
+/// Returns a text of [`Structure::wire_ruleset`] without what older kernels and programs do not know: `@ih`,
+/// which is about the content of TCP segments.
+pub(crate) fn datagrams_only(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.contains("@ih")).collect()
+}
+
 /// Returns the text that leaves nothing of a file's chains and sets, whether they are there or not.
 fn without(file: &str) -> String {
     let declared = file.split_once("\nflush chain").map_or(file, |(declared, _)| declared);
@@ -180,6 +186,18 @@ mod tests {
         assert!(text.contains(rule), "{text}");
         let none = structure(SipMonitor::default()).wire_ruleset();
         assert!(none.contains("delete chain inet asterguard wire_hep") && !none.contains("skuid"));
+    }
+
+    #[test]
+    fn older_kernels_get_no_rules_for_tcp() {
+        let whole = structure(SipMonitor::default()).wire_ruleset();
+        let text = datagrams_only(&whole);
+        assert!(
+            !text.contains("@ih") && text.contains("udp @th,64,64") && text.contains("log group")
+        );
+        let rest: Vec<_> = whole.lines().filter(|line| !line.contains("@ih")).collect();
+        assert_eq!(text.lines().collect::<Vec<_>>(), rest);
+        assert_eq!(text.matches('{').count(), text.matches('}').count());
     }
 
     #[test]

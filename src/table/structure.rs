@@ -17,7 +17,7 @@ use super::list_sets::{ListSet, write_lists};
 pub use super::names::TABLE;
 use super::names::{is_name, mask, word};
 use crate::model::event::KernelElement;
-use crate::model::scope::{Blocktype, Ports};
+use crate::model::scope::{Blocktype, Ports, merged};
 
 /// The chain of it that drops whoever is banned; it is named like its hook.
 pub const CHAIN: &str = "prerouting";
@@ -152,10 +152,19 @@ impl Structure {
     /// combination of port list, blocktype and IPv6 prefix that a jail (or its `unverified`) uses.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let ports = |name: &str| {
-            config.ports.iter().find(|(known, _)| known == name).map(|(_, ports)| ports.clone())
+        // Asterisk's own ports are SIP's, whatever else is.
+        let with_asterisk = |ranges: &[(u16, u16)]| {
+            let own = config.asterisk.sip.iter().map(|port| (*port, *port));
+            Ports::Ranges(merged(ranges.iter().copied().chain(own)))
         };
-        let sip = ports("sip").unwrap_or(Ports::Ranges(Vec::new()));
+        let ports = |name: &str| {
+            let (_, ports) = config.ports.iter().find(|(known, _)| known == name)?;
+            Some(match ports {
+                Ports::Ranges(ranges) if name == "sip" => with_asterisk(ranges),
+                ports => ports.clone(),
+            })
+        };
+        let sip = ports("sip").unwrap_or_else(|| with_asterisk(&[]));
         let mut structure = Self {
             scopes: vec![
                 Scope::builtin("all", Ports::All, config.ipv6prefix, "ban"),

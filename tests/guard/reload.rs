@@ -383,3 +383,30 @@ fn other_ports_and_another_ipv6_prefix_lose_no_ban() {
     assert!(elements(&lab.pbx, "sip4")[0].expires.unwrap().abs_diff(left) < 30);
     assert_eq!(guard.count("put back"), 0, "{:#?}", guard.log_lines());
 }
+
+#[test]
+fn ports_of_asterisk_are_followed_without_a_reload() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, &format!("asteriskconf = \"$DIR\"\n{CONFIG}"));
+    let closed = |port: u16| {
+        let get = format!("nft get element inet asterguard ports_sip '{{ {port} }}'");
+        netns.command("sh").args(["-c", &get]).output().unwrap().status.success()
+    };
+    guard.append("messages", &vec![wrong_password(EVE); 4]);
+    assert!(closed(5060) && !closed(15_060));
+    // What else is being written is not taken up by that.
+    guard.write("conf.d/half.toml", "[jail.asterisk-gue");
+    let transport = |port: u16| format!("[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:{port}\n");
+    guard.write("pjsip.conf", &transport(15_060));
+    kit::until("the new port is closed", || closed(15_060));
+    guard.says("taken up what has changed of Asterisk's ports and HEP");
+    guard.write("pjsip.conf", &transport(15_160));
+    kit::until("another is closed instead", || closed(15_160) && !closed(15_060));
+    assert!(closed(5060));
+    // And nothing that was counted is forgotten.
+    guard.append("messages", &[wrong_password(EVE)]);
+    guard.says(&format!("Ban {EVE} "));
+}

@@ -160,7 +160,10 @@ class Line:
         return heard
 
     def asks(self, *args, answers=1, **more):
-        self.send(request(*args, nonce=self.nonce, **more))
+        try:
+            self.send(request(*args, nonce=self.nonce, **more))
+        except ConnectionError:  # it was destroyed
+            return 0
         return self.hear(answers)
 
 

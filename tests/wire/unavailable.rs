@@ -6,7 +6,7 @@ use asterguard::exchange::capture::nflog_socket;
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, wire};
+use crate::{CONFIG, EVE, Lab, MALLORY, PBX, wire};
 
 /// An `nft` that refuses the second file, as an old one does.
 const OLD_NFT: &str = "#!/bin/sh
@@ -48,6 +48,42 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     guard.write("asterguard.toml", &wire("enabled = false"));
     guard.order(&["reload"]);
     assert_eq!(guard.status()["health"], "OK", "{}", guard.order(&["status"]));
+}
+
+/// An `nft` that knows no `@ih`, as one before 1.0.1 (or for a kernel before 5.16).
+const NO_TCP: &str = "#!/bin/sh
+text=$(cat)
+case $text in *'@ih'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
+printf '%s\\n' \"$text\" | exec REAL \"$@\"
+";
+
+#[test]
+fn older_kernels_show_what_comes_over_udp() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let mut lab = Lab::new();
+    let home = Home::new(CONFIG);
+    let real = lab.host.exec("command -v nft");
+    home.script("bin/nft", &NO_TCP.replace("REAL", real.trim()));
+    let mut run = home.run(lab.host.command(PROGRAM));
+    let path = std::env::var("PATH").unwrap();
+    run.env("PATH", format!("{}:{path}", home.path("bin").display()));
+    let guard = Guard::start_in(home, run);
+    guard.says("the wire is available over UDP only, since the rules for TCP were refused");
+    let state = || guard.status()["wire"]["state"].as_str().unwrap().to_owned();
+    kit::until("it listens", || state() == "listening over UDP only");
+    assert!(guard.order(&["status"]).contains("the wire: listening over UDP only, 0 answers"));
+    lab.play(&format!("crack udp {EVE} {PBX} 1000"));
+    guard.says(&format!("[asterisk-wire] Ban {EVE} (3 offences, proven, "));
+    assert_eq!(lab.play(&format!("crack tcp {MALLORY} {PBX} 20")), "21");
+    // What others delete is put back as it was.
+    lab.host.exec("nft flush chain inet asterguard wire_answers");
+    kit::until("it is back", || lab.host.exec("nft list ruleset").contains("log group 5060"));
+    guard.order(&["unban", EVE]);
+    lab.play(&format!("crack udp {EVE} {PBX} 1000"));
+    kit::until("it is banned again", || guard.count(&format!("Ban {EVE} ")) == 2);
 }
 
 #[test]

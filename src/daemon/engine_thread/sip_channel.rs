@@ -10,8 +10,8 @@ use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::enforce::SinkError;
 use crate::enforce::helper::{Channel, Request};
+use crate::enforce::{SinkError, WireRules};
 use crate::exchange::Observation;
 use crate::exchange::capture::{Listening, SipMonitor};
 use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).
-    pub fn status(&self, plan: &Plan, loaded: Option<&Result<(), String>>) -> WireStatus {
+    pub fn status(&self, plan: &Plan, loaded: Option<&Result<WireRules, String>>) -> WireStatus {
         let (listening, numbers, dropped) =
             self.source.as_ref().map(|(source, _)| source.state()).unwrap_or_default();
         let (state, trouble) = match (loaded, listening) {
@@ -107,7 +107,10 @@ impl Wire {
             (Some(Err(why)), _) => ("not available".to_owned(), Some(why.clone())),
             (_, Listening::Trouble(why)) => ("not available".to_owned(), Some(why)),
             (None, _) | (_, Listening::Off) => ("starting".to_owned(), None),
-            (Some(Ok(())), Listening::On) => ("listening".to_owned(), None),
+            (Some(Ok(WireRules::Whole)), Listening::On) => ("listening".to_owned(), None),
+            (Some(Ok(WireRules::DatagramsOnly(why))), Listening::On) => {
+                ("listening over UDP only".to_owned(), Some(why.clone()))
+            }
         };
         let limiter = self.source.as_ref().map(|(_, limiter)| limiter.status());
         WireStatus { state, trouble, numbers, dropped, limiter: limiter.unwrap_or_default() }

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::engine_thread::refused_bans::Refused;
 use crate::daemon::firewall_thread::repair::Healing;
 use crate::enforce::helper::{Channel, Request};
-use crate::enforce::{BanSink, Comparison, Drift, ExternalChanges, Report, SinkError};
+use crate::enforce::{BanSink, Comparison, Drift, ExternalChanges, Report, SinkError, WireRules};
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
@@ -111,7 +111,7 @@ pub struct SinkHealth {
     /// Bans that the sink does not take, each tried again until it does.
     pub refused: usize,
     /// Whether our own answers are shown as they should be, or why not; `None`: not tried yet.
-    pub wire: Option<Result<(), String>>,
+    pub wire: Option<Result<WireRules, String>>,
     /// Whether changes were lost, so that all elements have to be sent again.
     pub behind: bool,
     /// The changes that another program makes to the table faster than they are put back, and the time
@@ -478,8 +478,14 @@ impl State {
     /// Loads the rules that show our own answers, if the kernel can do it.
     pub(crate) fn load_wire(&mut self) {
         let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
-        if let Err(error) = &loaded {
-            warn!("the wire is not available, bans go on without it: {error}");
+        match &loaded {
+            Ok(WireRules::Whole) => {}
+            Ok(WireRules::DatagramsOnly(why)) => {
+                warn!(
+                    "the wire is available over UDP only, since the rules for TCP were refused: {why}"
+                );
+            }
+            Err(error) => warn!("the wire is not available, bans go on without it: {error}"),
         }
         lock(&self.health).wire = Some(loaded);
     }

@@ -169,7 +169,8 @@ impl Core {
         if wire.limiter.full {
             problems.push("a set of the kernel's limiter is full, so that it finds no other: source addresses are being forged".to_owned());
         }
-        problems.extend(wire.trouble.as_ref().map(|why| {
+        let unavailable = wire.trouble.as_ref().filter(|_| wire.state == "not available");
+        problems.extend(unavailable.map(|why| {
             format!("the wire is not available, only the logs are ({why}); mend that, or write `enabled = false` below [wire]")
         }));
         problems.extend(self.engine.ignored().problems.iter().cloned());

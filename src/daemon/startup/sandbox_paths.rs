@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::config::load::MAIN;
 use crate::config::{Config, ListConfig};
 use crate::daemon::Options;
+use crate::hosts::discover::conf_directories;
 use crate::hosts::discover::dns_helper::Resolver;
-use crate::hosts::discover::trunk_directories;
 use crate::sys::sandbox::{Internet, Needs};
 
 /// The paths that it reads whatever the configuration says: logs, who is logged in, name servers,
@@ -44,12 +44,10 @@ pub fn own_lists(lists: &ListConfig) -> Vec<PathBuf> {
     files.filter_map(|path| path.parent()).map(existing).collect()
 }
 
-/// Returns the directories that Asterisk's configuration includes files from, for the trunks in them.
+/// Returns the directories that Asterisk's configuration includes files from, for the trunks and ports in
+/// them.
 pub fn included(config: &Config) -> Vec<PathBuf> {
-    if !config.trunks {
-        return Vec::new();
-    }
-    trunk_directories(&config.asteriskconf).into_iter().flat_map(with_links).collect()
+    conf_directories(&config.asteriskconf).into_iter().flat_map(with_links).collect()
 }
 
 /// Returns what the guard reads with this configuration.

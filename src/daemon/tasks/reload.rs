@@ -17,11 +17,15 @@ use crate::daemon::{Daemon, RunError, Supervisor};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::hosts::discover::Wanted;
+use crate::hosts::discover::asterisk_ports::{AsteriskFiles, Found};
 
 /// The time for which the guard goes on once it was decided that it ends. systemd has to see that
 /// its `ExecReload=` is done before it sees the guard end, or it takes the reload for a failed one;
 /// nobody is told when it has.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// The time between two looks at Asterisk's configuration and sockets.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// One reload at a time: a list that is being filled belongs to one.
 #[derive(Default)]
@@ -74,6 +78,45 @@ impl Daemon {
             Ok(Prepared::Elsewhere(plan, directory)) => self.leave_for(*plan, &directory).await,
             Err(RunError::Plan(error)) => Err(Problem::refused(error)),
             Err(error) => Err(stays(&error)),
+        }
+    }
+
+    /// Follows the ports of Asterisk, and where it sends its HEP copies, for as long as the guard runs. Only
+    /// these are taken up: what else was written waits for a reload.
+    pub(crate) async fn follow_asterisk(&self) {
+        let mut files = AsteriskFiles::default();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let last = self.reloads.last.lock().await;
+            let Ok(plan) = self.plan().await else { return };
+            let look = move || {
+                let found = files.look(&plan.config.asteriskconf);
+                let known = Found {
+                    ports: plan.config.asterisk.clone(),
+                    hep: plan.config.wire.hep.clone(),
+                };
+                let changed = (found != known).then(|| {
+                    let plan = plan.with_asterisk(found);
+                    log_reader::compile(&plan).map(|matchers| (plan, matchers))
+                });
+                (files, changed)
+            };
+            // Fails only if it panics.
+            let Ok((back, changed)) = tokio::task::spawn_blocking(look).await else { return };
+            files = back;
+            let changed = match changed {
+                None => continue,
+                Some(Ok((plan, matchers))) => self.go_by(plan, matchers).await,
+                Some(Err(error)) => Err(Problem::failed(PlanError::from(error))),
+            };
+            drop(last);
+            match changed {
+                Ok(_) => info!("taken up what has changed of Asterisk's ports and HEP"),
+                Err(problem) => warn!(
+                    "what has changed of Asterisk's ports is not taken up: {}",
+                    problem.message
+                ),
+            }
         }
     }
 

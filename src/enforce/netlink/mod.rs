@@ -22,12 +22,13 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::set_element::{self, Order};
-use super::{BanSink, Comparison, Drift, Report, SinkError};
+use super::{BanSink, Comparison, Drift, Report, SinkError, WireRules};
 use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
 use crate::sys::program::Program;
+use crate::table::sip_rules;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use bulk::ListSocket;
 pub use counters::CounterSocket;
@@ -58,8 +59,8 @@ pub struct NetlinkSink {
     structure: Option<Structure>,
     /// The table as the kernel described it when it was loaded.
     ours: Option<Snapshot>,
-    /// Whether that contains the wire.
-    wire: bool,
+    /// The part of the wire that it contains, if any.
+    wire: Option<WireRules>,
     /// Of the [`Monitor`] that listens, if one does.
     subscription: Option<Subscription>,
 }
@@ -76,7 +77,7 @@ impl NetlinkSink {
             socket: Socket::open().map_err(failed)?,
             structure: None,
             ours: None,
-            wire: false,
+            wire: None,
             subscription: None,
         })
     }
@@ -146,7 +147,7 @@ impl BanSink for NetlinkSink {
             done => done?,
         };
         self.structure = Some(structure.clone());
-        self.wire = false;
+        self.wire = None;
         self.remember(structure)
     }
 
@@ -160,18 +161,30 @@ impl BanSink for NetlinkSink {
         let text = structure.ruleset() + &set_element::refill(structure, scopes, elements, now);
         self.nft.run(&["-f", "-"], text.as_bytes())?;
         self.structure = Some(structure.clone());
-        self.wire = false;
+        self.wire = None;
         self.remember(structure)
     }
 
-    fn load_wire(&mut self, structure: &Structure) -> Result<(), SinkError> {
-        if self.wire {
-            return Ok(()); // it was put back together with the rest
+    fn load_wire(&mut self, structure: &Structure) -> Result<WireRules, SinkError> {
+        if let Some(loaded) = &self.wire {
+            return Ok(loaded.clone()); // it was put back together with the rest
         }
-        self.nft.run(&["-f", "-"], structure.wire_ruleset().as_bytes())?;
+        let whole = structure.wire_ruleset();
+        let loaded = match self.nft.run(&["-f", "-"], whole.as_bytes()).map_err(SinkError::from) {
+            Ok(_) => WireRules::Whole,
+            Err(SinkError::Refused(why)) if structure.wire.enabled => {
+                // Where this fails too, the reason is another one.
+                let text = sip_rules::datagrams_only(&whole);
+                let done = self.nft.run(&["-f", "-"], text.as_bytes());
+                done.map_err(|_| SinkError::Refused(why.clone()))?;
+                WireRules::DatagramsOnly(why)
+            }
+            Err(error) => return Err(error),
+        };
         // From here on, it is missed when it is gone.
-        self.wire = true;
-        self.remember(structure)
+        self.wire = Some(loaded.clone());
+        self.remember(structure)?;
+        Ok(loaded)
     }
 
     fn allow(&mut self, nets: &[IpNet]) -> Result<(), SinkError> {

@@ -48,7 +48,7 @@ impl NetlinkSink {
     pub(super) fn remember(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let mut seen = self.look()?;
         let mut text = structure.ruleset();
-        if self.wire {
+        if self.wire.is_some() {
             text += &structure.wire_files();
         }
         let declared: BTreeSet<_> = declarations(&text).collect();

@@ -1,21 +1,23 @@
 //! The ports of the Asterisk on this machine, and where it mirrors its SIP messages by HEP.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::conf_files::ConfFiles;
+use super::file_stamp::{FileStamp, stamp};
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
 use crate::hosts::asterisk::ports::{Driver, Listening, Transport};
 use crate::model::exchange::{AsteriskPorts, HepFlow};
-use crate::model::scope::Ports;
-use crate::sys::sock_diag::{Listener, SockDiag};
+use crate::model::scope;
+use crate::sys::sock_diag::{Listener, SockDiag, SockDiagError};
 
 /// The user that Asterisk runs as in Debian's and nearly all other packages.
 const USER: &str = "asterisk";
 const PASSWD: &str = "/etc/passwd";
 
 /// The facts that were found out about Asterisk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Its ports.
     pub ports: AsteriskPorts,
@@ -23,24 +25,49 @@ pub struct Found {
     pub hep: Option<HepFlow>,
 }
 
-impl Found {
-    /// Reads Asterisk's configuration in `directory`, and asks the kernel who listens.
-    #[must_use]
-    pub fn read(directory: &Path) -> Self {
-        let mut disk = ConfFiles::new(directory);
-        let listening = Listening::read(&mut disk);
-        let hep = HepConf::read(&mut disk);
-        let sockets =
-            SockDiag::open().ok().and_then(|mut diag| diag.listening().ok()).unwrap_or_default();
-        Self::of(&listening, hep.as_ref(), &sockets, || user(USER))
-    }
+/// Asterisk's configuration on disk: read, and read again when one of its files has changed.
+#[derive(Debug, Default)]
+pub struct AsteriskFiles {
+    directory: PathBuf,
+    /// The places that were looked at: files, and the directories that they are in.
+    seen: BTreeMap<PathBuf, FileStamp>,
+    listening: Listening,
+    hep: Option<HepConf>,
+    /// The user that Asterisk ran as when it was last there.
+    uid: Option<u32>,
+}
 
-    fn of(
-        listening: &Listening,
-        hep: Option<&HepConf>,
-        sockets: &[Listener],
-        user: impl FnOnce() -> Option<u32>,
-    ) -> Self {
+impl AsteriskFiles {
+    /// Returns what is to be known of the Asterisk whose configuration is in `directory`, now.
+    pub fn look(&mut self, directory: &Path) -> Found {
+        let same = self.directory == directory
+            && self.seen.iter().all(|(path, seen)| stamp(path) == *seen);
+        if !same {
+            directory.clone_into(&mut self.directory);
+            let mut disk = ConfFiles::new(directory);
+            self.listening = Listening::read(&mut disk);
+            self.hep = HepConf::read(&mut disk);
+            (self.seen, _) = disk.finish();
+        }
+        let sockets = sockets().unwrap_or_default();
+        let usual = user(USER);
+        // While it is restarted, it is nobody else's.
+        self.uid = owner(&self.listening, &sockets, usual).or(self.uid);
+        let uid = self.uid.or(usual).unwrap_or(0);
+        Found::of(&self.listening, self.hep.as_ref(), uid)
+    }
+}
+
+/// Returns the sockets of this machine that wait for anybody.
+///
+/// # Errors
+/// When the kernel does not list them.
+pub fn sockets() -> Result<Vec<Listener>, SockDiagError> {
+    SockDiag::open()?.listening()
+}
+
+impl Found {
+    fn of(listening: &Listening, hep: Option<&HepConf>, uid: u32) -> Self {
         let mut ports = AsteriskPorts::default();
         for port in &listening.sip {
             ports.sip.insert(port.number);
@@ -61,15 +88,9 @@ impl Found {
             ports.hep_password = hep.capture_password.as_bytes().to_vec();
         }
         let hep = hep.and_then(HepConf::target).map(|to| HepFlow {
-            // Whoever has the ports open is Asterisk; before it has, its usual user.
-            uid: sockets
-                .iter()
-                .find(|socket| ports.sip.contains(&socket.port))
-                .map(|socket| socket.uid)
-                .or_else(user)
-                .unwrap_or(0),
+            uid,
             to,
-            never_from: merged(
+            never_from: scope::merged(
                 ports
                     .sip
                     .iter()
@@ -81,30 +102,19 @@ impl Found {
         Self { ports, hep }
     }
 
-    /// Puts what was found into a configuration: its ports are added to the list `sip`.
+    /// Puts what was found into a configuration.
     pub fn apply(self, config: &mut Config) {
-        let sip = config.ports.iter_mut().find(|(name, _)| name == "sip");
-        if let Some((_, Ports::Ranges(ranges))) = sip {
-            let found = self.ports.sip.iter().map(|port| (*port, *port));
-            *ranges = merged(ranges.iter().copied().chain(found));
-        }
         config.wire.hep = self.hep;
         config.asterisk = self.ports;
     }
 }
 
-/// Ranges in ascending order, none of which overlaps or touches another.
-fn merged(ranges: impl Iterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {
-    let mut ranges: Vec<_> = ranges.filter(|(first, last)| first <= last).collect();
-    ranges.sort_unstable();
-    let mut all: Vec<(u16, u16)> = Vec::new();
-    for (first, last) in ranges {
-        match all.last_mut() {
-            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-            _ => all.push((first, last)),
-        }
-    }
-    all
+/// Returns the user that has SIP's ports open: the usual one, if any of them is its.
+fn owner(listening: &Listening, sockets: &[Listener], usual: Option<u32>) -> Option<u32> {
+    let is_sip = |socket: &&Listener| listening.sip.iter().any(|port| port.number == socket.port);
+    let mut owners = sockets.iter().filter(is_sip).map(|socket| socket.uid);
+    let first = owners.next()?;
+    usual.filter(|usual| *usual == first || owners.any(|uid| uid == *usual)).or(Some(first))
 }
 
 /// The number of a user of this machine.
@@ -124,7 +134,7 @@ mod tests {
     use crate::hosts::asterisk::conf::tests::Memory;
     use crate::sys::sock_diag::Protocol;
 
-    fn found(sockets: &[Listener]) -> Found {
+    fn read() -> (Listening, Option<HepConf>) {
         let mut files = Memory::of(&[
             (
                 "pjsip.conf",
@@ -136,13 +146,29 @@ mod tests {
             ),
             ("rtp.conf", "[general]\nrtpstart=10000\nrtpend=20000\n"),
         ]);
-        let (listening, hep) = (Listening::read(&mut files), HepConf::read(&mut files));
-        Found::of(&listening, hep.as_ref(), sockets, || Some(77))
+        (Listening::read(&mut files), HepConf::read(&mut files))
+    }
+
+    #[test]
+    fn files_are_read_again_when_they_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |port| {
+            let text = format!("[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:{port}\n");
+            std::fs::write(directory.path().join("pjsip.conf"), text).unwrap();
+        };
+        let mut files = AsteriskFiles::default();
+        let mut ports = || files.look(directory.path()).ports.sip.into_iter().collect::<Vec<_>>();
+        assert_eq!(ports(), [0; 0]);
+        write(5160);
+        assert_eq!(ports(), [5160]);
+        write(15_060);
+        assert_eq!(ports(), [15_060]);
     }
 
     #[test]
     fn ports_are_told_apart_by_what_they_carry() {
-        let Found { ports, hep } = found(&[]);
+        let (listening, hep) = read();
+        let Found { ports, hep } = Found::of(&listening, hep.as_ref(), 77);
         assert!(ports.sip.contains(&5160) && ports.pjsip.contains(&5160));
         assert!(ports.streams.contains(&5161) && !ports.streams.contains(&5160));
         assert!(!format!("{ports:?}").contains("112"), "{ports:?}");
@@ -163,25 +189,13 @@ mod tests {
             port,
             uid,
         };
-        assert_eq!(found(&[socket(53, 5), socket(5160, 101)]).hep.unwrap().uid, 101);
-        assert_eq!(found(&[socket(53, 5)]).hep.unwrap().uid, 77);
-    }
-
-    #[test]
-    fn found_ports_are_added_to_those_of_the_configuration() {
-        let mut config =
-            crate::config::load::parse(&[], &["wire".to_owned(), "asterisk-sip".to_owned()])
-                .unwrap();
-        found(&[]).apply(&mut config);
-        let (_, ports) = config.ports.iter().find(|(name, _)| name == "sip").unwrap();
-        let Ports::Ranges(ranges) = ports else { panic!("{ports:?}") };
-        assert!(ranges.contains(&(5160, 5161)) && ranges.contains(&(5060, 5061)), "{ranges:?}");
-        assert!(config.wire.hep.is_some());
-    }
-
-    #[test]
-    fn ranges_are_merged() {
-        let ranges = [(9, 3), (5, 6), (1, 4), (10, 20), (12, 13), (65_535, 65_535)];
-        assert_eq!(merged(ranges.into_iter()), [(1, 6), (10, 20), (65_535, 65_535)]);
+        let (listening, _) = read();
+        for (sockets, expected) in [
+            (&[socket(53, 5), socket(5160, 101)][..], Some(101)),
+            (&[socket(5160, 5), socket(5161, 77)], Some(77)),
+            (&[socket(53, 77)], None),
+        ] {
+            assert_eq!(owner(&listening, sockets, Some(77)), expected);
+        }
     }
 }

@@ -16,7 +16,7 @@ mod trunk_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -25,7 +25,9 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::hosts::asterisk::trunks::{Trunk, TrunkHost};
+use crate::hosts::asterisk::hep_conf::HepConf;
+use crate::hosts::asterisk::ports::Listening;
+use crate::hosts::asterisk::trunks::{Trunk, TrunkHost, Trunks};
 use crate::hosts::exempt::{IgnoreList, words};
 use crate::hosts::lists::Lists;
 use crate::model::hostname::HostName;
@@ -34,7 +36,6 @@ use addresses::Network;
 pub use conf_files::ConfFiles;
 use dns::{LookupResult, NameLookups};
 use dns_helper::Resolver;
-pub use trunk_files::trunk_directories;
 
 /// The time between two looks at files.
 const TICK: Duration = Duration::from_secs(1);
@@ -72,6 +73,24 @@ pub fn scan(wanted: &Wanted) -> (IgnoreList, Vec<String>) {
     found.network = addresses::current().unwrap_or_default();
     found.look();
     (found.list(), found.trunks.found().left_out.clone())
+}
+
+/// Returns the directories that Asterisk's configuration is read from: its own, and those of the files that
+/// are included there, wherever links lead. Not `/`, for the sake of a file that lies there: all is below it.
+#[must_use]
+pub fn conf_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
+    let mut disk = ConfFiles::new(asterisk);
+    Trunks::find(&mut disk);
+    let (mut seen, _) = disk.finish();
+    // What both read is read twice: each has a bound of its own.
+    let mut disk = ConfFiles::new(asterisk);
+    Listening::read(&mut disk);
+    let _ = HepConf::read(&mut disk);
+    seen.extend(disk.finish().0);
+    let there = seen.into_keys().filter_map(|path| path.canonicalize().ok());
+    let directory =
+        |path: PathBuf| if path.is_dir() { Some(path) } else { path.parent().map(Path::to_owned) };
+    there.filter_map(directory).filter(|path| path.parent().is_some()).collect()
 }
 
 /// The way to the threads.

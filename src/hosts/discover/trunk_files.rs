@@ -1,6 +1,6 @@
 //! Asterisk's configuration on disk: read, and read again when one of its files has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -8,19 +8,6 @@ use tracing::warn;
 use super::conf_files::ConfFiles;
 use super::file_stamp::{FileStamp, stamp};
 use crate::hosts::asterisk::trunks::Trunks;
-
-/// The directories that trunks are read from: Asterisk's own, and those of the files that are included in
-/// its configuration, wherever links lead. Not `/`, for the sake of a file that lies there: all is below it.
-#[must_use]
-pub fn trunk_directories(asterisk: &Path) -> BTreeSet<PathBuf> {
-    let mut disk = ConfFiles::new(asterisk);
-    Trunks::find(&mut disk);
-    let (seen, _) = disk.finish();
-    let there = seen.into_keys().filter_map(|path| path.canonicalize().ok());
-    let directory =
-        |path: PathBuf| if path.is_dir() { Some(path) } else { path.parent().map(Path::to_owned) };
-    there.filter_map(directory).filter(|path| path.parent().is_some()).collect()
-}
 
 /// The trunks, and the files that they were found in.
 #[derive(Debug, Default)]
@@ -153,11 +140,14 @@ mod tests {
         std::os::unix::fs::symlink("../linked/a.conf", base.join("etc/real.conf")).unwrap();
         let expected = ["absolute", "etc", "linked", "nested", "relative"];
         assert!(
-            trunk_directories(&base.join("etc"))
+            super::super::conf_directories(&base.join("etc"))
                 .into_iter()
                 .eq(expected.map(|name| base.join(name)))
         );
-        assert_eq!(trunk_directories(&base.join("nothing")), BTreeSet::new());
+        assert_eq!(
+            super::super::conf_directories(&base.join("nothing")),
+            std::collections::BTreeSet::new()
+        );
     }
 
     #[test]

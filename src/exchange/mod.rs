@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::model::account::Account;
 use crate::model::event::Evidence;
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, SipDriver, Source};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::message::{Answer, Credentials, Message, Request};
@@ -69,6 +69,8 @@ pub struct Flow {
     pub carrier: Carrier,
     /// The source that saw it.
     pub source: Source,
+    /// The part of Asterisk that listens at our port, where that is certain.
+    pub driver: Option<SipDriver>,
     /// Whether what was seen need not be what the PBX read: it makes no login then.
     pub doubted: bool,
 }
@@ -168,7 +170,9 @@ impl Exchanges {
         let message = Message::read(head, &self.seed)?;
         let flow = Flow { host: canonical(flow.host), ..*flow };
         match &message {
-            Message::Request(request) => self.request(&flow, request, now),
+            // One that was cut off may have had credentials: it was not seen.
+            Message::Request(request) if is_whole(head) => self.request(&flow, request, now),
+            Message::Request(_) => {}
             Message::Answer(answer) => out.extend(self.answer(&flow, answer, now)),
         }
         Some(message)
@@ -199,10 +203,10 @@ impl Exchanges {
     }
 
     fn answer(&mut self, flow: &Flow, answer: &Answer, now: Time) -> Option<Observation> {
-        let (host, diverted) = answer.via.asker(flow.host)?;
-        if let (401 | 407, Some(nonce)) = (answer.status, answer.nonce) {
-            // To where it really goes: only there can it be seen.
-            let key = self.key(flow.host, nonce);
+        let (host, diverted) = self.asker(flow, answer)?;
+        if let (401 | 407, Some(nonce), false) = (answer.status, answer.nonce, diverted) {
+            // One that was diverted is for another's address: who sent for it knows it, too.
+            let key = self.key(host, nonce);
             *self.nonces.entry(key, now, || now) = now;
         }
         let (key, call) = self.keys(host, answer.ids.request, answer.ids.call);
@@ -260,6 +264,20 @@ impl Exchanges {
                 Some(seen)
             }
         }
+    }
+
+    /// Returns the host that is answered, and whether the answer goes elsewhere. On a connection it never
+    /// does, so what says otherwise is no answer of Asterisk's.
+    fn asker(&mut self, flow: &Flow, answer: &Answer) -> Option<(IpAddr, bool)> {
+        let seed = self.seed.clone();
+        let requests = &self.ledger(flow.carrier).requests;
+        let asked = |host: IpAddr| {
+            let known = requests.get(seed.hash_one((host, answer.ids.request)));
+            known.is_some_and(|asked| asked.method.is_some())
+        };
+        let asker = answer.via.asker(flow.host, flow.driver, asked)?;
+        let (host, _) = asker;
+        (flow.carrier == Carrier::Datagram || host == flow.host).then_some(asker)
     }
 
     /// Returns how far it is certain that `host` sent a request.
@@ -329,6 +347,11 @@ impl Exchanges {
     fn keys(&self, host: IpAddr, request: u64, call: u64) -> (u64, u64) {
         (self.key(host, request), self.key(host, call))
     }
+}
+
+/// Whether a head has its end, an empty line.
+fn is_whole(head: &[u8]) -> bool {
+    memchr::memmem::find(head, b"\n\r\n").is_some() || memchr::memmem::find(head, b"\n\n").is_some()
 }
 
 /// The result of a final answer.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Exchanges, Flow, Observation};
-use crate::model::exchange::{AsteriskPorts, Carrier, Outcome, Source};
+use crate::model::exchange::{AsteriskPorts, Carrier, Outcome, SipDriver, Source};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::Transport;
@@ -84,13 +84,17 @@ impl Observer {
     }
 
     fn wire(&mut self, packet: &Packet, path: Path, now: Time, out: &mut Vec<Observation>) {
-        let Self { streams, exchanges, numbers, hep, .. } = self;
+        let Self { ports, streams, exchanges, numbers, hep, .. } = self;
         let Packet { flow, sequence, payload, whole, .. } = *packet;
         let (ours, theirs) = match path {
             Path::In => (flow.to, flow.from),
             Path::Out | Path::Hep => (flow.from, flow.to),
         };
         if hep.get(&ours.1).is_some_and(|last| now.since(*last).as_secs() < HEP_LASTS) {
+            return;
+        }
+        // Anybody can have a WebSocket return what was sent to it.
+        if packet.transport == Transport::Tcp && ports.websocket.contains(&ours.1) {
             return;
         }
         let reverse = crate::sip::packet::Flow { from: flow.to, to: flow.from };
@@ -101,7 +105,8 @@ impl Observer {
         };
         let doubted = streams.is_doubted(&requests);
         let (host, port) = (canonical(theirs.0), ours.1);
-        let between = Flow { host, port, carrier, source: Source::Wire, doubted };
+        let driver = ports.driver(port);
+        let between = Flow { host, port, carrier, source: Source::Wire, driver, doubted };
         let mut head = |head: &[u8]| {
             // Requests of ours, and answers to them, are no evidence of anything.
             if head.starts_with(b"SIP/2.0 ") == (path == Path::Out) {
@@ -135,7 +140,8 @@ impl Observer {
         let carrier =
             if self.ports.streams.contains(&port) { Carrier::Stream } else { Carrier::Datagram };
         let host = canonical(theirs.ip());
-        let between = Flow { host, port, carrier, source: Source::Hep, doubted: false };
+        let (source, driver) = (Source::Hep, Some(SipDriver::Pjsip));
+        let between = Flow { host, port, carrier, source, driver, doubted: false };
         self.numbers.hep += 1;
         let message = self.exchanges.message(&between, hep.payload, now, out);
         self.numbers.note(message);

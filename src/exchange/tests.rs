@@ -57,6 +57,7 @@ impl World {
             port: 5060,
             carrier,
             source: Source::Hep,
+            driver: Some(SipDriver::Pjsip),
             doubted: false,
         };
         Self {
@@ -265,6 +266,53 @@ fn diverted_answers_never_name_where_they_go() {
     assert!(world.seen.iter().all(|seen| seen.host != victim));
     assert!(world.seen.iter().all(|seen| seen.evidence == Evidence::Unverified));
     assert!(!world.seen.is_empty());
+}
+
+#[test]
+fn a_nonce_that_was_diverted_proves_nothing() {
+    let victim = "192.0.2.66";
+    let mut world = World::new(Carrier::Datagram);
+    // The same nonce goes to the attacker, and by `maddr` to the victim.
+    let own = register("a", 1);
+    world.asks(&own).answers(401, Some("n"), &own);
+    let ask = Asks { via: ";received=198.51.100.7;maddr=192.0.2.66", ..register("b", 1) };
+    world.asks(&ask).from(victim).answers(401, Some("n"), &ask);
+    // Now it can be forged in the victim's name.
+    for n in 1..10 {
+        let guess = register("c", n).with("n", "wrong");
+        world.from(victim).asks(&guess).answers(401, Some("m"), &guess);
+    }
+    let proven = world.seen.iter().filter(|seen| seen.evidence == Evidence::Proven);
+    assert_eq!(proven.count(), 0, "{:?}", world.seen);
+}
+
+#[test]
+fn connections_answer_whoever_is_at_their_end() {
+    let mut world = World::new(Carrier::Stream);
+    for n in 1..10 {
+        let ask = Asks { via: ";received=192.0.2.66", ..register("a", n) };
+        world.answers(401, Some("n"), &ask);
+    }
+    world.passes(5000);
+    assert_eq!(world.take(), []);
+}
+
+#[test]
+fn a_request_that_was_cut_off_may_have_had_credentials() {
+    let mut world = World::new(Carrier::Datagram);
+    for n in 1..=6 {
+        // A first fragment, without the header that matters.
+        let guess = register("a", n);
+        let head = format!(
+            "REGISTER sip:{PBX} SIP/2.0\r\nVia: SIP/2.0/UDP {HOST}:5061;branch=z9hG4bK1;rport\r\nCall-ID: a\r\nCSeq: {n} REGISTER\r\nX: y"
+        );
+        let read =
+            world.exchanges.message(&world.flow, head.as_bytes(), world.now, &mut world.seen);
+        assert!(read.is_some());
+        let nonce = format!("n{n}");
+        world.answers(401, Some(&nonce), &guess).passes(100);
+    }
+    assert_eq!(world.take(), [(REFUSED, Evidence::Unverified); 5]);
 }
 
 #[test]

@@ -129,6 +129,15 @@ impl fmt::Display for Exchange {
     }
 }
 
+/// The part of Asterisk that speaks SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SipDriver {
+    /// `chan_pjsip`.
+    Pjsip,
+    /// `chan_sip`, up to Asterisk 20.
+    ChanSip,
+}
+
 /// The facts that are known of the ports of the Asterisk on this machine.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AsteriskPorts {
@@ -136,8 +145,12 @@ pub struct AsteriskPorts {
     pub sip: BTreeSet<u16>,
     /// Those of them that no datagram reaches: TLS, WebSocket, TCP alone.
     pub streams: BTreeSet<u16>,
-    /// Those of PJSIP's, of which Asterisk tells by HEP.
+    /// Those of `chan_pjsip`'s, of which Asterisk tells by HEP.
     pub pjsip: BTreeSet<u16>,
+    /// Those of `chan_sip`'s.
+    pub chan_sip: BTreeSet<u16>,
+    /// Those of the HTTP server, at which nothing but WebSocket carries SIP.
+    pub websocket: BTreeSet<u16>,
     /// The password that its HEP datagrams carry; empty: none.
     pub hep_password: Vec<u8>,
 }
@@ -145,14 +158,28 @@ pub struct AsteriskPorts {
 /// The password stays hidden.
 impl fmt::Debug for AsteriskPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sip, streams, pjsip, hep_password } = self;
+        let Self { sip, streams, pjsip, chan_sip, websocket, hep_password } = self;
         let password = if hep_password.is_empty() { "none" } else { "hidden" };
         f.debug_struct("AsteriskPorts")
             .field("sip", sip)
             .field("streams", streams)
             .field("pjsip", pjsip)
+            .field("chan_sip", chan_sip)
+            .field("websocket", websocket)
             .field("hep_password", &password)
             .finish()
+    }
+}
+
+impl AsteriskPorts {
+    /// Returns who listens at a port, where that is certain.
+    #[must_use]
+    pub fn driver(&self, port: u16) -> Option<SipDriver> {
+        match (self.pjsip.contains(&port), self.chan_sip.contains(&port)) {
+            (true, false) => Some(SipDriver::Pjsip),
+            (false, true) => Some(SipDriver::ChanSip),
+            (true, true) | (false, false) => None,
+        }
     }
 }
 

@@ -11,12 +11,17 @@ use std::net::IpAddr;
 use foldhash::quality::RandomState;
 
 use crate::model::account::Account;
-use crate::model::exchange::Method;
+use crate::model::exchange::{Method, SipDriver};
 use crate::model::subject::canonical;
 
 /// The bytes that an answer begins with.
 const ANSWER: &[u8] = b"SIP/2.0 ";
 
+/// The note of the address that a request came from, as `chan_sip` writes it.
+const RECEIVED: &[u8] = b";received=";
+/// The shortest Via in an answer of `chan_sip` of which the end may have been cut off, in bytes: 511 less
+/// the longest note.
+const LONG_VIA: usize = 440;
 /// The longest header that is put together of several lines, in bytes; the rest is left out.
 const LONGEST_HEADER: usize = 4096;
 
@@ -72,25 +77,46 @@ pub struct Answer {
     pub account: Option<Account>,
 }
 
-/// The place that the topmost Via of an answer sends it to.
+/// The place that the topmost Via of an answer sends it to, and where the PBX noted that the request came
+/// from. A sender may write such notes himself; the PBX adds its own, `chan_pjsip` ahead of what was
+/// written (`pjsip_via_hdr_print`), `chan_sip` behind it (`copy_via_headers`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Via {
     /// Whether the sender asked for the answer to go elsewhere (RFC 3261, section 18.2.2).
     pub maddr: bool,
-    /// The address that the request came from, where the PBX noted it.
-    pub received: Option<IpAddr>,
+    /// The first address that the request is said to have come from: that of `chan_pjsip`.
+    pub first: Option<IpAddr>,
+    /// The last one: that of `chan_sip`.
+    pub last: Option<IpAddr>,
+    /// Whether it is so long that `chan_sip`, which has 511 bytes for it, cut off what it added.
+    pub long: bool,
 }
 
 impl Via {
-    /// Returns the host that the request came from, if the answer goes to `to`; `None` if the answer does
-    /// not say so. The flag tells that it went elsewhere than where it came from, so that little is proven.
+    /// Returns the host that the request came from, if the answer of `driver` goes to `to`; `None` if the
+    /// answer does not say so. Where the answer is not clear, `asked` tells whether a host was seen to send
+    /// that request. The flag tells that the answer went elsewhere than where the request came from, so that
+    /// little is proven.
     #[must_use]
-    pub fn asker(self, to: IpAddr) -> Option<(IpAddr, bool)> {
-        match self.received.map(canonical) {
-            Some(received) => Some((received, self.maddr || received != to)),
-            None if self.maddr => None,
-            None => Some((to, false)),
-        }
+    pub fn asker(
+        self,
+        to: IpAddr,
+        driver: Option<SipDriver>,
+        asked: impl Fn(IpAddr) -> bool,
+    ) -> Option<(IpAddr, bool)> {
+        let Self { maddr, first, last, long } = self;
+        let noted = match driver {
+            Some(SipDriver::Pjsip) => first,
+            Some(SipDriver::ChanSip) => last.filter(|_| !long),
+            None => first.filter(|_| first == last && !long),
+        };
+        let nothing = first.is_none() && last.is_none() && !long && !maddr;
+        let host = match noted {
+            Some(host) => host,
+            None if nothing => to,
+            None => [Some(to), first, last].into_iter().flatten().find(|host| asked(*host))?,
+        };
+        Some((host, maddr || host != to))
     }
 }
 
@@ -243,19 +269,23 @@ impl Headers {
         }
     }
 
-    fn take_via(&mut self, value: &[u8], seed: &RandomState) {
+    fn take_via(&mut self, line: &[u8], seed: &RandomState) {
         // One line may hold several, of which the first is the topmost.
-        let end = unquoted(value).find(|(_, byte)| *byte == b',').map_or(value.len(), |(at, _)| at);
-        let value = value.get(..end).unwrap_or(value);
+        let end = unquoted(line).find(|(_, byte)| *byte == b',').map_or(line.len(), |(at, _)| at);
+        let value = line.get(..end).unwrap_or(line);
         let branch = parameter(value, b"branch");
         // Without one, all of it stands for it, but for what the PBX adds.
         let whole = value.split(|byte| *byte == b';').next().unwrap_or_default();
         self.branch = Some(hash(seed, &[branch.unwrap_or(whole)]));
         self.via.maddr = parameter(value, b"maddr").is_some();
-        let received = parameter(value, b"received");
-        let text = received.and_then(|text| std::str::from_utf8(text).ok());
-        self.via.received =
-            text.and_then(|text| text.trim_matches(['[', ']']).parse().ok()).map(canonical);
+        self.via.first = parameter(value, b"received").and_then(address);
+        // `chan_sip` does not know quotes: it adds its own ahead of the first comma.
+        let first = line.split(|byte| *byte == b',').next().unwrap_or_default();
+        let last =
+            memchr::memmem::rfind(first, RECEIVED).and_then(|at| first.get(at + RECEIVED.len()..));
+        let last = last.and_then(|rest| rest.split(|byte| b"; \t".contains(byte)).next());
+        self.via.last = last.and_then(address);
+        self.via.long = first.len() >= LONG_VIA;
     }
 
     fn ids(&self, seed: &RandomState) -> Ids {
@@ -339,6 +369,12 @@ fn user(value: &[u8]) -> Option<&[u8]> {
     let user = rest.get(..memchr::memrchr(b'@', rest)?)?;
     // A password may stand behind it.
     user.split(|byte| *byte == b':').next()
+}
+
+/// Returns the address that a parameter's value is.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.trim_matches(['[', ']']).parse().ok().map(canonical)
 }
 
 /// Returns the value of a parameter, `name=value` or `name="value"`, that stands outside of quotes.
@@ -450,7 +486,7 @@ mod tests {
         assert_eq!(asked.account, Account::named(b"1001"), "who has to know the password");
         assert_eq!(answered.account, Account::named(b"1000"));
         let host = "198.51.100.15".parse().unwrap();
-        assert_eq!(answered.via.asker(host), Some((host, false)));
+        assert_eq!(answered.via.asker(host, None, |_| false), Some((host, false)));
     }
 
     #[test]
@@ -495,11 +531,42 @@ mod tests {
         assert!(!with("algorithm", "unstale=true,algorithm").stale);
         assert!(with("rport=5061", "rport=5061;maddr=192.0.2.66").via.maddr);
         assert!(with("rport=5061", "maddr").via.maddr);
+        let (to, nobody) = ("198.51.100.15".parse().unwrap(), |_| false);
         let diverted = with("received=198.51.100.15", "received=2001:db8::9").via;
-        let asker = diverted.asker("198.51.100.15".parse().unwrap());
+        let asker = diverted.asker(to, None, nobody);
         assert_eq!(asker, Some(("2001:db8::9".parse().unwrap(), true)));
         let unknown = with(";received=198.51.100.15", ";maddr=h").via;
-        assert_eq!(unknown.asker("198.51.100.15".parse().unwrap()), None);
+        assert_eq!(unknown.asker(to, None, nobody), None);
+        assert_eq!(unknown.asker(to, None, |host| host == to), Some((to, true)));
+    }
+
+    #[test]
+    fn what_a_sender_writes_into_its_via_is_not_what_the_pbx_adds() {
+        use SipDriver::{ChanSip, Pjsip};
+        let (attacker, victim) = ("198.51.100.15", "192.0.2.66");
+        let asker = |via: &str, driver, asked: bool| {
+            let text =
+                ANSWERED.replace("198.51.100.15:5061;rport=5061;received=198.51.100.15", via);
+            let real: IpAddr = attacker.parse().unwrap();
+            answer(&text).via.asker(real, driver, |host| asked && host == real)
+        };
+        let plain = Some((attacker.parse().unwrap(), false));
+        let long = "x".repeat(600);
+        for (via, driver) in [
+            ("h;received=192.0.2.66;received=198.51.100.15", ChanSip),
+            ("h;x=\"a;received=198.51.100.15,b\";received=192.0.2.66", ChanSip),
+            ("h;received=198.51.100.15;x=\"a;received=192.0.2.66\"", Pjsip),
+            ("h;received=198.51.100.15;x;received=192.0.2.66", Pjsip),
+        ] {
+            assert!(via.contains(victim));
+            assert_eq!(asker(via, Some(driver), false), plain, "{via}");
+            // Not known whose answer it is, it takes the request.
+            assert_eq!(asker(via, None, false), None, "{via}");
+            assert_eq!(asker(via, None, true), plain, "{via}");
+        }
+        let cut = format!("h;received={victim};x={long}");
+        assert_eq!(asker(&cut, Some(ChanSip), false), None);
+        assert_eq!(asker(&cut, Some(ChanSip), true), plain);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! segments are. So the messages of a connection are followed by their lengths, also where a head is
 //! too long to be kept. Where something was not seen (the beginning of a connection, a lost segment),
 //! they are looked for again behind the next empty line. A connection is never given up for what is
-//! written on it.
+//! written on it, but for one whose server begins with HTTP: a WebSocket returns what anybody sends.
 
 use std::collections::HashMap;
 
@@ -72,6 +72,8 @@ enum Place {
     LongHead,
     /// In a body, of which this number of bytes is to come.
     Body(usize),
+    /// In what is not SIP, to the end of the connection.
+    Http,
 }
 
 impl Streams {
@@ -83,7 +85,10 @@ impl Streams {
         if !self.streams.contains_key(&flow) {
             self.make_room();
         }
-        let stream = self.streams.entry(flow).or_insert_with(|| Stream::at(segment.sequence, now));
+        let stream = self.streams.entry(flow).or_insert_with(|| Stream::at(segment, now));
+        if stream.place == Place::Http {
+            return;
+        }
         let before = stream.head.len();
         let room = KEPT.saturating_sub(self.kept - before).clamp(ALWAYS_KEPT, LONGEST_HEAD);
         stream.take(segment, now, room, &mut found);
@@ -124,9 +129,11 @@ impl Streams {
 }
 
 impl Stream {
-    fn at(next: u32, last: Time) -> Self {
-        let (head, line) = (Vec::new(), Vec::new());
-        Self { next, place: Place::Lost, head, line, length: None, doubted: false, last }
+    /// Begins with this segment.
+    fn at(first: &Segment, last: Time) -> Self {
+        let (head, line, next) = (Vec::new(), Vec::new(), first.sequence);
+        let place = if first.bytes.starts_with(b"HTTP/") { Place::Http } else { Place::Lost };
+        Self { next, place, head, line, length: None, doubted: false, last }
     }
 
     /// Goes on with a segment; at most `room` bytes of a head are kept.
@@ -188,6 +195,7 @@ impl Stream {
                     skipped
                 }
                 Place::Head => self.read_head(bytes, room, found),
+                Place::Http => bytes.len(),
                 Place::LongHead => self.read_long(bytes, found),
             };
             bytes = bytes.get(used..).unwrap_or_default();
@@ -315,7 +323,8 @@ mod tests {
 
     /// Feeds the bytes in segments of these sizes; `room` is what of a head is kept.
     fn read(bytes: &[u8], sizes: &[usize], room: usize) -> Vec<String> {
-        let mut stream = Stream::at(u32::MAX - 500, at(0));
+        let mut stream =
+            Stream::at(&Segment { sequence: u32::MAX - 500, bytes: b"", whole: 0 }, at(0));
         let (mut found, mut place, mut sequence) = (Vec::new(), 0, u32::MAX - 500);
         for size in sizes.iter().cycle() {
             let part = &bytes[place..bytes.len().min(place + size)];
@@ -331,6 +340,24 @@ mod tests {
             }
         }
         unreachable!()
+    }
+
+    #[test]
+    fn a_websocket_is_no_sip_whatever_it_returns() {
+        let mut streams = Streams::default();
+        let mut sequence = 1000;
+        let mut found = 0;
+        for part in [
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "\u{1}~\r\n\r\nSIP/2.0 200 OK\r\nCSeq: 2 REGISTER\r\n\r\n",
+            "SIP/2.0 200 OK\r\nCSeq: 2 REGISTER\r\n\r\n",
+        ] {
+            let bytes = part.as_bytes();
+            let segment = Segment { sequence, bytes, whole: bytes.len() };
+            streams.feed(flow(1), &segment, at(0), |_| found += 1);
+            sequence += u32::try_from(bytes.len()).unwrap();
+        }
+        assert_eq!(found, 0);
     }
 
     proptest! {

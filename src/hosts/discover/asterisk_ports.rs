@@ -71,12 +71,13 @@ impl Found {
         let mut ports = AsteriskPorts::default();
         for port in &listening.sip {
             ports.sip.insert(port.number);
-            if port.driver == Driver::Pjsip
-                || matches!(port.transport, Transport::Ws | Transport::Wss)
-            {
+            if port.driver == Driver::Pjsip {
                 ports.pjsip.insert(port.number);
+            } else {
+                ports.chan_sip.insert(port.number);
             }
         }
+        ports.websocket = listening.http.iter().map(|port| port.number).collect();
         let datagrams = |number: u16| {
             listening
                 .sip

@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check coverage bench bench-kernel fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check coverage bench bench-kernel bench-exchange fuzz demo static pages deb \
 	test-deb bare install uninstall
 
 help: ## Say what there is
@@ -56,6 +56,9 @@ callgrind: ## Count the instructions that reading a log takes, by valgrind
 
 bench-kernel: ## Measure, as root, from log line to kernel and after a flush, beside fail2ban (some minutes)
 	@dev/bench-kernel.sh
+
+bench-exchange: ## Measure, as root, from Asterisk's refusal to the kernel, and what exchanges cost (two minutes)
+	@dev/bench-exchange.sh
 
 static: ## Build a program that needs no libraries (musl)
 	@dev/static.sh

@@ -192,9 +192,6 @@ impl CaptureThread {
                 }
                 flags = RecvFlags::DONTWAIT;
             }
-            if let Some(ports) = lock(&self.shared.ports).take() {
-                self.observer.change(ports);
-            }
             if self.ticked.elapsed() >= TICK {
                 self.ticked = Instant::now();
                 self.observer.tick((self.now)(), &mut observations);
@@ -208,6 +205,9 @@ impl CaptureThread {
 
     fn take_in(&mut self, length: usize, observations: &mut Vec<Observation>) {
         let now = (self.now)();
+        if let Some(ports) = lock(&self.shared.ports).take() {
+            self.observer.change(ports);
+        }
         for message in nflog::messages(self.part.get(..length).unwrap_or_default()) {
             if let NflogMessage::Packet { bytes, number, path } = message {
                 self.observer.packet(bytes, number, path, now, observations);

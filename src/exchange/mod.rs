@@ -22,9 +22,9 @@
 //! If the request was not seen, answers are paired: within a Call-ID, the first refusal is the
 //! challenge, and each further one without a success in between is an attempt.
 
-mod aging;
 pub mod capture;
 mod observer;
+mod recent;
 
 use std::hash::{BuildHasher as _, Hash};
 use std::net::IpAddr;
@@ -36,9 +36,9 @@ use crate::model::exchange::{Carrier, Exchange, Method, Outcome, SipDriver, Sour
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::message::{Answer, Credentials, Message, Request};
-use aging::Aging;
 use foldhash::quality::RandomState;
 pub use observer::{Numbers, Observer};
+use recent::Recent;
 
 /// The time that a challenge may wait for credentials.
 pub const PATIENCE: Duration = Duration::from_secs(4);
@@ -49,14 +49,15 @@ pub const ROUND_TRIP: Duration = Duration::from_secs(32);
 /// challenge again.
 const REST: Duration = Duration::from_secs(10);
 
-/// Requests of the last half minute over UDP, about 80 bytes each: 5 MiB.
-pub const REQUESTS: usize = 7 << 13;
-/// Nonces that were sent over UDP, 34 bytes each: 2 MiB.
+/// Requests of the last half minute over UDP in each half of the table, 84 bytes each: 4.6 MiB in all.
+pub const REQUESTS: usize = 7 << 12;
+/// The same of nonces that were sent over UDP, 20 bytes each: 2.2 MiB in all.
 pub const NONCES: usize = 7 << 13;
-/// Call-IDs over UDP, about 90 bytes each: 3 MiB.
+/// The same of Call-IDs over UDP, 66 bytes each: 3.6 MiB in all.
 pub const CALLS: usize = 7 << 12;
-/// Requests, and Call-IDs, over TCP, TLS and WebSocket: 3 MiB. Forged packets cannot push them out.
-pub const CONNECTED: usize = 7 << 11;
+/// The same of requests, and of Call-IDs, over TCP, TLS and WebSocket: 2.1 MiB in all. Forged packets cannot
+/// push them out.
+pub const CONNECTED: usize = 7 << 10;
 
 /// The two ends that a message went between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +97,14 @@ pub struct Exchanges {
     seed: RandomState,
     datagrams: Ledger,
     streams: Ledger,
-    nonces: Aging<Time>,
+    nonces: Recent<Time>,
 }
 
 /// The exchanges that are open with hosts by one kind of carrier.
 #[derive(Debug)]
 struct Ledger {
-    requests: Aging<Asked>,
-    calls: Aging<Call>,
+    requests: Recent<Asked>,
+    calls: Recent<Call>,
 }
 
 /// A request, or the answers to one that was not seen.
@@ -151,7 +152,7 @@ impl Default for Exchanges {
             seed: RandomState::default(),
             datagrams: Ledger::new(REQUESTS, CALLS),
             streams: Ledger::new(CONNECTED, CONNECTED),
-            nonces: Aging::new(NONCES, ROUND_TRIP),
+            nonces: Recent::new(NONCES, ROUND_TRIP),
         }
     }
 }
@@ -184,7 +185,7 @@ impl Exchanges {
         }
         let (key, call) = self.keys(flow.host, request.ids.request, request.ids.call);
         let ledger = self.ledger(flow.carrier);
-        let asked = ledger.requests.entry(key, now, || Asked::new(now));
+        let asked = ledger.asked(key, now);
         asked.last = now;
         let known = asked.method.map(|method| (method, asked.credentials.is_some()));
         asked.mixed |=
@@ -211,7 +212,7 @@ impl Exchanges {
         }
         let (key, call) = self.keys(host, answer.ids.request, answer.ids.call);
         let ledger = self.ledger(flow.carrier);
-        let asked = ledger.requests.entry(key, now, || Asked::new(now));
+        let asked = ledger.asked(key, now);
         asked.last = now;
         if answer.status < 200 {
             asked.let_in = true;
@@ -237,7 +238,7 @@ impl Exchanges {
         let mut seen = Observation {
             time: now,
             host,
-            evidence: self.evidence(flow, host, asked.credentials, diverted),
+            evidence: self.evidence(flow, host, asked.credentials, diverted, now),
             account,
             exchange: Exchange {
                 outcome: Outcome::CredentialsRefused,
@@ -287,10 +288,12 @@ impl Exchanges {
         host: IpAddr,
         credentials: Option<Credentials>,
         diverted: bool,
+        now: Time,
     ) -> Evidence {
         let answers_ours = || {
             let nonce = credentials?.nonce;
-            self.nonces.get(self.key(host, nonce)).copied()
+            let sent = self.nonces.get(self.key(host, nonce))?;
+            (now.since(*sent) < ROUND_TRIP).then_some(())
         };
         match flow.carrier {
             _ if diverted => Evidence::Unverified,
@@ -304,7 +307,7 @@ impl Exchanges {
     pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.streams.tick(now, out);
         self.datagrams.tick(now, out);
-        self.nonces.visit(now, |sent| now.since(*sent) < ROUND_TRIP);
+        self.nonces.tick(now);
     }
 
     /// Forgets what is open: with messages that were not seen, there may have been credentials or
@@ -363,7 +366,16 @@ enum Judged {
 
 impl Ledger {
     fn new(requests: usize, calls: usize) -> Self {
-        Self { requests: Aging::new(requests, ROUND_TRIP), calls: Aging::new(calls, PATIENCE) }
+        Self { requests: Recent::new(requests, ROUND_TRIP), calls: Recent::new(calls, ROUND_TRIP) }
+    }
+
+    /// Returns what is known of a request; what was longer ago than messages are sent again is another's.
+    fn asked(&mut self, key: u64, now: Time) -> &mut Asked {
+        let asked = self.requests.entry(key, now, || Asked::new(now));
+        if now.since(asked.last) >= ROUND_TRIP {
+            *asked = Asked::new(now);
+        }
+        asked
     }
 
     /// Judges a final answer to a request that was seen.
@@ -437,15 +449,15 @@ impl Ledger {
     }
 
     fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
-        self.requests.visit(now, |asked| now.since(asked.last) < ROUND_TRIP);
-        self.calls.visit(now, |call| {
-            if call.state == State::Challenged && now.since(call.last) >= PATIENCE {
-                let Call { host, evidence, account, exchange, .. } = *call;
-                out.push(Observation { time: now, host, evidence, account, exchange });
-                call.state = State::Settled;
-            }
-            now.since(call.last) < ROUND_TRIP
-        });
+        let over =
+            |call: &&mut Call| call.state == State::Challenged && now.since(call.last) >= PATIENCE;
+        for call in self.calls.entries().filter(over) {
+            let Call { host, evidence, account, exchange, .. } = *call;
+            out.push(Observation { time: now, host, evidence, account, exchange });
+            call.state = State::Settled;
+        }
+        self.requests.tick(now);
+        self.calls.tick(now);
     }
 }
 

@@ -233,13 +233,30 @@ impl Guard {
 
     /// Kilobytes of memory that no file backs: the guard's, and its firewall helper's.
     pub fn anonymous(&self) -> [u64; 2] {
+        let of = |pid| memory(pid, "RssAnon:");
+        [of(self.pid()), self.children().into_iter().map(of).sum()]
+    }
+
+    /// The processes that it has started.
+    fn children(&self) -> Vec<u32> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
         let children = tasks.flat_map(|task| {
             let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
             children.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()
         });
-        let of = |pid| memory(pid, "RssAnon:");
-        [of(self.pid()), children.map(of).sum()]
+        children.collect()
+    }
+
+    /// The time of a processor that it has taken: the guard, and its firewall helper.
+    pub fn processor(&self) -> Duration {
+        let of = |pid: u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+            let ticks: u64 = fields.skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+            // USER_HZ is 100 on all that it runs on.
+            Duration::from_millis(10 * ticks)
+        };
+        of(self.pid()) + self.children().into_iter().map(of).sum()
     }
 
     /// Has it end as a service does: by SIGTERM, with exit code 0, within 2 seconds.

@@ -23,6 +23,7 @@
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
 #[path = "../kernel/reader.rs"]
+#[allow(dead_code, reason = "the other bench flushes the ruleset, too")]
 mod reader;
 
 use std::fs;

@@ -189,6 +189,36 @@ fn phones_log_in_without_an_offence() {
 }
 
 #[test]
+fn an_office_that_restarts_counts_for_nothing() {
+    for carrier in [Carrier::Datagram, Carrier::Stream] {
+        let mut world = World::new(carrier);
+        for phone in 0..50 {
+            let call = format!("r{phone}");
+            // The nonce is of before the restart: the password is right, but it is stale.
+            let cached = register(&call, 1).with("of yesterday", "right");
+            let second = register(&call, 2).with("n", "right");
+            world.asks(&cached).answers_with(401, Some("n"), ",stale=true", &cached).passes(10);
+            world.asks(&second).answers(200, None, &second);
+            for blf in 0..20 {
+                let call = format!("s{phone}-{blf}");
+                let first = register(&call, 1).of("SUBSCRIBE");
+                let second = register(&call, 2).of("SUBSCRIBE").with("n", "right");
+                world.asks(&first).answers(401, Some("n"), &first).passes(1);
+                // Some of those that are watched are no more.
+                world.asks(&second).answers([200, 404, 489][blf % 3], None, &second);
+            }
+            // And from now on each minute, with the nonce that it has.
+            let again = register(&call, 3).with("n", "right");
+            world.asks(&again).answers(200, None, &again);
+        }
+        world.passes(60_000);
+        let seen = world.take();
+        assert!(seen.iter().all(|(outcome, _)| *outcome == Outcome::Login), "{seen:?}");
+        assert_eq!(seen.len(), 100);
+    }
+}
+
+#[test]
 fn a_challenge_counts_when_nothing_comes_of_it() {
     let mut world = World::new(Carrier::Datagram);
     let ask = register("a", 1);

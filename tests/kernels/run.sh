@@ -13,8 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PATH:/usr/sbin:/sbin"
 RELEASES=${RELEASES:-bookworm trixie}
-TESTS=${TESTS:-bans:: pause:: kernel_lost:: heal verify include::a_firewall lists::lists_come
-    attackers::a_ruleset attackers::without_the_wire}
+TESTS=${TESTS:-bans:: pause:: kernel_lost:: heal verify include:: lists::lists_
+    attackers::connection attackers::deleted attackers::guessing attackers::without unavailable::}
 MIRROR=${MIRROR:-http://deb.debian.org}
 ACCEL=${ACCEL:-tcg}
 PATIENCE=${PATIENCE:-1800}
@@ -118,6 +118,11 @@ make_root() {
     local program=$TARGET/debug/asterguard
     put "$program"
     strip "$ROOT/$program"
+    local filter
+    for filter in $TESTS; do
+        "$ROOT/tests/guard" --list "$filter" 2>&1 | grep -q ': test$' \
+            || "$ROOT/tests/wire" --list "$filter" 2>&1 | grep -q ': test$' || fail "no test is called $filter"
+    done
     cp tests/kernels/init tests/kernels/probe.py "$ROOT/"
     echo "$TESTS" >"$ROOT/tests/filters"
 }

@@ -6,16 +6,18 @@
 //! ```
 //!
 //! Needs root: it runs in network namespaces of its own. An exchange is a request and its answer. The PBX
-//! is made up, and answers as chan_pjsip does; the packets are real, and so is the guard. A run takes a
+//! is made up, and answers as `chan_pjsip` does; the packets are real, and so is the guard. A run takes a
 //! minute and a half; nothing else should be running.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::precedence,
+    clippy::unchecked_time_subtraction,
     clippy::unwrap_used,
     reason = "it measures time, shows it, and fails by panicking"
 )]

@@ -309,7 +309,7 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
     for path in &summary.unrecognized {
         output.line(unrecognized(path));
     }
-    for log in logs.iter().filter(|log| log.scanner.is_hearsay()) {
+    for log in logs.iter().filter(|log| log.scanner.free_text().is_some()) {
         output.line(format_args!(
             "{} holds VERBOSE lines: its addresses cannot be trusted, so nobody is banned by it (jail option hearsay = \"count\" changes that, with the risk)",
             log.path.display()

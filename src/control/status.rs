@@ -276,7 +276,8 @@ pub struct SourceStatus {
     pub unbelieved: Vec<RuleCount>,
     /// Lines too long to be believed.
     pub oversized: u64,
-    /// Whether all lines are hearsay because the file holds free text.
+    /// Whether lines were not believed within the last ten minutes because they stood right behind VERBOSE or
+    /// DEBUG lines.
     pub free_text: bool,
 }
 

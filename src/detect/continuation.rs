@@ -7,11 +7,16 @@
 //! head of a raw packet, or of a line so long that Asterisk cut it, is hearsay; only the host that the
 //! message itself names may be named again, because the text is its own. Asterisk writes a message at
 //! once: when it has rested, the message is over, and so is the doubt. A console shows free text
-//! between its messages, which casts the same doubt. All that has to be remembered of a channel's
-//! past is how far that reaches.
+//! between its messages, and VERBOSE and DEBUG lines hold it, which casts the same doubt.
+//!
+//! No list of messages that can be broken is complete. So behind a message that no rule reads to its end
+//! nothing is proven, and nobody logs in, as far as such a text may reach; unless the rules say that nothing
+//! of it is a sender's, or how it ends. No doubt lasts: all that has to be remembered of a channel's past is
+//! how far each reaches.
 
 use std::net::IpAddr;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::scanner::Line;
@@ -25,6 +30,9 @@ const REACH: u64 = LONGEST_MESSAGE as u64;
 
 /// Senders whose text is told apart; with more at the same time, that of the others is nobody's.
 const DOUBTS: usize = 4;
+
+/// The levels whose lines hold text of any origin, as they stand before a thread's number.
+const FREE_TEXT: [&[u8]; 2] = [b"VERBOSE[", b"DEBUG["];
 
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
@@ -69,9 +77,13 @@ pub struct Context {
     /// Whether the next region begins with a message.
     #[serde(skip)]
     rested: bool,
-    /// Whether a line of level VERBOSE has been seen: packets and dialplan text stand in such
-    /// files without any mark of their end.
-    free_text: bool,
+    /// The place in the channel where the writer last rested: no free text from before that reaches
+    /// further.
+    #[serde(default)]
+    rested_at: u64,
+    /// The place in the channel up to which messages that nobody knows may reach.
+    #[serde(default)]
+    unproven_until: u64,
     #[serde(skip)]
     scratch: Vec<u8>,
 }
@@ -84,9 +96,6 @@ impl Context {
             self.doubt(None, self.base, self.base + REACH);
             self.looked_at = self.base;
         }
-        if !self.free_text {
-            self.free_text = holds_verbose_line(region.text(), &mut self.scratch);
-        }
     }
 
     /// Ends with a region.
@@ -98,13 +107,9 @@ impl Context {
     pub fn rested(&mut self) {
         self.doubts = Default::default();
         self.looked_at = self.base;
+        self.rested_at = self.base;
+        self.unproven_until = self.base;
         self.rested = true;
-    }
-
-    /// Whether the channel holds free text.
-    #[must_use]
-    pub fn has_free_text(&self) -> bool {
-        self.free_text
     }
 
     /// Records a message: whether it is `whole` (a rule matches it) or ends as it should, and
@@ -118,21 +123,18 @@ impl Context {
         sender: Option<Sender>,
     ) {
         let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-        let reach = messages
-            .iter()
-            .filter(|message| begins_with(body, &message.head))
-            .filter(|message| {
-                message.contains.as_ref().is_none_or(|text| text.find(body).is_some())
-            })
-            .filter(|message| {
-                let whole = whole || message.ends.iter().any(|end| body.ends_with(end));
-                let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
-                !whole || message.dump || (message.echo && in_doubt())
-            })
-            .map(|message| message.reach as u64)
-            .max();
-        if let Some(reach) = reach {
-            self.doubt(sender, start, next + reach);
+        let known = messages.iter().filter(|message| message.is_of(body));
+        let reaches = known.map(|message| {
+            let whole = whole || message.own || message.has_end(body);
+            let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
+            let doubted = !whole || message.dump || (message.echo && in_doubt());
+            if doubted { message.reach as u64 } else { 0 }
+        });
+        match reaches.max() {
+            Some(0) => {}
+            Some(reach) => self.doubt(sender, start, next + reach),
+            None if whole => {}
+            None => self.unproven_until = next + REACH,
         }
     }
 
@@ -163,26 +165,57 @@ impl Context {
     }
 
     /// Makes less of the `hits` in a line that cannot be believed for what stands before it.
-    pub(super) fn weigh(&mut self, line: &Line<'_>, shape: Shape, hits: &mut [Event]) {
+    /// Returns whether that is because of free text.
+    pub(super) fn weigh(
+        &mut self,
+        messages: &[MessageShape],
+        line: &Line<'_>,
+        shape: Shape,
+        hits: &mut [Event],
+    ) -> bool {
         let follows_on = match shape {
-            Shape::File => self.follows_on(line),
+            Shape::File => self.follows_on(messages, line),
             Shape::Console | Shape::Json => {
                 self.look_for_free_text(line);
                 false
             }
             Shape::Syslog => false,
         };
+        let free_text = matches!(shape, Shape::File | Shape::Console) && self.holds_free_text(line);
         self.known = line.next();
         let start = self.base + line.start as u64;
         for hit in hits {
             let doubts = self.doubts.iter().filter(|doubt| start < doubt.until);
             let left = doubts.map(|doubt| doubt.leaves(hit)).min();
-            if self.free_text || follows_on {
-                hit.evidence = Evidence::Hearsay;
-            } else if let Some(left) = left {
-                hit.evidence = hit.evidence.min(left);
-            }
+            let most = match (start < self.unproven_until, hit.meaning) {
+                _ if free_text || follows_on => Evidence::Hearsay,
+                (true, Meaning::Success) => Evidence::Hearsay,
+                (true, _) => Evidence::Unverified,
+                (false, _) => Evidence::Proven,
+            };
+            hit.evidence = hit.evidence.min(left.unwrap_or(most)).min(most);
         }
+        free_text
+    }
+
+    /// Whether a VERBOSE or DEBUG line stands within reach before `line`: packets and dialplan text stand in
+    /// them without any mark of their end.
+    fn holds_free_text(&mut self, line: &Line<'_>) -> bool {
+        let here = self.base + line.start as u64;
+        let unrested = here.saturating_sub(self.rested_at).min(REACH);
+        let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
+        let length = usize::try_from(unrested).unwrap_or(usize::MAX).min(before.len());
+        let text = before.get(before.len() - length..).unwrap_or_default();
+        FREE_TEXT.iter().any(|level| {
+            memmem::rfind_iter(text, level).any(|at| {
+                let start = memchr::memrchr(b'\n', text.get(..at).unwrap_or_default());
+                let rest = text.get(start.map_or(0, |lf| lf + 1)..).unwrap_or_default();
+                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                let stripped =
+                    prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
+                stripped.is_some_and(|s| s.level != Level::Report && s.shape != Shape::Json)
+            })
+        })
     }
 
     /// Doubts what follows each line before `line` that begins no message: on a console, that is free
@@ -215,10 +248,43 @@ impl Context {
 
     /// Whether the line before is no message, so that this one may belong to what is. The line after
     /// one that was a message itself need not be looked at.
-    fn follows_on(&mut self, line: &Line<'_>) -> bool {
+    fn follows_on(&mut self, messages: &[MessageShape], line: &Line<'_>) -> bool {
+        let end = line.region.start + line.start;
         line.start != self.known
-            && line_before(line.region.bytes, line.region.start + line.start)
-                .is_some_and(|before| !prefix::begins_message(before, &mut self.scratch))
+            && line_before(line.region.bytes, end).is_some_and(|(before, start)| {
+                !prefix::begins_message(before, &mut self.scratch)
+                    && !self.is_second_line(messages, before, line.region.bytes, start)
+            })
+    }
+
+    /// Whether a line, which begins at `start`, is the second one of a message before it that has two.
+    fn is_second_line(
+        &mut self,
+        messages: &[MessageShape],
+        text: &[u8],
+        bytes: &[u8],
+        start: usize,
+    ) -> bool {
+        let mut known =
+            messages.iter().filter(|m| m.next.as_ref().is_some_and(|next| next.is_match(text)));
+        known.any(|message| {
+            let first = line_before(bytes, start)
+                .and_then(|(first, _)| prefix::strip(first, &mut self.scratch));
+            first.is_some_and(|first| message.is_of(first.body) && message.has_end(first.body))
+        })
+    }
+}
+
+impl MessageShape {
+    /// Whether a body is that of this message.
+    fn is_of(&self, body: &[u8]) -> bool {
+        begins_with(body, &self.head)
+            && self.contains.as_ref().is_none_or(|text| text.find(body).is_some())
+    }
+
+    /// Whether a body ends as this message does when it is whole.
+    fn has_end(&self, body: &[u8]) -> bool {
+        self.ends.iter().any(|end| body.ends_with(end))
     }
 }
 
@@ -228,22 +294,11 @@ fn begins_with(body: &[u8], head: &[u8]) -> bool {
     same_end && body.starts_with(head)
 }
 
-/// The last line before `end` that is not empty; Asterisk ends some messages with an empty one.
-fn line_before(text: &[u8], end: usize) -> Option<&[u8]> {
+/// The last line before `end` that is not empty, and where it begins; Asterisk ends some messages with an
+/// empty one.
+fn line_before(text: &[u8], end: usize) -> Option<(&[u8], usize)> {
     let before = text.get(..end)?;
     let last = before.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'))?;
     let start = memchr::memrchr(b'\n', before.get(..last)?).map_or(0, |lf| lf + 1);
-    before.get(start..=last)
-}
-
-fn holds_verbose_line(text: &[u8], scratch: &mut Vec<u8>) -> bool {
-    memchr::memmem::find_iter(text, b"VERBOSE[").any(|at| {
-        let start =
-            text.get(..at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |lf| lf + 1);
-        let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
-            .map_or(text.len(), |lf| at + lf);
-        text.get(start..end).and_then(|line| prefix::strip(line, scratch)).is_some_and(|stripped| {
-            stripped.level == Level::Verbose && stripped.shape != Shape::Json
-        })
-    })
+    Some((before.get(start..=last)?, start))
 }

@@ -136,6 +136,7 @@ pub struct Scanner {
     scratch: Vec<u8>,
     found: Vec<usize>,
     counts: Counts,
+    free_text: Option<Time>,
 }
 
 impl Scanner {
@@ -154,6 +155,7 @@ impl Scanner {
             scratch: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
+            free_text: None,
         }
     }
 
@@ -177,10 +179,10 @@ impl Scanner {
         self.counts.unbelieved.iter().map(|(id, count)| (*id, *count))
     }
 
-    /// Whether the channel holds free text, so that none of its lines is believed.
+    /// Returns when a line that a rule matches last stood so near behind free text that it was not believed.
     #[must_use]
-    pub fn is_hearsay(&self) -> bool {
-        self.context.has_free_text()
+    pub fn free_text(&self) -> Option<Time> {
+        self.free_text
     }
 
     /// Returns what the next line stands in, to be kept over a restart; `None` if nothing has been read.
@@ -246,7 +248,7 @@ impl Scanner {
         let lines = before.get(whole.unwrap_or(before.len())..).unwrap_or_default();
         let before = Region { after_gap: cut, ..Region::of(lines, 0) };
         self.scan(&before, &mut Clock::At(Time::default()), &mut Vec::new());
-        self.counts = Counts::default();
+        (self.counts, self.free_text) = (Counts::default(), None);
     }
 
     /// Whether the line is of those that may matter.
@@ -313,7 +315,9 @@ impl Scanner {
                 }
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
-                self.context.weigh(line, shape, hits);
+                if self.context.weigh(&matcher.messages, line, shape, hits) {
+                    self.free_text = hits.first().map(|hit| hit.time);
+                }
                 self.counts.add(hits);
             }
             if is_loose {

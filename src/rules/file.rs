@@ -37,6 +37,9 @@ struct RawMessage {
     dump: bool,
     #[serde(default)]
     echo: bool,
+    #[serde(default)]
+    own: bool,
+    next: Option<Spanned<String>>,
     reach: Option<Spanned<usize>>,
 }
 
@@ -120,8 +123,7 @@ impl Reader<'_> {
 
     fn file(&mut self, raw: RawFile) -> RuleFile {
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let ignoreregex =
-            raw.ignoreregex.iter().filter_map(|regex| self.ignoreregex(regex)).collect();
+        let ignoreregex = raw.ignoreregex.iter().filter_map(|regex| self.regex(regex)).collect();
         let messages =
             raw.message.into_iter().filter_map(|message| self.message(message)).collect();
         if raw.rule.is_empty() {
@@ -153,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    fn ignoreregex(&mut self, regex: &Spanned<String>) -> Option<Regex> {
+    fn regex(&mut self, regex: &Spanned<String>) -> Option<Regex> {
         match super::byte_regex(regex.get_ref()) {
             Ok(regex) => Some(regex),
             Err(error) => {
@@ -178,12 +180,15 @@ impl Reader<'_> {
         if let Some(wrong) = raw.reach.filter(|_| !(1..=LONGEST_MESSAGE).contains(&reach)) {
             self.problem(wrong.span(), format!("`reach` is 1 to {LONGEST_MESSAGE} bytes"), None);
         }
+        let next = raw.next.and_then(|regex| self.regex(&regex));
         Some(MessageShape {
             head: raw.head.into_inner().into_bytes(),
             contains: raw.contains.map(|text| Finder::new(&text).into_owned()),
             ends: raw.end.into_iter().map(String::into_bytes).collect(),
             dump: raw.dump,
             echo: raw.echo,
+            own: raw.own,
+            next,
             reach,
         })
     }

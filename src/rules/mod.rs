@@ -69,6 +69,10 @@ pub struct MessageShape {
     pub dump: bool,
     /// Whether it repeats such text of a message before it.
     pub echo: bool,
+    /// Whether all of it is Asterisk's own: nothing that a sender wrote stands in it.
+    pub own: bool,
+    /// The form of its second line, where it has one.
+    pub next: Option<Regex>,
     /// The number of bytes of text from outside that it can hold: no line that is part of it begins
     /// further than that behind its first.
     pub reach: usize,

@@ -94,7 +94,7 @@ fn forged_flood_raises_one_alarm_and_spares_no_attacker() {
     let status = guard.status();
     assert_eq!(status["health"], "DEGRADED");
     let problem = status["problems"][0].as_str().unwrap();
-    assert!(problem.contains("19900 unverified bans were withheld"), "{problem}");
+    assert!(problem.contains("19900 unverified bans by the logs were withheld"), "{problem}");
     assert_eq!(guard.jail("asterisk-scan")["withheld"], 19_900);
     assert!(guard.order(&["status"]).contains("! since "), "for people too");
 }

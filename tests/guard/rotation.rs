@@ -179,8 +179,9 @@ fn attack() -> Vec<String> {
     let offences = (0..5).flat_map(|round| (0..HOSTS).filter(move |n| round < 4 || n % 2 == 0));
     let lines = offences.enumerate().flat_map(|(number, n)| {
         let offence = wrong_password(&host(n)).replace("1000", &number.to_string());
-        let quiet =
-            move |k| format!("[Nov 22 01:12:24] NOTICE[1] pbx.c: {number}, {k}: all is well");
+        let quiet = move |k| {
+            format!("[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Peer '{number}-{k}' is now Reachable.")
+        };
         std::iter::once(offence).chain((1..20).map(quiet))
     });
     lines.collect()

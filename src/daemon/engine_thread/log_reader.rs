@@ -32,6 +32,8 @@ const YOUNG: Duration = Duration::from_secs(5);
 /// The time without anything new after which a message was whole. Asterisk writes a message without
 /// a pause, in two or three writes if it is long.
 const REST: Duration = Duration::from_secs(1);
+/// The time for which it is said that lines behind free text were not believed.
+const FREE_TEXT_LASTS: Duration = Duration::from_secs(600);
 
 /// Compiled rules by the rules they are made of: channels with the same jails share one.
 pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
@@ -480,7 +482,10 @@ impl Channel {
             hearsay: seen.hearsay,
             unbelieved,
             oversized,
-            free_text: self.scanner.is_hearsay(),
+            free_text: self
+                .scanner
+                .free_text()
+                .is_some_and(|last| now.since(last) < FREE_TEXT_LASTS),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Core {
             ));
         }
         for source in sources.iter().filter(|source| source.free_text) {
-            problems.push(format!("{} holds VERBOSE lines, so its addresses cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
+            problems.push(format!("{} holds VERBOSE or DEBUG lines, and lines right behind them (within 8192 bytes, while the log does not rest for a second) cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
         }
         problems.extend(self.recorder.problems());
         if wire.limiter.full {

@@ -8,6 +8,16 @@ use crate::input::line_splitter::LineSplitter;
 const RULES: &str = r#"
 ignoreregex = ['from the office']
 [[message]]
+head = "pbx.c: nothing to see here"
+own = true
+[[message]]
+head = "door.c: nothing to see here"
+own = true
+[[message]]
+head = "net.c: Timeout of '"
+end = ["' -- see the manual"]
+next = '^Timed out after \d+ms$'
+[[message]]
 head = "door.c: Call from '"
 end = ["' refused"]
 [[message]]
@@ -211,6 +221,39 @@ fn what_follows_a_message_that_was_cut_is_hearsay() {
 }
 
 #[test]
+fn nothing_is_proven_behind_a_message_that_no_rule_reads() {
+    let proven = "[x] NOTICE[1] net.c: Raw packet from TCP 203.0.113.9:5060 follows\n";
+    let login = "[x] NOTICE[1] door.c: 192.0.2.1 came in as \"1000\"\n";
+    let other = "[x] NOTICE[1] net.c: whatever, and who knows whose\n";
+    let near = NOISE.repeat(8192 / NOISE.len());
+    let far = NOISE.repeat(8192 / NOISE.len() + 1);
+    for (between, [offence, success]) in
+        [(near, ["unverified", "hearsay"]), (far, ["proven", "proven"])]
+    {
+        let last = |line| read(&text(&[other, &between, line])).pop().unwrap();
+        assert!(last(proven).ends_with(offence), "{}", last(proven));
+        assert!(last(login).ends_with(success), "{}", last(login));
+        assert!(last(KNOCK).ends_with("unverified"));
+    }
+}
+
+#[test]
+fn a_message_of_two_lines_that_is_known_is_whole() {
+    let first = "[x] NOTICE[1] net.c: Timeout of 'a' -- see the manual\n";
+    let second = "Timed out after 32ms\n";
+    assert!(read(&text(&[first, second, KNOCK]))[0].ends_with("unverified"));
+    let forged = "[x] NOTICE[1] net.c: Timeout of 'a\n";
+    for lines in [
+        [forged, second, KNOCK],
+        [first, "Timed out after long\n", KNOCK],
+        ["\n", second, KNOCK],
+        [NOISE, second, KNOCK],
+    ] {
+        assert!(read(&text(&lines))[0].ends_with("hearsay"), "{lines:?}");
+    }
+}
+
+#[test]
 fn what_follows_a_raw_packet_is_hearsay_but_for_its_sender() {
     let packet =
         |host: &str| format!("[x] NOTICE[1] net.c: Raw packet from UDP {host}:5060 follows\n");
@@ -308,12 +351,15 @@ fn what_follows_a_line_that_asterisk_cut_is_hearsay() {
 }
 
 #[test]
-fn a_file_with_free_text_is_hearsay() {
-    let verbose = "[x] VERBOSE[1] pbx.c: -- Executing\n";
-    assert!(read(&text(&[verbose, KNOCK]))[0].ends_with("hearsay"));
-    // The word alone, in a message that somebody outside wrote, blinds nobody.
-    let word = "[x] NOTICE[1] pbx.c: [x] VERBOSE[1] pbx.c\n";
-    assert!(read(&text(&[word, KNOCK]))[0].ends_with("unverified"));
+fn what_follows_free_text_is_hearsay_for_a_short_while() {
+    let far = NOISE.repeat(8192 / NOISE.len() + 1);
+    for level in ["VERBOSE", "DEBUG"] {
+        let free = format!("[x] {level}[1] pbx.c: -- Executing\n");
+        assert!(read(&text(&[&free, KNOCK]))[0].ends_with("hearsay"));
+        assert!(read(&text(&[&free, NOISE, KNOCK]))[0].ends_with("hearsay"));
+        assert!(read(&text(&[&free, &far, KNOCK]))[0].ends_with("unverified"));
+        assert!(read(&text(&[KNOCK, &free]))[0].ends_with("unverified"));
+    }
 }
 
 /// A line as the console shows it.
@@ -433,10 +479,10 @@ fn what_stands_behind_another_message_casts_its_doubt() {
     {
         assert!(knock(&format!("{before}{raw}")).ends_with("hearsay"), "{before}");
         assert!(knock(&format!("{before}{raw}[x] NOTICE[1] net.c: a")).ends_with("hearsay"));
-        assert!(knock(before).ends_with("unverified"), "{before}");
     }
+    assert!(knock("aaaa").ends_with("unverified"));
     // With many, nobody looks at all of them.
-    let many = "[x] NOTICE[1] net.c: a".repeat(9);
+    let many = "[x] NOTICE[1] pbx.c: nothing to see here".repeat(8);
     assert!(knock(&many).ends_with("unverified"));
     assert!(knock(&format!("{many}{many}")).ends_with("hearsay"));
 }
@@ -475,7 +521,7 @@ fn a_doubt_ends_when_the_writer_rests() {
     assert_eq!(events(true), [Evidence::Unverified; 2]);
 }
 
-/// Anything before the first region has been over for long then: but a channel with free text stays one.
+/// Anything before the first region has been over for long then.
 #[test]
 fn doubt_before_first_region_ends_when_writer_rests() {
     let packet = "[x] NOTICE[1] net.c: Raw packet from UDP 192.0.2.1:5060 follows\nINVITE\n";
@@ -494,8 +540,8 @@ fn doubt_before_first_region_ends_when_writer_rests() {
     };
     assert_eq!(event(packet, false), Evidence::Hearsay);
     assert_eq!(event(packet, true), Evidence::Unverified);
-    // No rest is long enough for what nobody can see the end of.
-    assert_eq!(event(free, true), Evidence::Hearsay);
+    assert_eq!(event(free, false), Evidence::Hearsay);
+    assert_eq!(event(free, true), Evidence::Unverified);
     // A history that is full begins in the middle of something.
     let long = packet.to_owned() + &"a\n".repeat(HISTORY);
     assert_eq!(event(&long, false), Evidence::Hearsay);

@@ -1,9 +1,11 @@
 //! `asterguard replay`
 
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +13,19 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::log_file::{looks_like_asterisks, unrecognized};
+use super::ConfigArg;
+use super::log_file::unrecognized;
 use super::output::{Failure, Output};
-use super::{ConfigArg, log_file};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
-use crate::detect::scanner::{Clock, Matcher, Scanner};
-use crate::detect::timestamp::TimestampParser;
+use crate::detect::scanner::{Matcher, Scanner};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
-use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
-use crate::model::time::{BanDuration, Time};
+use crate::model::time::BanDuration;
 use crate::model::words::counted;
+use log::{Kind, Log};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -315,109 +316,4 @@ fn finish(summary: &Summary, logs: &[Log], output: &Output) {
             log.path.display()
         ));
     }
-}
-
-/// The kind of a file, as far as it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// No line looks like Asterisk's, or like one that a rule is for.
-    Unrecognized,
-    /// A log.
-    Log,
-}
-
-/// A log file at rest and the events that it still holds. Reads a piece at a time.
-struct Log {
-    path: PathBuf,
-    reader: Box<dyn Read>,
-    splitter: LineSplitter,
-    scanner: Scanner,
-    parser: TimestampParser,
-    /// The last time that a line had.
-    time: Option<Time>,
-    events: VecDeque<Event>,
-    lines: u64,
-    at_end: bool,
-    kind: Kind,
-    /// The reason why the rest cannot be read.
-    broken: Option<io::Error>,
-    /// Whether there has been a line that matters, and whether the first one had no time.
-    begun: bool,
-    undated: bool,
-}
-
-impl Log {
-    fn open(path: &Path, scanner: Scanner, progress: &ProgressBar) -> io::Result<Self> {
-        let reader = log_file::open(path, progress)?;
-        // Dates without a year are the last such dates before the file was written.
-        let written = path
-            .metadata()?
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let reference = Time::from_secs(
-            written.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)),
-        );
-        Ok(Self {
-            path: path.to_owned(),
-            reader,
-            splitter: LineSplitter::new(1 << 17),
-            scanner,
-            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
-            time: None,
-            events: VecDeque::new(),
-            lines: 0,
-            at_end: false,
-            kind: Kind::Unrecognized,
-            broken: None,
-            begun: false,
-            undated: false,
-        })
-    }
-
-    /// Reads on until there is an event, or the end.
-    fn fill(&mut self) {
-        let mut found = Vec::new();
-        while self.events.is_empty() && !self.at_end {
-            let count = match self.reader.read(self.splitter.space()) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    self.broken = Some(error);
-                    0
-                }
-            };
-            self.splitter.filled(count);
-            self.at_end = count == 0;
-            loop {
-                let region = match self.splitter.next_region() {
-                    // What a broken file ends with is no whole line.
-                    None if self.at_end && self.broken.is_none() => self.splitter.finish(),
-                    region => region,
-                };
-                let Some(region) = region else { break };
-                self.lines = region.next_line - 1;
-                scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
-                // One line is enough, so that logs are looked at no further.
-                let unknown = self.kind == Kind::Unrecognized;
-                if unknown && (!found.is_empty() || looks_like_asterisks(&region)) {
-                    self.kind = Kind::Log;
-                }
-            }
-            let first = found.first().filter(|_| !self.begun);
-            self.undated |= first.is_some_and(|event| event.time == Time::default());
-            self.begun |= first.is_some();
-            self.events.extend(found.drain(..));
-        }
-    }
-}
-
-fn scan(
-    scanner: &mut Scanner,
-    region: &Region<'_>,
-    parser: &mut TimestampParser,
-    time: &mut Option<Time>,
-    found: &mut Vec<Event>,
-) {
-    scanner.scan(region, &mut Clock::Lines(parser, time), found);
 }

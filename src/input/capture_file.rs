@@ -123,7 +123,7 @@ impl<R: Read> CaptureFile<R> {
     ///
     /// # Errors
     /// When the file is none, ends in the middle, is damaged, or cannot be read. Nothing more can be read then.
-    pub fn next(&mut self) -> Result<Option<CapturedPacket>, CaptureFileError> {
+    pub fn next_packet(&mut self) -> Result<Option<CapturedPacket>, CaptureFileError> {
         if self.format.is_none() {
             self.format = Some(self.begin()?);
         }
@@ -192,10 +192,7 @@ impl<R: Read> CaptureFile<R> {
     /// Returns the packet of the next block of pcapng that has one.
     fn blocks(&mut self) -> Result<Option<CapturedPacket>, CaptureFileError> {
         while self.whole(BLOCK_HEADER)? {
-            let section = match &mut self.format {
-                Some(Format::PcapNg(section)) => section,
-                _ => return Ok(None),
-            };
+            let Some(Format::PcapNg(section)) = &mut self.format else { return Ok(None) };
             let bytes = self.buffer.get(self.used..).unwrap_or_default();
             let is_section = bytes.get(..4) == Some(&SECTION.to_ne_bytes());
             if is_section {

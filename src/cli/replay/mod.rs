@@ -1,11 +1,13 @@
 //! `asterguard replay`
 
+mod captures;
 mod log;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::ConfigArg;
-use super::log_file::unrecognized;
 use super::output::{Failure, Output};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
@@ -24,30 +25,25 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::BanDuration;
-use crate::model::words::counted;
+use captures::Captures;
 use log::{Kind, Log};
+use summary::{Summary, finish};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// Log files, also packed ones (.gz); their lines are merged by the times that stand in them
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "pcap", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Capture of the packets of a PBX, taken on it (pcap or pcapng, also .gz): what the PBX did with each host is
+    /// read in it. Can be given more than once
+    #[arg(long, value_name = "FILE")]
+    pcap: Vec<PathBuf>,
+    /// Address of the PBX in the captures; can be given more than once
+    /// [default: those that talk with the most others at the SIP ports]
+    #[arg(long, value_name = "ADDRESS", requires = "pcap")]
+    own: Vec<IpAddr>,
     #[command(flatten)]
     config: ConfigArg,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Summary {
-    action: &'static str,
-    lines: u64,
-    offences: u64,
-    tampered: u64,
-    hearsay: u64,
-    ignored: u64,
-    successes: u64,
-    banned: u64,
-    /// The files in which no line looks like Asterisk's.
-    unrecognized: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,42 +78,50 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
     engine.protect(Arc::new(allowed), &mut Vec::new());
 
-    let progress = progress(&args.files);
+    let progress = progress(args);
     let mut logs = Vec::new();
     for path in &args.files {
         let channel = engine.open_channel(jails.clone());
         let scanner = Scanner::new(Arc::clone(&matcher), channel);
-        let mut log = Log::open(path, scanner, &progress)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
-        log.fill();
+        let log = Log::open(path, scanner, &progress).map_err(|error| unreadable(path, &error))?;
         logs.push(log);
     }
+    let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
+        .map_err(|(path, error)| unreadable(&path, &error))?;
 
-    let names = args.files.iter().map(|path| path.display().to_string()).collect();
+    let files = args.files.iter().chain(&args.pcap);
+    let names = files.map(|path| path.display().to_string()).collect();
     let mut replay = Replay::new(&plan, output, &progress, names);
-    while let Some((index, log)) = next(&mut logs) {
-        let Some(event) = log.events.pop_front() else { break };
+    replay.summary.logs = logs.len();
+    while let Some((index, event)) = next(&mut logs, &mut captures) {
         replay.event(&mut engine, &event, index);
-        log.fill();
     }
     progress.finish_and_clear();
     replay.tell_all();
-    replay.summary.lines = logs.iter().map(|log| log.lines).sum();
+    let mut summary = replay.summary;
+    for (origin, since, withheld) in engine.floods() {
+        summary.withhold(origin, since, withheld);
+    }
+    summary.lines = logs.iter().map(|log| log.lines).sum();
     let unrecognized = logs.iter().filter(|log| log.kind == Kind::Unrecognized);
-    replay.summary.unrecognized = unrecognized.map(|log| log.path.display().to_string()).collect();
-    finish(&replay.summary, &logs, output);
-    complaint(&logs).map_or(Ok(()), Err)
+    summary.unrecognized = unrecognized.map(|log| log.path.display().to_string()).collect();
+    let (numbers, broken) = captures.numbers();
+    summary.captures = (!args.pcap.is_empty()).then_some(numbers);
+    finish(&summary, &logs, output);
+    complaint(&logs, broken).map_or(Ok(()), Err)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {error}", path.display()))
 }
 
 /// Returns the failure for what could not be read, or not be used.
-fn complaint(logs: &[Log]) -> Option<Failure> {
-    let mut wrong: Vec<String> = logs
-        .iter()
-        .filter_map(|log| {
-            let (path, error) = (log.path.display(), log.broken.as_ref()?);
-            Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
-        })
-        .collect();
+fn complaint(logs: &[Log], captures: Vec<String>) -> Option<Failure> {
+    let mut wrong = captures;
+    wrong.extend(logs.iter().filter_map(|log| {
+        let (path, error) = (log.path.display(), log.broken.as_ref()?);
+        Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
+    }));
     let undated: Vec<_> =
         logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect();
     if !undated.is_empty() {
@@ -129,18 +133,33 @@ fn complaint(logs: &[Log]) -> Option<Failure> {
     (!wrong.is_empty()).then(|| Failure::new(wrong.join("\n")))
 }
 
-/// Returns the log with the earliest event that is not taken yet.
-fn next(logs: &mut [Log]) -> Option<(usize, &mut Log)> {
+/// Takes the earliest event that is not taken yet, and says of which file it is.
+fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
+    for log in logs.iter_mut() {
+        log.fill();
+    }
+    captures.fill();
     let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
-    dated
+    let earliest = dated
         .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
-        .min_by_key(|(time, _)| *time)
-        .map(|(_, log)| log)
+        .min_by_key(|(time, _)| *time);
+    let captured = captures.events.front().map(|(_, event)| event.time);
+    match (earliest, captured) {
+        (Some((time, (index, log))), captured) if captured.is_none_or(|at| time <= at) => {
+            Some((index, log.events.pop_front()?))
+        }
+        _ => {
+            let (file, event) = captures.events.pop_front()?;
+            Some((logs.len() + file, event))
+        }
+    }
 }
 
-fn progress(files: &[PathBuf]) -> ProgressBar {
-    let bytes =
-        files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+fn progress(args: &ReplayArgs) -> ProgressBar {
+    let size = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let captures: u64 = args.pcap.iter().map(size).sum();
+    let times = if args.own.is_empty() { 2 } else { 1 };
+    let bytes = args.files.iter().map(size).sum::<u64>() + times * captures;
     let target = if io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
@@ -191,7 +210,7 @@ impl<'a> Replay<'a> {
             output,
             progress,
             names,
-            summary: Summary { action: "summary", ..Summary::default() },
+            summary: Summary::default(),
             decisions: Vec::new(),
             waiting: VecDeque::new(),
             logged_in: BTreeSet::new(),
@@ -199,27 +218,30 @@ impl<'a> Replay<'a> {
     }
 
     fn event(&mut self, engine: &mut Engine, event: &Event, log: usize) {
-        match (event.meaning, event.evidence) {
-            (Meaning::Tampered, _) => self.summary.tampered += 1,
-            (Meaning::Ignored, _) => self.summary.ignored += 1,
-            (_, Evidence::Hearsay) => self.summary.hearsay += 1,
-            (Meaning::Success, _) => {
-                self.summary.successes += 1;
-                if self.logged_in.len() < MOST_LOGGED_IN {
-                    self.logged_in.insert(event.host);
-                }
-            }
-            (Meaning::Offence(_), _) => self.summary.offences += 1,
+        self.summary.note(event);
+        let logs_in = event.meaning == Meaning::Success && event.evidence > Evidence::Hearsay;
+        if logs_in && self.logged_in.len() < MOST_LOGGED_IN {
+            self.logged_in.insert(event.host);
         }
         engine.on_tick(event.time, &mut self.decisions);
         engine.on_event(event, &mut self.decisions);
         for decision in self.decisions.drain(..) {
             let (action, ban) = match decision {
-                Decision::Ban(ban) => ("ban", ban),
+                Decision::Ban(ban) => {
+                    self.summary.ban(&ban, log);
+                    ("ban", ban)
+                }
                 Decision::Observed(ban) => ("observe", ban),
+                Decision::FloodBegins(origin) => {
+                    self.summary.withhold(origin, event.time, 0);
+                    continue;
+                }
+                Decision::FloodEbbs { origin, withheld } => {
+                    self.summary.withhold(origin, event.time, withheld);
+                    continue;
+                }
                 _ => continue,
             };
-            self.summary.banned += u64::from(action == "ban");
             self.waiting.push_back(WouldBe { action, ban, log });
         }
         while self.waiting.len() > MOST_WAITING {
@@ -286,34 +308,4 @@ fn in_words(record: &BanRecord<'_>) -> String {
         record.file,
         record.line
     )
-}
-
-fn finish(summary: &Summary, logs: &[Log], output: &Output) {
-    if output.json {
-        output.object(summary);
-        return;
-    }
-    output.line(format_args!(
-        "{}: {}, {}, {} hearsay, {} tampered, {} ignored, {}",
-        counted(summary.lines, "line"),
-        counted(summary.offences, "offence"),
-        counted(summary.banned, "ban"),
-        summary.hearsay,
-        summary.tampered,
-        summary.ignored,
-        if summary.successes == 1 {
-            "1 success".to_owned()
-        } else {
-            format!("{} successes", summary.successes)
-        }
-    ));
-    for path in &summary.unrecognized {
-        output.line(unrecognized(path));
-    }
-    for log in logs.iter().filter(|log| log.scanner.is_hearsay()) {
-        output.line(format_args!(
-            "{} holds VERBOSE lines: its addresses cannot be trusted, so nobody is banned by it (jail option hearsay = \"count\" changes that, with the risk)",
-            log.path.display()
-        ));
-    }
 }

@@ -9,7 +9,7 @@ fn read(bytes: &[u8]) -> (Vec<CapturedPacket>, Option<String>) {
     let mut file = CaptureFile::new(Cursor::new(bytes));
     let mut packets = Vec::new();
     loop {
-        match file.next() {
+        match file.next_packet() {
             Ok(Some(packet)) => packets.push(packet),
             Ok(None) => return (packets, None),
             Err(error) => return (packets, Some(error.to_string())),
@@ -209,9 +209,9 @@ fn a_block_of_any_length_that_does_not_matter_is_passed_over() {
     let bytes =
         [section(order), interface(order, 1, &[]), long, enhanced(order, 0, 5000, b"one")].concat();
     let mut file = CaptureFile::new(Cursor::new(bytes));
-    assert_eq!(file.next().unwrap().unwrap().bytes, b"one");
+    assert_eq!(file.next_packet().unwrap().unwrap().bytes, b"one");
     assert!(file.buffer.capacity() < 4 * PIECE, "{}", file.buffer.capacity());
-    assert!(file.next().unwrap().is_none());
+    assert!(file.next_packet().unwrap().is_none());
 }
 
 proptest! {
@@ -233,7 +233,7 @@ proptest! {
             }
         }
         let mut file = CaptureFile::new(Cursor::new(&bytes));
-        while let Ok(Some(packet)) = file.next() {
+        while let Ok(Some(packet)) = file.next_packet() {
             prop_assert!(packet.bytes.len() <= bytes.len());
         }
         prop_assert!(file.buffer.capacity() <= 2 * (MOST_BLOCK + PIECE));

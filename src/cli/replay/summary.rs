@@ -108,17 +108,23 @@ impl HearsayOnly {
         self.named.difference(&self.believed)
     }
 
-    /// The first few, and how many there are.
-    fn first(&self) -> (Vec<IpAddr>, usize) {
-        (self.hosts().take(MOST_NAMED).copied().collect(), self.hosts().count())
+    fn shown(&self) -> ShownHosts {
+        let first = self.hosts().take(MOST_NAMED).copied().collect();
+        ShownHosts { hosts: self.hosts().count(), first }
     }
 }
 
 impl Serialize for HearsayOnly {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (first, hosts) = self.first();
-        serde_json::json!({ "hosts": hosts, "first": first }).serialize(serializer)
+        self.shown().serialize(serializer)
     }
+}
+
+/// How many hosts there are, and the first few.
+#[derive(Serialize)]
+struct ShownHosts {
+    hosts: usize,
+    first: Vec<IpAddr>,
 }
 
 fn remember(hosts: &mut BTreeSet<IpAddr>, host: IpAddr) {
@@ -199,7 +205,7 @@ impl Summary {
             let words = if self.captures.is_none() { "by the logs alone" } else { "by the logs" };
             let _ = write!(text, "; {words}: {}", counted(logs.len(), "host"));
         }
-        let (first, hosts) = self.hearsay_only.first();
+        let ShownHosts { hosts, first } = self.hearsay_only.shown();
         if hosts > 0 {
             let first: Vec<_> = first.iter().map(ToString::to_string).collect();
             let more = if hosts > first.len() { ", …" } else { "" };

@@ -136,7 +136,10 @@ enum Command {
     Test(test::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
     Explain(explain::ExplainArgs),
-    /// Say which hosts these logs would have had banned, when and why; changes nothing
+    /// Say which hosts these logs and captures would have had banned, when and why; changes nothing
+    ///
+    /// What the PBX did with a host is in a capture (--pcap) alone: without one, the last line says that it is unknown.
+    /// The exit code is 1 if a file cannot be read, or not to its end; what can be read counts.
     Replay(replay::ReplayArgs),
     /// Put stored bans into the kernel, before the network comes up and the guard runs
     Restore(restore::RestoreArgs),

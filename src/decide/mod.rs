@@ -5,6 +5,7 @@ pub mod ban_activity;
 pub mod ban_rate_limit;
 pub mod ban_table;
 pub mod engine;
+pub mod exchange_event;
 pub mod known_good;
 pub mod login_log;
 pub mod offences;

@@ -23,6 +23,7 @@
 //! challenge, and each further one without a success in between is an attempt.
 
 pub mod capture;
+pub mod direction;
 mod observer;
 mod recent;
 

@@ -4,10 +4,14 @@
 //! opens it. [`glob`] says which files a list of patterns means, a [`Follower`] reads one of them, and a
 //! [`Watcher`] says when it is worth polling. The watcher is a convenience: polling all followers
 //! once a second finds everything that it misses.
+//!
+//! Captures of packets are read at rest: [`capture_file`], and [`link_layer`] for what stands ahead of their IP headers.
 
+pub mod capture_file;
 mod follower;
 pub mod glob;
 pub mod line_splitter;
+pub mod link_layer;
 mod log_file;
 mod rotation;
 mod source;

@@ -381,12 +381,16 @@ fn what_is_made_of_lines_is_told_as_json() {
         age(&home.path(name));
     }
     let path = |name: &str| home.path(name).display().to_string();
-    let [messages, hostname, undated] = ["messages", "hostname", "undated"].map(path);
+    home.append_bytes("pbx.pcap", include_bytes!("../data/pbx.pcap"));
+    let [messages, hostname, undated, capture] =
+        ["messages", "hostname", "undated", "pbx.pcap"].map(path);
     for args in [
         &["test", &messages][..],
         &["replay", &messages],
         &["replay", &messages, &hostname, &undated],
         &["replay", "/no/such/file"],
+        &["replay", &messages, "--pcap", &capture],
+        &["replay", "--pcap", &messages],
     ] {
         // Shown as `$DIR`, like all paths here.
         told.here(args);

@@ -303,14 +303,16 @@ fn logs_are_replayed_by_their_times() {
     assert_eq!(told[0], first);
     let summary = json!({
         "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "hearsay": 0,
-        "ignored": 0, "successes": 0, "banned": 4, "unrecognized": []
+        "ignored": 0, "successes": 0, "banned": 4, "unrecognized": [], "captures": null,
+        "banned_hosts": { "logs": 4, "captures": 0 }, "hearsay_only": { "hosts": 0, "first": [] },
+        "withheld": []
     });
     assert_eq!(told[4..], [summary]);
 
     // For people; the order of the files changes nothing.
     let (code, out, _) = run(&home, &["replay", &two, &one]);
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!((code, lines.len()), (0, 5));
+    assert_eq!((code, lines.len()), (0, 6));
     let expected = format!(
         "2026-11-22T01:04:00Z [asterisk-guess] Ban 198.51.100.1 (5 offences, proven, \
          asterisk-sip/wrong-password, ports sip, 10m) {one}:5"
@@ -349,7 +351,7 @@ fn a_file_that_is_no_log_is_said_to_be_none() {
         for command in ["replay", "test"] {
             let (code, out, said) = run(&home, &[command, &file]);
             assert_eq!((code, said.as_str()), (0, ""));
-            assert_eq!(out.ends_with(&words), odd, "{command}: {out}");
+            assert_eq!(out.contains(&words), odd, "{command}: {out}");
         }
         let (_, out, _) = run(&home, &["replay", &file, "--json"]);
         let expected = if odd { json!([file]) } else { json!([]) };
@@ -394,6 +396,205 @@ fn replayed_ban_of_a_host_that_logged_in_is_marked() {
     let (_, out, _) = run(&home, &["replay", log.to_str().unwrap()]);
     let marked: Vec<_> = out.lines().filter(|line| line.contains("but also logged in)")).collect();
     assert!(marked.len() == 1 && marked[0].contains("Ban 198.51.100.1 "), "{out}");
+}
+
+/// Packets of an Asterisk 22 (203.0.113.250) as `tcpdump -i eth0` copied them: 198.51.100.101 logs in four times,
+/// .102 twice after a wrong password, .115 guesses seven times, .114 is `svcrack` with 31 passwords.
+const CAPTURE: &[u8] = include_bytes!("../data/pbx.pcap");
+/// The same by `tcpdump -i any`, with what Asterisk mirrored by HEP, packed: .116 guesses seven times over TLS, whose
+/// packets are not in it.
+const CAPTURE_HEP: &[u8] = include_bytes!("../data/pbx-hep.pcap.gz");
+const GUESSER: &str = "198.51.100.115";
+const CRACKER: &str = "198.51.100.114";
+const TLS_GUESSER: &str = "198.51.100.116";
+
+/// A home with both captures, and with the configuration of the Asterisk that they are of.
+fn home_with_captures() -> Home {
+    let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{CONFIG}"));
+    home.write(
+        "asterisk/pjsip.conf",
+        "[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5060\n\
+         [t]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5061\n",
+    );
+    home.write(
+        "asterisk/hep.conf",
+        "[general]\nenabled=yes\ncapture_address=127.0.0.1:9060\ncapture_password=hep-of-the-lab\n",
+    );
+    home.append_bytes("pbx.pcap", CAPTURE);
+    home.append_bytes("pbx-hep.pcap.gz", CAPTURE_HEP);
+    home
+}
+
+/// The hosts of the bans that `replay --json` told, each with its evidence, and the summary.
+fn replayed(out: &str) -> (Vec<(String, String)>, Value) {
+    let mut objects = objects(out);
+    let summary = objects.pop().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (objects.iter().map(|ban| (text(&ban["host"]), text(&ban["evidence"]))).collect(), summary)
+}
+
+fn proven(hosts: &[&str]) -> Vec<(String, String)> {
+    hosts.iter().map(|host| ((*host).to_owned(), "proven".to_owned())).collect()
+}
+
+#[test]
+fn a_capture_shows_whom_what_the_pbx_did_would_have_banned() {
+    let home = home_with_captures();
+    let capture = home.path("pbx.pcap").display().to_string();
+    let (code, out, said) = run(&home, &["replay", "--pcap", &capture, "--json"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let (bans, summary) = replayed(&out);
+    assert_eq!(bans, proven(&[GUESSER, CRACKER]));
+    let first = &objects(&out)[0];
+    assert_eq!(
+        (&first["jail"], &first["filter"], &first["rule"], &first["file"]),
+        (&json!("asterisk-wire"), &json!("wire"), &json!("refused"), &json!(capture))
+    );
+    // Seven, one mistake, and what svcrack tried; the logins of two phones.
+    assert_eq!((&summary["offences"], &summary["successes"]), (&json!(40), &json!(6)));
+    assert_eq!(summary["banned_hosts"], json!({ "logs": 0, "captures": 2 }));
+    let numbers = &summary["captures"];
+    assert_eq!(numbers["own"], json!(["203.0.113.250"]));
+    assert_eq!((&numbers["cut"], &numbers["link_types"]), (&json!(0), &json!({})));
+    assert_eq!(numbers["sip"], numbers["relevant"]);
+
+    let (_, out, _) = run(&home, &["replay", "--pcap", &capture]);
+    assert!(out.ends_with("\nwould be banned by what the PBX did: 2 hosts\n"), "{out}");
+    // With another address as the PBX's, nobody there did anything.
+    let own = ["replay", "--pcap", &capture, "--own", GUESSER, "--json"];
+    let (bans, summary) = replayed(&run(&home, &own).1);
+    assert_eq!((bans, &summary["captures"]["own"]), (proven(&[]), &json!([GUESSER])));
+    assert_eq!(summary["captures"]["sip"], 0);
+}
+
+#[test]
+fn a_capture_with_hep_shows_what_tls_hides() {
+    let home = home_with_captures();
+    let capture = home.path("pbx-hep.pcap.gz").display().to_string();
+    let hosts = |home: &Home| replayed(&run(home, &["replay", "--pcap", &capture, "--json"]).1);
+    let (bans, summary) = hosts(&home);
+    assert_eq!(bans, proven(&[GUESSER, TLS_GUESSER, CRACKER]));
+    assert!(summary["captures"]["hep"].as_u64().unwrap() > 100, "{summary}");
+    assert_eq!((&summary["offences"], &summary["successes"]), (&json!(47), &json!(6)));
+    // Another password is not that of this Asterisk.
+    let conf = fs::read_to_string(home.path("asterisk/hep.conf")).unwrap();
+    home.write("asterisk/hep.conf", &conf.replace("hep-of-the-lab", "another"));
+    let (bans, summary) = hosts(&home);
+    assert_eq!((bans, &summary["captures"]["hep"]), (proven(&[GUESSER, CRACKER]), &json!(0)));
+}
+
+#[test]
+fn logs_and_captures_are_merged_by_time() {
+    let home = home_with_captures();
+    let capture = home.path("pbx.pcap").display().to_string();
+    let out = run(&home, &["replay", "--pcap", &capture, "--json"]).1;
+    let times = objects(&out).iter().map(|ban| ban["time"].to_string()).collect::<Vec<_>>();
+    let between = times[0].trim_matches('"').replace('T', " ").replace('Z', "");
+    // The other guesser is banned in the second after.
+    home.append("messages", &vec![at(&between, &wrong_password(HOST)); 5]);
+    let log = home.path("messages").display().to_string();
+    let (code, out, said) = run(&home, &["replay", &log, "--pcap", &capture, "--json"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let (bans, summary) = replayed(&out);
+    let mut hosts: Vec<_> = bans.iter().map(|(host, _)| host.as_str()).collect();
+    assert_eq!(hosts.pop(), Some(CRACKER));
+    hosts.sort_unstable();
+    assert_eq!(hosts, [GUESSER, HOST]);
+    assert_eq!(summary["banned_hosts"], json!({ "logs": 1, "captures": 2 }));
+    let (_, out, _) = run(&home, &["replay", &log, "--pcap", &capture]);
+    let last = out.lines().last().unwrap();
+    assert_eq!(last, "would be banned by what the PBX did: 2 hosts; by the logs: 1 host");
+}
+
+#[test]
+fn a_capture_that_cannot_be_read_whole_is_read_as_far_as_it_can_be() {
+    let home = home_with_captures();
+    let path = home.path("broken.pcap");
+    let capture = path.display().to_string();
+    let replay = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        run(&home, &["replay", "--pcap", &capture])
+    };
+    let (code, out, said) = replay(&CAPTURE[..CAPTURE.len() / 2]);
+    assert!(code == 1 && out.contains(GUESSER), "{out}");
+    assert!(
+        said.contains(&format!("cannot read on in {capture} after packet "))
+            && said.contains("it ends in the middle of what begins at byte "),
+        "{said}"
+    );
+    let (code, out, said) = replay(b"no capture at all, but a text");
+    assert!(code == 1 && out.starts_with("0 packets: "), "{out}");
+    assert!(said.contains("after packet 0: it is neither pcap nor pcapng"), "{said}");
+
+    // Of another link type, and with packets that were cut.
+    let mut bytes = CAPTURE.to_vec();
+    bytes[20] = 147;
+    let (code, out, _) = replay(&bytes);
+    assert_eq!(code, 0);
+    assert!(out.contains(" of the unknown link type 147\n"), "{out}");
+    assert!(out.contains("captures: no packet goes to or from a SIP port"), "{out}");
+    let mut cut = CAPTURE[..24].to_vec();
+    let mut rest = &CAPTURE[24..];
+    while let Some((head, behind)) = rest.split_at_checked(16) {
+        let length = u32::from_le_bytes(head[8..12].try_into().unwrap()) as usize;
+        let copied = length.min(300);
+        cut.extend(&head[..8]);
+        cut.extend(u32::try_from(copied).unwrap().to_le_bytes());
+        cut.extend(&head[12..]);
+        cut.extend(&behind[..copied]);
+        rest = &behind[length..];
+    }
+    let (code, out, _) = replay(&cut);
+    assert!(code == 0 && out.contains("\ncut: ") && out.contains("(`tcpdump -s 0`"), "{out}");
+
+    let (code, _, said) = run(&home, &["replay", "--pcap", "/no/such/file"]);
+    assert!(code == 1 && said.contains("cannot read /no/such/file: "), "{said}");
+    let (code, _, said) = run(&home, &["replay", "--pcap", "/dev/null"]);
+    assert!(code == 1 && said.contains("say with --own"), "{said}");
+}
+
+#[test]
+fn a_replay_says_what_it_cannot_know_and_what_it_withheld() {
+    let iax = |host: &str| {
+        format!(
+            "[2026-11-22 01:12:24] NOTICE[1638] chan_iax2.c: No registration for peer 'admin' \
+             (from {host})"
+        )
+    };
+    let config = CONFIG.replace("[default]", "[default]\nmaxunverified = 1");
+    let home =
+        Home::new(&config.replace("\"asterisk-sip\"", "[\"asterisk-sip\", \"asterisk-iax\"]"));
+    for last in 31..=33 {
+        let line = at("2026-11-22 01:12:24", &odd_packet(&format!("198.51.100.{last}")));
+        home.append("messages", &vec![line; 3]);
+    }
+    // Of one of those whom hearsay names, something better speaks.
+    home.append("messages", &[at("2026-11-22 01:12:24", &wrong_password("198.51.100.1"))]);
+    // What stands behind such a line is in doubt.
+    for last in 1..=7 {
+        home.append("messages", &[iax(&format!("198.51.100.{last}"))]);
+    }
+    let log = home.path("messages").display().to_string();
+    let (code, out, said) = run(&home, &["replay", &log]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let last = out.lines().last().unwrap();
+    assert_eq!(
+        last,
+        "would be banned by what the PBX did: unknown, as there is no capture of its packets (`--pcap`); \
+         by the logs alone: 1 host; 6 hosts are named only by hearsay: 198.51.100.2, 198.51.100.3, \
+         198.51.100.4, 198.51.100.5, 198.51.100.6, …"
+    );
+    assert!(out.contains("\nwithheld: 2 bans by the logs, as there were more"), "{out}");
+    let (_, out, _) = run(&home, &["replay", &log, "--json"]);
+    let (_, summary) = replayed(&out);
+    assert_eq!(
+        (&summary["captures"], &summary["banned_hosts"], &summary["hearsay_only"]["hosts"]),
+        (&Value::Null, &json!({ "logs": 1, "captures": 0 }), &json!(6))
+    );
+    assert_eq!(
+        summary["withheld"],
+        json!([{ "origin": "the logs", "time": "2026-11-22T01:12:24Z", "bans": 2 }])
+    );
 }
 
 #[test]

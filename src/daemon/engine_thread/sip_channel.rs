@@ -9,15 +9,12 @@ use crate::config;
 use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
 use crate::decide::engine::Engine;
+use crate::decide::exchange_event::event;
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Channel, Request};
 use crate::enforce::{SinkError, WireRules};
-use crate::exchange::Observation;
 use crate::exchange::capture::{Listening, SipMonitor};
-use crate::model::event::{Decision, Event, Meaning, SIP_RESPONSES};
-use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
-use crate::model::exchange::Outcome;
-use crate::model::time::Time;
+use crate::model::event::Decision;
 use crate::sys::clock::{monotonic_now, now};
 
 /// The name of the wire where a log would have a path.
@@ -135,26 +132,4 @@ fn group(plan: &Plan) -> Option<u16> {
 /// Returns what a plan does with the hosts that the kernel's limiter finds.
 fn limiting(plan: &Plan) -> config::Limiter {
     if plan.config.wire.enabled { plan.config.wire.limiter } else { config::Limiter::Off }
-}
-
-/// Returns the event that an observation is, at `now`: its own time is by the monotonic clock.
-fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
-    let rule = match observation.exchange.outcome {
-        Outcome::CredentialsRefused => REFUSED,
-        Outcome::Login => REGISTERED,
-        Outcome::ChallengeUnanswered => UNANSWERED,
-        Outcome::RefusedOutright => REJECTED,
-    };
-    let rule = plan.rules.named(FILTER, rule)?;
-    Some(Event {
-        time: now,
-        channel: SIP_RESPONSES,
-        rule,
-        meaning: plan.rules.get(rule).map_or(Meaning::Ignored, |rule| rule.meaning),
-        host: observation.host,
-        evidence: observation.evidence,
-        line,
-        account: observation.account,
-        exchange: Some(observation.exchange),
-    })
 }

@@ -1,0 +1,311 @@
+//! `asterguard replay`
+
+mod captures;
+mod log;
+mod summary;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, IsTerminal as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::ConfigArg;
+use super::output::{Failure, Output};
+use crate::decide::engine::Engine;
+use crate::decide::plan::Plan;
+use crate::decide::plan_files::{PlanError, load_plan};
+use crate::detect::scanner::{Matcher, Scanner};
+use crate::hosts::exempt::IgnoreList;
+use crate::hosts::lists::{self, Lists};
+use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
+use crate::model::time::BanDuration;
+use captures::Captures;
+use log::{Kind, Log};
+use summary::{Summary, finish};
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Log files, also packed ones (.gz); their lines are merged by the times that stand in them
+    #[arg(required_unless_present = "pcap", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Capture of the packets of a PBX, taken on it (pcap or pcapng, also .gz): what the PBX did with each host is
+    /// read in it. Can be given more than once
+    #[arg(long, value_name = "FILE")]
+    pcap: Vec<PathBuf>,
+    /// Address of the PBX in the captures; can be given more than once
+    /// [default: those that talk with the most others at the SIP ports]
+    #[arg(long, value_name = "ADDRESS", requires = "pcap")]
+    own: Vec<IpAddr>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Serialize)]
+struct BanRecord<'a> {
+    action: &'static str,
+    host: IpAddr,
+    /// The subject of the ban: the host, or its IPv6 network.
+    network: String,
+    jail: &'a str,
+    time: String,
+    offences: u32,
+    evidence: Evidence,
+    /// Seconds; null for a permanent ban.
+    bantime: Option<u64>,
+    scope: &'a str,
+    /// Whether somebody from there also logged in.
+    logged_in: bool,
+    filter: Option<&'a str>,
+    rule: Option<&'a str>,
+    file: &'a str,
+    line: u64,
+}
+
+pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
+    let plan = Arc::new(load_plan(args.config.config.as_deref())?);
+    let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
+    let rules = plan.rules_for(&jails);
+    let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
+    let mut engine = Engine::new(Arc::clone(&plan));
+    let allowed =
+        lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
+    let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
+    engine.protect(Arc::new(allowed), &mut Vec::new());
+
+    let progress = progress(args);
+    let mut logs = Vec::new();
+    for path in &args.files {
+        let channel = engine.open_channel(jails.clone());
+        let scanner = Scanner::new(Arc::clone(&matcher), channel);
+        let log = Log::open(path, scanner, &progress).map_err(|error| unreadable(path, &error))?;
+        logs.push(log);
+    }
+    let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
+        .map_err(|(path, error)| unreadable(&path, &error))?;
+
+    let files = args.files.iter().chain(&args.pcap);
+    let names = files.map(|path| path.display().to_string()).collect();
+    let mut replay = Replay::new(&plan, output, &progress, names);
+    replay.summary.logs = logs.len();
+    while let Some((index, event)) = next(&mut logs, &mut captures) {
+        replay.event(&mut engine, &event, index);
+    }
+    progress.finish_and_clear();
+    replay.tell_all();
+    let mut summary = replay.summary;
+    for (origin, since, withheld) in engine.floods() {
+        summary.withhold(origin, since, withheld);
+    }
+    summary.lines = logs.iter().map(|log| log.lines).sum();
+    let unrecognized = logs.iter().filter(|log| log.kind == Kind::Unrecognized);
+    summary.unrecognized = unrecognized.map(|log| log.path.display().to_string()).collect();
+    let (numbers, broken) = captures.numbers();
+    summary.captures = (!args.pcap.is_empty()).then_some(numbers);
+    finish(&summary, &logs, output);
+    complaint(&logs, broken).map_or(Ok(()), Err)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {error}", path.display()))
+}
+
+/// Returns the failure for what could not be read, or not be used.
+fn complaint(logs: &[Log], captures: Vec<String>) -> Option<Failure> {
+    let mut wrong = captures;
+    wrong.extend(logs.iter().filter_map(|log| {
+        let (path, error) = (log.path.display(), log.broken.as_ref()?);
+        Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
+    }));
+    let undated: Vec<_> =
+        logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect();
+    if !undated.is_empty() {
+        wrong.push(format!(
+            "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
+            undated.join(", ")
+        ));
+    }
+    (!wrong.is_empty()).then(|| Failure::new(wrong.join("\n")))
+}
+
+/// Takes the earliest event that is not taken yet, and says of which file it is.
+fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
+    for log in logs.iter_mut() {
+        log.fill();
+    }
+    captures.fill();
+    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
+    let earliest = dated
+        .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
+        .min_by_key(|(time, _)| *time);
+    let captured = captures.events.front().map(|(_, event)| event.time);
+    match (earliest, captured) {
+        (Some((time, (index, log))), captured) if captured.is_none_or(|at| time <= at) => {
+            Some((index, log.events.pop_front()?))
+        }
+        _ => {
+            let (file, event) = captures.events.pop_front()?;
+            Some((logs.len() + file, event))
+        }
+    }
+}
+
+fn progress(args: &ReplayArgs) -> ProgressBar {
+    let size = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let captures: u64 = args.pcap.iter().map(size).sum();
+    let times = if args.own.is_empty() { 2 } else { 1 };
+    let bytes = args.files.iter().map(size).sum::<u64>() + times * captures;
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(bytes), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Bans that wait to be told, in case somebody from there logs in later in the logs.
+const MOST_WAITING: usize = 65_536;
+/// Hosts that logged in; more are not remembered.
+const MOST_LOGGED_IN: usize = 65_536;
+
+/// A ban that would have been.
+struct WouldBe {
+    action: &'static str,
+    ban: Ban,
+    /// The log whose line completed the count.
+    log: usize,
+}
+
+/// The part that lets the engine decide and tells what it decided.
+struct Replay<'a> {
+    plan: &'a Plan,
+    output: &'a Output,
+    progress: &'a ProgressBar,
+    /// The names of the logs.
+    names: Vec<String>,
+    summary: Summary,
+    decisions: Vec<Decision>,
+    waiting: VecDeque<WouldBe>,
+    logged_in: BTreeSet<IpAddr>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(
+        plan: &'a Plan,
+        output: &'a Output,
+        progress: &'a ProgressBar,
+        names: Vec<String>,
+    ) -> Self {
+        Self {
+            plan,
+            output,
+            progress,
+            names,
+            summary: Summary::default(),
+            decisions: Vec::new(),
+            waiting: VecDeque::new(),
+            logged_in: BTreeSet::new(),
+        }
+    }
+
+    fn event(&mut self, engine: &mut Engine, event: &Event, log: usize) {
+        self.summary.note(event);
+        let logs_in = event.meaning == Meaning::Success && event.evidence > Evidence::Hearsay;
+        if logs_in && self.logged_in.len() < MOST_LOGGED_IN {
+            self.logged_in.insert(event.host);
+        }
+        engine.on_tick(event.time, &mut self.decisions);
+        engine.on_event(event, &mut self.decisions);
+        for decision in self.decisions.drain(..) {
+            let (action, ban) = match decision {
+                Decision::Ban(ban) => {
+                    self.summary.ban(&ban, log);
+                    ("ban", ban)
+                }
+                Decision::Observed(ban) => ("observe", ban),
+                Decision::FloodBegins(origin) => {
+                    self.summary.withhold(origin, event.time, 0);
+                    continue;
+                }
+                Decision::FloodEbbs { origin, withheld } => {
+                    self.summary.withhold(origin, event.time, withheld);
+                    continue;
+                }
+                _ => continue,
+            };
+            self.waiting.push_back(WouldBe { action, ban, log });
+        }
+        while self.waiting.len() > MOST_WAITING {
+            self.tell_one();
+        }
+    }
+
+    fn tell_all(&mut self) {
+        while !self.waiting.is_empty() {
+            self.tell_one();
+        }
+    }
+
+    /// Tells the ban that has been waiting longest.
+    fn tell_one(&mut self) {
+        let Some(WouldBe { action, ban, log }) = self.waiting.pop_front() else { return };
+        let rule = ban.cause.and_then(|(rule, _)| self.plan.rules.get(rule));
+        let network = ban.subject.net();
+        let mut logged_in = self.logged_in.range(network.network()..=network.broadcast());
+        let record = BanRecord {
+            action,
+            host: ban.host,
+            network: ban.subject.to_string(),
+            jail: self.plan.jail(ban.jail).map_or("", |jail| &jail.name),
+            time: ban.since.to_string(),
+            offences: ban.offences,
+            evidence: ban.evidence,
+            bantime: ban.until.map(|until| until.since(ban.since).as_secs()),
+            scope: self.plan.structure.scope(ban.scope).map_or("", |scope| &scope.name),
+            logged_in: logged_in.next().is_some(),
+            filter: rule
+                .and_then(|rule| self.plan.rules.file_of(rule))
+                .map(|file| file.name.as_str()),
+            rule: rule.map(|rule| rule.id.as_str()),
+            file: self.names.get(log).map_or("", String::as_str),
+            line: ban.cause.map_or(0, |(_, line)| line),
+        };
+        self.progress.suspend(|| {
+            if self.output.json {
+                self.output.object(&record);
+            } else {
+                self.output.line(in_words(&record));
+            }
+        });
+    }
+}
+
+fn in_words(record: &BanRecord<'_>) -> String {
+    let length = record
+        .bantime
+        .map_or(BanDuration::Permanent, |secs| BanDuration::For(Duration::from_secs(secs)));
+    format!(
+        "{} [{}] {} {} ({} offences, {}, {}/{}, ports {}, {length}{}) {}:{}",
+        record.time,
+        record.jail,
+        if record.action == "observe" { "Would ban" } else { "Ban" },
+        record.network,
+        record.offences,
+        record.evidence,
+        record.filter.unwrap_or_default(),
+        record.rule.unwrap_or_default(),
+        record.scope,
+        if record.logged_in { ", but also logged in" } else { "" },
+        record.file,
+        record.line
+    )
+}

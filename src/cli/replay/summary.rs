@@ -1,0 +1,277 @@
+//! What a replay comes to, and what it had to leave out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::super::log_file::unrecognized;
+use super::super::output::Output;
+use super::captures::CaptureNumbers;
+use super::log::Log;
+use crate::model::event::{Ban, Event, Evidence, Meaning, Origin};
+use crate::model::time::Time;
+use crate::model::words::counted;
+
+/// Hosts that are remembered of each kind: named, named by hearsay, banned.
+const MOST_HOSTS: usize = 65_536;
+/// Hosts that are named in the summary.
+const MOST_NAMED: usize = 5;
+
+/// The last object of a replay.
+#[derive(Debug, Default, Serialize)]
+#[serde(tag = "action", rename = "summary")]
+pub struct Summary {
+    pub lines: u64,
+    pub offences: u64,
+    pub tampered: u64,
+    pub hearsay: u64,
+    pub ignored: u64,
+    pub successes: u64,
+    pub banned: u64,
+    /// The files in which no line looks like Asterisk's.
+    pub unrecognized: Vec<String>,
+    /// The number of logs; the files behind them are captures.
+    #[serde(skip)]
+    pub logs: usize,
+    /// The captures; `None`: there were none, so what the PBX did is unknown.
+    pub captures: Option<CaptureNumbers>,
+    banned_hosts: BannedHosts,
+    hearsay_only: HearsayOnly,
+    withheld: Vec<Withheld>,
+}
+
+/// The hosts that would have been banned, by what their last offence was seen in.
+#[derive(Debug, Default, Serialize)]
+struct BannedHosts {
+    #[serde(serialize_with = "number")]
+    logs: BTreeSet<IpAddr>,
+    #[serde(serialize_with = "number")]
+    captures: BTreeSet<IpAddr>,
+}
+
+/// The hosts of which nothing but hearsay speaks.
+#[derive(Debug, Default)]
+struct HearsayOnly {
+    named: BTreeSet<IpAddr>,
+    believed: BTreeSet<IpAddr>,
+}
+
+/// Bans that the limit of unverified bans withheld.
+#[derive(Debug, Serialize)]
+struct Withheld {
+    #[serde(serialize_with = "words")]
+    origin: Origin,
+    /// A time in the first flood.
+    #[serde(serialize_with = "words")]
+    time: Time,
+    bans: u64,
+}
+
+impl Summary {
+    /// Counts an event.
+    pub fn note(&mut self, event: &Event) {
+        let count = match (event.meaning, event.evidence) {
+            (Meaning::Tampered, _) => &mut self.tampered,
+            (Meaning::Ignored, _) => &mut self.ignored,
+            (_, Evidence::Hearsay) => &mut self.hearsay,
+            (Meaning::Success, _) => &mut self.successes,
+            (Meaning::Offence(_), _) => &mut self.offences,
+        };
+        *count += 1;
+        if let Meaning::Offence(_) = event.meaning {
+            let HearsayOnly { named, believed } = &mut self.hearsay_only;
+            let hosts = if event.evidence == Evidence::Hearsay { named } else { believed };
+            remember(hosts, event.host);
+        }
+    }
+
+    /// Counts a ban that is due by what stands in a file.
+    pub fn ban(&mut self, ban: &Ban, file: usize) {
+        self.banned += 1;
+        let BannedHosts { logs, captures } = &mut self.banned_hosts;
+        remember(if file < self.logs { logs } else { captures }, ban.host);
+    }
+
+    /// Counts bans that were withheld.
+    pub fn withhold(&mut self, origin: Origin, time: Time, bans: u64) {
+        match self.withheld.iter_mut().find(|known| known.origin == origin) {
+            Some(known) => known.bans += bans,
+            None => self.withheld.push(Withheld { origin, time, bans }),
+        }
+    }
+}
+
+impl HearsayOnly {
+    fn hosts(&self) -> impl Iterator<Item = &IpAddr> {
+        self.named.difference(&self.believed)
+    }
+
+    fn shown(&self) -> ShownHosts {
+        let first = self.hosts().take(MOST_NAMED).copied().collect();
+        ShownHosts { hosts: self.hosts().count(), first }
+    }
+}
+
+impl Serialize for HearsayOnly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown().serialize(serializer)
+    }
+}
+
+/// How many hosts there are, and the first few.
+#[derive(Serialize)]
+struct ShownHosts {
+    hosts: usize,
+    first: Vec<IpAddr>,
+}
+
+fn remember(hosts: &mut BTreeSet<IpAddr>, host: IpAddr) {
+    if hosts.len() < MOST_HOSTS {
+        hosts.insert(host);
+    }
+}
+
+fn number<S: Serializer>(hosts: &BTreeSet<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+    hosts.len().serialize(serializer)
+}
+
+fn words<S: Serializer>(what: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(what)
+}
+
+/// Says what it came to.
+pub fn finish(summary: &Summary, logs: &[Log], output: &Output) {
+    if output.json {
+        output.object(summary);
+        return;
+    }
+    output.line(format_args!(
+        "{}: {}, {}, {} hearsay, {} tampered, {} ignored, {}",
+        summary.read(),
+        counted(summary.offences, "offence"),
+        counted(summary.banned, "ban"),
+        summary.hearsay,
+        summary.tampered,
+        summary.ignored,
+        if summary.successes == 1 {
+            "1 success".to_owned()
+        } else {
+            format!("{} successes", summary.successes)
+        }
+    ));
+    for path in &summary.unrecognized {
+        output.line(unrecognized(path));
+    }
+    for log in logs.iter().filter(|log| log.scanner.free_text().is_some()) {
+        output.line(format_args!(
+            "{} holds VERBOSE or DEBUG lines: within 8192 bytes behind one, addresses cannot be trusted, so nobody is banned by them (jail option hearsay = \"count\" changes that, with the risk)",
+            log.path.display()
+        ));
+    }
+    for Withheld { origin, time, bans } in &summary.withheld {
+        output.line(format_args!(
+            "withheld: {} by {origin}, as there were more unverified ones a minute than `maxunverified` allows; at {time} for the first time",
+            counted(*bans, "ban")
+        ));
+    }
+    for line in summary.captures.iter().flat_map(CaptureNumbers::lines) {
+        output.line(line);
+    }
+    output.line(summary.verdict());
+}
+
+impl Summary {
+    /// What was read: `27 lines`, `27 lines, 300 packets`.
+    fn read(&self) -> String {
+        let packets = self.captures.as_ref().map(|captures| counted(captures.packets, "packet"));
+        match packets {
+            Some(packets) if self.logs == 0 => packets,
+            Some(packets) => format!("{}, {packets}", counted(self.lines, "line")),
+            None => counted(self.lines, "line"),
+        }
+    }
+
+    /// Whom what the PBX did would have banned, if that is known, and whom text; and of whom nothing is known.
+    fn verdict(&self) -> String {
+        let BannedHosts { logs, captures } = &self.banned_hosts;
+        let mut text = "would be banned by what the PBX did: ".to_owned();
+        match self.captures {
+            Some(_) => text += &counted(captures.len(), "host"),
+            None => text += "unknown, as there is no capture of its packets (`--pcap`)",
+        }
+        if self.logs > 0 {
+            let words = if self.captures.is_none() { "by the logs alone" } else { "by the logs" };
+            let _ = write!(text, "; {words}: {}", counted(logs.len(), "host"));
+        }
+        let ShownHosts { hosts, first } = self.hearsay_only.shown();
+        if hosts > 0 {
+            let first: Vec<_> = first.iter().map(ToString::to_string).collect();
+            let more = if hosts > first.len() { ", …" } else { "" };
+            let _ = write!(
+                text,
+                "; {} only by hearsay: {}{more}",
+                if hosts == 1 {
+                    "1 host is named".to_owned()
+                } else {
+                    format!("{hosts} hosts are named")
+                },
+                first.join(", ")
+            );
+        }
+        text
+    }
+}
+
+impl CaptureNumbers {
+    /// What was found in the captures, and what was not read.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let own: Vec<_> = self.own.iter().map(ToString::to_string).collect();
+        if own.is_empty() {
+            lines.push(
+                "captures: no packet goes to or from a SIP port; are the ports of the PBX in the list `sip` of the configuration?".to_owned(),
+            );
+        } else {
+            lines.push(format!(
+                "captures: {} at SIP ports of {} (`--own` says otherwise), {} in them, {} by HEP",
+                counted(self.relevant, "packet"),
+                own.join(", "),
+                counted(self.sip, "SIP message"),
+                self.hep
+            ));
+        }
+        let mut left_out = Vec::new();
+        for (count, what) in [
+            (self.other, "elsewhere or without SIP's transports"),
+            (self.undated, "without a time"),
+        ] {
+            if count > 0 {
+                left_out.push(format!("{} {what}", counted(count, "packet")));
+            }
+        }
+        for (link_type, count) in &self.link_types {
+            left_out.push(format!(
+                "{} of the unknown link type {link_type}",
+                counted(*count, "packet")
+            ));
+        }
+        if !left_out.is_empty() {
+            lines.push(format!("left out: {}", left_out.join(", ")));
+        }
+        if self.cut > 0 {
+            lines.push(format!(
+                "cut: {} of which the capture has only the beginning; what is missing may have been credentials (`tcpdump -s 0` copies all)",
+                counted(self.cut, "packet")
+            ));
+        }
+        if self.forgotten > 0 {
+            lines.push(format!(
+                "forgotten: {} early, because there were too many at a time",
+                counted(self.forgotten, "exchange")
+            ));
+        }
+        lines
+    }
+}

@@ -1,0 +1,32 @@
+//! The event that an exchange is to the engine.
+
+use super::plan::Plan;
+use crate::exchange::Observation;
+use crate::model::event::{Event, Meaning, SIP_RESPONSES};
+use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
+use crate::model::exchange::Outcome;
+use crate::model::time::Time;
+
+/// Returns the event that an observation is, at `now`: its own time may be by another clock. `line` is its
+/// number, as lines have numbers. `None`: the rules do not have its kind.
+#[must_use]
+pub fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
+    let rule = match observation.exchange.outcome {
+        Outcome::CredentialsRefused => REFUSED,
+        Outcome::Login => REGISTERED,
+        Outcome::ChallengeUnanswered => UNANSWERED,
+        Outcome::RefusedOutright => REJECTED,
+    };
+    let rule = plan.rules.named(FILTER, rule)?;
+    Some(Event {
+        time: now,
+        channel: SIP_RESPONSES,
+        rule,
+        meaning: plan.rules.get(rule).map_or(Meaning::Ignored, |rule| rule.meaning),
+        host: observation.host,
+        evidence: observation.evidence,
+        line,
+        account: observation.account,
+        exchange: Some(observation.exchange),
+    })
+}

@@ -175,7 +175,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     }
     let (watch, watched) = mpsc::unbounded_channel();
     let waker = engine_handle.clone();
-    let wake = move || waker.send(Message::Wake).is_ok();
+    let wake = move || waker.send(Message::Observed).is_ok();
     let wire = Wire::start(wire, &plan, wake).context("cannot start a thread")?;
     let core = Core {
         wire,

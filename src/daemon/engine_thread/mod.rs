@@ -44,8 +44,10 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// A message to the thread.
 pub enum Message {
-    /// A file may have changed, or something was seen on the wire.
+    /// A file may have changed.
     Wake,
+    /// Something was seen on the wire, or told by HEP: the files are left alone.
+    Observed,
     /// Run this on the engine's thread; see [`EngineHandle`].
     Run(Box<dyn FnOnce(&mut Core) + Send>),
     /// Never ban these, in place of those of an earlier list.
@@ -110,7 +112,9 @@ impl Core {
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
             self.correct();
+            let mut reads = message.is_none() || more;
             if Instant::now() >= next_tick {
+                reads = true;
                 self.tick();
                 if watched {
                     // Nobody listens any more: then nobody waits for it either.
@@ -119,8 +123,9 @@ impl Core {
                 next_tick = Instant::now() + TICK;
             }
             while let Some(told) = message {
+                reads |= !matches!(told, Message::Observed);
                 match told {
-                    Message::Wake => {}
+                    Message::Wake | Message::Observed => {}
                     Message::Run(task) => task(&mut self),
                     Message::Ignore(list) => self.ignore(list),
                     Message::Paused(paused) => self.paused = paused,
@@ -129,7 +134,11 @@ impl Core {
                 }
                 message = inbox.try_recv().ok();
             }
-            more = self.poll();
+            if reads {
+                more = self.poll();
+            } else {
+                self.observe();
+            }
             self.recorder.checkpoint(&mut self.engine, &self.reader, now());
         }
     }
@@ -140,10 +149,15 @@ impl Core {
         (self.worker, self.recorder)
     }
 
-    fn poll(&mut self) -> bool {
-        // First, because it takes no time.
+    /// Decides about what was seen on the wire.
+    fn observe(&mut self) {
         self.wire.poll(&mut self.engine, &mut self.decisions);
         self.carry_out();
+    }
+
+    fn poll(&mut self) -> bool {
+        // First, because it takes no time.
+        self.observe();
         let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
         self.reader.note_rest(now());
         self.carry_out();

@@ -57,12 +57,17 @@ pub fn ports(world: &World) -> Vec<Finding> {
                     .any(|socket| socket.port == port.number && socket.protocol == protocol)
             };
             let (open, closed): (Vec<_>, Vec<_>) = listening.sip.iter().partition(is_open);
+            // One port may be opened for several addresses.
+            let unique = |ports: Vec<&Port>| {
+                let mut words: Vec<_> = ports.into_iter().map(words).collect();
+                words.dedup();
+                words
+            };
             if !open.is_empty() {
-                let open: Vec<_> = open.into_iter().map(words).collect();
-                found.push(Finding::ok(CHECK, format!("SIP at {}", open.join(", "))));
+                found.push(Finding::ok(CHECK, format!("SIP at {}", unique(open).join(", "))));
             }
             if !closed.is_empty() {
-                let closed: Vec<_> = closed.into_iter().map(words).collect();
+                let closed = unique(closed);
                 let seen = format!(
                     "nobody listens at {}: Asterisk does not run, or has not loaded that module; bans of SIP's ports close them all the same",
                     some_of(&closed)

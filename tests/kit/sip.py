@@ -10,6 +10,7 @@ import threading
 import time
 
 PORT = 5060
+WEB = 5061  # a WebSocket with the sub-protocol `echo`, as Asterisk's HTTP server has it
 SO_RCVBUFFORCE = 33  # which Python has no name for
 
 
@@ -91,25 +92,35 @@ def serve_connection(s):
     s.close()
 
 
-def serve_tcp(s):
+def serve_web(s):
+    s.recv(65536)
+    s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: echo\r\n\r\n")
+    while data := s.recv(65536):
+        s.sendall(b"\x81\x7e" + struct.pack("!H", len(data)))
+        s.sendall(data)
+    s.close()
+
+
+def serve_tcp(s, serve_one):
     while True:
         connection, _ = s.accept()
-        threading.Thread(target=serve_connection, args=[connection], daemon=True).start()
+        threading.Thread(target=serve_one, args=[connection], daemon=True).start()
 
 
 def serve():
-    def bound(kind):
+    def bound(kind, port=PORT):
         s = socket.socket(socket.AF_INET6, kind)
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
-        s.bind(("::", PORT))
+        s.bind(("::", port))
         return s
 
-    udp, tcp = bound(socket.SOCK_DGRAM), bound(socket.SOCK_STREAM)
-    tcp.listen(64)
-    for target, s in [(serve_udp, udp), (serve_tcp, tcp)]:
-        threading.Thread(target=target, args=[s], daemon=True).start()
+    udp, tcp, web = bound(socket.SOCK_DGRAM), bound(socket.SOCK_STREAM), bound(socket.SOCK_STREAM, WEB)
+    for target, *args in [(serve_udp, udp), (serve_tcp, tcp, serve_connection), (serve_tcp, web, serve_web)]:
+        if target is serve_tcp:
+            args[0].listen(64)
+        threading.Thread(target=target, args=args, daemon=True).start()
     say("ready")
     for _ in sys.stdin:
         say(passwords)
@@ -194,6 +205,31 @@ def burst(source, target, guesses):
         return type(error).__name__
 
 
+def echo(source, target, victim, times):
+    """Has a WebSocket say that it refused a victim, and that it let us in, with what makes a request of it."""
+    s = socket.socket(family(source), socket.SOCK_STREAM)
+    s.settimeout(1)
+    s.bind(at(source, 0))
+    s.connect(at(target, WEB))
+    s.sendall(b"GET /ws HTTP/1.1\r\n\r\n")
+    s.recv(65536)
+    for n in range(int(times)):
+        answer = (
+            "SIP/2.0 {} X\r\nVia: SIP/2.0/WS h;received={};branch=z9hG4bKecho{}\r\nCall-ID: echo\r\n"
+            "From: <sip:1000@h>;tag=a\r\nTo: <sip:1000@h>;tag=b\r\nCSeq: {} REGISTER\r\nContent-Length: 0\r\n\r\n"
+        )
+        login = request("REGISTER", n, "echo", password="right").decode()
+        refused = answer.format(401, victim, n, n)
+        text = f"x\r\n\r\n{login}{answer.format(200, source, n, n)}{refused}"
+        # Also where a segment begins with it.
+        for part in (text, refused, login, answer.format(200, source, n, n)):
+            s.sendall(part.encode())
+            heard = 0
+            while heard < len(part) + 4:
+                heard += len(s.recv(65536))
+    return "done"
+
+
 def office(source, target, phones, watched):
     """So many phones restart at once, each of which watches so many others."""
     phones, watched = int(phones), int(watched)
@@ -256,7 +292,7 @@ def flood(target, sources, packets):
 
 
 def play():
-    plays = {f.__name__: f for f in [crack, burst, office, phone, trunk, abandon, flood]}
+    plays = {f.__name__: f for f in [crack, burst, echo, office, phone, trunk, abandon, flood]}
     say("ready")
     for line in sys.stdin:
         what, *args = line.split()

@@ -3,8 +3,25 @@
 
 use crate::kit;
 use crate::{
-    CARRIER, CONFIG, Lab, NOBODY, OFFICE, PBX, PBX_V6, PHONE, PHONE_V6, banned, banned_by, guard,
+    CARRIER, CONFIG, EVE, Lab, MALLORY, NOBODY, OFFICE, PBX, PBX_V6, PHONE, PHONE_V6, banned,
+    banned_by, guard,
 };
+
+#[test]
+fn what_a_websocket_returns_is_no_answer() {
+    if !kit::usable() {
+        return;
+    }
+    let _turn = crate::no_flood();
+    let mut lab = Lab::new();
+    let guard = guard(&lab.host, CONFIG);
+    assert_eq!(lab.play(&format!("echo {MALLORY} {PBX} {EVE} 20")), "done");
+    // A guesser that is seen shows that all of that has been read.
+    lab.play(&format!("crack udp {NOBODY} {PBX} 1000"));
+    guard.says(&format!("[asterisk-wire] Ban {NOBODY} "));
+    assert_eq!(banned(&guard), [format!("{NOBODY} proven")]);
+    assert_eq!(guard.status()["wire"]["logins"], 0);
+}
 
 #[test]
 fn phones_offices_and_trunks_never_count() {

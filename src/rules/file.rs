@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::pattern::Pattern;
-use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile};
+use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile, Service};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning};
@@ -18,6 +18,7 @@ use crate::model::event::{Class, Evidence, Meaning};
 #[serde(deny_unknown_fields)]
 struct RawFile {
     prefix: Option<Grammar>,
+    service: Option<Service>,
     #[serde(default)]
     ignoreregex: Vec<Spanned<String>>,
     #[serde(default)]
@@ -54,6 +55,7 @@ struct RawRule {
     per_attempt: Option<Spanned<u8>>,
     #[serde(default)]
     cut: bool,
+    service: Option<Service>,
     since: Option<Spanned<String>>,
     until: Option<Spanned<String>>,
     #[serde(default)]
@@ -133,7 +135,7 @@ impl Reader<'_> {
                 Some("add a `[[rule]]` with id, failregex, class and evidence"),
             );
         }
-        let mut rules: Vec<Rule> = Vec::new();
+        let (service, mut rules) = (raw.service, Vec::<Rule>::new());
         for raw in raw.rule {
             if rules.iter().any(|rule| rule.id == *raw.id.get_ref()) {
                 self.problem(
@@ -142,7 +144,7 @@ impl Reader<'_> {
                     Some("give each rule of a file its own id"),
                 );
             }
-            rules.extend(self.rule(raw));
+            rules.extend(self.rule(raw, service));
         }
         RuleFile {
             name,
@@ -193,7 +195,7 @@ impl Reader<'_> {
         })
     }
 
-    fn rule(&mut self, raw: RawRule) -> Option<Rule> {
+    fn rule(&mut self, raw: RawRule, service: Option<Service>) -> Option<Rule> {
         let before = self.problems.len();
         let well_named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if raw.id.get_ref().is_empty() || !raw.id.get_ref().bytes().all(well_named) {
@@ -260,6 +262,7 @@ impl Reader<'_> {
             account,
             per_attempt,
             cut: raw.cut,
+            service: raw.service.or(service),
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),
             examples,

@@ -109,12 +109,22 @@ pub struct Rule {
     /// Whether it reads the first half of a message that was cut in two: the line is not whole
     /// although a rule matches it.
     pub cut: bool,
+    /// The service that it is about, if what the PBX did there can be seen.
+    pub service: Option<Service>,
     /// The first Asterisk version that writes this message.
     pub since: Option<String>,
     /// The last one.
     pub until: Option<String>,
     /// Lines to test the rule with.
     pub examples: Vec<Example>,
+}
+
+/// A service of the PBX whose answers can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// SIP, over any transport.
+    Sip,
 }
 
 /// A rule file, which jails know as a filter.
@@ -199,6 +209,7 @@ impl RuleSet {
             account: None,
             per_attempt: 1,
             cut: false,
+            service: None,
             since: None,
             until: None,
             examples: Vec::new(),

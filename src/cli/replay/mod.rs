@@ -73,6 +73,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let rules = plan.rules_for(&jails);
     let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
+    engine.see_answers(!args.pcap.is_empty());
     let allowed =
         lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
     let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());

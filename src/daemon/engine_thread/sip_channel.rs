@@ -92,6 +92,14 @@ impl Wire {
         self.said = listening;
     }
 
+    /// Whether answers of the PBX are seen.
+    pub fn sees_answers(&self) -> bool {
+        let state = self.source.as_ref().map(|(source, _)| source.state());
+        state.is_some_and(|(listening, numbers, _)| {
+            listening == Listening::On && numbers.answers > 0
+        })
+    }
+
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).
     pub fn status(&self, plan: &Plan, loaded: Option<&Result<WireRules, String>>) -> WireStatus {
         let (listening, numbers, dropped) =

@@ -49,6 +49,8 @@ pub struct Engine {
     /// The limits of unverified bans, by their origin.
     floods: [(Origin, BanRateLimit); 3],
     recent: RecentEvents,
+    /// Whether the answers of the PBX are seen: what it did is the evidence then.
+    sees_answers: bool,
     refused: u64,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
@@ -82,6 +84,7 @@ impl Engine {
             states,
             bans: BanTable::default(),
             recent: RecentEvents::default(),
+            sees_answers: false,
             refused: 0,
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
@@ -161,8 +164,17 @@ impl Engine {
         })
     }
 
+    /// Records whether the answers of the PBX are seen, so that lines about them prove nothing by themselves.
+    pub fn see_answers(&mut self, seen: bool) {
+        self.sees_answers = seen;
+    }
+
     /// Counts an event, and adds what follows from it to `out`.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let service = self.plan.rules.get(event.rule).and_then(|rule| rule.service);
+        let by_text = event.exchange.is_none() && service.is_some() && self.sees_answers;
+        let most = if by_text { Evidence::Unverified } else { Evidence::Proven };
+        let event = &Event { evidence: event.evidence.min(most), ..*event };
         self.recent.push(event);
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),

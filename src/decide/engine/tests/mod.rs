@@ -33,10 +33,17 @@ id = 'login'
 failregex = '^a\.c: <HOST> came in$'
 class = 'success'
 evidence = 'proven'
+[[rule]]
+id = 'sip-guess'
+failregex = '^a\.c: <HOST> guessed by SIP$'
+class = 'guess'
+evidence = 'proven'
+service = 'sip'
 ";
 const GUESS: RuleId = RuleId(0);
 const SCAN: RuleId = RuleId(1);
 const LOGIN: RuleId = RuleId(2);
+const SIP_GUESS: RuleId = RuleId(3);
 
 /// A plan with the built-in jails and what `config` says otherwise.
 fn plan(config: &str) -> Arc<Plan> {
@@ -396,4 +403,20 @@ fn kernel_bans_are_adopted() {
         bench.said(),
         ["manual Unban 203.0.113.8 Expired", "asterisk-guess Unban 203.0.113.9 Expired"]
     );
+}
+
+#[test]
+fn lines_prove_nothing_where_answers_are_seen() {
+    let mut bench = Bench::new("");
+    for (seen, evidence) in [(false, Evidence::Proven), (true, Evidence::Unverified)] {
+        bench.engine.see_answers(seen);
+        let host = format!("192.0.2.{}", u8::from(seen));
+        (0..5).for_each(|_| bench.event(SIP_GUESS, &host, 0, Evidence::Proven));
+        let ban = bench.engine.bans().of(Subject::of(host.parse().unwrap(), 128)).next().unwrap();
+        assert_eq!(ban.evidence, evidence);
+    }
+    // What another service did is still known by its lines alone.
+    (0..5).for_each(|_| bench.event(GUESS, "192.0.2.9", 0, Evidence::Proven));
+    let other = Subject::of("192.0.2.9".parse().unwrap(), 128);
+    assert_eq!(bench.engine.bans().of(other).next().unwrap().evidence, Evidence::Proven);
 }

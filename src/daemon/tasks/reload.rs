@@ -101,8 +101,9 @@ impl Daemon {
                 });
                 (files, changed)
             };
-            // Fails only if it panics.
-            let Ok((back, changed)) = tokio::task::spawn_blocking(look).await else { return };
+            // Fails only if it panics; then it begins again.
+            let looked = tokio::task::spawn_blocking(look).await;
+            let (back, changed) = looked.unwrap_or_default();
             files = back;
             let changed = match changed {
                 None => continue,

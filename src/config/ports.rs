@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::toml_reader::{TomlKey, TomlReader, TomlValue};
-use crate::model::scope::Ports;
+use crate::model::scope::{Ports, merged};
 
 const HELP: &str = "write numbers from 1 to 65535 and ranges in quotes: [5060, \"5080-5089\"]";
 
@@ -59,7 +59,7 @@ pub(super) fn ranges(reader: &mut TomlReader, value: &TomlValue) -> Vec<(u16, u1
     if items.is_empty() {
         reader.error(value.span(), "empty list", HELP);
     }
-    merged(items.into_iter().filter_map(|item| range(reader, item)).collect())
+    merged(items.into_iter().filter_map(|item| range(reader, item)))
 }
 
 fn range(reader: &mut TomlReader, value: &TomlValue) -> Option<(u16, u16)> {
@@ -73,19 +73,6 @@ fn range(reader: &mut TomlReader, value: &TomlValue) -> Option<(u16, u16)> {
         reader.error(value.span(), format_args!("{text:?} is not a range of ports"), HELP);
     }
     range
-}
-
-/// The same ports in ascending order, ranges that touch made one.
-fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::new();
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! a user need an endpoint called `anonymous` (PJSIP), `alwaysauthreject` is yes since Asterisk 1.8,
 //! `rtptimeout` and `rtp_timeout` are 0, which is never.
 
-use super::facts::{World, is_no, is_yes};
+use super::facts::{World, is_no};
 use super::{Finding, some_of};
 use crate::hosts::asterisk::conf::{Conf, ConfSection};
+use crate::hosts::asterisk::ports::is_true;
 
 /// An account that may log in. Its password is looked at and not kept.
 struct Account {
@@ -336,7 +337,7 @@ pub fn manager(world: &World) -> Vec<Finding> {
         Ok(conf) => conf,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
-    if !general(&conf, "enabled").is_some_and(is_yes) {
+    if !general(&conf, "enabled").is_some_and(is_true) {
         return vec![Finding::ok(CHECK, "it is switched off")];
     }
     let address = general(&conf, "bindaddr").unwrap_or("0.0.0.0");

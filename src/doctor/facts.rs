@@ -9,6 +9,7 @@ use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
+use crate::hosts::asterisk::ports::is_true;
 use crate::hosts::discover::{ConfFiles, asterisk_ports};
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -134,14 +135,8 @@ impl World {
         };
         let autoload =
             conf.sections.iter().filter_map(|section| section.last("autoload")).next_back();
-        !named("noload") && (autoload.is_some_and(is_yes) || named("load") || named("preload"))
+        !named("noload") && (autoload.is_some_and(is_true) || named("load") || named("preload"))
     }
-}
-
-/// Whether Asterisk takes a value for yes.
-#[must_use]
-pub fn is_yes(value: &str) -> bool {
-    ["yes", "true", "y", "t", "1", "on"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Whether Asterisk takes a value for no.

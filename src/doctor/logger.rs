@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use super::facts::{World, is_yes};
+use super::facts::World;
 use super::{Finding, some_of};
 use crate::detect::prefix;
 use crate::detect::timestamp::TimestampParser;
 use crate::hosts::asterisk::conf::Conf;
+use crate::hosts::asterisk::ports::is_true;
 use crate::input::glob;
 use crate::model::time::Time;
 
@@ -44,7 +45,7 @@ impl Logger {
     fn read(world: &World) -> Result<Self, String> {
         let conf = world.conf_all("logger.conf")?;
         let general = |key: &str| last(&conf, "general", key);
-        let suffix = general("appendhostname").filter(|value| is_yes(value)).and_then(|_| {
+        let suffix = general("appendhostname").filter(|value| is_true(value)).and_then(|_| {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
             Some(format!(".{}", name.trim()))
         });

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::exchange::HepFlow;
-use crate::model::scope::Ports;
+use crate::model::scope::{Ports, is_within};
 use crate::model::subject::canonical;
 use crate::sip::Transport;
 use crate::sip::nflog::Path;
@@ -111,7 +111,7 @@ fn is_hep(hep: Option<&HepFlow>, packet: &Packet<'_>) -> bool {
     hep.is_some_and(|hep| {
         packet.transport == Transport::Udp
             && (canonical(to.0), to.1) == (hep.to.ip(), hep.to.port())
-            && !hep.never_from.iter().any(|(first, last)| (*first..=*last).contains(&from.1))
+            && !is_within(&hep.never_from, from.1)
     })
 }
 

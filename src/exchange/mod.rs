@@ -36,7 +36,7 @@ use crate::model::event::Evidence;
 use crate::model::exchange::{Carrier, Exchange, Method, Outcome, SipDriver, Source};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
-use crate::sip::message::{Answer, Credentials, Message, Request};
+use crate::sip::message::{self, Answer, Credentials, Message, Request};
 use foldhash::quality::RandomState;
 pub use observer::{Numbers, Observer};
 use recent::Recent;
@@ -173,7 +173,9 @@ impl Exchanges {
         let flow = Flow { host: canonical(flow.host), ..*flow };
         match &message {
             // One that was cut off may have had credentials: it was not seen.
-            Message::Request(request) if is_whole(head) => self.request(&flow, request, now),
+            Message::Request(request) if message::empty_line(head).is_some() => {
+                self.request(&flow, request, now);
+            }
             Message::Request(_) => {}
             Message::Answer(answer) => out.extend(self.answer(&flow, answer, now)),
         }
@@ -270,11 +272,13 @@ impl Exchanges {
 
     /// Returns the host that is answered, and whether the answer goes elsewhere. On a connection it never
     /// does, so what says otherwise is no answer of Asterisk's.
-    fn asker(&mut self, flow: &Flow, answer: &Answer) -> Option<(IpAddr, bool)> {
-        let seed = self.seed.clone();
-        let requests = &self.ledger(flow.carrier).requests;
+    fn asker(&self, flow: &Flow, answer: &Answer) -> Option<(IpAddr, bool)> {
+        let ledger = match flow.carrier {
+            Carrier::Datagram => &self.datagrams,
+            Carrier::Stream => &self.streams,
+        };
         let asked = |host: IpAddr| {
-            let known = requests.get(seed.hash_one((host, answer.ids.request)));
+            let known = ledger.requests.get(self.key(host, answer.ids.request));
             known.is_some_and(|asked| asked.method.is_some())
         };
         let asker = answer.via.asker(flow.host, flow.driver, asked)?;
@@ -292,14 +296,13 @@ impl Exchanges {
         now: Time,
     ) -> Evidence {
         let answers_ours = || {
-            let nonce = credentials?.nonce;
-            let sent = self.nonces.get(self.key(host, nonce))?;
-            (now.since(*sent) < ROUND_TRIP).then_some(())
+            let sent = credentials.and_then(|sent| self.nonces.get(self.key(host, sent.nonce)));
+            sent.is_some_and(|sent| now.since(*sent) < ROUND_TRIP)
         };
         match flow.carrier {
             _ if diverted => Evidence::Unverified,
             Carrier::Stream => Evidence::Proven,
-            Carrier::Datagram if answers_ours().is_some() => Evidence::Proven,
+            Carrier::Datagram if answers_ours() => Evidence::Proven,
             Carrier::Datagram => Evidence::Unverified,
         }
     }
@@ -351,11 +354,6 @@ impl Exchanges {
     fn keys(&self, host: IpAddr, request: u64, call: u64) -> (u64, u64) {
         (self.key(host, request), self.key(host, call))
     }
-}
-
-/// Whether a head has its end, an empty line.
-fn is_whole(head: &[u8]) -> bool {
-    memchr::memmem::find(head, b"\n\r\n").is_some() || memchr::memmem::find(head, b"\n\n").is_some()
 }
 
 /// The result of a final answer.

@@ -28,17 +28,21 @@ impl Ports {
     pub fn contain(&self, port: u16) -> bool {
         match self {
             Self::All => true,
-            Self::Ranges(ranges) => {
-                ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
-            }
+            Self::Ranges(ranges) => is_within(ranges, port),
         }
     }
 }
 
+/// Whether a port is in one of these ranges, both ends included.
+#[must_use]
+pub fn is_within(ranges: &[(u16, u16)], port: u16) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
+}
+
 /// Returns ranges in ascending order, none of which overlaps or touches another.
 #[must_use]
-pub fn merged(ranges: impl Iterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {
-    let mut ranges: Vec<_> = ranges.filter(|(first, last)| first <= last).collect();
+pub fn merged(ranges: impl IntoIterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {
+    let mut ranges: Vec<_> = ranges.into_iter().filter(|(first, last)| first <= last).collect();
     ranges.sort_unstable();
     let mut all: Vec<(u16, u16)> = Vec::new();
     for (first, last) in ranges {

@@ -338,6 +338,15 @@ pub fn body_length(head: &[u8]) -> u32 {
     length.unwrap_or(0)
 }
 
+/// Returns the place behind the first empty line, where a head ends.
+pub(crate) fn empty_line(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
 fn status(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(ANSWER)?;
     let [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = rest else { return None };

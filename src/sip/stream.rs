@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use memchr::memmem;
 
-use super::message;
+use super::message::{self, empty_line};
 use super::packet::Flow;
 use crate::model::time::Time;
 
@@ -254,15 +254,6 @@ impl Stream {
         }
         end + 1
     }
-}
-
-/// Behind the first empty line.
-fn empty_line(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..)? {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
-        _ => None,
-    })
 }
 
 /// Returns the place where a message begins: at the front, or behind an empty line.

@@ -8,12 +8,23 @@ use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, EVE, Lab, MALLORY, PBX, wire};
 
-/// An `nft` that refuses the second file, as an old one does.
+/// An `nft` that refuses what has certain words, as an old one does.
 const OLD_NFT: &str = "#!/bin/sh
 text=$(cat)
-case $text in *'hook output'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
+case $text in *'WORDS'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
 printf '%s\\n' \"$text\" | exec REAL \"$@\"
 ";
+
+/// A guard whose `nft` refuses a ruleset with these words.
+fn with_nft_refusing(netns: &Netns, words: &str) -> Guard {
+    let home = Home::new(CONFIG);
+    let real = netns.exec("command -v nft");
+    home.script("bin/nft", &OLD_NFT.replace("WORDS", words).replace("REAL", real.trim()));
+    let mut run = home.run(netns.command(PROGRAM));
+    let path = std::env::var("PATH").unwrap();
+    run.env("PATH", format!("{}:{path}", home.path("bin").display()));
+    Guard::start_in(home, run)
+}
 
 #[test]
 fn wire_ruleset_that_fails_to_load_stops_no_bans() {
@@ -22,13 +33,7 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     }
     let _turn = crate::no_flood();
     let netns = Netns::new();
-    let home = Home::new(CONFIG);
-    let real = netns.exec("command -v nft");
-    home.script("bin/nft", &OLD_NFT.replace("REAL", real.trim()));
-    let mut run = home.run(netns.command(PROGRAM));
-    let path = std::env::var("PATH").unwrap();
-    run.env("PATH", format!("{}:{path}", home.path("bin").display()));
-    let guard = Guard::start_in(home, run);
+    let guard = with_nft_refusing(&netns, "hook output");
     guard.says(
         "the wire is not available, bans go on without it: `nft` refused: Error: syntax error",
     );
@@ -50,13 +55,6 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     assert_eq!(guard.status()["health"], "OK", "{}", guard.order(&["status"]));
 }
 
-/// An `nft` that knows no `@ih`, as one before 1.0.1 (or for a kernel before 5.16).
-const NO_TCP: &str = "#!/bin/sh
-text=$(cat)
-case $text in *'@ih'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
-printf '%s\\n' \"$text\" | exec REAL \"$@\"
-";
-
 #[test]
 fn older_kernels_show_what_comes_over_udp() {
     if !kit::usable() {
@@ -64,13 +62,8 @@ fn older_kernels_show_what_comes_over_udp() {
     }
     let _turn = crate::no_flood();
     let mut lab = Lab::new();
-    let home = Home::new(CONFIG);
-    let real = lab.host.exec("command -v nft");
-    home.script("bin/nft", &NO_TCP.replace("REAL", real.trim()));
-    let mut run = home.run(lab.host.command(PROGRAM));
-    let path = std::env::var("PATH").unwrap();
-    run.env("PATH", format!("{}:{path}", home.path("bin").display()));
-    let guard = Guard::start_in(home, run);
+    // As before 1.0.1, or for a kernel before 5.16.
+    let guard = with_nft_refusing(&lab.host, "@ih");
     guard.says("the wire is available over UDP only, since the rules for TCP were refused");
     let state = || guard.status()["wire"]["state"].as_str().unwrap().to_owned();
     kit::until("it listens", || state() == "listening over UDP only");

@@ -379,7 +379,8 @@ fn push(list: &mut Vec<Port>, port: Port) {
 }
 
 /// Returns whether Asterisk takes `value` for yes.
-pub(super) fn is_true(value: &str) -> bool {
+#[must_use]
+pub fn is_true(value: &str) -> bool {
     ["yes", "true", "y", "t", "1", "on"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 

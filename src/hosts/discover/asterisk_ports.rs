@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::conf_files::ConfFiles;
-use super::file_stamp::{FileStamp, stamp};
+use super::file_stamp::{FileStamp, are_current};
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
 use crate::hosts::asterisk::ports::{Driver, Listening, Transport};
@@ -40,21 +40,25 @@ pub struct AsteriskFiles {
 impl AsteriskFiles {
     /// Returns what is to be known of the Asterisk whose configuration is in `directory`, now.
     pub fn look(&mut self, directory: &Path) -> Found {
-        let same = self.directory == directory
-            && self.seen.iter().all(|(path, seen)| stamp(path) == *seen);
-        if !same {
+        if self.directory != directory || !are_current(&self.seen) {
             directory.clone_into(&mut self.directory);
             let mut disk = ConfFiles::new(directory);
             self.listening = Listening::read(&mut disk);
             self.hep = HepConf::read(&mut disk);
             (self.seen, _) = disk.finish();
         }
-        let sockets = sockets().unwrap_or_default();
+        // Only its copies have to be told from others'.
+        let uid = if self.hep.is_some() { self.user() } else { 0 };
+        Found::of(&self.listening, self.hep.as_ref(), uid)
+    }
+
+    /// Returns the user that Asterisk runs as.
+    fn user(&mut self) -> u32 {
         let usual = user(USER);
         // While it is restarted, it is nobody else's.
-        self.uid = owner(&self.listening, &sockets, usual).or(self.uid);
-        let uid = self.uid.or(usual).unwrap_or(0);
-        Found::of(&self.listening, self.hep.as_ref(), uid)
+        let owner = owner(&self.listening, &sockets().unwrap_or_default(), usual);
+        self.uid = owner.or(self.uid);
+        self.uid.or(usual).unwrap_or(0)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::conf_files::ConfFiles;
-use super::file_stamp::{FileStamp, stamp};
+use super::file_stamp::{FileStamp, are_current};
 use crate::hosts::asterisk::trunks::Trunks;
 
 /// The trunks, and the files that they were found in.
@@ -24,9 +24,7 @@ impl TrunkFiles {
     /// Reads the configuration in `directory` if it has changed, and says whether; `None`: there is
     /// nothing to read.
     pub fn look(&mut self, directory: Option<&Path>) -> bool {
-        let same = self.directory.as_deref() == directory
-            && self.seen.iter().all(|(path, seen)| stamp(path) == *seen);
-        if same {
+        if self.directory.as_deref() == directory && are_current(&self.seen) {
             return false;
         }
         self.directory = directory.map(Path::to_owned);

@@ -20,7 +20,9 @@ use asterguard::detect::prefilter::PatternSet;
 use asterguard::detect::prefix;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::input::line_splitter::{LineSplitter, Region};
-use asterguard::model::event::{ChannelId, Class, Event, Evidence, JailId, Meaning, RuleId};
+use asterguard::model::event::{
+    Basis, ChannelId, Class, Clue, Event, Evidence, JailId, Meaning, RuleId,
+};
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
@@ -170,7 +172,8 @@ fn offences(c: &mut Criterion) {
         evidence: Evidence::Proven,
         line,
         account: None,
-        exchange: None,
+        basis: Basis::Text,
+        clue: Clue::default(),
     };
     let mut group = c.benchmark_group("offences");
     group.throughput(Throughput::Elements(1));

@@ -262,6 +262,7 @@ fn tables(hosts: u32) -> (f64, usize) {
         let of = host(n % hosts);
         let flow = Flow {
             host: of.into(),
+            host_port: 5071,
             port: SIP,
             carrier: if n % 4 == 0 { Carrier::Stream } else { Carrier::Datagram },
             source: Source::Hep,

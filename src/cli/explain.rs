@@ -204,7 +204,9 @@ fn line_in_words(line: &LineReport) -> String {
         class.unwrap_or(&line.meaning),
         line.evidence,
         line.rule
-    ) + &line.exchange.as_ref().map_or_else(String::new, |exchange| format!(" ({exchange})"))
+    ) + &Some(line.reason())
+        .filter(|reason| !reason.is_empty())
+        .map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 fn length(secs: u64) -> String {

@@ -131,4 +131,43 @@ pub struct LineReport {
     /// The exchange that it rests on, where our PBX's own answers were seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
+    /// The thing that it counts by.
+    #[serde(default)]
+    pub rests_on: RestsOn,
+}
+
+/// The thing that a line counts by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestsOn {
+    /// It stands alone.
+    #[default]
+    Text,
+    /// It stands alone, in a file whose records no sender can break.
+    Framed,
+    /// Something was sent on the connection that it is about.
+    Talked,
+    /// An exchange.
+    Exchange,
+    /// It counts for nothing: the exchange beside it counts by itself, or there is none where exchanges
+    /// are seen.
+    Nothing,
+}
+
+impl LineReport {
+    /// Returns what it counts by, or why it counts for nothing, in words; empty where there is nothing to say.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match (self.rests_on, &self.exchange) {
+            (RestsOn::Exchange, Some(exchange)) => exchange.to_string(),
+            (RestsOn::Nothing, Some(exchange)) => format!("adds nothing to: {exchange}"),
+            (RestsOn::Nothing, None) => {
+                "counts for nothing: Asterisk was not seen to refuse this host at that time"
+                    .to_owned()
+            }
+            (RestsOn::Talked, _) => "Asterisk sent to this host and port just before".to_owned(),
+            (RestsOn::Framed, _) => "from a file of whole records".to_owned(),
+            (RestsOn::Text | RestsOn::Exchange, _) => String::new(),
+        }
+    }
 }

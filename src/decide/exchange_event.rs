@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::exchange::Observation;
-use crate::model::event::{Event, Meaning, SIP_RESPONSES};
+use crate::model::event::{Basis, Event, Meaning, SIP_RESPONSES};
 use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
 use crate::model::exchange::Outcome;
 use crate::model::time::Time;
@@ -27,6 +27,7 @@ pub fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Op
         evidence: observation.evidence,
         line,
         account: observation.account,
-        exchange: Some(observation.exchange),
+        basis: Basis::Exchange(observation.exchange),
+        clue: observation.clue,
     })
 }

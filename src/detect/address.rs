@@ -2,25 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::model::exchange::Transport;
 use crate::rules::address_tag::AddressTag;
-
-/// The transport that carried the message, where the line says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// The line does not say.
-    Unknown,
-    /// UDP: the source may be spoofed.
-    Datagram,
-    /// TCP, TLS, WS or WSS: the source completed a handshake.
-    Stream,
-}
 
 /// An address read from a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundAddress {
     /// The address as written (IPv4-mapped ones are not unwrapped here).
     pub host: IpAddr,
-    /// The transport that carried the message.
+    /// Its port; 0 where the line does not say.
+    pub port: u16,
+    /// The transport that carried the message, where the line says so.
     pub transport: Transport,
     /// The number of bytes that it took.
     pub len: usize,
@@ -47,34 +39,41 @@ impl AddressTag {
             }
         };
         let rest = text.get(skip..)?;
-        let (host, len) = match self {
-            Self::Host => address(rest)?,
+        let (host, port, len) = match self {
+            Self::Host => {
+                let (host, len) = address(rest)?;
+                (host, 0, len)
+            }
             Self::HostMaybePort => {
                 let (host, len) = address(rest)?;
-                (host, len + port(rest.get(len..)?, b':').unwrap_or(0))
+                let (port, more) = port(rest.get(len..)?, b':').unwrap_or_default();
+                (host, port, len + more)
             }
             Self::HostPort | Self::TransportColon | Self::TransportSpace => address_and_port(rest)?,
             Self::HostDotPort => {
                 let token = rest.get(..run_of(rest, |b| b.is_ascii_digit() || b == b'.'))?;
                 let (host, dotted) = token.split_at_checked(memchr::memrchr(b'.', token)?)?;
-                (IpAddr::V4(ipv4(host)?), host.len() + port(dotted, b'.')?)
+                let (port, more) = port(dotted, b'.')?;
+                (IpAddr::V4(ipv4(host)?), port, host.len() + more)
             }
             Self::HostPortColon => {
                 let belongs = |byte| is_address_byte(byte) || byte == b'[' || byte == b']';
                 let token = rest.get(..run_of(rest, belongs))?.strip_suffix(b":")?;
-                let (host, len) = address_and_port(token).filter(|(_, len)| *len == token.len())?;
-                (host, len + 1)
+                let (host, port, len) =
+                    address_and_port(token).filter(|(.., len)| *len == token.len())?;
+                (host, port, len + 1)
             }
             Self::Slashes => {
                 let (host, len) = bare_address(rest)?;
-                (host, len + port(rest.get(len..)?, b'/')?)
+                let (port, more) = port(rest.get(len..)?, b'/')?;
+                (host, port, len + more)
             }
         };
         // An IPV4 label before an IPv6 address (or the other way round) is nothing Asterisk writes.
         let label = text.get(3).filter(|_| self == Self::Slashes);
         match (label, host) {
             (Some(b'4'), IpAddr::V6(_)) | (Some(b'6'), IpAddr::V4(_)) => None,
-            _ => Some(FoundAddress { host, transport, len: skip + len }),
+            _ => Some(FoundAddress { host, port, transport, len: skip + len }),
         }
     }
 }
@@ -84,39 +83,43 @@ fn transport(text: &[u8], separator: u8) -> Option<(Transport, usize)> {
     let end = memchr::memchr(separator, text.get(..4).unwrap_or(text))?;
     let transport = match text.get(..end)? {
         b"UDP" => Transport::Datagram,
-        b"TCP" | b"TLS" | b"WS" | b"WSS" => Transport::Stream,
+        b"TCP" => Transport::Stream,
+        b"TLS" | b"WS" | b"WSS" => Transport::Wrapped,
         _ => return None,
     };
     Some((transport, end + 1))
 }
 
 /// Reads `separator` and a port number, and says how many bytes they took.
-fn port(text: &[u8], separator: u8) -> Option<usize> {
+fn port(text: &[u8], separator: u8) -> Option<(u16, usize)> {
     let text = text.strip_prefix(&[separator])?;
     let digits = text.get(..run_of(text, |byte| byte.is_ascii_digit()))?;
     let number = digits.iter().try_fold(0_u16, |number, digit| {
         number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
     });
-    (number.is_some() && !digits.is_empty()).then_some(1 + digits.len())
+    number.filter(|_| !digits.is_empty()).map(|number| (number, 1 + digits.len()))
 }
 
 /// Reads `ADDRESS:PORT`; behind an IPv6 address without brackets, the last colon is the port's.
-fn address_and_port(text: &[u8]) -> Option<(IpAddr, usize)> {
+fn address_and_port(text: &[u8]) -> Option<(IpAddr, u16, usize)> {
     if let Some((host, len)) = leading_ipv4(text) {
-        let len = len + port(text.get(len..)?, b':')?;
+        let (port, more) = port(text.get(len..)?, b':')?;
+        let len = len + more;
         let goes_on = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b':';
-        return (!text.get(len).is_some_and(goes_on)).then_some((host, len));
+        return (!text.get(len).is_some_and(goes_on)).then_some((host, port, len));
     }
     if text.first() != Some(&b'[') {
         let token = text.get(..run_of(text, is_address_byte))?;
         if memchr::memchr_iter(b':', token).nth(1).is_some() {
             let colon = memchr::memrchr(b':', token)?;
             let host = ipv6(token.get(..colon)?)?;
-            return Some((IpAddr::V6(host), colon + port(text.get(colon..)?, b':')?));
+            let (port, more) = port(text.get(colon..)?, b':')?;
+            return Some((IpAddr::V6(host), port, colon + more));
         }
     }
     let (host, len) = address(text)?;
-    Some((host, len + port(text.get(len..)?, b':')?))
+    let (port, more) = port(text.get(len..)?, b':')?;
+    Some((host, port, len + more))
 }
 
 /// Reads an address: IPv4, IPv6, or IPv6 in brackets; a zone (`%eth0`) is read and dropped.
@@ -273,7 +276,8 @@ mod tests {
     fn the_transport_is_seen() {
         let over = |text: &str| AddressTag::Slashes.read(text.as_bytes()).unwrap().transport;
         assert_eq!(over("IPV4/UDP/203.0.113.9/5"), Transport::Datagram);
-        assert_eq!(over("IPV4/WS/203.0.113.9/5"), Transport::Stream);
+        assert_eq!(over("IPV4/TCP/203.0.113.9/5"), Transport::Stream);
+        assert_eq!(over("IPV4/WS/203.0.113.9/5"), Transport::Wrapped);
         assert_eq!(over("IPV4/203.0.113.9/5"), Transport::Unknown);
     }
 

@@ -9,10 +9,11 @@
 //! once: when it has rested, the message is over, and so is the doubt. A console shows free text
 //! between its messages, and VERBOSE and DEBUG lines hold it, which casts the same doubt.
 //!
-//! No list of messages that can be broken is complete. So behind a message that no rule reads to its end
-//! nothing is proven, and nobody logs in, as far as such a text may reach; unless the rules say that nothing
-//! of it is a sender's, or how it ends. No doubt lasts: all that has to be remembered of a channel's past is
-//! how far each reaches.
+//! No list of messages that can be broken is complete. So a line by itself proves nothing, and behind a
+//! message that no rule reads to its end nobody logs in, as far as such a text may reach; unless the rules
+//! say that nothing of it is a sender's, or how it ends. Only records of a file that holds nothing but
+//! objects are whole by themselves. No doubt lasts: all that has to be remembered of a channel's past is how far
+//! each reaches.
 
 use std::net::IpAddr;
 
@@ -83,7 +84,13 @@ pub struct Context {
     rested_at: u64,
     /// The place in the channel up to which messages that nobody knows may reach.
     #[serde(default)]
-    unproven_until: u64,
+    unknown_until: u64,
+    /// The place in the channel up to which a record that is no object may reach.
+    #[serde(default)]
+    unframed_until: u64,
+    /// The place in the channel up to which records have been looked at for that.
+    #[serde(default)]
+    framing_seen: u64,
     #[serde(skip)]
     scratch: Vec<u8>,
 }
@@ -95,6 +102,7 @@ impl Context {
         if region.after_gap {
             self.doubt(None, self.base, self.base + REACH);
             self.looked_at = self.base;
+            (self.framing_seen, self.unframed_until) = (self.base, self.base + REACH);
         }
     }
 
@@ -108,7 +116,7 @@ impl Context {
         self.doubts = Default::default();
         self.looked_at = self.base;
         self.rested_at = self.base;
-        self.unproven_until = self.base;
+        self.unknown_until = self.base;
         self.rested = true;
     }
 
@@ -134,7 +142,7 @@ impl Context {
             Some(0) => {}
             Some(reach) => self.doubt(sender, start, next + reach),
             None if whole => {}
-            None => self.unproven_until = next + REACH,
+            None => self.unknown_until = next + REACH,
         }
     }
 
@@ -187,15 +195,35 @@ impl Context {
         for hit in hits {
             let doubts = self.doubts.iter().filter(|doubt| start < doubt.until);
             let left = doubts.map(|doubt| doubt.leaves(hit)).min();
-            let most = match (start < self.unproven_until, hit.meaning) {
-                _ if free_text || follows_on => Evidence::Hearsay,
-                (true, Meaning::Success) => Evidence::Hearsay,
-                (true, _) => Evidence::Unverified,
-                (false, _) => Evidence::Proven,
-            };
+            let by_nobody = start < self.unknown_until && hit.meaning == Meaning::Success;
+            let hearsay = free_text || follows_on || by_nobody;
+            let most = if hearsay { Evidence::Hearsay } else { Evidence::Proven };
             hit.evidence = hit.evidence.min(left.unwrap_or(most)).min(most);
         }
         free_text
+    }
+
+    /// Whether `line` is a record of a file that is nothing but objects, as far as a message may reach: the
+    /// sender of one can neither end it nor begin another.
+    pub(super) fn is_framed(&mut self, line: &Line<'_>) -> bool {
+        let here = self.base + line.start as u64;
+        let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
+        let unseen = here.saturating_sub(self.framing_seen).min(REACH);
+        let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
+        let (whole, text) = before.split_at(before.len() - length);
+        let mut place = here - length as u64;
+        // A record whose beginning is out of reach matters no more.
+        let cut = place != self.framing_seen && !whole.ends_with(b"\n");
+        for (at, record) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            place += record.len() as u64;
+            let record = record.trim_ascii_end();
+            let passed = record.is_empty() || (at == 0 && cut);
+            if !passed && !is_record(record) && !is_banner(record) {
+                self.unframed_until = place + REACH;
+            }
+        }
+        self.framing_seen = here + line.text.len() as u64 + 1;
+        is_record(line.text.trim_ascii_end()) && here >= self.unframed_until
     }
 
     /// Whether a VERBOSE or DEBUG line stands within reach before `line`: packets and dialplan text stand in
@@ -286,6 +314,16 @@ impl MessageShape {
     fn has_end(&self, body: &[u8]) -> bool {
         self.ends.iter().any(|end| body.ends_with(end))
     }
+}
+
+/// Whether this is an object, as far as its ends show.
+fn is_record(text: &[u8]) -> bool {
+    text.starts_with(b"{") && text.ends_with(b"}")
+}
+
+/// Whether this is the line that Asterisk writes ahead of all records into a new file (`main/logger.c`).
+fn is_banner(text: &[u8]) -> bool {
+    memmem::find(text, b"] Asterisk ").is_some() && memmem::find(text, b" built by ").is_some()
 }
 
 /// Most heads begin like many bodies, with the name of a source file; few end alike.

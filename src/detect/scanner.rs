@@ -6,7 +6,6 @@ use std::sync::Arc;
 use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
 
-use crate::detect::address::Transport;
 pub use crate::detect::continuation::Context;
 use crate::detect::extract::{Extraction, Extractor};
 use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
@@ -16,11 +15,12 @@ pub use crate::detect::stats::{ScanStats, UnbelievedHits};
 use crate::detect::timestamp::TimestampParser;
 use crate::input::line_splitter::{HISTORY, Region};
 use crate::model::account::Account;
-use crate::model::event::{ChannelId, Event, Evidence, Meaning, RuleId};
+use crate::model::event::{Basis, ChannelId, Clue, Event, Evidence, Meaning, RuleId};
+use crate::model::exchange::{ExchangeId, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::rules::pattern::Pattern;
-use crate::rules::{Grammar, MessageShape, Rule, RuleSet};
+use crate::rules::{Grammar, MessageShape, Rule, RuleSet, Service, TextPlace};
 
 /// All failregexes that matter for a channel, ready to run. Immutable: channels with the same
 /// rules share one.
@@ -288,7 +288,8 @@ impl Scanner {
                 // have hidden how long it was: all but its head may be its sender's.
                 let unseen_cut = *grammar == Grammar::Asterisk && shape == Shape::Syslog;
                 let distrust = unseen_cut && target.open;
-                events.extend(matcher.judge(target, body).map(|reading| Event {
+                let framed = shape == Shape::Json && self.context.is_framed(line);
+                events.extend(matcher.judge(target, body, framed).map(|reading| Event {
                     time: clock.time(stamp),
                     channel: self.channel,
                     rule: target.rule,
@@ -297,7 +298,8 @@ impl Scanner {
                     evidence: if distrust { Evidence::Hearsay } else { reading.evidence },
                     line: line.number,
                     account: reading.account,
-                    exchange: None,
+                    basis: reading.basis,
+                    clue: reading.clue,
                 }));
             }
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
@@ -356,6 +358,8 @@ struct Judgement {
     host: IpAddr,
     evidence: Evidence,
     account: Option<Account>,
+    basis: Basis,
+    clue: Clue,
 }
 
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -370,8 +374,9 @@ impl Matcher {
         }
     }
 
-    /// Returns what one failregex makes of a body that it matches; `None`: there is no host in it.
-    fn judge(&self, target: &Target, body: &[u8]) -> Option<Judgement> {
+    /// Returns what one failregex makes of a body that it matches; `None`: there is no host in it. What
+    /// Asterisk writes proves nothing unless it is `framed`.
+    fn judge(&self, target: &Target, body: &[u8], framed: bool) -> Option<Judgement> {
         let rule = self.rules.get(target.rule)?;
         let file = self.rules.file_of(rule)?;
         let excused = file.ignoreregex.iter().any(|regex| regex.is_match(body));
@@ -383,16 +388,33 @@ impl Matcher {
                 host: NOBODY,
                 evidence: Evidence::Hearsay,
                 account: None,
+                basis: Basis::Text,
+                clue: Clue::default(),
             }),
             Extraction::One(found_address) => {
                 let evidence = match (rule.evidence, found_address.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
-                    (_, Transport::Stream) => Evidence::Proven,
+                    (_, Transport::Stream | Transport::Wrapped) => Evidence::Proven,
                     (_, Transport::Datagram) => Evidence::Unverified,
                     (evidence, Transport::Unknown) => evidence,
                 };
-                let account = rule.account.as_ref().and_then(|place| place.read(body));
-                Some(Judgement { meaning, host: canonical(found_address.host), evidence, account })
+                let framed = framed && rule.service != Service::Ami;
+                let proves = framed || file.grammar != Grammar::Asterisk;
+                let most = if proves { Evidence::Proven } else { Evidence::Unverified };
+                let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
+                Some(Judgement {
+                    meaning,
+                    host: canonical(found_address.host),
+                    evidence: evidence.min(most),
+                    account: rule.account.as_ref().and_then(|place| place.read(body)),
+                    basis: if framed { Basis::Framed } else { Basis::Text },
+                    clue: Clue {
+                        call: id(&rule.call),
+                        nonce: id(&rule.nonce),
+                        port: found_address.port,
+                        transport: found_address.transport,
+                    },
+                })
             }
         }
     }

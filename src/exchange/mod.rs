@@ -32,8 +32,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::account::Account;
-use crate::model::event::Evidence;
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, SipDriver, Source};
+use crate::model::event::{Clue, Evidence};
+use crate::model::exchange::{
+    Carrier, Exchange, ExchangeId, Method, Outcome, SipDriver, Source, Transport, seed,
+};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::message::{self, Answer, Credentials, Message, Request};
@@ -65,6 +67,8 @@ pub const CONNECTED: usize = 7 << 10;
 pub struct Flow {
     /// The host at the other end.
     pub host: IpAddr,
+    /// Its port.
+    pub host_port: u16,
     /// Our port.
     pub port: u16,
     /// The carrier of the message.
@@ -90,6 +94,8 @@ pub struct Observation {
     pub account: Option<Account>,
     /// The exchange that it rests on.
     pub exchange: Exchange,
+    /// The parts by which a line that is about it can be told; none where lines came long before.
+    pub clue: Clue,
 }
 
 /// The exchanges of the last half minute.
@@ -150,7 +156,7 @@ enum State {
 impl Default for Exchanges {
     fn default() -> Self {
         Self {
-            seed: RandomState::default(),
+            seed: seed().clone(),
             datagrams: Ledger::new(REQUESTS, CALLS),
             streams: Ledger::new(CONNECTED, CONNECTED),
             nonces: Recent::new(NONCES, ROUND_TRIP),
@@ -250,6 +256,12 @@ impl Exchanges {
                 port: flow.port,
                 carrier: flow.carrier,
                 source: flow.source,
+            },
+            clue: Clue {
+                call: ExchangeId::from_hash(answer.ids.call),
+                nonce: asked.credentials.and_then(|sent| ExchangeId::from_hash(sent.nonce)),
+                port: if host == flow.host { flow.host_port } else { 0 },
+                transport: Transport::Unknown,
             },
         };
         match judged {
@@ -452,7 +464,8 @@ impl Ledger {
             |call: &&mut Call| call.state == State::Challenged && now.since(call.last) >= PATIENCE;
         for call in self.calls.entries().filter(over) {
             let Call { host, evidence, account, exchange, .. } = *call;
-            out.push(Observation { time: now, host, evidence, account, exchange });
+            let clue = Clue::default();
+            out.push(Observation { time: now, host, evidence, account, exchange, clue });
             call.state = State::Settled;
         }
         self.requests.tick(now);

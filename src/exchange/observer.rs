@@ -104,9 +104,16 @@ impl Observer {
             Transport::Tcp => Carrier::Stream,
         };
         let doubted = streams.is_doubted(&requests);
-        let (host, port) = (canonical(theirs.0), ours.1);
-        let driver = ports.driver(port);
-        let between = Flow { host, port, carrier, source: Source::Wire, driver, doubted };
+        let port = ours.1;
+        let between = Flow {
+            host: canonical(theirs.0),
+            host_port: theirs.1,
+            port,
+            carrier,
+            source: Source::Wire,
+            driver: ports.driver(port),
+            doubted,
+        };
         let mut head = |head: &[u8]| {
             // Requests of ours, and answers to them, are no evidence of anything.
             if head.starts_with(b"SIP/2.0 ") == (path == Path::Out) {
@@ -139,9 +146,9 @@ impl Observer {
         }
         let carrier =
             if self.ports.streams.contains(&port) { Carrier::Stream } else { Carrier::Datagram };
-        let host = canonical(theirs.ip());
+        let (host, host_port) = (canonical(theirs.ip()), theirs.port());
         let (source, driver) = (Source::Hep, Some(SipDriver::Pjsip));
-        let between = Flow { host, port, carrier, source, driver, doubted: false };
+        let between = Flow { host, host_port, port, carrier, source, driver, doubted: false };
         self.numbers.hep += 1;
         let message = self.exchanges.message(&between, hep.payload, now, out);
         self.numbers.note(message);

@@ -54,6 +54,7 @@ impl World {
     fn new(carrier: Carrier) -> Self {
         let flow = Flow {
             host: HOST.parse().unwrap(),
+            host_port: 5071,
             port: 5060,
             carrier,
             source: Source::Hep,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
-use crate::model::exchange::{Exchange, Source};
+use crate::model::exchange::{Exchange, ExchangeId, Source, Transport};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -119,15 +119,57 @@ pub struct Event {
     pub line: u64,
     /// The account that it was about, where the line names it beyond doubt.
     pub account: Option<Account>,
-    /// The exchange that it rests on; `None` for what was read from a log.
-    pub exchange: Option<Exchange>,
+    /// The thing that it rests on.
+    pub basis: Basis,
+    /// The parts of it that tell which exchange it is about.
+    pub clue: Clue,
+}
+
+/// The thing that an event rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// A line by itself: it proves nothing.
+    #[default]
+    Text,
+    /// A line in a file whose records no sender can break in two.
+    Framed,
+    /// A line about a connection that cannot be read, at a time when the PBX sent something on it.
+    Talked,
+    /// An exchange, or a line that tells what was wrong in one.
+    Exchange(Exchange),
+    /// A line beside an exchange that counts by itself: the line adds nothing.
+    Beside(Exchange),
+    /// A line where exchanges are seen, and there was none beside it: it counts for nothing.
+    Unmatched,
+}
+
+/// The parts of a line, or of an exchange, by which one finds the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clue {
+    /// The Call-ID.
+    pub call: Option<ExchangeId>,
+    /// The nonce that the credentials answer.
+    pub nonce: Option<ExchangeId>,
+    /// The host's port; 0: not known.
+    pub port: u16,
+    /// The transport that a line names.
+    pub transport: Transport,
 }
 
 impl Event {
+    /// Returns the exchange that it is, or stands beside.
+    #[must_use]
+    pub fn exchange(&self) -> Option<Exchange> {
+        match self.basis {
+            Basis::Exchange(exchange) | Basis::Beside(exchange) => Some(exchange),
+            Basis::Text | Basis::Framed | Basis::Talked | Basis::Unmatched => None,
+        }
+    }
+
     /// Returns where it was seen.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        match self.exchange.map(|exchange| exchange.source) {
+        match self.exchange().map(|exchange| exchange.source) {
             None => Origin::Log,
             Some(Source::Wire) => Origin::Wire,
             Some(Source::Hep) => Origin::Hep,
@@ -235,8 +277,8 @@ impl Change {
 /// A decision of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// An offence was counted: the jail, whose, and how many there are now.
-    Found { jail: JailId, host: IpAddr, offences: u32 },
+    /// An offence was counted: the jail, whose, how many there are now, and where this one was read.
+    Found { jail: JailId, host: IpAddr, offences: u32, channel: ChannelId },
     /// A ban begins. What the kernel has to do about it follows as [`Decision::Change`].
     Ban(Ban),
     /// A ban begins again, because its host is still sending packets.
@@ -249,6 +291,9 @@ pub enum Decision {
     FloodBegins(Origin),
     /// They are carried out again; how many were withheld.
     FloodEbbs { origin: Origin, withheld: u64 },
+    /// A line needs to be weighed by what was sent to the host's address and port lately; the answer goes to
+    /// the engine.
+    AskTalked(Event),
     /// Accounts that have logged in from a host fail there now.
     AccountsFail(AccountFailures),
     /// The kernel's sets have to change.

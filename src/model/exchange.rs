@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::LazyLock;
 
+use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 /// The thing that is asked, by a request's own first line.
@@ -69,6 +73,56 @@ pub enum Carrier {
     Datagram,
     /// TCP, or what is built on it: the host completed a handshake.
     Stream,
+}
+
+/// The transport of SIP that a line in a log names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// It names none.
+    #[default]
+    Unknown,
+    /// UDP: the source may be spoofed.
+    Datagram,
+    /// TCP: the source completed a handshake, and what it sends can be seen.
+    Stream,
+    /// TLS, WS or WSS: the same, and SIP is wrapped in another protocol, so that packets do not show it.
+    Wrapped,
+}
+
+/// A Call-ID, or a nonce, by its hash: it is text from outside, which is compared and nothing else. No
+/// sender can foresee it, and it is another after each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExchangeId(NonZeroU64);
+
+impl ExchangeId {
+    /// Returns that of a text; `None` for an empty one.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Option<Self> {
+        if text.is_empty() { None } else { Self::from_hash(hash(seed(), &[text])) }
+    }
+
+    /// Returns that of a text whose [`hash`] with our [`seed`] this is; 0 stands for none.
+    #[must_use]
+    pub fn from_hash(hash: u64) -> Option<Self> {
+        NonZeroU64::new(hash).map(Self)
+    }
+}
+
+/// The seed of what is compared by its hash, whether packets or lines tell of it.
+pub fn seed() -> &'static RandomState {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+    &SEED
+}
+
+/// Returns one hash over several texts, each with its length, so that no two lists run together.
+#[must_use]
+pub fn hash(seed: &RandomState, parts: &[&[u8]]) -> u64 {
+    let mut hasher = seed.build_hasher();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
 }
 
 /// The observer that saw a message.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::pattern::Pattern;
-use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile, Service};
+use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile, Service, TextPlace};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning};
@@ -52,6 +52,8 @@ struct RawRule {
     class: Spanned<String>,
     evidence: Evidence,
     account: Option<RawAccount>,
+    call: Option<RawText>,
+    nonce: Option<RawText>,
     per_attempt: Option<Spanned<u8>>,
     #[serde(default)]
     cut: bool,
@@ -67,6 +69,13 @@ struct RawRule {
 struct RawAccount {
     after: Spanned<String>,
     longest: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawText {
+    after: String,
+    until: String,
 }
 
 #[derive(Deserialize)]
@@ -260,9 +269,11 @@ impl Reader<'_> {
             meaning,
             evidence: raw.evidence,
             account,
+            call: raw.call.map(text_place),
+            nonce: raw.nonce.map(text_place),
             per_attempt,
             cut: raw.cut,
-            service: raw.service.or(service),
+            service: raw.service.or(service).unwrap_or(Service::None),
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),
             examples,
@@ -295,6 +306,10 @@ impl Reader<'_> {
         };
         Some(Example { span: raw.line.span(), line: raw.line.into_inner().into_bytes(), host })
     }
+}
+
+fn text_place(raw: RawText) -> TextPlace {
+    TextPlace { after: Finder::new(&raw.after).into_owned(), until: raw.until.into_bytes() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::util::syntax;
 use serde::Deserialize;
@@ -104,13 +104,18 @@ pub struct Rule {
     pub evidence: Evidence,
     /// The place of the account, if its messages name one that can be told.
     pub account: Option<AccountPlace>,
+    /// The place of the Call-ID, and that of the nonce which the credentials answer, if its messages name
+    /// them.
+    pub call: Option<TextPlace>,
+    /// See [`Rule::call`].
+    pub nonce: Option<TextPlace>,
     /// The number of lines that one attempt writes of this rule in one channel.
     pub per_attempt: u8,
     /// Whether it reads the first half of a message that was cut in two: the line is not whole
     /// although a rule matches it.
     pub cut: bool,
-    /// The service that it is about, if what the PBX did there can be seen.
-    pub service: Option<Service>,
+    /// The service that it is about.
+    pub service: Service,
     /// The first Asterisk version that writes this message.
     pub since: Option<String>,
     /// The last one.
@@ -119,12 +124,35 @@ pub struct Rule {
     pub examples: Vec<Example>,
 }
 
-/// A service of the PBX whose answers can be seen.
+/// The place of a text in a rule's messages: behind the first `after`, up to the next `until`.
+#[derive(Clone, Debug)]
+pub struct TextPlace {
+    after: Finder<'static>,
+    until: Vec<u8>,
+}
+
+impl TextPlace {
+    /// Returns the text that stands there in `body`.
+    #[must_use]
+    pub fn read<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = body.get(self.after.find(body)? + self.after.needle().len()..)?;
+        rest.get(..memmem::find(rest, &self.until)?)
+    }
+}
+
+/// A service of the PBX, as far as it matters what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// SIP, over any transport.
-    Sip,
+    /// SIP, by `chan_pjsip`.
+    Pjsip,
+    /// SIP, by `chan_sip`, of which HEP does not tell.
+    #[serde(rename = "chan_sip")]
+    ChanSip,
+    /// The manager (AMI), which escapes nothing of what a client sends: no file is framed to it.
+    Ami,
+    /// None: it answers nothing to what the message tells of.
+    None,
 }
 
 /// A rule file, which jails know as a filter.
@@ -207,9 +235,11 @@ impl RuleSet {
             meaning,
             evidence: Evidence::Unverified,
             account: None,
+            call: None,
+            nonce: None,
             per_attempt: 1,
             cut: false,
-            service: None,
+            service: Service::None,
             since: None,
             until: None,
             examples: Vec::new(),

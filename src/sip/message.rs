@@ -5,13 +5,12 @@
 //! end with CR LF, as Asterisk writes them. In requests a lone LF ends a line too, as Asterisk reads
 //! them, and a line that begins with a blank goes on with the one before (RFC 3261, section 7.3.1).
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 
 use crate::model::account::Account;
-use crate::model::exchange::{Method, SipDriver};
+use crate::model::exchange::{Method, SipDriver, hash};
 use crate::model::subject::canonical;
 
 /// The bytes that an answer begins with.
@@ -427,16 +426,6 @@ fn unquoted(value: &[u8]) -> impl Iterator<Item = (usize, u8)> {
         }
         !quoted
     })
-}
-
-/// One hash over several texts, each with its length, so that no two lists run together.
-fn hash(seed: &RandomState, parts: &[&[u8]]) -> u64 {
-    let mut hasher = seed.build_hasher();
-    for part in parts {
-        hasher.write_usize(part.len());
-        hasher.write(part);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::super::log_file;
+use crate::decide::engine::Sight;
 use crate::decide::exchange_event::event;
 use crate::decide::plan::Plan;
 use crate::exchange::direction::{Ours, Talks};
@@ -136,6 +137,13 @@ impl Captures {
             last: (0, 0),
             at_end: false,
         })
+    }
+
+    /// Returns what they show of the PBX, as far as they were read.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        let hep = self.observer.numbers().hep > 0;
+        Sight { answers: !self.files.is_empty(), hep, talked: false }
     }
 
     /// Reads on until there is an event, or the end.

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::ConfigArg;
 use super::output::{Failure, Output};
 use crate::decide::engine::Engine;
+use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::detect::scanner::{Matcher, Scanner};
@@ -73,7 +74,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let rules = plan.rules_for(&jails);
     let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
-    engine.see_answers(!args.pcap.is_empty());
+    engine.join_within(BY_DATES);
     let allowed =
         lists::load(&plan.config.lists.own(), &Lists::default()).map_err(PlanError::from)?;
     let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
@@ -95,6 +96,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let mut replay = Replay::new(&plan, output, &progress, names);
     replay.summary.logs = logs.len();
     while let Some((index, event)) = next(&mut logs, &mut captures) {
+        engine.see(captures.sight());
         replay.event(&mut engine, &event, index);
     }
     progress.finish_and_clear();
@@ -226,13 +228,15 @@ impl<'a> Replay<'a> {
         }
         engine.on_tick(event.time, &mut self.decisions);
         engine.on_event(event, &mut self.decisions);
+        let mut found = event.channel;
         for decision in self.decisions.drain(..) {
             let (action, ban) = match decision {
-                Decision::Ban(ban) => {
-                    self.summary.ban(&ban, log);
-                    ("ban", ban)
-                }
+                Decision::Ban(ban) => ("ban", ban),
                 Decision::Observed(ban) => ("observe", ban),
+                Decision::Found { channel, .. } => {
+                    found = channel;
+                    continue;
+                }
                 Decision::FloodBegins(origin) => {
                     self.summary.withhold(origin, event.time, 0);
                     continue;
@@ -243,6 +247,11 @@ impl<'a> Replay<'a> {
                 }
                 _ => continue,
             };
+            // A line may have waited for the exchange that is taken up now.
+            let log = if found == event.channel { log } else { found.0.into() };
+            if action == "ban" {
+                self.summary.ban(&ban, log);
+            }
             self.waiting.push_back(WouldBe { action, ban, log });
         }
         while self.waiting.len() > MOST_WAITING {

@@ -22,7 +22,7 @@ impl DecisionObserver for DecisionLog {
     fn decided(&mut self, plan: &Plan, decision: &Decision) {
         let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
         match decision {
-            Decision::Found { jail, host, offences } => {
+            Decision::Found { jail, host, offences, .. } => {
                 debug!("[{}] Found {host} ({offences})", name(*jail));
             }
             Decision::Ban(ban) => {
@@ -45,7 +45,7 @@ impl DecisionObserver for DecisionLog {
                 warn!("the flood is over: {withheld} unverified bans by {origin} were withheld");
             }
             Decision::AccountsFail(report) => warn!("{}", accounts_fail(report)),
-            Decision::Change(_) => {}
+            Decision::AskTalked(_) | Decision::Change(_) => {}
         }
     }
 }

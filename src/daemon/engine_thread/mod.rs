@@ -188,7 +188,7 @@ impl Core {
     fn tick(&mut self) {
         self.refresh(Origin::Start);
         self.wire.say_state();
-        self.engine.see_answers(self.wire.sees_answers());
+        self.engine.see(self.wire.sight(now()));
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if self.paused.is_over(now()) {

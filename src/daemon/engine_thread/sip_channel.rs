@@ -2,23 +2,28 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::config;
 use crate::control::status::WireStatus;
 use crate::daemon::tasks::limiter_poll::Limiter;
-use crate::decide::engine::Engine;
+use crate::decide::engine::{Engine, Sight};
 use crate::decide::exchange_event::event;
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Channel, Request};
 use crate::enforce::{SinkError, WireRules};
 use crate::exchange::capture::{Listening, SipMonitor};
 use crate::model::event::Decision;
+use crate::model::time::Time;
 use crate::sys::clock::{monotonic_now, now};
 
 /// The name of the wire where a log would have a path.
 pub const NAME: &str = "the wire";
+
+/// For so long after a message by HEP, Asterisk is believed to tell of all of them.
+const HEP_LASTS: Duration = Duration::from_secs(60);
 
 /// The wire.
 pub struct Wire {
@@ -26,6 +31,9 @@ pub struct Wire {
     source: Option<(SipMonitor, Limiter)>,
     /// The number of the last observation, as lines have numbers.
     line: u64,
+    /// The number of messages that HEP has told of, and the time when it last grew.
+    hep: u64,
+    hep_at: Option<Time>,
     /// The state that was logged last.
     said: Listening,
 }
@@ -53,7 +61,7 @@ impl Wire {
         };
         // Further than at any earlier start: what was counted then is remembered by its number.
         let line = now().secs().try_into().unwrap_or(0);
-        Ok(Self { source, line, said: Listening::Off })
+        Ok(Self { source, line, hep: 0, hep_at: None, said: Listening::Off })
     }
 
     /// Goes by another plan.
@@ -92,12 +100,16 @@ impl Wire {
         self.said = listening;
     }
 
-    /// Whether answers of the PBX are seen.
-    pub fn sees_answers(&self) -> bool {
-        let state = self.source.as_ref().map(|(source, _)| source.state());
-        state.is_some_and(|(listening, numbers, _)| {
-            listening == Listening::On && numbers.answers > 0
-        })
+    /// Returns what is seen of the PBX at `now`. Call it every second.
+    pub fn sight(&mut self, now: Time) -> Sight {
+        let Some((source, _)) = &self.source else { return Sight::default() };
+        let (listening, numbers, _) = source.state();
+        if numbers.hep != self.hep {
+            (self.hep, self.hep_at) = (numbers.hep, Some(now));
+        }
+        let hep = self.hep_at.is_some_and(|last| now.since(last) < HEP_LASTS);
+        let on = listening == Listening::On;
+        Sight { answers: on && numbers.answers > 0, hep: on && hep, talked: false }
     }
 
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).

@@ -6,14 +6,14 @@ use super::status::ban_status;
 use crate::control::Problem;
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
-    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, SourceCount,
+    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
 };
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
-use crate::model::event::{ChannelId, Event, Meaning};
+use crate::model::event::{Basis, ChannelId, Event, Meaning};
 use crate::model::time::Time;
 use crate::sys::clock::now;
 
@@ -93,6 +93,16 @@ pub(super) fn known_good(
     }
 }
 
+fn rests_on(basis: Basis) -> RestsOn {
+    match basis {
+        Basis::Text => RestsOn::Text,
+        Basis::Framed => RestsOn::Framed,
+        Basis::Talked => RestsOn::Talked,
+        Basis::Exchange(_) => RestsOn::Exchange,
+        Basis::Beside(_) | Basis::Unmatched => RestsOn::Nothing,
+    }
+}
+
 fn line(plan: &Plan, event: &Event, path: impl Fn(ChannelId) -> String) -> LineReport {
     let class = match event.meaning {
         Meaning::Offence(class) => Some(class),
@@ -113,6 +123,7 @@ fn line(plan: &Plan, event: &Event, path: impl Fn(ChannelId) -> String) -> LineR
         .to_owned(),
         class,
         evidence: event.evidence,
-        exchange: event.exchange,
+        exchange: event.exchange(),
+        rests_on: rests_on(event.basis),
     }
 }

@@ -18,6 +18,8 @@ impl Engine {
         self.logins.correct(step);
         self.floods.iter_mut().for_each(|(_, limit)| limit.correct(step));
         self.recent.correct(step);
+        self.joins.correct(step);
+        self.talked.correct(step);
         step.correct_all(self.late.marks.values_mut());
     }
 }

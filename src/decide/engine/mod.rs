@@ -10,6 +10,7 @@ mod renew;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
@@ -17,18 +18,22 @@ use ipnet::IpNet;
 use crate::config::{Jail, Mode};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
+use crate::decide::joins::{AT_ONCE, Joins};
 use crate::decide::known_good::{KnownGood, Standing};
 use crate::decide::login_log::LoginLog;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
+use crate::decide::talked::TalkedFlows;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Event, Evidence, JailId, Lifted, Meaning, Origin,
-    SIP_RESPONSES, ScopeId,
+    Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
+    Origin, SIP_RESPONSES, ScopeId,
 };
+use crate::model::exchange::Transport;
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};
+use crate::rules::Service;
 pub use checkpoint::{KnownHosts, OffenceCounts};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
@@ -49,13 +54,36 @@ pub struct Engine {
     /// The limits of unverified bans, by their origin.
     floods: [(Origin, BanRateLimit); 3],
     recent: RecentEvents,
-    /// Whether the answers of the PBX are seen: what it did is the evidence then.
-    sees_answers: bool,
+    joins: Joins,
+    talked: TalkedFlows,
+    sight: Sight,
     refused: u64,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
     /// The source of chance in the length of bans.
     chance: RandomState,
+}
+
+/// The things that are seen of what the PBX does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Its answers over UDP and TCP.
+    pub answers: bool,
+    /// All that `chan_pjsip` is asked and answers, by HEP.
+    pub hep: bool,
+    /// Whether something is sent on a connection of which nothing else is seen.
+    pub talked: bool,
+}
+
+/// The things that a line is weighed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinePlace {
+    /// The exchange that it is about.
+    BesideExchanges,
+    /// Whether anything was sent on the connection that it is about.
+    OnWrappedConnection,
+    /// Nothing: it stands alone.
+    Alone,
 }
 
 /// The numbers of a jail that `status` shows.
@@ -84,7 +112,9 @@ impl Engine {
             states,
             bans: BanTable::default(),
             recent: RecentEvents::default(),
-            sees_answers: false,
+            joins: Joins::new(AT_ONCE),
+            talked: TalkedFlows::default(),
+            sight: Sight::default(),
             refused: 0,
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
@@ -164,17 +194,92 @@ impl Engine {
         })
     }
 
-    /// Records whether the answers of the PBX are seen, so that lines about them prove nothing by themselves.
-    pub fn see_answers(&mut self, seen: bool) {
-        self.sees_answers = seen;
+    /// Records what is seen of the PBX from now on: lines about that are weighed by it.
+    pub fn see(&mut self, sight: Sight) {
+        self.sight = sight;
     }
 
-    /// Counts an event, and adds what follows from it to `out`.
+    /// Lets lines and exchanges find each other within this time instead of [`AT_ONCE`].
+    pub fn join_within(&mut self, patience: Duration) {
+        self.joins = Joins::new(patience);
+    }
+
+    /// Takes an event up, and adds what follows from it to `out`. A line about what the PBX did, where that is
+    /// seen, counts by the exchange that it is about, and waits for that for a moment.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let service = self.plan.rules.get(event.rule).and_then(|rule| rule.service);
-        let by_text = event.exchange.is_none() && service.is_some() && self.sees_answers;
-        let most = if by_text { Evidence::Unverified } else { Evidence::Proven };
-        let event = &Event { evidence: event.evidence.min(most), ..*event };
+        let mut found = Vec::new();
+        match (event.basis, self.place_of(event)) {
+            (Basis::Exchange(_), _) => {
+                self.decide(event, out);
+                self.joins.exchange(event, &mut found);
+            }
+            (_, LinePlace::BesideExchanges) => self.joins.line(event, &mut found),
+            (_, LinePlace::OnWrappedConnection) => out.push(Decision::AskTalked(*event)),
+            (_, LinePlace::Alone) => self.decide(event, out),
+        }
+        for event in found {
+            self.on_joined(&event, out);
+        }
+    }
+
+    /// Takes up a line that has found its exchange, or has waited for long enough.
+    fn on_joined(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        match event.basis {
+            Basis::Unmatched if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
+            Basis::Unmatched | Basis::Beside(_) => self.recent.push(event),
+            _ => self.decide(event, out),
+        }
+    }
+
+    /// Takes up a line that [`Decision::AskTalked`] was about: our side `sent` so many segments to the host's address
+    /// and port lately; `None`: none.
+    pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
+        let is_new = self.talked.use_up((event.host, event.clue.port), sent, event.time);
+        if is_new {
+            let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
+            self.decide(&event, out);
+        } else {
+            self.recent.push(&Event { basis: Basis::Unmatched, ..*event });
+        }
+    }
+
+    fn service(&self, event: &Event) -> Service {
+        self.plan.rules.get(event.rule).map_or(Service::None, |rule| rule.service)
+    }
+
+    /// Returns what a line is to be weighed by.
+    fn place_of(&self, event: &Event) -> LinePlace {
+        let (service, sight) = (self.service(event), self.sight);
+        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
+        let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
+        // What was written while nobody listened has no exchange.
+        if event.basis != Basis::Text || !is_sip || !counts || self.late.now.is_some() {
+            return LinePlace::Alone;
+        }
+        let seen = match event.clue.transport {
+            Transport::Wrapped => sight.hep && service == Service::Pjsip,
+            _ => sight.answers || sight.hep,
+        };
+        if seen {
+            LinePlace::BesideExchanges
+        } else if self.may_be_wrapped(event) {
+            LinePlace::OnWrappedConnection
+        } else {
+            LinePlace::Alone
+        }
+    }
+
+    /// Whether a line may be about a connection of which packets do not show what is said on it.
+    fn may_be_wrapped(&self, event: &Event) -> bool {
+        let told = self.sight.hep && self.service(event) == Service::Pjsip;
+        let Clue { port, transport, .. } = event.clue;
+        let fits = matches!(transport, Transport::Unknown | Transport::Wrapped) && port != 0;
+        let is_offence = matches!(event.meaning, Meaning::Offence(_));
+        self.sight.talked && !told && fits && is_offence
+    }
+
+    /// Counts an event by the evidence that it has.
+    fn decide(&mut self, event: &Event, out: &mut Vec<Decision>) {
         self.recent.push(event);
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),
@@ -196,6 +301,8 @@ impl Engine {
     fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let Some(rule) = plan.rules.get(event.rule) else { return };
+        // An exchange is one attempt, and has one line.
+        let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut excused = None;
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
@@ -224,14 +331,13 @@ impl Engine {
             // The host is the same for all jails: it is judged once.
             let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
             let known = &mut self.known;
-            if *excused
-                .get_or_insert_with(|| known.excuses(subject, event, evidence, rule.per_attempt))
+            if *excused.get_or_insert_with(|| known.excuses(subject, event, evidence, per_attempt))
             {
                 state.tally.excused += 1;
                 continue;
             }
             let event = Event { evidence, ..*event };
-            self.offence(&plan, *id, jail, &event, rule.per_attempt, out);
+            self.offence(&plan, *id, jail, &event, per_attempt, out);
         }
     }
 
@@ -249,7 +355,8 @@ impl Engine {
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
         let count = state.offences.add(subject, event, per_attempt);
-        out.push(Decision::Found { jail: id, host: event.host, offences: count.all });
+        let (host, channel) = (event.host, event.channel);
+        out.push(Decision::Found { jail: id, host, offences: count.all, channel });
         let Some(evidence) = policy::verdict(jail, count) else { return };
         let begin = self.late.now.unwrap_or(event.time);
         state.offences.clear(&subject);
@@ -285,6 +392,12 @@ impl Engine {
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
     /// is past.
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
+        let mut alone = Vec::new();
+        self.joins.tick(now, &mut alone);
+        for event in alone {
+            self.on_joined(&event, out);
+        }
+        self.talked.tick(now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));

@@ -9,7 +9,8 @@
 //!   a phone, not the office around it;
 //! * unverified offences of others do not count either: forging a customer's address does not get
 //!   the customer banned;
-//! * proven offences of others count as ever.
+//! * proven offences of others count as ever, and so do those of an account of whose logins only a
+//!   line tells.
 //!
 //! One valid account must not be a shield for guessing at others. So too many offences of others,
 //! of whatever evidence, or a run of failures of one account, end the excuses of the host for a
@@ -90,6 +91,8 @@ pub struct Login {
 struct KnownAccount {
     name: Account,
     login: Time,
+    /// Whether the PBX was seen to let it in, and not only a line says so.
+    proven: bool,
     /// The time when it last failed; `None` if not since it logged in.
     failed: Option<Time>,
     /// The beginning of the minute that its failures are counted in, log by log.
@@ -166,6 +169,7 @@ impl KnownGood {
         let fresh = KnownAccount {
             name,
             login: event.time,
+            proven: event.evidence == Evidence::Proven,
             failed: None,
             minute: event.time,
             run: [(event.channel, 0); CHANNELS],
@@ -173,7 +177,10 @@ impl KnownGood {
         let full = host.accounts.len() >= PER_HOST;
         match host.accounts.iter_mut().find(|known| known.name == name) {
             // The run of failures is not cleared: who knows a password can log in between any two.
-            Some(known) => (known.login, known.failed) = (event.time, None),
+            Some(known) => {
+                (known.login, known.failed) = (event.time, None);
+                known.proven |= event.evidence == Evidence::Proven;
+            }
             None if full => self.accounts -= 1,
             None => host.accounts.push(fresh),
         }
@@ -201,6 +208,7 @@ impl KnownGood {
         let live = |known: &&mut KnownAccount| known.login.plus(terms.time) > event.time;
         let known = host.accounts.iter_mut().filter(live).find(|k| Some(k.name) == event.account);
         let is_known = known.is_some();
+        let is_sure = known.as_ref().is_some_and(|known| known.proven);
         let too_much = match known {
             Some(known) => known.fail(event) >= terms.maxrate,
             None => self.strangers.add(subject, event, per_attempt).all >= terms.maxunknown,
@@ -215,7 +223,7 @@ impl KnownGood {
         if is_known {
             host.note(event.time);
         }
-        is_known || evidence < Evidence::Proven
+        is_sure || evidence < Evidence::Proven
     }
 
     /// Returns what is known of a host at `now`; `None` if it is not known good.

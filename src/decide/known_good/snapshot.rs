@@ -1,5 +1,7 @@
 //! The hosts that are known good, to be stored and restored.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CHANNELS, KnownAccount, KnownGood, KnownHost, Login};
@@ -26,6 +28,9 @@ struct StoredHost {
     ended: Option<Time>,
     /// Name, last login, last failure.
     accounts: Vec<(Account, Time, Option<Time>)>,
+    /// Those of whose logins more than a line tells.
+    #[serde(default)]
+    proven: Vec<Account>,
 }
 
 impl KnownHosts {
@@ -103,15 +108,18 @@ fn kept(subject: Subject, host: &KnownHost) -> StoredHost {
         line: login.line,
         ended: *ended,
         accounts: accounts.iter().map(|known| (known.name, known.login, known.failed)).collect(),
+        proven: accounts.iter().filter(|known| known.proven).map(|known| known.name).collect(),
     }
 }
 
 fn host(kept: &StoredHost, channel: impl Fn(u16) -> Option<u16>) -> KnownHost {
     // Of a log that is gone, the number of none.
     let channel = ChannelId(channel(kept.channel).unwrap_or(u16::MAX - 1));
+    let proven: HashSet<_> = kept.proven.iter().collect();
     let known = |(name, login, failed): &(Account, Time, Option<Time>)| KnownAccount {
         name: *name,
         login: *login,
+        proven: proven.contains(name),
         failed: *failed,
         minute: *login,
         run: [(channel, 0); CHANNELS],

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::event::{Class, Meaning, RuleId};
+use crate::model::event::{Basis, Class, Clue, Meaning, RuleId};
 
 const SECURITY: ChannelId = ChannelId(0);
 const MESSAGES: ChannelId = ChannelId(1);
@@ -40,12 +40,14 @@ impl Bench {
             evidence: Evidence::Unverified,
             line: self.line,
             account: Account::named(account.as_bytes()),
-            exchange: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
         }
     }
 
     fn login(&mut self, account: &str, secs: i64) {
         let event = self.event(SECURITY, account, secs);
+        let event = Event { evidence: Evidence::Proven, ..event };
         self.known.login(office(), &event);
     }
 

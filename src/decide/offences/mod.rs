@@ -397,7 +397,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::model::event::{Class, Meaning, RuleId};
+    use crate::model::event::{Basis, Class, Clue, Meaning, RuleId};
     use proptest::prelude::*;
 
     fn host(n: u32) -> Subject {
@@ -414,7 +414,8 @@ mod tests {
             evidence,
             line,
             account: None,
-            exchange: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
         }
     }
 

@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::decide::offences::Count;
-    use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning, RuleId};
+    use crate::model::event::{Basis, ChannelId, Class, Clue, Event, Evidence, Meaning, RuleId};
     use crate::model::subject::Subject;
     use crate::model::time::Time;
 
@@ -102,7 +102,8 @@ mod tests {
             evidence: if proven { Evidence::Proven } else { Evidence::Unverified },
             line: u64::try_from(second).unwrap() + 1,
             account: None,
-            exchange: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
         };
         table.add(subject, &event, 1)
     }

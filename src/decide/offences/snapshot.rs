@@ -203,7 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning, RuleId};
+    use crate::model::event::{Basis, ChannelId, Class, Clue, Event, Evidence, Meaning, RuleId};
 
     const START: i64 = 1_800_000_000;
 
@@ -223,7 +223,8 @@ mod tests {
             evidence: if proven { Evidence::Proven } else { Evidence::Unverified },
             line,
             account: None,
-            exchange: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::*;
 use crate::config;
 use crate::model::account::Account;
+use crate::model::event::Class;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
 use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
@@ -38,7 +39,7 @@ id = 'sip-guess'
 failregex = '^a\.c: <HOST> guessed by SIP$'
 class = 'guess'
 evidence = 'proven'
-service = 'sip'
+service = 'pjsip'
 ";
 const GUESS: RuleId = RuleId(0);
 const SCAN: RuleId = RuleId(1);
@@ -59,6 +60,18 @@ struct Bench {
     engine: Engine,
     line: u64,
     decisions: Vec<Decision>,
+}
+
+/// An exchange in which credentials were refused.
+fn refused(source: Source) -> Exchange {
+    Exchange {
+        outcome: Outcome::CredentialsRefused,
+        method: Method::Register,
+        status: 401,
+        port: 5060,
+        carrier: Carrier::Datagram,
+        source,
+    }
 }
 
 impl Bench {
@@ -103,7 +116,8 @@ impl Bench {
             carrier: Carrier::Datagram,
             source,
         };
-        self.engine.on_event(&Event { exchange: Some(exchange), ..event }, &mut self.decisions);
+        self.engine
+            .on_event(&Event { basis: Basis::Exchange(exchange), ..event }, &mut self.decisions);
     }
 
     fn fresh_event(&mut self, rule: RuleId, host: &str, secs: i64, evidence: Evidence) -> Event {
@@ -117,7 +131,8 @@ impl Bench {
             evidence,
             line: self.line,
             account: None,
-            exchange: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
         }
     }
 
@@ -149,7 +164,7 @@ impl Bench {
                 "{} known fail at {}, {} unknown",
                 report.known, report.subject, report.unknown
             )),
-            Decision::Found { .. } | Decision::Change(_) => None,
+            Decision::Found { .. } | Decision::AskTalked(_) | Decision::Change(_) => None,
         };
         self.decisions.drain(..).filter_map(words).collect()
     }
@@ -405,18 +420,102 @@ fn kernel_bans_are_adopted() {
     );
 }
 
+/// What is seen of the PBX's answers.
+const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false };
+
+/// Offences that are counted of a host, in the jail `asterisk-guess`.
+fn counted(bench: &Bench, host: &str, now: i64) -> (u32, u32) {
+    let guess = bench.engine.plan().jail_named("asterisk-guess").unwrap();
+    let all = bench.engine.explain(host.parse().unwrap(), Time::from_secs(now), 9);
+    let standing = all.jails.iter().find(|standing| standing.jail == guess).unwrap();
+    (standing.count.all, standing.count.proven)
+}
+
 #[test]
-fn lines_prove_nothing_where_answers_are_seen() {
+fn a_line_counts_by_what_the_pbx_did() {
+    let mut bench = Bench::new("[jail.asterisk-guess]\nmaxretry = 20");
+    let host = "192.0.2.1";
+    let clue = Clue { port: 5071, ..Clue::default() };
+    let line = |bench: &mut Bench, secs| {
+        let event = bench.fresh_event(SIP_GUESS, host, secs, Evidence::Hearsay);
+        bench.engine.on_event(&Event { clue, ..event }, &mut bench.decisions);
+    };
+    // Hearsay that stands alone counts for nothing, whatever is seen.
+    line(&mut bench, 0);
+    bench.engine.see(ANSWERS);
+    line(&mut bench, 10);
+    bench.engine.on_tick(Time::from_secs(11), &mut bench.decisions);
+    assert_eq!(counted(&bench, host, 11), (0, 0));
+    let lines = bench.engine.explain(host.parse().unwrap(), Time::from_secs(11), 9).lines;
+    assert_eq!(
+        lines.iter().map(|line| line.basis).collect::<Vec<_>>(),
+        [Basis::Unmatched, Basis::Text]
+    );
+    // Beside an exchange it does.
+    line(&mut bench, 20);
+    let event = bench.fresh_event(LOGIN, host, 20, Evidence::Proven);
+    let basis = Basis::Exchange(refused(Source::Wire));
+    let meaning = Meaning::Offence(Class::Guess);
+    let event = Event { channel: SIP_RESPONSES, basis, clue, meaning, ..event };
+    bench.engine.on_event(&event, &mut bench.decisions);
+    assert_eq!(counted(&bench, host, 20), (1, 1));
+    // Old lines are about what nobody saw.
+    let event = bench.fresh_event(SIP_GUESS, host, 21, Evidence::Unverified);
+    bench.engine.on_old_event(&Event { clue, ..event }, Time::from_secs(21), &mut bench.decisions);
+    assert_eq!(counted(&bench, host, 21), (2, 1));
+    // What is no matter of SIP is not looked for in its exchanges.
+    bench.event(GUESS, host, 22, Evidence::Unverified);
+    assert_eq!(counted(&bench, host, 22), (3, 1));
+}
+
+#[test]
+fn a_line_about_a_hidden_connection_counts_by_what_was_sent_on_it() {
     let mut bench = Bench::new("");
-    for (seen, evidence) in [(false, Evidence::Proven), (true, Evidence::Unverified)] {
-        bench.engine.see_answers(seen);
-        let host = format!("192.0.2.{}", u8::from(seen));
-        (0..5).for_each(|_| bench.event(SIP_GUESS, &host, 0, Evidence::Proven));
-        let ban = bench.engine.bans().of(Subject::of(host.parse().unwrap(), 128)).next().unwrap();
-        assert_eq!(ban.evidence, evidence);
+    let host = "192.0.2.1";
+    let line = |bench: &mut Bench, transport, sight| {
+        bench.engine.see(sight);
+        let event = bench.fresh_event(SIP_GUESS, host, 0, Evidence::Hearsay);
+        let clue = Clue { port: 5071, transport, ..Clue::default() };
+        bench.engine.on_event(&Event { clue, ..event }, &mut bench.decisions);
+        bench.engine.on_tick(Time::from_secs(1), &mut bench.decisions);
+        let asks = |decision: &Decision| match decision {
+            Decision::AskTalked(event) => Some(*event),
+            _ => None,
+        };
+        let asked = bench.decisions.iter().find_map(asks);
+        bench.decisions.clear();
+        asked
+    };
+    let talked = Sight { talked: true, ..ANSWERS };
+    for (transport, sight, asks) in [
+        (Transport::Wrapped, talked, true),
+        (Transport::Unknown, talked, true),
+        (Transport::Datagram, talked, false),
+        (Transport::Wrapped, ANSWERS, false),
+        // HEP tells of all that is said on it.
+        (Transport::Wrapped, Sight { hep: true, ..talked }, false),
+        (Transport::Unknown, Sight { hep: true, ..talked }, false),
+    ] {
+        assert_eq!(line(&mut bench, transport, sight).is_some(), asks, "{transport:?} {sight:?}");
     }
-    // What another service did is still known by its lines alone.
-    (0..5).for_each(|_| bench.event(GUESS, "192.0.2.9", 0, Evidence::Proven));
-    let other = Subject::of("192.0.2.9".parse().unwrap(), 128);
-    assert_eq!(bench.engine.bans().of(other).next().unwrap().evidence, Evidence::Proven);
+    assert_eq!(counted(&bench, host, 1), (0, 0));
+    for sent in [None, Some(1), Some(1)] {
+        let asked = line(&mut bench, Transport::Wrapped, talked).unwrap();
+        bench.engine.on_talked(&asked, sent, &mut bench.decisions);
+    }
+    assert_eq!(counted(&bench, host, 1), (1, 0), "each segment is for one line");
+}
+
+#[test]
+fn a_login_that_a_line_tells_of_excuses_nothing_that_is_proven() {
+    let mut bench = Bench::new("");
+    for (evidence, bans) in [(Evidence::Proven, false), (Evidence::Unverified, true)] {
+        let host = if bans { "192.0.2.1" } else { "192.0.2.2" };
+        bench.account_event(LOGIN, host, 0, evidence, Some("1000"));
+        for secs in 1..20 {
+            bench.account_event(GUESS, host, 30 * secs, Evidence::Proven, Some("1000"));
+        }
+        let subject = Subject::of(host.parse().unwrap(), 128);
+        assert_eq!(bench.engine.bans().of(subject).count() > 0, bans, "{evidence}");
+    }
 }

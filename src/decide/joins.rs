@@ -1,0 +1,228 @@
+//! Joins lines with the exchanges that they are about: what the PBX did is the evidence, and a line only tells
+//! what was wrong.
+//!
+//! A line finds its exchange by the Call-ID or the nonce that it names, else by the host's address and
+//! port, at about the same time. Lines and exchanges come by different ways, so either may be first: a
+//! line waits for a while. In one log, an exchange has one line; further ones add nothing, so that no
+//! host counts more often than it was refused. By the port alone, of which a stranger may have heard,
+//! a line can only say what the exchange says by itself: that a password was wrong.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher as _, Hash};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::model::clock_step::ClockStep;
+use crate::model::event::{Basis, ChannelId, Class, Event, Meaning};
+use crate::model::exchange::{Exchange, Outcome};
+use crate::model::time::Time;
+
+/// The time within which a line and its exchange are seen, as they happen. (Asterisk's threads: 6 ms at
+/// most were measured; a loaded machine takes longer.)
+pub const AT_ONCE: Duration = Duration::from_millis(500);
+/// The same by the dates of lines, which have no fractions of seconds.
+pub const BY_DATES: Duration = Duration::from_secs(2);
+/// Lines that may wait, about 160 bytes each: 8 MiB in all. With more, the oldest wait no longer.
+const WAITING: usize = 50_000;
+/// Exchanges that are remembered, about 250 bytes each: 4 MiB in all.
+const EXCHANGES: usize = 16_384;
+/// Logs in which an exchange may have a line each.
+const CHANNELS: usize = 4;
+
+/// Lines and exchanges of the last moment.
+#[derive(Debug)]
+pub struct Joins {
+    patience: Duration,
+    seed: RandomState,
+    /// The exchanges, oldest first; the number of the first.
+    exchanges: VecDeque<Seen>,
+    first: u64,
+    /// For each key the number of the last exchange that has it.
+    by_key: HashMap<u64, u64, RandomState>,
+    /// The lines that wait, oldest first, and the number of the first.
+    lines: VecDeque<Option<Event>>,
+    first_line: u64,
+    /// The keys of lines that wait, each with the line's number.
+    waiting: BTreeSet<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    event: Event,
+    exchange: Exchange,
+    /// The logs that have had a line about it.
+    told: [Option<ChannelId>; CHANNELS],
+}
+
+/// The ways that a line and an exchange can be the same by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum By {
+    Call,
+    Nonce,
+    Port,
+}
+
+impl Joins {
+    /// Returns one in which lines and exchanges find each other within `patience`.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            seed: RandomState::default(),
+            exchanges: VecDeque::new(),
+            first: 0,
+            by_key: HashMap::default(),
+            lines: VecDeque::new(),
+            first_line: 0,
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    /// Records an exchange, and adds the lines to `out` that have waited for it.
+    pub fn exchange(&mut self, event: &Event, out: &mut Vec<Event>) {
+        let Basis::Exchange(exchange) = event.basis else { return };
+        if self.exchanges.len() >= EXCHANGES {
+            self.forget();
+        }
+        let number = self.first + self.exchanges.len() as u64;
+        let keys = self.keys(event);
+        self.exchanges.push_back(Seen { event: *event, exchange, told: [None; CHANNELS] });
+        for (by, key) in keys.into_iter().flatten() {
+            self.by_key.insert(key, number);
+            let lines = self.waiting.range((key, 0)..=(key, u64::MAX)).map(|(_, line)| *line);
+            for line in lines.collect::<Vec<_>>() {
+                let joined = self.line_at(line).and_then(|event| self.tell(number, by, &event));
+                if let Some(joined) = joined {
+                    self.take_line(line);
+                    out.push(joined);
+                }
+            }
+        }
+    }
+
+    /// Returns a line with what its exchange makes of it, or keeps it until there is one. A line that waits
+    /// no longer because there are too many is added to `out` as one without an exchange.
+    pub fn line(&mut self, event: &Event, out: &mut Vec<Event>) {
+        let keys = self.keys(event);
+        for (by, key) in keys.into_iter().flatten() {
+            let number = self.by_key.get(&key).copied();
+            let joined = number.and_then(|number| self.tell(number, by, event));
+            if joined.is_some() {
+                out.extend(joined);
+                return;
+            }
+        }
+        if keys.iter().all(Option::is_none) {
+            out.push(Event { basis: Basis::Unmatched, ..*event });
+            return;
+        }
+        if self.lines.len() >= WAITING {
+            self.give_up(out);
+        }
+        let number = self.first_line + self.lines.len() as u64;
+        self.lines.push_back(Some(*event));
+        self.waiting.extend(keys.into_iter().flatten().map(|(_, key)| (key, number)));
+    }
+
+    /// Lets time pass: adds the lines to `out` for which no exchange came.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Event>) {
+        let patience = self.patience;
+        let over = |event: &Event| now.since(event.time) >= patience;
+        while self.lines.front().is_some_and(|line| line.as_ref().is_none_or(over)) {
+            self.give_up(out);
+        }
+        while self.exchanges.front().is_some_and(|seen| over(&seen.event)) {
+            self.forget();
+        }
+    }
+
+    /// Corrects all times.
+    pub fn correct(&mut self, step: ClockStep) {
+        let exchanges = self.exchanges.iter_mut().map(|seen| &mut seen.event.time);
+        let lines = self.lines.iter_mut().flatten().map(|event| &mut event.time);
+        step.correct_all(exchanges.chain(lines));
+    }
+
+    /// Returns what a line says of an exchange, if it is about it.
+    fn tell(&mut self, number: u64, by: By, line: &Event) -> Option<Event> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let patience = self.patience;
+        let seen = self.exchanges.get_mut(at)?;
+        let apart = line.time.since(seen.event.time).max(seen.event.time.since(line.time));
+        // Who has a nonce got it from us, whomever the line names.
+        let same_host = by == By::Nonce || line.host == seen.event.host;
+        let same_kind =
+            (line.meaning == Meaning::Success) == (seen.event.meaning == Meaning::Success);
+        if apart >= patience || !same_host || !same_kind {
+            return None;
+        }
+        let refused = seen.exchange.outcome == Outcome::CredentialsRefused;
+        let says_that = refused && line.meaning == Meaning::Offence(Class::Guess);
+        let told = seen.told.iter().flatten().any(|channel| *channel == line.channel);
+        let is_login = line.meaning == Meaning::Success;
+        let adds = !told && !is_login && (says_that || by != By::Port);
+        let place = seen.told.iter_mut().find(|place| place.is_none());
+        let basis = match place {
+            Some(place) if adds => {
+                *place = Some(line.channel);
+                Basis::Exchange(seen.exchange)
+            }
+            _ => Basis::Beside(seen.exchange),
+        };
+        let Event { host, evidence, account, .. } = seen.event;
+        Some(Event { basis, host, evidence, account, ..*line })
+    }
+
+    /// Returns the keys by which a line and an exchange are the same, the surest first.
+    fn keys(&self, event: &Event) -> [Option<(By, u64)>; 3] {
+        let clue = &event.clue;
+        let port = (clue.port != 0).then_some((event.host, clue.port));
+        [
+            clue.call.map(|call| (By::Call, self.key(By::Call, (event.host, call)))),
+            clue.nonce.map(|nonce| (By::Nonce, self.key(By::Nonce, nonce))),
+            port.map(|port| (By::Port, self.key(By::Port, port))),
+        ]
+    }
+
+    fn key(&self, by: By, of: impl Hash) -> u64 {
+        self.seed.hash_one((by, of))
+    }
+
+    fn line_at(&self, number: u64) -> Option<Event> {
+        let at = usize::try_from(number.checked_sub(self.first_line)?).ok()?;
+        *self.lines.get(at)?
+    }
+
+    /// Takes a line out of those that wait.
+    fn take_line(&mut self, number: u64) -> Option<Event> {
+        let event = self.line_at(number)?;
+        for (_, key) in self.keys(&event).into_iter().flatten() {
+            self.waiting.remove(&(key, number));
+        }
+        let at = usize::try_from(number - self.first_line).ok()?;
+        self.lines.get_mut(at)?.take()
+    }
+
+    /// Lets the oldest line wait no longer.
+    fn give_up(&mut self, out: &mut Vec<Event>) {
+        let left = self.take_line(self.first_line);
+        out.extend(left.map(|event| Event { basis: Basis::Unmatched, ..event }));
+        self.lines.pop_front();
+        self.first_line += 1;
+    }
+
+    /// Forgets the oldest exchange.
+    fn forget(&mut self) {
+        let Some(seen) = self.exchanges.pop_front() else { return };
+        for (_, key) in self.keys(&seen.event).into_iter().flatten() {
+            if self.by_key.get(&key) == Some(&self.first) {
+                self.by_key.remove(&key);
+            }
+        }
+        self.first += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

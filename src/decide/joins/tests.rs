@@ -1,0 +1,169 @@
+use super::*;
+use crate::model::event::{Clue, Evidence, RuleId, SIP_RESPONSES};
+use crate::model::exchange::{Carrier, ExchangeId, Method, Source};
+
+const LOG: ChannelId = ChannelId(3);
+
+fn exchange(outcome: Outcome) -> Exchange {
+    Exchange {
+        outcome,
+        method: Method::Register,
+        status: 401,
+        port: 5060,
+        carrier: Carrier::Stream,
+        source: Source::Wire,
+    }
+}
+
+/// A line at a time in milliseconds.
+fn line(millis: i64, host: &str, class: Class, clue: Clue) -> Event {
+    Event {
+        time: Time::from_millis(millis),
+        channel: LOG,
+        rule: RuleId(1),
+        meaning: Meaning::Offence(class),
+        host: host.parse().unwrap(),
+        evidence: Evidence::Hearsay,
+        line: 7,
+        account: None,
+        basis: Basis::Text,
+        clue,
+    }
+}
+
+/// An exchange in which credentials were refused.
+fn refused(millis: i64, host: &str, clue: Clue) -> Event {
+    Event {
+        channel: SIP_RESPONSES,
+        evidence: Evidence::Proven,
+        basis: Basis::Exchange(exchange(Outcome::CredentialsRefused)),
+        ..line(millis, host, Class::Guess, clue)
+    }
+}
+
+fn call(text: &str) -> Clue {
+    Clue { call: ExchangeId::of(text.as_bytes()), port: 5071, ..Clue::default() }
+}
+
+fn port(port: u16) -> Clue {
+    Clue { port, ..Clue::default() }
+}
+
+/// What becomes of a line beside an exchange, whichever comes first.
+fn together(line: &Event, exchange: &Event) -> Event {
+    let both = [true, false].map(|line_first| {
+        let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
+        if line_first {
+            joins.line(line, &mut out);
+            joins.exchange(exchange, &mut out);
+        } else {
+            joins.exchange(exchange, &mut out);
+            joins.line(line, &mut out);
+        }
+        joins.tick(Time::from_millis(10_000), &mut out);
+        assert_eq!(out.len(), 1, "{out:?}");
+        assert!(joins.by_key.is_empty() && joins.waiting.is_empty());
+        out.remove(0)
+    });
+    // The order makes no difference.
+    assert_eq!(both[0], both[1]);
+    both[0]
+}
+
+const HOST: &str = "203.0.113.9";
+const OTHER: &str = "192.0.2.66";
+
+#[test]
+fn a_line_gets_the_evidence_of_its_exchange() {
+    for (clue, class) in [(call("a"), Class::User), (port(5071), Class::Guess)] {
+        let joined = together(&line(100, HOST, class, clue), &refused(90, HOST, call("a")));
+        let exchange = exchange(Outcome::CredentialsRefused);
+        assert_eq!((joined.evidence, joined.basis), (Evidence::Proven, Basis::Exchange(exchange)));
+        assert_eq!(
+            (joined.meaning, joined.channel, joined.line),
+            (Meaning::Offence(class), LOG, 7)
+        );
+    }
+}
+
+#[test]
+fn another_host_or_time_is_another_exchange() {
+    for (line, refused) in [
+        (line(0, OTHER, Class::Guess, call("a")), refused(0, HOST, call("a"))),
+        (line(0, HOST, Class::Guess, call("a")), refused(500, HOST, call("a"))),
+        (line(600, HOST, Class::Guess, call("a")), refused(0, HOST, call("a"))),
+        (line(0, HOST, Class::Guess, port(5072)), refused(0, HOST, call("a"))),
+        (line(0, HOST, Class::Guess, port(0)), refused(0, HOST, call("a"))),
+    ] {
+        assert_eq!(together(&line, &refused).basis, Basis::Unmatched);
+    }
+}
+
+#[test]
+fn a_nonce_names_the_host_that_it_was_given_to() {
+    let clue = Clue { nonce: ExchangeId::of(b"41d26de5"), ..Clue::default() };
+    let joined = together(&line(0, OTHER, Class::Guess, clue), &refused(0, HOST, clue));
+    assert_eq!((joined.host, joined.evidence), (HOST.parse().unwrap(), Evidence::Proven));
+}
+
+#[test]
+fn by_the_port_alone_a_line_says_no_more_than_the_exchange() {
+    let joined = together(&line(0, HOST, Class::User, port(5071)), &refused(0, HOST, call("a")));
+    assert_eq!(joined.basis, Basis::Beside(exchange(Outcome::CredentialsRefused)));
+    let guest = exchange(Outcome::RefusedOutright);
+    let guest = Event { basis: Basis::Exchange(guest), ..refused(0, HOST, call("a")) };
+    let joined = together(&line(0, HOST, Class::Guess, port(5071)), &guest);
+    assert_eq!(joined.basis, Basis::Beside(self::exchange(Outcome::RefusedOutright)));
+}
+
+/// Whoever has heard of a host's port, or of a Call-ID, can write as many lines as it likes.
+#[test]
+fn an_exchange_has_one_line_in_each_log() {
+    let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
+    let first = line(0, HOST, Class::Guess, call("a"));
+    (0..5).for_each(|_| joins.line(&first, &mut out));
+    joins.exchange(&refused(10, HOST, call("a")), &mut out);
+    (0..5).for_each(|_| joins.line(&first, &mut out));
+    joins.line(&Event { channel: ChannelId(4), ..first }, &mut out);
+    let counting = out.iter().filter(|event| matches!(event.basis, Basis::Exchange(_)));
+    assert_eq!((out.len(), counting.count()), (11, 2));
+}
+
+#[test]
+fn logins_are_no_offences() {
+    let login = exchange(Outcome::Login);
+    let login = Event {
+        meaning: Meaning::Success,
+        basis: Basis::Exchange(login),
+        ..refused(0, HOST, call("a"))
+    };
+    let offence = line(0, HOST, Class::Guess, call("a"));
+    assert_eq!(together(&offence, &login).basis, Basis::Unmatched);
+    let success = Event { meaning: Meaning::Success, ..offence };
+    assert!(matches!(together(&success, &login).basis, Basis::Beside(_)));
+    assert_eq!(together(&success, &refused(0, HOST, call("a"))).basis, Basis::Unmatched);
+}
+
+/// 100 000 lines a second that nothing is beside of, and as many exchanges.
+#[test]
+fn memory_is_bounded() {
+    let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
+    for n in 0..100_000_u32 {
+        let host = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+        let id = |of: &str| call(&format!("{of}{n}"));
+        joins.line(&line(i64::from(n) / 100, &host, Class::Guess, id("line")), &mut out);
+        joins.exchange(
+            &refused(i64::from(n) / 100, &host, Clue { port: 1, ..id("exchange") }),
+            &mut out,
+        );
+    }
+    assert_eq!(joins.lines.len(), WAITING);
+    assert_eq!(out.len(), 100_000 - WAITING);
+    assert_eq!(joins.exchanges.len(), EXCHANGES);
+    // Entries of a B-tree fill two thirds of its nodes.
+    let entries = joins.waiting.len() * size_of::<(u64, u64)>() / 2 * 3;
+    let lines = joins.lines.capacity() * size_of::<Option<Event>>() + entries;
+    assert!(lines <= 8 << 20, "{lines} bytes");
+    joins.tick(Time::from_secs(2), &mut out);
+    assert!(joins.by_key.is_empty() && joins.waiting.is_empty() && joins.lines.is_empty());
+}

@@ -166,8 +166,7 @@ impl LineReport {
                     .to_owned()
             }
             (RestsOn::Talked, _) => "Asterisk sent to this host and port just before".to_owned(),
-            (RestsOn::Framed, _) => "from a file of whole records".to_owned(),
-            (RestsOn::Text | RestsOn::Exchange, _) => String::new(),
+            (RestsOn::Text | RestsOn::Framed | RestsOn::Exchange, _) => String::new(),
         }
     }
 }

@@ -191,6 +191,9 @@ pub struct WireStatus {
     pub numbers: crate::exchange::Numbers,
     /// The number of things that were seen and there was no room for.
     pub dropped: u64,
+    /// Lines that counted for nothing, because what they tell of was not seen.
+    #[serde(default)]
+    pub unmatched: u64,
     /// The hosts that the kernel's own limiter has found.
     pub limiter: LimiterStatus,
 }

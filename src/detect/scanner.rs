@@ -395,8 +395,9 @@ impl Matcher {
                 let evidence = match (rule.evidence, found_address.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
                     (_, Transport::Stream | Transport::Wrapped) => Evidence::Proven,
-                    (_, Transport::Datagram) => Evidence::Unverified,
-                    (evidence, Transport::Unknown) => evidence,
+                    // Who was let in has answered our nonce.
+                    (_, Transport::Datagram) if meaning != Meaning::Success => Evidence::Unverified,
+                    (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
                 let framed = framed && rule.service != Service::Ami;
                 let proves = framed || file.grammar != Grammar::Asterisk;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, wrong_password};
+use crate::{CONFIG, addresses, wrong_password, wrong_password_line};
 
 /// Memory that a guard may take in a build without optimisation, in kilobytes. A mapping of the
 /// program's pages counts too, and is most of it.
@@ -144,7 +144,7 @@ fn forged_name_bans_no_other_host() {
          '192.0.2.66:5060' - Wrong password\" <sip:inj11@203.0.113.16>",
     ];
     let lines = forged.map(|account| {
-        wrong_password("198.51.100.160").replace("\"1000\" <sip:1000@203.0.113.16>", account)
+        wrong_password_line("198.51.100.160").replace("\"1000\" <sip:1000@203.0.113.16>", account)
     });
     guard.append("messages", &[&lines[..], &lines].concat());
     guard.says("[asterisk-guess] Ban 198.51.100.160 (5 offences");

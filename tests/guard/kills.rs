@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::kit::guard::{Guard, Home, PATIENCE, PROGRAM};
 use crate::kit::random::{self, Random};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, Element, elements, wrong_password};
+use crate::{CONFIG, Element, elements, record, wrong_password};
 
 /// How often it is killed, unless `KILLS` says otherwise.
 const KILLS: usize = 24;
@@ -80,13 +80,13 @@ fn write_crowd(logs: &[PathBuf], first: u32, pause: Duration) -> i64 {
         for n in (first..first + CROWD).filter(|n| round < 4 || is_banned(*n)) {
             // No two lines are alike, as in a real log.
             account += 1;
-            text += &wrong_password(&host(n)).replace("\"1000\"", &format!("\"{account}\""));
+            text += &wrong_password(&host(n)).replace("1000", &account.to_string());
             text += "\n";
             for _ in 0..10 {
                 account += 1;
-                text += "[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Peer '";
-                text += &account.to_string();
-                text += "' is now UNREACHABLE!\n";
+                let peer = format!("Peer '{account}' is now UNREACHABLE!");
+                text += &record(&format!("[Nov 22 01:12:24] NOTICE[1] chan_sip.c: {peer}"));
+                text += "\n";
             }
         }
         written = kit::now().millis();

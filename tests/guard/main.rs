@@ -63,8 +63,14 @@ filter = "asterisk-sip"
 filter = "asterisk-sip"
 "#;
 
-/// What Asterisk 16 writes into `messages` when `host` gives a wrong password.
+/// What Asterisk 16 writes when `host` gives a wrong password, by its `[json]` formatter: of what stands in a
+/// file of such records alone, no sender can have written one.
 fn wrong_password(host: &str) -> String {
+    record(&wrong_password_line(host))
+}
+
+/// The same by the formatter for files, where any sender can.
+fn wrong_password_line(host: &str) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     format!(
         "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Registration from \
@@ -74,10 +80,33 @@ fn wrong_password(host: &str) -> String {
 
 /// What it writes when `host` sends a packet that no phone sends.
 fn odd_packet(host: &str) -> String {
+    record(&odd_packet_line(host))
+}
+
+fn odd_packet_line(host: &str) -> String {
     format!(
         "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Invalid to address: '<100@203.0.113.16>' from \
          {host} (missing sip:) trying to use anyway..."
     )
+}
+
+/// A line of a file as the `[json]` formatter writes it.
+fn record(line: &str) -> String {
+    let (stamp, rest) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
+    let (level, rest) = rest.split_once('[').unwrap();
+    let (_, rest) = rest.split_once("] ").unwrap();
+    let (file, message) = rest.split_once(": ").unwrap();
+    serde_json::json!({
+        "hostname": "",
+        "timestamp": stamp,
+        "identifiers": { "lwp": 17931, "callid": "" },
+        "logmsg": {
+            "location": { "filename": file, "function": "f", "line": 6 },
+            "level": level,
+            "message": format!("{message}\n"),
+        },
+    })
+    .to_string()
 }
 
 /// An element of a set in the kernel.

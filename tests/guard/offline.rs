@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Home, PROGRAM, Told, told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, odd_packet, wrong_password};
+use crate::{CONFIG, odd_packet_line as odd_packet, wrong_password_line as wrong_password};
 
 const HOST: &str = "198.51.100.14";
 
@@ -207,13 +207,13 @@ fn a_line_is_tested() {
     let (code, out, said) = run(&home, &["test", &line]);
     assert_eq!((code, said.as_str()), (0, ""));
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!(lines[0], format!("1: offence {HOST} proven asterisk-sip/wrong-password"));
+    assert_eq!(lines[0], format!("1: offence {HOST} unverified asterisk-sip/wrong-password"));
     assert!(lines[2].starts_with("Lines: 1 line, 1 matched "), "{out}");
 
     // Exactly these keys, in this order.
     let (code, out, _) = run(&home, &["test", &line, "--json"]);
     let expected = format!(
-        r#"{{"line":1,"verdict":"offence","host":"{HOST}","filter":"asterisk-sip","rule":"wrong-password","class":"guess","evidence":"proven","recognized":true}}"#
+        r#"{{"line":1,"verdict":"offence","host":"{HOST}","filter":"asterisk-sip","rule":"wrong-password","class":"guess","evidence":"unverified","recognized":true}}"#
     );
     assert_eq!((code, out), (0, expected + "\n"));
 
@@ -244,7 +244,7 @@ fn the_lines_of_a_file_are_tested() {
     assert_eq!(
         verdicts[..3],
         [
-            format!("1: offence {HOST} proven asterisk-sip/wrong-password"),
+            format!("1: offence {HOST} unverified asterisk-sip/wrong-password"),
             "3: offence 2001:db8::7 unverified asterisk-sip/invalid-to-address".to_owned(),
             // Nobody knows what else may stand in the second line, or behind it.
             "4: offence 198.51.100.15 unverified asterisk-sip/wrong-password".to_owned(),
@@ -297,12 +297,12 @@ fn logs_are_replayed_by_their_times() {
     let first = json!({
         "action": "ban", "host": "198.51.100.1", "network": "198.51.100.1",
         "jail": "asterisk-guess", "time": "2026-11-22T01:04:00Z", "offences": 5,
-        "evidence": "proven", "bantime": 600, "scope": "sip", "logged_in": false,
+        "evidence": "unverified", "bantime": 600, "scope": "sip", "logged_in": false,
         "filter": "asterisk-sip", "rule": "wrong-password", "file": one, "line": 5
     });
     assert_eq!(told[0], first);
     let summary = json!({
-        "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "hearsay": 0,
+        "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "unmatched": 0, "hearsay": 0,
         "ignored": 0, "successes": 0, "banned": 4, "unrecognized": [], "captures": null,
         "banned_hosts": { "logs": 4, "captures": 0 }, "hearsay_only": { "hosts": 0, "first": [] },
         "withheld": []
@@ -314,7 +314,7 @@ fn logs_are_replayed_by_their_times() {
     let lines: Vec<_> = out.lines().collect();
     assert_eq!((code, lines.len()), (0, 6));
     let expected = format!(
-        "2026-11-22T01:04:00Z [asterisk-guess] Ban 198.51.100.1 (5 offences, proven, \
+        "2026-11-22T01:04:00Z [asterisk-guess] Ban 198.51.100.1 (5 offences, unverified, \
          asterisk-sip/wrong-password, ports sip, 10m) {one}:5"
     );
     assert_eq!(lines[0], expected);
@@ -491,16 +491,26 @@ fn logs_and_captures_are_merged_by_time() {
     let times = objects(&out).iter().map(|ban| ban["time"].to_string()).collect::<Vec<_>>();
     let between = times[0].trim_matches('"').replace('T', " ").replace('Z', "");
     // The other guesser is banned in the second after.
-    home.append("messages", &vec![at(&between, &wrong_password(HOST)); 5]);
+    let large = format!(
+        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{HOST}:40001' \
+         because way too large: 40000"
+    );
+    home.append("messages", &vec![at(&between, &large); 5]);
+    // Of a guess, the capture would show something; of what was before it, it cannot.
+    home.append("messages", &vec![at(&between, &wrong_password("198.51.100.77")); 5]);
+    let before = at("2020-01-01 00:00:00", &wrong_password("198.51.100.78"));
+    home.write("before", &format!("{before}\n").repeat(5));
+    let early = home.path("before").display().to_string();
     let log = home.path("messages").display().to_string();
-    let (code, out, said) = run(&home, &["replay", &log, "--pcap", &capture, "--json"]);
+    let (code, out, said) = run(&home, &["replay", &early, &log, "--pcap", &capture, "--json"]);
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
     let (bans, summary) = replayed(&out);
     let mut hosts: Vec<_> = bans.iter().map(|(host, _)| host.as_str()).collect();
     assert_eq!(hosts.pop(), Some(CRACKER));
     hosts.sort_unstable();
-    assert_eq!(hosts, [GUESSER, HOST]);
-    assert_eq!(summary["banned_hosts"], json!({ "logs": 1, "captures": 2 }));
+    assert_eq!(hosts, [GUESSER, HOST, "198.51.100.78"]);
+    assert_eq!(summary["banned_hosts"], json!({ "logs": 2, "captures": 2 }));
+    assert_eq!(summary["unmatched"], 5);
     let (_, out, _) = run(&home, &["replay", &log, "--pcap", &capture]);
     let last = out.lines().last().unwrap();
     assert_eq!(last, "would be banned by what the PBX did: 2 hosts; by the logs: 1 host");

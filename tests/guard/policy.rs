@@ -2,7 +2,7 @@
 
 use crate::kit::guard::Guard;
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, odd_packet, wrong_password};
+use crate::{CONFIG, addresses, odd_packet, record, wrong_password, wrong_password_line};
 
 const OFFICE: &str = "203.0.113.7";
 
@@ -46,13 +46,14 @@ fn phones_with_an_old_password_are_reported_not_banned() {
     let netns = Netns::new();
     let guard = Guard::start(&netns, &config());
     let phones: Vec<_> = (0..30).map(|n| format!("10{n:02}")).collect();
-    guard.append("security", &phones.iter().map(|phone| login(phone)).collect::<Vec<_>>());
+    guard.append("security", &phones.iter().map(|phone| record(&login(phone))).collect::<Vec<_>>());
     kit::until("the logins are read", || guard.status()["sources"][1]["lines"] == 30);
     // Some over UDP, some over TLS, several times, in both logs.
     for transport in ["UDP", "TLS", "UDP"] {
         let (notices, events): (Vec<_>, Vec<_>) =
             phones.iter().map(|phone| failure(phone, transport)).unzip();
         guard.append("messages", &notices);
+        let events: Vec<_> = events.iter().map(|event| record(event)).collect();
         guard.append("security", &events);
     }
     // The notices are hearsay, the events are excused.
@@ -64,7 +65,7 @@ fn phones_with_an_old_password_are_reported_not_banned() {
     assert_eq!(guard.jail("asterisk-guess")["total_failed"], 0);
 
     // Somebody in that office guesses at an account that is not of there: over TLS that is proof.
-    guard.append("security", &vec![failure("2000", "TLS").1; 5]);
+    guard.append("security", &vec![record(&failure("2000", "TLS").1); 5]);
     guard.says(&format!("[asterisk-guess] Ban {OFFICE}"));
     kit::until("he is shut out", || addresses(&netns, "sip4") == [OFFICE]);
 }
@@ -111,7 +112,7 @@ fn hearsay_counts_where_it_is_told_to() {
         vec![verbose],
         vec![login("1000")],
         vec![failure("1000", "TLS").1; 5],
-        vec![wrong_password("198.51.100.9"); 5],
+        vec![wrong_password_line("198.51.100.9"); 5],
     ]
     .concat();
     for (hearsay, banned) in [("ignore", vec![]), ("count", vec!["198.51.100.9", OFFICE])] {

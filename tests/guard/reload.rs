@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::guard::{Guard, PROGRAM, told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, elements, odd_packet, wrong_password};
+use crate::{CONFIG, addresses, elements, odd_packet, record, wrong_password};
 
 const EVE: &str = "198.51.100.14";
 const MALLORY: &str = "198.51.100.15";
@@ -172,7 +172,7 @@ fn a_changed_configuration_takes_effect() {
 
     guard.append("messages", &vec![wrong_password("198.51.100.99"); 9]);
     guard.append("security", &vec![wrong_password(EVE); 2]);
-    guard.append("security", &["[Nov 22 01:12:24] NOTICE[1] door.c: 203.0.113.9 knocked"]);
+    guard.append("security", &[record("[Nov 22 01:12:24] NOTICE[1] door.c: 203.0.113.9 knocked")]);
     guard.says(&format!("[asterisk-guess] Ban {EVE} (2 offences"));
     guard.says("[door] Ban 203.0.113.9 (1 offences, proven, door/knock, ports all");
     kit::until("both are in the kernel", || {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, Home, PROGRAM, Told, told};
 use crate::kit::{self, EVE, Lab, Netns, SIP};
-use crate::{CONFIG, addresses, elements, wrong_password};
+use crate::{CONFIG, addresses, elements, wrong_password, wrong_password_line};
 
 /// Starts again where a guard has lived.
 fn again(home: Home, netns: &Netns) -> Guard {
@@ -269,7 +269,7 @@ fn state_of_version_0_1_0_goes_on_where_the_log_was_left() {
     }
     let netns = Netns::new();
     let mut home = Home::new(CONFIG);
-    home.append("messages", &vec![wrong_password("198.51.100.14"); 3]);
+    home.append("messages", &vec![wrong_password_line("198.51.100.14"); 3]);
     fs::create_dir(home.path("state")).unwrap();
     let file = home.path("state").join("asterguard.db");
     let dump = include_str!("../data/state-0.1.0.sql");
@@ -277,9 +277,9 @@ fn state_of_version_0_1_0_goes_on_where_the_log_was_left() {
     rusqlite::Connection::open(&file).unwrap().execute_batch(&dump).unwrap();
     // The second time, it is this version's file.
     for _ in 0..2 {
-        home.append("messages", &[wrong_password("198.51.100.15")]);
+        home.append("messages", &[wrong_password_line("198.51.100.15")]);
         let guard = again(home, &netns);
-        let line = wrong_password("198.51.100.15").len() + 1;
+        let line = wrong_password_line("198.51.100.15").len() + 1;
         guard.says(&format!(
             "messages: read {line} bytes that were written while the guard was not running, with 1 hits"
         ));
@@ -296,7 +296,7 @@ fn old_lines_do_not_ban_an_unbanned_host_again() {
     let netns = Netns::new();
     let guard = Guard::start(&netns, CONFIG);
     let now = || format!("[{}]", kit::now());
-    let line = |host: &str| wrong_password(host).replace("[Nov 22 01:12:24]", &now());
+    let line = |host: &str| wrong_password_line(host).replace("[Nov 22 01:12:24]", &now());
     guard.append("messages", &vec![line("198.51.100.14"); 5]);
     guard.says("Ban 198.51.100.14 ");
     let home = guard.stop();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::guard::{Guard, Home, PROGRAM};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, wrong_password};
+use crate::{CONFIG, addresses, record, wrong_password};
 
 const EVE: &str = "198.51.100.14";
 
@@ -180,7 +180,8 @@ fn attack() -> Vec<String> {
     let lines = offences.enumerate().flat_map(|(number, n)| {
         let offence = wrong_password(&host(n)).replace("1000", &number.to_string());
         let quiet = move |k| {
-            format!("[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Peer '{number}-{k}' is now Reachable.")
+            let peer = format!("Peer '{number}-{k}' is now Reachable.");
+            record(&format!("[Nov 22 01:12:24] NOTICE[1] chan_sip.c: {peer}"))
         };
         std::iter::once(offence).chain((1..20).map(quiet))
     });
@@ -256,7 +257,10 @@ fn without_inotify_everything_is_found_once_a_second() {
         kit::until("they are read", || guard.jail("asterisk-guess")["total_failed"] == 2);
         fs::rename(guard.path("messages"), guard.path("messages.1")).unwrap();
         // A file that begins like the old one would pass for a copy of it.
-        guard.append("messages", &["[Nov 22 01:12:25] NOTICE[17931] logger.c: another file"]);
+        guard.append(
+            "messages",
+            &[record("[Nov 22 01:12:25] NOTICE[17931] logger.c: another file")],
+        );
         guard.append("messages", &vec![wrong_password(EVE); 3]);
         guard.says(&format!("[asterisk-guess] Ban {EVE} (5 offences"));
         guard.says("polled instead");

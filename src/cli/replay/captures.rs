@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::super::log_file;
 use crate::decide::engine::Sight;
 use crate::decide::exchange_event::event;
+use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
 use crate::exchange::direction::{Ours, Talks};
 use crate::exchange::{Numbers, Observation, Observer, PATIENCE, ROUND_TRIP};
@@ -67,6 +68,8 @@ pub struct Captures {
     numbers: CaptureNumbers,
     /// Events that are not taken yet, and the files whose packets completed them.
     pub events: VecDeque<(usize, Event)>,
+    /// The time of the first packet.
+    first: Option<Time>,
     /// The time of the last packet, which never goes back, and of the last tick.
     now: Option<Time>,
     ticked: Time,
@@ -132,6 +135,7 @@ impl Captures {
             files,
             numbers: CaptureNumbers { own, ..CaptureNumbers::default() },
             events: VecDeque::new(),
+            first: None,
             now: None,
             ticked: Time::default(),
             last: (0, 0),
@@ -139,11 +143,14 @@ impl Captures {
         })
     }
 
-    /// Returns what they show of the PBX, as far as they were read.
+    /// Returns what they show of the PBX at a time: nothing before the first packet and after the last.
     #[must_use]
-    pub fn sight(&self) -> Sight {
-        let hep = self.observer.numbers().hep > 0;
-        Sight { answers: !self.files.is_empty(), hep, talked: false }
+    pub fn sight(&self, at: Time) -> Sight {
+        let began = self.first.is_some_and(|first| at.plus(BY_DATES) >= first);
+        let ended = self.at_end && self.now.is_none_or(|last| last.plus(BY_DATES) < at);
+        let answers = began && !ended;
+        let hep = answers && self.observer.numbers().hep > 0;
+        Sight { answers, hep, talked: false }
     }
 
     /// Reads on until there is an event, or the end.
@@ -167,6 +174,7 @@ impl Captures {
         file.bytes -= bytes.len();
         let now = self.now.map_or(time, |now| now.max(time));
         if self.now.is_none() {
+            self.first = Some(now);
             self.ticked = now;
         }
         self.pass_time(now);

@@ -25,7 +25,7 @@ use crate::detect::scanner::{Matcher, Scanner};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
-use crate::model::time::BanDuration;
+use crate::model::time::{BanDuration, Time};
 use captures::Captures;
 use log::{Kind, Log};
 use summary::{Summary, finish};
@@ -96,12 +96,16 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let mut replay = Replay::new(&plan, output, &progress, names);
     replay.summary.logs = logs.len();
     while let Some((index, event)) = next(&mut logs, &mut captures) {
-        engine.see(captures.sight());
+        engine.see(captures.sight(event.time));
         replay.event(&mut engine, &event, index);
     }
     progress.finish_and_clear();
+    if let Some(last) = replay.last {
+        engine.on_tick(last.plus(BY_DATES), &mut replay.decisions);
+    }
     replay.tell_all();
     let mut summary = replay.summary;
+    summary.unmatched = engine.unmatched();
     for (origin, since, withheld) in engine.floods() {
         summary.withhold(origin, since, withheld);
     }
@@ -197,6 +201,8 @@ struct Replay<'a> {
     names: Vec<String>,
     summary: Summary,
     decisions: Vec<Decision>,
+    /// The time of the last event.
+    last: Option<Time>,
     waiting: VecDeque<WouldBe>,
     logged_in: BTreeSet<IpAddr>,
 }
@@ -215,6 +221,7 @@ impl<'a> Replay<'a> {
             names,
             summary: Summary::default(),
             decisions: Vec::new(),
+            last: None,
             waiting: VecDeque::new(),
             logged_in: BTreeSet::new(),
         }
@@ -222,6 +229,7 @@ impl<'a> Replay<'a> {
 
     fn event(&mut self, engine: &mut Engine, event: &Event, log: usize) {
         self.summary.note(event);
+        self.last = Some(event.time);
         let logs_in = event.meaning == Meaning::Success && event.evidence > Evidence::Hearsay;
         if logs_in && self.logged_in.len() < MOST_LOGGED_IN {
             self.logged_in.insert(event.host);

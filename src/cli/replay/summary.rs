@@ -29,6 +29,8 @@ pub struct Summary {
     pub hearsay: u64,
     pub ignored: u64,
     pub successes: u64,
+    /// Lines about what the captures do not show.
+    pub unmatched: u64,
     pub banned: u64,
     /// The files in which no line looks like Asterisk's.
     pub unrecognized: Vec<String>,
@@ -174,6 +176,12 @@ pub fn finish(summary: &Summary, logs: &[Log], output: &Output) {
         output.line(format_args!(
             "withheld: {} by {origin}, as there were more unverified ones a minute than `maxunverified` allows; at {time} for the first time",
             counted(*bans, "ban")
+        ));
+    }
+    if summary.unmatched > 0 {
+        output.line(format_args!(
+            "left out: {} about refusals that the captures do not show at that time",
+            counted(summary.unmatched, "line")
         ));
     }
     for line in summary.captures.iter().flat_map(CaptureNumbers::lines) {

@@ -113,7 +113,12 @@ impl Wire {
     }
 
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).
-    pub fn status(&self, plan: &Plan, loaded: Option<&Result<WireRules, String>>) -> WireStatus {
+    pub fn status(
+        &self,
+        engine: &Engine,
+        loaded: Option<&Result<WireRules, String>>,
+    ) -> WireStatus {
+        let (plan, unmatched) = (engine.plan(), engine.unmatched());
         let (listening, numbers, dropped) =
             self.source.as_ref().map(|(source, _)| source.state()).unwrap_or_default();
         let (state, trouble) = match (loaded, listening) {
@@ -130,7 +135,8 @@ impl Wire {
             }
         };
         let limiter = self.source.as_ref().map(|(_, limiter)| limiter.status());
-        WireStatus { state, trouble, numbers, dropped, limiter: limiter.unwrap_or_default() }
+        let limiter = limiter.unwrap_or_default();
+        WireStatus { state, trouble, numbers, dropped, unmatched, limiter }
     }
 }
 

@@ -64,7 +64,7 @@ impl Core {
         let now = now();
         let sink = self.worker.health();
         let sources = self.reader.status(&plan.rules, now);
-        let wire = self.wire.status(plan, sink.wire.as_ref());
+        let wire = self.wire.status(&self.engine, sink.wire.as_ref());
         let problems = self.problems(&sink, &sources, &wire);
         let health = match (self.paused.is_on(), problems.is_empty()) {
             (true, _) => Health::Paused,

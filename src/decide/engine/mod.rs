@@ -55,6 +55,8 @@ pub struct Engine {
     floods: [(Origin, BanRateLimit); 3],
     recent: RecentEvents,
     joins: Joins,
+    /// Lines that counted for nothing, because no exchange was beside them.
+    unmatched: u64,
     talked: TalkedFlows,
     sight: Sight,
     refused: u64,
@@ -113,6 +115,7 @@ impl Engine {
             bans: BanTable::default(),
             recent: RecentEvents::default(),
             joins: Joins::new(AT_ONCE),
+            unmatched: 0,
             talked: TalkedFlows::default(),
             sight: Sight::default(),
             refused: 0,
@@ -226,7 +229,8 @@ impl Engine {
     fn on_joined(&mut self, event: &Event, out: &mut Vec<Decision>) {
         match event.basis {
             Basis::Unmatched if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
-            Basis::Unmatched | Basis::Beside(_) => self.recent.push(event),
+            Basis::Unmatched => self.note_unmatched(event),
+            Basis::Beside(_) => self.recent.push(event),
             _ => self.decide(event, out),
         }
     }
@@ -239,8 +243,20 @@ impl Engine {
             let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
             self.decide(&event, out);
         } else {
-            self.recent.push(&Event { basis: Basis::Unmatched, ..*event });
+            self.note_unmatched(&Event { basis: Basis::Unmatched, ..*event });
         }
+    }
+
+    fn note_unmatched(&mut self, event: &Event) {
+        self.unmatched += 1;
+        self.recent.push(event);
+    }
+
+    /// Returns how many lines counted for nothing, where exchanges are seen, because there was none beside
+    /// them.
+    #[must_use]
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched
     }
 
     fn service(&self, event: &Event) -> Service {

@@ -20,10 +20,11 @@ use std::net::IpAddr;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-use super::scanner::Line;
+use super::scanner::{Line, REST};
 use crate::detect::prefix::{self, Level, Shape};
 use crate::input::line_splitter::Region;
 use crate::model::event::{Event, Evidence, Meaning};
+use crate::model::time::Time;
 use crate::rules::{LONGEST_MESSAGE, MessageShape};
 
 /// The number of bytes that a doubt reaches at most.
@@ -41,6 +42,9 @@ const MOST_WITHIN: usize = 8;
 /// Text that a host outside may have written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Doubt {
+    /// The place in the channel of the last message that cast it.
+    #[serde(default)]
+    since: u64,
     /// The end of its reach: a place in the channel.
     until: u64,
     sender: Option<Sender>,
@@ -85,6 +89,9 @@ pub struct Context {
     /// The place in the channel up to which messages that nobody knows may reach.
     #[serde(default)]
     unknown_until: u64,
+    /// The place of the last of them.
+    #[serde(default)]
+    unknown_since: u64,
     /// The place in the channel up to which a record that is no object may reach.
     #[serde(default)]
     unframed_until: u64,
@@ -120,6 +127,44 @@ impl Context {
         self.rested = true;
     }
 
+    /// Looks at the dates of the lines within reach before `line`, and its own, for a time at which the writer
+    /// rested, and returns whether there is one. `read` reads dates; whoever writes lines of others writes
+    /// no later date than that of its own message, so the latest so far is what counts.
+    pub(super) fn rested_within(
+        &mut self,
+        line: &Line<'_>,
+        mut read: impl FnMut(&[u8]) -> Option<Time>,
+    ) -> bool {
+        let end = self.base + line.next() as u64;
+        let text = line.region.bytes.get(..line.region.start + line.next()).unwrap_or_default();
+        let within = usize::try_from(end.saturating_sub(self.rested_at).min(2 * REACH));
+        let length = within.unwrap_or(usize::MAX).min(text.len());
+        let mut place = end - length as u64;
+        let (mut latest, mut rest) = (None::<Time>, None);
+        for text in
+            text.get(text.len() - length..).unwrap_or_default().split_inclusive(|b| *b == b'\n')
+        {
+            let here = place;
+            place += text.len() as u64;
+            let stripped = prefix::strip(text.trim_ascii_end(), &mut self.scratch);
+            let Some(date) = stripped.and_then(|stripped| read(stripped.stamp)) else { continue };
+            if latest.is_some_and(|latest| date.since(latest) >= REST) {
+                rest = Some(here);
+            }
+            latest = latest.max(Some(date));
+        }
+        let Some(rest) = rest else { return false };
+        for doubt in self.doubts.iter_mut().filter(|doubt| doubt.since < rest) {
+            *doubt = Doubt::default();
+        }
+        self.rested_at = rest;
+        if self.unknown_since < rest {
+            self.unknown_until = 0;
+        }
+        self.known = line.start;
+        true
+    }
+
     /// Records a message: whether it is `whole` (a rule matches it) or ends as it should, and
     /// whether what follows may be its sender's. `sender` is the host that it names, if the rule is sure.
     pub(super) fn note(
@@ -142,7 +187,7 @@ impl Context {
             Some(0) => {}
             Some(reach) => self.doubt(sender, start, next + reach),
             None if whole => {}
-            None => self.unknown_until = next + REACH,
+            None => (self.unknown_since, self.unknown_until) = (start, next + REACH),
         }
     }
 
@@ -168,7 +213,7 @@ impl Context {
         if let Some(doubt) = self.doubts.get_mut(place) {
             let goes_on = doubt.until > now;
             let sender = if goes_on { sender.min(doubt.sender) } else { sender };
-            *doubt = Doubt { until: until.max(doubt.until), sender };
+            *doubt = Doubt { since: now, until: until.max(doubt.until), sender };
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use regex_automata::Span;
 use regex_automata::util::prefilter::Prefilter;
@@ -21,6 +22,10 @@ use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, MessageShape, Rule, RuleSet, Service, TextPlace};
+
+/// The time without anything new after which a message was whole. Asterisk writes a message without
+/// a pause, in two or three writes if it is long.
+pub const REST: Duration = Duration::from_secs(1);
 
 /// All failregexes that matter for a channel, ready to run. Immutable: channels with the same
 /// rules share one.
@@ -105,13 +110,15 @@ pub enum Clock<'a> {
     At(Time),
     /// The line says it; a line without a readable time has the one before it.
     Lines(&'a mut TimestampParser, &'a mut Option<Time>),
+    /// The same, and the writer has rested where two dates are [`REST`] apart.
+    Replay(&'a mut TimestampParser, &'a mut Option<Time>),
 }
 
 impl Clock<'_> {
     fn time(&mut self, stamp: &[u8]) -> Time {
         match self {
             Self::At(now) => *now,
-            Self::Lines(parser, last) => {
+            Self::Lines(parser, last) | Self::Replay(parser, last) => {
                 // Time does not run backwards in a log, whatever a line says.
                 let time = parser.parse(stamp).max(**last);
                 **last = time;
@@ -317,7 +324,8 @@ impl Scanner {
                 }
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
-                if self.context.weigh(&matcher.messages, line, shape, hits) {
+                let messages = &matcher.messages;
+                if weigh(&mut self.context, messages, line, shape, clock, hits) {
                     self.free_text = hits.first().map(|hit| hit.time);
                 }
                 self.counts.add(hits);
@@ -333,6 +341,29 @@ impl Scanner {
         }
         may_matter
     }
+}
+
+/// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether
+/// that is because of free text. In a replay, the dates of lines tell when the writer has rested.
+fn weigh(
+    context: &mut Context,
+    messages: &[MessageShape],
+    line: &Line<'_>,
+    shape: Shape,
+    clock: &mut Clock<'_>,
+    hits: &mut [Event],
+) -> bool {
+    let Clock::Replay(parser, _) = clock else {
+        return context.weigh(messages, line, shape, hits);
+    };
+    let before: Vec<_> = hits.iter().map(|hit| hit.evidence).collect();
+    let free_text = context.weigh(messages, line, shape, hits);
+    let doubted = hits.iter().zip(&before).any(|(hit, before)| hit.evidence < *before);
+    if !doubted || !context.rested_within(line, |date| parser.parse(date)) {
+        return free_text;
+    }
+    hits.iter_mut().zip(before).for_each(|(hit, before)| hit.evidence = before);
+    context.weigh(messages, line, shape, hits)
 }
 
 /// A line of a region.

@@ -115,5 +115,5 @@ fn scan(
     time: &mut Option<Time>,
     found: &mut Vec<Event>,
 ) {
-    scanner.scan(region, &mut Clock::Lines(parser, time), found);
+    scanner.scan(region, &mut Clock::Replay(parser, time), found);
 }

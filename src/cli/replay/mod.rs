@@ -26,6 +26,7 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::{BanDuration, Time};
+use crate::rules::Service;
 use captures::Captures;
 use log::{Kind, Log};
 use summary::{Summary, finish};
@@ -80,10 +81,14 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let allowed = IgnoreList::new(allowed.allowed(), BTreeMap::new());
     engine.protect(Arc::new(allowed), &mut Vec::new());
 
+    // Without captures, another engine supposes that the PBX did what the lines tell.
+    let mut supposed = Engine::new(Arc::clone(&plan));
+    supposed.protect(Arc::clone(engine.ignored()), &mut Vec::new());
     let progress = progress(args);
     let mut logs = Vec::new();
     for path in &args.files {
         let channel = engine.open_channel(jails.clone());
+        supposed.open_channel(jails.clone());
         let scanner = Scanner::new(Arc::clone(&matcher), channel);
         let log = Log::open(path, scanner, &progress).map_err(|error| unreadable(path, &error))?;
         logs.push(log);
@@ -98,6 +103,9 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     while let Some((index, event)) = next(&mut logs, &mut captures) {
         engine.see(captures.sight(event.time));
         replay.event(&mut engine, &event, index);
+        if args.pcap.is_empty() {
+            replay.suppose(&mut supposed, &event);
+        }
     }
     progress.finish_and_clear();
     if let Some(last) = replay.last {
@@ -264,6 +272,21 @@ impl<'a> Replay<'a> {
         }
         while self.waiting.len() > MOST_WAITING {
             self.tell_one();
+        }
+    }
+
+    /// Takes up an event as if an exchange had been seen beside each line about one.
+    fn suppose(&mut self, engine: &mut Engine, event: &Event) {
+        let rule = self.plan.rules.get(event.rule);
+        let about_sip =
+            rule.is_some_and(|rule| matches!(rule.service, Service::Pjsip | Service::ChanSip));
+        let evidence = if about_sip { Evidence::Proven } else { event.evidence };
+        engine.on_tick(event.time, &mut self.decisions);
+        engine.on_event(&Event { evidence, ..*event }, &mut self.decisions);
+        for decision in self.decisions.drain(..) {
+            if let Decision::Ban(ban) | Decision::Observed(ban) = decision {
+                self.summary.suppose(&ban);
+            }
         }
     }
 

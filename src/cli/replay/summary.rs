@@ -1,6 +1,6 @@
 //! What a replay comes to, and what it had to leave out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::model::event::{Ban, Event, Evidence, Meaning, Origin};
 use crate::model::time::Time;
 use crate::model::words::counted;
 
-/// Hosts that are remembered of each kind: named, named by hearsay, banned.
+/// Hosts that are remembered of each kind.
 const MOST_HOSTS: usize = 65_536;
 /// Hosts that are named in the summary.
 const MOST_NAMED: usize = 5;
@@ -40,7 +40,7 @@ pub struct Summary {
     /// The captures; `None`: there were none, so what the PBX did is unknown.
     pub captures: Option<CaptureNumbers>,
     banned_hosts: BannedHosts,
-    hearsay_only: HearsayOnly,
+    supposed: Supposed,
     withheld: Vec<Withheld>,
 }
 
@@ -53,12 +53,9 @@ struct BannedHosts {
     captures: BTreeSet<IpAddr>,
 }
 
-/// The hosts of which nothing but hearsay speaks.
+/// The hosts that would have been banned if the PBX did what the lines tell, and their offences then.
 #[derive(Debug, Default)]
-struct HearsayOnly {
-    named: BTreeSet<IpAddr>,
-    believed: BTreeSet<IpAddr>,
-}
+struct Supposed(BTreeMap<IpAddr, u32>);
 
 /// Bans that the limit of unverified bans withheld.
 #[derive(Debug, Serialize)]
@@ -82,11 +79,6 @@ impl Summary {
             (Meaning::Offence(_), _) => &mut self.offences,
         };
         *count += 1;
-        if let Meaning::Offence(_) = event.meaning {
-            let HearsayOnly { named, believed } = &mut self.hearsay_only;
-            let hosts = if event.evidence == Evidence::Hearsay { named } else { believed };
-            remember(hosts, event.host);
-        }
     }
 
     /// Counts a ban that is due by what stands in a file.
@@ -94,6 +86,14 @@ impl Summary {
         self.banned += 1;
         let BannedHosts { logs, captures } = &mut self.banned_hosts;
         remember(if file < self.logs { logs } else { captures }, ban.host);
+    }
+
+    /// Counts a ban that would be due if the PBX did what the lines tell.
+    pub fn suppose(&mut self, ban: &Ban) {
+        let hosts = &mut self.supposed.0;
+        if hosts.len() < MOST_HOSTS || hosts.contains_key(&ban.host) {
+            *hosts.entry(ban.host).or_default() += ban.offences;
+        }
     }
 
     /// Counts bans that were withheld.
@@ -105,18 +105,13 @@ impl Summary {
     }
 }
 
-impl HearsayOnly {
-    fn hosts(&self) -> impl Iterator<Item = &IpAddr> {
-        self.named.difference(&self.believed)
-    }
-
+impl Supposed {
     fn shown(&self) -> ShownHosts {
-        let first = self.hosts().take(MOST_NAMED).copied().collect();
-        ShownHosts { hosts: self.hosts().count(), first }
+        ShownHosts { hosts: self.0.len(), first: self.0.keys().take(MOST_NAMED).copied().collect() }
     }
 }
 
-impl Serialize for HearsayOnly {
+impl Serialize for Supposed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.shown().serialize(serializer)
     }
@@ -201,34 +196,29 @@ impl Summary {
         }
     }
 
-    /// Whom what the PBX did would have banned, if that is known, and whom text; and of whom nothing is known.
+    /// Returns the hosts that what the PBX did would have banned, as far as that is known, and those by text.
     fn verdict(&self) -> String {
         let BannedHosts { logs, captures } = &self.banned_hosts;
-        let mut text = "would be banned by what the PBX did: ".to_owned();
-        match self.captures {
-            Some(_) => text += &counted(captures.len(), "host"),
-            None => text += "unknown, as there is no capture of its packets (`--pcap`)",
+        let by_text = counted(logs.len(), "host");
+        if self.captures.is_some() {
+            let text = counted(captures.len(), "host");
+            let more =
+                if self.logs > 0 { format!("; by the logs: {by_text}") } else { String::new() };
+            return format!("would be banned by what the PBX did: {text}{more}");
         }
-        if self.logs > 0 {
-            let words = if self.captures.is_none() { "by the logs alone" } else { "by the logs" };
-            let _ = write!(text, "; {words}: {}", counted(logs.len(), "host"));
+        let hosts = &self.supposed.0;
+        let mut text = format!(
+            "would be banned by what the PBX did, if it did what the lines tell: {} (text alone: {by_text})",
+            counted(hosts.len(), "host")
+        );
+        for (n, (host, offences)) in hosts.iter().take(MOST_NAMED).enumerate() {
+            let gap = if n == 0 { ':' } else { ',' };
+            let _ = write!(text, "{gap} {host} ({})", counted(*offences, "offence"));
         }
-        let ShownHosts { hosts, first } = self.hearsay_only.shown();
-        if hosts > 0 {
-            let first: Vec<_> = first.iter().map(ToString::to_string).collect();
-            let more = if hosts > first.len() { ", …" } else { "" };
-            let _ = write!(
-                text,
-                "; {} only by hearsay: {}{more}",
-                if hosts == 1 {
-                    "1 host is named".to_owned()
-                } else {
-                    format!("{hosts} hosts are named")
-                },
-                first.join(", ")
-            );
+        if hosts.len() > MOST_NAMED {
+            text += ", …";
         }
-        text
+        text + "; a capture of its packets shows what it did (`--pcap`)"
     }
 }
 

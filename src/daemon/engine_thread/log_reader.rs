@@ -13,7 +13,7 @@ use crate::control::status::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::PatternSetError;
-use crate::detect::scanner::{Clock, Matcher, Scanner, UnbelievedHits};
+use crate::detect::scanner::{Clock, Matcher, REST, Scanner, UnbelievedHits};
 use crate::input::{
     LineSource, Origin, Resumed, SourceEvent, SourceKey, SourceNumbers, SourceState, glob,
 };
@@ -29,9 +29,6 @@ const TURN: u64 = 4 << 20;
 /// The age up to which a file that appears is read from its start.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// The time without anything new after which a message was whole. Asterisk writes a message without
-/// a pause, in two or three writes if it is long.
-const REST: Duration = Duration::from_secs(1);
 /// The time for which it is said that lines behind free text were not believed.
 const FREE_TEXT_LASTS: Duration = Duration::from_secs(600);
 

@@ -45,7 +45,7 @@ test-deb: ## Install, use, upgrade and purge the package in Debian 12 and 13 (SU
 
 nightly: soak test-kernels test-deb ## All that takes longer than .ci/run: two hours
 
-coverage: ## Write docs/coverage.md: each message, and what fail2ban makes of it (apt-get fetches it)
+coverage: ## Write docs/coverage.md: each message, and what fail2ban and CrowdSec make of it (as root; apt-get fetches them)
 	@dev/coverage.sh
 
 bench: ## Measure: the parts by themselves, then from a log file to the decision, beside fail2ban

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::messages::{Record, Tells};
-use crate::ours::Verdict;
+use anyhow::Result;
+
+use crate::messages::{Message, Record, Tells};
+use crate::ours::{Asterguard, Verdict};
 
 /// How an answer compares with the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +42,65 @@ impl Outcome {
     pub fn is_harmful(self) -> bool {
         matches!(self, Self::Overdone | Self::WrongHost)
     }
+
+    /// Whether its sender is named, be it right or not.
+    pub fn names_sender(self) -> bool {
+        matches!(self, Self::Caught | Self::Lucky | Self::Overdone)
+    }
 }
 
-/// What is wrong with our answer, if anything is.
+/// What our two ways of judging make of a message.
+pub struct Judged {
+    /// The plain line, where nothing else is seen.
+    pub text: Verdict,
+    /// The plain line and the exchange of an attacker; `None`: none brings it about.
+    pub attacked: Option<Verdict>,
+    /// The hosts that are named wrongly, by the line alone, and where exchanges are seen.
+    pub harm: [BTreeSet<IpAddr>; 2],
+}
+
+impl Judged {
+    /// Judges a message in all its samples.
+    pub fn of(message: &Message, asterguard: &Asterguard) -> Result<Self> {
+        let plain = message.plain();
+        let script = message.exchange().map(|name| asterguard.script(name)).transpose()?;
+        let innocent = message.innocent.as_ref().map(|name| asterguard.script(name)).transpose()?;
+        let mut harm = [BTreeSet::new(), BTreeSet::new()];
+        for record in message.records() {
+            let named = asterguard.by_text(&record).named;
+            if Outcome::of(&record, &named).is_harmful() {
+                harm[0].extend(named);
+            }
+            if let Some(script) = script {
+                let named = asterguard.with_exchange(message, &record, script).named;
+                harm[1].extend(named.into_iter().filter(|host| *host != record.source));
+            }
+        }
+        if let Some(innocent) = innocent {
+            harm[1].extend(asterguard.with_exchange(message, &plain, innocent).named);
+        }
+        let attacked = script.map(|script| asterguard.with_exchange(message, &plain, script));
+        Ok(Self { text: asterguard.by_text(&plain), attacked, harm })
+    }
+
+    /// What is wrong with naming hosts beside an exchange, if anything is.
+    pub fn complaint(&self, message: &Message) -> Option<String> {
+        let named = &self.harm[1];
+        match (named.is_empty(), &message.mistaken) {
+            (true, None) | (false, Some(_)) => None,
+            (true, Some(_)) => Some(format!("nobody is mistaken: {}", message.text)),
+            (false, None) => {
+                Some(format!("by exchange, {named:?} must not be named: {}", message.text))
+            }
+        }
+    }
+}
+
+/// What is wrong with our answer to a line, if anything is.
 pub fn complaint(record: &Record<'_>, verdict: &Verdict) -> Option<String> {
-    let (named, said) = (verdict.named(), verdict.in_words());
+    let (named, said) = (&verdict.named, verdict.in_words());
     let reason = record.sample.instead.is_some() || record.sample.todo.is_some();
-    let wrong = match Outcome::of(record, &named) {
+    let wrong = match Outcome::of(record, named) {
         Outcome::Lucky | Outcome::Overdone | Outcome::WrongHost => {
             format!("{named:?} must not be named")
         }
@@ -62,7 +116,6 @@ pub fn complaint(record: &Record<'_>, verdict: &Verdict) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::Message;
 
     #[test]
     fn each_answer_has_its_outcome() {
@@ -78,6 +131,8 @@ mod tests {
         assert_eq!(outcome("attack", &["192.0.2.66"]), Outcome::WrongHost);
         assert_eq!(outcome("attack", &["203.0.113.9", "192.0.2.66"]), Outcome::WrongHost);
         assert_eq!(outcome("harmless", &["203.0.113.9"]), Outcome::Overdone);
+        assert_eq!(outcome("both", &["203.0.113.9"]), Outcome::Overdone);
+        assert_eq!(outcome("both", &[]), Outcome::Silent);
         assert_eq!(outcome("doubt", &[]), Outcome::Silent);
         assert_eq!(outcome("doubt", &["203.0.113.9"]), Outcome::Lucky);
         assert_eq!(outcome("own", &["192.0.2.66"]), Outcome::WrongHost);

@@ -1,11 +1,12 @@
-//! Writes `docs/coverage.md`: what asterguard and fail2ban make of each message of `messages.toml`.
+//! Writes `docs/coverage.md`: what asterguard and other programs make of each message of `messages.toml`.
 //!
-//! `make coverage` runs it. `cargo test` runs its tests, which need no fail2ban: they are the net
-//! under the rules, for all messages of all versions.
+//! `make coverage` runs it. `cargo test` runs its tests, which need no other program: they are the net
+//! under the rules, for all messages of all versions, and under what exchanges prove.
 
-mod fail2ban;
+mod exchanges;
 mod judge;
 mod messages;
+mod others;
 mod ours;
 mod page;
 
@@ -14,39 +15,46 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::fail2ban::Fail2ban;
+use crate::judge::Judged;
 use crate::messages::Message;
+use crate::others::{crowdsec, fail2ban};
 use crate::ours::Asterguard;
 
 const MESSAGES: &str = include_str!("messages.toml");
 const PAGE: &str = "docs/coverage.md";
 
 fn main() -> Result<()> {
-    let unpacked = env::args_os().nth(1).context("where is fail2ban's package unpacked?")?;
+    let mut unpacked = env::args_os().skip(1);
+    let mut place = |what: &str| unpacked.next().with_context(|| format!("where is {what}?"));
+    let packages = [place("fail2ban")?, place("the newest fail2ban")?, place("CrowdSec")?];
+    let [old, new, crowdsec] = packages.each_ref().map(Path::new);
     let messages = messages::read(MESSAGES)?;
     let asterguard = Asterguard::new()?;
-    let fail2ban = Fail2ban::ask(Path::new(&unpacked), &messages)?;
-    let rows: Vec<_> =
-        messages.iter().map(|message| page::Row::new(message, &asterguard, &fail2ban)).collect();
-    std::fs::write(PAGE, page::write(&rows, fail2ban.version())).context(PAGE)?;
-    println!("{PAGE}: {} messages, fail2ban {}", rows.len(), fail2ban.version());
-    let behind = page::families_behind(&rows);
-    ensure!(
-        behind.is_empty(),
-        "fail2ban catches as many messages or more of: {}",
-        behind.join(", ")
-    );
+    let others = [
+        fail2ban::ask(old, &messages)?,
+        fail2ban::ask(new, &messages)?,
+        crowdsec::ask(crowdsec, &messages)?,
+    ];
+    let rows = messages.iter().map(|message| page::Row::new(message, &asterguard, &others));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    std::fs::write(PAGE, page::write(&rows, &others)).context(PAGE)?;
+    println!("{PAGE}: {}", page::in_short(&rows, &others));
+    let behind = page::families_behind(&rows, &others);
+    ensure!(behind.is_empty(), "others count more messages of: {}", behind.join(", "));
     complain(&messages, &asterguard)
 }
 
 /// Fails if asterguard says something else than `messages.toml`, names a host that it must not name,
 /// or misses one without a reason.
 fn complain(messages: &[Message], asterguard: &Asterguard) -> Result<()> {
-    let complaints: Vec<_> = messages
+    let mut complaints: Vec<_> = messages
         .iter()
         .flat_map(Message::records)
-        .filter_map(|record| judge::complaint(&record, &asterguard.verdict(&record.log())))
+        .filter_map(|record| judge::complaint(&record, &asterguard.by_text(&record)))
         .collect();
+    for message in messages {
+        complaints.extend(Judged::of(message, asterguard)?.complaint(message));
+    }
     if !complaints.is_empty() {
         bail!("{}", complaints.join("\n"));
     }
@@ -55,6 +63,8 @@ fn complain(messages: &[Message], asterguard: &Asterguard) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -62,18 +72,83 @@ mod tests {
         complain(&messages::read(MESSAGES).unwrap(), &Asterguard::new().unwrap()).unwrap();
     }
 
-    /// fail2ban's columns stand at the end of a row, so that the rest can be compared without it.
+    fn page() -> String {
+        read(PAGE)
+    }
+
+    fn read(path: &str) -> String {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    }
+
+    /// The columns of other programs stand at the end of a row, so that the rest can be compared without them.
     #[test]
     fn the_page_says_what_we_say_today() {
         let messages = messages::read(MESSAGES).unwrap();
         let asterguard = Asterguard::new().unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-        let page = std::fs::read_to_string(path).unwrap();
+        let page = page();
         let mut rest = page.as_str();
         for message in &messages {
-            let row = page::our_columns(message, &asterguard);
+            let judged = Judged::of(message, &asterguard).unwrap();
+            let row = page::our_columns(message, &judged, &asterguard).unwrap();
             let at = rest.find(&row).unwrap_or_else(|| panic!("run `make coverage`: {row}"));
             rest = &rest[at + row.len()..];
         }
+    }
+
+    #[test]
+    fn the_sums_are_those_of_today() {
+        let messages = messages::read(MESSAGES).unwrap();
+        let asterguard = Asterguard::new().unwrap();
+        let row = |message| page::Row::new(message, &asterguard, &[]).unwrap();
+        let rows: Vec<_> = messages.iter().map(row).collect();
+        let page = page();
+        for sums in [page::sums(&rows, &[]), page::harm(&rows, &[])] {
+            let table = sums.lines().filter(|line| line.starts_with("| ")).skip(1);
+            for line in table {
+                let is_there = page.lines().any(|there| there.starts_with(line));
+                assert!(is_there, "run `make coverage`: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_readme_has_the_sums_of_the_page() {
+        let page = page();
+        let all: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| **all** | "))
+            .map(|line| line.trim_end_matches(" |").split(" | ").collect())
+            .collect();
+        let [sums, harm] = all.as_slice() else { panic!("{all:?}") };
+        let [messages, attackers, text, _, exchanges, old, new, crowdsec] = sums.as_slice() else {
+            panic!("{sums:?}")
+        };
+        let [harm_text, harm_exchanges, harm_old, harm_new, harm_crowdsec] = harm.as_slice() else {
+            panic!("{harm:?}")
+        };
+        let readme = read("README.md");
+        for row in [
+            format!(
+                "| of {attackers} messages that attackers bring about in Asterisk 1.2 to 23, it counts the sender of | {exchanges}; by text alone {text} | {old} (1.1.1: {new}; CrowdSec: {crowdsec}) |"
+            ),
+            format!(
+                "| of {messages} messages, it counts an innocent host for | {harm_exchanges}; by text alone {harm_text} | {harm_old} (1.1.1: {harm_new}; CrowdSec: {harm_crowdsec}) |"
+            ),
+        ] {
+            assert!(readme.contains(&row), "README.md lacks: {row}");
+        }
+    }
+
+    #[test]
+    fn every_exchange_is_some_messages() {
+        let messages = messages::read(MESSAGES).unwrap();
+        let named: BTreeSet<_> = messages
+            .iter()
+            .flat_map(|message| [message.exchange(), message.innocent.as_deref()])
+            .flatten()
+            .collect();
+        let asterguard = Asterguard::new().unwrap();
+        let unused: Vec<_> = asterguard.scripts().filter(|name| !named.contains(name)).collect();
+        assert_eq!(unused, [""; 0]);
     }
 }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::exchanges::Transport;
+
 /// Who sends what our samples tell of, if they do not say otherwise.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
@@ -29,6 +31,16 @@ pub struct Message {
     pub tells: Tells,
     /// Why nobody may be named for it. Every message has one but those of attacks.
     pub why: Option<String>,
+    /// The exchange of an attacker that brings it about, by its name in `exchanges.toml`: every message has one
+    /// that attackers bring about.
+    exchange: Option<String>,
+    /// The exchange of a phone of ours that brings it about, if that is seen.
+    pub innocent: Option<String>,
+    /// What carries it.
+    #[serde(default)]
+    pub over: Transport,
+    /// Why it is told of a phone of ours all the same, if that exchange looks like an attack.
+    pub mistaken: Option<String>,
     /// Who caused it in truth: the only host that may be named.
     #[serde(default = "attacker")]
     source: IpAddr,
@@ -46,6 +58,8 @@ pub enum Tells {
     Attack,
     /// Perhaps an attack, but it names nobody, or somebody whom a stranger chose.
     Doubt,
+    /// What attackers and ours bring about alike: the line does not tell which.
+    Both,
     /// Nothing that phones, trunks and programs of ours do not do.
     Harmless,
     /// Our own request that was refused.
@@ -56,7 +70,8 @@ pub enum Tells {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// As it stands in the log, without the last line feed.
+    /// As it stands in the log, without the last line feed; empty if nothing is written.
+    #[serde(default)]
     pub line: String,
     /// Our verdict on each line that a rule hits.
     pub ours: String,
@@ -78,6 +93,11 @@ pub struct Record<'a> {
 }
 
 impl Message {
+    /// The exchange of an attacker that brings it about; `None`: none does.
+    pub fn exchange(&self) -> Option<&str> {
+        self.exchange.as_deref()
+    }
+
     /// The plain sample.
     pub fn plain(&self) -> Record<'_> {
         self.record(&self.plain)
@@ -99,9 +119,23 @@ impl Message {
 }
 
 impl Record<'_> {
+    /// What the line says of the packets that it is about: the Call-ID, and the nonce that was answered.
+    pub fn traces(&self) -> [Option<&str>; 2] {
+        let between = |after: &str, until: &str| {
+            let (_, rest) = self.sample.line.split_once(after)?;
+            let (text, _) = rest.split_once(until)?;
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "@.-_/".contains(c);
+            text.chars().all(is_plain).then_some(text)
+        };
+        let by_event = || between("\",SessionID=\"", "\"");
+        let call = between("' (callid: ", ") - ").or_else(by_event);
+        [call, between("\",ReceivedChallenge=\"", "\"")]
+    }
+
     /// A log that holds nothing else.
     pub fn log(&self) -> Vec<u8> {
-        format!("{}\n", self.sample.line).into_bytes()
+        let line = &self.sample.line;
+        if line.is_empty() { Vec::new() } else { format!("{line}\n").into_bytes() }
     }
 }
 
@@ -114,7 +148,10 @@ pub fn read(text: &str) -> Result<Vec<Message>> {
     let File { message: messages } = toml::from_str(text).context("messages.toml")?;
     for message in &messages {
         let attack = message.tells == Tells::Attack;
-        ensure!(attack == message.why.is_none(), "`why` is wanted, or not: {}", message.text);
+        let text = &message.text;
+        ensure!(attack == message.why.is_none(), "`why` is wanted, or not: {text}");
+        let by_attackers = matches!(message.tells, Tells::Attack | Tells::Doubt | Tells::Both);
+        ensure!(by_attackers == message.exchange.is_some(), "`exchange` is wanted, or not: {text}");
     }
     Ok(messages)
 }

@@ -171,7 +171,7 @@ impl Joins {
             _ => Basis::Beside(seen.exchange),
         };
         let Event { host, evidence, account, .. } = seen.event;
-        Some(Event { basis, host, evidence, account, ..*line })
+        Some(Event { host, evidence, account, basis, ..*line })
     }
 
     /// Returns the keys by which a line and an exchange are the same, the surest first.

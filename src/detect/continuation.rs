@@ -133,6 +133,7 @@ impl Context {
     pub(super) fn rested_within(
         &mut self,
         line: &Line<'_>,
+        shape: Shape,
         mut read: impl FnMut(&[u8]) -> Option<Time>,
     ) -> bool {
         let end = self.base + line.next() as u64;
@@ -147,7 +148,13 @@ impl Context {
             let here = place;
             place += text.len() as u64;
             let stripped = prefix::strip(text.trim_ascii_end(), &mut self.scratch);
-            let Some(date) = stripped.and_then(|stripped| read(stripped.stamp)) else { continue };
+            let Some(date) = stripped.and_then(|stripped| read(stripped.stamp)) else {
+                // In a file it belongs to the message before; on a console it may be of any time.
+                if shape == Shape::Console {
+                    latest = None;
+                }
+                continue;
+            };
             if latest.is_some_and(|latest| date.since(latest) >= REST) {
                 rest = Some(here);
             }

@@ -359,7 +359,7 @@ fn weigh(
     let before: Vec<_> = hits.iter().map(|hit| hit.evidence).collect();
     let free_text = context.weigh(messages, line, shape, hits);
     let doubted = hits.iter().zip(&before).any(|(hit, before)| hit.evidence < *before);
-    if !doubted || !context.rested_within(line, |date| parser.parse(date)) {
+    if !doubted || !context.rested_within(line, shape, |date| parser.parse(date)) {
         return free_text;
     }
     hits.iter_mut().zip(before).for_each(|(hit, before)| hit.evidence = before);

@@ -3,8 +3,8 @@
 //! The evidence is what our PBX did with a host, whatever anybody writes. A request finds its answer
 //! by Call-ID, `CSeq` and branch. Then
 //!
-//! * *credentials refused* is one attempt: 401 or 407 (but not because the nonce was too old), or 403,
-//!   to a request with credentials, unless a provisional answer came first (then the call was let in,
+//! * *credentials refused* is one attempt: 401 or 407 (but not because the nonce was too old), or 403
+//!   of `chan_sip`, to a request with credentials, unless a provisional answer came first (then the call was let in,
 //!   and somebody else refused it);
 //! * a challenge to a request without credentials is nothing yet, since every phone gets one. Where
 //!   its Call-ID sees neither credentials nor a success within [`PATIENCE`], it is a *challenge
@@ -224,7 +224,8 @@ impl Exchanges {
         let asked = ledger.asked(key, now);
         asked.last = now;
         if answer.status < 200 {
-            asked.let_in = true;
+            // `chan_sip` says "Trying" to a REGISTER, too, whoever sent it.
+            asked.let_in |= asked.method != Some(Method::Register);
             if answer.method == Method::Invite {
                 ledger.settle(call, now);
             }
@@ -240,8 +241,8 @@ impl Exchanges {
         }
         let asked = *asked;
         let judged = match asked.method {
-            Some(method) => ledger.judge(call, answer, method, &asked, now),
-            None => ledger.pair(call, answer, now),
+            Some(method) => ledger.judge(call, answer, method, flow.driver, &asked, now),
+            None => ledger.pair(call, answer, flow.driver, now),
         };
         let account = if asked.method.is_some() { asked.account } else { answer.account };
         let mut seen = Observation {
@@ -395,14 +396,17 @@ impl Ledger {
         call: u64,
         answer: &Answer,
         method: Method,
+        driver: Option<SipDriver>,
         asked: &Asked,
         now: Time,
     ) -> Judged {
         let credentials = asked.credentials.is_some();
         let is_probe = method == Method::Options && !credentials;
         match (answer.status, credentials) {
-            // The password was right.
+            // The password was right. (`chan_pjsip` answers a wrong one by another challenge: 403 is for a
+            // phone that it knows, and has no place for; `authenticate` in `pjsip_distributor.c`, 12 to 23.)
             (401 | 407, true) if answer.stale => Judged::Nothing,
+            (403, true) if driver == Some(SipDriver::Pjsip) => Judged::Nothing,
             (401 | 403 | 407, true) if !asked.let_in => {
                 Judged::Outcome(Outcome::CredentialsRefused)
             }
@@ -425,7 +429,7 @@ impl Ledger {
     }
 
     /// Judges a final answer to a request that was not seen.
-    fn pair(&mut self, call: u64, answer: &Answer, now: Time) -> Judged {
+    fn pair(&mut self, call: u64, answer: &Answer, driver: Option<SipDriver>, now: Time) -> Judged {
         if answer.method == Method::Options {
             return Judged::Nothing;
         }
@@ -436,6 +440,10 @@ impl Ledger {
             (401 | 407, State::Settled) => Judged::Challenge,
             (401 | 407, State::Refused) if rested => Judged::Challenge,
             (401 | 407, _) if answer.stale => Judged::Nothing,
+            (403, _) if driver == Some(SipDriver::Pjsip) => {
+                self.settle(call, now);
+                Judged::Nothing
+            }
             (401 | 403 | 407, State::Challenged | State::Refused) => {
                 if let Some(known) = known {
                     let settled = answer.status == 403;

@@ -109,6 +109,7 @@ impl ExchangeId {
 }
 
 /// The seed of what is compared by its hash, whether packets or lines tell of it.
+#[must_use]
 pub fn seed() -> &'static RandomState {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
     &SEED

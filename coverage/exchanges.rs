@@ -319,7 +319,9 @@ mod tests {
         let refused = Outcome::CredentialsRefused;
         assert_eq!(seen("chan_sip", Transport::Udp, guess), [(refused, Evidence::Proven)]);
         assert_eq!(seen("chan_sip", Transport::Tls, guess), [], "nobody sees chan_sip's TLS");
-        assert_eq!(seen("chan_pjsip", Transport::Wss, guess), [(refused, Evidence::Proven)]);
+        let again = "'REGISTER 401', 'REGISTER+ 401'";
+        assert_eq!(seen("chan_pjsip", Transport::Wss, again), [(refused, Evidence::Proven)]);
+        assert_eq!(seen("chan_pjsip", Transport::Wss, guess), [], "the password was right");
         let forged = seen("chan_sip", Transport::Udp, "'REGISTER* 401'");
         assert_eq!(forged, [(refused, Evidence::Unverified)]);
         let open = seen("chan_sip", Transport::Udp, "'INVITE 401'");

@@ -391,6 +391,7 @@ fn answers_alone_are_paired() {
     world.answers(401, Some("m1"), &register("a", 6)).passes(1000);
     world.answers(200, None, &register("a", 7)).passes(9000);
     assert_eq!(world.take(), []);
+    world.flow.driver = Some(SipDriver::ChanSip);
     world.answers(401, Some("m2"), &register("b", 1)).answers(403, None, &register("b", 2));
     assert_eq!(world.take(), [(REFUSED, Evidence::Proven)]);
     // A message that is lost may have been a success.
@@ -398,6 +399,35 @@ fn answers_alone_are_paired() {
     world.exchanges.forgive();
     world.passes(5000);
     assert_eq!(world.take(), []);
+}
+
+/// A phone for which there is no place gets 403, though its password is right.
+#[test]
+fn chan_pjsip_says_forbidden_to_no_wrong_password() {
+    let mut world = World::new(Carrier::Stream);
+    for seen in [true, false] {
+        let (first, second) = (register("a", 1), register("a", 2).with("n", "right"));
+        if seen {
+            world.asks(&first);
+        }
+        world.answers(401, Some("n"), &first);
+        if seen {
+            world.asks(&second);
+        }
+        world.answers(403, None, &second).passes(9000);
+        assert_eq!(world.take(), []);
+        world.passes(60_000);
+    }
+}
+
+/// `chan_sip` 1.6 says "Trying" to every REGISTER.
+#[test]
+fn a_provisional_answer_to_a_register_lets_nobody_in() {
+    let mut world = World::new(Carrier::Stream);
+    world.flow.driver = Some(SipDriver::ChanSip);
+    let guess = register("a", 1).with("n", "wrong");
+    world.asks(&guess).answers(100, None, &guess).answers(403, None, &guess);
+    assert_eq!(world.take(), [(REFUSED, Evidence::Proven)]);
 }
 
 #[test]
@@ -428,6 +458,7 @@ proptest! {
         statuses in proptest::collection::vec(prop::sample::select(vec![401_u16, 403, 404, 407, 484]), 1..20),
     ) {
         let mut world = World::new(Carrier::Datagram);
+        world.flow.driver = Some(SipDriver::ChanSip);
         for (n, status) in (0..).zip(&statuses) {
             let _ = world.exchanges.message(&world.flow, &junk, world.now, &mut world.seen);
             let ask = register("a", n).with("n", "wrong");

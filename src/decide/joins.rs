@@ -3,8 +3,8 @@
 //!
 //! A line finds its exchange by the Call-ID or the nonce that it names, else by the host's address and
 //! port, at about the same time. Lines and exchanges come by different ways, so either may be first: a
-//! line waits for a while. In one log, an exchange has one line; further ones add nothing, so that no
-//! host counts more often than it was refused. By the port alone, of which a stranger may have heard,
+//! line waits for a while. In one log, an exchange has one line; further ones wait for the next exchange, so
+//! that no host counts more often than it was refused. By the port alone, of which a stranger may have heard,
 //! a line can only say what the exchange says by itself: that a password was wrong.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -29,6 +29,9 @@ const WAITING: usize = 50_000;
 const EXCHANGES: usize = 16_384;
 /// Logs in which an exchange may have a line each.
 const CHANNELS: usize = 4;
+/// Lines of one key that are looked at for an exchange: the first of each log are among them, unless somebody
+/// writes many more lines than there are exchanges.
+const LOOKED_AT: usize = 16;
 
 /// Lines and exchanges of the last moment.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl Joins {
         for (by, key) in keys.into_iter().flatten() {
             self.by_key.insert(key, number);
             let lines = self.waiting.range((key, 0)..=(key, u64::MAX)).map(|(_, line)| *line);
-            for line in lines.collect::<Vec<_>>() {
+            for line in lines.take(LOOKED_AT).collect::<Vec<_>>() {
                 let joined = self.line_at(line).and_then(|event| self.tell(number, by, &event));
                 if let Some(joined) = joined {
                     self.take_line(line);
@@ -132,7 +135,8 @@ impl Joins {
         while self.lines.front().is_some_and(|line| line.as_ref().is_none_or(over)) {
             self.give_up(out);
         }
-        while self.exchanges.front().is_some_and(|seen| over(&seen.event)) {
+        let forgotten = |event: &Event| now.since(event.time) >= 2 * patience;
+        while self.exchanges.front().is_some_and(|seen| forgotten(&seen.event)) {
             self.forget();
         }
     }
@@ -159,16 +163,18 @@ impl Joins {
         }
         let refused = seen.exchange.outcome == Outcome::CredentialsRefused;
         let says_that = refused && line.meaning == Meaning::Offence(Class::Guess);
-        let told = seen.told.iter().flatten().any(|channel| *channel == line.channel);
         let is_login = line.meaning == Meaning::Success;
-        let adds = !told && !is_login && (says_that || by != By::Port);
+        let adds = !is_login && (says_that || by != By::Port);
+        let told = seen.told.iter().flatten().any(|channel| *channel == line.channel);
         let place = seen.told.iter_mut().find(|place| place.is_none());
         let basis = match place {
-            Some(place) if adds => {
+            _ if !adds => Basis::Beside(seen.exchange),
+            Some(place) if !told => {
                 *place = Some(line.channel);
                 Basis::Exchange(seen.exchange)
             }
-            _ => Basis::Beside(seen.exchange),
+            // It may be about the next one.
+            _ => return None,
         };
         let Event { host, evidence, account, .. } = seen.event;
         Some(Event { host, evidence, account, basis, ..*line })
@@ -206,8 +212,14 @@ impl Joins {
 
     /// Lets the oldest line wait no longer.
     fn give_up(&mut self, out: &mut Vec<Event>) {
-        let left = self.take_line(self.first_line);
-        out.extend(left.map(|event| Event { basis: Basis::Unmatched, ..event }));
+        if let Some(event) = self.take_line(self.first_line) {
+            let told = self.keys(&event).into_iter().flatten().find_map(|(_, key)| {
+                let at = self.by_key.get(&key)?.checked_sub(self.first)?;
+                self.exchanges.get(usize::try_from(at).ok()?)
+            });
+            let basis = told.map_or(Basis::Unmatched, |seen| Basis::Beside(seen.exchange));
+            out.push(Event { basis, ..event });
+        }
         self.lines.pop_front();
         self.first_line += 1;
     }

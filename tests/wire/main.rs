@@ -16,6 +16,7 @@ mod kit;
 mod attackers;
 mod innocents;
 mod limiter;
+mod lines;
 mod unavailable;
 
 use std::sync::{PoisonError, RwLock};

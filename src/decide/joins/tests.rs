@@ -87,15 +87,34 @@ fn a_line_gets_the_evidence_of_its_exchange() {
 }
 
 #[test]
-fn another_host_or_time_is_another_exchange() {
+fn another_host_is_another_exchange() {
     for (line, refused) in [
         (line(0, OTHER, Class::Guess, call("a")), refused(0, HOST, call("a"))),
-        (line(0, HOST, Class::Guess, call("a")), refused(500, HOST, call("a"))),
-        (line(600, HOST, Class::Guess, call("a")), refused(0, HOST, call("a"))),
         (line(0, HOST, Class::Guess, port(5072)), refused(0, HOST, call("a"))),
         (line(0, HOST, Class::Guess, port(0)), refused(0, HOST, call("a"))),
     ] {
         assert_eq!(together(&line, &refused).basis, Basis::Unmatched);
+    }
+}
+
+#[test]
+fn another_time_is_another_exchange() {
+    for (line_at, exchange_at) in [(0, 500), (1100, 0)] {
+        let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
+        let line = line(line_at, HOST, Class::Guess, call("a"));
+        let refused = refused(exchange_at, HOST, call("a"));
+        joins.tick(Time::from_millis(line_at.min(exchange_at)), &mut out);
+        if line_at < exchange_at {
+            joins.line(&line, &mut out);
+            joins.tick(refused.time, &mut out);
+            joins.exchange(&refused, &mut out);
+        } else {
+            joins.exchange(&refused, &mut out);
+            joins.tick(line.time, &mut out);
+            joins.line(&line, &mut out);
+        }
+        joins.tick(Time::from_millis(9000), &mut out);
+        assert_eq!(out.iter().map(|event| event.basis).collect::<Vec<_>>(), [Basis::Unmatched]);
     }
 }
 
@@ -125,8 +144,16 @@ fn an_exchange_has_one_line_in_each_log() {
     joins.exchange(&refused(10, HOST, call("a")), &mut out);
     (0..5).for_each(|_| joins.line(&first, &mut out));
     joins.line(&Event { channel: ChannelId(4), ..first }, &mut out);
-    let counting = out.iter().filter(|event| matches!(event.basis, Basis::Exchange(_)));
-    assert_eq!((out.len(), counting.count()), (11, 2));
+    let counting = |out: &[Event]| {
+        out.iter().filter(|event| matches!(event.basis, Basis::Exchange(_))).count()
+    };
+    assert_eq!((out.len(), counting(&out)), (2, 2));
+    // The others wait for further ones, and add nothing to this one.
+    joins.exchange(&refused(20, HOST, call("a")), &mut out);
+    assert_eq!(counting(&out), 3);
+    joins.tick(Time::from_millis(600), &mut out);
+    let beside = out.iter().filter(|event| matches!(event.basis, Basis::Beside(_)));
+    assert_eq!((out.len(), counting(&out), beside.count()), (11, 3, 8));
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Earlier {
 pub fn earlier(state_dir: &Path, report: &HostReport) -> Option<Vec<Earlier>> {
     let mut hosts = vec![report.host.to_string(), report.network.clone()];
     hosts.dedup();
-    let bans = store::of_hosts(state_dir, &hosts, MOST)?;
+    let bans = store::of_hosts(state_dir, &hosts, None, MOST)?;
     Some(bans.into_iter().filter_map(Earlier::of).collect())
 }
 

@@ -57,7 +57,7 @@ impl Snapshot {
         };
         let now = now();
         let named = |ban: &Ban| {
-            let count = counts.get(&(ban.scope, ban.subject.address()));
+            let count = counts.get(&(ban.scope, ban.subject));
             let dropped = count.map(|count| count.dropped).into();
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let ban_status = BanStatus { dropped, knocked, ..ban_status(&plan, ban, now) };

@@ -605,7 +605,8 @@ impl Engine {
             return Vec::new();
         }
         let mut book = BanTable::default();
-        for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
+        let has_length = |subject: &Subject| subject.is_ipv6() && !subject.is_flow();
+        for ban in self.bans.iter().filter(|ban| has_length(&ban.subject)) {
             let _ = carried(&self.plan, plan, ban).is_some_and(|ban| book.enter(ban));
         }
         book.elements().collect()
@@ -646,6 +647,7 @@ fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let bits = new.structure.scopes.get(at)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
         && ban.subject.is_ipv6()
+        && !ban.subject.is_flow()
         && ban.subject.net().prefix_len() == before.ipv6prefix;
     let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
     Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })

@@ -11,6 +11,7 @@ use super::reply::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::model::event::ScopeId;
+use crate::model::subject::Subject;
 use crate::table::list_sets::{ListKind, ListSet};
 use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX};
 use crate::table::structure::Structure;
@@ -31,20 +32,21 @@ impl CounterSocket {
         Socket::open().map(Self)
     }
 
-    /// Packets and bytes of everybody that the sets of `structure`'s scopes hold, by the first
-    /// address of what is banned. What changes meanwhile may be missing.
+    /// Packets and bytes of everybody that the sets of `structure`'s scopes hold. What changes meanwhile
+    /// may be missing.
     ///
     /// # Errors
     /// When the kernel does not answer.
     pub fn banned(
         &mut self,
         structure: &Structure,
-    ) -> Result<HashMap<(ScopeId, IpAddr), Count>, SinkError> {
+    ) -> Result<HashMap<(ScopeId, Subject), Count>, SinkError> {
         let mut counts = HashMap::new();
         for (scope, set) in structure.sets() {
             self.each(&set, |found| {
-                let entry = found.address().zip(found.dropped);
-                counts.extend(entry.map(|(address, count)| ((scope, address), count)));
+                let subject = found.host_and_port().and_then(|key| structure.subject(scope, key));
+                let entry = subject.zip(found.dropped);
+                counts.extend(entry.map(|(subject, count)| ((scope, subject), count)));
             })?;
         }
         Ok(counts)
@@ -178,7 +180,7 @@ mod tests {
                 .into_iter()
                 .map(|bare| match bare.key {
                     Key::Address(address) => (address, bare.ends),
-                    Key::Family(_) => panic!(),
+                    Key::Flow(..) | Key::Family(_) => panic!(),
                 })
                 .collect();
             ends.reverse();

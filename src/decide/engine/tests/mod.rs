@@ -220,9 +220,9 @@ fn proven_ban_of_a_sending_host_is_renewed() {
         bench.offence(SCAN, "203.0.113.11", second);
     }
     assert_eq!(bench.said().len(), 3);
-    // Scope 1 is `sip`. The network's key stands for the host.
+    // Scope 1 is `sip`.
     let key = |host: &str| (ScopeId(1), host.parse().unwrap());
-    let sending = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
+    let sending = ["2001:db8::/64", forged, "203.0.113.11", "203.0.113.99"].map(key);
     let renew = |bench: &mut Bench, secs| {
         bench.engine.renew(&sending, Time::from_secs(secs), &mut bench.decisions);
     };

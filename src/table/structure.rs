@@ -1,6 +1,6 @@
 //! The layout of the kernel's table: scopes, ports, masks, and the text that declares it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -158,6 +158,8 @@ pub struct Structure {
     pub guarded: Vec<(u16, u16)>,
     /// The part of our own answers that is shown.
     pub wire: SipMonitor,
+    /// Ports at which our PBX speaks SIP encrypted: who is answered there is recorded with its port.
+    pub encrypted: BTreeSet<u16>,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -208,6 +210,7 @@ impl Structure {
             lists: Vec::new(),
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
+            encrypted: config.asterisk.encrypted.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -444,7 +447,8 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
-    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6") || set.starts_with("ports_")
+    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports")
+        || set.starts_with("ports_")
 }
 
 /// Networks as nft writes the elements of a set; `None` for none. Overlaps are merged, since not

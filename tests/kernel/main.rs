@@ -21,6 +21,7 @@ mod packets;
 mod repair;
 mod sinks;
 mod sock_diag;
+mod talked;
 
 use std::path::Path;
 use std::time::Duration;

@@ -219,6 +219,8 @@ pub(super) enum Question<'a> {
     /// The named counters.
     Counters,
     Elements(&'a str),
+    /// One element of a set.
+    Element(&'a str, Key),
     /// The number of transactions that there have been, of all tables.
     Generation,
 }
@@ -233,6 +235,7 @@ impl Question<'_> {
             Self::Sets => (GET_SET, DUMP),
             Self::Objects | Self::Counters => (GET_OBJECT, DUMP),
             Self::Elements(_) => (GET_ELEMENTS, DUMP),
+            Self::Element(..) => (GET_ELEMENTS, 0),
             Self::Generation => (GET_GENERATION, 0),
         };
         let mut bytes = Vec::new();
@@ -243,6 +246,10 @@ impl Question<'_> {
             }
             match self {
                 Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
+                Self::Element(set, key) => {
+                    attribute(message, LIST_SET, |value| text(value, set));
+                    elements(message, |item| write_key(item, key));
+                }
                 Self::Counters => attribute(message, OBJECT_TYPE, |value| {
                     value.extend(TYPE_COUNTER.to_be_bytes());
                 }),
@@ -259,7 +266,7 @@ impl Question<'_> {
 
     /// Whether the answer is a list, which has an end of its own.
     pub(super) fn is_list(self) -> bool {
-        !matches!(self, Self::Table | Self::Generation)
+        !matches!(self, Self::Table | Self::Element(..) | Self::Generation)
     }
 }
 

@@ -1,21 +1,22 @@
 //! `asterguard ban`
 
-use std::net::IpAddr;
-
 use clap::Args;
 
-use super::SocketArg;
 use super::client::one_by_one;
 use super::output::{Failure, Output};
+use super::{SocketArg, host};
 use crate::config::duration;
+use crate::control::SubjectText;
 use crate::control::ban::BanRequest;
+use crate::model::subject::Subject;
 use crate::model::time::BanDuration;
 
 #[derive(Debug, Args)]
 pub struct BanArgs {
-    /// Addresses of the hosts; an IPv6 address stands for its network
-    #[arg(required = true, value_name = "HOST")]
-    hosts: Vec<IpAddr>,
+    /// Addresses of the hosts; an IPv6 address stands for its network. With a port
+    /// (`192.0.2.7:40000`, `[2001:db8::7]:40000`), only what comes from there
+    #[arg(required = true, value_name = "HOST", value_parser = host)]
+    hosts: Vec<Subject>,
     /// In the name of this jail, with its bantime and ports [default: all ports]
     #[arg(long, short)]
     jail: Option<String>,
@@ -37,7 +38,9 @@ pub fn ban(args: &BanArgs, output: &Output) -> Result<(), Failure> {
         Some(BanDuration::Permanent) => (None, true),
         None => (None, false),
     };
-    let request =
-        |host: &_| BanRequest { host: *host, jail: args.jail.clone(), seconds, permanent };
+    let request = |host: &Subject| {
+        let host = SubjectText(*host);
+        BanRequest { host, jail: args.jail.clone(), seconds, permanent }
+    };
     one_by_one(&args.socket.socket, args.hosts.iter().map(request), output)
 }

@@ -1,27 +1,29 @@
 //! `asterguard banned`, and how a ban is printed.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::SocketArg;
 use super::client::ask;
 use super::output::{Failure, Output};
+use super::{SocketArg, host};
+use crate::control::SubjectText;
 use crate::control::banned::{BanStatus, BannedRequest, Dropped};
+use crate::model::subject::Subject;
 use crate::model::time::{HumanDuration, Time};
 use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct BannedArgs {
-    /// Only the bans that hold this host
-    host: Option<IpAddr>,
+    /// Only the bans that hold this host, or ports of it; or this port of a host
+    #[arg(value_parser = host)]
+    host: Option<Subject>,
     #[command(flatten)]
     socket: SocketArg,
 }
 
 pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
-    let bans = ask(&args.socket.socket, &BannedRequest { host: args.host })?;
+    let bans = ask(&args.socket.socket, &BannedRequest { host: args.host.map(SubjectText) })?;
     if bans.is_empty() && !output.json {
         output.line(
             args.host.map_or("nobody is banned".to_owned(), |host| format!("{host} is not banned")),

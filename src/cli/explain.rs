@@ -1,7 +1,7 @@
 //! `asterguard explain`
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,10 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
 use super::test::{LineVerdict, in_words, verdict};
-use super::{ConfigArg, Exit, SocketArg};
+use super::{ConfigArg, Exit, SocketArg, host};
 use crate::config::{Jail, Mode};
+use crate::control::SubjectText;
+use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport,
 };
@@ -28,13 +30,15 @@ use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::doctor::other_tables::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
-use crate::model::subject::{canonical, written};
+use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{HumanDuration, Time};
+use crate::model::words::counted;
 use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Address of a host: why it is banned or not. Or a log line: what each jail makes of it
+    /// Address of a host, or address and port: why it is banned or not. Or a log line: what each jail
+    /// makes of it
     #[arg(value_name = "HOST|LINE")]
     subject: String,
     #[command(flatten)]
@@ -47,8 +51,8 @@ pub struct ExplainArgs {
 }
 
 pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
-    match args.subject.parse() {
-        Ok(host) => explain_host(host, args, output),
+    match host(&args.subject) {
+        Ok(whom) => explain_host(whom, args, output),
         Err(_) if args.subject.contains(' ') => {
             explain_line(&args.subject, args.config.config.as_deref(), output)
         }
@@ -59,8 +63,8 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     }
 }
 
-fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
-    match ask(&args.socket.socket, &ExplainRequest { host }) {
+fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
+    match ask(&args.socket.socket, &ExplainRequest { host: SubjectText(whom) }) {
         Ok(report) => {
             show(&report, args, output);
             Ok(())
@@ -68,7 +72,7 @@ fn explain_host(host: IpAddr, args: &ExplainArgs, output: &Output) -> Result<(),
         // What the configuration says is known without it.
         Err(Failure { exit: Exit::NoDaemon, message }) => {
             let plan = load_plan(args.config.config.as_deref())?;
-            let (report, source) = state_file::report(plan, &args.state_dir, host);
+            let (report, source) = state_file::report(plan, &args.state_dir, whom);
             show(&report, args, output);
             let message = format!("{message}\n{source}");
             Err(Failure { exit: Exit::NoDaemon, message })
@@ -120,13 +124,19 @@ fn dropper_in_words(dropper: &Dropper) -> String {
 }
 
 fn host_in_words(report: &HostReport) -> String {
-    let state = match (report.bannable, report.bans.as_slice()) {
+    let of_a_port =
+        |ban: &&NamedBan| ban.ban.host.parse().is_ok_and(|whom: Subject| whom.is_flow());
+    let ports = report.bans.iter().filter(of_a_port).count();
+    let state = match (report.bannable, report.bans.len()) {
         (false, _) => {
             "can never be banned: it is loopback, link-local, multicast or unspecified".to_owned()
         }
-        (true, []) => "not banned".to_owned(),
-        (true, [_]) => "banned".to_owned(),
-        (true, bans) => format!("banned {} times", bans.len()),
+        (true, 0) => "not banned".to_owned(),
+        (true, bans) if bans == ports && report.port.is_none() => {
+            format!("not banned as a whole; {} of its ports", counted(ports, "ban"))
+        }
+        (true, 1) => "banned".to_owned(),
+        (true, bans) => format!("banned {bans} times"),
     };
     let state = match &report.protected {
         Some(origin) => format!("never banned: it is {origin}; {state}"),
@@ -134,10 +144,14 @@ fn host_in_words(report: &HostReport) -> String {
     };
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = if report.network == report.host.to_string() {
-        writeln!(text, "{}: {state}", report.host)
-    } else {
-        writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
+    let _ = match report.port {
+        Some(port) => writeln!(text, "{}: {state}", SocketAddr::new(report.host, port)),
+        None if report.network == report.host.to_string() => {
+            writeln!(text, "{}: {state}", report.host)
+        }
+        None => {
+            writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
+        }
     };
     for ban in &report.bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));

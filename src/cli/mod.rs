@@ -33,6 +33,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
+use crate::model::subject::{NoSubject, Subject};
 use crate::sys::sandbox::{self, Needs};
 use output::{Failure, Output};
 
@@ -108,11 +109,11 @@ enum Command {
     Banned(banned::BannedArgs),
     /// Show a list: what is in it, why, and what was dropped
     List(list::ListArgs),
-    /// Ban hosts
+    /// Ban hosts, or single ports of hosts
     ///
     /// Without a jail, the ban closes all ports and never ends, unless `--for` says when.
     Ban(ban::BanArgs),
-    /// Lift the bans of hosts or networks, or all
+    /// Lift the bans of hosts, networks or single ports of hosts, or all
     Unban(unban::UnbanArgs),
     /// Stop dropping immediately, for a while; works without the daemon too
     Pause(pause::PauseArgs),
@@ -149,6 +150,19 @@ enum Command {
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
     Writer,
+}
+
+/// Reads the address of a host, or the address and one port of a host.
+fn host(text: &str) -> Result<Subject, String> {
+    let whom: Subject = text.parse().map_err(|error| match error {
+        NoSubject::Text => {
+            "write an address, or an address and port like 192.0.2.7:5060 or [2001:db8::7]:5060"
+                .to_owned()
+        }
+        NoSubject::Port => error.to_string(),
+    })?;
+    let refused = || format!("{whom} is a network: write one address");
+    whom.is_one_address().then_some(whom).ok_or_else(refused)
 }
 
 /// Returns the command line's definition, for manual pages and completions.

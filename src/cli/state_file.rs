@@ -1,6 +1,6 @@
 //! Reads what the state file says of a host, whether a daemon runs or not.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::daemon::{self};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Evidence;
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::store::{self, BanRecord};
 use crate::sys::clock::now;
@@ -51,6 +52,10 @@ impl Earlier {
         })
     }
 
+    fn is_flow(&self) -> bool {
+        self.host.parse().is_ok_and(|whom: Subject| whom.is_flow())
+    }
+
     /// Returns the same in words, for people.
     pub fn in_words(&self) -> String {
         let time = |secs| Time::from_secs(secs).to_string();
@@ -59,30 +64,36 @@ impl Earlier {
             None => "by hand".to_owned(),
         };
         let (since, ended) = (time(self.since), time(self.ended));
-        format!("earlier [{}] {since} to {ended}, {}: {why}", self.jail, self.how)
+        let Self { host, jail, how, .. } = self;
+        // Of the host itself it goes without saying.
+        let port = if self.is_flow() { format!(" of {host}") } else { String::new() };
+        format!("earlier [{jail}]{port} {since} to {ended}, {how}: {why}")
     }
 }
 
-/// Returns the bans that a host and its network had, newest first; `None` if the state file cannot be read.
+/// Returns the bans that a host, its network and its ports (or the port that was asked for) had, newest
+/// first; `None` if the state file cannot be read.
 pub fn earlier(state_dir: &Path, report: &HostReport) -> Option<Vec<Earlier>> {
     let mut hosts = vec![report.host.to_string(), report.network.clone()];
     hosts.dedup();
-    let bans = store::of_hosts(state_dir, &hosts, MOST)?;
+    hosts.extend(report.port.map(|port| SocketAddr::new(report.host, port).to_string()));
+    let all_ports = report.port.is_none().then_some(report.host);
+    let bans = store::of_hosts(state_dir, &hosts, all_ports, MOST)?;
     Some(bans.into_iter().filter_map(Earlier::of).collect())
 }
 
 /// Returns what configuration and state file say of a host, and how far that can be trusted.
-pub fn report(plan: Plan, state_dir: &Path, host: IpAddr) -> (HostReport, String) {
+pub fn report(plan: Plan, state_dir: &Path, whom: Subject) -> (HostReport, String) {
     let plan = Arc::new(plan);
     let Some(stored) = daemon::stored(&plan, state_dir) else {
         let engine = Engine::new(plan);
-        let report = requests::explain::explain(&engine, host, now(), |_| String::new());
+        let report = requests::explain::explain(&engine, whom, now(), |_| String::new());
         let words =
             "This is what the configuration says: nothing is stored, or you may not read it";
         return (report, words.to_owned());
     };
     let path = |channel| stored.logs.get(&channel).cloned().unwrap_or_else(|| "?".to_owned());
-    let report = requests::explain::explain(&stored.engine, host, now(), path);
+    let report = requests::explain::explain(&stored.engine, whom, now(), path);
     let mut words = match stored.saved {
         Some(saved) => format!("This is what was stored last, at {saved}"),
         None => "This is what is stored".to_owned(),

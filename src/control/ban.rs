@@ -1,16 +1,14 @@
 //! Bans by hand.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Done, Query, Request};
+use super::{Answer, Done, Query, Request, SubjectText};
 
 /// Asks for a ban of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanRequest {
-    /// The host; an IPv6 address stands for its network.
-    pub host: IpAddr,
+    /// The host, or one port of it; an IPv6 address alone stands for its network.
+    pub host: SubjectText,
     /// The jail in whose name it is banned.
     pub jail: Option<String>,
     /// The number of seconds of the ban; `None` with `permanent` unset: as long as the jail would.

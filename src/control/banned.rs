@@ -1,17 +1,15 @@
 //! The bans in force.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Query, Request};
+use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::Evidence;
 
 /// Asks for the bans in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BannedRequest {
-    /// Only those that hold this host.
-    pub host: Option<IpAddr>,
+    /// Only those that hold this host, or ports of it; or that hold this port of a host.
+    pub host: Option<SubjectText>,
 }
 
 impl Query for BannedRequest {
@@ -48,7 +46,7 @@ pub struct NamedBan {
 /// One ban in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BanStatus {
-    /// The host that is banned: an address, or an IPv6 network.
+    /// The host that is banned: an address, or an IPv6 network; or an address and port of a host.
     pub host: String,
     /// The ports that are closed to it.
     pub scope: String,

@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::banned::NamedBan;
-use super::{Answer, Query, Request};
+use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::{Class, Evidence};
 use crate::model::exchange::Exchange;
 
 /// Asks what is known of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainRequest {
-    /// The host.
-    pub host: IpAddr,
+    /// The host, or one port of it.
+    pub host: SubjectText,
 }
 
 impl Query for ExplainRequest {
@@ -42,6 +42,9 @@ impl From<HostReport> for Answer {
 pub struct HostReport {
     /// The host that was asked for.
     pub host: IpAddr,
+    /// The port of it that was asked for; not there for the host as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// The network that would be banned: the host, or its IPv6 network.
     pub network: String,
     /// Whether it can be banned at all.
@@ -52,7 +55,7 @@ pub struct HostReport {
     pub known_good: Option<KnownGoodReport>,
     /// The numbers of each jail.
     pub jails: Vec<JailReport>,
-    /// The bans in force.
+    /// The bans in force: of the host or its network and of its ports, or those that hold the port.
     pub bans: Vec<NamedBan>,
     /// The last lines that named it, newest first.
     pub lines: Vec<LineReport>,

@@ -18,6 +18,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::model::listed::ExemptNetwork;
+use crate::model::subject::{NoSubject, Subject};
 use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
 use explain::{ExplainRequest, HostReport};
@@ -92,6 +93,25 @@ pub enum Answer {
     /// Hosts that are known good.
     #[serde(rename = "known-good")]
     KnownGood { known: Vec<KnownHost> },
+}
+
+/// A host, a network, or one port of a host, as people write it. Who knows no ports takes none for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SubjectText(pub Subject);
+
+impl TryFrom<String> for SubjectText {
+    type Error = NoSubject;
+
+    fn try_from(text: String) -> Result<Self, NoSubject> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<SubjectText> for String {
+    fn from(SubjectText(subject): SubjectText) -> Self {
+        subject.to_string()
+    }
 }
 
 /// A request with the type of the reply that it gets when nothing is wrong.

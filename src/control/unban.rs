@@ -1,15 +1,14 @@
 //! Lifting bans.
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Done, Query, Request};
+use super::{Answer, Done, Query, Request, SubjectText};
 
 /// Asks for bans to be lifted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnbanRequest {
-    /// All bans in this network; `None`: all.
-    pub net: Option<IpNet>,
+    /// All bans of this host and its ports, or in this network, or of this port of a host; `None`: all.
+    pub net: Option<SubjectText>,
     /// Only bans of this jail.
     pub jail: Option<String>,
 }

@@ -1,13 +1,13 @@
 //! The banned hosts that are still sending packets: those whose counters in the kernel still move.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use crate::model::event::ScopeId;
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// A banned host in the kernel: the scope that is closed to it, and its element's key.
-pub type ElementKey = (ScopeId, IpAddr);
+pub type ElementKey = (ScopeId, Subject);
 
 /// The last reading of a host's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn activity_is_a_counter_that_moved_between_readings() {
-        let key = |n: u8| (ScopeId(0), IpAddr::from([192, 0, 2, n]));
+        let key = |n: u8| (ScopeId(0), Subject::of([192, 0, 2, n].into(), 128));
         let at = Time::from_secs;
         let mut activity = BanActivity::default();
         let update = |activity: &mut BanActivity, counts: &[(u8, u64)], now| {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::model::subject::Subject;
@@ -147,11 +149,21 @@ impl BanTable {
         })
     }
 
-    /// The bans of a subject.
+    /// The bans of a subject. Those of a host's flows are none of the host's: see [`BanTable::within`].
     pub fn of(&self, subject: Subject) -> impl Iterator<Item = &Ban> {
         let first = (subject, ScopeId(0), JailId(0));
         let last = (subject, ScopeId(u16::MAX), JailId(u16::MAX));
         self.bans.range(first..=last).map(|(_, ban)| ban)
+    }
+
+    /// The bans of all hosts and flows that lie in a network, or at an address.
+    pub fn within(&self, net: &IpNet) -> impl Iterator<Item = &Ban> {
+        let (first, last) = Subject::within(net).into_inner();
+        let first = (first, ScopeId(0), JailId(0));
+        let last = (last, ScopeId(u16::MAX), JailId(u16::MAX));
+        let net = *net;
+        let range = self.bans.range(first..=last).map(|(_, ban)| ban);
+        range.filter(move |ban| net.contains(&ban.subject.net()))
     }
 
     /// All bans, by subject.
@@ -190,7 +202,11 @@ mod tests {
     use crate::model::event::Evidence;
 
     fn ban(jail: u16, until: Option<i64>) -> Ban {
-        let subject: Subject = "203.0.113.9".parse().unwrap();
+        ban_of("203.0.113.9", jail, until)
+    }
+
+    fn ban_of(subject: &str, jail: u16, until: Option<i64>) -> Ban {
+        let subject: Subject = subject.parse().unwrap();
         Ban {
             jail: JailId(jail),
             subject,
@@ -225,6 +241,42 @@ mod tests {
         assert_eq!(until(Some(book.remove(&ban(1, None), Lifted::ByHand))), None);
         assert!(book.is_empty() && book.deadlines.is_empty());
         assert_eq!(book.count(JailId(0)), 0);
+    }
+
+    #[test]
+    fn flows_are_bans_of_their_own() {
+        let mut book = BanTable::default();
+        let all = [
+            "203.0.113.9",
+            "203.0.113.9:5060",
+            "203.0.113.9:40312",
+            "203.0.113.10:5060",
+            "2001:db8::/64",
+            "[2001:db8::7]:5060",
+        ];
+        for subject in all {
+            assert!(book.enter(ban_of(subject, 0, Some(100))));
+        }
+        assert_eq!(book.elements().count(), all.len());
+        let subject = |ban: &Ban| ban.subject.to_string();
+        for one in all {
+            let of: Vec<_> = book.of(one.parse().unwrap()).map(subject).collect();
+            assert_eq!(of, [one]);
+        }
+        for (net, held) in [
+            ("203.0.113.9/32", &all[..3]),
+            ("203.0.113.0/24", &all[..4]),
+            ("2001:db8::7/128", &all[5..]),
+            ("2001:db8::/64", &all[4..]),
+            ("203.0.113.11/32", &[]),
+        ] {
+            let within: Vec<_> = book.within(&net.parse().unwrap()).map(subject).collect();
+            assert_eq!(within, held, "{net}");
+        }
+        // The host's element goes, and those of its flows stay.
+        let change = book.remove(&ban_of(all[0], 0, None), Lifted::ByHand);
+        assert!(matches!(change, Change::Remove(..)));
+        assert_eq!(book.within(&"203.0.113.9/32".parse().unwrap()).count(), 2);
     }
 
     #[test]

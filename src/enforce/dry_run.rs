@@ -85,7 +85,8 @@ impl BanSink for DryRunSink {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let adopted = self.elements.iter().filter_map(|((set, subject), held)| {
             let scope = structure.scope_of_set(set)?;
-            structure.adopted(scope, subject.address(), held.until, held.comment.as_deref())
+            let key = (subject.address(), subject.port());
+            structure.adopted(scope, key, held.until, held.comment.as_deref())
         });
         Ok(adopted.collect())
     }

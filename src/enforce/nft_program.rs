@@ -48,7 +48,7 @@ impl NftProgram {
             let Some(scope) = structure.scope_of_set(&set.name) else { continue };
             let found = set.elem.into_iter().filter_map(Found::read).filter_map(|found| {
                 let until = found.left.map(|left| now.plus(left));
-                structure.adopted(scope, found.address, until, found.comment.as_deref())
+                structure.adopted(scope, found.key, until, found.comment.as_deref())
             });
             bans.extend(found);
         }
@@ -140,7 +140,8 @@ struct FoundSet {
 
 /// An element as it is listed.
 struct Found {
-    address: IpAddr,
+    /// An address, of a flow with its port.
+    key: (IpAddr, Option<u16>),
     left: Option<Duration>,
     comment: Option<String>,
 }
@@ -153,12 +154,25 @@ impl Found {
             }
             bare => (bare, None, None),
         };
-        let Expression::String(address) = value else { return None };
         Some(Self {
-            address: address.parse().ok()?,
+            key: key(&value)?,
             left: expires.map(|secs| Duration::from_secs(secs.into())),
             comment: comment.map(Cow::into_owned),
         })
+    }
+}
+
+/// Reads an address, or an address and a port.
+fn key(value: &Expression<'_>) -> Option<(IpAddr, Option<u16>)> {
+    match value {
+        Expression::String(address) => Some((address.parse().ok()?, None)),
+        Expression::Named(NamedExpression::Concat(parts)) => match parts.as_slice() {
+            [Expression::String(address), Expression::Number(port)] => {
+                Some((address.parse().ok()?, Some(u16::try_from(*port).ok()?)))
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -176,7 +190,9 @@ mod tests {
                 {"elem": {"val": "192.0.2.1", "timeout": 100, "expires": 99, "comment": "scan",
                     "counter": {"packets": 5000000000, "bytes": 5000000000}}},
                 {"elem": {"val": "192.0.2.2", "counter": {"packets": 0, "bytes": 0}}},
-                "192.0.2.3", {"prefix": {"addr": "10.0.0.0", "len": 8}}, "not an address"]}},
+                "192.0.2.3", {"prefix": {"addr": "10.0.0.0", "len": 8}}, "not an address",
+                {"concat": ["192.0.2.4", 5060]}, {"concat": ["192.0.2.5", 65536]},
+                {"elem": {"val": {"concat": ["2001:db8::7", 40312]}}}]}},
             {"rule": {"expr": [{"something": "new"}]}}]}"#;
         let listing: Listing = serde_json::from_slice(text).unwrap();
         let sets: Vec<_> = listing.nftables.into_iter().filter_map(|object| object.set).collect();
@@ -188,7 +204,15 @@ mod tests {
             (Some(Duration::from_secs(99)), Some("scan"))
         );
         assert!(rest.iter().all(|found| found.left.is_none() && found.comment.is_none()));
-        let addresses: Vec<_> = found.iter().map(|found| found.address.to_string()).collect();
-        assert_eq!(addresses, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        let keys: Vec<_> = found
+            .iter()
+            .map(|found| {
+                let (address, port) = found.key;
+                port.map_or_else(|| address.to_string(), |port| format!("{address} . {port}"))
+            })
+            .collect();
+        let expected =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4 . 5060", "2001:db8::7 . 40312"];
+        assert_eq!(keys, expected);
     }
 }

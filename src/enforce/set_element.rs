@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::event::{Change, Element, ScopeId};
@@ -90,7 +91,9 @@ pub(super) fn refill(
     for scope in scopes.iter().filter_map(|id| structure.scope(*id)) {
         let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(true));
     }
-    let mine = |element: &&Element| scopes.contains(&element.scope) && element.subject.is_ipv6();
+    // What flows are keyed by has no length.
+    let is_network = |subject: &Subject| subject.is_ipv6() && !subject.is_flow();
+    let mine = |element: &&Element| scopes.contains(&element.scope) && is_network(&element.subject);
     let changes: Vec<_> = elements.iter().filter(mine).map(|one| Change::Put(*one)).collect();
     let (orders, _) = orders(&changes, structure, now);
     let of_one_set = orders.chunk_by(|a, b| a.set == b.set).flat_map(|set| set.chunks(ELEMENTS));
@@ -107,7 +110,14 @@ pub(super) fn refill(
 /// Returns the element of an order as nft writes it.
 fn written(order: &Order) -> Option<String> {
     let Put { timeout, comment } = order.put.as_ref()?;
-    Some(text(&order.subject().address().to_string(), *timeout, comment.as_deref()))
+    let subject = order.subject();
+    let key = key_text(subject.address(), subject.port());
+    Some(text(&key, *timeout, comment.as_deref()))
+}
+
+/// Returns the key of an element as nft writes it: an address, of a flow with its port.
+pub(super) fn key_text(address: IpAddr, port: Option<u16>) -> String {
+    port.map_or_else(|| address.to_string(), |port| format!("{address} . {port}"))
 }
 
 /// Returns an element as nft writes it.

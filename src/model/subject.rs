@@ -1,42 +1,118 @@
-//! The subject that is counted and banned: an IPv4 address or an IPv6 network.
+//! The subject that is counted and banned: an IPv4 address or an IPv6 network, or one port of an address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A host as the guard counts and bans it: one IPv4 address, or the IPv6 network (by default the
-/// /64) that an address is in, because a host with one IPv6 address has its whole network.
+/// /64) that an address is in, because a host with one IPv6 address has its whole network. Or a flow:
+/// what comes from one port of one address, over UDP and TCP, and leaves all else behind that address
+/// alone.
+///
+/// Sorted by address; a host comes right before its flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "IpNet")]
-pub struct Subject(IpNet);
+#[serde(try_from = "Parts")]
+pub struct Subject {
+    net: IpNet,
+    /// Only with a single address.
+    port: Option<NonZeroU16>,
+}
+
+/// A subject as it passes from one process to another.
+#[derive(Deserialize)]
+struct Parts {
+    net: IpNet,
+    port: Option<NonZeroU16>,
+}
+
+/// The reason why something is no subject, as advice to whoever wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NoSubject {
+    /// It is none of the forms.
+    #[error(
+        "write an address, a network like 192.0.2.0/24, or an address and port like 192.0.2.7:5060 or [2001:db8::7]:5060"
+    )]
+    Text,
+    /// Port 0, or a network with a port.
+    #[error("a port is from 1 to 65535, and one of a single address")]
+    Port,
+}
 
 impl Subject {
     /// The subject that `address` belongs to when IPv6 is taken by networks of `ipv6prefix` bits.
     /// The address is made canonical first (see [`canonical`]).
     #[must_use]
     pub fn of(address: IpAddr, ipv6prefix: u8) -> Self {
-        match canonical(address) {
-            IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
+        let net = match canonical(address) {
+            IpAddr::V4(v4) => IpNet::V4(Ipv4Net::from(v4)),
             IpAddr::V6(v6) => {
                 let net = Ipv6Net::new(v6, ipv6prefix).unwrap_or_else(|_| Ipv6Net::from(v6));
-                Self(IpNet::V6(net.trunc()))
+                IpNet::V6(net.trunc())
             }
-        }
+        };
+        Self::from(net)
     }
 
-    /// The network.
+    /// What comes from this port of `address`, which is made canonical first; `None` for port 0, which
+    /// no packet comes from that an answer can reach.
+    #[must_use]
+    pub fn flow(address: IpAddr, port: u16) -> Option<Self> {
+        NonZeroU16::new(port).map(|port| Self { port: Some(port), ..Self::of(address, 128) })
+    }
+
+    /// The port of the host, if this is a flow.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port.map(NonZeroU16::get)
+    }
+
+    /// Whether this is one port of an address.
+    #[must_use]
+    pub fn is_flow(&self) -> bool {
+        self.port.is_some()
+    }
+
+    /// The same without the port.
+    #[must_use]
+    pub fn host(&self) -> Self {
+        Self::from(self.net)
+    }
+
+    /// The network; of a flow, its address alone.
     #[must_use]
     pub fn net(&self) -> IpNet {
-        self.0
+        self.net
     }
 
-    /// The first address of the network: what an nftables set holds as the key.
+    /// The first address of the network: what an nftables set holds as the key, or as its first part.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        self.0.addr()
+        self.net.addr()
+    }
+
+    /// Whether this is one address, with or without a port.
+    #[must_use]
+    pub fn is_one_address(&self) -> bool {
+        self.net.prefix_len() == self.net.max_prefix_len()
+    }
+
+    /// Whether a ban of this holds what comes from `other`: its network holds the other one, and it is
+    /// the same port, or all of them.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.net.contains(&other.net) && (self.port.is_none() || self.port == other.port)
+    }
+
+    /// Whether a ban of this closes anything to `other`: one of the two holds the other one.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.holds(other) || other.holds(self)
     }
 
     /// Whether this is a single IPv6 address that a set of networks of `ipv6prefix` bits can hold
@@ -44,27 +120,50 @@ impl Subject {
     #[must_use]
     pub fn is_single_within(&self, ipv6prefix: u8) -> bool {
         self.is_ipv6()
-            && self.0.prefix_len() == 128
+            && self.net.prefix_len() == 128
             && Self::of(self.address(), ipv6prefix).address() != self.address()
     }
 
-    /// Whether this is an IPv6 network.
+    /// Whether this is an IPv6 network, or a port of an IPv6 address.
     #[must_use]
     pub fn is_ipv6(&self) -> bool {
-        matches!(self.0, IpNet::V6(_))
+        matches!(self.net, IpNet::V6(_))
+    }
+
+    /// Between these is everything that lies in `net`, in the order of subjects. So may be networks that
+    /// hold it, which begin at the same address.
+    #[must_use]
+    pub fn within(net: &IpNet) -> RangeInclusive<Self> {
+        let widest = IpNet::new(net.network(), 0).unwrap_or(*net);
+        let last = Self { net: IpNet::from(net.broadcast()), port: Some(NonZeroU16::MAX) };
+        Self { net: widest, port: None }..=last
     }
 }
 
 impl From<IpNet> for Subject {
     fn from(net: IpNet) -> Self {
-        Self(net.trunc())
+        Self { net: net.trunc(), port: None }
     }
 }
 
-/// A bare address where the subject is one address, else `address/bits`.
+impl TryFrom<Parts> for Subject {
+    type Error = NoSubject;
+
+    fn try_from(Parts { net, port }: Parts) -> Result<Self, NoSubject> {
+        let subject = Self { port, ..Self::from(net) };
+        let sound = subject.port.is_none() || subject.is_one_address();
+        sound.then_some(subject).ok_or(NoSubject::Port)
+    }
+}
+
+/// A bare address where the subject is one address, `address:port` (`[address]:port`) where it is a
+/// flow, else `address/bits`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&written(&self.0))
+        match self.port() {
+            Some(port) => SocketAddr::new(self.address(), port).fmt(f),
+            None => f.write_str(&written(&self.net)),
+        }
     }
 }
 
@@ -74,15 +173,19 @@ pub fn written(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
-/// Reads an address (an IPv6 one alone means the /128) or `address/bits`.
+/// Reads an address (an IPv6 one alone means the /128), an address and port, or `address/bits`.
 impl FromStr for Subject {
-    type Err = ipnet::AddrParseError;
+    type Err = NoSubject;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::of(address, 128));
         }
-        text.parse::<IpNet>().map(|net| Self(net.trunc()))
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            let flow = Self::flow(socket.ip(), socket.port());
+            return flow.ok_or(NoSubject::Port);
+        }
+        text.parse::<IpNet>().map(Self::from).map_err(|_| NoSubject::Text)
     }
 }
 
@@ -155,6 +258,90 @@ mod tests {
         assert_eq!(wide, Subject::of(ip("2001:0DB8::0001:0:0:0:1"), 64));
         assert_eq!(Subject::of(ip("2001:db8::1"), 128).to_string(), "2001:db8::1");
         assert_eq!("2001:db8::/32".parse::<Subject>().unwrap().to_string(), "2001:db8::/32");
+    }
+
+    #[test]
+    fn flows_are_written_as_they_are_read() {
+        for (text, written, host) in [
+            ("203.0.113.9:40312", "203.0.113.9:40312", "203.0.113.9"),
+            ("[2001:0DB8::7]:1", "[2001:db8::7]:1", "2001:db8::7"),
+            ("[::ffff:203.0.113.9]:65535", "203.0.113.9:65535", "203.0.113.9"),
+            ("[64:ff9b::cb00:7109]:7", "203.0.113.9:7", "203.0.113.9"),
+        ] {
+            let flow: Subject = text.parse().unwrap();
+            assert_eq!(flow.to_string(), written);
+            assert_eq!(Subject::flow(flow.address(), flow.port().unwrap()), Some(flow));
+            assert!(flow.is_flow() && flow.host().to_string() == host);
+        }
+        assert_eq!(Subject::flow(ip("203.0.113.9"), 0), None);
+        for wrong in [
+            "203.0.113.9:0",
+            "203.0.113.9:65536",
+            "203.0.113.0/24:5060",
+            "2001:db8::7:x",
+            "[2001:db8::/64]:7",
+            "203.0.113.9:",
+            ":7",
+        ] {
+            assert!(wrong.parse::<Subject>().is_err(), "{wrong}");
+        }
+        // A port without brackets is a part of an IPv6 address.
+        assert!(!"2001:db8::7:5060".parse::<Subject>().unwrap().is_flow());
+    }
+
+    #[test]
+    fn flows_are_sorted_behind_their_host_and_not_within_it() {
+        let all = [
+            "192.0.2.7",
+            "192.0.2.7:1",
+            "192.0.2.7:65535",
+            "192.0.2.8",
+            "192.0.2.8:5060",
+            "2001:db8::/64",
+            "2001:db8::",
+            "[2001:db8::]:7",
+            "[2001:db8::7]:7",
+            "2001:db8:0:1::/64",
+        ]
+        .map(|text| text.parse::<Subject>().unwrap());
+        assert!(all.is_sorted());
+        for (net, within) in
+            [("192.0.2.7/32", 0..3), ("192.0.2.0/24", 0..5), ("2001:db8::/64", 5..9)]
+        {
+            let range = Subject::within(&net.parse().unwrap());
+            let found: Vec<_> = all.iter().filter(|subject| range.contains(subject)).collect();
+            assert_eq!(found, all[within].iter().collect::<Vec<_>>(), "{net}");
+        }
+    }
+
+    #[test]
+    fn a_subject_holds_what_comes_from_it() {
+        for (one, other, holds) in [
+            ("192.0.2.7", "192.0.2.7:5060", true),
+            ("192.0.2.0/24", "192.0.2.7:5060", true),
+            ("192.0.2.7:5060", "192.0.2.7:5060", true),
+            ("192.0.2.7:5060", "192.0.2.7", false),
+            ("192.0.2.7:5060", "192.0.2.7:5061", false),
+            ("192.0.2.7:5060", "192.0.2.8:5060", false),
+            ("2001:db8::/64", "[2001:db8::7]:1", true),
+        ] {
+            let [one, other]: [Subject; 2] = [one, other].map(|text| text.parse().unwrap());
+            assert_eq!(one.holds(&other), holds, "{one} {other}");
+            let overlaps = holds || other.holds(&one);
+            assert_eq!([one.overlaps(&other), other.overlaps(&one)], [overlaps; 2]);
+        }
+    }
+
+    #[test]
+    fn the_port_goes_to_the_other_process() {
+        for text in ["192.0.2.7", "192.0.2.7:40312", "2001:db8::/64", "[2001:db8::7]:40312"] {
+            let subject: Subject = text.parse().unwrap();
+            let bytes = postcard::to_stdvec(&subject).unwrap();
+            assert_eq!(postcard::from_bytes::<Subject>(&bytes), Ok(subject));
+        }
+        let port = NonZeroU16::new(7);
+        let wide = postcard::to_stdvec(&("192.0.2.0/24".parse::<IpNet>().unwrap(), port)).unwrap();
+        assert!(postcard::from_bytes::<Subject>(&wide).is_err(), "a network has no port");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub type StoredKey = (String, String, String);
 #[must_use]
 pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
     let jail = plan.jail(ban.jail)?.name.clone();
-    let set = plan.structure.scope(ban.scope)?.set(ban.subject.is_ipv6());
+    let set = plan.structure.scope(ban.scope)?.set_of(ban.subject);
     Some((ban.subject.to_string(), jail, set))
 }
 
@@ -52,8 +52,10 @@ impl BanRecord {
         let (scope, ipv6prefix) = names.scope(&self.set)?;
         // Networks of another length than the sets have now: the address says which one is meant.
         let bits = self.host.net().prefix_len();
-        let fits =
-            !self.host.is_ipv6() || bits == ipv6prefix || self.host.is_single_within(ipv6prefix);
+        let fits = !self.host.is_ipv6()
+            || self.host.is_flow()
+            || bits == ipv6prefix
+            || self.host.is_single_within(ipv6prefix);
         Some(Ban {
             jail: names.jail(&self.jail),
             subject: if fits { self.host } else { Subject::of(self.address, ipv6prefix) },
@@ -118,14 +120,14 @@ impl PlanIndex {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);
-        let both = |(id, scope): (ScopeId, &crate::table::structure::Scope)| {
-            [false, true].map(|ipv6| (scope.set(ipv6), (id, scope.ipv6prefix)))
+        let all = |(id, scope): (ScopeId, &crate::table::structure::Scope)| {
+            scope.sets().map(|set| (set, (id, scope.ipv6prefix)))
         };
         let named = |(id, _)| Some((plan.rule_name(id)?, id));
         Self {
             jails: plan.jails().map(|(id, jail)| (jail.name.clone(), id)).collect(),
             manual: plan.manual(),
-            sets: scopes.flat_map(both).collect(),
+            sets: scopes.flat_map(all).collect(),
             rules: plan.rules.iter().filter_map(named).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! Bans in the state file: those in force and those that were.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
@@ -130,21 +131,31 @@ pub fn in_force(connection: &Connection, each: impl FnMut(BanRecord)) -> rusqlit
     select(connection, &sql, [], each)
 }
 
-/// Returns all bans, past and in force, of a network: those that hold any of it or lie in it; newest first,
-/// at most `most`.
+/// Returns the bans, past and in force, of these hosts, and of all ports of one; newest first, at most
+/// `most`.
 ///
 /// # Errors
 /// When the file is damaged.
 pub fn of_hosts(
     connection: &Connection,
     hosts: &[String],
+    all_ports: Option<IpAddr>,
     most: usize,
 ) -> rusqlite::Result<Vec<BanRecord>> {
     let mut found = Vec::new();
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
     let sql = format!("SELECT {COLUMNS} FROM bans WHERE host = ?1 ORDER BY since DESC LIMIT ?2");
     for host in hosts {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        select(connection, &sql, params![host, most], |ban| found.push(ban))?;
+        select(connection, &sql, params![host, limit], |ban| found.push(ban))?;
+    }
+    if let Some(host) = all_ports {
+        let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
+        // A colon, and what comes right behind it in the order of texts.
+        let (first, last) = (format!("{host}:"), format!("{host};"));
+        let sql = format!(
+            "SELECT {COLUMNS} FROM bans WHERE host > ?1 AND host < ?2 ORDER BY since DESC LIMIT ?3"
+        );
+        select(connection, &sql, params![first, last, limit], |ban| found.push(ban))?;
     }
     found.sort_by_key(|ban| std::cmp::Reverse(ban.since));
     found.truncate(most);

@@ -14,6 +14,7 @@ mod schema;
 mod stats;
 mod writer_thread;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -194,12 +195,17 @@ pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option
     Some((loaded, wrong))
 }
 
-/// Returns the last bans of these hosts, in force and over, newest first, at most `most`. `None` if the
-/// state file in `directory` cannot be read.
+/// Returns the last bans of these hosts, and of all ports of one, in force and over, newest first, at most
+/// `most`. `None` if the state file in `directory` cannot be read.
 #[must_use]
-pub fn of_hosts(directory: &Path, hosts: &[String], most: usize) -> Option<Vec<BanRecord>> {
+pub fn of_hosts(
+    directory: &Path,
+    hosts: &[String],
+    all_ports: Option<IpAddr>,
+    most: usize,
+) -> Option<Vec<BanRecord>> {
     let connection = schema::open_unchecked(&directory.join(FILE)).ok()?;
-    bans::of_hosts(&connection, hosts, most).ok()
+    bans::of_hosts(&connection, hosts, all_ports, most).ok()
 }
 
 /// Quarantines a file that is of no use, opens a new one, and returns a notice about it.

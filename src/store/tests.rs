@@ -93,9 +93,53 @@ fn bans_are_restored_as_they_were() {
     assert_eq!(lifted, ["192.0.2.2"]);
     let past: Vec<_> = opened.loaded.past.iter().map(|ban| ban.host.to_string()).collect();
     assert_eq!(past, ["192.0.2.1", "192.0.2.2", "2001:db8::/64", "192.0.2.1"]);
-    let past = bans::of_hosts(opened.connection.as_ref().unwrap(), &["192.0.2.1".to_owned()], 9);
+    let past =
+        bans::of_hosts(opened.connection.as_ref().unwrap(), &["192.0.2.1".to_owned()], None, 9);
     let ended: Vec<_> = past.unwrap().into_iter().map(|ban| ban.ended).collect();
     assert_eq!(ended, [None, Some((later, Lifted::Replaced))]);
+}
+
+#[test]
+fn flows_are_stored_beside_their_host() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let all = [
+        ban("192.0.2.1", Some(600)),
+        ban("192.0.2.1:5060", Some(600)),
+        ban("192.0.2.1:40312", None),
+        ban("192.0.2.10:5060", None),
+        ban("[2001:db8::7]:5060", Some(9)),
+    ];
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    store.note(&plan, all.iter().map(|ban| JournalEntry::Entered(*ban)).collect(), NOW);
+    close(store);
+    let opened = reopened(home.path(), NOW);
+    assert_eq!(bans(&opened.loaded, &plan), all);
+    let set = |host: &str| {
+        let sql = "SELECT nft_set FROM bans WHERE host = ?1";
+        let connection = opened.connection.as_ref().unwrap();
+        connection.query_row(sql, [host], |row| row.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!(["192.0.2.1", "192.0.2.1:5060"].map(set), ["sip4", "sip_flow4"]);
+    assert_eq!(set("[2001:db8::7]:5060"), "sip_flow6");
+    let of = |hosts: &[&str], all_ports: Option<&str>| -> Vec<String> {
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        let all_ports = all_ports.map(|host| host.parse().unwrap());
+        let connection = opened.connection.as_ref().unwrap();
+        let found = bans::of_hosts(connection, &hosts, all_ports, 9).unwrap();
+        found.iter().map(|ban| ban.host.to_string()).collect()
+    };
+    assert_eq!(of(&["192.0.2.1"], None), ["192.0.2.1"]);
+    let mut with_ports = of(&["192.0.2.1"], Some("192.0.2.1"));
+    with_ports.sort();
+    assert_eq!(with_ports, ["192.0.2.1", "192.0.2.1:40312", "192.0.2.1:5060"]);
+    assert_eq!(of(&[], Some("2001:db8::7")), ["[2001:db8::7]:5060"]);
+
+    // One is lifted, and the others stay.
+    let store = Store::start(opened).unwrap();
+    store.note(&plan, vec![JournalEntry::Struck(all[1], Lifted::ByHand)], NOW);
+    close(store);
+    let left = bans(&reopened(home.path(), NOW).loaded, &plan);
+    assert_eq!(left, [all[0], all[2], all[3], all[4]]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use rustix::net::{bind, recv, send, socket_with};
 
 use super::netlink::{aligned, number};
 use crate::model::scope::Ports;
+use crate::model::subject::Subject;
 
 /// Sockets that are taken from one list; about 80 bytes each.
 pub const MOST_SOCKETS: usize = 1 << 16;
@@ -166,12 +167,13 @@ impl SockDiag {
     pub fn probe(&mut self) -> Result<(), SockDiagError> {
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let (id, local_port) = ([0; ID_LENGTH], 0);
-        let none = Socket { id, local: nobody, local_port, remote: nobody, uid: 0 };
+        let remote_port = 0;
+        let none = Socket { id, local: nobody, local_port, remote: nobody, remote_port, uid: 0 };
         self.destroy_batch(INET, &[none]).map(drop)
     }
 
-    /// Destroys all TCP connections with hosts, or with networks' hosts, whichever side opened them, that
-    /// end at one of these ports here. Both ends learn of it, and what was not read yet of a connection's
+    /// Destroys all TCP connections with hosts, or with networks' hosts, or with one port of a host,
+    /// whichever side opened them, that end at one of these ports here. Both ends learn of it, and what was not read yet of a connection's
     /// buffer still can be. IPv4-mapped addresses are IPv4's: of sockets that are for both families, too.
     ///
     /// A kernel that cannot do it is reported once, by the first call that meets it; later calls do
@@ -180,25 +182,29 @@ impl SockDiag {
     /// # Errors
     /// When the kernel cannot do it or does not permit it, or does not answer in 2 seconds; and when a
     /// network is wider than /16 (IPv6: /32), after the others' connections are gone.
-    pub fn destroy(&mut self, closed: &[(IpNet, Ports)]) -> Result<Destroyed, SockDiagError> {
-        let mut remotes: HashMap<IpNet, Vec<&Ports>> = HashMap::new();
+    pub fn destroy(&mut self, closed: &[(Subject, Ports)]) -> Result<Destroyed, SockDiagError> {
+        let mut remotes: HashMap<IpNet, Vec<(Option<u16>, &Ports)>> = HashMap::new();
         let mut too_wide = None;
-        for (remote, ports) in closed {
-            let remote = canonical(*remote).trunc();
+        for (subject, ports) in closed {
+            let remote = canonical(subject.net()).trunc();
             let widest = if matches!(remote, IpNet::V4(_)) { WIDEST.0 } else { WIDEST.1 };
             if remote.prefix_len() < widest {
                 too_wide = Some(SockDiagError::TooWide(remote));
             } else {
-                remotes.entry(remote).or_default().push(ports);
+                remotes.entry(remote).or_default().push((subject.port(), ports));
             }
         }
         let mut result = Destroyed::default();
         if self.unsupported || remotes.is_empty() {
             return too_wide.map_or(Ok(result), Err);
         }
-        // The kernel goes through all connections for each question: a single network is chosen by it.
-        let choice = match remotes.keys().collect::<Vec<_>>().as_slice() {
-            [remote] => only(**remote),
+        // The kernel goes through all connections for each question: a single network, or flow, is chosen
+        // by it.
+        let choice = match remotes.iter().collect::<Vec<_>>().as_slice() {
+            [(remote, closed)] => match closed.as_slice() {
+                [(port, _)] => only(**remote, *port),
+                _ => only(**remote, None),
+            },
             _ => Vec::new(),
         };
         let lengths: BTreeSet<_> = remotes.keys().map(IpNet::prefix_len).collect();
@@ -207,7 +213,8 @@ impl SockDiag {
             let nets = lengths.iter().filter_map(|length| IpNet::new(host, *length).ok());
             nets.filter_map(|net| remotes.get(&net.trunc()))
                 .flatten()
-                .any(|ports| ports.contain(socket.local_port))
+                .filter(|(port, _)| port.is_none_or(|port| port == socket.remote_port))
+                .any(|(_, ports)| ports.contain(socket.local_port))
         };
         let ipv6_only = remotes.keys().all(|remote| matches!(remote, IpNet::V6(_)));
         for family in if ipv6_only { &[INET6][..] } else { &[INET, INET6] } {
@@ -343,9 +350,10 @@ fn request(family: u8, protocol: u8, states: u32, attributes: &[u8]) -> Vec<u8> 
     bytes
 }
 
-/// Returns the attribute that asks for sockets with a remote address of this network: one operation, behind
-/// which a match ends the program, and a mismatch jumps past its end.
-fn only(remote: IpNet) -> Vec<u8> {
+/// Returns the attribute that asks for sockets with a remote address of this network, and with this remote
+/// port if there is one: one operation, behind which a match ends the program, and a mismatch jumps past
+/// its end.
+fn only(remote: IpNet, port: Option<u16>) -> Vec<u8> {
     let (family, address) = match remote.network() {
         IpAddr::V4(address) => (INET, address.octets().to_vec()),
         IpAddr::V6(address) => (INET6, address.octets().to_vec()),
@@ -357,9 +365,9 @@ fn only(remote: IpNet) -> Vec<u8> {
     let mut bytes = [attribute.to_ne_bytes(), BYTECODE.to_ne_bytes()].concat();
     bytes.extend([REMOTE, yes]);
     bytes.extend(no.to_ne_bytes());
-    // The condition: family, bits, any port.
+    // The condition: family, bits, port (-1: any).
     bytes.extend([family, remote.prefix_len(), 0, 0]);
-    bytes.extend((-1_i32).to_ne_bytes());
+    bytes.extend(port.map_or(-1, i32::from).to_ne_bytes());
     bytes.extend(address);
     bytes
 }
@@ -383,6 +391,7 @@ struct Socket {
     local: IpAddr,
     local_port: u16,
     remote: IpAddr,
+    remote_port: u16,
     uid: u32,
 }
 
@@ -437,6 +446,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
         local: address(4)?,
         local_port: u16::from_be_bytes(number(&id, 0)?),
         remote: address(20)?,
+        remote_port: u16::from_be_bytes(number(&id, 2)?),
         uid: u32::from_ne_bytes(number(message, UID)?),
     })
 }
@@ -515,6 +525,7 @@ mod tests {
         let Reply::Socket { number: 9, socket } = &all[0] else { panic!("{all:?}") };
         assert_eq!((socket.local.to_string().as_str(), socket.local_port), ("192.0.2.1", 5060));
         assert_eq!((socket.remote.to_string().as_str(), socket.uid), ("198.51.100.7", 1000));
+        assert_eq!(socket.remote_port, 40000);
         assert_eq!(socket.id[40..], [7, 7, 7, 7, 8, 8, 8, 8], "the cookie");
         let Reply::Socket { socket, .. } = &all[1] else { panic!("{all:?}") };
         assert_eq!(socket.remote.to_string(), "2001:db8::1");
@@ -532,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_request_has_the_form_that_the_kernel_reads() {
-        let bytes = request(INET6, TCP, CONNECTED, &only("192.0.2.7/32".parse().unwrap()));
+        let bytes = request(INET6, TCP, CONNECTED, &only("192.0.2.7/32".parse().unwrap(), None));
         assert_eq!(bytes[..4], [INET6, TCP, 0, 0]);
         assert_eq!(bytes[4..8], CONNECTED.to_ne_bytes());
         assert_eq!(CONNECTED, 0b1_1011_0011_1110);
@@ -544,7 +555,9 @@ mod tests {
         assert_eq!(program[4..6], [INET, 32]);
         assert_eq!(program[8..12], [0xff; 4]);
         assert_eq!(program[12..], [192, 0, 2, 7]);
-        assert_eq!(only("2001:db8::/64".parse().unwrap()).len(), 4 + 28);
+        assert_eq!(only("2001:db8::/64".parse().unwrap(), None).len(), 4 + 28);
+        let one = only("192.0.2.7/32".parse().unwrap(), Some(40_000));
+        assert_eq!((one.len(), &one[12..16]), (20, &40_000_i32.to_ne_bytes()[..]));
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub(crate) const COUNTING: [&str; 4] =
 /// The number of elements that each of them takes.
 pub const LIMITED_MAX: usize = 65_536;
 
+/// The set of the ports at which our PBX speaks SIP encrypted.
+const TALKED_PORTS: &str = "talked_ports";
+/// The sets of the hosts and ports that our PBX sent something to from there lately.
+pub(crate) const TALKED: [&str; 2] = ["talked4", "talked6"];
+
 /// The sets of PBXs that we forward for.
 const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
 
@@ -88,6 +93,11 @@ impl Structure {
             if let Some(nets) = net_elements(nets) {
                 let _ = writeln!(text, "\nadd element inet {TABLE} {set} {nets}");
             }
+        }
+        if !self.encrypted.is_empty() {
+            let ports: Vec<_> = self.encrypted.iter().map(ToString::to_string).collect();
+            let ports = ports.join(", ");
+            let _ = writeln!(text, "\nadd element inet {TABLE} {TALKED_PORTS} {{ {ports} }}");
         }
     }
 
@@ -174,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn encrypted_ports_are_those_of_asterisk() {
+        let filled = format!("add element inet asterguard {TALKED_PORTS}");
+        let none = structure(SipMonitor::default());
+        assert!(!none.wire_ruleset().contains(&filled));
+        let some = Structure { encrypted: [8089, 5061].into(), ..none };
+        let text = some.wire_ruleset();
+        assert!(text.contains(&format!("{filled} {{ 5061, 8089 }}\n")), "{text}");
+        for set in TALKED.iter().chain(&[TALKED_PORTS]) {
+            assert_eq!(text.matches(&format!("\tset {set} {{\n")).count(), 1);
+        }
+    }
+
+    #[test]
     fn hep_is_copied_from_asterisks_user_only() {
         let hep = HepFlow {
             uid: 101,
@@ -195,6 +218,7 @@ mod tests {
         assert!(
             !text.contains("@ih") && text.contains("udp @th,64,64") && text.contains("log group")
         );
+        assert!(whole.contains("update @talked4") && !text.contains("update @talked"));
         let rest: Vec<_> = whole.lines().filter(|line| !line.contains("@ih")).collect();
         assert_eq!(text.lines().collect::<Vec<_>>(), rest);
         assert_eq!(text.matches('{').count(), text.matches('}').count());
@@ -215,7 +239,7 @@ mod tests {
         let no_limiter =
             structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in [
-            (&off, WIRE, 6, 4),
+            (&off, WIRE, 7, 7),
             (&off, LIMITER, 6, 6),
             (&no_limiter, LIMITER, 6, 6),
             (&off, HEP, 1, 0),

@@ -1,6 +1,6 @@
 //! The layout of the kernel's table: scopes, ports, masks, and the text that declares it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -34,8 +34,11 @@ const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
 /// The number of elements that a set of a further scope takes; the same as in the include.
 const SET_SIZE: u32 = 1_048_576;
 
+/// The same of a set of flows.
+const FLOW_SET_SIZE: u32 = 65_536;
+
 /// The extent of a ban: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
-/// has a pair of sets of its own, named [`Scope::set`].
+/// has two pairs of sets of its own, [`Scope::set`] for hosts and [`Scope::flow_set`] for flows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The port list's name: `all`, `sip`, or one from `[ports]` (letters, digits, `-`, `_`).
@@ -46,9 +49,15 @@ pub struct Scope {
     pub blocktype: Blocktype,
     /// Bits of an IPv6 address that count (1 to 128).
     pub ipv6prefix: u8,
-    /// The name of the pair of sets, without the closing `4` or `6`.
+    /// The name of the pair of sets for hosts, without the closing `4` or `6`.
     sets: String,
 }
+
+/// What the names of a further scope's pairs of sets end in, ahead of `4` or `6`. None of the one kind
+/// can be one of the other: the ends differ. (Of the scopes that are built in, the second follows the
+/// whole name of the first.)
+const HOSTS: &str = "_v";
+const FLOWS: &str = "_flow";
 
 impl Scope {
     /// Returns a scope besides the two that are built in. Its sets are named after all that distinguishes it:
@@ -59,7 +68,7 @@ impl Scope {
             Blocktype::Drop => "drop",
             Blocktype::Reject => "reject",
         };
-        let sets = format!("scope_{}_{how}_{ipv6prefix}_v", word(name));
+        let sets = format!("scope_{}_{how}_{ipv6prefix}{HOSTS}", word(name));
         Self { name: name.to_owned(), ports, blocktype, ipv6prefix, sets }
     }
 
@@ -72,6 +81,26 @@ impl Scope {
     #[must_use]
     pub fn set(&self, ipv6: bool) -> String {
         format!("{}{}", self.sets, if ipv6 { 6 } else { 4 })
+    }
+
+    /// Returns the name of the set that holds the scope's flows: addresses with a port of the host.
+    #[must_use]
+    pub fn flow_set(&self, ipv6: bool) -> String {
+        let stem = self.sets.strip_suffix(HOSTS).unwrap_or(&self.sets);
+        format!("{stem}{FLOWS}{}", if ipv6 { 6 } else { 4 })
+    }
+
+    /// Returns the name of the set that `subject` is in when it is banned.
+    #[must_use]
+    pub fn set_of(&self, subject: Subject) -> String {
+        let ipv6 = subject.is_ipv6();
+        if subject.is_flow() { self.flow_set(ipv6) } else { self.set(ipv6) }
+    }
+
+    /// Returns the names of all its sets.
+    #[must_use]
+    pub fn sets(&self) -> [String; 4] {
+        [self.set(false), self.set(true), self.flow_set(false), self.flow_set(true)]
     }
 
     /// Returns the name of the set that holds the scope's ports.
@@ -99,11 +128,15 @@ impl Scope {
             Blocktype::Drop => "drop",
             Blocktype::Reject => "goto refuse",
         };
-        let (v4, v6, mask) = (self.set(false), self.set(true), mask(self.ipv6prefix));
+        // Only with these protocols there are ports.
+        let flows = if ports.is_empty() { "meta l4proto { tcp, udp } " } else { &ports };
+        let ([v4, v6, flow4, flow6], mask) = (self.sets(), mask(self.ipv6prefix));
         format!(
             "\t\t{ports}ip saddr @{v4} {verdict}\n\
              \t\t{ports}ip6 saddr & {mask} @{v6} {verdict}\n\
-             \t\t{ports}ip6 saddr @{v6} {verdict}\n"
+             \t\t{ports}ip6 saddr @{v6} {verdict}\n\
+             \t\t{flows}ip saddr . th sport @{flow4} {verdict}\n\
+             \t\t{flows}ip6 saddr . th sport @{flow6} {verdict}\n"
         )
     }
 }
@@ -125,6 +158,8 @@ pub struct Structure {
     pub guarded: Vec<(u16, u16)>,
     /// The part of our own answers that is shown.
     pub wire: SipMonitor,
+    /// Ports at which our PBX speaks SIP encrypted: who is answered there is recorded with its port.
+    pub encrypted: BTreeSet<u16>,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -175,6 +210,7 @@ impl Structure {
             lists: Vec::new(),
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
+            encrypted: config.asterisk.encrypted.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -229,6 +265,8 @@ impl Structure {
             return Err(Misfit::NoScope(scope.0));
         };
         match subject.net() {
+            // A single address of either family.
+            _ if subject.is_flow() => Ok(found.set_of(subject)),
             IpNet::V4(net) if net.prefix_len() != 32 => Err(Misfit::Ipv4Network(subject)),
             IpNet::V6(net)
                 if net.prefix_len() != found.ipv6prefix
@@ -236,15 +274,15 @@ impl Structure {
             {
                 Err(Misfit::OtherPrefix { subject, ipv6prefix: found.ipv6prefix })
             }
-            IpNet::V4(_) | IpNet::V6(_) => Ok(found.set(subject.is_ipv6())),
+            IpNet::V4(_) | IpNet::V6(_) => Ok(found.set_of(subject)),
         }
     }
 
     /// Returns the scope that the set of this name belongs to.
     #[must_use]
     pub fn scope_of_set(&self, set: &str) -> Option<ScopeId> {
-        let stem = set.strip_suffix(['4', '6'])?;
-        let index = self.scopes.iter().position(|scope| scope.sets == stem)?;
+        let index =
+            self.scopes.iter().position(|scope| scope.sets().iter().any(|own| own == set))?;
         u16::try_from(index).ok().map(ScopeId)
     }
 
@@ -261,34 +299,39 @@ impl Structure {
 
     /// Returns the names of all sets that bans go to, each with its scope.
     pub(crate) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
-        let both =
-            |(id, scope): (u16, &Scope)| [false, true].map(|ipv6| (ScopeId(id), scope.set(ipv6)));
-        (0..).zip(&self.scopes).flat_map(both)
+        let all = |(id, scope): (u16, &Scope)| scope.sets().map(|set| (ScopeId(id), set));
+        (0..).zip(&self.scopes).flat_map(all)
     }
 
-    /// Returns the subject that `address` means as a key in the sets of `scope`.
+    /// Returns the subject that `address`, with a port in the sets of flows, means as a key in the sets
+    /// of `scope`.
     #[must_use]
-    pub fn subject(&self, scope: ScopeId, address: IpAddr) -> Option<Subject> {
+    pub fn subject(
+        &self,
+        scope: ScopeId,
+        (address, port): (IpAddr, Option<u16>),
+    ) -> Option<Subject> {
         let ipv6prefix = self.scope(scope)?.ipv6prefix;
         let single = Subject::of(address, 128);
-        let subject = if single.is_single_within(ipv6prefix) {
-            single
-        } else {
-            Subject::of(address, ipv6prefix)
+        let subject = match port {
+            Some(port) => Subject::flow(address, port)?,
+            None if single.is_single_within(ipv6prefix) => single,
+            None => Subject::of(address, ipv6prefix),
         };
         // An IPv4 address in IPv6 dress: no packet looks like that.
         (subject.is_ipv6() == address.is_ipv6()).then_some(subject)
     }
 
-    /// Returns the element that is found in the sets of `scope` as `address` with a comment.
+    /// Returns the element that is found in the sets of `scope` with this key (an address, of a flow with
+    /// its port) and a comment.
     pub(crate) fn adopted(
         &self,
         scope: ScopeId,
-        address: IpAddr,
+        key: (IpAddr, Option<u16>),
         until: Option<Time>,
         comment: Option<&str>,
     ) -> Option<KernelElement> {
-        let subject = self.subject(scope, address)?;
+        let subject = self.subject(scope, key)?;
         let jail = comment.and_then(|name| self.jail(name));
         let element = Element { scope, subject, until, jail: jail.unwrap_or(JailId(0)) };
         Some(KernelElement { element, known_jail: jail.is_some() })
@@ -346,11 +389,16 @@ fn write_further(text: &mut String, further: &[Scope]) {
     }
     for scope in further {
         for (ipv6, kind) in [(false, "ipv4_addr"), (true, "ipv6_addr")] {
-            let set = scope.set(ipv6);
-            let _ = writeln!(
-                text,
-                "\tset {set} {{\n\t\ttype {kind}\n\t\tsize {SET_SIZE}\n\t\tflags dynamic,timeout\n\t\tcounter\n\t}}"
-            );
+            let flows = format!("{kind} . inet_service");
+            for (set, kind, size) in [
+                (scope.set(ipv6), kind, SET_SIZE),
+                (scope.flow_set(ipv6), flows.as_str(), FLOW_SET_SIZE),
+            ] {
+                let _ = writeln!(
+                    text,
+                    "\tset {set} {{\n\t\ttype {kind}\n\t\tsize {size}\n\t\tflags dynamic,timeout\n\t\tcounter\n\t}}"
+                );
+            }
         }
     }
     text.push_str("}\n\n");
@@ -399,7 +447,8 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
-    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6") || set.starts_with("ports_")
+    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports")
+        || set.starts_with("ports_")
 }
 
 /// Networks as nft writes the elements of a set; `None` for none. Overlaps are merged, since not

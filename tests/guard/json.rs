@@ -327,6 +327,8 @@ fn wrong_usage_is_told_as_json() {
         &["ban"],
         &["ban", "nobody"],
         &["ban", "192.0.2.1", "--for", "ages"],
+        &["ban", "192.0.2.0/24"],
+        &["ban", "192.0.2.1:65536"],
         &["unban"],
         &["unban", "--all", "192.0.2.7"],
         &["unban", "192.0.2.7/33"],
@@ -573,6 +575,17 @@ fn what_a_guard_answers_is_told_as_json() {
     told.here(&["resume"]);
     told.here(&["unban", "203.0.113.0/24", "--jail", "asterisk-guess"]);
     told.here(&["unban", "203.0.113.0/24"]);
+
+    // Ports of hosts.
+    told.here(&["ban", "203.0.113.77:40000", "[2001:db8:5::7]:5060", "--for", "1h"]);
+    told.here(&["ban", "203.0.113.77:0"]);
+    told.here(&["ban", "192.0.2.254:40000"]);
+    for whom in ["203.0.113.77", "203.0.113.77:40000", "203.0.113.77:40001"] {
+        told.here(&["banned", whom]);
+    }
+    told.tell(program(), &["explain", "203.0.113.77:40000"]);
+    told.here(&["unban", "203.0.113.77:40000"]);
+    told.here(&["unban", "[2001:db8:5::7]:5060"]);
     insta::assert_snapshot!("guard", told.text);
 
     drop(told);

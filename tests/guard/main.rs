@@ -18,6 +18,7 @@ mod bans;
 mod clock;
 mod doctor;
 mod explain;
+mod flows;
 mod full;
 mod heal;
 mod health;
@@ -112,6 +113,7 @@ fn record(line: &str) -> String {
 /// An element of a set in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Element {
+    /// With ` . ` and the port where that is a part of the key.
     address: String,
     /// Seconds; `None`: it stays.
     timeout: Option<u64>,
@@ -128,7 +130,10 @@ fn elements(netns: &Netns, set: &str) -> Vec<Element> {
     let mut elements: Vec<_> = found
         .map(|element| &element["elem"])
         .map(|element| Element {
-            address: element["val"].as_str().unwrap().to_owned(),
+            address: match element["val"]["concat"].as_array() {
+                Some(parts) => format!("{} . {}", parts[0].as_str().unwrap(), parts[1]),
+                None => element["val"].as_str().unwrap().to_owned(),
+            },
             timeout: element["timeout"].as_u64(),
             expires: element["expires"].as_u64(),
             comment: element["comment"].as_str().map(str::to_owned),

@@ -120,7 +120,7 @@ impl Subjected {
 
 /// Whether that is in a set with little room: `sip4` or `ban6`.
 fn is_cramped((scope, subject): (ScopeId, Subject)) -> bool {
-    scope == if subject.is_ipv6() { ALL } else { ONLY_SIP }
+    !subject.is_flow() && scope == if subject.is_ipv6() { ALL } else { ONLY_SIP }
 }
 
 /// What is to be in the sets.
@@ -160,7 +160,11 @@ impl Model {
     fn named(&self, structure: &Structure) -> BTreeMap<(String, String), Element> {
         let named = self.0.iter().map(|((scope, subject), element)| {
             let set = structure.set_for(*scope, *subject).unwrap();
-            ((set, subject.address().to_string()), *element)
+            let address = subject.address();
+            let key = subject
+                .port()
+                .map_or_else(|| address.to_string(), |port| format!("{address} . {port}"));
+            ((set, key), *element)
         });
         named.collect()
     }
@@ -173,11 +177,14 @@ fn listing(netns: &Netns) -> BTreeMap<(String, String), Value> {
     let mut all = BTreeMap::new();
     for set in json["nftables"].as_array().unwrap().iter().map(|object| &object["set"]) {
         for element in set["elem"].as_array().into_iter().flatten().map(|e| &e["elem"]) {
-            let Some(address) = element["val"].as_str() else { continue };
-            all.insert(
-                (set["name"].as_str().unwrap().to_owned(), address.to_owned()),
-                element.clone(),
-            );
+            let key = match (&element["val"], &element["val"]["concat"]) {
+                (Value::String(address), _) => address.clone(),
+                (_, Value::Array(parts)) => {
+                    format!("{} . {}", parts[0].as_str().unwrap(), parts[1])
+                }
+                _ => continue,
+            };
+            all.insert((set["name"].as_str().unwrap().to_owned(), key), element.clone());
         }
     }
     all
@@ -191,7 +198,12 @@ fn change(chance: &mut Random) -> Change {
         return Change::Remove(scope, odd.parse().unwrap());
     }
     let (family, number) = (chance.below(2), chance.below(ADDRESSES));
-    let address = [format!("10.0.0.{number}"), format!("2001:db8:0:{number:x}::")];
+    let address = if chance.chance(30) {
+        let port = 1 + chance.below(3);
+        [format!("10.0.0.{number}:{port}"), format!("[2001:db8::{number:x}]:{port}")]
+    } else {
+        [format!("10.0.0.{number}"), format!("2001:db8:0:{number:x}::")]
+    };
     if chance.chance(25) {
         return Change::Remove(scope, subject(&address[family]));
     }

@@ -14,12 +14,14 @@
 mod kit;
 
 mod equivalence;
+mod flows;
 mod lists;
 mod nft_writer;
 mod packets;
 mod repair;
 mod sinks;
 mod sock_diag;
+mod talked;
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,8 +53,10 @@ fn structure() -> Structure {
     ]))
 }
 
+/// Of an address, or of an address and port.
 fn subject(address: &str) -> Subject {
-    Subject::of(address.parse().unwrap(), 64)
+    let subject: Subject = address.parse().unwrap();
+    if subject.is_flow() { subject } else { Subject::of(subject.address(), 64) }
 }
 
 fn element(scope: ScopeId, address: &str, until: Option<Time>) -> Element {

@@ -54,7 +54,11 @@ impl NftWriter {
     fn command(&self, change: Change, now: Time) -> Result<Command, String> {
         let (scope, subject) = change.key();
         let set = self.structure.set_for(scope, subject).map_err(|misfit| misfit.to_string())?;
-        let (place, address) = (format!("element inet {TABLE} {set}"), subject.address());
+        let place = format!("element inet {TABLE} {set}");
+        let address = subject.address();
+        let address = subject
+            .port()
+            .map_or_else(|| address.to_string(), |port| format!("{address} . {port}"));
         let mut text = format!("add {place} {{ {address} timeout 1s }}\n");
         let _ = writeln!(text, "delete {place} {{ {address} }}");
         if let Change::Put(Element { until, jail, .. }) = change {

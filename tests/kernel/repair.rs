@@ -153,8 +153,10 @@ fn loading_over_an_older_structure_loses_nothing() {
         element(ONLY_SIP, EVE_V6, None),
         element(ALL, MALLORY, months),
         element(ONLY_SIP, MALLORY, years),
+        element(ONLY_SIP, "192.0.2.66:5060", later),
+        element(ALL, "[2001:db8::7]:40312", None),
     ];
-    assert_eq!(sink.restore(&bans, now()).unwrap().done, 4);
+    assert_eq!(sink.restore(&bans, now()).unwrap().done, 6);
     sink.pause(Some(MINUTE)).unwrap();
 
     sink.load(&structure()).unwrap();

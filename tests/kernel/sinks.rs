@@ -158,6 +158,8 @@ fn adoption(way: Way) {
         element(ALL, EVE_V6, Some(now().plus(Duration::from_secs(3600)))),
         element(ONLY_SIP, MALLORY, None),
         element(web, MALLORY_V6, Some(now().plus(Duration::from_secs(3_155_760_000)))),
+        element(ALL, "192.0.2.66:5060", Some(now().plus(MINUTE))),
+        element(web, "[2001:db8::7]:65535", None),
     ];
     elements[1].jail = JailId(0);
     apply(&mut sink, &elements.iter().map(|e| Change::Put(*e)).collect::<Vec<_>>());
@@ -258,6 +260,17 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
     is(sink, &[mallory, eve6]);
     // A ban that is over already is none.
     apply(sink, &[Change::Put(element(ALL, MALLORY, Some(now())))]);
+    is(sink, &[eve6]);
+    // A port of a host is one more, beside the host and its other ports.
+    let flows = ["192.0.2.66:5060", "192.0.2.66:5061", "[2001:db8:0:a::66]:5060"];
+    let [one, two, six] = flows.map(|flow| element(ALL, flow, for_secs(100)));
+    let eve = element(ALL, EVE, for_secs(100));
+    apply(sink, &[eve, one, two, six].map(Change::Put));
+    is(sink, &[eve6, eve, one, two, six]);
+    let longer = element(ALL, flows[0], None);
+    apply(sink, &[Change::Put(longer), Change::Remove(ALL, eve.subject)]);
+    is(sink, &[eve6, longer, two, six]);
+    apply(sink, &[longer, two, six].map(|element| Change::Remove(ALL, element.subject)));
     is(sink, &[eve6]);
     // Nobody is banned wider or narrower than asked for.
     let odd = ["10.0.0.0/8", "2001:db8::/63", "2001:db8::"]

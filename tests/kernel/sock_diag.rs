@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use asterguard::model::scope::Ports;
+use asterguard::model::subject::Subject;
 use asterguard::sys::sock_diag::{Destroyed, Listener, Protocol, SockDiag, SockDiagError};
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -96,8 +97,8 @@ impl Pbx {
     }
 }
 
-fn net(text: &str) -> IpNet {
-    text.parse().unwrap()
+fn net(text: &str) -> Subject {
+    Subject::from(text.parse::<IpNet>().unwrap())
 }
 
 fn all(destroyed: usize) -> Destroyed {
@@ -143,6 +144,32 @@ fn ipv6_connections_are_destroyed_by_host_or_network() {
     assert_eq!(pbx.diag.destroy(&[(net(&format!("{EVE_V6}/64")), Ports::All)]).unwrap(), all(1));
     near.assert_gone();
     assert!(far.works() && v4.works());
+}
+
+#[test]
+fn connections_of_one_port_of_a_host_are_destroyed() {
+    if !kit::usable() {
+        return;
+    }
+    let mut pbx = Pbx::new();
+    // The second listener is for both families: to it, IPv4 addresses are mapped ones.
+    for (host, port) in [(EVE, SIP), (EVE, WEB), (EVE_V6, WEB)] {
+        let [mut one, mut two, mut three] = [(); 3].map(|()| pbx.connect(host, port));
+        let flow = |connection: &Connection| {
+            let own = connection.host.local_addr().unwrap();
+            Subject::flow(own.ip(), own.port()).unwrap()
+        };
+        // The kernel is asked for the one, and for all where there are several.
+        assert_eq!(pbx.diag.destroy(&[(flow(&one), Ports::All)]).unwrap(), all(1));
+        one.assert_gone();
+        assert!(two.works() && three.works());
+        let other_port = Ports::Ranges(vec![(port + 1, u16::MAX)]);
+        assert_eq!(pbx.diag.destroy(&[(flow(&two), other_port)]).unwrap(), all(0));
+        let several = [(flow(&two), Ports::All), (net(&format!("{MALLORY}/32")), Ports::All)];
+        assert_eq!(pbx.diag.destroy(&several).unwrap(), all(1));
+        two.assert_gone();
+        assert!(three.works());
+    }
 }
 
 #[test]

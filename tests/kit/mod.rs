@@ -274,23 +274,33 @@ impl Lab {
 
     /// Sends a datagram to the PBX.
     pub fn udp(&mut self, from: &str, port: u16) -> Fate {
-        self.probe("udp", from, port)
+        self.udp_of(from, 0, port)
+    }
+
+    /// Does so from this port of the sender; 0: any.
+    pub fn udp_of(&mut self, from: &str, own: u16, port: u16) -> Fate {
+        self.probe("udp", from, own, port)
     }
 
     /// Opens a connection to the PBX.
     pub fn tcp(&mut self, from: &str, port: u16) -> Fate {
-        self.probe("tcp", from, port)
+        self.tcp_of(from, 0, port)
+    }
+
+    /// Does so from this port of the sender; 0: any.
+    pub fn tcp_of(&mut self, from: &str, own: u16, port: u16) -> Fate {
+        self.probe("tcp", from, own, port)
     }
 
     /// Sends an echo request to the PBX.
     pub fn ping(&mut self, from: &str) -> Fate {
-        self.probe("ping", from, 0)
+        self.probe("ping", from, 0, 0)
     }
 
-    fn probe(&mut self, kind: &str, from: &str, port: u16) -> Fate {
+    fn probe(&mut self, kind: &str, from: &str, own: u16, port: u16) -> Fate {
         let source: IpAddr = from.parse().unwrap();
         let to = if source.is_ipv6() { PBX_V6 } else { PBX_V4 };
-        writeln!(self.sender.stdin, "{kind} {from} {to} {port}").unwrap();
+        writeln!(self.sender.stdin, "{kind} {from} {own} {to} {port}").unwrap();
         match self.sender.hear().as_str() {
             "arrived" => Fate::Arrived,
             "refused" => Fate::Refused,

@@ -60,10 +60,10 @@ def sums(data):
 
 
 class Udp:
-    def __init__(self, family, source, target, port):
+    def __init__(self, family, source, own, target, port):
         self.s = socket.socket(family, socket.SOCK_DGRAM)
         self.s.setblocking(False)
-        self.s.bind((source, 0))
+        self.s.bind((source, own))
         self.s.connect((target, port))
         self.s.send(b"probe")
 
@@ -78,10 +78,12 @@ class Udp:
 
 
 class Tcp:
-    def __init__(self, family, source, target, port):
+    def __init__(self, family, source, own, target, port):
         self.s = socket.socket(family, socket.SOCK_STREAM)
         self.s.setblocking(False)
-        self.s.bind((source, 0))
+        # Reset when it is closed, so that the next one may come from the same port.
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.s.bind((source, own))
         self.s.connect_ex((target, port))
 
     def fate(self):
@@ -92,7 +94,7 @@ class Tcp:
 
 
 class Ping:
-    def __init__(self, family, source, target, _port):
+    def __init__(self, family, source, _own, target, _port):
         v6 = family == socket.AF_INET6
         protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
         self.answer, self.header = (129, 0) if v6 else (0, 20)
@@ -122,9 +124,9 @@ def attack(marker_source, marker_target):
     kinds = {"udp": Udp, "tcp": Tcp, "ping": Ping}
     say("ready")
     for number, line in enumerate(sys.stdin):
-        kind, source, target, port = line.split()
+        kind, source, own, target, port = line.split()
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
-        probe = kinds[kind](family, source, target, int(port))
+        probe = kinds[kind](family, source, int(own), target, int(port))
         marker.send(b"%d" % number)
         while marker.recv(64) != b"%d" % number:
             pass

@@ -22,8 +22,8 @@ const MANY: usize = 5000;
 /// Refusals of one transaction that are told one by one.
 const MOST_TOLD: usize = 10;
 
-/// A set of the kernel: a scope, and whether it is the one for IPv6.
-type Set = (ScopeId, bool);
+/// A set of the kernel: a scope, whether it is the one for IPv6, and whether it is for flows.
+type Set = (ScopeId, bool, bool);
 
 /// The bans that the sink refused, by the set that they are for.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Queue {
 }
 
 fn set_of(scope: ScopeId, subject: Subject) -> Set {
-    (scope, subject.address().is_ipv6())
+    (scope, subject.is_ipv6(), subject.is_flow())
 }
 
 impl Refused {
@@ -172,7 +172,7 @@ mod tests {
         Report { refused, ..Report::default() }
     }
 
-    const SET: Set = (ScopeId(0), false);
+    const SET: Set = (ScopeId(0), false, false);
 
     #[test]
     fn all_have_a_turn_and_a_set_with_room_is_offered_more() {

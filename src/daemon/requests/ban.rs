@@ -1,16 +1,17 @@
 //! `ban`: bans a host by hand.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::jail_named;
+use super::{jail_named, one_host};
 use crate::control::ban::BanRequest;
-use crate::control::{Done, Problem};
+use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
 use crate::decide::engine::ManualBan;
 use crate::decide::policy;
 use crate::model::event::Decision;
-use crate::model::subject::{bannable, canonical};
+use crate::model::subject::bannable;
 use crate::model::time::BanDuration;
 use crate::sys::clock::now;
 
@@ -19,9 +20,10 @@ pub(super) async fn answer(daemon: &Daemon, request: BanRequest) -> Result<Done,
 }
 
 fn ban(core: &mut Core, request: &BanRequest) -> Result<Done, Problem> {
-    let BanRequest { host, jail, seconds, permanent } = request;
+    let BanRequest { host: SubjectText(whom), jail, seconds, permanent } = request;
     let jail = jail_named(core.engine.plan(), jail.as_deref())?;
-    let host = canonical(*host);
+    let whom = one_host(*whom)?;
+    let (host, port) = (whom.address(), whom.port().and_then(NonZeroU16::new));
     if !bannable(host) {
         return Err(Problem::refused(format!(
             "{host} is loopback, link-local, multicast or unspecified: banning it would cut this machine off"
@@ -43,7 +45,7 @@ fn ban(core: &mut Core, request: &BanRequest) -> Result<Done, Problem> {
     } else {
         seconds.map(|seconds| BanDuration::For(Duration::from_secs(seconds)))
     };
-    core.engine.ban(&ManualBan { host, jail, length }, now(), &mut core.decisions);
+    core.engine.ban(&ManualBan { host, port, jail, length }, now(), &mut core.decisions);
     let banned = core.decisions.iter().find_map(|decision| match decision {
         Decision::Ban(ban) => Some(*ban),
         _ => None,

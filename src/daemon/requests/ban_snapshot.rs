@@ -1,7 +1,6 @@
 //! The bans in force as the engine had them, and their counters as the kernel has them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::status::ban_status;
@@ -12,6 +11,7 @@ use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::event::Ban;
+use crate::model::subject::Subject;
 use crate::sys::clock::now;
 
 /// The bans that are asked for.
@@ -21,8 +21,8 @@ pub(super) enum Selection {
     All,
     /// Those of the jail with this name.
     Jail(String),
-    /// Those that hold this host.
-    Host(IpAddr),
+    /// Those that hold this host or any port of it, or this port of a host.
+    Whom(Subject),
 }
 
 /// The bans in force, as the engine had them.
@@ -41,7 +41,7 @@ impl Snapshot {
                 let jail = plan.jail_named(name);
                 bans.filter(|ban| Some(ban.jail) == jail).collect()
             }
-            Selection::Host(host) => bans.filter(|ban| ban.subject.net().contains(host)).collect(),
+            Selection::Whom(whom) => bans.filter(|ban| ban.subject.overlaps(whom)).collect(),
         };
         Self { plan: Arc::clone(plan), bans }
     }
@@ -57,7 +57,7 @@ impl Snapshot {
         };
         let now = now();
         let named = |ban: &Ban| {
-            let count = counts.get(&(ban.scope, ban.subject.address()));
+            let count = counts.get(&(ban.scope, ban.subject));
             let dropped = count.map(|count| count.dropped).into();
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let ban_status = BanStatus { dropped, knocked, ..ban_status(&plan, ban, now) };

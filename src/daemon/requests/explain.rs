@@ -1,19 +1,19 @@
 //! `explain`: what is known of a host, and why it is banned or not.
 
-use std::net::IpAddr;
-
+use super::one_host;
 use super::status::ban_status;
-use crate::control::Problem;
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
 };
+use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
 use crate::model::event::{Basis, ChannelId, Event, Meaning};
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
 
@@ -24,28 +24,32 @@ pub(super) async fn answer(
     daemon: &Daemon,
     request: ExplainRequest,
 ) -> Result<HostReport, Problem> {
+    let SubjectText(whom) = request.host;
+    let whom = one_host(whom)?;
     let explain = move |core: &mut Core| {
-        explain(&core.engine, request.host, now(), |channel| core.reader.path_of(channel))
+        explain(&core.engine, whom, now(), |channel| core.reader.path_of(channel))
     };
     daemon.engine.ask(explain).await
 }
 
-/// Returns what the engine knows of `host`; `path` names the logs.
+/// Returns what the engine knows of a host, or of one port of a host; `path` names the logs.
 #[must_use]
 pub fn explain(
     engine: &Engine,
-    host: IpAddr,
+    whom: Subject,
     now: Time,
     path: impl Fn(ChannelId) -> String,
 ) -> HostReport {
     let plan = engine.plan();
-    let found = engine.explain(host, now, MOST_LINES);
+    let mut found = engine.explain(whom.address(), now, MOST_LINES);
+    found.bans.retain(|ban| ban.subject.overlaps(&whom));
     let named = |ban: &crate::model::event::Ban| NamedBan {
         jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
         ban: ban_status(plan, ban, now),
     };
     HostReport {
         host: found.host,
+        port: whom.port(),
         network: found.subject.to_string(),
         bannable: found.bannable,
         protected: found.protected.as_ref().map(ToString::to_string),

@@ -17,6 +17,7 @@ mod verify;
 use crate::control::Problem;
 use crate::decide::plan::Plan;
 use crate::model::event::JailId;
+use crate::model::subject::Subject;
 
 /// Returns the jail of this name; `None` for no name.
 fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem> {
@@ -25,6 +26,12 @@ fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem
         let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
         Problem::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
     })
+}
+
+/// Returns a host or one port of a host, of which there has to be one address.
+fn one_host(whom: Subject) -> Result<Subject, Problem> {
+    let refused = || Problem::refused(format!("{whom} is a network: write one address"));
+    whom.is_one_address().then_some(whom).ok_or_else(refused)
 }
 
 /// Returns the problem that the thread that writes to the kernel hangs.

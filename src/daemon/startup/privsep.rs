@@ -66,7 +66,9 @@ impl KernelHandles {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
             return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
         };
-        let (Remote { bans, watch, lists, counters, limiter, wire }, child) = writer.open()?;
+        // Nobody asks yet who is talked to.
+        let (Remote { bans, watch, lists, counters, limiter, wire, talked: _ }, child) =
+            writer.open()?;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),

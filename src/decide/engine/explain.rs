@@ -67,7 +67,9 @@ impl Engine {
                 channels: state.offences.channels(&subject, now),
             }
         });
-        let concerns = |ban: &&Ban| ban.subject.net().contains(&host);
+        let whom = Subject::of(host, 128);
+        // Those of its flows too.
+        let concerns = |ban: &&Ban| ban.subject.overlaps(&whom);
         Explanation {
             host,
             subject,

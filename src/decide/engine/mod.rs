@@ -9,6 +9,7 @@ mod recovery;
 mod renew;
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -440,7 +441,8 @@ impl Engine {
         let id = order.jail.unwrap_or_else(|| plan.manual());
         let Some(jail) = plan.jail(id) else { return };
         let (scope, bantime) = plan.ban_terms(jail, Evidence::Proven);
-        let subject = subject(&self.ignored, order.host, jail.ipv6prefix);
+        let flow = order.port.and_then(|port| Subject::flow(order.host, port.get()));
+        let subject = flow.unwrap_or_else(|| subject(&self.ignored, order.host, jail.ipv6prefix));
         let length = order
             .length
             .unwrap_or_else(|| self.next_length(id, subject, Evidence::Proven, &bantime, now));
@@ -458,12 +460,14 @@ impl Engine {
         self.issue_ban(ban, &bantime, out);
     }
 
-    /// Lifts all bans that hold any of `net` or lie in it, or only those of one jail; says how
-    /// many there were. The hosts' offences are forgotten too.
-    pub fn unban(&mut self, net: &IpNet, jail: Option<JailId>, out: &mut Vec<Decision>) -> usize {
+    /// Lifts all bans that hold any of `whom` or lie in it, or only those of one jail; says how
+    /// many there were. The hosts' offences are forgotten too. Of a flow, its own bans are lifted and
+    /// not those of its host.
+    pub fn unban(&mut self, whom: Subject, jail: Option<JailId>, out: &mut Vec<Decision>) -> usize {
         self.lift(Lifted::ByHand, out, |ban| {
-            let held = ban.subject.net();
-            jail.is_none_or(|jail| ban.jail == jail) && (held.contains(net) || net.contains(&held))
+            let held = ban.subject;
+            let concerned = if whom.is_flow() { held == whom } else { held.overlaps(&whom) };
+            concerned && jail.is_none_or(|jail| ban.jail == jail)
         })
     }
 
@@ -605,7 +609,8 @@ impl Engine {
             return Vec::new();
         }
         let mut book = BanTable::default();
-        for ban in self.bans.iter().filter(|ban| ban.subject.is_ipv6()) {
+        let has_length = |subject: &Subject| subject.is_ipv6() && !subject.is_flow();
+        for ban in self.bans.iter().filter(|ban| has_length(&ban.subject)) {
             let _ = carried(&self.plan, plan, ban).is_some_and(|ban| book.enter(ban));
         }
         book.elements().collect()
@@ -646,6 +651,7 @@ fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let bits = new.structure.scopes.get(at)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
         && ban.subject.is_ipv6()
+        && !ban.subject.is_flow()
         && ban.subject.net().prefix_len() == before.ipv6prefix;
     let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
     Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })
@@ -661,6 +667,8 @@ fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
 pub struct ManualBan {
     /// The host to ban.
     pub host: IpAddr,
+    /// The port of the host that is banned alone; `None`: the host, or its network.
+    pub port: Option<NonZeroU16>,
     /// The jail that the ban belongs to; `None`: [`MANUAL`](crate::config::MANUAL).
     pub jail: Option<JailId>,
     /// The length of the ban; `None`: as long as the jail's.

@@ -13,11 +13,10 @@ impl Engine {
     /// to keep a host out for ever.)
     pub fn renew(&mut self, sending: &[ElementKey], now: Time, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
-        for (scope, address) in sending {
-            let Some(subject) = plan.structure.subject(*scope, *address) else { continue };
+        for (scope, subject) in sending {
             let due: Vec<Ban> = self
                 .bans
-                .of(subject)
+                .of(*subject)
                 .filter(|ban| ban.scope == *scope && ban.evidence == Evidence::Proven)
                 .filter(|ban| plan.jail(ban.jail).is_some_and(|jail| jail.renew))
                 .filter_map(|ban| renewed(ban, now))

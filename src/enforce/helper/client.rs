@@ -34,6 +34,8 @@ pub struct Remote {
     pub limiter: Channel,
     /// [`Request::Wire`].
     pub wire: Channel,
+    /// [`Request::Talked`].
+    pub talked: Channel,
 }
 
 impl FirewallHelper {
@@ -73,13 +75,14 @@ impl FirewallHelper {
         let Self { mut channel, child } = self;
         channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
-        let [watch, lists, counters, limiter, wire] = [(); 5]
+        let [watch, lists, counters, limiter, wire, talked] = [(); 6]
             .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        Ok((Remote { bans: RemoteSink(channel), watch, lists, counters, limiter, wire }, child))
+        let bans = RemoteSink(channel);
+        Ok((Remote { bans, watch, lists, counters, limiter, wire, talked }, child))
     }
 }
 

@@ -6,9 +6,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use ipnet::IpNet;
-
 use crate::model::scope::Ports;
+use crate::model::subject::Subject;
 use crate::sys::sock_diag::SockDiag;
 
 /// Hosts that may wait; about 100 bytes each. For more, the sets have to do.
@@ -16,8 +15,8 @@ const QUEUE: usize = 4096;
 /// Hosts whose connections are destroyed together: the kernel goes through all connections once.
 const TOGETHER: usize = 1024;
 
-/// A host or network, and the ports here that are closed to it.
-type Closed = (IpNet, Ports);
+/// A host, network or flow, and the ports here that are closed to it.
+type Closed = (Subject, Ports);
 
 /// The thread's inbox.
 pub(super) struct Connections(SyncSender<Closed>);
@@ -34,7 +33,7 @@ impl Connections {
     }
 
     /// Has the connections of a host destroyed; never waits.
-    pub(super) fn destroy(&self, host: IpNet, ports: &Ports) {
+    pub(super) fn destroy(&self, host: Subject, ports: &Ports) {
         let _ = self.0.try_send((host, ports.clone()));
     }
 }

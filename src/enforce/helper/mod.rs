@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::enforce::Operation;
+use crate::model::subject::Subject;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
@@ -46,4 +47,7 @@ pub enum Request<'a> {
     Limited,
     /// Open a socket that gets the packets of this NFLOG group; it comes with the answer.
     Wire(u16),
+    /// Count the segments that went to a host and port lately; see
+    /// [`CounterSocket::talked`](crate::enforce::CounterSocket::talked).
+    Talked(Subject),
 }

@@ -85,7 +85,7 @@ impl CheckedSink {
         }
         for element in banned {
             if let Some(ports) = self.scopes.get(usize::from(element.scope.0)) {
-                connections.destroy(element.subject.net(), ports);
+                connections.destroy(element.subject, ports);
             }
         }
     }
@@ -283,7 +283,10 @@ mod tests {
             "fe80::",
             "::1",
             "192.0.2.7",
+            "192.0.2.7:5060",
+            "127.0.0.1:5060",
             "2001:db8:1:2::/64",
+            "[2001:db8:1:2::7]:5060",
         ];
         let changes: Vec<_> = never.iter().chain(&["198.51.100.7"]).map(|host| put(host)).collect();
         let report = checked.apply(&changes, Time::from_secs(0)).unwrap();

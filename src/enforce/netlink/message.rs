@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::model::subject::Subject;
 use crate::sys::netlink::aligned;
 use crate::table::structure::TABLE;
 
@@ -91,8 +92,18 @@ pub(super) struct Element<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Address(IpAddr),
+    /// An address, and a port of the host.
+    Flow(IpAddr, u16),
     /// A protocol family (`nf_proto`).
     Family(u8),
+}
+
+impl Key {
+    /// The key of a subject in the sets of bans.
+    pub(super) fn of(subject: Subject) -> Self {
+        let address = subject.address();
+        subject.port().map_or(Self::Address(address), |port| Self::Flow(address, port))
+    }
 }
 
 /// An element with nothing but a key.
@@ -208,6 +219,8 @@ pub(super) enum Question<'a> {
     /// The named counters.
     Counters,
     Elements(&'a str),
+    /// One element of a set.
+    Element(&'a str, Key),
     /// The number of transactions that there have been, of all tables.
     Generation,
 }
@@ -222,6 +235,7 @@ impl Question<'_> {
             Self::Sets => (GET_SET, DUMP),
             Self::Objects | Self::Counters => (GET_OBJECT, DUMP),
             Self::Elements(_) => (GET_ELEMENTS, DUMP),
+            Self::Element(..) => (GET_ELEMENTS, 0),
             Self::Generation => (GET_GENERATION, 0),
         };
         let mut bytes = Vec::new();
@@ -232,6 +246,10 @@ impl Question<'_> {
             }
             match self {
                 Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
+                Self::Element(set, key) => {
+                    attribute(message, LIST_SET, |value| text(value, set));
+                    elements(message, |item| write_key(item, key));
+                }
                 Self::Counters => attribute(message, OBJECT_TYPE, |value| {
                     value.extend(TYPE_COUNTER.to_be_bytes());
                 }),
@@ -248,7 +266,7 @@ impl Question<'_> {
 
     /// Whether the answer is a list, which has an end of its own.
     pub(super) fn is_list(self) -> bool {
-        !matches!(self, Self::Table | Self::Generation)
+        !matches!(self, Self::Table | Self::Element(..) | Self::Generation)
     }
 }
 
@@ -322,11 +340,23 @@ fn write_bare(item: &mut Vec<u8>, bare: Bare) {
 fn write_key(item: &mut Vec<u8>, key: Key) {
     attribute(item, KEY | NESTED, |data| {
         attribute(data, VALUE, |value| match key {
-            Key::Address(IpAddr::V4(v4)) => value.extend(v4.octets()),
-            Key::Address(IpAddr::V6(v6)) => value.extend(v6.octets()),
+            Key::Address(address) => write_address(value, address),
+            // Each part of a key takes whole registers of four bytes.
+            Key::Flow(address, port) => {
+                write_address(value, address);
+                value.extend(port.to_be_bytes());
+                value.extend([0; 2]);
+            }
             Key::Family(family) => value.push(family),
         });
     });
+}
+
+fn write_address(value: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => value.extend(v4.octets()),
+        IpAddr::V6(v6) => value.extend(v6.octets()),
+    }
 }
 
 pub(super) fn attribute(bytes: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
@@ -381,6 +411,22 @@ mod tests {
             assert_eq!(found.address(), Some(address));
             assert_eq!((found.left, found.comment.as_deref()), (timeout, comment));
         }
+    }
+
+    #[test]
+    fn a_flow_is_read_as_it_was_written() {
+        for flow in ["192.0.2.1:40312", "[2001:db8::7]:1"] {
+            let flow: Subject = flow.parse().unwrap();
+            let found = echoed(&Element { key: Key::of(flow), timeout: None, comment: None });
+            assert_eq!((found.key.len() % 4, found.address()), (0, None));
+            assert_eq!(found.host_and_port(), Some((flow.address(), flow.port())));
+        }
+        let host = echoed(&Element {
+            key: Key::of("192.0.2.1".parse().unwrap()),
+            timeout: None,
+            comment: None,
+        });
+        assert_eq!(host.host_and_port(), host.address().map(|address| (address, None)));
     }
 
     #[test]

@@ -76,7 +76,10 @@ fn written(found: &Found) -> Option<String> {
     let key = match *found.key.as_slice() {
         [2] => "ipv4".to_owned(),
         [10] => "ipv6".to_owned(),
-        _ => found.address()?.to_string(),
+        _ => {
+            let (address, port) = found.host_and_port()?;
+            set_element::key_text(address, port)
+        }
     };
     Some(set_element::text(&key, found.left, found.comment.as_deref()))
 }

@@ -209,7 +209,8 @@ impl BanSink for NetlinkSink {
             };
             adopted.extend(found.iter().filter_map(|found| {
                 let until = found.left.map(|left| now.plus(left));
-                structure.adopted(scope, found.address()?, until, found.comment.as_deref())
+                let key = found.host_and_port()?;
+                structure.adopted(scope, key, until, found.comment.as_deref())
             }));
         }
         Ok(adopted)
@@ -277,7 +278,7 @@ impl BanSink for NetlinkSink {
 /// whether the key was there or not, and on kernels that do not give an element a new timeout or
 /// comment when it is added again. The number of the first message.
 fn write(transaction: &mut Transaction, order: &Order) -> u32 {
-    let key = Key::Address(order.subject().address());
+    let key = Key::of(order.subject());
     // An element that is to be removed must not stay if anything goes wrong.
     let moment = Element { key, timeout: Some(Duration::from_secs(1)), comment: None };
     let element = table::element(order).unwrap_or(moment);

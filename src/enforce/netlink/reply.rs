@@ -32,7 +32,8 @@ pub(super) struct Found {
     /// The time that is left of it; `None`: it stays.
     pub(super) left: Option<Duration>,
     pub(super) comment: Option<String>,
-    /// The packets and bytes that it has dropped, if they are counted.
+    /// The packets and bytes that it has matched, in a set of bans those that were dropped, if they are
+    /// counted.
     pub(super) dropped: Option<Count>,
     /// Whether it ends an interval, and is not in it.
     pub(super) ends: bool,
@@ -44,10 +45,24 @@ pub type Count = (u64, u64);
 impl Found {
     /// Returns the key as an address, if it is as long as one.
     pub(super) fn address(&self) -> Option<IpAddr> {
-        match *self.key.as_slice() {
-            [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
-            ref long => <[u8; 16]>::try_from(long).ok().map(IpAddr::from),
+        address(&self.key)
+    }
+
+    /// Returns the key as an address, and with it the port where that follows, in four bytes.
+    pub(super) fn host_and_port(&self) -> Option<(IpAddr, Option<u16>)> {
+        match self.key.split_last_chunk() {
+            Some((host, [high, low, 0, 0])) if matches!(host.len(), 4 | 16) => {
+                address(host).zip(Some(Some(u16::from_be_bytes([*high, *low]))))
+            }
+            _ => self.address().zip(Some(None)),
         }
+    }
+}
+
+fn address(key: &[u8]) -> Option<IpAddr> {
+    match *key {
+        [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
+        _ => <[u8; 16]>::try_from(key).ok().map(IpAddr::from),
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::net::sockopt::{
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{bind, getsockname, recv, send, socket_with};
 
-use super::message::{Question, Transaction};
+use super::message::{Key, Question, Transaction};
 use super::reply::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
 
 /// The most that the kernel may keep for us to send and receive, in bytes: more than a transaction and
@@ -110,6 +110,12 @@ impl Socket {
         self.ask(Question::Elements(set), |all: &mut Vec<Found>, _, list| {
             all.extend(items(list).filter_map(found));
         })
+    }
+
+    /// Returns one element of a set, however many there are; `ENOENT`: it is not there, or the set is not.
+    pub(super) fn element(&mut self, set: &str, key: Key) -> io::Result<Option<Found>> {
+        let take = |one: &mut Option<Found>, _, list: &[u8]| *one = items(list).find_map(found);
+        self.ask_once(Question::Element(set, key), take).map(|(one, _)| one)
     }
 
     /// Hands each element of a set to `take`, once. While the set changes, some may be missed.

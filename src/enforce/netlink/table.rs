@@ -242,7 +242,7 @@ impl NetlinkSink {
 pub(super) fn element(order: &Order) -> Option<Element<'_>> {
     let put = order.put.as_ref()?;
     Some(Element {
-        key: Key::Address(order.subject().address()),
+        key: Key::of(order.subject()),
         timeout: put.timeout.map(|timeout| timeout.min(TIMEOUT_MAX)),
         comment: put.comment.as_deref(),
     })

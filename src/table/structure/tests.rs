@@ -18,6 +18,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         lists: Vec::new(),
         guarded: Vec::new(),
         wire: SipMonitor::default(),
+        encrypted: BTreeSet::new(),
     }
 }
 
@@ -34,11 +35,13 @@ fn what_a_text_declares_is_found() {
         ("set", "ports_sip"),
         ("set", "ports_web"),
         ("set", "scope_web_drop_48_v6"),
+        ("set", "scope_web_drop_48_flow6"),
+        ("set", "ban_flow4"),
         ("counter", "fed"),
     ] {
         assert!(declared.contains(&(kind, name)), "{kind} {name}");
     }
-    assert_eq!(declared.len(), 16, "{declared:?}");
+    assert_eq!(declared.len(), 22, "{declared:?}");
 }
 
 #[test]
@@ -73,18 +76,21 @@ fn sets_have_names_of_their_own() {
         scope("sip", web.clone(), Blocktype::Reject, 64),
         scope("web", web.clone(), Blocktype::Drop, 64),
         scope("web_drop_64_v4", web.clone(), Blocktype::Drop, 64),
+        scope("web_drop_64_flow4", web.clone(), Blocktype::Drop, 64),
+        scope("web_drop_64", web.clone(), Blocktype::Drop, 64),
+        scope("flow", web.clone(), Blocktype::Drop, 64),
         scope(&"x".repeat(1000), web, Blocktype::Drop, 64),
     ]);
     let text = structure.ruleset();
     for (scope, id) in structure.scopes.iter().zip(0..) {
-        for ipv6 in [false, true] {
-            let set = scope.set(ipv6);
+        for set in scope.sets() {
             assert_eq!(text.matches(&format!("set {set} {{")).count(), 1, "{set}");
             assert!(set.len() <= 96, "{set}");
+            assert!(is_name(&set));
             assert_eq!(structure.scope_of_set(&set), Some(ScopeId(id)));
         }
     }
-    for other in ["allow4", "block6", "paused", "ports_web", "ban", "4", ""] {
+    for other in ["allow4", "block6", "paused", "ports_web", "ban", "ban_flow", "4", ""] {
         assert_eq!(structure.scope_of_set(other), None, "{other}");
     }
     assert_eq!(text.matches("set ports_sip {").count(), 1, "the include has it");
@@ -126,6 +132,9 @@ fn subjects_have_to_fit_their_set() {
     assert_eq!(set(1, "2001:db8::/64").unwrap(), "sip6");
     assert_eq!(set(1, "2001:db8::7").unwrap(), "sip6", "one address of a network");
     assert_eq!(set(2, "2001:db8::").unwrap(), "scope_all_drop_128_v6");
+    assert_eq!(set(0, "192.0.2.1:5060").unwrap(), "ban_flow4");
+    assert_eq!(set(1, "[2001:db8::]:5060").unwrap(), "sip_flow6");
+    assert_eq!(set(2, "[2001:db8::7]:5060").unwrap(), "scope_all_drop_128_flow6");
     assert!(matches!(set(0, "192.0.2.0/31"), Err(Misfit::Ipv4Network(_))));
     assert!(matches!(set(0, "2001:db8::"), Err(Misfit::OtherPrefix { ipv6prefix: 64, .. })));
     assert!(matches!(set(2, "2001:db8::/64"), Err(Misfit::OtherPrefix { ipv6prefix: 128, .. })));

@@ -7,6 +7,7 @@ mod known_good;
 mod recovery;
 mod reload;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::*;
@@ -220,9 +221,9 @@ fn proven_ban_of_a_sending_host_is_renewed() {
         bench.offence(SCAN, "203.0.113.11", second);
     }
     assert_eq!(bench.said().len(), 3);
-    // Scope 1 is `sip`. The network's key stands for the host.
+    // Scope 1 is `sip`.
     let key = |host: &str| (ScopeId(1), host.parse().unwrap());
-    let sending = ["2001:db8::", forged, "203.0.113.11", "203.0.113.99"].map(key);
+    let sending = ["2001:db8::/64", forged, "203.0.113.11", "203.0.113.99"].map(key);
     let renew = |bench: &mut Bench, secs| {
         bench.engine.renew(&sending, Time::from_secs(secs), &mut bench.decisions);
     };
@@ -238,6 +239,23 @@ fn proven_ban_of_a_sending_host_is_renewed() {
     assert!(bench.decisions.is_empty(), "over");
     bench.engine.on_tick(Time::from_secs(905), &mut bench.decisions);
     assert_eq!(bench.said(), ["asterisk-guess Unban 2001:db8::/64 Expired"]);
+}
+
+#[test]
+fn sending_flow_is_renewed_without_its_host() {
+    let mut bench = Bench::new("[jail.asterisk-guess]\nrenew = true\n");
+    let guess = bench.engine.plan().jail_named("asterisk-guess");
+    for port in [None, NonZeroU16::new(40_000), NonZeroU16::new(40_001)] {
+        let host = "203.0.113.9".parse().unwrap();
+        let order = ManualBan { host, port, jail: guess, length: None };
+        bench.engine.ban(&order, Time::from_secs(0), &mut bench.decisions);
+    }
+    bench.said();
+    let flow: Subject = "203.0.113.9:40000".parse().unwrap();
+    let sending = [(ScopeId(1), flow)];
+    bench.engine.renew(&sending, Time::from_secs(305), &mut bench.decisions);
+    assert!(matches!(bench.changes()[..], [Change::Put(element)] if element.subject == flow));
+    assert_eq!(bench.said(), ["asterisk-guess Renew 203.0.113.9:40000 600"]);
 }
 
 #[test]
@@ -378,8 +396,8 @@ fn manual_bans_can_be_lifted() {
     let minute = Some(BanDuration::For(Duration::from_secs(60)));
     let guess = bench.engine.plan().jail_named("asterisk-guess");
     for order in [
-        ManualBan { host, jail: None, length: None },
-        ManualBan { host, jail: guess, length: minute },
+        ManualBan { host, port: None, jail: None, length: None },
+        ManualBan { host, port: None, jail: guess, length: minute },
     ] {
         bench.engine.ban(&order, now, &mut bench.decisions);
     }
@@ -387,15 +405,63 @@ fn manual_bans_can_be_lifted() {
         bench.said(),
         ["manual Ban 203.0.113.9 all 0", "asterisk-guess Ban 203.0.113.9 sip 60"]
     );
-    let other = "203.0.113.8/32".parse().unwrap();
-    assert_eq!(bench.engine.unban(&other, None, &mut bench.decisions), 0);
-    assert_eq!(
-        bench.engine.unban(&"203.0.113.0/24".parse().unwrap(), guess, &mut bench.decisions),
-        1
-    );
-    assert_eq!(bench.engine.unban(&IpNet::from(host), None, &mut bench.decisions), 1);
+    let mut unban =
+        |whom: &str, jail| bench.engine.unban(whom.parse().unwrap(), jail, &mut bench.decisions);
+    assert_eq!(unban("203.0.113.8", None), 0);
+    assert_eq!(unban("203.0.113.0/24", guess), 1);
+    assert_eq!(unban("203.0.113.9", None), 1);
     assert_eq!(bench.changes().len(), 2);
     assert!(bench.engine.bans().is_empty());
+}
+
+#[test]
+fn flows_are_banned_and_lifted_beside_their_host() {
+    let mut bench = Bench::new("");
+    let now = Time::from_secs(0);
+    let minute = Some(BanDuration::For(Duration::from_secs(60)));
+    let mut ban = |host: &str, port| {
+        let (host, port) = (host.parse().unwrap(), NonZeroU16::new(port));
+        let order = ManualBan { host, port, jail: None, length: minute };
+        bench.engine.ban(&order, now, &mut bench.decisions);
+    };
+    for (host, port) in [
+        ("203.0.113.9", 0),
+        ("203.0.113.9", 40_000),
+        ("203.0.113.9", 40_001),
+        ("2001:db8::7", 5060),
+    ] {
+        ban(host, port);
+    }
+    let said = [
+        "manual Ban 203.0.113.9 all 60",
+        "manual Ban 203.0.113.9:40000 all 60",
+        "manual Ban 203.0.113.9:40001 all 60",
+        "manual Ban [2001:db8::7]:5060 all 60",
+    ];
+    assert_eq!(bench.said(), said);
+    let left = |bench: &Bench| -> Vec<_> {
+        bench.engine.bans().iter().map(|ban| ban.subject.to_string()).collect()
+    };
+    // Of other lengths of networks they know nothing.
+    let wider = Bench::new("[default]\nipv6prefix = 128\n");
+    let narrower = Bench::new("[default]\nipv6prefix = 48\n");
+    for other in [wider, narrower] {
+        assert_eq!(bench.engine.rekeyed(other.engine.plan()), []);
+        let plan = Arc::clone(bench.engine.plan());
+        bench.engine.change(Arc::clone(other.engine.plan()), &mut bench.decisions);
+        assert!(left(&bench).contains(&"[2001:db8::7]:5060".to_owned()), "{:?}", left(&bench));
+        bench.engine.change(plan, &mut bench.decisions);
+    }
+    bench.said();
+    let mut unban =
+        |whom: &str| bench.engine.unban(whom.parse().unwrap(), None, &mut bench.decisions);
+    // One that is not banned, though its host is; then one alone; then the host with the other.
+    assert_eq!(unban("203.0.113.9:40002"), 0);
+    assert_eq!(unban("203.0.113.9:40000"), 1);
+    assert_eq!(unban("203.0.113.9"), 2);
+    assert_eq!(unban("2001:db8::8"), 0);
+    assert_eq!(unban("2001:db8::/64"), 1);
+    assert_eq!(left(&bench), [""; 0]);
 }
 
 #[test]

@@ -174,9 +174,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         worker.listen(watch).context("cannot start a thread")?;
     }
     let (watch, watched) = mpsc::unbounded_channel();
-    let waker = engine_handle.clone();
-    let wake = move || waker.send(Message::Observed).is_ok();
-    let wire = Wire::start(wire, &plan, wake).context("cannot start a thread")?;
+    let wire = Wire::start(wire, &plan, &engine_handle).context("cannot start a thread")?;
     let core = Core {
         wire,
         engine,

@@ -156,9 +156,7 @@ impl Joins {
         let apart = line.time.since(seen.event.time).max(seen.event.time.since(line.time));
         // Who has a nonce got it from us, whomever the line names.
         let same_host = by == By::Nonce || line.host == seen.event.host;
-        let same_kind =
-            (line.meaning == Meaning::Success) == (seen.event.meaning == Meaning::Success);
-        if apart >= patience || !same_host || !same_kind {
+        if apart >= patience || !same_host || !same_kind(line, &seen.event) {
             return None;
         }
         let refused = seen.exchange.outcome == Outcome::CredentialsRefused;
@@ -215,7 +213,8 @@ impl Joins {
         if let Some(event) = self.take_line(self.first_line) {
             let told = self.keys(&event).into_iter().flatten().find_map(|(_, key)| {
                 let at = self.by_key.get(&key)?.checked_sub(self.first)?;
-                self.exchanges.get(usize::try_from(at).ok()?)
+                let seen = self.exchanges.get(usize::try_from(at).ok()?)?;
+                same_kind(&event, &seen.event).then_some(seen)
             });
             let basis = told.map_or(Basis::Unmatched, |seen| Basis::Beside(seen.exchange));
             out.push(Event { basis, ..event });
@@ -234,6 +233,11 @@ impl Joins {
         }
         self.first += 1;
     }
+}
+
+/// Whether both are about logins, or both about something that was refused.
+fn same_kind(one: &Event, other: &Event) -> bool {
+    (one.meaning == Meaning::Success) == (other.meaning == Meaning::Success)
 }
 
 #[cfg(test)]

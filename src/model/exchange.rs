@@ -200,9 +200,9 @@ pub struct AsteriskPorts {
     pub sip: BTreeSet<u16>,
     /// Those of them that no datagram reaches: TLS, WebSocket, TCP alone.
     pub streams: BTreeSet<u16>,
-    /// Those that SIP is spoken at over TLS or secure WebSocket: what is said there cannot be read on the
-    /// wire.
-    pub encrypted: BTreeSet<u16>,
+    /// Those that SIP is wrapped in another protocol at, TLS or WebSocket: what is said there is not read on
+    /// the wire.
+    pub wrapped: BTreeSet<u16>,
     /// Those of `chan_pjsip`'s, of which Asterisk tells by HEP.
     pub pjsip: BTreeSet<u16>,
     /// Those of `chan_sip`'s.
@@ -216,12 +216,12 @@ pub struct AsteriskPorts {
 /// The password stays hidden.
 impl fmt::Debug for AsteriskPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sip, streams, encrypted, pjsip, chan_sip, websocket, hep_password } = self;
+        let Self { sip, streams, wrapped, pjsip, chan_sip, websocket, hep_password } = self;
         let password = if hep_password.is_empty() { "none" } else { "hidden" };
         f.debug_struct("AsteriskPorts")
             .field("sip", sip)
             .field("streams", streams)
-            .field("encrypted", encrypted)
+            .field("wrapped", wrapped)
             .field("pjsip", pjsip)
             .field("chan_sip", chan_sip)
             .field("websocket", websocket)

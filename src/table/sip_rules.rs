@@ -30,7 +30,7 @@ pub(crate) const COUNTING: [&str; 4] =
 /// The number of elements that each of them takes.
 pub const LIMITED_MAX: usize = 65_536;
 
-/// The set of the ports at which our PBX speaks SIP encrypted.
+/// The set of the ports at which our PBX speaks SIP in TLS or WebSocket.
 const TALKED_PORTS: &str = "talked_ports";
 /// The sets of the hosts and ports that our PBX sent something to from there lately.
 pub(crate) const TALKED: [&str; 2] = ["talked4", "talked6"];
@@ -94,8 +94,8 @@ impl Structure {
                 let _ = writeln!(text, "\nadd element inet {TABLE} {set} {nets}");
             }
         }
-        if !self.encrypted.is_empty() {
-            let ports: Vec<_> = self.encrypted.iter().map(ToString::to_string).collect();
+        if !self.wrapped.is_empty() {
+            let ports: Vec<_> = self.wrapped.iter().map(ToString::to_string).collect();
             let ports = ports.join(", ");
             let _ = writeln!(text, "\nadd element inet {TABLE} {TALKED_PORTS} {{ {ports} }}");
         }
@@ -184,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_ports_are_those_of_asterisk() {
+    fn wrapped_ports_are_those_of_asterisk() {
         let filled = format!("add element inet asterguard {TALKED_PORTS}");
         let none = structure(SipMonitor::default());
         assert!(!none.wire_ruleset().contains(&filled));
-        let some = Structure { encrypted: [8089, 5061].into(), ..none };
+        let some = Structure { wrapped: [8089, 5061].into(), ..none };
         let text = some.wire_ruleset();
         assert!(text.contains(&format!("{filled} {{ 5061, 8089 }}\n")), "{text}");
         for set in TALKED.iter().chain(&[TALKED_PORTS]) {

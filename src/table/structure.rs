@@ -158,8 +158,8 @@ pub struct Structure {
     pub guarded: Vec<(u16, u16)>,
     /// The part of our own answers that is shown.
     pub wire: SipMonitor,
-    /// Ports at which our PBX speaks SIP encrypted: who is answered there is recorded with its port.
-    pub encrypted: BTreeSet<u16>,
+    /// Ports at which our PBX speaks SIP in TLS or WebSocket: who is answered there is recorded with its port.
+    pub wrapped: BTreeSet<u16>,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -210,7 +210,7 @@ impl Structure {
             lists: Vec::new(),
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
-            encrypted: config.asterisk.encrypted.clone(),
+            wrapped: config.asterisk.wrapped.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {

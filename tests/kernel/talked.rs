@@ -21,10 +21,10 @@ const OWN: u16 = 40_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The wire, with these encrypted ports. MALLORY is always let pass.
-fn structure(encrypted: &[u16]) -> Structure {
+fn structure(wrapped: &[u16]) -> Structure {
     let mut config = kit::config(Vec::new());
     config.wire = SipMonitor::default();
-    config.asterisk.encrypted = encrypted.iter().copied().collect();
+    config.asterisk.wrapped = wrapped.iter().copied().collect();
     config.ignoreip.push(format!("{MALLORY}/32").parse().unwrap());
     Structure::new(&config)
 }

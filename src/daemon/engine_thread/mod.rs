@@ -32,7 +32,7 @@ use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::Decision;
+use crate::model::event::{Decision, Event};
 use crate::model::pause::Pause;
 use crate::model::time::HumanDuration;
 use crate::sys::clock::{both_clocks, now};
@@ -188,7 +188,8 @@ impl Core {
     fn tick(&mut self) {
         self.refresh(Origin::Start);
         self.wire.say_state();
-        self.engine.see(self.wire.sight(now()));
+        let sight = self.wire.sight(self.engine.plan(), now());
+        self.engine.see(sight);
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if self.paused.is_over(now()) {
@@ -213,6 +214,12 @@ impl Core {
         self.worker.caught_up();
         self.worker.restore(self.desired_state());
         self.lists.refill();
+    }
+
+    /// Takes up a line about a connection on which the PBX has `sent` so many segments lately.
+    pub(super) fn tell_talked(&mut self, line: &Event, sent: Option<u64>) {
+        self.engine.on_talked(line, sent, &mut self.decisions);
+        self.carry_out();
     }
 
     /// Renews the bans of hosts that are still sending, where that is wanted.
@@ -272,14 +279,19 @@ impl Core {
 
     /// Tells the observers what was decided, and hands the changes over to the kernel.
     pub(super) fn carry_out(&mut self) {
-        let mut changes = Vec::new();
+        let (mut changes, mut asked) = (Vec::new(), Vec::new());
         for decision in self.decisions.drain(..) {
             for observer in &mut self.observers {
                 observer.decided(self.engine.plan(), &decision);
             }
-            if let Decision::Change(change) = decision {
-                changes.push(change);
+            match decision {
+                Decision::Change(change) => changes.push(change),
+                Decision::AskTalked(line) => asked.push(line),
+                _ => {}
             }
+        }
+        for line in asked.iter().filter(|line| !self.wire.ask_talked(line)) {
+            self.engine.on_talked(line, None, &mut self.decisions);
         }
         if !changes.is_empty() {
             self.worker.apply(changes);

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::{EngineHandle, Message};
 use crate::config;
 use crate::control::status::WireStatus;
+use crate::daemon::startup::privsep::WireChannels;
 use crate::daemon::tasks::limiter_poll::Limiter;
+use crate::daemon::tasks::talked_asker::TalkedAsker;
 use crate::decide::engine::{Engine, Sight};
 use crate::decide::exchange_event::event;
 use crate::decide::plan::Plan;
 use crate::enforce::helper::{Channel, Request};
 use crate::enforce::{SinkError, WireRules};
 use crate::exchange::capture::{Listening, SipMonitor};
-use crate::model::event::Decision;
+use crate::model::event::{Decision, Event};
 use crate::model::time::Time;
 use crate::sys::clock::{monotonic_now, now};
 
@@ -25,10 +28,17 @@ pub const NAME: &str = "the wire";
 /// For so long after a message by HEP, Asterisk is believed to tell of all of them.
 const HEP_LASTS: Duration = Duration::from_secs(60);
 
+/// The threads that watch the kernel for it.
+struct Sources {
+    monitor: SipMonitor,
+    limiter: Limiter,
+    talked: TalkedAsker,
+}
+
 /// The wire.
 pub struct Wire {
     /// `None` in a dry run, which leaves the kernel alone.
-    source: Option<(SipMonitor, Limiter)>,
+    source: Option<Sources>,
     /// The number of the last observation, as lines have numbers.
     line: u64,
     /// The number of messages that HEP has told of, and the time when it last grew.
@@ -39,24 +49,27 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Listens to what `plan` wants, by sockets that are asked for by the first connection, and to the
-    /// limiter by the second; in a dry run there are none. `wake` is called when there is something to
-    /// [poll](Wire::poll), and says whether to go on.
+    /// Listens to what `plan` wants, by the channels to the firewall helper; in a dry run there are none. `engine`
+    /// is told when there is something to [poll](Wire::poll).
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(
-        lines: Option<(Channel, Channel)>,
+        channels: Option<WireChannels>,
         plan: &Plan,
-        wake: impl Fn() -> bool + Send + 'static,
+        engine: &EngineHandle,
     ) -> std::io::Result<Self> {
-        let source = match lines {
+        let source = match channels {
             None => None,
-            Some((mut line, limiter)) => {
-                let open = move |group| socket(&mut line, group);
-                let source = SipMonitor::start(group(plan), open, monotonic_now, wake)?;
-                source.change(plan.config.asterisk.clone());
-                Some((source, Limiter::start(limiting(plan), limiter)?))
+            Some(WireChannels { mut wire, limiter, talked }) => {
+                let open = move |group| socket(&mut wire, group);
+                let waker = engine.clone();
+                let wake = move || waker.send(Message::Observed).is_ok();
+                let monitor = SipMonitor::start(group(plan), open, monotonic_now, wake)?;
+                monitor.change(plan.config.asterisk.clone());
+                let limiter = Limiter::start(limiting(plan), limiter)?;
+                let talked = TalkedAsker::start(talked, engine.clone())?;
+                Some(Sources { monitor, limiter, talked })
             }
         };
         // Further than at any earlier start: what was counted then is remembered by its number.
@@ -66,18 +79,18 @@ impl Wire {
 
     /// Goes by another plan.
     pub fn change(&self, plan: &Plan) {
-        if let Some((source, limiter)) = &self.source {
-            source.listen(group(plan));
-            source.change(plan.config.asterisk.clone());
+        if let Some(Sources { monitor, limiter, .. }) = &self.source {
+            monitor.listen(group(plan));
+            monitor.change(plan.config.asterisk.clone());
             limiter.change(limiting(plan));
         }
     }
 
     /// Lets the engine decide about what was seen since.
     pub fn poll(&mut self, engine: &mut Engine, decisions: &mut Vec<Decision>) {
-        let Some((source, _)) = &self.source else { return };
+        let Some(Sources { monitor, .. }) = &self.source else { return };
         let now = now();
-        for observation in source.take() {
+        for observation in monitor.take() {
             self.line += 1;
             if let Some(event) = event(engine.plan(), &observation, self.line, now) {
                 engine.on_event(&event, decisions);
@@ -87,8 +100,8 @@ impl Wire {
 
     /// Logs how the listening goes, when that has changed.
     pub fn say_state(&mut self) {
-        let Some((source, _)) = &self.source else { return };
-        let (listening, ..) = source.state();
+        let Some(Sources { monitor, .. }) = &self.source else { return };
+        let (listening, ..) = monitor.state();
         if listening == self.said {
             return;
         }
@@ -101,15 +114,22 @@ impl Wire {
     }
 
     /// Returns what is seen of the PBX at `now`. Call it every second.
-    pub fn sight(&mut self, now: Time) -> Sight {
-        let Some((source, _)) = &self.source else { return Sight::default() };
-        let (listening, numbers, _) = source.state();
+    pub fn sight(&mut self, plan: &Plan, now: Time) -> Sight {
+        let Some(Sources { monitor, .. }) = &self.source else { return Sight::default() };
+        let (listening, numbers, _) = monitor.state();
         if numbers.hep != self.hep {
             (self.hep, self.hep_at) = (numbers.hep, Some(now));
         }
         let hep = self.hep_at.is_some_and(|last| now.since(last) < HEP_LASTS);
         let on = listening == Listening::On;
-        Sight { answers: on && numbers.answers > 0, hep: on && hep, talked: false }
+        let talked = on && !plan.config.asterisk.wrapped.is_empty();
+        Sight { answers: on && numbers.answers > 0, hep: on && hep, talked }
+    }
+
+    /// Asks what was sent lately on the connection that a line is about; the engine is told. Returns whether it
+    /// will be.
+    pub fn ask_talked(&self, line: &Event) -> bool {
+        self.source.as_ref().is_some_and(|source| source.talked.ask(line))
     }
 
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).
@@ -120,7 +140,7 @@ impl Wire {
     ) -> WireStatus {
         let (plan, unmatched) = (engine.plan(), engine.unmatched());
         let (listening, numbers, dropped) =
-            self.source.as_ref().map(|(source, _)| source.state()).unwrap_or_default();
+            self.source.as_ref().map(|source| source.monitor.state()).unwrap_or_default();
         let (state, trouble) = match (loaded, listening) {
             _ if !plan.config.wire.enabled => ("off".to_owned(), None),
             _ if self.source.is_none() => {
@@ -134,7 +154,7 @@ impl Wire {
                 ("listening over UDP only".to_owned(), Some(why.clone()))
             }
         };
-        let limiter = self.source.as_ref().map(|(_, limiter)| limiter.status());
+        let limiter = self.source.as_ref().map(|source| source.limiter.status());
         let limiter = limiter.unwrap_or_default();
         WireStatus { state, trouble, numbers, dropped, unmatched, limiter }
     }

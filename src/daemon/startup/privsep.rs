@@ -43,6 +43,13 @@ pub fn confine(
     (!failed.iter().any(files)).then_some(needs.read)
 }
 
+/// The channels for the wire, for the kernel's limiter, and for what was sent on connections that cannot be read.
+pub struct WireChannels {
+    pub wire: Channel,
+    pub limiter: Channel,
+    pub talked: Channel,
+}
+
 /// Handles to the kernel.
 pub struct KernelHandles {
     pub sink: Box<dyn BanSink + Send>,
@@ -50,8 +57,8 @@ pub struct KernelHandles {
     /// Reports changes that other programs make to what the sink holds.
     pub watch: Option<Channel>,
     pub counters: Option<Channel>,
-    /// The channels for the wire, and for the kernel's limiter.
-    pub wire: Option<(Channel, Channel)>,
+    /// The channels for what is seen of the PBX.
+    pub wire: Option<WireChannels>,
     /// The process that they lead to.
     pub child: Option<Child>,
 }
@@ -66,15 +73,14 @@ impl KernelHandles {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
             return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
         };
-        // Nobody asks yet who is talked to.
-        let (Remote { bans, watch, lists, counters, limiter, wire, talked: _ }, child) =
+        let (Remote { bans, watch, lists, counters, limiter, wire, talked }, child) =
             writer.open()?;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
             watch: Some(watch),
             counters: Some(counters),
-            wire: Some((wire, limiter)),
+            wire: Some(WireChannels { wire, limiter, talked }),
             child: Some(child),
         })
     }

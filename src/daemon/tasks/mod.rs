@@ -1,5 +1,6 @@
-//! The tasks that run now and then: reloads, lists, the kernel's limiter.
+//! The tasks beside the engine: reloads, lists, the kernel's limiter, questions to the kernel.
 
 pub(super) mod limiter_poll;
 pub(super) mod list_refresh;
 pub(super) mod reload;
+pub(super) mod talked_asker;

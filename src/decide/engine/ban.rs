@@ -79,7 +79,10 @@ impl Engine {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
-            state.remember(&ban, bantime, quiet);
+            // A port is another each time: it is the host whose bans grow.
+            if !ban.subject.is_flow() {
+                state.remember(&ban, bantime, quiet);
+            }
         }
         self.enter(ban, out);
     }

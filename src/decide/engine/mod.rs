@@ -8,6 +8,7 @@ mod jail;
 mod recovery;
 mod renew;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -40,6 +41,11 @@ pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
 pub use recovery::{RecoverySummary, StoredBans};
+
+/// A host of which so many ports are due for a ban within this time is banned itself: it comes back from
+/// another each time.
+const PORTS: usize = 3;
+const PORTS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -381,7 +387,7 @@ impl Engine {
         let length = self.next_length(id, subject, evidence, &bantime, begin);
         let ban = Ban {
             jail: id,
-            subject,
+            subject: self.part_to_ban(subject, event, begin),
             host: event.host,
             scope,
             since: begin,
@@ -390,7 +396,7 @@ impl Engine {
             evidence,
             cause: Some((event.rule, event.line)),
         };
-        if self.bans.of(subject).any(|known| covers(known, &ban)) {
+        if self.bans.of(subject).chain(self.bans.of(ban.subject)).any(|known| covers(known, &ban)) {
             // Lines that were written before the ban took hold.
             return;
         }
@@ -404,6 +410,18 @@ impl Engine {
         if evidence == Evidence::Proven {
             self.count_recidive(plan, &ban, event, out);
         }
+    }
+
+    /// Returns what is banned for an offence of `subject`: where only a line tells of it, on a connection
+    /// that cannot be read, the port of that connection, until there have been enough of them.
+    fn part_to_ban(&self, subject: Subject, event: &Event, now: Time) -> Subject {
+        let flow = Subject::flow(event.host, event.clue.port);
+        let Some(flow) = flow.filter(|_| event.basis == Basis::Talked) else { return subject };
+        let lately = |ban: &&Ban| ban.subject.is_flow() && now.since(ban.since) < PORTS_WITHIN;
+        let net = subject.net();
+        let bans = self.bans.within(&net).filter(lately);
+        let others: BTreeSet<_> = bans.map(|ban| ban.subject).filter(|it| *it != flow).collect();
+        if others.len() + 1 >= PORTS { subject } else { flow }
     }
 
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what

@@ -81,11 +81,10 @@ impl Found {
                 ports.chan_sip.insert(port.number);
             }
         }
-        let encrypted = listening
-            .sip
-            .iter()
-            .filter(|port| matches!(port.transport, Transport::Tls | Transport::Wss));
-        ports.encrypted = encrypted.map(|port| port.number).collect();
+        let wrapped = listening.sip.iter().filter(|port| {
+            matches!(port.transport, Transport::Tls | Transport::Ws | Transport::Wss)
+        });
+        ports.wrapped = wrapped.map(|port| port.number).collect();
         ports.websocket = listening.http.iter().map(|port| port.number).collect();
         let datagrams = |number: u16| {
             listening
@@ -181,7 +180,7 @@ mod tests {
         let Found { ports, hep } = Found::of(&listening, hep.as_ref(), 77);
         assert!(ports.sip.contains(&5160) && ports.pjsip.contains(&5160));
         assert!(ports.streams.contains(&5161) && !ports.streams.contains(&5160));
-        assert!(ports.encrypted.iter().eq(&[5161]));
+        assert!(ports.wrapped.iter().eq(&[5161]));
         assert!(!format!("{ports:?}").contains("112"), "{ports:?}");
         let rule = hep.unwrap().matching();
         assert!(
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encrypted_is_told_from_other_streams() {
+    fn what_is_wrapped_is_told_from_other_streams() {
         let mut files = Memory::of(&[
             (
                 "pjsip.conf",
@@ -206,7 +205,7 @@ mod tests {
         ]);
         let Found { ports, .. } = Found::of(&Listening::read(&mut files), None, 0);
         assert!(ports.streams.iter().eq(&[5060, 5061, 8088, 8443]), "{ports:?}");
-        assert!(ports.encrypted.iter().eq(&[5061, 8443]), "{ports:?}");
+        assert!(ports.wrapped.iter().eq(&[5061, 8088, 8443]), "{ports:?}");
     }
 
     #[test]

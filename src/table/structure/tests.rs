@@ -18,7 +18,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         lists: Vec::new(),
         guarded: Vec::new(),
         wire: SipMonitor::default(),
-        encrypted: BTreeSet::new(),
+        wrapped: BTreeSet::new(),
     }
 }
 

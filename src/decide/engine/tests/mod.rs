@@ -585,3 +585,34 @@ fn a_login_that_a_line_tells_of_excuses_nothing_that_is_proven() {
         assert_eq!(bench.engine.bans().of(subject).count() > 0, bans, "{evidence}");
     }
 }
+
+/// Five lines close a port, and the third port closes the host: whoever guesses gets fifteen tries, and
+/// whoever is named by lines loses a connection.
+#[test]
+fn hidden_connections_are_closed_one_by_one() {
+    let mut bench = Bench::new("");
+    let host = "192.0.2.1";
+    bench.engine.see(Sight { talked: true, ..ANSWERS });
+    let mut tries = |port: u16, secs: i64| {
+        let event = bench.fresh_event(SIP_GUESS, host, secs, Evidence::Hearsay);
+        let clue = Clue { port, transport: Transport::Wrapped, ..Clue::default() };
+        bench.engine.on_event(&Event { clue, ..event }, &mut bench.decisions);
+        let asked = bench.decisions.drain(..).find_map(|decision| match decision {
+            Decision::AskTalked(event) => Some(event),
+            _ => None,
+        });
+        bench.engine.on_talked(&asked.unwrap(), Some(99), &mut bench.decisions);
+        bench.said()
+    };
+    let mut said = Vec::new();
+    for (port, secs) in [(1000, 0), (1001, 10), (1002, 700), (1003, 710), (1004, 720)] {
+        (0..5).for_each(|n| said.extend(tries(port, secs + n)));
+    }
+    let bans: Vec<_> = said.iter().filter(|line| line.contains(" Ban ")).collect();
+    let hosts =
+        ["192.0.2.1:1000", "192.0.2.1:1001", "192.0.2.1:1002", "192.0.2.1:1003", "192.0.2.1"];
+    assert_eq!(bans.len(), hosts.len(), "{said:?}");
+    for (ban, host) in bans.iter().zip(hosts) {
+        assert!(ban.contains(&format!(" Ban {host} ")), "{ban}");
+    }
+}

@@ -95,9 +95,12 @@ def serve_connection(s):
 def serve_web(s):
     s.recv(65536)
     s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: echo\r\n\r\n")
-    while data := s.recv(65536):
-        s.sendall(b"\x81\x7e" + struct.pack("!H", len(data)))
-        s.sendall(data)
+    try:
+        while data := s.recv(65536):
+            s.sendall(b"\x81\x7e" + struct.pack("!H", len(data)))
+            s.sendall(data)
+    except OSError:  # it was banned
+        pass
     s.close()
 
 
@@ -230,6 +233,30 @@ def echo(source, target, victim, times):
     return "done"
 
 
+hidden_lines = {}  # connections whose content nobody is to read, by their ports
+
+
+def hidden(source, target, port, answers):
+    """Has the PBX send so many segments on a connection from this port (0: another); which one it is, or how it ended."""
+    if port not in hidden_lines:
+        s = socket.socket(family(source), socket.SOCK_STREAM)
+        s.settimeout(1)
+        s.bind(at(source, 0))
+        s.connect(at(target, WEB))
+        s.sendall(b"GET /ws HTTP/1.1\r\n\r\n")
+        port = str(s.getsockname()[1])
+        hidden_lines[port] = s
+    s = hidden_lines[port]
+    try:
+        for _ in range(int(answers)):
+            s.sendall(b"x")
+            if not s.recv(65536):
+                return "closed"
+    except OSError as error:
+        return type(error).__name__
+    return port
+
+
 def office(source, target, phones, watched):
     """So many phones restart at once, each of which watches so many others."""
     phones, watched = int(phones), int(watched)
@@ -292,7 +319,7 @@ def flood(target, sources, packets):
 
 
 def play():
-    plays = {f.__name__: f for f in [crack, burst, echo, office, phone, trunk, abandon, flood]}
+    plays = {f.__name__: f for f in [crack, burst, echo, hidden, office, phone, trunk, abandon, flood]}
     say("ready")
     for line in sys.stdin:
         what, *args = line.split()

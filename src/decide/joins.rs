@@ -7,7 +7,7 @@
 //! that no host counts more often than it was refused. By the port alone, of which a stranger may have heard,
 //! a line can only say what the exchange says by itself: that a password was wrong.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hash};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ const WAITING: usize = 50_000;
 const EXCHANGES: usize = 16_384;
 /// Logs in which an exchange may have a line each.
 const CHANNELS: usize = 4;
-/// Lines of one key that are looked at for an exchange: the first of each log are among them, unless somebody
-/// writes many more lines than there are exchanges.
+/// Lines of one key that are looked at for an exchange, and exchanges for a line: enough, unless somebody writes
+/// many more lines than there are exchanges.
 const LOOKED_AT: usize = 16;
 
 /// Lines and exchanges of the last moment.
@@ -41,8 +41,8 @@ pub struct Joins {
     /// The exchanges, oldest first; the number of the first.
     exchanges: VecDeque<Seen>,
     first: u64,
-    /// For each key the number of the last exchange that has it.
-    by_key: HashMap<u64, u64, RandomState>,
+    /// The keys of exchanges, each with the exchange's number.
+    known: BTreeSet<(u64, u64)>,
     /// The lines that wait, oldest first, and the number of the first.
     lines: VecDeque<Option<Event>>,
     first_line: u64,
@@ -75,7 +75,7 @@ impl Joins {
             seed: RandomState::default(),
             exchanges: VecDeque::new(),
             first: 0,
-            by_key: HashMap::default(),
+            known: BTreeSet::new(),
             lines: VecDeque::new(),
             first_line: 0,
             waiting: BTreeSet::new(),
@@ -92,7 +92,7 @@ impl Joins {
         let keys = self.keys(event);
         self.exchanges.push_back(Seen { event: *event, exchange, told: [None; CHANNELS] });
         for (by, key) in keys.into_iter().flatten() {
-            self.by_key.insert(key, number);
+            self.known.insert((key, number));
             let lines = self.waiting.range((key, 0)..=(key, u64::MAX)).map(|(_, line)| *line);
             for line in lines.take(LOOKED_AT).collect::<Vec<_>>() {
                 let joined = self.line_at(line).and_then(|event| self.tell(number, by, &event));
@@ -109,10 +109,9 @@ impl Joins {
     pub fn line(&mut self, event: &Event, out: &mut Vec<Event>) {
         let keys = self.keys(event);
         for (by, key) in keys.into_iter().flatten() {
-            let number = self.by_key.get(&key).copied();
-            let joined = number.and_then(|number| self.tell(number, by, event));
-            if joined.is_some() {
-                out.extend(joined);
+            let numbers = self.numbers(key);
+            if let Some(joined) = numbers.into_iter().find_map(|n| self.tell(n, by, event)) {
+                out.push(joined);
                 return;
             }
         }
@@ -193,6 +192,12 @@ impl Joins {
         self.seed.hash_one((by, of))
     }
 
+    /// Returns the numbers of the last exchanges that have a key, the newest first.
+    fn numbers(&self, key: u64) -> Vec<u64> {
+        let known = self.known.range((key, 0)..=(key, u64::MAX)).rev();
+        known.take(LOOKED_AT).map(|(_, number)| *number).collect()
+    }
+
     fn line_at(&self, number: u64) -> Option<Event> {
         let at = usize::try_from(number.checked_sub(self.first_line)?).ok()?;
         *self.lines.get(at)?
@@ -212,7 +217,7 @@ impl Joins {
     fn give_up(&mut self, out: &mut Vec<Event>) {
         if let Some(event) = self.take_line(self.first_line) {
             let told = self.keys(&event).into_iter().flatten().find_map(|(_, key)| {
-                let at = self.by_key.get(&key)?.checked_sub(self.first)?;
+                let at = self.numbers(key).first()?.checked_sub(self.first)?;
                 let seen = self.exchanges.get(usize::try_from(at).ok()?)?;
                 same_kind(&event, &seen.event).then_some(seen)
             });
@@ -227,9 +232,7 @@ impl Joins {
     fn forget(&mut self) {
         let Some(seen) = self.exchanges.pop_front() else { return };
         for (_, key) in self.keys(&seen.event).into_iter().flatten() {
-            if self.by_key.get(&key) == Some(&self.first) {
-                self.by_key.remove(&key);
-            }
+            self.known.remove(&(key, self.first));
         }
         self.first += 1;
     }

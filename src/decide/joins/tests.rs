@@ -62,7 +62,7 @@ fn together(line: &Event, exchange: &Event) -> Event {
         }
         joins.tick(Time::from_millis(10_000), &mut out);
         assert_eq!(out.len(), 1, "{out:?}");
-        assert!(joins.by_key.is_empty() && joins.waiting.is_empty());
+        assert!(joins.known.is_empty() && joins.waiting.is_empty());
         out.remove(0)
     });
     // The order makes no difference.
@@ -156,6 +156,18 @@ fn an_exchange_has_one_line_in_each_log() {
     assert_eq!((out.len(), counting(&out), beside.count()), (11, 3, 8));
 }
 
+/// Packets are read at once, and a log a little later.
+#[test]
+fn lines_that_come_late_find_an_exchange_each() {
+    let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
+    for n in 0..5 {
+        joins.exchange(&refused(n, HOST, call("a")), &mut out);
+    }
+    (0..7).for_each(|_| joins.line(&line(100, HOST, Class::Guess, call("a")), &mut out));
+    assert!(out.iter().all(|event| matches!(event.basis, Basis::Exchange(_))));
+    assert_eq!(out.len(), 5);
+}
+
 #[test]
 fn logins_are_no_offences() {
     let login = exchange(Outcome::Login);
@@ -192,5 +204,5 @@ fn memory_is_bounded() {
     let lines = joins.lines.capacity() * size_of::<Option<Event>>() + entries;
     assert!(lines <= 8 << 20, "{lines} bytes");
     joins.tick(Time::from_secs(2), &mut out);
-    assert!(joins.by_key.is_empty() && joins.waiting.is_empty() && joins.lines.is_empty());
+    assert!(joins.known.is_empty() && joins.waiting.is_empty() && joins.lines.is_empty());
 }

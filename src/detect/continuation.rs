@@ -241,7 +241,8 @@ impl Context {
             }
             Shape::Syslog => false,
         };
-        let free_text = matches!(shape, Shape::File | Shape::Console) && self.holds_free_text(line);
+        // An object may stand in text, too.
+        let free_text = shape != Shape::Syslog && self.holds_free_text(line);
         self.known = line.next();
         let start = self.base + line.start as u64;
         for hit in hits {

@@ -275,15 +275,24 @@ impl Engine {
         let (service, sight) = (self.service(event), self.sight);
         let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
+        let is_framed = event.basis == Basis::Framed;
         // What was written while nobody listened has no exchange.
-        if event.basis != Basis::Text || !is_sip || !counts || self.late.now.is_some() {
+        if !(is_framed || event.basis == Basis::Text)
+            || !is_sip
+            || !counts
+            || self.late.now.is_some()
+        {
             return LinePlace::Alone;
         }
         let seen = match event.clue.transport {
             Transport::Wrapped => sight.hep && service == Service::Pjsip,
+            // It is true, and of what was said on a wrapped connection nothing may be seen.
+            Transport::Unknown if is_framed => false,
             _ => sight.answers || sight.hep,
         };
-        if seen {
+        if is_framed && !seen {
+            LinePlace::Alone
+        } else if seen {
             LinePlace::BesideExchanges
         } else if self.may_be_wrapped(event) {
             LinePlace::OnWrappedConnection

@@ -534,6 +534,31 @@ fn a_line_counts_by_what_the_pbx_did() {
     assert_eq!(counted(&bench, host, 22), (3, 1));
 }
 
+/// Providers and monitors ask by OPTIONS, and a record about that tells of a stranger.
+#[test]
+fn a_framed_line_about_what_is_seen_counts_by_its_exchange() {
+    let host = "192.0.2.1";
+    for (transport, sight, alone) in [
+        (Transport::Datagram, Sight::default(), true),
+        (Transport::Datagram, ANSWERS, false),
+        (Transport::Stream, ANSWERS, false),
+        (Transport::Wrapped, ANSWERS, true),
+        (Transport::Wrapped, Sight { talked: true, ..ANSWERS }, true),
+        (Transport::Wrapped, Sight { hep: true, ..ANSWERS }, false),
+        (Transport::Unknown, ANSWERS, true),
+    ] {
+        let mut bench = Bench::new("");
+        bench.engine.see(sight);
+        let event = bench.fresh_event(SIP_GUESS, host, 0, Evidence::Unverified);
+        let clue = Clue { port: 5071, transport, ..Clue::default() };
+        let event = Event { basis: Basis::Framed, clue, ..event };
+        bench.engine.on_event(&event, &mut bench.decisions);
+        bench.engine.on_tick(Time::from_secs(1), &mut bench.decisions);
+        let expected = u32::from(alone);
+        assert_eq!(counted(&bench, host, 1), (expected, 0), "{transport:?} {sight:?}");
+    }
+}
+
 #[test]
 fn a_line_about_a_hidden_connection_counts_by_what_was_sent_on_it() {
     let mut bench = Bench::new("");

@@ -104,17 +104,17 @@ impl Joins {
         }
     }
 
-    /// Returns a line with what its exchange makes of it, or keeps it until there is one. A line that waits
-    /// no longer because there are too many is added to `out` as one without an exchange.
-    pub fn line(&mut self, event: &Event, out: &mut Vec<Event>) {
+    /// Returns a line with what its exchange makes of it, if that has been seen.
+    pub fn find(&mut self, event: &Event) -> Option<Event> {
+        self.keys(event).into_iter().flatten().find_map(|(by, key)| {
+            self.numbers(key).into_iter().find_map(|number| self.tell(number, by, event))
+        })
+    }
+
+    /// Keeps a line until its exchange is seen. One that waits no longer because there are too many, or of
+    /// which nothing tells its exchange, is added to `out`.
+    pub fn wait(&mut self, event: &Event, out: &mut Vec<Event>) {
         let keys = self.keys(event);
-        for (by, key) in keys.into_iter().flatten() {
-            let numbers = self.numbers(key);
-            if let Some(joined) = numbers.into_iter().find_map(|n| self.tell(n, by, event)) {
-                out.push(joined);
-                return;
-            }
-        }
         if keys.iter().all(Option::is_none) {
             out.push(Event { basis: Basis::Unmatched, ..*event });
             return;

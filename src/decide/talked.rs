@@ -1,5 +1,5 @@
 //! Connections whose content is not seen: how many lines about one can be believed, which is as many as the PBX sent
-//! segments on it.
+//! segments on it, and at how many ports of a host.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,16 +8,27 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::model::clock_step::ClockStep;
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// The time for which the kernel remembers what was sent: the timeout of its sets.
 const LASTS: Duration = Duration::from_secs(5);
-/// Connections that are known at most, about 60 bytes each: as many as the kernel's sets take.
+/// Connections, and hosts, that are known at most, about 60 and 100 bytes each: as many as the kernel's sets
+/// take.
 const CAPACITY: usize = 65_536;
+/// The time within which the ports of a host are counted.
+pub const LATELY: Duration = Duration::from_secs(600);
+/// Ports of a host that are told apart.
+const PORTS: usize = 3;
 
-/// The segments that lines have used up, by the host's address and port.
+/// The connections that lines have been believed about.
 #[derive(Debug, Default)]
-pub struct TalkedFlows(HashMap<(IpAddr, u16), Used, RandomState>);
+pub struct TalkedFlows {
+    /// The segments that lines have used up, by the host's address and port.
+    used: HashMap<(IpAddr, u16), Used, RandomState>,
+    /// The last ports of a host, each with the time of its last line.
+    ports: HashMap<Subject, [(u16, Time); PORTS], RandomState>,
+}
 
 #[derive(Debug)]
 struct Used {
@@ -26,13 +37,20 @@ struct Used {
 }
 
 impl TalkedFlows {
-    /// Uses one up of the segments that were `sent` on a connection, and returns whether there was one left.
-    pub fn use_up(&mut self, flow: (IpAddr, u16), sent: Option<u64>, now: Time) -> bool {
+    /// Uses one up of the segments that were `sent` on a connection of a host (banned as `subject`), and returns
+    /// whether there was one left.
+    pub fn use_up(
+        &mut self,
+        flow: (IpAddr, u16),
+        subject: Subject,
+        sent: Option<u64>,
+        now: Time,
+    ) -> bool {
         let Some(sent) = sent else { return false };
-        if self.0.len() >= CAPACITY && !self.0.contains_key(&flow) {
+        if self.used.len() >= CAPACITY && !self.used.contains_key(&flow) {
             return false;
         }
-        let used = self.0.entry(flow).or_insert(Used { segments: 0, last: now });
+        let used = self.used.entry(flow).or_insert(Used { segments: 0, last: now });
         // The kernel has begun to count anew.
         if now.since(used.last) >= LASTS || used.segments > sent {
             used.segments = 0;
@@ -40,17 +58,34 @@ impl TalkedFlows {
         used.last = now;
         let is_left = used.segments < sent;
         used.segments += u64::from(is_left);
+        if is_left && (self.ports.len() < CAPACITY || self.ports.contains_key(&subject)) {
+            let ports = self.ports.entry(subject).or_default();
+            let same = ports.iter().position(|(port, _)| *port == flow.1);
+            let oldest = || (0..PORTS).min_by_key(|at| ports.get(*at).map(|(_, last)| *last));
+            if let Some(place) = same.or_else(oldest).and_then(|at| ports.get_mut(at)) {
+                *place = (flow.1, now);
+            }
+        }
         is_left
+    }
+
+    /// Returns at how many ports of a host lines have been believed lately, three at most.
+    #[must_use]
+    pub fn ports(&self, subject: Subject, now: Time) -> usize {
+        let ports = self.ports.get(&subject).into_iter().flatten();
+        ports.filter(|(port, last)| *port != 0 && now.since(*last) < LATELY).count()
     }
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
-        self.0.retain(|_, used| now.since(used.last) < LASTS);
+        self.used.retain(|_, used| now.since(used.last) < LASTS);
+        self.ports.retain(|_, ports| ports.iter().any(|(_, last)| now.since(*last) < LATELY));
     }
 
     /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
-        step.correct_all(self.0.values_mut().map(|used| &mut used.last));
+        let used = self.used.values_mut().map(|used| &mut used.last);
+        step.correct_all(used.chain(self.ports.values_mut().flatten().map(|(_, last)| last)));
     }
 }
 
@@ -61,20 +96,37 @@ mod tests {
     #[test]
     fn each_line_uses_up_a_segment() {
         let mut talked = TalkedFlows::default();
-        let flow = |port| ("203.0.113.9".parse().unwrap(), port);
+        let host = "203.0.113.9".parse().unwrap();
+        let subject = Subject::of(host, 64);
         let at = Time::from_millis;
-        assert!(!talked.use_up(flow(1), None, at(0)));
-        assert!(!talked.use_up(flow(1), Some(0), at(0)));
+        assert!(!talked.use_up((host, 1), subject, None, at(0)));
+        assert!(!talked.use_up((host, 1), subject, Some(0), at(0)));
         let used = |talked: &mut TalkedFlows, sent, now| {
-            (0..5).filter(|_| talked.use_up(flow(1), Some(sent), at(now))).count()
+            (0..5).filter(|_| talked.use_up((host, 1), subject, Some(sent), at(now))).count()
         };
         assert_eq!(used(&mut talked, 3, 0), 3);
         assert_eq!(used(&mut talked, 4, 1000), 1);
-        assert!(talked.use_up(flow(2), Some(1), at(1000)), "another connection has its own");
+        assert!(talked.use_up((host, 2), subject, Some(1), at(1000)), "another has its own");
         // A set that was emptied, and one whose element was over.
         assert_eq!(used(&mut talked, 2, 1500), 2);
         assert_eq!(used(&mut talked, 2, 6500), 2);
         talked.tick(at(11_500));
-        assert!(talked.0.is_empty());
+        assert!(talked.used.is_empty());
+    }
+
+    #[test]
+    fn ports_of_a_host_are_told_apart_for_ten_minutes() {
+        let mut talked = TalkedFlows::default();
+        let host = "203.0.113.9".parse().unwrap();
+        let subject = Subject::of(host, 64);
+        let at = Time::from_secs;
+        for (port, secs, known) in [(1, 100, 1), (1, 101, 1), (2, 102, 2), (3, 103, 3), (4, 104, 3)]
+        {
+            assert!(talked.use_up((host, port), subject, Some(9), at(secs)));
+            assert_eq!(talked.ports(subject, at(secs)), known);
+        }
+        assert_eq!(talked.ports(subject, at(703)), 1);
+        talked.tick(at(704));
+        assert!(talked.ports.is_empty());
     }
 }

@@ -8,7 +8,6 @@ mod jail;
 mod recovery;
 mod renew;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -42,10 +41,9 @@ use jail::JailState;
 pub use jail::Tally;
 pub use recovery::{RecoverySummary, StoredBans};
 
-/// A host of which so many ports are due for a ban within this time is banned itself: it comes back from
-/// another each time.
+/// A host that lines tell of at so many ports, within [`talked::LATELY`](crate::decide::talked::LATELY), is banned
+/// itself: it comes back from another each time.
 const PORTS: usize = 3;
-const PORTS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -223,32 +221,49 @@ impl Engine {
                 self.decide(event, out);
                 self.joins.exchange(event, &mut found);
             }
-            (_, LinePlace::BesideExchanges) => self.joins.line(event, &mut found),
+            (_, LinePlace::BesideExchanges) => match self.joins.find(event) {
+                Some(joined) => found.push(joined),
+                None if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
+                None => self.joins.wait(event, &mut found),
+            },
             (_, LinePlace::OnWrappedConnection) => out.push(Decision::AskTalked(*event)),
             (_, LinePlace::Alone) => self.decide(event, out),
         }
-        for event in found {
-            self.on_joined(&event, out);
-        }
+        self.on_joined(&found, out);
     }
 
-    /// Takes up a line that has found its exchange, or has waited for long enough.
-    fn on_joined(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        match event.basis {
-            Basis::Unmatched if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
-            Basis::Unmatched => self.note_unmatched(event),
-            Basis::Beside(_) => self.recent.push(event),
-            _ => self.decide(event, out),
+    /// Takes up lines that have found their exchanges, or have waited for long enough.
+    fn on_joined(&mut self, lines: &[Event], out: &mut Vec<Decision>) {
+        for event in lines {
+            match event.basis {
+                Basis::Unmatched => self.note_unmatched(event),
+                Basis::Beside(_) => self.recent.push(event),
+                _ => self.decide(event, out),
+            }
         }
     }
 
     /// Takes up a line that [`Decision::AskTalked`] was about: our side `sent` so many segments to the host's address
-    /// and port lately; `None`: none.
+    /// and port lately; `None`: none. Without one for it, it may be about an exchange that comes yet.
     pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
-        let is_new = self.talked.use_up((event.host, event.clue.port), sent, event.time);
-        if is_new {
+        let flow = (event.host, event.clue.port);
+        let subject = self.known_as(event.host);
+        if self.talked.use_up(flow, subject, sent, event.time) {
             let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
-            self.decide(&event, out);
+            // Lines that were written before the ban took hold.
+            let is_closed = |flow| self.bans.of(flow).next().is_some();
+            if Subject::flow(event.host, event.clue.port).is_some_and(is_closed) {
+                self.recent.push(&event);
+            } else {
+                self.decide(&event, out);
+            }
+        } else if self.place_of(event) == LinePlace::BesideExchanges {
+            let mut found = Vec::new();
+            match self.joins.find(event) {
+                Some(joined) => found.push(joined),
+                None => self.joins.wait(event, &mut found),
+            }
+            self.on_joined(&found, out);
         } else {
             self.note_unmatched(&Event { basis: Basis::Unmatched, ..*event });
         }
@@ -426,11 +441,8 @@ impl Engine {
     fn part_to_ban(&self, subject: Subject, event: &Event, now: Time) -> Subject {
         let flow = Subject::flow(event.host, event.clue.port);
         let Some(flow) = flow.filter(|_| event.basis == Basis::Talked) else { return subject };
-        let lately = |ban: &&Ban| ban.subject.is_flow() && now.since(ban.since) < PORTS_WITHIN;
-        let net = subject.net();
-        let bans = self.bans.within(&net).filter(lately);
-        let others: BTreeSet<_> = bans.map(|ban| ban.subject).filter(|it| *it != flow).collect();
-        if others.len() + 1 >= PORTS { subject } else { flow }
+        let is_host = self.talked.ports(subject, now) >= PORTS;
+        if is_host { subject } else { flow }
     }
 
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
@@ -438,9 +450,7 @@ impl Engine {
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
         let mut alone = Vec::new();
         self.joins.tick(now, &mut alone);
-        for event in alone {
-            self.on_joined(&event, out);
-        }
+        self.on_joined(&alone, out);
         self.talked.tick(now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };

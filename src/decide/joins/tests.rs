@@ -54,11 +54,11 @@ fn together(line: &Event, exchange: &Event) -> Event {
     let both = [true, false].map(|line_first| {
         let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
         if line_first {
-            joins.line(line, &mut out);
+            take(&mut joins, line, &mut out);
             joins.exchange(exchange, &mut out);
         } else {
             joins.exchange(exchange, &mut out);
-            joins.line(line, &mut out);
+            take(&mut joins, line, &mut out);
         }
         joins.tick(Time::from_millis(10_000), &mut out);
         assert_eq!(out.len(), 1, "{out:?}");
@@ -68,6 +68,14 @@ fn together(line: &Event, exchange: &Event) -> Event {
     // The order makes no difference.
     assert_eq!(both[0], both[1]);
     both[0]
+}
+
+/// Takes a line up as the engine does.
+fn take(joins: &mut Joins, line: &Event, out: &mut Vec<Event>) {
+    match joins.find(line) {
+        Some(joined) => out.push(joined),
+        None => joins.wait(line, out),
+    }
 }
 
 const HOST: &str = "203.0.113.9";
@@ -105,13 +113,13 @@ fn another_time_is_another_exchange() {
         let refused = refused(exchange_at, HOST, call("a"));
         joins.tick(Time::from_millis(line_at.min(exchange_at)), &mut out);
         if line_at < exchange_at {
-            joins.line(&line, &mut out);
+            take(&mut joins, &line, &mut out);
             joins.tick(refused.time, &mut out);
             joins.exchange(&refused, &mut out);
         } else {
             joins.exchange(&refused, &mut out);
             joins.tick(line.time, &mut out);
-            joins.line(&line, &mut out);
+            take(&mut joins, &line, &mut out);
         }
         joins.tick(Time::from_millis(9000), &mut out);
         assert_eq!(out.iter().map(|event| event.basis).collect::<Vec<_>>(), [Basis::Unmatched]);
@@ -140,10 +148,10 @@ fn by_the_port_alone_a_line_says_no_more_than_the_exchange() {
 fn an_exchange_has_one_line_in_each_log() {
     let (mut joins, mut out) = (Joins::new(AT_ONCE), Vec::new());
     let first = line(0, HOST, Class::Guess, call("a"));
-    (0..5).for_each(|_| joins.line(&first, &mut out));
+    (0..5).for_each(|_| take(&mut joins, &first, &mut out));
     joins.exchange(&refused(10, HOST, call("a")), &mut out);
-    (0..5).for_each(|_| joins.line(&first, &mut out));
-    joins.line(&Event { channel: ChannelId(4), ..first }, &mut out);
+    (0..5).for_each(|_| take(&mut joins, &first, &mut out));
+    take(&mut joins, &Event { channel: ChannelId(4), ..first }, &mut out);
     let counting = |out: &[Event]| {
         out.iter().filter(|event| matches!(event.basis, Basis::Exchange(_))).count()
     };
@@ -163,7 +171,7 @@ fn lines_that_come_late_find_an_exchange_each() {
     for n in 0..5 {
         joins.exchange(&refused(n, HOST, call("a")), &mut out);
     }
-    (0..7).for_each(|_| joins.line(&line(100, HOST, Class::Guess, call("a")), &mut out));
+    (0..7).for_each(|_| take(&mut joins, &line(100, HOST, Class::Guess, call("a")), &mut out));
     assert!(out.iter().all(|event| matches!(event.basis, Basis::Exchange(_))));
     assert_eq!(out.len(), 5);
 }
@@ -190,7 +198,7 @@ fn memory_is_bounded() {
     for n in 0..100_000_u32 {
         let host = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
         let id = |of: &str| call(&format!("{of}{n}"));
-        joins.line(&line(i64::from(n) / 100, &host, Class::Guess, id("line")), &mut out);
+        take(&mut joins, &line(i64::from(n) / 100, &host, Class::Guess, id("line")), &mut out);
         joins.exchange(
             &refused(i64::from(n) / 100, &host, Clue { port: 1, ..id("exchange") }),
             &mut out,

@@ -29,6 +29,8 @@ pub enum Shape {
     Plain,
     /// By the syslog channel to rsyslog, which writes control bytes as `#ooo`.
     Syslog,
+    /// A file with the `[json]` formatter.
+    Json,
 }
 
 /// One log file.
@@ -42,6 +44,9 @@ pub struct Logger {
 impl Logger {
     /// The bytes that `record` adds to the file.
     pub fn write(&self, record: &Record) -> Vec<u8> {
+        if matches!(self.shape, Shape::Json) {
+            return self.object(record);
+        }
         let Record { level, file, line, function, message } = record;
         let until_nul = message.split(|byte| *byte == 0).next().unwrap();
         let line = if *line == 0 { String::new() } else { line.to_string() };
@@ -54,7 +59,7 @@ impl Logger {
                 let place = bytes![file, ":", line, gap, function];
                 bytes!["[", self.stamp, "] ", level, "[1943]: ", place, ": ", until_nul]
             }
-            Shape::Syslog => {
+            Shape::Syslog | Shape::Json => {
                 let place = bytes![file, ":", line, " in ", function];
                 bytes![level, "[1943]: ", place, ": ", until_nul]
             }
@@ -65,9 +70,33 @@ impl Logger {
         buffer.truncate(BUFFER - 1);
         strip(&mut buffer);
         match self.shape {
-            Shape::File | Shape::Plain => buffer,
+            Shape::File | Shape::Plain | Shape::Json => buffer,
             Shape::Syslog => by_rsyslog(&buffer),
         }
+    }
+
+    /// What jansson makes of it; nothing of what is not UTF-8.
+    fn object(&self, record: &Record) -> Vec<u8> {
+        let Record { level, file, line, function, message } = record;
+        let until_nul = message.split(|byte| *byte == 0).next().unwrap();
+        let (Ok(file), Ok(text)) = (std::str::from_utf8(file), std::str::from_utf8(until_nul))
+        else {
+            return Vec::new();
+        };
+        let object = serde_json::json!({
+            "hostname": "pbx",
+            "timestamp": self.stamp,
+            "identifiers": { "lwp": 1943, "callid": "" },
+            "logmsg": {
+                "location": { "filename": file, "function": function, "line": line },
+                "level": level,
+                "message": text,
+            },
+        });
+        let mut bytes = object.to_string().into_bytes();
+        bytes.push(b'\n');
+        bytes.truncate(BUFFER - 1);
+        bytes
     }
 }
 

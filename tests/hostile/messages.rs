@@ -40,6 +40,8 @@ pub enum Field {
     WebLogin,
     /// What an unparsable packet holds.
     Packet,
+    /// Text that a module prints as it came, of a kind that no rule knows: line feeds and all.
+    Text,
 }
 
 /// Who fills the fields.
@@ -52,6 +54,9 @@ pub trait Values {
 pub enum Transport {
     Udp,
     Tcp,
+    Tls,
+    Ws,
+    Wss,
 }
 
 /// Where a packet came from, or, over UDP, may claim to.
@@ -64,6 +69,8 @@ pub struct Sender {
     pub spoofed: bool,
     /// Whom the topmost Via header names: chan_sip believes it for its SECURITY events.
     pub maddr: IpAddr,
+    /// The nonce that chan_sip was sent back.
+    pub nonce: u32,
 }
 
 /// What a host did, as a log may say.
@@ -107,6 +114,13 @@ kinds! {
     IaxNoToken, IaxTooNew,
     // others
     Websocket, Dialplan, Noise,
+    // free text
+    Verbose, Debug, RawDump, Unlisted,
+}
+
+impl Kind {
+    /// Of these nobody knows how far their text goes: no rule and no `[[message]]` reads them.
+    pub const FREE: [Self; 4] = [Self::Verbose, Self::Debug, Self::RawDump, Self::Unlisted];
 }
 
 /// Which Asterisk it is, as far as messages differ.
@@ -174,6 +188,9 @@ impl Writer<'_> {
         match self.sender.transport {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
     }
 
@@ -181,7 +198,7 @@ impl Writer<'_> {
     fn offence(&self) -> Deed {
         match self.sender.transport {
             Transport::Udp => Deed::Offence,
-            Transport::Tcp => Deed::ProvenOffence,
+            _ => Deed::ProvenOffence,
         }
     }
 
@@ -246,6 +263,7 @@ impl Writer<'_> {
             IaxUnknownPeer | IaxWrongDigest | IaxWrongPassword | IaxEmpty | IaxStranger
             | IaxNoExtension | IaxNoToken | IaxTooNew => self.iax(kind),
             Websocket | Dialplan | Noise => self.other(kind),
+            Verbose | Debug | RawDump | Unlisted => self.free(kind),
         }
     }
 
@@ -262,8 +280,17 @@ impl Writer<'_> {
                 let to = self.fill(Field::Header);
                 self.registration(&to, "Wrong password");
                 let account = self.fill(Field::Decoded);
-                let tail = b",Challenge=\"1a\",ReceivedChallenge=\"1a\",ReceivedHash=\"7a6a\"";
-                self.security("InvalidPassword", "SIP", &account, b"0x7f0eb8002bd0", tail);
+                let nonce = format!("{:08x}", self.sender.nonce);
+                let tail = format!(
+                    ",Challenge=\"{nonce}\",ReceivedChallenge=\"{nonce}\",ReceivedHash=\"7a6a\""
+                );
+                self.security(
+                    "InvalidPassword",
+                    "SIP",
+                    &account,
+                    b"0x7f0eb8002bd0",
+                    tail.as_bytes(),
+                );
                 return Deed::ProvenOffence;
             }
             Kind::SipNameMismatch => {
@@ -679,5 +706,32 @@ impl Writer<'_> {
                 Deed::Nothing
             }
         }
+    }
+
+    /// Messages whose text goes on as its sender likes.
+    fn free(&mut self, kind: Kind) -> Deed {
+        let text = self.fill(Field::Text);
+        let (level, file, message) = match kind {
+            Kind::Verbose => {
+                let head = "    -- Executing [s@from-sip:1] NoOp(\"SIP/1000-0000001a\", \"";
+                ("VERBOSE", "pbx.c", bytes![head, text, "\") in new stack"])
+            }
+            Kind::Debug => ("DEBUG", SIP, bytes!["Header  4 [ 40]: From: ", text]),
+            Kind::RawDump => {
+                let head = format!("\n<--- SIP read from UDP:{} --->\n", self.host_port());
+                ("VERBOSE", SIP, bytes![head, text, "\n<------------->"])
+            }
+            _ => {
+                let (level, file, head) = *self.random.pick(&[
+                    ("WARNING", "app_dial.c", "Unable to create channel of type 'SIP': "),
+                    ("NOTICE", "pbx_lua.c", "caller is "),
+                    ("WARNING", "func_strings.c", "Cannot parse '"),
+                    ("ERROR", "res_agi.c", "Script says: "),
+                ]);
+                (level, file, bytes![head, text])
+            }
+        };
+        self.say(level, file, message);
+        Deed::Nothing
     }
 }

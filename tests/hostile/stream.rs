@@ -74,7 +74,8 @@ impl Stream {
         let victim = victim(random);
         // One packet's record is cut, and the next packet's goes on with it.
         let cut = random.chance(10).then(|| random.below(packets - 1));
-        let mut kinds: Vec<Kind> = (0..packets).map(|_| *random.pick(Kind::ALL)).collect();
+        let listed = &Kind::ALL[..Kind::ALL.len() - Kind::FREE.len()];
+        let mut kinds: Vec<Kind> = (0..packets).map(|_| *random.pick(listed)).collect();
         // Where nobody uses tricks, nothing may stand that makes hearsay of so much after it.
         kinds.retain(|kind| !honest || !OVERSHADOWING.contains(kind));
         if let Some(next) = cut.and_then(|cut| kinds.get_mut(cut + 1)).filter(|_| random.chance(50))
@@ -162,7 +163,8 @@ fn bank(
     for kind in kinds {
         let begin = messages.len();
         let transport = *random.pick(&[Transport::Udp, Transport::Tcp]);
-        let sender = Sender { host: victim, port: 5060, transport, spoofed: false, maddr: victim };
+        let (port, spoofed, maddr, nonce) = (5060, false, victim, 0x1a);
+        let sender = Sender { host: victim, port, transport, spoofed, maddr, nonce };
         let mut copy = Random::new(random.number(), 0);
         let (records, _) = messages::write(*kind, &sender, version, random, &mut Plain(&mut copy));
         for record in records {
@@ -227,7 +229,8 @@ fn sender(kind: Kind, number: usize, hostile: bool, victim: IpAddr, random: &mut
     let spoofed = hostile && transport == Transport::Udp && !answered && random.chance(10);
     let host = if spoofed { victim } else { own };
     let maddr = if hostile && random.chance(50) { victim } else { host };
-    Sender { host, port: 1024 + u16::from(number) * 11, transport, spoofed, maddr }
+    let port = 1024 + u16::from(number) * 11;
+    Sender { host, port, transport, spoofed, maddr, nonce: 0x1a }
 }
 
 /// The records of all packets in one order; those of one packet stay in theirs.

@@ -285,7 +285,7 @@ fn transmit(field: Field, mut text: Vec<u8>) -> Vec<u8> {
             text.retain(|byte| *byte != b'\n' && *byte != 0);
             text.truncate(1000);
         }
-        Field::WebLogin | Field::Packet => text.truncate(20_000),
+        Field::WebLogin | Field::Packet | Field::Text => text.truncate(20_000),
     }
     text
 }

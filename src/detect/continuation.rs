@@ -241,8 +241,8 @@ impl Context {
             }
             Shape::Syslog => false,
         };
-        // An object may stand in text, too.
-        let free_text = shape != Shape::Syslog && self.holds_free_text(line);
+        // An object, or a line as a syslog daemon writes it, may stand in text, too.
+        let free_text = self.holds_free_text(line);
         self.known = line.next();
         let start = self.base + line.start as u64;
         for hit in hits {
@@ -294,7 +294,8 @@ impl Context {
                 let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                 let stripped =
                     prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
-                stripped.is_some_and(|s| s.level != Level::Report && s.shape != Shape::Json)
+                let is_text = |shape| matches!(shape, Shape::File | Shape::Console);
+                stripped.is_some_and(|s| s.level != Level::Report && is_text(s.shape))
             })
         })
     }

@@ -356,6 +356,12 @@ fn what_follows_free_text_is_hearsay_for_a_short_while() {
         // So may be an object.
         let record = object("door.c", "NOTICE", "192.0.2.66 knocked");
         assert!(read(&text(&[&free, &record]))[0].ends_with("hearsay"));
+        let by_syslog =
+            "Nov 22 10:00:00 pbx asterisk[467]: NOTICE[1]: door.c:6 in f: 192.0.2.66 knocked\n";
+        assert!(read(&text(&[&free, by_syslog]))[0].ends_with("hearsay"));
+        // A syslog daemon leaves no line feed in a message.
+        let free = format!("Nov 22 10:00:00 pbx asterisk[467]: {level}[1]: pbx.c:6 in f: x\n");
+        assert!(read(&text(&[&free, by_syslog]))[0].ends_with("unverified"));
     }
 }
 

@@ -12,7 +12,7 @@ export SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 long() { $CARGO test --locked --release "$@"; }
 
 say "the long forms of tests, each after it is compiled: an hour at most"
-MESSAGES=${MESSAGES:-10000000} long --test hostile -- --nocapture nobody_who_did_nothing
+MESSAGES=${MESSAGES:-10000000} long --test hostile -- --nocapture --test-threads=1 nobody_
 long --test slow_lines -- --nocapture
 export SOURCES=${SOURCES:-10000000}
 long --test many_sources -- --nocapture

@@ -27,6 +27,7 @@ macro_rules! bytes {
     }};
 }
 
+mod cases;
 mod guard;
 mod logger;
 mod messages;

@@ -180,6 +180,12 @@ fn due(scene: &Scene, items: &[&Item]) -> Vec<IpAddr> {
 fn blinded(with: &Outcome, without: &Outcome) -> Vec<Wrong> {
     let mut wrong: Vec<Wrong> = Vec::new();
     for ban in &without.bans {
+        // Lines of two logs share what was sent on an encrypted connection, so that others' text may change which of
+        // them count there. But some do.
+        let host = |found: &Found| found.host == ban.host && found.event.basis == Basis::Talked;
+        if ban.subject.is_flow() && with.found.iter().any(host) {
+            continue;
+        }
         // A milder ban, which others' text brought earlier, begins the count anew.
         let same = with.bans.iter().any(|other| {
             other.subject.holds(&ban.subject)

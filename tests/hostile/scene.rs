@@ -242,10 +242,8 @@ enum Credentials {
     Without,
     /// They answer the last challenge.
     Ours,
-    /// They answer a nonce that this host was never sent.
-    Foreign,
 }
-use Credentials::{Foreign, Ours, Without};
+use Credentials::{Ours, Without};
 
 /// What brings a message about.
 fn script(kind: Kind) -> &'static [Step] {
@@ -494,7 +492,6 @@ impl<'a> Maker<'a> {
             request.nonce = match credentials {
                 Without => None,
                 Ours => nonce.take(),
-                Foreign => Some(self.nonce(request.driver)),
             };
             gets_answers |= *credentials == Ours;
             let hex =

@@ -1,6 +1,7 @@
 //! Small excerpts of logs that once deceived a guard, and what is right: by their text alone, as `replay` reads them,
 //! and beside the exchanges that the lines are about.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -198,8 +199,9 @@ fn a_raw_packet_with_a_line_of_free_text_switches_nothing_off() {
         date = clock(0)
     );
     for second in 2..8 {
-        text += &format!(
-            "[{}] SECURITY[27376] res_security_log.c: SecurityEvent=\"ChallengeResponseFailed\",EventTV=\"2026-11-28T10:00:02.669+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"1000\",SessionID=\"a{second}\",LocalAddress=\"IPV4/UDP/203.0.113.22/5060\",RemoteAddress=\"IPV4/UDP/198.51.100.57/33021\",Challenge=\"1/2\",Response=\"3\",ExpectedResponse=\"\"\n",
+        let _ = writeln!(
+            text,
+            "[{}] SECURITY[27376] res_security_log.c: SecurityEvent=\"ChallengeResponseFailed\",EventTV=\"2026-11-28T10:00:02.669+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"1000\",SessionID=\"a{second}\",LocalAddress=\"IPV4/UDP/203.0.113.22/5060\",RemoteAddress=\"IPV4/UDP/198.51.100.57/33021\",Challenge=\"1/2\",Response=\"3\",ExpectedResponse=\"\"",
             clock(second)
         );
     }
@@ -210,8 +212,9 @@ fn a_raw_packet_with_a_line_of_free_text_switches_nothing_off() {
 fn a_line_behind_a_message_of_two_lines_counts() {
     let mut text = String::new();
     for second in 1..7 {
-        text += &format!(
-            "[{}] WARNING[1638] chan_sip.c: Retransmission timeout reached on transmission 1a2b3c{second}@198.51.100.77 for seqno 1 (Critical Response) -- See https://wiki.asterisk.org/wiki/display/AST/SIP+Retransmissions\nPacket timed out after 32000ms with no response\n",
+        let _ = writeln!(
+            text,
+            "[{}] WARNING[1638] chan_sip.c: Retransmission timeout reached on transmission 1a2b3c{second}@198.51.100.77 for seqno 1 (Critical Response) -- See https://wiki.asterisk.org/wiki/display/AST/SIP+Retransmissions\nPacket timed out after 32000ms with no response",
             clock(second)
         );
         text += &chan_sip(second, "[C-00000001]");
@@ -240,7 +243,7 @@ fn notices_of_pjsip_count_beside_their_exchanges_alone() {
     let mut text = String::new();
     for second in (0..24).step_by(3) {
         for reason in ["No matching endpoint found", "Failed to authenticate"] {
-            text += &format!("[{}] {}", clock(second), refused(second, host, "c", reason));
+            let _ = write!(text, "[{}] {}", clock(second), refused(second, host, "c", reason));
         }
     }
     assert_eq!((by_text(&text), hearsay(&text)), (vec![], 16));
@@ -255,12 +258,14 @@ fn lines_by_syslog_count_beside_their_exchanges_alone() {
     let mut text = String::new();
     for second in (0..24).step_by(3) {
         let head = format!("Nov 28 10:00:{second:02} pbx asterisk[555]: ");
-        text += &format!(
-            "{head}SECURITY[1724]: res_security_log.c:114 in security_event_stasis_cb: SecurityEvent=\"InvalidAccountID\",EventTV=\"2026-11-28T10:00:00.000+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"100\",SessionID=\"c{second}\",LocalAddress=\"IPV4/TCP/192.0.2.10/5060\",RemoteAddress=\"IPV4/TCP/{}/33021\"\n",
+        let _ = writeln!(
+            text,
+            "{head}SECURITY[1724]: res_security_log.c:114 in security_event_stasis_cb: SecurityEvent=\"InvalidAccountID\",EventTV=\"2026-11-28T10:00:00.000+0000\",Severity=\"Error\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"100\",SessionID=\"c{second}\",LocalAddress=\"IPV4/TCP/192.0.2.10/5060\",RemoteAddress=\"IPV4/TCP/{}/33021\"",
             hosts[0]
         );
-        text += &format!(
-            "{head}NOTICE[1724]: chan_sip.c:28926 in handle_request_register: Registration from '\"100\" <sip:100@192.0.2.10>' failed for '{}:5071' - Wrong password\n",
+        let _ = writeln!(
+            text,
+            "{head}NOTICE[1724]: chan_sip.c:28926 in handle_request_register: Registration from '\"100\" <sip:100@192.0.2.10>' failed for '{}:5071' - Wrong password",
             hosts[1]
         );
         text += &head;
@@ -285,8 +290,9 @@ fn lines_on_a_console_count_beside_their_exchanges_alone() {
     let host = "198.51.100.91";
     let mut text = String::new();
     for second in (0..24).step_by(3) {
-        text += &format!(
-            "  == Using SIP RTP CoS mark 5\n[Nov 28 10:00:{second:02}] NOTICE[1638]: chan_sip.c:28926 handle_request_register: Registration from '\"100\" <sip:100@192.0.2.10>' failed for '{host}:5071' - Wrong password\n"
+        let _ = writeln!(
+            text,
+            "  == Using SIP RTP CoS mark 5\n[Nov 28 10:00:{second:02}] NOTICE[1638]: chan_sip.c:28926 handle_request_register: Registration from '\"100\" <sip:100@192.0.2.10>' failed for '{host}:5071' - Wrong password"
         );
     }
     assert_eq!((by_text(&text), hearsay(&text)), (vec![], 8));

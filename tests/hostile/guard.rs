@@ -208,7 +208,9 @@ impl<'a> Guard<'a> {
                 let mut seen = Vec::new();
                 self.exchanges.message(flow, bytes, now, &mut seen);
                 if self.flaw == Some(Flaw::AnswersNameTheirReceiver) {
-                    seen.iter_mut().for_each(|seen| seen.host = flow.host);
+                    for seen in &mut *seen {
+                        seen.host = flow.host;
+                    }
                 }
                 if self.silent_until <= now {
                     self.observe(&seen, now);
@@ -268,7 +270,9 @@ impl<'a> Guard<'a> {
             }
         }
         if self.flaw == Some(Flaw::DoubtStays) && log.doubted {
-            events.iter_mut().for_each(|event| event.evidence = Evidence::Hearsay);
+            for event in &mut events {
+                event.evidence = Evidence::Hearsay;
+            }
         }
         let sight = self.scene.sight;
         let counts = |event: &&Event| match shadow {

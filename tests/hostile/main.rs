@@ -11,9 +11,12 @@
 //!
 //! `make soak` runs ten million messages; `SEED=… MESSAGES=…` as it says on failure runs others.
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::struct_excessive_bools,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     reason = "tests fail by panicking"
 )]

@@ -169,7 +169,7 @@ impl Scene {
         for _ in 0..maker.random.below(3) {
             maker.evader();
         }
-        for _ in 0..1 + maker.random.below(4) {
+        for _ in 0..=maker.random.below(4) {
             maker.liar();
         }
         if maker.random.chance(30) {
@@ -254,12 +254,11 @@ fn script(kind: Kind) -> &'static [Step] {
             &[("REGISTER", Without, &[401]), ("REGISTER", Ours, &[401])]
         }
         PjsipAcl => &[("INVITE", Without, &[403])],
-        PjsipGuestCall => &[("INVITE", Without, &[404])],
+        PjsipGuestCall | SipGuestCall => &[("INVITE", Without, &[404])],
         PjsipLogin => &[("REGISTER", Without, &[401]), ("REGISTER", Ours, &[200])],
         SipWrongPassword => &[("REGISTER", Without, &[100, 401]), ("REGISTER", Ours, &[100, 403])],
         SipNoPeer => &[("REGISTER", Without, &[100, 404])],
         SipPeerAcl | SipNotToRegister | SipForeignDomain => &[("REGISTER", Without, &[403])],
-        SipGuestCall => &[("INVITE", Without, &[404])],
         SipLogin => &[("REGISTER", Without, &[100, 401]), ("REGISTER", Ours, &[100, 200])],
         _ => &[],
     }
@@ -532,7 +531,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn sender(&self, request: &Request) -> Sender {
+    fn sender(request: &Request) -> Sender {
         let Request { host, port, over, .. } = *request;
         Sender { host, port, transport: over, spoofed: false, maddr: host, nonce: 0x1a }
     }
@@ -567,7 +566,7 @@ impl<'a> Maker<'a> {
                     login
                 };
                 let mut copy = Random::new(self.random.number(), 0);
-                let sender = self.sender(&request);
+                let sender = Self::sender(&request);
                 self.perform(kind, request.clone(), &sender, &mut Plain(&mut copy));
                 at += 12_000 + self.random.below(20_000);
             }
@@ -604,7 +603,7 @@ impl<'a> Maker<'a> {
                 request.call = self.call();
             }
             let mut copy = Random::new(self.random.number(), 0);
-            let sender = self.sender(&request);
+            let sender = Self::sender(&request);
             self.perform(kind, request.clone(), &sender, &mut Plain(&mut copy));
             at += 100 + self.random.below(gap);
         }
@@ -632,7 +631,7 @@ impl<'a> Maker<'a> {
                 let mut copy = Random::new(self.random.number(), 0);
                 let mut plain = Plain(&mut copy);
                 let mut linked = Linked { call: Some(request.call.clone()), inner: &mut plain };
-                let sender = self.sender(&request);
+                let sender = Self::sender(&request);
                 self.write(Kind::PjsipNoEndpoint, &sender, &mut linked);
             }
         }
@@ -652,7 +651,7 @@ impl<'a> Maker<'a> {
             4 => (None, Some(victim)),
             _ => (None, None),
         };
-        request.branch = "z9hG4bKsame".to_owned();
+        "z9hG4bKsame".clone_into(&mut request.branch);
         let mut at = self.random.below(LENGTH / 4);
         for number in 0..3 + self.random.below(8) {
             self.now = BEGIN + i64::try_from(at).unwrap();
@@ -739,7 +738,7 @@ impl<'a> Maker<'a> {
         let mut copy = Random::new(self.random.number(), 0);
         let mut forger = Forger::new(&mut copy, &bank, same, &logger);
         let mut linked = Linked { call: None, inner: &mut forger };
-        let mut sender = self.sender(&request);
+        let mut sender = Self::sender(&request);
         if self.random.chance(30) {
             sender.maddr = self.victim();
         }
@@ -831,7 +830,7 @@ impl<'a> Maker<'a> {
             let mut copy = Random::new(self.random.number(), 0);
             let mut plain = Plain(&mut copy);
             let mut linked = Linked { call: Some(request.call.clone()), inner: &mut plain };
-            let sender = Sender { spoofed: true, ..self.sender(&request) };
+            let sender = Sender { spoofed: true, ..Self::sender(&request) };
             self.write(kind, &sender, &mut linked);
             at += 100 + self.random.below(3000);
         }

@@ -3,6 +3,7 @@
 //! What an answer repeats, and where the PBX notes the true sender, is as `chan_sip` (`copy_via_headers`) and
 //! `chan_pjsip` (`pjsip_via_hdr_print`) have it.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use asterguard::model::exchange::SipDriver;
@@ -72,10 +73,10 @@ impl Request {
     pub fn bytes(&self) -> Vec<u8> {
         let mut via = self.via();
         if let Some(host) = self.received {
-            via += &format!(";received={}", bracketed(host));
+            let _ = write!(via, ";received={}", bracketed(host));
         }
         if let Some(host) = self.maddr {
-            via += &format!(";maddr={}", bracketed(host));
+            let _ = write!(via, ";maddr={}", bracketed(host));
         }
         let credentials = self.nonce.as_ref().map_or(String::new(), |nonce| {
             format!(

@@ -13,7 +13,7 @@ use asterguard::detect::scanner::{Clock, Matcher, REST, Scanner};
 use asterguard::exchange::{Exchanges, Observation};
 use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Ban, Basis, ChannelId, Decision, Event, Evidence, Meaning};
-use asterguard::model::exchange::Transport;
+use asterguard::model::exchange::{ExchangeId, Transport};
 use asterguard::model::subject::Subject;
 use asterguard::model::time::Time;
 use asterguard::rules::{RuleSet, Service};
@@ -115,7 +115,7 @@ struct Guard<'a> {
     number: u64,
     talked: HashMap<(IpAddr, u16), (u64, Time)>,
     silent_until: Time,
-    calls: HashSet<Vec<u8>>,
+    calls: HashSet<(IpAddr, ExchangeId)>,
     decisions: Vec<Decision>,
     outcome: Outcome,
     free: bool,
@@ -202,11 +202,12 @@ impl<'a> Guard<'a> {
                 (*count, *last) = (*count + 1, now);
             }
             What::Heard(flow, bytes) => {
-                if self.flaw == Some(Flaw::OneAttemptACall) && self.is_known(bytes) {
-                    return;
-                }
                 let mut seen = Vec::new();
                 self.exchanges.message(flow, bytes, now, &mut seen);
+                if self.flaw == Some(Flaw::OneAttemptACall) {
+                    let calls = &mut self.calls;
+                    seen.retain(|it| it.clue.call.is_none_or(|call| calls.insert((it.host, call))));
+                }
                 if self.flaw == Some(Flaw::AnswersNameTheirReceiver) {
                     for seen in &mut *seen {
                         seen.host = flow.host;
@@ -233,14 +234,6 @@ impl<'a> Guard<'a> {
                 self.settle(now);
             }
         }
-    }
-
-    /// For [`Flaw::OneAttemptACall`]: whether credentials came with this Call-ID before.
-    fn is_known(&mut self, bytes: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(bytes);
-        let call = text.lines().find(|line| line.starts_with("Call-ID")).unwrap_or_default();
-        let with = text.contains("\r\nAuthorization");
-        if with { !self.calls.insert(call.as_bytes().to_vec()) } else { false }
     }
 
     fn read(&mut self, record: &Written, now: Time, shadow: Shadow) {

@@ -348,19 +348,26 @@ fn nobody_is_named_missed_or_hidden() {
     assert!(due > scenes / 4 && compared > scenes / 4, "too little happens");
 }
 
-/// Each of the three is counted where the guard has a fault.
+/// Each of the three is counted where the guard has a fault. (Of faults that only its source can have: where an
+/// exchange takes any number of lines from a log, hosts that mistyped a password are named.)
 #[test]
 fn faults_of_a_guard_are_found() {
-    let count = |flaw| play(1, 15_000, Some(flaw)).count;
+    const SEEDS: u64 = 20;
+    let found = |flaw, of: fn(&Count) -> u64| {
+        (1..=SEEDS).map(|seed| of(&play(seed, 5_000, Some(flaw)).count)).find(|found| *found > 0)
+    };
     for (flaw, found) in [
-        (Flaw::LinesCountAlone, count(Flaw::LinesCountAlone).named),
-        (Flaw::EverythingTalked, count(Flaw::EverythingTalked).named),
-        (Flaw::AnswersNameTheirReceiver, count(Flaw::AnswersNameTheirReceiver).named),
-        (Flaw::OneAttemptACall, count(Flaw::OneAttemptACall).missed),
-        (Flaw::DoubtStays, count(Flaw::DoubtStays).blinded),
-        (Flaw::TextSilences, count(Flaw::TextSilences).blinded),
+        (Flaw::LinesCountAlone, found(Flaw::LinesCountAlone, |count| count.named)),
+        (Flaw::EverythingTalked, found(Flaw::EverythingTalked, |count| count.named)),
+        (
+            Flaw::AnswersNameTheirReceiver,
+            found(Flaw::AnswersNameTheirReceiver, |count| count.named),
+        ),
+        (Flaw::OneAttemptACall, found(Flaw::OneAttemptACall, |count| count.missed)),
+        (Flaw::DoubtStays, found(Flaw::DoubtStays, |count| count.blinded)),
+        (Flaw::TextSilences, found(Flaw::TextSilences, |count| count.blinded)),
     ] {
-        println!("{flaw:?}: {found}");
-        assert!(found > 0, "{flaw:?} is not found");
+        println!("{flaw:?}: {found:?}");
+        assert!(found.is_some(), "{flaw:?} is not found");
     }
 }

@@ -166,6 +166,9 @@ impl Scene {
         if maker.random.chance(40) {
             maker.monitor();
         }
+        if maker.random.chance(40) {
+            maker.mistyper();
+        }
         for _ in 0..maker.random.below(3) {
             maker.evader();
         }
@@ -607,6 +610,54 @@ impl<'a> Maker<'a> {
             self.perform(kind, request.clone(), &sender, &mut Plain(&mut copy));
             at += 100 + self.random.below(gap);
         }
+    }
+
+    /// Mistypes its password once or twice; somebody who heard of that has it written many times.
+    fn mistyper(&mut self) {
+        let host = self.enter("mistyper", false);
+        self.truth(host).spared = true;
+        let driver = self.driver();
+        let over = self.over(driver);
+        let (kind, other) = match driver {
+            SipDriver::Pjsip => (Kind::PjsipWrongPassword, Kind::PjsipNoEndpoint),
+            SipDriver::ChanSip => (Kind::SipWrongPassword, Kind::SipNoPeer),
+        };
+        let mut request = self.request(driver, over, host);
+        let mut overheard = Vec::new();
+        for second in [20, 40].into_iter().take(1 + self.random.below(2)) {
+            self.now = BEGIN + 1000 * second;
+            self.next_packet();
+            request.cseq += 5;
+            let mut copy = Random::new(self.random.number(), 0);
+            let sender = Self::sender(&request);
+            self.perform(kind, request.clone(), &sender, &mut Plain(&mut copy));
+            overheard.push(self.now);
+        }
+        self.enter("echoer", true);
+        for at in overheard {
+            self.now = at + i64::try_from(self.random.below(300)).unwrap();
+            self.next_packet();
+            let kind = *self.random.pick(&[kind, kind, other]);
+            self.echo(kind, &Self::sender(&request), &request.call);
+        }
+    }
+
+    /// Has many copies of a message written within one whose text nobody knows the end of.
+    fn echo(&mut self, kind: Kind, sender: &Sender, call: &[u8]) {
+        const COPIES: usize = 8;
+        let mut copy = Random::new(self.random.number(), 0);
+        let logger = self.logs[0].logger.clone();
+        let mut message = b"caller is x\n".to_vec();
+        for _ in 0..COPIES {
+            let mut plain = Plain(&mut copy);
+            let mut linked = Linked { call: Some(call.to_vec()), inner: &mut plain };
+            let (records, _) =
+                messages::write(kind, sender, self.version, self.random, &mut linked);
+            message.extend(records.iter().flat_map(|record| logger.write(record)));
+        }
+        let (level, file) = ("NOTICE", b"pbx_lua.c".to_vec());
+        let record = Record { level, file, line: 100, function: "log_it", message };
+        self.record(Kind::Unlisted, &record);
     }
 
     /// Asks by OPTIONS whether the PBX is there, and is refused.

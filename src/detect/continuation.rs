@@ -21,7 +21,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::scanner::{Line, REST};
-use crate::detect::prefix::{self, Level, Shape};
+use crate::detect::prefix::{self, Shape};
 use crate::input::line_splitter::Region;
 use crate::model::event::{Event, Evidence, Meaning};
 use crate::model::time::Time;
@@ -280,7 +280,7 @@ impl Context {
     }
 
     /// Whether a VERBOSE or DEBUG line stands within reach before `line`: packets and dialplan text stand in
-    /// them without any mark of their end.
+    /// them without any mark of their end. It may begin within a line, where the record before it was cut.
     fn holds_free_text(&mut self, line: &Line<'_>) -> bool {
         let here = self.base + line.start as u64;
         let unrested = here.saturating_sub(self.rested_at).min(REACH);
@@ -295,7 +295,7 @@ impl Context {
                 let stripped =
                     prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
                 let is_text = |shape| matches!(shape, Shape::File | Shape::Console);
-                stripped.is_some_and(|s| s.level != Level::Report && is_text(s.shape))
+                stripped.is_none_or(|stripped| is_text(stripped.shape))
             })
         })
     }

@@ -353,6 +353,9 @@ fn what_follows_free_text_is_hearsay_for_a_short_while() {
         assert!(read(&text(&[&free, NOISE, KNOCK]))[0].ends_with("hearsay"));
         assert!(read(&text(&[&free, &far, KNOCK]))[0].ends_with("unverified"));
         assert!(read(&text(&[KNOCK, &free]))[0].ends_with("unverified"));
+        // A record that was cut lacks its line feed.
+        let glued = format!("[x] NOTICE[1] door.c: nothing of not{free}");
+        assert!(read(&text(&[&glued, KNOCK]))[0].ends_with("hearsay"));
         // So may be an object.
         let record = object("door.c", "NOTICE", "192.0.2.66 knocked");
         assert!(read(&text(&[&free, &record]))[0].ends_with("hearsay"));

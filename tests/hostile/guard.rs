@@ -238,7 +238,7 @@ impl<'a> Guard<'a> {
 
     fn read(&mut self, record: &Written, now: Time, shadow: Shadow) {
         let log = &mut self.logs[record.log];
-        if log.splitter.carry() == 0 && now.since(log.last) >= REST {
+        if log.splitter.is_between_lines() && now.since(log.last) >= REST {
             log.scanner.rested();
             log.free_until = 0;
         }

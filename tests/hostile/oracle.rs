@@ -172,7 +172,8 @@ fn due(scene: &Scene, items: &[&Item]) -> Vec<IpAddr> {
     };
     let is_due = |(host, truth): &(&IpAddr, &Truth)| {
         let refused = truth.refused.iter().filter(|at| is_there(**host, **at));
-        !truth.spoofed && truth.refused.len() >= MAXRETRY && refused.count() >= MAXRETRY
+        // Failures of an account that has logged in are a phone's.
+        !truth.spoofed && !truth.login && refused.count() >= MAXRETRY
     };
     scene.truth.iter().filter(is_due).map(|(host, _)| *host).collect()
 }

@@ -97,6 +97,9 @@ pub struct Scene {
     pub truth: HashMap<IpAddr, Truth>,
     pub sight: Sight,
     pub logs: usize,
+    /// Which of them hold objects. A record that is cut off casts doubt there for as many bytes as it may hold, and
+    /// a rest does not end that.
+    framed: Vec<bool>,
     /// How many bytes arrive at once.
     pub piece: usize,
     pub packets: usize,
@@ -193,7 +196,7 @@ impl Scene {
             let What::Record(record) = &mut item.what else { continue };
             let log = &mut logs[record.log];
             if log.in_line == 0 && item.at - log.last >= REST {
-                log.until = log.gap_until;
+                log.until = if self.framed[record.log] { log.until } else { log.gap_until };
             }
             let glued = log.in_line > 0;
             record.shadow = match glued {
@@ -325,6 +328,7 @@ impl<'a> Maker<'a> {
             truth: HashMap::new(),
             sight,
             logs: logs.len(),
+            framed: logs.iter().map(|log| matches!(log.logger.shape, Shape::Json)).collect(),
             piece: *random.pick(&[1 << 17, 4096, 97]),
             packets: 0,
         };

@@ -12,7 +12,7 @@ use super::toml_reader::{TomlReader, TomlValue};
 pub(super) const KEYS: [&str; 2] = ["knowngood", "maxunverified"];
 
 const HELP: &str =
-    "write for example { time = \"1d\", maxunknown = 5, findtime = \"10m\", maxrate = 30 }";
+    "write for example { time = \"1d\", maxunknown = 3, findtime = \"10m\", maxrate = 30 }";
 
 /// The values so far; those of a file win over those of the files before it.
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub(super) struct GlobalKeys {
     maxunknown: Option<u32>,
     findtime: Option<Duration>,
     maxrate: Option<u32>,
+    maxtries: Option<u32>,
     maxunverified: Option<u32>,
 }
 
@@ -43,7 +44,7 @@ impl GlobalKeys {
                 "enabled" => self.enabled = reader.boolean(value).or(self.enabled),
                 "time" => self.time = reader.duration(value).or(self.time),
                 "maxunknown" => {
-                    let help = "write after how many offences of other accounts nothing is excused";
+                    let help = "write with how many other accounts that fail nothing is excused";
                     self.maxunknown = reader.number(value, 1..=u32::MAX, help).or(self.maxunknown);
                 }
                 "findtime" => self.findtime = reader.duration(value).or(self.findtime),
@@ -51,8 +52,14 @@ impl GlobalKeys {
                     let help = "write after how many failures of one account in a minute nothing is excused";
                     self.maxrate = reader.number(value, 1..=u32::MAX, help).or(self.maxrate);
                 }
-                _ => reader
-                    .unknown_key(key, &["enabled", "time", "maxunknown", "findtime", "maxrate"]),
+                "maxtries" => {
+                    let help = "write how often a day one other account may fail beside phones that are logged in";
+                    self.maxtries = reader.number(value, 1..=u32::MAX, help).or(self.maxtries);
+                }
+                _ => reader.unknown_key(
+                    key,
+                    &["enabled", "time", "maxunknown", "findtime", "maxrate", "maxtries"],
+                ),
             }
         }
     }
@@ -74,6 +81,7 @@ impl GlobalKeys {
             maxunknown: self.maxunknown.unwrap_or(1),
             findtime: self.findtime.unwrap_or_default(),
             maxrate: self.maxrate.unwrap_or(1),
+            maxtries: self.maxtries.unwrap_or(1),
         }
     }
 

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::network::{ADDRESS_HELP, network};
 use super::toml_reader::{PathOf, TomlReader, TomlValue, did_you_mean};
-use super::{BanTerms, Hearsay, Jail, Mode, global};
+use super::{BanTerms, Counting, Hearsay, Jail, Mode, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
@@ -17,12 +17,13 @@ use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "enabled",
     "mode",
     "filter",
     "class",
     "logpath",
+    "count",
     "maxretry",
     "findtime",
     "bantime",
@@ -40,6 +41,8 @@ pub(super) const KEYS: [&str; 17] = [
 const MODES: [(Mode, &str); 2] = [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
 const BLOCKTYPES: [(Blocktype, &str); 2] =
     [(Blocktype::Drop, "drop"), (Blocktype::Reject, "reject")];
+const COUNTINGS: [(Counting, &str); 2] =
+    [(Counting::Attempts, "attempts"), (Counting::Accounts, "accounts")];
 const HEARSAY: [(Hearsay, &str); 2] = [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
 
 const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or \"permanent\"";
@@ -68,6 +71,7 @@ pub(super) struct Section {
     pub filter: Option<Vec<Pattern>>,
     pub class: Option<Vec<Class>>,
     pub logpath: Option<Vec<String>>,
+    pub count: Option<Counting>,
     pub maxretry: Option<u32>,
     pub findtime: Option<Duration>,
     pub bantime: BanTimeIncrement,
@@ -115,6 +119,7 @@ impl Section {
                 "filter" => self.filter = Some(filter(reader, value, known.filters)),
                 "class" => self.class = Some(classes(reader, value)),
                 "logpath" => self.logpath = Some(paths(reader, value)),
+                "count" => set(&mut self.count, reader.choice(value, "count", &COUNTINGS)),
                 "maxretry" => {
                     let help = "write 1 to ban at the first offence, 3 to ban at the third";
                     set(&mut self.maxretry, reader.number(value, 1..=u32::MAX, help));
@@ -160,6 +165,7 @@ impl Section {
             filter: own.filter.or(default.filter).ok_or("filter")?,
             class: own.class.or(default.class).ok_or("class")?,
             logpath: own.logpath.or(default.logpath).ok_or("logpath")?,
+            count: own.count.or(default.count).ok_or("count")?,
             maxretry: own.maxretry.or(default.maxretry).ok_or("maxretry")?,
             findtime: own.findtime.or(default.findtime).ok_or("findtime")?,
             bantime: own.bantime.over(default.bantime).finish().ok_or("bantime")?,
@@ -180,7 +186,7 @@ impl Section {
     /// This section, for a jail that counts bans and reads nothing.
     pub fn of_bans(&self) -> Self {
         let (filter, class, logpath) = (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()));
-        Self { filter, class, logpath, ..self.clone() }
+        Self { filter, class, logpath, count: Some(Counting::Bans), ..self.clone() }
     }
 
     /// Whether the jail that this section, laid over `default`, describes is wanted.

@@ -83,6 +83,8 @@ pub struct Jail {
     pub class: Vec<Class>,
     /// Log files to follow, as paths that may hold `*`, `?` and `[…]`.
     pub logpath: Vec<String>,
+    /// The things that maxretry counts.
+    pub count: Counting,
     /// A ban comes with this many offences (at least 1) …
     pub maxretry: u32,
     /// … within this time.
@@ -123,12 +125,14 @@ pub struct KnownGood {
     pub enabled: bool,
     /// The time for which a login counts.
     pub time: Duration,
-    /// It ends with this many offences of accounts that have not logged in …
+    /// It ends with offences of this many accounts that have not logged in …
     pub maxunknown: u32,
     /// … within this time, and for as long.
     pub findtime: Duration,
     /// It also ends with this many failures of one account in a minute.
     pub maxrate: u32,
+    /// Failures of accounts that have not logged in, a day, for which the host itself is not banned.
+    pub maxtries: u32,
 }
 
 /// The use that a jail makes of its decisions.
@@ -140,6 +144,20 @@ pub enum Mode {
     Enforce,
     /// Say which hosts would be banned.
     Observe,
+}
+
+/// The things that a jail counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Counting {
+    /// Each offence.
+    #[default]
+    Attempts,
+    /// Different accounts: each counts once, however often the host fails at it. What is about no account counts
+    /// each time; all accounts without a plain name are one where they may exist.
+    Accounts,
+    /// Bans, as the jail [`RECIDIVE`] counts them.
+    Bans,
 }
 
 /// The use that a jail makes of lines whose address cannot be trusted from the text.

@@ -76,7 +76,7 @@ impl Joins {
             exchanges: VecDeque::new(),
             first: 0,
             known: BTreeSet::new(),
-            lines: VecDeque::new(),
+            lines: VecDeque::with_capacity(WAITING),
             first_line: 0,
             waiting: BTreeSet::new(),
         }

@@ -14,4 +14,6 @@ pub mod plan;
 pub mod plan_files;
 pub mod policy;
 pub mod recent_events;
+pub mod shared;
 pub mod talked;
+pub mod targeted;

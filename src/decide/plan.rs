@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{BanTerms, Config, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
+use crate::config::{BanTerms, Config, Counting, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
 use crate::decide::policy;
 use crate::hosts::discover::asterisk_ports::Found;
 use crate::hosts::exempt::IgnoreList;
@@ -186,6 +186,7 @@ fn manual(ipv6prefix: u8) -> Jail {
         filter: Vec::new(),
         class: Vec::new(),
         logpath: Vec::new(),
+        count: Counting::Attempts,
         maxretry: 1,
         findtime: Duration::from_secs(1),
         bantime: forever.bantime,

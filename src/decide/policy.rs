@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::{BanTerms, Hearsay, Jail};
+use crate::config::{BanTerms, Counting, Hearsay, Jail};
 use crate::decide::offences::Count;
 use crate::model::event::Evidence;
 use crate::model::subject::bannable;
@@ -39,9 +39,13 @@ pub fn counts_as(jail: &Jail, evidence: Evidence) -> Option<Evidence> {
 }
 
 /// The evidence on which `jail` bans for `count`; `None`: it does not. Enough proven offences make
-/// a proven ban; if it takes unverified ones to reach maxretry, the ban is an unverified one.
+/// a proven ban; if it takes unverified ones to reach maxretry, the ban is an unverified one. Bans that are all for
+/// guesses at one account make no further one.
 #[must_use]
 pub fn verdict(jail: &Jail, count: Count) -> Option<Evidence> {
+    if jail.count == Counting::Bans && count.accounts < 2 && jail.maxretry > 1 {
+        return None;
+    }
     if count.proven >= jail.maxretry {
         Some(Evidence::Proven)
     } else if count.all >= jail.maxretry {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Event, RuleId};
 
-/// Events that are remembered, of all hosts together; 88 bytes each.
+/// Events that are remembered, of all hosts together; 96 bytes each.
 pub const CAPACITY: usize = 1 << 15;
 
 /// A ring of events.
@@ -83,6 +83,6 @@ mod tests {
         recent.renumber(|rule| (rule != RuleId(1)).then_some(RuleId(9)));
         assert!((20_000..22_000).contains(&recent.len()));
         assert!(recent.0.iter().all(|event| event.rule == RuleId(9)));
-        assert_eq!(size_of::<Event>(), 88);
+        assert_eq!(size_of::<Event>(), 96);
     }
 }

@@ -1,6 +1,7 @@
 //! The accounts that lines name, as far as they matter: two names are the same, or they are not.
 
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::fmt;
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::num::NonZeroU64;
 
 use foldhash::quality::FixedState;
@@ -10,11 +11,19 @@ use serde::{Deserialize, Serialize};
 /// The longest name that is taken from a line.
 const LONGEST_NAME: usize = 64;
 
-/// An account, by a hash of its name. The name is text from outside: it is compared and nothing
-/// else. (The hash is the same for all logs and after a reload. An attacker that finds two names
-/// with the same hash gains nothing: it would have to log in with the one and ask for the other.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Account(NonZeroU64);
+/// The longest name that can be shown whole.
+const SHOWN: usize = 8;
+
+/// An account. Two are the same if the hashes of their names are; the beginning of the name, which is text
+/// from outside, is only shown. (The hash is the same for all logs and after a reload. An attacker that finds
+/// two names with the same hash gains nothing: it would have to log in with the one and ask for the other.)
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(from = "NonZeroU64", into = "NonZeroU64")]
+pub struct Account {
+    hash: NonZeroU64,
+    /// The first bytes of the name, zeros behind them; only zeros if it was restored by its hash.
+    name: [u8; SHOWN],
+}
 
 impl Account {
     /// Returns the account of this name; `None` if the name holds other bytes than ASCII letters, digits
@@ -26,7 +35,62 @@ impl Account {
         }
         let mut hasher = FixedState::default().build_hasher();
         hasher.write(name);
-        Some(Self(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)))
+        let hash = NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN);
+        let mut shown = [0; SHOWN];
+        shown.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);
+        // One that is longer ends with a sign that no name has.
+        if let (true, Some(last)) = (name.len() > SHOWN, shown.last_mut()) {
+            *last = b'*';
+        }
+        Some(Self { hash, name: shown })
+    }
+
+    /// Returns a number that two accounts have in common only by chance, never 0.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        let [a, b, c, d, ..] = self.hash.get().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]).max(1)
+    }
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Account {}
+
+impl Hash for Account {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
+}
+
+impl From<NonZeroU64> for Account {
+    fn from(hash: NonZeroU64) -> Self {
+        Self { hash, name: [0; SHOWN] }
+    }
+}
+
+impl From<Account> for NonZeroU64 {
+    fn from(account: Account) -> Self {
+        account.hash
+    }
+}
+
+/// The name, or its first 7 characters and `*`; `?` if only its hash is known.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.name.iter().take_while(|byte| **byte != 0);
+        let text: String = shown.map(|byte| char::from(*byte)).collect();
+        f.write_str(if text.is_empty() { "?" } else { &text })
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -73,6 +137,18 @@ impl AccountPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_shown_as_far_as_there_is_room() {
+        for (name, shown) in [("1001", "1001"), ("01234567", "01234567"), ("012345678", "0123456*")]
+        {
+            let account = Account::named(name.as_bytes()).unwrap();
+            assert_eq!(account.to_string(), shown);
+            let stored = serde_json::to_string(&account).unwrap();
+            let restored: Account = serde_json::from_str(&stored).unwrap();
+            assert_eq!((restored, restored.to_string().as_str()), (account, "?"));
+        }
+    }
 
     #[test]
     fn account_is_read_after_its_key() {

@@ -296,6 +296,18 @@ pub enum Decision {
     AskTalked(Event),
     /// Accounts that have logged in from a host fail there now.
     AccountsFail(AccountFailures),
+    /// An account fails at a host that others are logged in from, and is not banned: jail, its failures since then,
+    /// and how many accounts have logged in there.
+    StrangerFails {
+        jail: JailId,
+        subject: Subject,
+        account: Option<Account>,
+        failures: u32,
+        since: Time,
+        others: usize,
+    },
+    /// Many hosts guess at an account: how many, since when.
+    AccountTargeted { account: Account, hosts: usize, since: Time },
     /// The kernel's sets have to change.
     Change(Change),
 }

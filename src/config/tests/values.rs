@@ -59,9 +59,10 @@ fn the_built_in_text_is_complete_and_right() {
     let known_good = KnownGood {
         enabled: true,
         time: Duration::from_secs(86400),
-        maxunknown: 5,
+        maxunknown: 3,
         findtime: Duration::from_secs(600),
         maxrate: 30,
+        maxtries: 50,
     };
     assert_eq!(config.knowngood, known_good);
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
@@ -69,7 +70,15 @@ fn the_built_in_text_is_complete_and_right() {
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
     assert_eq!(
         names,
-        ["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"]
+        [
+            "asterisk-accounts",
+            "asterisk-guess",
+            "asterisk-probe",
+            "asterisk-scan",
+            "asterisk-slow",
+            "asterisk-wire",
+            "recidive"
+        ]
     );
     assert_eq!(config.wire, SipMonitor::default());
     assert_eq!(jail(&config, "asterisk-wire").filter, [glob::Pattern::new("wire").unwrap()]);
@@ -85,6 +94,7 @@ fn the_built_in_text_is_complete_and_right() {
             filter: vec![glob::Pattern::new("asterisk-*").unwrap()],
             class: vec![Class::User, Class::Extension, Class::Scan, Class::Malformed],
             logpath: scan.logpath.clone(),
+            count: Counting::Accounts,
             maxretry: 3,
             findtime: day,
             bantime: growing(hours(1), hours(30 * 24)),
@@ -101,7 +111,7 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(scan.logpath.len(), 8);
     assert!(scan.logpath.iter().all(|path| path.starts_with("/var/log/asterisk/")));
     let guess = jail(&config, "asterisk-guess");
-    assert_eq!(guess.class, [Class::Guess, Class::Acl]);
+    assert_eq!(guess.class, [Class::Guess, Class::Acl, Class::User]);
     assert_eq!(
         (guess.maxretry, guess.findtime, guess.bantime),
         (5, Duration::from_secs(600), mild)
@@ -155,7 +165,8 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names, ["asterisk-guess", "asterisk-probe", "asterisk-wire", "recidive"]);
+    assert_eq!(names.len(), 6);
+    assert!(!names.contains(&"asterisk-scan"));
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }
 

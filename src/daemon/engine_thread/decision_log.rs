@@ -45,6 +45,20 @@ impl DecisionObserver for DecisionLog {
                 warn!("the flood is over: {withheld} unverified bans by {origin} were withheld");
             }
             Decision::AccountsFail(report) => warn!("{}", accounts_fail(report)),
+            Decision::StrangerFails { jail, subject, account, failures, since, others } => {
+                let who = account.map_or("an account".to_owned(), |name| format!("account {name}"));
+                warn!(
+                    "[{}] {who} fails at {subject} ({} since {}), where {} logged in: not banned, correct that phone",
+                    name(*jail),
+                    counted(*failures, "failure"),
+                    since,
+                    accounts_are(*others),
+                );
+            }
+            Decision::AccountTargeted { account, hosts, since } => warn!(
+                "account {account} is guessed at by {hosts} hosts since {}: give it a name and a password that nobody guesses",
+                since
+            ),
             Decision::AskTalked(_) | Decision::Change(_) => {}
         }
     }
@@ -62,6 +76,12 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
         }
         None => format!("by hand, ports {scope}, {length}"),
     }
+}
+
+/// `20 accounts are`
+fn accounts_are(count: usize) -> String {
+    let are = if count == 1 { "is" } else { "are" };
+    format!("{} {are}", counted(u32::try_from(count).unwrap_or(u32::MAX), "account"))
 }
 
 /// Returns what is said of a site whose phones have an old password.

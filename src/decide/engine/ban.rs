@@ -4,10 +4,12 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::{Engine, never};
+use crate::config::Counting;
 use crate::decide::ban_rate_limit::Admission;
+use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
-use crate::model::event::{BANS, Ban, Decision, Event, Evidence, JailId, Origin};
+use crate::model::event::{BANS, Ban, Class, Decision, Event, Evidence, JailId, Meaning, Origin};
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, BanTime, Time};
 
@@ -79,15 +81,13 @@ impl Engine {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
-            // A port is another each time: it is the host whose bans grow.
-            if !ban.subject.is_flow() {
-                state.remember(&ban, bantime, quiet);
-            }
+            state.remember(&ban, bantime, quiet);
         }
         self.enter(ban, out);
     }
 
-    /// Counts this ban in the jail `recidive`.
+    /// Counts this ban in the jail `recidive`: bans for scans, and for guesses at more than one account, have the
+    /// host banned there, and those of a phone with an old password never do.
     pub(super) fn count_recidive(
         &mut self,
         plan: &Plan,
@@ -101,7 +101,9 @@ impl Engine {
         }
         // Each ban is a line of its own.
         let line = self.states.get(usize::from(id.0)).map_or(0, |state| state.tally.failed + 1);
-        let event = Event { channel: BANS, line, ..*event };
-        self.offence(plan, id, jail, &event, 1, out);
+        let is_scan = plan.jail(ban.jail).is_some_and(|jail| jail.count == Counting::Accounts);
+        let meaning = if is_scan { Meaning::Offence(Class::Scan) } else { event.meaning };
+        let event = Event { channel: BANS, line, meaning, ..*event };
+        self.offence(plan, id, jail, &event, 1, Weight::Whole, out);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::Jail;
+use crate::config::{Counting, Jail};
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
 use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, SIP_RESPONSES};
@@ -12,7 +12,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// The name of the table that counts strangers at hosts that are known good. No jail has it.
-const STRANGERS: &str = "known good";
+const STRANGERS: &str = "known good by account";
 
 /// The changes in an offence table, and the terms on which it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Engine {
     /// The names of all tables that there are.
     #[must_use]
     pub fn counter_names(&self) -> Vec<String> {
-        let jails = self.plan.jails().map(|(_, jail)| jail.name.clone());
+        let jails = self.plan.jails().map(|(_, jail)| table_name(jail));
         jails.chain([STRANGERS.to_owned()]).collect()
     }
 
@@ -118,7 +118,8 @@ impl Engine {
         };
         let rule = |id: u16| rules.get(usize::from(id)).copied().flatten().map(|id| id.0);
         for stored in counters {
-            let (terms, table) = match plan.jail_named(&stored.name) {
+            let jail = plan.jails().find(|(_, jail)| table_name(jail) == stored.name);
+            let (terms, table) = match jail.map(|(id, _)| id) {
                 Some(id) => match (plan.jail(id), self.states.get_mut(usize::from(id.0))) {
                     (Some(jail), Some(state)) => (terms(jail), &mut state.offences),
                     _ => continue,
@@ -141,9 +142,17 @@ impl Engine {
     }
 }
 
+/// Returns the name of a jail's table: one with accounts in it is laid out differently.
+fn table_name(jail: &Jail) -> String {
+    match jail.count {
+        Counting::Attempts => jail.name.clone(),
+        Counting::Accounts | Counting::Bans => format!("{} by account", jail.name),
+    }
+}
+
 fn terms(jail: &Jail) -> OffenceCounts {
     OffenceCounts {
-        name: jail.name.clone(),
+        name: table_name(jail),
         maxretry: jail.maxretry,
         findtime: jail.findtime.as_secs(),
         ipv6prefix: jail.ipv6prefix,

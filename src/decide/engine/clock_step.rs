@@ -20,6 +20,8 @@ impl Engine {
         self.recent.correct(step);
         self.joins.correct(step);
         self.talked.correct(step);
+        self.shared.correct(step);
+        self.targeted.correct(step);
         step.correct_all(self.late.marks.values_mut());
     }
 }

@@ -54,7 +54,7 @@ pub struct Tally {
 impl JailState {
     pub fn new(jail: &Jail) -> Self {
         Self {
-            offences: OffenceTable::new(jail.maxretry, jail.findtime),
+            offences: OffenceTable::new(jail.maxretry, jail.findtime).counting(jail.count),
             history: HashMap::default(),
             tally: Tally::default(),
         }
@@ -62,7 +62,12 @@ impl JailState {
 
     /// Counts on the terms of `jail` from now on, on those of `before` up to here.
     pub fn change_terms(&mut self, before: &Jail, jail: &Jail) {
-        self.offences.change_terms(jail.maxretry, jail.findtime);
+        if before.count == jail.count {
+            self.offences.change_terms(jail.maxretry, jail.findtime);
+        } else {
+            self.offences = Self::new(jail).offences;
+            self.offences.note_changes();
+        }
         if before.ipv6prefix != jail.ipv6prefix {
             self.offences.forget_ipv6();
         }

@@ -20,12 +20,14 @@ use crate::config::{Jail, Mode};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::joins::{AT_ONCE, Joins};
-use crate::decide::known_good::{KnownGood, Standing};
+use crate::decide::known_good::{KnownGood, Standing, Weight};
 use crate::decide::login_log::LoginLog;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
+use crate::decide::shared::{Part, SharedHosts};
 use crate::decide::talked::TalkedFlows;
+use crate::decide::targeted::{Targeted, TargetedAccounts};
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
     Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
@@ -63,6 +65,8 @@ pub struct Engine {
     /// Lines that counted for nothing, because no exchange was beside them.
     unmatched: u64,
     talked: TalkedFlows,
+    shared: SharedHosts,
+    targeted: TargetedAccounts,
     sight: Sight,
     refused: u64,
     ignored: Arc<IgnoreList>,
@@ -122,6 +126,8 @@ impl Engine {
             joins: Joins::new(AT_ONCE),
             unmatched: 0,
             talked: TalkedFlows::default(),
+            shared: SharedHosts::default(),
+            targeted: TargetedAccounts::default(),
             sight: Sight::default(),
             refused: 0,
             ignored: Arc::default(),
@@ -281,6 +287,12 @@ impl Engine {
         self.unmatched
     }
 
+    /// Returns the accounts that many hosts guess at.
+    #[must_use]
+    pub fn targeted(&self) -> Vec<Targeted> {
+        self.targeted.many()
+    }
+
     fn service(&self, event: &Event) -> Service {
         self.plan.rules.get(event.rule).map_or(Service::None, |rule| rule.service)
     }
@@ -335,6 +347,7 @@ impl Engine {
                 let host = self.known_as(event.host);
                 self.logins.note(host, event.time);
                 self.known.login(host, event);
+                self.forgive(event);
             }
             Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
         }
@@ -350,7 +363,7 @@ impl Engine {
         let Some(rule) = plan.rules.get(event.rule) else { return };
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
-        let mut excused = None;
+        let mut weight = None;
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
             let reads =
@@ -377,17 +390,50 @@ impl Engine {
             }
             // The host is the same for all jails: it is judged once.
             let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
-            let known = &mut self.known;
-            if *excused.get_or_insert_with(|| known.excuses(subject, event, evidence, per_attempt))
-            {
+            let (known, shared) = (&mut self.known, &mut self.shared);
+            let weight = *weight.get_or_insert_with(|| {
+                let weight = known.weigh(subject, event, evidence, per_attempt);
+                if weight == Weight::Shared {
+                    shared.note(subject, event);
+                }
+                weight
+            });
+            if weight == Weight::Nothing {
                 state.tally.excused += 1;
                 continue;
             }
             let event = Event { evidence, ..*event };
-            self.offence(&plan, *id, jail, &event, per_attempt, out);
+            self.offence(&plan, *id, jail, &event, per_attempt, weight, out);
+        }
+        if weight.is_some_and(|weight| weight != Weight::Nothing) {
+            self.note_target(event, out);
         }
     }
 
+    /// Records which account a host failed at, if it is certain that it did.
+    fn note_target(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let (Some(account), Basis::Exchange(_)) = (event.account, event.basis) else { return };
+        if event.evidence == Evidence::Proven && event.channel == SIP_RESPONSES {
+            let subject = self.known_as(event.host);
+            let targeted = self.targeted.note(account, subject, event.time);
+            out.extend(targeted.map(|Targeted { account, hosts, since }| {
+                Decision::AccountTargeted { account, hosts, since }
+            }));
+        }
+    }
+
+    /// Forgets the failures of an account at a host that it has logged in from: somebody typed its name or password
+    /// wrong.
+    fn forgive(&mut self, event: &Event) {
+        let (Some(account), Evidence::Proven) = (event.account, event.evidence) else { return };
+        let plan = Arc::clone(&self.plan);
+        for ((_, jail), state) in plan.jails().zip(&mut self.states) {
+            let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
+            state.offences.forgive(&subject, account);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are what an offence is")]
     fn offence(
         &mut self,
         plan: &Plan,
@@ -395,6 +441,7 @@ impl Engine {
         jail: &Jail,
         event: &Event,
         per_attempt: u8,
+        weight: Weight,
         out: &mut Vec<Decision>,
     ) {
         let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
@@ -406,12 +453,24 @@ impl Engine {
         out.push(Decision::Found { jail: id, host, offences: count.all, channel });
         let Some(evidence) = policy::verdict(jail, count) else { return };
         let begin = self.late.now.unwrap_or(event.time);
-        state.offences.clear(&subject);
-        let (scope, bantime) = plan.ban_terms(jail, evidence);
-        let length = self.next_length(id, subject, evidence, &bantime, begin);
+        let is_shared = weight == Weight::Shared;
+        let banned = match self.part_to_ban(subject, event, is_shared, begin) {
+            Part::Host => subject,
+            Part::Port(flow) => flow,
+            Part::Nothing => return self.report_shared(id, event, out),
+        };
+        // What comes from other ports of a shared host goes on counting.
+        if let Some(state) =
+            self.states.get_mut(usize::from(id.0)).filter(|_| !(is_shared && banned.is_flow()))
+        {
+            state.offences.clear(&subject);
+        }
+        let terms = if is_shared { Evidence::Unverified } else { evidence };
+        let (scope, bantime) = plan.ban_terms(jail, terms);
+        let length = self.next_length(id, banned, evidence, &bantime, begin);
         let ban = Ban {
             jail: id,
-            subject: self.part_to_ban(subject, event, begin),
+            subject: banned,
             host: event.host,
             scope,
             since: begin,
@@ -431,18 +490,39 @@ impl Engine {
             return;
         }
         self.issue_ban(ban, &bantime, out);
-        if evidence == Evidence::Proven {
+        if evidence == Evidence::Proven && !is_shared {
             self.count_recidive(plan, &ban, event, out);
         }
     }
 
-    /// Returns what is banned for an offence of `subject`: where only a line tells of it, on a connection
-    /// that cannot be read, the port of that connection, until there have been enough of them.
-    fn part_to_ban(&self, subject: Subject, event: &Event, now: Time) -> Subject {
+    /// Returns what is banned for an offence of `subject`. Where only a line tells of it, on a connection
+    /// that cannot be read, it is the port of that connection, until there have been enough of them. Where others are
+    /// logged in from there, it is [as little as will do](crate::decide::shared).
+    fn part_to_ban(&mut self, subject: Subject, event: &Event, is_shared: bool, now: Time) -> Part {
         let flow = Subject::flow(event.host, event.clue.port);
-        let Some(flow) = flow.filter(|_| event.basis == Basis::Talked) else { return subject };
-        let is_host = self.talked.ports(subject, now) >= PORTS;
-        if is_host { subject } else { flow }
+        match flow.filter(|_| event.basis == Basis::Talked) {
+            Some(flow) if self.talked.ports(subject, now) < PORTS => Part::Port(flow),
+            None if is_shared => {
+                let whole = self.known_as(event.host);
+                self.shared.part(whole, event, self.plan.config.knowngood.maxtries)
+            }
+            _ => Part::Host,
+        }
+    }
+
+    /// Says, once in a while, that an account fails beside others that are logged in, and that nobody is banned.
+    fn report_shared(&mut self, jail: JailId, event: &Event, out: &mut Vec<Decision>) {
+        let subject = self.known_as(event.host);
+        let report = self.shared.report(subject, event.time);
+        let others = self.known.standing(&subject, event.time).map_or(0, |known| known.accounts);
+        out.extend(report.map(|report| Decision::StrangerFails {
+            jail,
+            subject,
+            account: report.account,
+            failures: report.failures,
+            since: report.since,
+            others,
+        }));
     }
 
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
@@ -452,6 +532,8 @@ impl Engine {
         self.joins.tick(now, &mut alone);
         self.on_joined(&alone, out);
         self.talked.tick(now);
+        self.shared.tick(now);
+        self.targeted.tick(now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));

@@ -9,10 +9,10 @@
 //!   a phone, not the office around it;
 //! * unverified offences of others do not count either: forging a customer's address does not get
 //!   the customer banned;
-//! * proven offences of others count as ever, and so do those of an account of whose logins only a
-//!   line tells.
+//! * proven offences of others count, and so do those of an account of whose logins only a line tells.
+//!   What is banned for them is [the part of the host](super::shared) that they come from.
 //!
-//! One valid account must not be a shield for guessing at others. So too many offences of others,
+//! One valid account must not be a shield for guessing at others. So offences of too many others,
 //! of whatever evidence, or a run of failures of one account, end the excuses of the host for a
 //! while. No host becomes known good by a forged login: its answer goes to the true owner of the
 //! address.
@@ -25,16 +25,17 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::config;
+use crate::config::Counting;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::AccountFailures;
-use crate::model::event::{ChannelId, Event, Evidence};
+use crate::model::event::{Basis, ChannelId, Class, Event, Evidence, Meaning};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 pub use snapshot::KnownHosts;
 
-/// Accounts that are known in all, each at one host; about 200 bytes each if every one is at a host
+/// Accounts that are known in all, each at one host; about 260 bytes each if every one is at a host
 /// of its own. When there are more, a host that has long seen no login is forgotten.
 pub const CAPACITY: usize = 1 << 15;
 /// Accounts that are known at one host.
@@ -51,6 +52,7 @@ const GATHER: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(3600);
 /// The time within which a run of failures is counted.
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The hosts that are known good.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub struct KnownGood {
 struct KnownHost {
     accounts: Vec<KnownAccount>,
     login: Login,
+    /// The failures of others, within this minute and this day.
+    others: (Run, Run),
     /// Until when nothing is excused, because too much was.
     ended: Option<Time>,
     trouble: Option<FailingAccounts>,
@@ -95,9 +99,15 @@ struct KnownAccount {
     proven: bool,
     /// The time when it last failed; `None` if not since it logged in.
     failed: Option<Time>,
-    /// The beginning of the minute that its failures are counted in, log by log.
-    minute: Time,
-    run: [(ChannelId, u32); CHANNELS],
+    /// Its failures within this minute.
+    run: Run,
+}
+
+/// Failures that are counted from some time on, log by log.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    since: Time,
+    counts: [(ChannelId, u32); CHANNELS],
 }
 
 /// Accounts that logged in once and fail now.
@@ -107,6 +117,17 @@ struct FailingAccounts {
     last: Time,
     excused: u32,
     told: bool,
+}
+
+/// The weight of an offence at a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It is excused.
+    Nothing,
+    /// It counts, and others are logged in from there.
+    Shared,
+    /// It counts.
+    Whole,
 }
 
 /// The standing of a host that is known good.
@@ -154,6 +175,7 @@ impl KnownGood {
     pub fn login(&mut self, subject: Subject, event: &Event) {
         let (Some(name), true) = (event.account, self.terms.enabled) else { return };
         self.changed = true;
+        let fresh = Run::new(event.time, event.channel);
         let login = Login { time: event.time, channel: event.channel, line: event.line };
         if !self.knows(&subject, name) {
             self.make_room();
@@ -162,6 +184,7 @@ impl KnownGood {
         let host = self.hosts.entry(subject).or_insert_with(|| KnownHost {
             accounts: Vec::new(),
             login,
+            others: (fresh, fresh),
             ended: None,
             trouble: None,
         });
@@ -171,10 +194,12 @@ impl KnownGood {
             login: event.time,
             proven: event.evidence == Evidence::Proven,
             failed: None,
-            minute: event.time,
-            run: [(event.channel, 0); CHANNELS],
+            run: fresh,
         };
         let full = host.accounts.len() >= PER_HOST;
+        if event.evidence == Evidence::Proven {
+            self.strangers.forgive(&subject, name);
+        }
         match host.accounts.iter_mut().find(|known| known.name == name) {
             // The run of failures is not cleared: who knows a password can log in between any two.
             Some(known) => {
@@ -191,39 +216,57 @@ impl KnownGood {
         host.is_some_and(|host| host.accounts.iter().any(|known| known.name == name))
     }
 
-    /// Whether an offence is excused, so that it does not count. `evidence` is what it counts as
-    /// otherwise.
-    pub fn excuses(
+    /// Weighs an offence at a host. `evidence` is what it counts as otherwise.
+    pub fn weigh(
         &mut self,
         subject: Subject,
         event: &Event,
         evidence: Evidence,
         per_attempt: u8,
-    ) -> bool {
+    ) -> Weight {
         let terms = &self.terms;
-        let Some(host) = self.hosts.get_mut(&subject) else { return false };
+        let Some(host) = self.hosts.get_mut(&subject) else { return Weight::Whole };
         if host.until(terms.time) <= event.time {
-            return false;
+            return Weight::Whole;
         }
-        let live = |known: &&mut KnownAccount| known.login.plus(terms.time) > event.time;
-        let known = host.accounts.iter_mut().filter(live).find(|k| Some(k.name) == event.account);
+        let is_live = |known: &KnownAccount| known.login.plus(terms.time) > event.time;
+        // A line about one connection: it is that connection that is banned for it.
+        let is_talked = event.basis == Basis::Talked;
+        let is_another = |known: &KnownAccount| {
+            (known.proven || is_talked) && is_live(known) && Some(known.name) != event.account
+        };
+        let is_shared = host.accounts.iter().any(is_another);
+        let may_be_forged = evidence < Evidence::Proven && !(is_talked && is_shared);
+        let mut known = host.accounts.iter_mut().filter(|known| is_live(known));
+        let known = known.find(|known| Some(known.name) == event.account);
         let is_known = known.is_some();
         let is_sure = known.as_ref().is_some_and(|known| known.proven);
         let too_much = match known {
             Some(known) => known.fail(event) >= terms.maxrate,
-            None => self.strangers.add(subject, event, per_attempt).all >= terms.maxunknown,
+            None => {
+                let goes_on = host.other_fails(event, terms);
+                let stranger = as_stranger(event);
+                let accounts = self.strangers.add(subject, &stranger, per_attempt).all;
+                accounts >= terms.maxunknown || (may_be_forged && goes_on)
+            }
         };
         self.changed |= is_known || too_much;
         if too_much {
             host.ended = Some(event.time.plus(terms.findtime));
         }
         if host.ended.is_some_and(|until| until > event.time) {
-            return false;
+            return Weight::Whole;
         }
         if is_known {
             host.note(event.time);
         }
-        is_sure || evidence < Evidence::Proven
+        if may_be_forged || is_sure || (is_known && is_talked) {
+            Weight::Nothing
+        } else if is_shared {
+            Weight::Shared
+        } else {
+            Weight::Whole
+        }
     }
 
     /// Returns what is known of a host at `now`; `None` if it is not known good.
@@ -298,6 +341,13 @@ impl KnownGood {
 
 fn strangers(terms: &config::KnownGood) -> OffenceTable {
     OffenceTable::with_capacity(terms.maxunknown, terms.findtime, CAPACITY)
+        .counting(Counting::Accounts)
+}
+
+/// Returns an offence as it counts at a host that is known good: by its account, whatever it is.
+fn as_stranger(event: &Event) -> Event {
+    let meaning = event.account.map_or(event.meaning, |_| Meaning::Offence(Class::User));
+    Event { meaning, ..*event }
 }
 
 impl KnownHost {
@@ -305,14 +355,25 @@ impl KnownHost {
         self.login.time.plus(time)
     }
 
+    /// Counts a failure of an account that has not logged in, and returns whether there are too many of them.
+    fn other_fails(&mut self, event: &Event, terms: &config::KnownGood) -> bool {
+        let (minute, day) = &mut self.others;
+        let is_fast = minute.count(event, MINUTE) >= terms.maxrate;
+        // An account that does not exist cannot be guessed.
+        let may_exist = event.meaning != Meaning::Offence(Class::User);
+        is_fast || (may_exist && day.count(event, DAY) > terms.maxtries)
+    }
+
     fn correct(&mut self, step: ClockStep) {
-        step.correct_all([&mut self.login.time].into_iter().chain(&mut self.ended));
+        let (minute, day) = &mut self.others;
+        let times = [&mut self.login.time, &mut minute.since, &mut day.since];
+        step.correct_all(times.into_iter().chain(&mut self.ended));
         if let Some(trouble) = &mut self.trouble {
             step.correct_all([&mut trouble.since, &mut trouble.last]);
         }
         for known in &mut self.accounts {
-            let KnownAccount { login, failed, minute, .. } = known;
-            step.correct_all([login, minute].into_iter().chain(failed));
+            let KnownAccount { login, failed, run, .. } = known;
+            step.correct_all([login, &mut run.since].into_iter().chain(failed));
         }
     }
 
@@ -347,18 +408,29 @@ impl KnownAccount {
     /// most of them.
     fn fail(&mut self, event: &Event) -> u32 {
         self.failed = Some(event.time);
-        if event.time.since(self.minute) >= MINUTE {
-            self.minute = event.time;
-            self.run = [(event.channel, 0); CHANNELS];
+        self.run.count(event, MINUTE)
+    }
+}
+
+impl Run {
+    fn new(since: Time, channel: ChannelId) -> Self {
+        Self { since, counts: [(channel, 0); CHANNELS] }
+    }
+
+    /// Counts a failure, and returns how many there were within `span` in the log that has most of them.
+    fn count(&mut self, event: &Event, span: Duration) -> u32 {
+        if event.time.since(self.since) >= span {
+            *self = Self::new(event.time, event.channel);
         }
-        let same = self.run.iter().position(|(channel, _)| *channel == event.channel);
+        let counts = &mut self.counts;
+        let same = counts.iter().position(|(channel, _)| *channel == event.channel);
         // With more logs than places, several share the last.
-        let free = || self.run.iter().position(|(_, count)| *count == 0);
+        let free = || counts.iter().position(|(_, count)| *count == 0);
         let place = same.or_else(free).unwrap_or(CHANNELS - 1);
-        if let Some(run) = self.run.get_mut(place) {
-            *run = (event.channel, run.1.saturating_add(1));
+        if let Some(count) = counts.get_mut(place) {
+            *count = (event.channel, count.1.saturating_add(1));
         }
-        self.run.iter().map(|(_, count)| *count).max().unwrap_or(0)
+        counts.iter().map(|(_, count)| *count).max().unwrap_or(0)
     }
 }
 

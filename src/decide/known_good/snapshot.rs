@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CHANNELS, KnownAccount, KnownGood, KnownHost, Login};
+use super::{KnownAccount, KnownGood, KnownHost, Login, Run};
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::event::ChannelId;
@@ -100,7 +100,7 @@ impl KnownGood {
 }
 
 fn kept(subject: Subject, host: &KnownHost) -> StoredHost {
-    let KnownHost { accounts, login, ended, trouble: _ } = host;
+    let KnownHost { accounts, login, ended, .. } = host;
     StoredHost {
         host: subject.to_string(),
         login: login.time,
@@ -121,12 +121,12 @@ fn host(kept: &StoredHost, channel: impl Fn(u16) -> Option<u16>) -> KnownHost {
         login: *login,
         proven: proven.contains(name),
         failed: *failed,
-        minute: *login,
-        run: [(channel, 0); CHANNELS],
+        run: Run::new(*login, channel),
     };
     KnownHost {
         accounts: kept.accounts.iter().take(super::PER_HOST).map(known).collect(),
         login: Login { time: kept.login, channel, line: kept.line },
+        others: [Run::new(kept.login, channel); 2].into(),
         ended: kept.ended,
         trouble: None,
     }

@@ -4,6 +4,9 @@
 //! lines are counted for each channel apart, lines of one attempt as one, and its offences are the
 //! largest of these counts, never their sum.
 //!
+//! A table may count the different accounts that were tried instead: then each is counted once, however often
+//! it fails, and as long as it fails.
+//!
 //! The table has a fixed size. A full table makes room by looking at eight entries drawn by chance
 //! and dropping the one with the fewest offences (the oldest, among equals): hosts that come back
 //! stay, those that were seen once go.
@@ -12,6 +15,7 @@
 //! table is a hash table made for this: finding an entry touches one place in a small table and the
 //! entry, and an entry fits into a cache line.
 
+mod accounts;
 mod resize;
 mod snapshot;
 
@@ -20,6 +24,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::config::Counting;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{ChannelId, Event, Evidence};
 use crate::model::subject::Subject;
@@ -43,12 +48,16 @@ pub struct Count {
     pub all: u32,
     /// Of these, the proven ones.
     pub proven: u32,
+    /// The different accounts that they were at, where these are recorded; those that name none count each.
+    pub accounts: u32,
 }
 
 /// The offences of one jail. For each channel, a subject takes about `72 + 4 × min(maxretry, 64)`
-/// bytes (92 for maxretry 5). Grows as subjects come and stops at [`CAPACITY`].
+/// bytes (92 for maxretry 5), and twice as many places where accounts are recorded. Grows as subjects come
+/// and stops at [`CAPACITY`].
 #[derive(Debug)]
 pub struct OffenceTable {
+    counting: Counting,
     findtime: u32,
     /// Times in a ring.
     ring: usize,
@@ -61,6 +70,9 @@ pub struct OffenceTable {
     entries: Vec<SubjectEntry>,
     /// `ring` seconds for each entry.
     times: Vec<u32>,
+    /// The accounts that they were at, by their [numbers](crate::model::account::Account::number), 0 for none; empty if they are not
+    /// recorded.
+    accounts: Vec<u32>,
     dropped: u64,
     sweep: usize,
     chance: u32,
@@ -111,6 +123,7 @@ impl OffenceTable {
     pub fn with_capacity(maxretry: u32, findtime: Duration, capacity: usize) -> Self {
         let ring = maxretry.clamp(1, LONGEST_RING);
         Self {
+            counting: Counting::Attempts,
             findtime: u32::try_from(findtime.as_secs()).unwrap_or(u32::MAX),
             ring: ring as usize,
             step: maxretry.max(1).div_ceil(ring),
@@ -119,6 +132,7 @@ impl OffenceTable {
             lists: vec![END; 16],
             entries: Vec::new(),
             times: Vec::new(),
+            accounts: Vec::new(),
             dropped: 0,
             sweep: 0,
             chance: 0x9e37_79b9,
@@ -129,14 +143,29 @@ impl OffenceTable {
     /// Counts the line that `event` tells of, of a rule that writes `per_attempt` lines an attempt.
     pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
         let now = seconds(event.time);
+        let account = accounts::number(self.counting, event);
         let at = self.entry(subject, event.channel.0, now);
         self.changes.note(at);
-        let times = self.times.get_mut(at * self.ring..(at + 1) * self.ring);
+        let places = self.places(at);
+        let accounts = self.accounts.get_mut(places.clone()).unwrap_or_default();
+        let times = self.times.get_mut(places);
         if let (Some(entry), Some(times)) = (self.entries.get_mut(at), times) {
             entry.last = entry.last.max(now);
-            entry.track.add(times, event, per_attempt, now, self.step);
+            if entry.track.is_new_attempt(event, per_attempt, now) {
+                let proven = event.evidence == Evidence::Proven;
+                if self.counting == Counting::Accounts {
+                    entry.track.note_account(times, accounts, account, proven, now, self.findtime);
+                } else if let Some(place) = entry.track.note(times, proven, now, self.step) {
+                    accounts.get_mut(place).into_iter().for_each(|at| *at = account);
+                }
+            }
         }
         self.most(self.list(&subject), &subject, now)
+    }
+
+    /// The places of an entry's times.
+    fn places(&self, at: usize) -> std::ops::Range<usize> {
+        at * self.ring..(at + 1) * self.ring
     }
 
     /// A subject's offences at `now`.
@@ -240,9 +269,12 @@ impl OffenceTable {
 
     fn count_at(&self, at: usize, now: u32) -> Count {
         let times = self.times.get(at * self.ring..).unwrap_or_default();
+        let accounts = self.accounts.get(self.places(at)).unwrap_or_default();
         let entry = self.entries.get(at);
         entry.map_or(Count::default(), |entry| {
-            entry.track.count(times, now, self.findtime, self.step)
+            let count = entry.track.count(times, now, self.findtime, self.step);
+            let used = accounts.get(..entry.track.used.into()).unwrap_or_default();
+            Count { accounts: accounts::different(used, times, now, self.findtime), ..count }
         })
     }
 
@@ -252,6 +284,7 @@ impl OffenceTable {
         counts.fold(Count::default(), |most, count| Count {
             all: most.all.max(count.all),
             proven: most.proven.max(count.proven),
+            accounts: most.accounts.max(count.accounts),
         })
     }
 
@@ -278,6 +311,9 @@ impl OffenceTable {
             let track = Track { channel, ..Track::default() };
             self.entries.push(SubjectEntry { subject, following, last: 0, track });
             self.times.resize(self.entries.len() * self.ring, 0);
+            if self.counting != Counting::Attempts {
+                self.accounts.resize(self.times.len(), 0);
+            }
         }
         at
     }
@@ -324,8 +360,12 @@ impl OffenceTable {
             self.redirect(last, u32::try_from(at).unwrap_or(END));
         }
         self.entries.swap_remove(at);
-        self.times.copy_within(last * self.ring.., at * self.ring);
-        self.times.truncate(last * self.ring);
+        for places in [&mut self.times, &mut self.accounts] {
+            if !places.is_empty() {
+                places.copy_within(last * self.ring.., at * self.ring);
+                places.truncate(last * self.ring);
+            }
+        }
     }
 
     /// Lets what leads to an entry lead to the place `to`.
@@ -345,10 +385,11 @@ impl OffenceTable {
 }
 
 impl Track {
-    fn add(&mut self, times: &mut [u32], event: &Event, per_attempt: u8, now: u32, step: u32) {
+    /// Whether a line tells of an attempt that no other line has told of.
+    fn is_new_attempt(&mut self, event: &Event, per_attempt: u8, now: u32) -> bool {
         if self.line == event.line {
             // Another rule has counted this line.
-            return;
+            return false;
         }
         self.line = event.line;
         if self.to_come > 0
@@ -356,22 +397,32 @@ impl Track {
             && now.saturating_sub(self.opened) <= ATTEMPT_SECS
         {
             self.to_come -= 1;
-            return;
+            return false;
         }
         (self.rule, self.to_come, self.opened) = (event.rule.0, per_attempt.saturating_sub(1), now);
+        true
+    }
+
+    /// Counts an attempt, and returns its place if it fills one.
+    fn note(&mut self, times: &mut [u32], proven: bool, now: u32, step: u32) -> Option<usize> {
         self.gathered += 1;
         if self.gathered < step {
-            return;
+            return None;
         }
         self.gathered = 0;
-        let Some(time) = times.get_mut(usize::from(self.next)) else { return };
-        *time = now;
-        let bit = 1 << self.next;
-        self.proven =
-            if event.evidence == Evidence::Proven { self.proven | bit } else { self.proven & !bit };
+        let place = usize::from(self.next);
+        *times.get_mut(place)? = now;
+        self.mark(place, proven);
         let ring = u8::try_from(times.len()).unwrap_or(u8::MAX);
         self.next = (self.next + 1) % ring;
         self.used = self.used.saturating_add(1).min(ring);
+        Some(place)
+    }
+
+    /// Records whether what is at a place is proven.
+    fn mark(&mut self, place: usize, proven: bool) {
+        let bit = 1 << place;
+        self.proven = if proven { self.proven | bit } else { self.proven & !bit };
     }
 
     /// The attempts within `findtime` seconds before `now`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{OffenceTable, Track};
+use crate::config::Counting;
 
 impl OffenceTable {
     /// Counts on other terms from now on. What was counted stays, as far as it fits: of each
@@ -12,6 +13,9 @@ impl OffenceTable {
         self.findtime = fresh.findtime;
         if (self.ring, self.step) == (fresh.ring, fresh.step) {
             return;
+        }
+        if self.counting != Counting::Attempts {
+            return self.move_accounts(maxretry, findtime);
         }
         let mut times = vec![0; self.entries.len() * fresh.ring];
         let old = self.times.chunks_exact(self.ring).zip(times.chunks_exact_mut(fresh.ring));

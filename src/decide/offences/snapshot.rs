@@ -5,13 +5,14 @@
 //! have changed.
 
 use super::{OffenceTable, SubjectEntry, Track, seconds};
+use crate::config::Counting;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Entries of one page.
 const PAGE: usize = 32;
-/// Bytes of an entry, without its times.
+/// Bytes of an entry, without its times and accounts.
 const FIXED: usize = 45;
 
 /// The changes in a table.
@@ -82,9 +83,10 @@ impl OffenceTable {
         let places = page * PAGE..self.entries.len().min((page + 1) * PAGE);
         let mut bytes = Vec::with_capacity(places.len() * self.width());
         for place in places {
-            let times = self.times.get(place * self.ring..(place + 1) * self.ring);
+            let (times, accounts) =
+                (self.times.get(self.places(place)), self.accounts.get(self.places(place)));
             if let (Some(entry), Some(times)) = (self.entries.get(place), times) {
-                write(&mut bytes, entry, times);
+                write(&mut bytes, entry, times, accounts.unwrap_or_default());
             }
         }
         bytes
@@ -92,7 +94,12 @@ impl OffenceTable {
 
     /// Bytes of an entry.
     fn width(&self) -> usize {
-        FIXED + 4 * self.ring
+        FIXED + 4 * self.numbers()
+    }
+
+    /// The times of an entry, and its accounts.
+    fn numbers(&self) -> usize {
+        if self.counting == Counting::Attempts { self.ring } else { 2 * self.ring }
     }
 
     /// Restores the entries of a table with the same terms, as far as they still count at `now`.
@@ -110,25 +117,32 @@ impl OffenceTable {
             // The bytes behind the last entry are of some time before.
             let count = pages.entries.saturating_sub(first).min(PAGE);
             for bytes in bytes.chunks_exact(self.width()).take(count) {
-                let Some((mut entry, times)) = read(bytes, self.ring) else { continue };
+                let Some((mut entry, numbers)) = read(bytes, self.ring, self.numbers()) else {
+                    continue;
+                };
+                let (times, accounts) = numbers.split_at_checked(self.ring).unwrap_or_default();
                 let Some(channel) = channel(entry.track.channel) else { continue };
                 entry.track.channel = channel;
                 match rule(entry.track.rule) {
                     Some(rule) => entry.track.rule = rule,
                     None => entry.track.to_come = 0,
                 }
-                self.put(&entry, &times, seconds(now));
+                self.put(&entry, times, accounts, seconds(now));
             }
         }
     }
 
     /// Enters what is known of a subject in a channel, if it counts still.
-    fn put(&mut self, entry: &SubjectEntry, times: &[u32], now: u32) {
+    fn put(&mut self, entry: &SubjectEntry, times: &[u32], accounts: &[u32], now: u32) {
         if now.saturating_sub(entry.last) >= self.findtime {
             return;
         }
         let at = self.entry(entry.subject, entry.track.channel, now);
-        let known = self.times.get_mut(at * self.ring..(at + 1) * self.ring);
+        let places = self.places(at);
+        if let Some(known) = self.accounts.get_mut(places.clone()) {
+            known.copy_from_slice(accounts);
+        }
+        let known = self.times.get_mut(places);
         if let (Some(known), Some(place)) = (known, self.entries.get_mut(at)) {
             known.copy_from_slice(times);
             (place.last, place.track) = (entry.last, entry.track);
@@ -137,7 +151,7 @@ impl OffenceTable {
     }
 }
 
-fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32]) {
+fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32], accounts: &[u32]) {
     let net = entry.subject.net();
     let address = match net {
         IpNet::V4(net) => net.addr().to_ipv6_mapped(),
@@ -154,12 +168,12 @@ fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32]) {
     bytes.extend([track.next, track.used]);
     bytes.extend(track.proven.to_le_bytes());
     bytes.extend(track.gathered.to_le_bytes());
-    for time in times {
-        bytes.extend(time.to_le_bytes());
+    for number in times.iter().chain(accounts) {
+        bytes.extend(number.to_le_bytes());
     }
 }
 
-fn read(bytes: &[u8], ring: usize) -> Option<(SubjectEntry, Vec<u32>)> {
+fn read(bytes: &[u8], ring: usize, count: usize) -> Option<(SubjectEntry, Vec<u32>)> {
     let mut rest = bytes;
     let [is_ipv6, bits] = take(&mut rest)?;
     let address = std::net::Ipv6Addr::from(take::<16>(&mut rest)?);
@@ -175,16 +189,16 @@ fn read(bytes: &[u8], ring: usize) -> Option<(SubjectEntry, Vec<u32>)> {
     let [next, used] = take(&mut rest)?;
     let proven = u64::from_le_bytes(take(&mut rest)?);
     let gathered = u32::from_le_bytes(take(&mut rest)?);
-    let mut times = Vec::with_capacity(ring);
-    while let Some(time) = take(&mut rest) {
-        times.push(u32::from_le_bytes(time));
+    let mut numbers = Vec::with_capacity(count);
+    while let Some(number) = take(&mut rest) {
+        numbers.push(u32::from_le_bytes(number));
     }
-    let sane = times.len() == ring && usize::from(next) < ring && usize::from(used) <= ring;
+    let sane = numbers.len() == count && usize::from(next) < ring && usize::from(used) <= ring;
     // Lines have other numbers in another run: none of them is the one that was counted last.
     let line = 0;
     let track = Track { channel, line, rule, to_come, opened, next, used, proven, gathered };
     sane.then(|| {
-        (SubjectEntry { subject: Subject::from(net), following: super::END, last, track }, times)
+        (SubjectEntry { subject: Subject::from(net), following: super::END, last, track }, numbers)
     })
 }
 

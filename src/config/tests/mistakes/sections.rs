@@ -125,7 +125,7 @@ fn what_is_about_all_jails_together() {
     a.toml:2:13: expected a table, found true or false
     2 | knowngood = true
       |             ^^^^
-    help: write for example { time = "1d", maxunknown = 5, findtime = "10m", maxrate = 30 }
+    help: write for example { time = "1d", maxunknown = 3, findtime = "10m", maxrate = 30 }
 
     a.toml:3:17: expected a whole number, found a string
     3 | maxunverified = '100'

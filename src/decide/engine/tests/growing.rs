@@ -5,13 +5,17 @@ use super::*;
 /// The bans of a host that guesses as often as it is banned for, each time after a pause in
 /// seconds.
 fn bans_after(config: &str, pauses: &[i64]) -> Vec<String> {
-    let mut bench = Bench::new(config);
+    let mut bench = Bench::new(&format!("{config}{NOT_SLOW}"));
     let (mut bans, mut now) = (Vec::new(), 0);
-    for pause in pauses {
+    for (n, pause) in pauses.iter().enumerate() {
         now += pause;
         bench.engine.on_tick(Time::from_secs(now), &mut bench.decisions);
         bench.said();
-        (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", now));
+        // Guesses at two accounts in turn: one could be a phone.
+        let account = ["1000", "1001"][n % 2];
+        for _ in 0..5 {
+            bench.account_event(GUESS, "203.0.113.9", now, Evidence::Proven, Some(account));
+        }
         bans.extend(bench.said());
     }
     bans
@@ -65,6 +69,15 @@ fn recidive_bans_repeat_offenders() {
     let bans = bans_after(short, &[0, 61, 61]);
     let ban = "asterisk-guess Ban 203.0.113.9 sip 60";
     assert_eq!(bans, [ban, ban, ban, "recidive Ban 203.0.113.9 all 604800"]);
+    // At one account alone.
+    let mut bench = Bench::new(&format!("{short}{NOT_SLOW}"));
+    for now in [0, 61, 122, 183, 244] {
+        bench.engine.on_tick(Time::from_secs(now), &mut bench.decisions);
+        for _ in 0..5 {
+            bench.account_event(GUESS, "203.0.113.9", now, Evidence::Proven, Some("1000"));
+        }
+    }
+    assert!(!bench.said().iter().any(|said| said.starts_with("recidive")));
     // Too seldom.
     assert_eq!(bans_after(short, &[0, 43_200, 43_200]), [ban; 3]);
     // By another jail, and not alone by proof.
@@ -87,12 +100,15 @@ fn recidive_bans_repeat_offenders() {
 #[test]
 fn returning_host_over_thirty_days() {
     const HOUR: i64 = 3600;
-    let mut bench = Bench::new("[jail.recidive]\nfindtime = '1w'\n");
+    let mut bench = Bench::new(&format!("[jail.recidive]\nfindtime = '1w'\n{NOT_SLOW}"));
     let (mut now, mut bans) = (0, Vec::new());
     let mut come = |now: i64| {
         bench.engine.on_tick(Time::from_secs(now), &mut bench.decisions);
         bench.said();
-        (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", now));
+        for n in 0..5 {
+            let account = if n == 4 && bans.len() % 2 == 0 { "1000" } else { "1001" };
+            bench.account_event(GUESS, "203.0.113.9", now, Evidence::Proven, Some(account));
+        }
         let latest = bench.engine.bans().iter().filter_map(|ban| ban.until).max();
         let time = format!("{}d {:02}:{:02}", now / 86_400, now / HOUR % 24, now / 60 % 60);
         bans.extend(bench.said().iter().map(|said| format!("{time} {said}")));

@@ -1,0 +1,284 @@
+//! Hosts from which phones are logged in while another account fails: the part of such a host that is banned.
+//!
+//! An office is many phones behind one address. Where one of them has an old password, the others must not be
+//! shut out with it: its connection is banned, by its port. Whoever guesses there comes back from other ports at
+//! once; then it is the host after all. A phone that tries at most [`SLOW`] times a minute, from another port each
+//! time as TCP and TLS have it, is only reported, up to a number of tries a day.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::model::account::Account;
+use crate::model::clock_step::ClockStep;
+use crate::model::event::{Class, Event, Meaning};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
+
+/// Tries a minute that a phone makes by itself.
+pub const SLOW: usize = 2;
+/// The time within which the ports of a host that were banned are counted.
+pub const LATELY: Duration = Duration::from_secs(600);
+/// With so many ports banned within that time, the host is.
+const PORTS: usize = 3;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+/// A host is reported again after this time.
+const QUIET: Duration = Duration::from_secs(3600);
+/// Hosts that are known at most, about 200 bytes each; of eight, the one that failed the longest ago gives way.
+pub const CAPACITY: usize = 1 << 14;
+
+/// The part of a host that is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Host,
+    /// This port of it.
+    Port(Subject),
+    /// Nothing: it is reported.
+    Nothing,
+}
+
+/// The failures at hosts from which others are logged in.
+#[derive(Debug, Default)]
+pub struct SharedHosts {
+    hosts: HashMap<Subject, Failures, RandomState>,
+}
+
+/// The failures at one host.
+#[derive(Clone, Copy, Debug)]
+pub struct Failures {
+    /// The account that failed last.
+    pub account: Option<Account>,
+    /// The time of the first of them within a day.
+    pub since: Time,
+    /// Their number since then.
+    pub failures: u32,
+    /// Of these, tries at accounts that may exist.
+    tries: u32,
+    /// The last times, the newest first, and the ports they came from.
+    last: [(Time, u16); SLOW + 1],
+    /// Ports that were banned, and when.
+    banned: [(u16, Time); PORTS - 1],
+    /// The time when the host was last reported.
+    told: Option<Time>,
+}
+
+impl SharedHosts {
+    /// Takes up a failure at a host.
+    pub fn note(&mut self, subject: Subject, event: &Event) {
+        let now = event.time;
+        self.make_room(&subject);
+        let known = self.hosts.entry(subject).or_insert_with(|| Failures::new(now));
+        if now.since(known.since) >= DAY {
+            *known = Failures { told: known.told, banned: known.banned, ..Failures::new(now) };
+        }
+        known.account = event.account.or(known.account);
+        known.failures = known.failures.saturating_add(1);
+        // An account that does not exist cannot be guessed.
+        let exists = event.meaning != Meaning::Offence(Class::User);
+        known.tries = known.tries.saturating_add(exists.into());
+        known.last.rotate_right(1);
+        if let Some(newest) = known.last.first_mut() {
+            *newest = (now, event.clue.port);
+        }
+    }
+
+    /// Returns the part of a host that is banned for the failure that was noted last; it may be tried `maxtries`
+    /// times a day.
+    pub fn part(&mut self, subject: Subject, event: &Event, maxtries: u32) -> Part {
+        let now = event.time;
+        let Some(known) = self.hosts.get_mut(&subject) else { return Part::Host };
+        let port = event.clue.port;
+        let flow = Subject::flow(event.host, port);
+        let is_fast = known.is_fast(now);
+        let banned = known.banned.iter();
+        let others =
+            banned.filter(|(other, at)| *other != 0 && *other != port && now.since(*at) < LATELY);
+        match flow {
+            _ if known.tries > maxtries => Part::Host,
+            _ if is_fast && others.count() + 1 >= PORTS => Part::Host,
+            None if is_fast => Part::Host,
+            Some(flow) if is_fast || known.keeps_port() => {
+                known.ban(port, now);
+                Part::Port(flow)
+            }
+            _ => Part::Nothing,
+        }
+    }
+
+    /// Returns what is to be reported of a host, once in a while.
+    pub fn report(&mut self, subject: Subject, now: Time) -> Option<Failures> {
+        let known = self.hosts.get_mut(&subject)?;
+        let due = known.told.is_none_or(|told| now.since(told) >= QUIET);
+        due.then(|| {
+            known.told = Some(now);
+            *known
+        })
+    }
+
+    /// Returns the failures at a host within a day.
+    #[must_use]
+    pub fn of(&self, subject: &Subject, now: Time) -> Option<Failures> {
+        self.hosts.get(subject).filter(|known| now.since(known.since) < DAY).copied()
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Time) {
+        self.hosts.retain(|_, known| now.since(known.newest()) < DAY);
+    }
+
+    /// Corrects all times.
+    pub fn correct(&mut self, step: ClockStep) {
+        for known in self.hosts.values_mut() {
+            let last = known.last.iter_mut().map(|(time, _)| time);
+            let banned = known.banned.iter_mut().map(|(_, time)| time);
+            step.correct_all(last.chain(banned).chain([&mut known.since]).chain(&mut known.told));
+        }
+    }
+
+    fn make_room(&mut self, subject: &Subject) {
+        if self.hosts.len() < CAPACITY || self.hosts.contains_key(subject) {
+            return;
+        }
+        let oldest = self.hosts.iter().take(8).min_by_key(|(_, known)| known.newest());
+        let oldest = oldest.map(|(subject, _)| *subject);
+        oldest.and_then(|subject| self.hosts.remove(&subject));
+    }
+}
+
+impl Failures {
+    fn new(now: Time) -> Self {
+        Self {
+            account: None,
+            since: now,
+            failures: 0,
+            tries: 0,
+            last: [(Time::default(), 0); SLOW + 1],
+            banned: [(0, Time::default()); PORTS - 1],
+            told: None,
+        }
+    }
+
+    fn newest(&self) -> Time {
+        self.last.first().map_or(self.since, |(time, _)| *time)
+    }
+
+    /// Whether there were more than [`SLOW`] within a minute.
+    fn is_fast(&self, now: Time) -> bool {
+        self.last.last().is_some_and(|(time, _)| now.since(*time) < MINUTE)
+    }
+
+    /// Whether the last two came from the same port.
+    fn keeps_port(&self) -> bool {
+        matches!(self.last, [(_, newest), (_, before), ..] if newest == before)
+    }
+
+    fn ban(&mut self, port: u16, now: Time) {
+        let same = self.banned.iter().position(|(other, _)| *other == port);
+        let oldest =
+            || (0..self.banned.len()).min_by_key(|at| self.banned.get(*at).map(|(_, at)| *at));
+        let place = same.or_else(oldest);
+        if let Some(place) = place.and_then(|at| self.banned.get_mut(at)) {
+            *place = (port, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Basis, ChannelId, Clue, Evidence, RuleId};
+
+    const MAXTRIES: u32 = 50;
+
+    fn event(secs: i64, port: u16, class: Class) -> Event {
+        Event {
+            time: Time::from_secs(1_800_000_000 + secs),
+            channel: ChannelId(0),
+            rule: RuleId(0),
+            meaning: Meaning::Offence(class),
+            host: [203, 0, 113, 9].into(),
+            evidence: Evidence::Proven,
+            line: 1,
+            account: Account::named(b"199"),
+            basis: Basis::Text,
+            clue: Clue { port, ..Clue::default() },
+        }
+    }
+
+    fn parts(events: impl IntoIterator<Item = Event>) -> Vec<Part> {
+        let mut shared = SharedHosts::default();
+        let subject = Subject::of([203, 0, 113, 9].into(), 64);
+        let judge = |event: Event| {
+            shared.note(subject, &event);
+            shared.part(subject, &event, MAXTRIES)
+        };
+        events.into_iter().map(judge).collect()
+    }
+
+    fn port(port: u16) -> Part {
+        Part::Port(Subject::flow([203, 0, 113, 9].into(), port).unwrap())
+    }
+
+    #[test]
+    fn a_guesser_with_a_port_for_each_try_is_banned_at_the_third() {
+        let parts = parts((0..5).map(|n| event(i64::from(n), 4000 + n, Class::Guess)));
+        assert_eq!(parts, [Part::Nothing, Part::Nothing, port(4002), port(4003), Part::Host]);
+    }
+
+    #[test]
+    fn a_phone_that_keeps_its_port_loses_that_one() {
+        let one = parts((0..9).map(|n| event(60 * n, 5062, Class::Guess)));
+        assert_eq!(one[0], Part::Nothing);
+        assert!(one[1..].iter().all(|part| *part == port(5062)), "{one:?}");
+        // Its router gives it others, slowly.
+        let many = parts(
+            (0..9).map(|n| event(60 * n, 5062 + u16::try_from(n / 3).unwrap(), Class::Guess)),
+        );
+        assert!(!many.contains(&Part::Host), "{many:?}");
+    }
+
+    #[test]
+    fn a_slow_phone_with_ever_other_ports_is_reported() {
+        let at = |n: u16, class| event(30 * i64::from(n), 10_000 + n, class);
+        let exists = parts((0..60).map(|n| at(n, Class::Guess)));
+        assert!(exists[..50].iter().all(|part| *part == Part::Nothing), "{exists:?}");
+        assert!(exists[50..].iter().all(|part| *part == Part::Host), "{exists:?}");
+        let unknown = parts((0..200).map(|n| at(n, Class::User)));
+        assert!(unknown.iter().all(|part| *part == Part::Nothing), "{unknown:?}");
+    }
+
+    #[test]
+    fn the_tries_of_a_day_are_counted_and_said_once_an_hour() {
+        let mut shared = SharedHosts::default();
+        let subject = Subject::of([203, 0, 113, 9].into(), 64);
+        let mut said = 0;
+        for n in 0..72_u16 {
+            let event = event(3600 * i64::from(n), 10_000 + n, Class::Guess);
+            shared.note(subject, &event);
+            assert_eq!(shared.part(subject, &event, MAXTRIES), Part::Nothing);
+            said += usize::from(shared.report(subject, event.time).is_some());
+            assert!(shared.report(subject, event.time).is_none());
+        }
+        assert_eq!(said, 72);
+        let now = Time::from_secs(1_800_000_000 + 71 * 3600);
+        assert_eq!(shared.of(&subject, now).unwrap().failures, 24);
+        shared.tick(now.plus(DAY));
+        assert!(shared.hosts.is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        assert!(size_of::<(Subject, Failures)>() <= 200);
+        let mut shared = SharedHosts::default();
+        for n in 0..2 * u32::try_from(CAPACITY).unwrap() {
+            shared.note(
+                Subject::of(std::net::Ipv4Addr::from_bits(n).into(), 64),
+                &event(0, 1, Class::Guess),
+            );
+        }
+        assert_eq!(shared.hosts.len(), CAPACITY);
+    }
+}

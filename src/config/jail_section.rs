@@ -295,8 +295,10 @@ fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<P
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
-        if !known.contains(&event::FILTER) {
-            known.push(event::FILTER);
+        for filter in event::SEEN {
+            if !known.contains(&filter) {
+                known.push(filter);
+            }
         }
         if !known.iter().any(|name| pattern.matches(name)) {
             let help = did_you_mean(text, &known, "rule files");

@@ -3,7 +3,9 @@
 use super::plan::Plan;
 use crate::exchange::Observation;
 use crate::model::event::{Basis, Event, Meaning, SIP_RESPONSES};
-use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
+use crate::model::event::{
+    FILTER, OPTIONS_FILTER, PROBED, REFUSED, REGISTERED, REJECTED, UNANSWERED,
+};
 use crate::model::exchange::Outcome;
 use crate::model::time::Time;
 
@@ -11,13 +13,14 @@ use crate::model::time::Time;
 /// number, as lines have numbers. `None`: the rules do not have its kind.
 #[must_use]
 pub fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
-    let rule = match observation.exchange.outcome {
-        Outcome::CredentialsRefused => REFUSED,
-        Outcome::Login => REGISTERED,
-        Outcome::ChallengeUnanswered => UNANSWERED,
-        Outcome::RefusedOutright => REJECTED,
+    let (filter, rule) = match observation.exchange.outcome {
+        Outcome::CredentialsRefused => (FILTER, REFUSED),
+        Outcome::Login => (FILTER, REGISTERED),
+        Outcome::ChallengeUnanswered => (FILTER, UNANSWERED),
+        Outcome::RefusedOutright => (FILTER, REJECTED),
+        Outcome::Probed => (OPTIONS_FILTER, PROBED),
     };
-    let rule = plan.rules.named(FILTER, rule)?;
+    let rule = plan.rules.named(filter, rule)?;
     Some(Event {
         time: now,
         channel: SIP_RESPONSES,

@@ -24,6 +24,8 @@ pub const LATELY: Duration = Duration::from_secs(600);
 const PORTS: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
+/// An account is reported that failed so often, and no other in between.
+const WORTH_TELLING: u32 = 5;
 /// A host is reported again after this time.
 const QUIET: Duration = Duration::from_secs(3600);
 /// Hosts that are known at most, about 200 bytes each; of eight, the one that failed the longest ago gives way.
@@ -55,6 +57,8 @@ pub struct Failures {
     pub since: Time,
     /// Their number since then.
     pub failures: u32,
+    /// Those of this account, with none of another in between.
+    in_turn: u32,
     /// Of these, tries at accounts that may exist.
     tries: u32,
     /// The last times, the newest first, and the ports they came from.
@@ -72,9 +76,11 @@ impl SharedHosts {
         self.make_room(&subject);
         let known = self.hosts.entry(subject).or_insert_with(|| Failures::new(now));
         if now.since(known.since) >= DAY {
-            *known = Failures { told: known.told, banned: known.banned, ..Failures::new(now) };
+            *known = Failures { since: now, failures: 0, tries: 0, ..*known };
         }
-        known.account = event.account.or(known.account);
+        known.in_turn =
+            if known.account == event.account { known.in_turn.saturating_add(1) } else { 1 };
+        known.account = event.account;
         known.failures = known.failures.saturating_add(1);
         // An account that does not exist cannot be guessed.
         let exists = event.meaning != Meaning::Offence(Class::User);
@@ -111,7 +117,8 @@ impl SharedHosts {
     /// Returns what is to be reported of a host, once in a while.
     pub fn report(&mut self, subject: Subject, now: Time) -> Option<Failures> {
         let known = self.hosts.get_mut(&subject)?;
-        let due = known.told.is_none_or(|told| now.since(told) >= QUIET);
+        let rested = known.told.is_none_or(|told| now.since(told) >= QUIET);
+        let due = rested && known.in_turn >= WORTH_TELLING;
         due.then(|| {
             known.told = Some(now);
             *known
@@ -154,6 +161,7 @@ impl Failures {
             account: None,
             since: now,
             failures: 0,
+            in_turn: 0,
             tries: 0,
             last: [(Time::default(), 0); SLOW + 1],
             banned: [(0, Time::default()); PORTS - 1],
@@ -262,7 +270,7 @@ mod tests {
             said += usize::from(shared.report(subject, event.time).is_some());
             assert!(shared.report(subject, event.time).is_none());
         }
-        assert_eq!(said, 72);
+        assert_eq!(said, 68);
         let now = Time::from_secs(1_800_000_000 + 71 * 3600);
         assert_eq!(shared.of(&subject, now).unwrap().failures, 24);
         shared.tick(now.plus(DAY));

@@ -12,7 +12,8 @@
 //! * *refused outright* is a guest that gets 403, 404 or 484;
 //! * a *login* is a 2xx to what was, by its own first line, a REGISTER with credentials.
 //!
-//! OPTIONS without credentials is none of these: providers and monitors ask and do not care for a refusal.
+//! OPTIONS without credentials is *a probe* if it is refused, and none of these: providers and monitors ask again
+//! and again and do not care. Only who asks for many accounts is a scanner.
 //!
 //! Over TCP and what is built on it all of that is proven. Over UDP it is where the credentials answer
 //! a nonce that we sent to that very address within [`ROUND_TRIP`]; whoever forges a sender's address
@@ -410,8 +411,11 @@ impl Ledger {
             (401 | 403 | 407, true) if !asked.let_in => {
                 Judged::Outcome(Outcome::CredentialsRefused)
             }
-            (401 | 407, false) if !is_probe => Judged::Challenge,
-            (403 | 404 | 484, false) if !is_probe && !asked.let_in => {
+            (401 | 403 | 404 | 407 | 480 | 484, false) if is_probe => {
+                Judged::Outcome(Outcome::Probed)
+            }
+            (401 | 407, false) => Judged::Challenge,
+            (403 | 404 | 484, false) if !asked.let_in => {
                 self.settle(call, now);
                 Judged::Outcome(Outcome::RefusedOutright)
             }
@@ -431,7 +435,10 @@ impl Ledger {
     /// Judges a final answer to a request that was not seen.
     fn pair(&mut self, call: u64, answer: &Answer, driver: Option<SipDriver>, now: Time) -> Judged {
         if answer.method == Method::Options {
-            return Judged::Nothing;
+            return match answer.status {
+                401 | 403 | 404 | 407 | 480 | 484 => Judged::Outcome(Outcome::Probed),
+                _ => Judged::Nothing,
+            };
         }
         let known = self.calls.get_mut(call);
         let rested = known.as_ref().is_some_and(|known| now.since(known.last) >= REST);

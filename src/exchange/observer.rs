@@ -178,7 +178,8 @@ impl Observer {
                 Outcome::Login => self.numbers.logins += 1,
                 Outcome::CredentialsRefused
                 | Outcome::ChallengeUnanswered
-                | Outcome::RefusedOutright => self.numbers.attempts += 1,
+                | Outcome::RefusedOutright
+                | Outcome::Probed => self.numbers.attempts += 1,
             }
         }
     }

@@ -364,13 +364,16 @@ fn who_was_let_in_is_not_refused_by_others() {
 }
 
 #[test]
-fn pings_are_nothing_but_guesses_by_options_count() {
+fn pings_are_probes_and_guesses_by_options_count() {
     let mut world = World::new(Carrier::Datagram);
     for n in 0..100 {
         let ping = register("a", n).of("OPTIONS");
         world.asks(&ping).answers(if n % 2 == 0 { 401 } else { 404 }, Some("n"), &ping);
         world.passes(1000);
     }
+    assert_eq!(world.take(), [(Outcome::Probed, Evidence::Unverified); 100]);
+    let there = register("c", 1).of("OPTIONS");
+    world.asks(&there).answers(200, None, &there);
     assert_eq!(world.take(), []);
     let guess = register("b", 2).of("OPTIONS").with("n", "wrong");
     world.asks(&guess).answers(401, Some("m"), &guess);

@@ -107,13 +107,15 @@ pub struct AccountPlace {
     before: Finder<'static>,
     /// Messages longer than this name no account.
     longest: usize,
+    /// Whether messages that have the text before it twice name no account: its sender chose what stands there.
+    once: bool,
 }
 
 impl AccountPlace {
-    /// Right behind the first `before`, in messages of at most `longest` bytes.
+    /// Right behind the first `before`, in messages of at most `longest` bytes; if `once`, in those that have it once.
     #[must_use]
-    pub fn new(before: &str, longest: usize) -> Self {
-        Self { before: Finder::new(before).into_owned(), longest }
+    pub fn new(before: &str, longest: usize, once: bool) -> Self {
+        Self { before: Finder::new(before).into_owned(), longest, once }
     }
 
     /// Returns the account that `body` names. A message with a byte that is no printable ASCII
@@ -128,6 +130,9 @@ impl AccountPlace {
             return None;
         }
         let name = body.get(self.before.find(body)? + self.before.needle().len()..)?;
+        if self.once && self.before.find(name).is_some() {
+            return None;
+        }
         let end = name.iter().position(|byte| !is_plain(*byte))?;
         // The bytes that end a name in an event, and in a SIP address.
         matches!(name.get(end)?, b'"' | b'@').then(|| Account::named(name.get(..end)?))?
@@ -151,8 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_stands_there_twice_tells_of_nobody() {
+        let place = AccountPlace::new("<sip:", 200, true);
+        let read = |body: &str| place.read(body.as_bytes());
+        assert_eq!(read("from '\"100\" <sip:100@x>' failed"), Account::named(b"100"));
+        assert_eq!(read("from '\"<sip:200@x>\" <sip:100@x>' failed"), None);
+    }
+
+    #[test]
     fn account_is_read_after_its_key() {
-        let place = AccountPlace::new("AccountID=\"", 40);
+        let place = AccountPlace::new("AccountID=\"", 40, false);
         let read = |body: &str| place.read(body.as_bytes());
         let account = Account::named(b"1000");
         assert!(account.is_some() && account != Account::named(b"1001"));
@@ -172,7 +185,7 @@ mod tests {
         ] {
             assert_eq!(read(nobody), None, "{nobody}");
         }
-        assert_eq!(AccountPlace::new("<sip:", 99).read(b"<sip:1000@192.0.2.1>"), account);
+        assert_eq!(AccountPlace::new("<sip:", 99, false).read(b"<sip:1000@192.0.2.1>"), account);
         assert_eq!(Account::named(&[b'a'; LONGEST_NAME + 1]), None);
     }
 }

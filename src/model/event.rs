@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
-use crate::model::exchange::{Exchange, ExchangeId, Source, Transport};
+use crate::model::exchange::{Exchange, ExchangeId, Outcome, Source, Transport};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -164,6 +164,12 @@ impl Event {
             Basis::Exchange(exchange) | Basis::Beside(exchange) => Some(exchange),
             Basis::Text | Basis::Framed | Basis::Talked | Basis::Unmatched => None,
         }
+    }
+
+    /// Whether somebody only asked who is there.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.exchange().is_some_and(|exchange| exchange.outcome == Outcome::Probed)
     }
 
     /// Returns where it was seen.
@@ -335,6 +341,15 @@ pub const REGISTERED: &str = "registered";
 
 /// The rule of a challenge that was not answered, after `wire/`.
 pub const UNANSWERED: &str = "unanswered";
+
+/// The filter of what asks for accounts by OPTIONS.
+pub const OPTIONS_FILTER: &str = "wire-options";
+
+/// The filters of what is seen, and not read in logs: no line matches their rules.
+pub const SEEN: [&str; 2] = [FILTER, OPTIONS_FILTER];
+
+/// The rule of a refused OPTIONS, after `wire-options/`.
+pub const PROBED: &str = "probed";
 
 /// The rule of a guest that was turned away, after `wire/`.
 pub const REJECTED: &str = "rejected";

@@ -146,6 +146,8 @@ pub enum Outcome {
     ChallengeUnanswered,
     /// A guest was turned away.
     RefusedOutright,
+    /// Somebody asked whether we, or an account, are there.
+    Probed,
     /// A phone logged in.
     Login,
 }
@@ -173,7 +175,7 @@ impl fmt::Display for Exchange {
         let what = match self.outcome {
             Outcome::CredentialsRefused | Outcome::Login => "with credentials",
             Outcome::ChallengeUnanswered => "without credentials, which never came,",
-            Outcome::RefusedOutright => "without credentials",
+            Outcome::RefusedOutright | Outcome::Probed => "without credentials",
         };
         let Self { method, status, port, .. } = self;
         let source = match self.source {

@@ -69,6 +69,8 @@ struct RawRule {
 struct RawAccount {
     after: Spanned<String>,
     longest: Option<usize>,
+    #[serde(default)]
+    once: bool,
 }
 
 #[derive(Deserialize)]
@@ -286,7 +288,8 @@ impl Reader<'_> {
             self.problem(raw.after.span(), "the text right before the name is missing", Some(help));
             return None;
         }
-        Some(AccountPlace::new(raw.after.get_ref(), raw.longest.unwrap_or(usize::MAX)))
+        let longest = raw.longest.unwrap_or(usize::MAX);
+        Some(AccountPlace::new(raw.after.get_ref(), longest, raw.once))
     }
 
     fn example(&mut self, raw: RawExample) -> Option<Example> {

@@ -218,21 +218,35 @@ impl RuleSet {
 
     /// Adds what is seen on the wire: rules without a failregex, which no line can match.
     fn add_wire(&mut self) {
+        let scan = Meaning::Offence(Class::Scan);
+        self.add_seen(
+            event::FILTER,
+            &[
+                (event::REFUSED, Meaning::Offence(Class::Guess)),
+                (event::REGISTERED, Meaning::Success),
+                (event::UNANSWERED, scan),
+                (event::REJECTED, Meaning::Offence(Class::Extension)),
+            ],
+        );
+        self.add_seen(event::OPTIONS_FILTER, &[(event::PROBED, scan)]);
+    }
+
+    fn add_seen(&mut self, name: &str, rules: &[(&str, Meaning)]) {
         let file = self.files.len();
         self.files.push(RuleFile {
-            name: event::FILTER.to_owned(),
-            path: event::FILTER.into(),
+            name: name.to_owned(),
+            path: name.into(),
             source: "".into(),
             grammar: Grammar::None,
             ignoreregex: Vec::new(),
             messages: Vec::new(),
             rules: Vec::new(),
         });
-        let rule = |id: &str, meaning| Rule {
-            id: id.to_owned(),
+        self.rules.extend(rules.iter().map(|(id, meaning)| Rule {
+            id: (*id).to_owned(),
             file,
             patterns: Vec::new(),
-            meaning,
+            meaning: *meaning,
             evidence: Evidence::Unverified,
             account: None,
             call: None,
@@ -243,13 +257,7 @@ impl RuleSet {
             since: None,
             until: None,
             examples: Vec::new(),
-        };
-        self.rules.extend([
-            rule(event::REFUSED, Meaning::Offence(Class::Guess)),
-            rule(event::REGISTERED, Meaning::Success),
-            rule(event::UNANSWERED, Meaning::Offence(Class::Scan)),
-            rule(event::REJECTED, Meaning::Offence(Class::Extension)),
-        ]);
+        }));
     }
 
     /// The rule of this name.

@@ -51,7 +51,8 @@ pub struct Request {
     pub ids: Ids,
     /// Its credentials, if it has any.
     pub credentials: Option<Credentials>,
-    /// The account that asks, if that is a plain name: the user of the credentials, else of From.
+    /// The account that asks, if that is a plain name: the user of the credentials, else of From. For OPTIONS
+    /// without credentials, the one that is asked for: the user of To.
     pub account: Option<Account>,
 }
 
@@ -72,7 +73,8 @@ pub struct Answer {
     pub again: u64,
     /// The place that the request came from, as the topmost Via says.
     pub via: Via,
-    /// The account that asked, if From names it plainly (for REGISTER only if it asks for itself).
+    /// The account that asked, if From names it plainly (for REGISTER only if it asks for itself); for OPTIONS,
+    /// that of To.
     pub account: Option<Account>,
 }
 
@@ -160,6 +162,7 @@ impl Request {
         let credentials = headers.credentials.map(|(credentials, _)| credentials);
         let user = match headers.credentials {
             Some((_, user)) => user.or(headers.from),
+            None if method == Method::Options => headers.to,
             None => headers.from,
         };
         Some(Self { method, ids: headers.ids(seed), credentials, account: user })
@@ -200,7 +203,10 @@ impl Answer {
                 ],
             ),
             via: headers.via,
-            account: headers.from.filter(|_| own),
+            account: match headers.method {
+                Method::Options => headers.to,
+                _ => headers.from.filter(|_| own),
+            },
         })
     }
 }

@@ -73,6 +73,7 @@ fn the_built_in_text_is_complete_and_right() {
         [
             "asterisk-accounts",
             "asterisk-guess",
+            "asterisk-options",
             "asterisk-probe",
             "asterisk-scan",
             "asterisk-slow",
@@ -165,7 +166,7 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), 7);
     assert!(!names.contains(&"asterisk-scan"));
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }

@@ -552,7 +552,10 @@ mod tests {
             Decision::Found { host, .. } => Some(host.to_string()),
             _ => None,
         });
-        found.collect()
+        // Several jails count each.
+        let mut found: Vec<_> = found.collect();
+        found.dedup();
+        found
     }
 
     #[test]
@@ -592,6 +595,7 @@ mod tests {
         let rules = Arc::new(RuleSet::load(None).unwrap());
         let filters: Vec<_> = rules.files.iter().map(|file| file.name.clone()).collect();
         let plan = Plan::new(config::load(Some(&main), &filters).unwrap(), rules);
+        let readers = plan.readers().count();
         let make_logs = {
             let home = home.path().to_owned();
             move || (0..200).try_for_each(|n| File::create(home.join(format!("pbx{n}"))).map(drop))
@@ -601,8 +605,7 @@ mod tests {
         while !all_made {
             all_made = maker.is_finished();
             let files = wanted(&plan);
-            // Both built-in jails.
-            assert!(files.values().all(|jails| jails.len() == 2), "{files:?}");
+            assert!(files.values().all(|jails| jails.len() == readers), "{files:?}");
             assert!(!all_made || files.len() == 200);
         }
         maker.join().unwrap().unwrap();

@@ -18,6 +18,8 @@ pub(super) fn number(counting: Counting, event: &Event) -> u32 {
         (Counting::Attempts, _) => 0,
         (_, Meaning::Offence(Class::User)) => number.unwrap_or(0),
         (_, Meaning::Offence(Class::Guess)) => number.unwrap_or(NAMELESS),
+        // Whoever asks for nobody asks for us, again and again.
+        _ if event.is_probe() => number.unwrap_or(NAMELESS),
         _ => 0,
     }
 }

@@ -6,6 +6,7 @@ mod growing;
 mod known_good;
 mod recovery;
 mod reload;
+mod shared;
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -80,7 +81,10 @@ fn refused(source: Source) -> Exchange {
 
 impl Bench {
     fn new(config: &str) -> Self {
-        let plan = plan(config);
+        Self::of(plan(config))
+    }
+
+    fn of(plan: Arc<Plan>) -> Self {
         let mut engine = Engine::new(Arc::clone(&plan));
         engine.open_channel(plan.jails().map(|(id, _)| id).collect());
         Self { engine, line: 0, decisions: Vec::new() }

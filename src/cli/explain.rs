@@ -16,11 +16,11 @@ use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
 use super::test::{LineVerdict, in_words, verdict};
 use super::{ConfigArg, Exit, SocketArg, host};
-use crate::config::{Jail, Mode};
+use crate::config::{Counting, Jail, Mode};
 use crate::control::SubjectText;
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
-    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport,
+    ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, StrangerReport,
 };
 use crate::daemon::STATE_DIR;
 use crate::decide::plan::Plan;
@@ -159,6 +159,15 @@ fn host_in_words(report: &HostReport) -> String {
     if let Some(known) = &report.known_good {
         let _ = writeln!(text, "  {}", known_good_in_words(known));
     }
+    if let Some(StrangerReport { account, failures, since }) = &report.stranger {
+        let account =
+            account.as_ref().map_or("an account".to_owned(), |name| format!("account {name}"));
+        let (failures, since) = (counted(*failures, "failure"), Time::from_secs(*since));
+        let _ = writeln!(
+            text,
+            "  {account} fails beside them ({failures} since {since}): only its port is banned, or nothing, as long as it is one account and slow"
+        );
+    }
     for jail in &report.jails {
         let _ = writeln!(text, "  {}", jail_in_words(jail));
     }
@@ -190,7 +199,12 @@ fn jail_in_words(jail: &JailReport) -> String {
     }
     let findtime = length(jail.findtime);
     let JailReport { offences, maxretry, proven, .. } = jail;
-    let mut text = format!("{name}: {offences} of {maxretry} offences within {findtime}");
+    let what = match jail.count {
+        Counting::Attempts => "offences",
+        Counting::Accounts => "accounts",
+        Counting::Bans => "bans",
+    };
+    let mut text = format!("{name}: {offences} of {maxretry} {what} within {findtime}");
     if *offences > 0 {
         let sources: Vec<_> = jail
             .sources

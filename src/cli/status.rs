@@ -12,7 +12,7 @@ use super::{Exit, SocketArg};
 use crate::config::Limiter;
 use crate::control::status::{
     Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, StatusRequest, StoreStatus, WireStatus,
+    Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
 };
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
@@ -140,6 +140,10 @@ fn overview(status: &Status) -> String {
     if !status.logins.banned_hosts.is_empty() {
         let hosts = status.logins.banned_hosts.join(" ");
         let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
+    }
+    for TargetedStatus { account, hosts, since } in &status.targeted {
+        let since = Time::from_secs(*since);
+        let _ = writeln!(text, "  account {account} is guessed at by {hosts} hosts since {since}");
     }
     let _ = writeln!(text, "  {}", wire_line(&status.wire));
     let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));

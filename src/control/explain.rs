@@ -53,6 +53,9 @@ pub struct HostReport {
     pub protected: Option<String>,
     /// The facts by which it is known good; `null` if it is not.
     pub known_good: Option<KnownGoodReport>,
+    /// The account that fails beside others that are logged in there; `null` if none does.
+    #[serde(default)]
+    pub stranger: Option<StrangerReport>,
     /// The numbers of each jail.
     pub jails: Vec<JailReport>,
     /// The bans in force: of the host or its network and of its ports, or those that hold the port.
@@ -82,6 +85,17 @@ pub struct KnownGoodReport {
     pub ended: Option<i64>,
 }
 
+/// An account that fails at a host from which others are logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangerReport {
+    /// Its name, or the first seven characters of it and `*`; `null` if it has no plain name.
+    pub account: Option<String>,
+    /// The failures there, of all that have not logged in, within a day.
+    pub failures: u32,
+    /// The time of the first, in seconds since the epoch.
+    pub since: i64,
+}
+
 /// The offences that one jail counts of a host, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JailReport {
@@ -91,7 +105,10 @@ pub struct JailReport {
     pub mode: crate::config::Mode,
     /// The entry of `ignoreip` that the host is in.
     pub ignored_by: Option<String>,
-    /// Offences within findtime.
+    /// The things that it counts.
+    #[serde(default)]
+    pub count: crate::config::Counting,
+    /// Offences within findtime, or the accounts that they are at.
     pub offences: u32,
     /// Of these, proven ones.
     pub proven: u32,

@@ -93,11 +93,25 @@ pub struct Status {
     pub queue: usize,
     /// The hosts that have logged in.
     pub logins: LoginStatus,
+    /// The accounts that many hosts guess at, those with the most hosts first.
+    #[serde(default)]
+    pub targeted: Vec<TargetedStatus>,
     /// The places that bans go to.
     pub sinks: Vec<SinkStatus>,
     /// The state that outlives the daemon.
     #[serde(default)]
     pub store: StoreStatus,
+}
+
+/// An account that many hosts guess at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetedStatus {
+    /// Its name, or the first seven characters of it and `*`.
+    pub account: String,
+    /// The number of hosts within a day, 64 at most.
+    pub hosts: usize,
+    /// The time of the first failure, in seconds since the epoch.
+    pub since: i64,
 }
 
 /// The state of the state file.

@@ -319,6 +319,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
         filter: vec![glob::Pattern::new("*").unwrap()],
         class: Class::ALL.map(|(class, _)| class).to_vec(),
         logpath: Vec::new(),
+        count: Counting::Attempts,
         maxretry: 3,
         findtime: Duration::from_secs(600),
         bantime,
@@ -349,6 +350,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
             maxunknown: 5,
             findtime: Duration::from_secs(600),
             maxrate: 30,
+            maxtries: 50,
         },
         maxunverified: 100,
         ports: vec![

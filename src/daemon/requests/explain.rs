@@ -5,6 +5,7 @@ use super::status::ban_status;
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
+    StrangerReport,
 };
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
@@ -54,6 +55,11 @@ pub fn explain(
         bannable: found.bannable,
         protected: found.protected.as_ref().map(ToString::to_string),
         known_good: found.known_good.map(|standing| known_good(&standing, &path)),
+        stranger: found.stranger.map(|failures| StrangerReport {
+            account: failures.account.map(|account| account.to_string()),
+            failures: failures.failures,
+            since: failures.since.secs(),
+        }),
         jails: jails(plan, &found, &path),
         bans: found.bans.iter().map(named).collect(),
         lines: found.lines.iter().map(|event| line(plan, event, &path)).collect(),
@@ -67,6 +73,7 @@ fn jails(plan: &Plan, found: &Explanation, path: impl Fn(ChannelId) -> String) -
             jail: jail.name.clone(),
             mode: jail.mode,
             ignored_by: standing.ignored_by.clone(),
+            count: jail.count,
             offences: standing.count.all,
             proven: standing.count.proven,
             maxretry: jail.maxretry,

@@ -9,13 +9,14 @@ use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::status::{
     Detail, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
-    StatusRequest, WireStatus,
+    StatusRequest, TargetedStatus, WireStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
 use crate::daemon::firewall_thread::SinkHealth;
 use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
+use crate::decide::targeted::Targeted;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
@@ -87,12 +88,23 @@ impl Core {
             never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
             logins: self.logins(now),
+            targeted: self.targeted(),
             sinks: vec![sink_status(self.sink, &sink)],
             store: self.recorder.status(now),
         })
     }
 
     /// Returns the hosts that have logged in, and those of them that a ban keeps out.
+    fn targeted(&self) -> Vec<TargetedStatus> {
+        let targeted = self.engine.targeted();
+        let told = targeted.iter().map(|Targeted { account, hosts, since }| TargetedStatus {
+            account: account.to_string(),
+            hosts: *hosts,
+            since: since.secs(),
+        });
+        told.collect()
+    }
+
     fn logins(&self, now: Time) -> LoginStatus {
         let (logins, bans) = (self.engine.logins(), self.engine.bans());
         // There may be very many bans, but the number of logins is bounded.

@@ -8,6 +8,7 @@ use super::Engine;
 use crate::decide::known_good;
 use crate::decide::offences::Count;
 use crate::decide::policy;
+use crate::decide::shared;
 use crate::model::event::{Ban, ChannelId, Event, JailId};
 use crate::model::hostname::HostName;
 use crate::model::listed::ExemptReason;
@@ -27,6 +28,8 @@ pub struct Explanation {
     pub protected: Option<ExemptReason>,
     /// Its standing as a known good host, if it is one.
     pub known_good: Option<known_good::Standing>,
+    /// The failures there of accounts that have not logged in, beside those that have.
+    pub stranger: Option<shared::Failures>,
     /// Its standing in each jail.
     pub jails: Vec<JailStanding>,
     /// The bans in force.
@@ -76,6 +79,7 @@ impl Engine {
             bannable: bannable(host),
             protected: self.ignored.find(host).map(|entry| entry.origin.clone()),
             known_good: self.known.standing(&subject, now),
+            stranger: self.shared.of(&subject, now),
             jails: jails.collect(),
             bans: self.bans.iter().filter(concerns).copied().collect(),
             lines: self.recent.of(subject.net()).take(most).copied().collect(),

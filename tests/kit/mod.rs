@@ -19,7 +19,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    BanTerms, Config, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, SipMonitor,
+    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, SipMonitor,
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};

@@ -175,6 +175,7 @@ impl Verdict {
                 Outcome::CredentialsRefused => "credentials refused",
                 Outcome::ChallengeUnanswered => "challenge unanswered",
                 Outcome::RefusedOutright => "refused outright",
+                Outcome::Probed => "asked for by OPTIONS",
                 Outcome::Login => "login",
             },
             Basis::Talked => "the line, and something was sent",

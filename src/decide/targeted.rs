@@ -34,8 +34,8 @@ pub struct TargetedAccounts {
 #[derive(Debug)]
 struct Hosts {
     since: Time,
-    /// The hosts by their hashes, and when each last failed.
-    hosts: Vec<(u32, u32)>,
+    /// They, by their hashes, and when each last failed.
+    seen: Vec<(u32, u32)>,
     told: bool,
 }
 
@@ -56,19 +56,21 @@ impl TargetedAccounts {
         let [a, b, c, d, ..] = self.hasher.hash_one(subject).to_le_bytes();
         let host = u32::from_le_bytes([a, b, c, d]);
         self.make_room(account);
-        let fresh = || Hosts { since: now, hosts: Vec::new(), told: false };
+        let fresh = || Hosts { since: now, seen: Vec::new(), told: false };
         let known = self.accounts.entry(account).or_insert_with(fresh);
         known.forget(now);
         let time = seconds(now);
-        let same = known.hosts.iter().position(|(other, _)| *other == host);
-        if same.is_none() && known.hosts.len() < MOST {
-            known.hosts.push((host, time));
+        let same = known.seen.iter().position(|(other, _)| *other == host);
+        if same.is_none() && known.seen.len() < MOST {
+            known.seen.push((host, time));
         } else {
-            let oldest = || (0..MOST).min_by_key(|at| known.hosts.get(*at).map(|(_, last)| *last));
-            let place = same.or_else(oldest).and_then(|at| known.hosts.get_mut(at));
-            place.into_iter().for_each(|place| *place = (host, time));
+            let oldest = || (0..MOST).min_by_key(|at| known.seen.get(*at).map(|(_, last)| *last));
+            let place = same.or_else(oldest).and_then(|at| known.seen.get_mut(at));
+            if let Some(place) = place {
+                *place = (host, time);
+            }
         }
-        let due = known.hosts.len() >= MANY && !known.told;
+        let due = known.seen.len() >= MANY && !known.told;
         known.told |= due;
         due.then(|| known.as_targeted(account))
     }
@@ -76,7 +78,7 @@ impl TargetedAccounts {
     /// Returns the accounts that many hosts guess at, those with the most hosts first.
     #[must_use]
     pub fn many(&self) -> Vec<Targeted> {
-        let many = self.accounts.iter().filter(|(_, known)| known.hosts.len() >= MANY);
+        let many = self.accounts.iter().filter(|(_, known)| known.seen.len() >= MANY);
         let mut many: Vec<_> = many.map(|(account, known)| known.as_targeted(*account)).collect();
         many.sort_by_key(|targeted| (std::cmp::Reverse(targeted.hosts), targeted.since));
         many
@@ -86,7 +88,7 @@ impl TargetedAccounts {
     pub fn tick(&mut self, now: Time) {
         self.accounts.retain(|_, known| {
             known.forget(now);
-            !known.hosts.is_empty()
+            !known.seen.is_empty()
         });
     }
 
@@ -94,7 +96,7 @@ impl TargetedAccounts {
     pub fn correct(&mut self, step: ClockStep) {
         for known in self.accounts.values_mut() {
             step.correct_all([&mut known.since]);
-            known.hosts.iter_mut().for_each(|(_, last)| *last = step.correct_secs(*last));
+            known.seen.iter_mut().for_each(|(_, last)| *last = step.correct_secs(*last));
         }
     }
 
@@ -102,7 +104,7 @@ impl TargetedAccounts {
         if self.accounts.len() < CAPACITY || self.accounts.contains_key(&account) {
             return;
         }
-        let fewest = self.accounts.iter().take(8).min_by_key(|(_, known)| known.hosts.len());
+        let fewest = self.accounts.iter().take(8).min_by_key(|(_, known)| known.seen.len());
         let fewest = fewest.map(|(account, _)| *account);
         fewest.and_then(|account| self.accounts.remove(&account));
     }
@@ -111,14 +113,14 @@ impl TargetedAccounts {
 impl Hosts {
     fn forget(&mut self, now: Time) {
         let day = u32::try_from(DAY.as_secs()).unwrap_or(u32::MAX);
-        self.hosts.retain(|(_, last)| seconds(now).saturating_sub(*last) < day);
-        if self.hosts.is_empty() {
+        self.seen.retain(|(_, last)| seconds(now).saturating_sub(*last) < day);
+        if self.seen.is_empty() {
             (self.since, self.told) = (now, false);
         }
     }
 
     fn as_targeted(&self, account: Account) -> Targeted {
-        Targeted { account, hosts: self.hosts.len(), since: self.since }
+        Targeted { account, hosts: self.seen.len(), since: self.since }
     }
 }
 

@@ -55,7 +55,11 @@ struct BannedHosts {
 
 /// The hosts that would have been banned if the PBX did what the lines tell, and their offences then.
 #[derive(Debug, Default)]
-struct Supposed(BTreeMap<IpAddr, u32>);
+struct Supposed {
+    hosts: BTreeMap<IpAddr, u32>,
+    /// Single ports of hosts.
+    ports: BTreeSet<(IpAddr, u16)>,
+}
 
 /// Bans that the limit of unverified bans withheld.
 #[derive(Debug, Serialize)]
@@ -85,13 +89,20 @@ impl Summary {
     pub fn ban(&mut self, ban: &Ban, file: usize) {
         self.banned += 1;
         let BannedHosts { logs, captures } = &mut self.banned_hosts;
+        if ban.subject.is_flow() {
+            return;
+        }
         remember(if file < self.logs { logs } else { captures }, ban.host);
     }
 
     /// Counts a ban that would be due if the PBX did what the lines tell.
     pub fn suppose(&mut self, ban: &Ban) {
-        let hosts = &mut self.supposed.0;
-        if hosts.len() < MOST_HOSTS || hosts.contains_key(&ban.host) {
+        let Supposed { hosts, ports } = &mut self.supposed;
+        if let Some(port) = ban.subject.port() {
+            if ports.len() < MOST_HOSTS {
+                ports.insert((ban.host, port));
+            }
+        } else if hosts.len() < MOST_HOSTS || hosts.contains_key(&ban.host) {
             *hosts.entry(ban.host).or_default() += ban.offences;
         }
     }
@@ -107,7 +118,11 @@ impl Summary {
 
 impl Supposed {
     fn shown(&self) -> ShownHosts {
-        ShownHosts { hosts: self.0.len(), first: self.0.keys().take(MOST_NAMED).copied().collect() }
+        ShownHosts {
+            hosts: self.hosts.len(),
+            first: self.hosts.keys().take(MOST_NAMED).copied().collect(),
+            ports: self.ports.len(),
+        }
     }
 }
 
@@ -122,6 +137,7 @@ impl Serialize for Supposed {
 struct ShownHosts {
     hosts: usize,
     first: Vec<IpAddr>,
+    ports: usize,
 }
 
 fn remember(hosts: &mut BTreeSet<IpAddr>, host: IpAddr) {
@@ -206,10 +222,15 @@ impl Summary {
                 if self.logs > 0 { format!("; by the logs: {by_text}") } else { String::new() };
             return format!("would be banned by what the PBX did: {text}{more}");
         }
-        let hosts = &self.supposed.0;
+        let Supposed { hosts, ports } = &self.supposed;
         let mut text = format!(
-            "would be banned by what the PBX did, if it did what the lines tell: {} (text alone: {by_text})",
-            counted(hosts.len(), "host")
+            "would be banned by what the PBX did, if it did what the lines tell: {}{} (text alone: {by_text})",
+            counted(hosts.len(), "host"),
+            match ports.len() {
+                0 => String::new(),
+                1 => " and 1 port of a phone".to_owned(),
+                ports => format!(" and {ports} ports of phones"),
+            }
         );
         for (n, (host, offences)) in hosts.iter().take(MOST_NAMED).enumerate() {
             let gap = if n == 0 { ':' } else { ',' };

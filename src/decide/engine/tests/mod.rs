@@ -85,8 +85,9 @@ impl Bench {
     }
 
     fn of(plan: Arc<Plan>) -> Self {
-        let mut engine = Engine::new(Arc::clone(&plan));
-        engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        let jails = plan.jails().map(|(id, _)| id).collect();
+        let mut engine = Engine::new(plan);
+        engine.open_channel(jails);
         Self { engine, line: 0, decisions: Vec::new() }
     }
 

@@ -15,11 +15,15 @@ use crate::model::scope::Ports;
 pub(crate) const PASSED: [&str; 2] = ["passed4", "passed6"];
 /// The number of elements that each of them takes.
 pub const PASSED_MAX: usize = 4096;
+/// Scopes that are looked at: the first ones. What packets of strangers cost is bounded by that, and so is the
+/// length of a rule, of which the kernel takes 4 KiB.
+const MOST_SCOPES: usize = 16;
 /// The set of the ports at which Asterisk listens though its configuration does not say so.
 const HEARD: &str = "heard_ports";
 
 /// Appends the rules for `scopes`, and the ports that are `heard`.
 pub(super) fn write_passed(text: &mut String, scopes: &[Scope], heard: &BTreeSet<u16>) {
+    let scopes = scopes.get(..MOST_SCOPES).unwrap_or(scopes);
     let all: Vec<_> = scopes.iter().filter(|scope| scope.ports == Ports::All).collect();
     let stranger = in_none(&scopes.iter().collect::<Vec<_>>());
     let port_sets: BTreeSet<_> =
@@ -85,6 +89,7 @@ mod tests {
         let mut structure = with(further);
         structure.heard = [15_060, 5070].into();
         let text = structure.ruleset();
+        assert!(structure.scopes.len() < MOST_SCOPES);
         let (_, rules) = text.split_once("\tchain passed_input {\n\t\tiif").unwrap();
         for scope in &structure.scopes {
             for set in [scope.set(false), scope.set(true)] {

@@ -93,11 +93,6 @@ impl Effects {
         Some(*known)
     }
 
-    /// Returns what is known of a ban.
-    pub fn of(&self, ban: Key) -> Option<&Ineffective> {
-        self.bans.get(&ban)
-    }
-
     /// Returns the bans that packets come through.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Ineffective)> {
         self.bans.iter().map(|(key, known)| (*key, known))
@@ -148,7 +143,7 @@ mod tests {
         assert_eq!([record(2, 10), record(2, 700), record(2, 701)], [false, false, true]);
         effects.settle(key(1), Remedy::Widened);
         assert!(!effects.record(key(1), 5060, 1, Time::from_secs(13)));
-        let known = effects.of(key(1)).unwrap();
+        let known = effects.bans[&key(1)];
         assert_eq!(
             (known.packets, known.since, known.last),
             (4, Time::from_secs(10), Time::from_secs(13))

@@ -28,10 +28,9 @@ pub(super) fn write_passed(text: &mut String, scopes: &[Scope], heard: &BTreeSet
     let stranger = in_none(&scopes.iter().collect::<Vec<_>>());
     let port_sets: BTreeSet<_> =
         scopes.iter().filter(|scope| scope.ports != Ports::All).map(Scope::port_set).collect();
-    let closed: String = port_sets
-        .iter()
-        .map(|set| format!("\t\tmeta l4proto {{ tcp, udp }} th dport @{set} goto passed\n"))
-        .collect();
+    let rule =
+        |set: &String| format!("\t\tmeta l4proto {{ tcp, udp }} th dport @{set} goto passed\n");
+    let closed = port_sets.iter().map(rule).collect::<Vec<_>>().concat();
     // Writing to a string does not fail.
     let _ = write!(
         text,

@@ -156,6 +156,9 @@ fn host_in_words(report: &HostReport) -> String {
     for ban in &report.bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
     }
+    for ban in &report.without_effect {
+        let _ = writeln!(text, "  {}", ban.in_words());
+    }
     if let Some(known) = &report.known_good {
         let _ = writeln!(text, "  {}", known_good_in_words(known));
     }

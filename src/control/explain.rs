@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::banned::NamedBan;
+use super::status::IneffectiveBan;
 use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::{Class, Evidence};
 use crate::model::exchange::Exchange;
@@ -60,6 +61,9 @@ pub struct HostReport {
     pub jails: Vec<JailReport>,
     /// The bans in force: of the host or its network and of its ports, or those that hold the port.
     pub bans: Vec<NamedBan>,
+    /// Those of them that were seen to have no effect.
+    #[serde(default)]
+    pub without_effect: Vec<IneffectiveBan>,
     /// The last lines that named it, newest first.
     pub lines: Vec<LineReport>,
 }

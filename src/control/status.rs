@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::banned::BanStatus;
 use super::{Answer, Query, Request};
+use crate::model::event::Remedy;
 use crate::model::time::Time;
+use crate::model::words::counted;
 
 /// Asks for the state of the guard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +93,9 @@ pub struct Status {
     pub never_banned: BTreeMap<String, usize>,
     /// Changes that the kernel has yet to be told of.
     pub queue: usize,
+    /// Bans that were seen to have no effect: 64 at most, those with the last packets first.
+    #[serde(default)]
+    pub without_effect: Vec<IneffectiveBan>,
     /// The hosts that have logged in.
     pub logins: LoginStatus,
     /// The accounts that many hosts guess at, those with the most hosts first.
@@ -112,6 +117,43 @@ pub struct TargetedStatus {
     pub hosts: usize,
     /// The time of the first failure, in seconds since the epoch.
     pub since: i64,
+}
+
+/// A ban whose host's packets came through all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IneffectiveBan {
+    /// The banned host or network.
+    pub host: String,
+    /// The jail that banned it.
+    pub jail: String,
+    /// The name of the ports that the ban closes.
+    pub scope: String,
+    /// The port that the packets came to last, behind address translation.
+    pub port: u16,
+    /// The number of packets.
+    pub packets: u64,
+    /// The time when the first were found, in seconds since the epoch.
+    pub since: i64,
+    /// The time when the last were found.
+    pub last: i64,
+    /// `widened` to all ports, or why not: `unverified`, `byhand`, `unchanged` (all ports are closed already).
+    pub outcome: Remedy,
+    /// What is to be done about it, for people.
+    pub advice: String,
+}
+
+impl IneffectiveBan {
+    /// Returns it in words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { jail, port, packets, since, outcome, advice, .. } = self;
+        let packets = counted(*packets, "packet");
+        let since = Time::from_secs(*since);
+        format!(
+            "no effect of the ban [{jail}]: {packets} to port {port} came through since {since}; {}. {advice}",
+            outcome.in_words()
+        )
+    }
 }
 
 /// The state of the state file.

@@ -9,8 +9,8 @@ mod tasks;
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -25,7 +25,7 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
-use crate::enforce::helper::FirewallHelper;
+use crate::enforce::helper::{Channel, FirewallHelper};
 use crate::enforce::{BanSink, ListSink, SinkError};
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
@@ -149,7 +149,7 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Prepared { helper, plan, lists, matchers, volume, readable, claim } = prepare(options)?;
     let handles = KernelHandles::open(helper)?;
-    let KernelHandles { sink, lists: list_sink, watch, counters, wire, child } = handles;
+    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, child } = handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
     let installed = install(options, plan, lists, sink, list_sink, &engine_handle)?;
@@ -197,6 +197,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         volume,
         finder,
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
+        passed: passed.map(Mutex::new).map(Arc::new),
         readable,
         listing: tokio::sync::Semaphore::new(server::LISTINGS),
         reloads: reload::Reloads::default(),
@@ -335,6 +336,8 @@ pub(crate) struct Daemon {
     volume: logging::Volume,
     finder: Finder,
     kernel: Arc<Kernel>,
+    /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
+    passed: Option<Arc<Mutex<Channel>>>,
     /// The paths that may be read; `None`: everything.
     readable: Option<Vec<PathBuf>>,
     /// Turns for those who are told long lists.
@@ -426,6 +429,7 @@ impl Daemon {
             () = signals => Cause::Signal,
             () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
             () = self.renewals() => Cause::Signal,
+            () = self.watch_passed() => Cause::Signal,
             () = self.follow_asterisk() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),

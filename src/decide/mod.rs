@@ -4,6 +4,7 @@
 pub mod ban_activity;
 pub mod ban_rate_limit;
 pub mod ban_table;
+pub mod effects;
 pub mod engine;
 pub mod exchange_event;
 pub mod joins;

@@ -314,8 +314,65 @@ pub enum Decision {
     },
     /// Many hosts guess at an account: how many, since when.
     AccountTargeted { account: Account, hosts: usize, since: Time },
+    /// Packets of a banned host come through all the same. If its ban is widened, that follows.
+    WithoutEffect(WithoutEffect),
     /// The kernel's sets have to change.
     Change(Change),
+}
+
+/// Packets of a banned host that came through all the same, as the kernel has counted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The host.
+    pub host: IpAddr,
+    /// The port here that they come to, behind address translation.
+    pub port: u16,
+    /// The number of packets since there was none for a while.
+    pub packets: u64,
+}
+
+/// A ban whose host's packets come through all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// The ban.
+    pub ban: Ban,
+    /// The port here that packets came to last, behind address translation.
+    pub port: u16,
+    /// The packets that were seen to come through.
+    pub packets: u64,
+    /// The time of the first look that found some.
+    pub since: Time,
+    /// The time of the last one.
+    pub last: Time,
+    /// The outcome for the ban.
+    pub outcome: Remedy,
+}
+
+/// The outcome for a ban without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remedy {
+    /// All ports are closed to the host now, for as long.
+    Widened,
+    /// It stays as it is: its addresses may be forged.
+    Unverified,
+    /// It stays as it is: the administrator chose its ports.
+    ByHand,
+    /// It stays as it is: all ports are closed already, or no set for that can hold the host.
+    Unchanged,
+}
+
+impl Remedy {
+    /// Returns what is done about the ban.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Widened => "all ports are closed to it now, for as long",
+            Self::Unverified => "it stays as it is, since its address may be forged",
+            Self::ByHand => "it stays as it is, since it was made by hand",
+            Self::Unchanged => "it stays as it is",
+        }
+    }
 }
 
 /// A host whose accounts fail: most likely a password was changed, and not in the phones.

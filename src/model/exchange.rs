@@ -211,6 +211,8 @@ pub struct AsteriskPorts {
     pub chan_sip: BTreeSet<u16>,
     /// Those of the HTTP server, at which nothing but WebSocket carries SIP.
     pub websocket: BTreeSet<u16>,
+    /// Ports at which its user listens, and of which its configuration does not say what is there: SIP may be.
+    pub heard: BTreeSet<u16>,
     /// The password that its HEP datagrams carry; empty: none.
     pub hep_password: Vec<u8>,
 }
@@ -218,7 +220,7 @@ pub struct AsteriskPorts {
 /// The password stays hidden.
 impl fmt::Debug for AsteriskPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sip, streams, wrapped, pjsip, chan_sip, websocket, hep_password } = self;
+        let Self { sip, streams, wrapped, pjsip, chan_sip, websocket, heard, hep_password } = self;
         let password = if hep_password.is_empty() { "none" } else { "hidden" };
         f.debug_struct("AsteriskPorts")
             .field("sip", sip)
@@ -227,6 +229,7 @@ impl fmt::Debug for AsteriskPorts {
             .field("pjsip", pjsip)
             .field("chan_sip", chan_sip)
             .field("websocket", websocket)
+            .field("heard", heard)
             .field("hep_password", &password)
             .finish()
     }

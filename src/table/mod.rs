@@ -2,5 +2,6 @@
 
 pub mod list_sets;
 mod names;
+pub mod passed_rules;
 pub mod sip_rules;
 pub mod structure;

@@ -16,6 +16,7 @@ use crate::model::time::Time;
 use super::list_sets::{ListSet, write_lists};
 pub use super::names::TABLE;
 use super::names::{is_name, mask, word};
+use super::passed_rules::write_passed;
 use crate::model::event::KernelElement;
 use crate::model::scope::{Blocktype, Ports, merged};
 
@@ -104,7 +105,7 @@ impl Scope {
     }
 
     /// Returns the name of the set that holds the scope's ports.
-    fn port_set(&self) -> String {
+    pub(super) fn port_set(&self) -> String {
         format!("ports_{}", word(&self.name))
     }
 
@@ -160,6 +161,8 @@ pub struct Structure {
     pub wire: SipMonitor,
     /// Ports at which our PBX speaks SIP in TLS or WebSocket: who is answered there is recorded with its port.
     pub wrapped: BTreeSet<u16>,
+    /// Ports of [`AsteriskPorts::heard`](crate::model::exchange::AsteriskPorts::heard).
+    pub heard: BTreeSet<u16>,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -211,6 +214,7 @@ impl Structure {
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
             wrapped: config.asterisk.wrapped.clone(),
+            heard: config.asterisk.heard.clone(),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -356,6 +360,7 @@ impl Structure {
         write_further(&mut text, further);
         write_lists(&mut text, &self.lists);
         write_guarded(&mut text, &self.guarded);
+        write_passed(&mut text, &self.scopes, &self.heard);
         text
     }
 
@@ -427,7 +432,7 @@ fn write_guarded(text: &mut String, ports: &[(u16, u16)]) {
 }
 
 /// Port ranges as nft writes them. nft has no empty list; no packet is for port 0.
-fn port_elements(ranges: &[(u16, u16)]) -> String {
+pub(super) fn port_elements(ranges: &[(u16, u16)]) -> String {
     let ranges: Vec<_> = ranges
         .iter()
         .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
@@ -447,7 +452,7 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
-    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports")
+    matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports" | "heard_ports")
         || set.starts_with("ports_")
 }
 

@@ -43,7 +43,9 @@ fn external_damage_to_the_table_is_repaired() {
             "deleted chain prerouting, and ",
         ),
         (
-            "flush chain inet asterguard prerouting; delete set inet asterguard ban4",
+            "flush chain inet asterguard prerouting; flush chain inet asterguard passed_input; \
+             flush chain inet asterguard passed_forward; \
+             flush chain inet asterguard passed_closed; delete set inet asterguard ban4",
             "deleted rules of chain prerouting, and ",
         ),
         ("flush set inet asterguard ban4", "deleted elements of set ban4: put back, 1 bans in "),
@@ -53,7 +55,9 @@ fn external_damage_to_the_table_is_repaired() {
         ),
         (
             "flush set inet asterguard ban4; flush chain inet asterguard prerouting; \
-             delete set inet asterguard ban4; \
+             flush chain inet asterguard passed_input; \
+             flush chain inet asterguard passed_forward; \
+             flush chain inet asterguard passed_closed; delete set inet asterguard ban4; \
              add set inet asterguard ban4 { type ipv4_addr; flags interval; }",
             "deleted rules of chain prerouting, and ",
         ),

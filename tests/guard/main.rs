@@ -17,6 +17,7 @@ mod answers;
 mod bans;
 mod clock;
 mod doctor;
+mod effect;
 mod explain;
 mod flows;
 mod full;

@@ -18,6 +18,7 @@ mod flows;
 mod lists;
 mod nft_writer;
 mod packets;
+mod passed;
 mod repair;
 mod sinks;
 mod sock_diag;

@@ -80,7 +80,9 @@ fn a_set_of_another_kind_is_replaced() {
     {
         // Rules of others hold on to it too.
         netns.exec(&format!(
-            "nft 'flush chain inet asterguard prerouting; delete set inet asterguard ban4;
+            "nft 'flush chain inet asterguard prerouting; flush chain inet asterguard passed_input;
+             flush chain inet asterguard passed_forward;
+             flush chain inet asterguard passed_closed; delete set inet asterguard ban4;
              add set inet asterguard ban4 {{ type ipv4_addr; {other}; }};
              add chain inet asterguard mine;
              add rule inet asterguard mine ip saddr @ban4 drop'"

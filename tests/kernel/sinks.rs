@@ -347,7 +347,10 @@ fn a_table_that_is_gone_is_told_apart() {
     sink.load(&structure).unwrap();
     // One set of many is enough.
     let web = structure.find_scope("web", Blocktype::Drop, 64).unwrap();
-    netns.exec("nft 'flush chain inet asterguard prerouting; delete set inet asterguard scope_web_drop_64_v4'");
+    netns.exec(
+        "nft 'flush chain inet asterguard prerouting; flush chain inet asterguard passed_input;
+         flush chain inet asterguard passed_forward; delete set inet asterguard scope_web_drop_64_v4'",
+    );
     assert!(matches!(sink.apply(&[ban, put(web, EVE, MINUTE)], now()), Err(SinkError::NoTable)));
     sink.load(&structure).unwrap();
     apply(&mut *sink, &[ban, put(web, EVE, MINUTE)]);

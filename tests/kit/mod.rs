@@ -264,10 +264,16 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
+        Self::with_ports(&[SIP, WEB])
+    }
+
+    /// The same, with listeners at these ports of the PBX.
+    pub fn with_ports(ports: &[u16]) -> Self {
         let hosts = [EVE, MALLORY, REFEREE, EVE_V6, EVE_V6_TOO, MALLORY_V6];
         let (pbx, attacker) = wired(&[PBX_V4, PBX_V6], &hosts);
-        let ports = [SIP, WEB].map(|port| port.to_string());
-        let listener = Peer::start(&pbx, &["listen", &ports[0], &ports[1]]);
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        let args: Vec<_> = ["listen"].into_iter().chain(ports.iter().map(String::as_str)).collect();
+        let listener = Peer::start(&pbx, &args);
         let sender = Peer::start(&attacker, &["attack", REFEREE, PBX_V4]);
         Self { sender, _listener: listener, attacker, pbx }
     }

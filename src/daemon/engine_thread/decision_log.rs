@@ -2,6 +2,7 @@
 
 use tracing::{debug, info, warn};
 
+use crate::daemon::requests::without_effect;
 use crate::decide::plan::Plan;
 use crate::model::event::{AccountFailures, Ban, Decision, JailId};
 use crate::model::time::BanDuration;
@@ -59,6 +60,9 @@ impl DecisionObserver for DecisionLog {
                 "account {account} is guessed at by {hosts} hosts since {}: give it a name and a password that nobody guesses",
                 since
             ),
+            Decision::WithoutEffect(found) => {
+                warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
+            }
             Decision::AskTalked(_) | Decision::Change(_) => {}
         }
     }

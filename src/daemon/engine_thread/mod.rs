@@ -32,9 +32,9 @@ use crate::enforce::SinkError;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
-use crate::model::event::{Decision, Event};
+use crate::model::event::{Decision, Event, Passed};
 use crate::model::pause::Pause;
-use crate::model::time::HumanDuration;
+use crate::model::time::{HumanDuration, Time};
 use crate::sys::clock::{both_clocks, now};
 use crate::table::structure::Structure;
 
@@ -219,6 +219,12 @@ impl Core {
     /// Takes up a line about a connection on which the PBX has `sent` so many segments lately.
     pub(super) fn tell_talked(&mut self, line: &Event, sent: Option<u64>) {
         self.engine.on_talked(line, sent, &mut self.decisions);
+        self.carry_out();
+    }
+
+    /// Takes up what was found at `time` to come through from banned hosts.
+    pub(super) fn tell_passed(&mut self, found: &[Passed], time: Time) {
+        self.engine.on_passed(found, time, &mut self.decisions);
         self.carry_out();
     }
 

@@ -1,7 +1,7 @@
 //! `explain`: what is known of a host, and why it is banned or not.
 
-use super::one_host;
 use super::status::ban_status;
+use super::{one_host, without_effect};
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
@@ -62,6 +62,10 @@ pub fn explain(
         }),
         jails: jails(plan, &found, &path),
         bans: found.bans.iter().map(named).collect(),
+        without_effect: without_effect::list(
+            plan,
+            engine.without_effect().filter(|known| found.bans.contains(&known.ban)),
+        ),
         lines: found.lines.iter().map(|event| line(plan, event, &path)).collect(),
     }
 }

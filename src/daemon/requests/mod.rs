@@ -13,6 +13,7 @@ pub(super) mod server;
 mod status;
 mod unban;
 mod verify;
+pub(crate) mod without_effect;
 
 use crate::control::Problem;
 use crate::decide::plan::Plan;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ban_snapshot::{self, Selection, Snapshot};
-use super::jail_named;
+use super::{jail_named, without_effect};
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::status::{
@@ -66,7 +66,7 @@ impl Core {
         let sink = self.worker.health();
         let sources = self.reader.status(&plan.rules, now);
         let wire = self.wire.status(&self.engine, sink.wire.as_ref());
-        let problems = self.problems(&sink, &sources, &wire);
+        let problems = self.problems(&sink, &sources, &wire, now);
         let health = match (self.paused.is_on(), problems.is_empty()) {
             (true, _) => Health::Paused,
             (false, true) => Health::Ok,
@@ -87,6 +87,7 @@ impl Core {
             wire,
             never_banned: never_banned(plan, self.engine.ignored()),
             queue: sink.pending,
+            without_effect: without_effect::list(plan, self.engine.without_effect()),
             logins: self.logins(now),
             targeted: self.targeted(),
             sinks: vec![sink_status(self.sink, &sink)],
@@ -131,6 +132,7 @@ impl Core {
         sink: &SinkHealth,
         sources: &[SourceStatus],
         wire: &WireStatus,
+        now: Time,
     ) -> Vec<String> {
         let plan = self.engine.plan();
         let mut problems = Vec::new();
@@ -156,6 +158,7 @@ impl Core {
                 self.engine.refused()
             ));
         }
+        problems.extend(without_effect::problems(plan, self.engine.without_effect(), now));
         for (origin, since, withheld) in self.engine.floods() {
             problems.push(format!(
                 "since {since}, {withheld} unverified bans by {origin} were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",

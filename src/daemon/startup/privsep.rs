@@ -57,6 +57,8 @@ pub struct KernelHandles {
     /// Reports changes that other programs make to what the sink holds.
     pub watch: Option<Channel>,
     pub counters: Option<Channel>,
+    /// Lists what comes through from banned hosts.
+    pub passed: Option<Channel>,
     /// The channels for what is seen of the PBX.
     pub wire: Option<WireChannels>,
     /// The process that they lead to.
@@ -71,15 +73,17 @@ impl KernelHandles {
     pub fn open(writer: Option<FirewallHelper>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
-            return Ok(Self { sink, lists, watch: None, counters: None, wire: None, child: None });
+            let (watch, counters, passed) = (None, None, None);
+            return Ok(Self { sink, lists, watch, counters, passed, wire: None, child: None });
         };
-        let (Remote { bans, watch, lists, counters, limiter, wire, talked }, child) =
-            writer.open()?;
+        let (remote, child) = writer.open()?;
+        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed } = remote;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
             watch: Some(watch),
             counters: Some(counters),
+            passed: Some(passed),
             wire: Some(WireChannels { wire, limiter, talked }),
             child: Some(child),
         })

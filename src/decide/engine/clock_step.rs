@@ -14,6 +14,7 @@ impl Engine {
             state.correct(step);
         }
         self.bans.correct(step);
+        self.effects.correct(step);
         self.known.correct(step);
         self.logins.correct(step);
         self.floods.iter_mut().for_each(|(_, limit)| limit.correct(step));

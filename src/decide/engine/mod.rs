@@ -3,6 +3,7 @@
 mod ban;
 mod checkpoint;
 mod clock_step;
+mod effect;
 mod explain;
 mod jail;
 mod recovery;
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 use crate::config::{Jail, Mode};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
+use crate::decide::effects::Effects;
 use crate::decide::joins::{AT_ONCE, Joins};
 use crate::decide::known_good::{KnownGood, Standing, Weight};
 use crate::decide::login_log::LoginLog;
@@ -56,6 +58,7 @@ pub struct Engine {
     /// The state of each jail, in the order of the plan's jails.
     states: Vec<JailState>,
     bans: BanTable,
+    effects: Effects,
     known: KnownGood,
     logins: LoginLog,
     /// The limits of unverified bans, by their origin.
@@ -122,6 +125,7 @@ impl Engine {
             channels: Vec::new(),
             states,
             bans: BanTable::default(),
+            effects: Effects::default(),
             recent: RecentEvents::default(),
             joins: Joins::new(AT_ONCE),
             unmatched: 0,
@@ -548,6 +552,7 @@ impl Engine {
                 why: Lifted::Expired,
             });
         }
+        self.sweep_effects();
         for state in &mut self.states {
             state.offences.sweep(now);
         }
@@ -646,6 +651,8 @@ impl Engine {
         } else {
             self.known = KnownGood::new(&plan.config.knowngood);
         }
+        // Other ports may be closed, and scopes have other numbers.
+        self.effects = Effects::default();
         let successor = plan.rules.successors(&old.rules);
         self.recent.renumber(&successor);
         let before = std::mem::take(&mut self.bans);

@@ -36,6 +36,8 @@ pub struct Remote {
     pub wire: Channel,
     /// [`Request::Talked`].
     pub talked: Channel,
+    /// [`Request::Passed`].
+    pub passed: Channel,
 }
 
 impl FirewallHelper {
@@ -75,14 +77,14 @@ impl FirewallHelper {
         let Self { mut channel, child } = self;
         channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
-        let [watch, lists, counters, limiter, wire, talked] = [(); 6]
+        let [watch, lists, counters, limiter, wire, talked, passed] = [(); 7]
             .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let bans = RemoteSink(channel);
-        Ok((Remote { bans, watch, lists, counters, limiter, wire, talked }, child))
+        Ok((Remote { bans, watch, lists, counters, limiter, wire, talked, passed }, child))
     }
 }
 

@@ -50,4 +50,7 @@ pub enum Request<'a> {
     /// Count the segments that went to a host and port lately; see
     /// [`CounterSocket::talked`](crate::enforce::CounterSocket::talked).
     Talked(Subject),
+    /// List what comes through from banned hosts; see
+    /// [`CounterSocket::passed`](crate::enforce::CounterSocket::passed).
+    Passed,
 }

@@ -113,6 +113,7 @@ impl Beside {
             Request::Named(name) => channel.answer(&self.counters().and_then(|c| c.named(&name))),
             Request::Limited => channel.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Talked(flow) => channel.answer(&self.counters().and_then(|c| c.talked(flow))),
+            Request::Passed => channel.answer(&self.counters().and_then(CounterSocket::passed)),
             Request::Wire(group) => match nflog_socket(group) {
                 Ok(socket) => channel.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
                 Err(error) => channel.answer::<()>(&Err(error.into())),

@@ -11,9 +11,10 @@ use super::message::Key;
 use super::reply::{Count, Found};
 use super::socket::Socket;
 use super::{SinkError, failed};
-use crate::model::event::ScopeId;
+use crate::model::event::{Passed, ScopeId};
 use crate::model::subject::Subject;
 use crate::table::list_sets::{ListKind, ListSet};
+use crate::table::passed_rules::PASSED;
 use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX, TALKED};
 use crate::table::structure::Structure;
 
@@ -118,6 +119,23 @@ impl CounterSocket {
             Err(SinkError::NoTable) => Ok(None),
             found => Ok(found?.and_then(|found| found.dropped).map(|(packets, _)| packets)),
         }
+    }
+
+    /// Returns what comes through from banned hosts all the same. A set that is not there has nothing.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn passed(&mut self) -> Result<Vec<Passed>, SinkError> {
+        let mut all = Vec::new();
+        for set in PASSED {
+            self.each(set, |found| {
+                if let Some((host, Some(port))) = found.host_and_port() {
+                    let packets = found.dropped.map_or(0, |(packets, _)| packets);
+                    all.push(Passed { host, port, packets });
+                }
+            })?;
+        }
+        Ok(all)
     }
 
     /// Packets and bytes that a named counter has counted; `None` if there is none.

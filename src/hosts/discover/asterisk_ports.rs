@@ -1,19 +1,22 @@
 //! The ports of the Asterisk on this machine, and where it mirrors its SIP messages by HEP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::conf_files::ConfFiles;
 use super::file_stamp::{FileStamp, are_current};
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
-use crate::hosts::asterisk::ports::{Driver, Listening, Transport};
+use crate::hosts::asterisk::ports::{Driver, Listening, MOST_PORTS, Transport};
 use crate::model::exchange::{AsteriskPorts, HepFlow};
 use crate::model::scope;
-use crate::sys::sock_diag::{Listener, SockDiag, SockDiagError};
+use crate::sys::sock_diag::{Listener, Protocol, SockDiag, SockDiagError};
 
 /// The user that Asterisk runs as in Debian's and nearly all other packages.
 const USER: &str = "asterisk";
+/// The ports that the kernel chooses from for a socket that asks for none, by default.
+const CHOSEN: RangeInclusive<u16> = 32_768..=60_999;
 const PASSWD: &str = "/etc/passwd";
 
 /// The facts that were found out about Asterisk.
@@ -35,6 +38,9 @@ pub struct AsteriskFiles {
     hep: Option<HepConf>,
     /// The user that Asterisk ran as when it was last there.
     uid: Option<u32>,
+    /// The ports of [`AsteriskPorts::heard`], and those that were found when they were last looked for.
+    heard: BTreeSet<u16>,
+    found: Option<BTreeSet<u16>>,
 }
 
 impl AsteriskFiles {
@@ -47,19 +53,50 @@ impl AsteriskFiles {
             self.hep = HepConf::read(&mut disk);
             (self.seen, _) = disk.finish();
         }
-        // Only its copies have to be told from others'.
-        let uid = if self.hep.is_some() { self.user() } else { 0 };
-        Found::of(&self.listening, self.hep.as_ref(), uid)
+        let sockets = sockets().unwrap_or_default();
+        let uid = self.user(&sockets);
+        self.hear(heard(&self.listening, &sockets, uid));
+        let mut found = Found::of(&self.listening, self.hep.as_ref(), uid);
+        found.ports.heard.clone_from(&self.heard);
+        found
     }
 
     /// Returns the user that Asterisk runs as.
-    fn user(&mut self) -> u32 {
+    fn user(&mut self, sockets: &[Listener]) -> u32 {
         let usual = user(USER);
         // While it is restarted, it is nobody else's.
-        let owner = owner(&self.listening, &sockets().unwrap_or_default(), usual);
+        let owner = owner(&self.listening, sockets, usual);
         self.uid = owner.or(self.uid);
         self.uid.or(usual).unwrap_or(0)
     }
+
+    /// Takes up the ports that are heard at, `None` if Asterisk is not there: the first, and others that are
+    /// found twice. A port that comes and goes is not worth loading the table.
+    fn hear(&mut self, found: Option<BTreeSet<u16>>) {
+        let Some(found) = found else { return };
+        if self.found.as_ref().is_none_or(|before| *before == found) {
+            self.heard.clone_from(&found);
+        }
+        self.found = Some(found);
+    }
+}
+
+/// Returns the ports that this user listens at and that `listening` knows nothing of: SIP may be there. `None`:
+/// the user has no socket, or too many programs are root's.
+fn heard(listening: &Listening, sockets: &[Listener], uid: u32) -> Option<BTreeSet<u16>> {
+    let mut own = sockets.iter().filter(|socket| socket.uid == uid && uid != 0).peekable();
+    own.peek()?;
+    let others = [&listening.sip, &listening.http, &listening.iax, &listening.ami];
+    let known = |number| others.into_iter().flatten().any(|port| port.number == number);
+    let calls = [listening.rtp, listening.udptl];
+    // A socket for calls, or for questions to name servers, has one of the ports that the kernel chooses from.
+    let passing = |socket: &Listener| {
+        socket.protocol == Protocol::Udp
+            && (scope::is_within(&calls, socket.port) || CHOSEN.contains(&socket.port))
+    };
+    let own = own
+        .filter(|socket| !socket.address.is_loopback() && !passing(socket) && !known(socket.port));
+    Some(own.map(|socket| socket.port).take(MOST_PORTS).collect())
 }
 
 /// Returns the sockets of this machine that wait for anybody.
@@ -141,7 +178,6 @@ mod tests {
 
     use super::*;
     use crate::hosts::asterisk::conf::tests::Memory;
-    use crate::sys::sock_diag::Protocol;
 
     fn read() -> (Listening, Option<HepConf>) {
         let mut files = Memory::of(&[
@@ -223,6 +259,52 @@ mod tests {
             (&[socket(53, 77)], None),
         ] {
             assert_eq!(owner(&listening, sockets, Some(77)), expected);
+        }
+    }
+    #[test]
+    fn sip_may_be_where_its_user_listens_and_no_file_says_what() {
+        let (listening, _) = read();
+        let socket = |protocol, port, uid| Listener {
+            protocol,
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            port,
+            uid,
+        };
+        let local =
+            Listener { address: Ipv4Addr::LOCALHOST.into(), ..socket(Protocol::Tcp, 5039, 77) };
+        let sockets = [
+            socket(Protocol::Udp, 5160, 77),
+            socket(Protocol::Tcp, 5161, 77),
+            socket(Protocol::Tcp, 5038, 77),
+            socket(Protocol::Udp, 5070, 77),
+            socket(Protocol::Tcp, 40_000, 77),
+            // Calls, a question to a name server, others' services.
+            socket(Protocol::Udp, 12_000, 77),
+            socket(Protocol::Udp, 45_000, 77),
+            socket(Protocol::Tcp, 80, 0),
+            local,
+        ];
+        assert_eq!(heard(&listening, &sockets, 77), Some([5070, 40_000].into()));
+        assert_eq!(heard(&listening, &sockets, 78), None);
+        assert_eq!(heard(&listening, &sockets, 0), None);
+    }
+
+    #[test]
+    fn ports_that_come_and_go_are_left_alone() {
+        let mut files = AsteriskFiles::default();
+        let steps: [(Option<&[u16]>, &[u16]); 7] = [
+            (Some(&[5070]), &[5070]),
+            (Some(&[5070, 9]), &[5070]),
+            (Some(&[5070]), &[5070]),
+            // It is restarted.
+            (None, &[5070]),
+            (Some(&[5070, 9]), &[5070]),
+            (Some(&[5070, 9]), &[9, 5070]),
+            (Some(&[]), &[9, 5070]),
+        ];
+        for (found, expected) in steps {
+            files.hear(found.map(|ports| ports.iter().copied().collect()));
+            assert!(files.heard.iter().eq(expected), "{found:?}");
         }
     }
 }

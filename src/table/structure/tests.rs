@@ -19,6 +19,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         guarded: Vec::new(),
         wire: SipMonitor::default(),
         wrapped: BTreeSet::new(),
+        heard: BTreeSet::new(),
     }
 }
 
@@ -37,11 +38,14 @@ fn what_a_text_declares_is_found() {
         ("set", "scope_web_drop_48_v6"),
         ("set", "scope_web_drop_48_flow6"),
         ("set", "ban_flow4"),
+        ("set", "passed6"),
+        ("set", "heard_ports"),
+        ("chain", "passed_forward"),
         ("counter", "fed"),
     ] {
         assert!(declared.contains(&(kind, name)), "{kind} {name}");
     }
-    assert_eq!(declared.len(), 22, "{declared:?}");
+    assert_eq!(declared.len(), 29, "{declared:?}");
 }
 
 #[test]
@@ -50,7 +54,11 @@ fn the_values_of_the_configuration_come_first() {
     let start =
         "define sip_ports = { 5060-5061, 5160 }\ndefine ipv6_mask = ffff:ffff:ffff:ffff::\n";
     assert!(text.starts_with(start), "{text}");
-    assert!(text.ends_with(INCLUDE), "nothing follows if nothing is asked for");
+    let (_, rest) = text.split_once(INCLUDE).unwrap();
+    assert!(
+        rest.starts_with("\ntable inet asterguard {\n\tchain passed_input {"),
+        "nothing else follows if nothing is asked for: {rest}"
+    );
     assert!(!text.contains("flush ruleset"));
 }
 

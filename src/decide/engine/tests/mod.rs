@@ -2,6 +2,7 @@
 
 mod ban_rate_limit;
 mod clock_step;
+mod effect;
 mod growing;
 mod known_good;
 mod recovery;
@@ -179,6 +180,14 @@ impl Bench {
             Decision::AccountTargeted { account, hosts, .. } => {
                 Some(format!("{account} is guessed at by {hosts}"))
             }
+            Decision::WithoutEffect(found) => Some(format!(
+                "{} no effect {} {} packets to {} {:?}",
+                jail(found.ban.jail),
+                found.ban.subject,
+                found.packets,
+                found.port,
+                found.outcome
+            )),
             Decision::Found { .. } | Decision::AskTalked(_) | Decision::Change(_) => None,
         };
         self.decisions.drain(..).filter_map(words).collect()

@@ -1,0 +1,111 @@
+//! The text that makes the kernel count what comes through from banned hosts: the rules of the chains
+//! `passed_...`, which are the same for all scopes together.
+//!
+//! A rule asks by `!=` whether a host is in a set of bans: `==` would count the packet in its element, as
+//! one that was dropped.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::names::{TABLE, mask};
+use super::structure::{Scope, port_elements};
+use crate::model::scope::Ports;
+
+/// The sets that the kernel counts in.
+pub(crate) const PASSED: [&str; 2] = ["passed4", "passed6"];
+/// The number of elements that each of them takes.
+pub const PASSED_MAX: usize = 4096;
+/// Scopes that are looked at: the first ones. What packets of strangers cost is bounded by that, and so is the
+/// length of a rule, of which the kernel takes 4 KiB.
+const MOST_SCOPES: usize = 16;
+/// The set of the ports at which Asterisk listens though its configuration does not say so.
+const HEARD: &str = "heard_ports";
+
+/// Appends the rules for `scopes`, and the ports that are `heard`.
+pub(super) fn write_passed(text: &mut String, scopes: &[Scope], heard: &BTreeSet<u16>) {
+    let scopes = scopes.get(..MOST_SCOPES).unwrap_or(scopes);
+    let all: Vec<_> = scopes.iter().filter(|scope| scope.ports == Ports::All).collect();
+    let stranger = in_none(&scopes.iter().collect::<Vec<_>>());
+    let port_sets: BTreeSet<_> =
+        scopes.iter().filter(|scope| scope.ports != Ports::All).map(Scope::port_set).collect();
+    let rule =
+        |set: &String| format!("\t\tmeta l4proto {{ tcp, udp }} th dport @{set} goto passed\n");
+    let closed = port_sets.iter().map(rule).collect::<Vec<_>>().concat();
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "\ntable inet {TABLE} {{\n\
+         \tchain passed_input {{\n\t\tiif lo accept\n{stranger}\
+         \t\tmeta l4proto {{ tcp, udp }} th dport @{HEARD} goto passed\n\
+         \t\tgoto passed_closed\n\t}}\n\
+         \tchain passed_forward {{\n{stranger}\t\tgoto passed_closed\n\t}}\n\
+         \tchain passed_closed {{\n{closed}{}\t\tgoto passed\n\t}}\n}}\n",
+        in_none(&all)
+    );
+    if !heard.is_empty() {
+        let ports: Vec<_> = heard.iter().map(|port| (*port, *port)).collect();
+        let ports = port_elements(&ports);
+        let _ = writeln!(text, "\nadd element inet {TABLE} {HEARD} {ports}");
+    }
+}
+
+/// Returns the rules that let go whoever is in no set of hosts of these scopes.
+fn in_none(scopes: &[&Scope]) -> String {
+    let v4 = scopes.iter().map(|scope| format!("ip saddr != @{} ", scope.set(false)));
+    let v6 = scopes.iter().flat_map(|scope| {
+        let (mask, set) = (mask(scope.ipv6prefix), scope.set(true));
+        // Of an address within a network that this machine is in itself, the second.
+        [format!("ip6 saddr & {mask} != @{set} "), format!("ip6 saddr != @{set} ")]
+    });
+    let (v4, v6): (String, String) = (v4.collect(), v6.collect());
+    format!("\t\t{v4}accept\n\t\t{v6}accept\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::scope::Blocktype;
+    use crate::table::structure::tests::with;
+
+    #[test]
+    fn the_sets_are_those_of_the_file() {
+        let text = with(Vec::new()).ruleset();
+        for set in PASSED {
+            let declared = text.split_once(&format!("\tset {set} {{")).unwrap().1;
+            let size = declared.split_once("size ").unwrap().1;
+            assert!(size.starts_with(&format!("{PASSED_MAX}\n")), "{set}");
+        }
+        assert!(!text.contains(&format!("add element inet {TABLE} {HEARD}")));
+    }
+
+    #[test]
+    fn no_packet_counts_as_dropped_by_being_looked_at() {
+        let web = Ports::Ranges(vec![(80, 80)]);
+        let further = vec![
+            Scope::further("web", web, Blocktype::Drop, 48),
+            Scope::further("all", Ports::All, Blocktype::Reject, 64),
+        ];
+        let mut structure = with(further);
+        structure.heard = [15_060, 5070].into();
+        let text = structure.ruleset();
+        assert!(structure.scopes.len() < MOST_SCOPES);
+        let (_, rules) = text.split_once("\tchain passed_input {\n\t\tiif").unwrap();
+        for scope in &structure.scopes {
+            for set in [scope.set(false), scope.set(true)] {
+                let count = |words: String| rules.matches(&words).count();
+                assert_eq!(count(format!("!= @{set} ")), count(format!("@{set} ")), "{set}");
+                assert!(rules.contains(&format!("!= @{set} ")));
+            }
+        }
+        let closed = rules.split_once("chain passed_closed {").unwrap().1;
+        for (words, is_there) in [
+            ("th dport @ports_sip goto passed\n", true),
+            ("th dport @ports_web goto passed\n", true),
+            ("ip saddr != @ban4 ip saddr != @scope_all_reject_64_v4 accept\n", true),
+            ("@sip4", false),
+        ] {
+            assert_eq!(closed.contains(words), is_there, "{words}\n{closed}");
+        }
+        assert!(text.contains("add element inet asterguard heard_ports { 5070, 15060 }\n"));
+    }
+}

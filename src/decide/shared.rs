@@ -12,12 +12,14 @@ use foldhash::fast::RandomState;
 
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
-use crate::model::event::{Class, Event, Meaning};
+use crate::model::event::{Class, Event, Meaning, SIP_RESPONSES};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// Tries a minute that a phone makes by itself.
 pub const SLOW: usize = 2;
+/// Failures that are remembered: as many of two accounts as show that one is fast.
+const LAST: usize = 2 * SLOW + 1;
 /// The time within which the ports of a host that were banned are counted.
 pub const LATELY: Duration = Duration::from_secs(600);
 /// With so many ports banned within that time, the host is.
@@ -28,7 +30,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const WORTH_TELLING: u32 = 5;
 /// A host is reported again after this time.
 const QUIET: Duration = Duration::from_secs(3600);
-/// Hosts that are known at most, about 200 bytes each; of eight, the one that failed the longest ago gives way.
+/// Hosts that are known at most, about 240 bytes each; of eight, the one that failed the longest ago gives way.
 pub const CAPACITY: usize = 1 << 14;
 
 /// The part of a host that is banned.
@@ -61,18 +63,35 @@ pub struct Failures {
     in_turn: u32,
     /// Of these, tries at accounts that may exist.
     tries: u32,
-    /// The last times, the newest first, and the ports they came from.
-    last: [(Time, u16); SLOW + 1],
+    /// The last ones, the newest first.
+    last: [Failure; LAST],
     /// Ports that were banned, and when.
     banned: [(u16, Time); PORTS - 1],
     /// The time when the host was last reported.
     told: Option<Time>,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Failure {
+    time: Time,
+    port: u16,
+    /// Its [number](Account::number), 0 if it has no plain name.
+    account: u32,
+}
+
 impl SharedHosts {
-    /// Takes up a failure at a host.
+    /// Takes up a failure at a host. Of a line that is about an exchange, which was taken up before, only whether the
+    /// account exists is news.
     pub fn note(&mut self, subject: Subject, event: &Event) {
         let now = event.time;
+        // An account that does not exist cannot be guessed.
+        let exists = event.meaning != Meaning::Offence(Class::User);
+        if event.exchange().is_some() && event.channel != SIP_RESPONSES {
+            if let Some(known) = self.hosts.get_mut(&subject).filter(|_| !exists) {
+                known.tries = known.tries.saturating_sub(1);
+            }
+            return;
+        }
         self.make_room(&subject);
         let known = self.hosts.entry(subject).or_insert_with(|| Failures::new(now));
         if now.since(known.since) >= DAY {
@@ -82,12 +101,11 @@ impl SharedHosts {
             if known.account == event.account { known.in_turn.saturating_add(1) } else { 1 };
         known.account = event.account;
         known.failures = known.failures.saturating_add(1);
-        // An account that does not exist cannot be guessed.
-        let exists = event.meaning != Meaning::Offence(Class::User);
         known.tries = known.tries.saturating_add(exists.into());
         known.last.rotate_right(1);
         if let Some(newest) = known.last.first_mut() {
-            *newest = (now, event.clue.port);
+            let account = event.account.map_or(0, Account::number);
+            *newest = Failure { time: now, port: event.clue.port, account };
         }
     }
 
@@ -139,7 +157,7 @@ impl SharedHosts {
     /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
         for known in self.hosts.values_mut() {
-            let last = known.last.iter_mut().map(|(time, _)| time);
+            let last = known.last.iter_mut().map(|failure| &mut failure.time);
             let banned = known.banned.iter_mut().map(|(_, time)| time);
             step.correct_all(last.chain(banned).chain([&mut known.since]).chain(&mut known.told));
         }
@@ -163,24 +181,31 @@ impl Failures {
             failures: 0,
             in_turn: 0,
             tries: 0,
-            last: [(Time::default(), 0); SLOW + 1],
+            last: [Failure::default(); LAST],
             banned: [(0, Time::default()); PORTS - 1],
             told: None,
         }
     }
 
     fn newest(&self) -> Time {
-        self.last.first().map_or(self.since, |(time, _)| *time)
+        self.last.first().map_or(self.since, |failure| failure.time)
     }
 
-    /// Whether there were more than [`SLOW`] within a minute.
+    /// The last failures of the account that failed last, the newest first.
+    fn same_account(&self) -> impl Iterator<Item = &Failure> {
+        let account = self.last.first().map_or(0, |failure| failure.account);
+        self.last.iter().filter(move |failure| failure.account == account)
+    }
+
+    /// Whether it failed more than [`SLOW`] times within a minute.
     fn is_fast(&self, now: Time) -> bool {
-        self.last.last().is_some_and(|(time, _)| now.since(*time) < MINUTE)
+        self.same_account().filter(|failure| now.since(failure.time) < MINUTE).count() > SLOW
     }
 
-    /// Whether the last two came from the same port.
+    /// Whether it failed from the same port before.
     fn keeps_port(&self) -> bool {
-        matches!(self.last, [(_, newest), (_, before), ..] if newest == before)
+        let mut ports = self.same_account().map(|failure| failure.port);
+        ports.next().is_some_and(|port| ports.next() == Some(port))
     }
 
     fn ban(&mut self, port: u16, now: Time) {
@@ -279,7 +304,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        assert!(size_of::<(Subject, Failures)>() <= 200);
+        assert!(size_of::<(Subject, Failures)>() <= 240);
         let mut shared = SharedHosts::default();
         for n in 0..2 * u32::try_from(CAPACITY).unwrap() {
             shared.note(

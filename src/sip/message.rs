@@ -52,7 +52,7 @@ pub struct Request {
     /// Its credentials, if it has any.
     pub credentials: Option<Credentials>,
     /// The account that asks, if that is a plain name: the user of the credentials, else of From. For OPTIONS
-    /// without credentials, the one that is asked for: the user of To.
+    /// without credentials, the one that is asked for: the user of the URI in its first line.
     pub account: Option<Account>,
 }
 
@@ -151,7 +151,7 @@ impl Request {
         let end = memchr::memchr(b'\n', head).unwrap_or(head.len());
         let (first, rest) = head.split_at_checked(end)?;
         let mut words = first.trim_ascii_end().splitn(3, |byte| *byte == b' ');
-        let (method, _, version) = (words.next()?, words.next()?, words.next()?);
+        let (method, target, version) = (words.next()?, words.next()?, words.next()?);
         let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
         if method.is_empty() || !method.iter().all(is_token) || !version.starts_with(b"SIP/2.0") {
             return None;
@@ -162,7 +162,7 @@ impl Request {
         let credentials = headers.credentials.map(|(credentials, _)| credentials);
         let user = match headers.credentials {
             Some((_, user)) => user.or(headers.from),
-            None if method == Method::Options => headers.to,
+            None if method == Method::Options => user(target).and_then(Account::named),
             None => headers.from,
         };
         Some(Self { method, ids: headers.ids(seed), credentials, account: user })

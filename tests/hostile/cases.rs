@@ -165,9 +165,12 @@ fn a_planted_line_of_free_text_switches_nothing_off() {
     let forged = format!("x\n[{}] VERBOSE[1] x", clock(0));
     let mut text = unknown_account(0, &forged, "198.51.100.7");
     for second in 0..8 {
-        text += &unknown_account(MINUTE + 3 * second, "120", "203.0.113.9");
+        let account = format!("12{second}");
+        text += &unknown_account(MINUTE + 3 * second, &account, "203.0.113.9");
     }
-    assert_eq!(by_text(&text), ["203.0.113.9 unverified asterisk-scan"]);
+    let bans = by_text(&text);
+    assert!(bans.contains(&"203.0.113.9 unverified asterisk-scan".to_owned()), "{bans:?}");
+    assert!(bans.iter().all(|ban| ban.starts_with("203.0.113.9 unverified ")), "{bans:?}");
 }
 
 #[test]
@@ -280,8 +283,8 @@ fn lines_by_syslog_count_beside_their_exchanges_alone() {
     for host in hosts {
         assert!(bans.contains(&format!("{host} proven asterisk-wire")), "{host}: {bans:?}");
     }
-    // A line that tells of an account that does not exist makes it the jail of strangers.
-    assert!(bans.contains(&format!("{} proven asterisk-scan", hosts[2])), "{bans:?}");
+    // A line that tells of an account that does not exist counts as such.
+    assert!(bans.contains(&format!("{} proven asterisk-guess", hosts[2])), "{bans:?}");
 }
 
 /// What a container prints: nobody knows where the text between the messages comes from.
@@ -298,4 +301,64 @@ fn lines_on_a_console_count_beside_their_exchanges_alone() {
     assert_eq!((by_text(&text), hearsay(&text)), (vec![], 8));
     let bans = beside(&text, &attempts(host, 5071, SipDriver::ChanSip, Transport::Udp));
     assert!(bans.contains(&format!("{host} proven asterisk-wire")), "{bans:?}");
+}
+
+/// Asterisk's line about a wrong password, by chan_sip.
+fn wrong_password(at: i64, account: u32, host: &str) -> String {
+    let stamp = jiff::Timestamp::from_second(TEN + at).unwrap();
+    let stamp = stamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S");
+    format!(
+        "[{stamp}] NOTICE[1638][C-0000001a] chan_sip.c: Registration from '\"{account}\" <sip:{account}@192.0.2.10>' failed for '{host}:5071' - Wrong password\n"
+    )
+}
+
+/// The lines of a log up to the first ban.
+fn lines_to_ban(lines: &[String]) -> Option<usize> {
+    (1..=lines.len()).find(|count| !by_text(&lines[..*count].concat()).is_empty())
+}
+
+/// One try every five minutes: no `findtime` of ten minutes ever holds three.
+#[test]
+fn slow_guesses_are_banned_within_a_dozen() {
+    let host = "203.0.113.200";
+    for pause in [281, 900, 3600] {
+        let many: Vec<_> =
+            (0..20).map(|n| wrong_password(pause * n, 100 + n as u32, host)).collect();
+        assert_eq!(lines_to_ban(&many), Some(8), "{pause}");
+        let one: Vec<_> = (0..20).map(|n| wrong_password(pause * n, 100, host)).collect();
+        assert_eq!(lines_to_ban(&one), Some(12), "{pause}");
+    }
+    // A phone that is switched on each morning with an old password is none.
+    let phone: Vec<_> = (0..60).map(|day| wrong_password(86_400 * day, 100, host)).collect();
+    assert_eq!(lines_to_ban(&phone), None);
+}
+
+/// The phones of an office are logged in over TLS, and one of an account that was deleted goes on trying.
+#[test]
+fn an_old_phone_gets_no_office_banned() {
+    let host = "203.0.113.50";
+    let event = |at: i64, event: &str, account: u32, port: u16| {
+        let stamp = jiff::Timestamp::from_second(TEN + at).unwrap();
+        let stamp = stamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S");
+        let (severity, more) = match event {
+            "SuccessfulAuth" => ("Informational", ",UsingPassword=\"1\""),
+            _ => ("Error", ""),
+        };
+        format!(
+            "[{stamp}] SECURITY[1724] res_security_log.c: SecurityEvent=\"{event}\",EventTV=\"2026-11-28T10:00:00.000+0000\",Severity=\"{severity}\",Service=\"PJSIP\",EventVersion=\"1\",AccountID=\"{account}\",SessionID=\"s{at}\",LocalAddress=\"IPV4/TLS/192.0.2.10/5061\",RemoteAddress=\"IPV4/TLS/{host}/{port}\"{more}\n"
+        )
+    };
+    let mut text = String::new();
+    for minute in 0..180 {
+        if minute % 30 == 0 {
+            (1..=20).for_each(|n| text += &event(60 * minute, "SuccessfulAuth", 100 + n, 5100));
+        }
+        text += &event(60 * minute + 7, "InvalidAccountID", 199, 20_000 + minute as u16);
+    }
+    assert_eq!(by_text(&text), [""; 0]);
+    // Beside no phones, it is banned mildly and its host is no scanner.
+    let alone: String =
+        text.lines().filter(|line| line.contains("Invalid")).collect::<Vec<_>>().join("\n");
+    let bans = by_text(&alone);
+    assert!(!bans.is_empty() && bans.iter().all(|ban| !ban.contains("scan")), "{bans:?}");
 }

@@ -99,7 +99,8 @@ fn named(scene: &Scene, outcome: &Outcome) -> Vec<Wrong> {
     let nothing = Truth::default();
     let truth = |host: &IpAddr| scene.truth.get(host).unwrap_or(&nothing);
     let mut bounds = Vec::new();
-    for found in &outcome.found {
+    // Whoever asks for one account by OPTIONS is a monitor; that counts for no ban by itself.
+    for found in outcome.found.iter().filter(|found| !found.event.is_probe()) {
         let truth = truth(&found.host);
         let did = match found.event.evidence {
             Evidence::Proven => truth.proven,

@@ -8,6 +8,7 @@ mod known_good;
 mod recovery;
 mod reload;
 mod shared;
+mod thirty_days;
 
 use std::num::NonZeroU16;
 use std::time::Duration;

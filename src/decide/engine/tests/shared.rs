@@ -44,7 +44,7 @@ fn office() -> Bench {
 }
 
 /// The built-in rules and jails.
-fn seen_plan(config: &str) -> Plan {
+pub(super) fn seen_plan(config: &str) -> Plan {
     let rules = RuleSet::load(None).unwrap();
     let sources = [("test.toml".into(), config.to_owned())];
     let config = config::load::parse(&sources, &rules.filters()).unwrap();

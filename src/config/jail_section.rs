@@ -289,8 +289,11 @@ fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<P
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
-        if !known.contains(&event::FILTER) {
-            known.push(event::FILTER);
+        let services = event::SERVICE_FILTERS.map(|(_, name)| name);
+        for name in [event::FILTER].into_iter().chain(services) {
+            if !known.contains(&name) {
+                known.push(name);
+            }
         }
         if !known.iter().any(|name| pattern.matches(name)) {
             let help = did_you_mean(text, &known, "rule files");

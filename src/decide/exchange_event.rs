@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use crate::exchange::Observation;
 use crate::model::event::{Basis, Event, Meaning, SIP_RESPONSES};
-use crate::model::event::{FILTER, REFUSED, REGISTERED, REJECTED, UNANSWERED};
+use crate::model::event::{NO_LOGIN, REFUSED, REGISTERED, REJECTED, UNANSWERED, wire_filter};
 use crate::model::exchange::Outcome;
 use crate::model::time::Time;
 
@@ -16,8 +16,9 @@ pub fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Op
         Outcome::Login => REGISTERED,
         Outcome::ChallengeUnanswered => UNANSWERED,
         Outcome::RefusedOutright => REJECTED,
+        Outcome::NeverLoggedIn => NO_LOGIN,
     };
-    let rule = plan.rules.named(FILTER, rule)?;
+    let rule = plan.rules.named(wire_filter(observation.exchange.protocol), rule)?;
     Some(Event {
         time: now,
         channel: SIP_RESPONSES,

@@ -129,7 +129,7 @@ impl Plan {
             self.rules
                 .files
                 .iter()
-                .any(|file| file.name != event::FILTER && selects(jail, &file.name))
+                .any(|file| !event::is_wire_filter(&file.name) && selects(jail, &file.name))
         };
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
@@ -137,7 +137,11 @@ impl Plan {
     /// Returns the jails that count the SIP response monitor's rules.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
-        self.jails().filter(|(_, jail)| selects(jail, event::FILTER)).map(|(id, _)| id).collect()
+        let services = event::SERVICE_FILTERS.map(|(_, name)| name);
+        let filters = [event::FILTER].into_iter().chain(services);
+        let filters: Vec<_> = filters.collect();
+        let watches = |jail: &Jail| filters.iter().any(|name| selects(jail, name));
+        self.jails().filter(|(_, jail)| watches(jail)).map(|(id, _)| id).collect()
     }
 
     /// The rules that matter where these jails read: those that one of them counts, and those of

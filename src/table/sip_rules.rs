@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::names::{TABLE, mask};
-use super::structure::{Structure, net_elements};
+use super::structure::{Structure, net_elements, port_elements};
 use crate::config::Limiter;
-use crate::model::exchange::HepFlow;
+use crate::model::exchange::{HepFlow, ServicePorts};
 
 /// The further files of the ruleset, with the built-in values.
 const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");
@@ -34,6 +34,9 @@ pub const LIMITED_MAX: usize = 65_536;
 const TALKED_PORTS: &str = "talked_ports";
 /// The sets of the hosts and ports that our PBX sent something to from there lately.
 pub(crate) const TALKED: [&str; 2] = ["talked4", "talked6"];
+
+/// The sets of the ports of the PBX's other services that are watched.
+const SERVICES: [&str; 3] = ["iax_ports", "ami_ports", "http_ports"];
 
 /// The sets of PBXs that we forward for.
 const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
@@ -98,6 +101,13 @@ impl Structure {
             let ports: Vec<_> = self.wrapped.iter().map(ToString::to_string).collect();
             let ports = ports.join(", ");
             let _ = writeln!(text, "\nadd element inet {TABLE} {TALKED_PORTS} {{ {ports} }}");
+        }
+        let ServicePorts { iax, ami, http } = &self.services;
+        for (set, ports) in SERVICES.iter().zip([iax, ami, http]) {
+            if !ports.is_empty() {
+                let ports = port_elements(ports);
+                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {ports}");
+            }
         }
     }
 
@@ -171,7 +181,7 @@ mod tests {
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
-            (4, "log group 7 snaplen"),
+            (8, "log group 7 snaplen"),
             (1, "snaplen 999\n"),
             (1, "add element inet asterguard wire_pbx4 { 172.17.0.0/16 }\n"),
             (1, "add element inet asterguard wire_pbx6 { fd00::/8 }\n"),
@@ -239,7 +249,7 @@ mod tests {
         let no_limiter =
             structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in [
-            (&off, WIRE, 7, 7),
+            (&off, WIRE, 13, 12),
             (&off, LIMITER, 6, 6),
             (&no_limiter, LIMITER, 6, 6),
             (&off, HEP, 1, 0),

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::config::{Config, SipMonitor};
 use crate::model::event::{Element, JailId, ScopeId};
+use crate::model::exchange::ServicePorts;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -160,6 +161,9 @@ pub struct Structure {
     pub wire: SipMonitor,
     /// Ports at which our PBX speaks SIP in TLS or WebSocket: who is answered there is recorded with its port.
     pub wrapped: BTreeSet<u16>,
+    /// The ports of the PBX's other services that are watched.
+    #[serde(default)]
+    pub services: ServicePorts,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -187,19 +191,27 @@ impl Structure {
     /// combination of port list, blocktype and IPv6 prefix that a jail (or its `unverified`) uses.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        // Asterisk's own ports are SIP's, whatever else is.
-        let with_asterisk = |ranges: &[(u16, u16)]| {
-            let own = config.asterisk.sip.iter().map(|port| (*port, *port));
+        // Asterisk's own ports are its services', whatever else is.
+        let asterisk = &config.asterisk;
+        let none = BTreeSet::new();
+        let own = |name: &str| match name {
+            "sip" => &asterisk.sip,
+            "iax" => &asterisk.iax,
+            "http" => &asterisk.websocket,
+            _ => &none,
+        };
+        let with_own = |name: &str, ranges: &[(u16, u16)]| {
+            let own = own(name).iter().map(|port| (*port, *port));
             Ports::Ranges(merged(ranges.iter().copied().chain(own)))
         };
         let ports = |name: &str| {
             let (_, ports) = config.ports.iter().find(|(known, _)| known == name)?;
             Some(match ports {
-                Ports::Ranges(ranges) if name == "sip" => with_asterisk(ranges),
-                ports => ports.clone(),
+                Ports::Ranges(ranges) => with_own(name, ranges),
+                Ports::All => Ports::All,
             })
         };
-        let sip = ports("sip").unwrap_or_else(|| with_asterisk(&[]));
+        let sip = ports("sip").unwrap_or_else(|| with_own("sip", &[]));
         let mut structure = Self {
             scopes: vec![
                 Scope::builtin("all", Ports::All, config.ipv6prefix, "ban"),
@@ -211,6 +223,7 @@ impl Structure {
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
             wrapped: config.asterisk.wrapped.clone(),
+            services: ServicePorts::new(asterisk, ports),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -427,7 +440,7 @@ fn write_guarded(text: &mut String, ports: &[(u16, u16)]) {
 }
 
 /// Port ranges as nft writes them. nft has no empty list; no packet is for port 0.
-fn port_elements(ranges: &[(u16, u16)]) -> String {
+pub(super) fn port_elements(ranges: &[(u16, u16)]) -> String {
     let ranges: Vec<_> = ranges
         .iter()
         .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
@@ -448,6 +461,7 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
     matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports")
+        || matches!(set, "iax_ports" | "ami_ports" | "http_ports")
         || set.starts_with("ports_")
 }
 

@@ -31,7 +31,7 @@ use crate::model::event::{
     Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
     Origin, SIP_RESPONSES, ScopeId,
 };
-use crate::model::exchange::Transport;
+use crate::model::exchange::{Protocol, Transport};
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};
 use crate::rules::Service;
@@ -80,6 +80,10 @@ pub struct Sight {
     pub hep: bool,
     /// Whether something is sent on a connection of which nothing else is seen.
     pub talked: bool,
+    /// What it answers by IAX2.
+    pub iax: bool,
+    /// What it answers by AMI.
+    pub ami: bool,
 }
 
 /// The things that a line is weighed by.
@@ -288,18 +292,21 @@ impl Engine {
     /// Returns what a line is to be weighed by.
     fn place_of(&self, event: &Event) -> LinePlace {
         let (service, sight) = (self.service(event), self.sight);
-        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
         let is_framed = event.basis == Basis::Framed;
         // What was written while nobody listened has no exchange.
         if !(is_framed || event.basis == Basis::Text)
-            || !is_sip
+            || !matches!(service, Service::Pjsip | Service::ChanSip | Service::Iax | Service::Ami)
             || !counts
             || self.late.now.is_some()
         {
             return LinePlace::Alone;
         }
         let seen = match event.clue.transport {
+            // Of what is wrapped nothing is seen.
+            Transport::Wrapped if matches!(service, Service::Iax | Service::Ami) => false,
+            _ if service == Service::Iax => sight.iax,
+            _ if service == Service::Ami => sight.ami,
             Transport::Wrapped => sight.hep && service == Service::Pjsip,
             // It is true, and of what was said on a wrapped connection nothing may be seen.
             Transport::Unknown if is_framed => false,
@@ -318,11 +325,13 @@ impl Engine {
 
     /// Whether a line may be about a connection of which packets do not show what is said on it.
     fn may_be_wrapped(&self, event: &Event) -> bool {
-        let told = self.sight.hep && self.service(event) == Service::Pjsip;
+        let service = self.service(event);
+        let told = self.sight.hep && service == Service::Pjsip;
+        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let Clue { port, transport, .. } = event.clue;
         let fits = matches!(transport, Transport::Unknown | Transport::Wrapped) && port != 0;
         let is_offence = matches!(event.meaning, Meaning::Offence(_));
-        self.sight.talked && !told && fits && is_offence
+        self.sight.talked && is_sip && !told && fits && is_offence
     }
 
     /// Counts an event by the evidence that it has.
@@ -378,8 +387,12 @@ impl Engine {
             // The host is the same for all jails: it is judged once.
             let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
             let known = &mut self.known;
-            if *excused.get_or_insert_with(|| known.excuses(subject, event, evidence, per_attempt))
-            {
+            // A web page can have its visitor's browser ask for what is refused.
+            let is_web = event.exchange().is_some_and(|seen| seen.protocol == Protocol::Http);
+            if *excused.get_or_insert_with(|| {
+                (is_web && known.holds(&subject, event.time))
+                    || known.excuses(subject, event, evidence, per_attempt)
+            }) {
                 state.tally.excused += 1;
                 continue;
             }

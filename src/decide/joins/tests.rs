@@ -1,11 +1,12 @@
 use super::*;
 use crate::model::event::{Clue, Evidence, RuleId, SIP_RESPONSES};
-use crate::model::exchange::{Carrier, ExchangeId, Method, Source};
+use crate::model::exchange::{Carrier, ExchangeId, Method, Protocol, Source};
 
 const LOG: ChannelId = ChannelId(3);
 
 fn exchange(outcome: Outcome) -> Exchange {
     Exchange {
+        protocol: Protocol::Sip,
         outcome,
         method: Method::Register,
         status: 401,

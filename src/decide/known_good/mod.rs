@@ -191,6 +191,12 @@ impl KnownGood {
         host.is_some_and(|host| host.accounts.iter().any(|known| known.name == name))
     }
 
+    /// Whether an account has logged in from a host lately.
+    #[must_use]
+    pub fn holds(&self, subject: &Subject, now: Time) -> bool {
+        self.hosts.get(subject).is_some_and(|host| host.until(self.terms.time) > now)
+    }
+
     /// Whether an offence is excused, so that it does not count. `evidence` is what it counts as
     /// otherwise.
     pub fn excuses(

@@ -19,6 +19,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         guarded: Vec::new(),
         wire: SipMonitor::default(),
         wrapped: BTreeSet::new(),
+        services: ServicePorts::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::model::account::Account;
 use crate::model::event::Class;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source};
 use crate::rules::RuleSet;
 
 const RULES: &str = r"
@@ -66,6 +66,7 @@ struct Bench {
 /// An exchange in which credentials were refused.
 fn refused(source: Source) -> Exchange {
     Exchange {
+        protocol: Protocol::Sip,
         outcome: Outcome::CredentialsRefused,
         method: Method::Register,
         status: 401,
@@ -110,6 +111,7 @@ impl Bench {
     fn exchange_event(&mut self, rule: RuleId, host: &str, secs: i64, source: Source) {
         let event = self.fresh_event(rule, host, secs, Evidence::Unverified);
         let exchange = Exchange {
+            protocol: Protocol::Sip,
             outcome: Outcome::RefusedOutright,
             method: Method::Invite,
             status: 404,
@@ -487,7 +489,7 @@ fn kernel_bans_are_adopted() {
 }
 
 /// What is seen of the PBX's answers.
-const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false };
+const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false, iax: false, ami: false };
 
 /// Offences that are counted of a host, in the jail `asterisk-guess`.
 fn counted(bench: &Bench, host: &str, now: i64) -> (u32, u32) {

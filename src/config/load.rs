@@ -405,8 +405,8 @@ mod tests {
             (0..n).map(|i| format!("[jail.j{i}]\nfilter = '*'\n")).collect::<Vec<_>>().concat()
         };
         let source = |n| [(PathBuf::from("a.toml"), jails(n))];
-        // Five are built in.
-        assert_eq!(parse(&source(MOST_JAILS - 5), &filters()).unwrap().jails.len(), MOST_JAILS);
+        // Ten are built in.
+        assert_eq!(parse(&source(MOST_JAILS - 10), &filters()).unwrap().jails.len(), MOST_JAILS);
         let errors = parse(&source(MOST_JAILS), &filters()).unwrap_err();
         assert_eq!(errors.0.len(), 1);
         assert_eq!(errors.0[0].message, "more than 1000 jails");

@@ -167,7 +167,13 @@ mod tests {
     #[test]
     fn the_configuration_is_in_the_text() {
         let built_in = structure(SipMonitor::default()).wire_ruleset();
-        assert!(built_in.ends_with(&format!("{WIRE}{LIMITER}")), "{built_in}");
+        assert!(built_in.contains(WIRE) && built_in.ends_with(LIMITER), "{built_in}");
+        for ports in ["iax_ports { 4569 }", "ami_ports { 5038-5039 }", "http_ports { 8088-8089 }"] {
+            assert!(
+                built_in.contains(&format!("add element inet {TABLE} {ports}\n")),
+                "{built_in}"
+            );
+        }
         let forward = ["172.17.0.2/32", "172.17.0.0/16", "fd00::/8"];
         let forward = forward.map(|net| net.parse().unwrap()).to_vec();
         let wire = SipMonitor {

@@ -50,7 +50,8 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     assert!((590..=600).contains(&ban["left"].as_u64().unwrap()), "{ban}");
     assert_eq!(report["bans"].as_array().unwrap().len(), 1);
     let path = guard.path("messages").display().to_string();
-    let [guess, _, scan, _, recidive] = &report["jails"].as_array().unwrap()[..] else {
+    let [_, _, _, guess, _, _, _, scan, _, recidive] = &report["jails"].as_array().unwrap()[..]
+    else {
         panic!("{report}")
     };
     assert_eq!((&recidive["jail"], &recidive["offences"]), (&json!("recidive"), &json!(1)));

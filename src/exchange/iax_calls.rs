@@ -4,7 +4,8 @@
 //! our PBX draws by chance, out of 32 768. Credentials that come with this number come from somebody who saw it:
 //! their refusal (REGREJ; REJECT for want of authority) is proven. Without them it is not, since the sender of a
 //! datagram may be forged, and one turned away without being asked is a guest. Whoever was let in, and is turned
-//! away for another reason (no such extension), was not refused.
+//! away for another reason (no such extension), was not refused. Whoever is asked and sends none within [`PATIENCE`]
+//! has left a challenge unanswered.
 
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::net::IpAddr;
 use foldhash::quality::RandomState;
 
 use super::recent::Recent;
-use super::{Observation, ROUND_TRIP};
+use super::{Observation, PATIENCE, ROUND_TRIP};
 use crate::model::account::Account;
 use crate::model::event::{Clue, Evidence};
 use crate::model::exchange::{
@@ -21,8 +22,8 @@ use crate::model::exchange::{
 use crate::model::time::Time;
 use crate::services::iax::{Frame, Kind};
 
-/// Calls of the last half minute in each half of the table, 56 bytes each: 3.1 MiB in all.
-pub const CALLS: usize = 7 << 12;
+/// Calls of the last half minute in each half of the table, about 90 bytes each: 2.5 MiB in all.
+pub const CALLS: usize = 7 << 11;
 /// The longest name that becomes an account, in bytes.
 const LONGEST_NAME: usize = 48;
 /// The codes that say that credentials were refused (Q.850: facility rejected, facility not subscribed).
@@ -35,8 +36,11 @@ pub(super) struct IaxCalls {
     calls: Recent<Call>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Call {
+    /// The host, its port and ours.
+    ends: (IpAddr, u16, u16),
+    method: Method,
     /// The time when credentials were asked for.
     asked: Option<Time>,
     account: Option<Account>,
@@ -74,19 +78,23 @@ impl IaxCalls {
     ) -> Option<Observation> {
         let key = self.seed.hash_one((host, port, frame.source, frame.destination));
         let is_known = self.calls.get(key).is_some();
-        let call = self.calls.entry(key, now, Call::default);
+        let method = match frame.kind {
+            Kind::Register | Kind::CallCredentials => return None,
+            Kind::AskRegistration | Kind::Registered | Kind::RegistrationRejected => {
+                Method::Register
+            }
+            Kind::AskCall | Kind::Reject | Kind::Accept => Method::Invite,
+        };
+        let ends = (host, port, ours);
+        let new = Call { ends, method, asked: None, account: None, answered: false, judged: false };
+        let call = self.calls.entry(key, now, || new);
         if frame.again && is_known {
             return None;
         }
-        let method = match frame.kind {
-            Kind::AskRegistration | Kind::AskCall => {
-                *call = Call { asked: Some(now), account: account(frame), ..Call::default() };
-                return None;
-            }
-            Kind::Register | Kind::CallCredentials => return None,
-            Kind::Registered | Kind::RegistrationRejected => Method::Register,
-            Kind::Reject | Kind::Accept => Method::Invite,
-        };
+        if matches!(frame.kind, Kind::AskRegistration | Kind::AskCall) {
+            *call = Call { asked: Some(now), account: account(frame), ..new };
+            return None;
+        }
         let was_asked = call.asked.is_some_and(|asked| now.since(asked) < ROUND_TRIP);
         let Call { judged, answered, account, .. } = *call;
         call.judged = true;
@@ -101,37 +109,68 @@ impl IaxCalls {
             _ => return None,
         };
         let proven = was_asked && answered;
-        Some(Observation {
-            time: now,
-            host,
-            evidence: if proven { Evidence::Proven } else { Evidence::Unverified },
-            account: account.filter(|_| was_asked),
-            exchange: Exchange {
-                protocol: Protocol::Iax2,
-                outcome,
-                method,
-                status: frame.cause.map_or(0, u16::from),
-                port: ours,
-                carrier: Carrier::Datagram,
-                source: Source::Wire,
-            },
-            clue: Clue {
-                port,
-                transport: Transport::Datagram,
-                protocol: Protocol::Iax2,
-                ..Clue::default()
-            },
-        })
+        let evidence = if proven { Evidence::Proven } else { Evidence::Unverified };
+        let account = account.filter(|_| was_asked);
+        let seen = observation(ends, method, outcome, now);
+        let status = frame.cause.map_or(0, u16::from);
+        let exchange = Exchange { status, ..seen.exchange };
+        Some(Observation { evidence, account, exchange, ..seen })
     }
 
-    /// Lets time pass.
-    pub fn tick(&mut self, now: Time) {
+    /// Lets time pass: whoever was asked for credentials and sent none has left a challenge unanswered.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
+        let is_left = |call: &&mut Call| {
+            let is_over = call.asked.is_some_and(|asked| now.since(asked) >= PATIENCE);
+            is_over && !call.answered && !call.judged
+        };
+        for call in self.calls.entries().filter(is_left) {
+            call.judged = true;
+            let seen = observation(call.ends, call.method, Outcome::ChallengeUnanswered, now);
+            out.push(Observation { account: call.account, ..seen });
+        }
         self.calls.tick(now);
+    }
+
+    /// Packets were not seen: there may have been credentials.
+    pub fn forgive(&mut self) {
+        self.calls.entries().filter(|call| call.asked.is_some()).for_each(|call| {
+            call.judged |= !call.answered;
+        });
     }
 
     /// Returns the number of calls that were forgotten early because there were too many.
     pub fn dropped(&self) -> u64 {
         self.calls.dropped()
+    }
+}
+
+/// Returns what a host did, which proves nothing yet.
+fn observation(
+    (host, host_port, port): (IpAddr, u16, u16),
+    method: Method,
+    outcome: Outcome,
+    now: Time,
+) -> Observation {
+    Observation {
+        time: now,
+        host,
+        evidence: Evidence::Unverified,
+        account: None,
+        exchange: Exchange {
+            protocol: Protocol::Iax2,
+            outcome,
+            method,
+            status: 0,
+            port,
+            carrier: Carrier::Datagram,
+            source: Source::Wire,
+        },
+        clue: Clue {
+            port: host_port,
+            transport: Transport::Datagram,
+            protocol: Protocol::Iax2,
+            ..Clue::default()
+        },
     }
 }
 
@@ -223,6 +262,35 @@ mod tests {
             let refused = lab.gets(5, 1, call, 16, None);
             assert_eq!(refused, Some((Outcome::RefusedOutright, Evidence::Unverified, false)));
         }
+    }
+
+    #[test]
+    fn a_challenge_may_wait_for_four_seconds() {
+        let mut lab = Lab::new();
+        for (call, answers) in [(7, true), (8, false), (9, false), (10, false)] {
+            lab.gets(5, OUR_CALL, call, 8, None);
+            if answers {
+                lab.sends(5, call, OUR_CALL, 9);
+            }
+        }
+        lab.gets(5, OUR_CALL, 9, 7, None);
+        let mut left = Vec::new();
+        for seconds in [3, 4, 5] {
+            lab.1 = seconds;
+            let now = lab.now();
+            lab.0.tick(now, &mut left);
+            assert_eq!(left.len(), if seconds < 4 { 0 } else { 2 });
+        }
+        assert!(left.iter().all(|seen| seen.exchange.outcome == Outcome::ChallengeUnanswered
+            && seen.evidence == Evidence::Unverified));
+        // Credentials that come late are refused or accepted, and neither counts once more.
+        assert_eq!(lab.gets(5, OUR_CALL, 8, 6, Some(50)), None);
+        lab.gets(5, OUR_CALL, 11, 8, None);
+        lab.0.forgive();
+        lab.1 = 20;
+        let now = lab.now();
+        lab.0.tick(now, &mut left);
+        assert_eq!(left.len(), 2, "there may have been some");
     }
 
     #[test]

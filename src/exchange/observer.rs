@@ -222,6 +222,7 @@ impl Observer {
     /// so all open challenges are forgiven.
     pub fn lost(&mut self) {
         self.exchanges.forgive();
+        self.iax.forgive();
         self.ami.forgive();
         self.http.forgive();
     }
@@ -235,7 +236,7 @@ impl Observer {
     /// Lets time pass.
     pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.exchanges.tick(now, out);
-        self.iax.tick(now);
+        self.iax.tick(now, out);
         self.ami.tick(now, out);
         self.http.tick(now);
     }

@@ -203,6 +203,8 @@ impl fmt::Display for Exchange {
         let end = match outcome {
             Outcome::Login => "accepted",
             Outcome::NeverLoggedIn => "on which nobody logged in",
+            // The words before it say all of it.
+            Outcome::ChallengeUnanswered => "asked for them",
             _ => "refused",
         };
         match (protocol, outcome) {

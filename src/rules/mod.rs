@@ -251,7 +251,10 @@ impl RuleSet {
             Protocol::Sip,
             &[refused, registered, unanswered, rejected(Class::Extension)],
         );
-        self.add_wire_file(Protocol::Iax2, &[refused, registered, rejected(Class::Scan)]);
+        self.add_wire_file(
+            Protocol::Iax2,
+            &[refused, registered, unanswered, rejected(Class::Scan)],
+        );
         self.add_wire_file(Protocol::Ami, &[refused, rejected(Class::Malformed), no_login]);
         self.add_wire_file(Protocol::Http, &[refused]);
     }

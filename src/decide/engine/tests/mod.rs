@@ -647,3 +647,20 @@ fn hidden_connections_are_closed_one_by_one() {
     assert_eq!(closed(&one_by_one), hosts);
     assert_eq!(closed(&[(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]), ["192.0.2.1"]);
 }
+
+#[test]
+fn what_http_refuses_counts_for_nothing_where_somebody_has_logged_in() {
+    let mut bench = Bench::new("");
+    let refuse = |bench: &mut Bench, host: &str, protocol| {
+        let event = bench.fresh_event(GUESS, host, 10, Evidence::Proven);
+        let basis = Basis::Exchange(Exchange { protocol, ..refused(Source::Wire) });
+        let event = Event { channel: SIP_RESPONSES, basis, ..event };
+        bench.engine.on_event(&event, &mut bench.decisions);
+        counted(bench, host, 10)
+    };
+    let (office, stranger) = ("192.0.2.1", "192.0.2.2");
+    bench.account_event(LOGIN, office, 5, Evidence::Proven, Some("1000"));
+    assert_eq!(refuse(&mut bench, office, Protocol::Http), (0, 0));
+    assert_eq!(refuse(&mut bench, stranger, Protocol::Http), (1, 1));
+    assert_eq!(refuse(&mut bench, office, Protocol::Sip), (1, 1));
+}

@@ -187,7 +187,7 @@ mod tests {
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
-            (8, "log group 7 snaplen"),
+            (9, "log group 7 snaplen"),
             (1, "snaplen 999\n"),
             (1, "add element inet asterguard wire_pbx4 { 172.17.0.0/16 }\n"),
             (1, "add element inet asterguard wire_pbx6 { fd00::/8 }\n"),

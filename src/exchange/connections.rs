@@ -9,7 +9,7 @@ use crate::model::time::Time;
 use crate::sip::packet::Flow;
 
 /// The time after which a connection on which nothing is seen is forgotten.
-const IDLE: Duration = Duration::from_mins(10);
+const IDLE: Duration = Duration::from_secs(600);
 /// Connections that are compared to forget one of them.
 const COMPARED: usize = 8;
 

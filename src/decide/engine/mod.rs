@@ -73,6 +73,7 @@ pub struct Engine {
 
 /// The things that are seen of what the PBX does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each of these is seen or not, by itself")]
 pub struct Sight {
     /// Its answers over UDP and TCP.
     pub answers: bool,

@@ -119,7 +119,7 @@ impl Asterguard {
     ) -> Verdict {
         let mut engine = Engine::new(Arc::clone(&self.plan));
         engine.open_channel(self.plan.jails().map(|(id, _)| id).collect());
-        engine.see(Sight { answers: sees, hep: sees, talked: sees });
+        engine.see(Sight { answers: sees, hep: sees, talked: sees, ..Sight::default() });
         let event = |it: &Observation| exchange_event::event(&self.plan, it, 1, it.time);
         let mut events: Vec<_> = observations.iter().filter_map(event).collect();
         events.extend(&lines);
@@ -177,6 +177,7 @@ impl Verdict {
                 Outcome::RefusedOutright => "refused outright",
                 Outcome::Probed => "asked for by OPTIONS",
                 Outcome::Login => "login",
+                Outcome::NeverLoggedIn => "nobody logged in",
             },
             Basis::Talked => "the line, and something was sent",
             _ => "the line",

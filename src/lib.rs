@@ -18,6 +18,7 @@
 //! | [`input`] | bytes in: followed log files, split into lines |
 //! | [`detect`] | a line to an event: prefix, time, prefilter, context, address (pure) |
 //! | [`sip`] | SIP messages, as the kernel copies them or Asterisk mirrors them by HEP |
+//! | [`services`] | IAX2, AMI and HTTP as bytes (pure) |
 //! | [`exchange`] | requests and our PBX's answers to observations: what a host did (pure) |
 //! | [`decide`] | events to decisions: counts offences, decides on bans (pure) |
 //! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
@@ -51,6 +52,8 @@ pub mod input;
 pub mod detect;
 
 pub mod sip;
+
+pub mod services;
 
 pub mod exchange;
 

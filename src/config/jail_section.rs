@@ -295,9 +295,9 @@ fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<P
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
-        for filter in event::SEEN {
-            if !known.contains(&filter) {
-                known.push(filter);
+        for name in event::wire_filters() {
+            if !known.contains(&name) {
+                known.push(name);
             }
         }
         if !known.iter().any(|name| pattern.matches(name)) {

@@ -4,7 +4,7 @@ use super::plan::Plan;
 use crate::exchange::Observation;
 use crate::model::event::{Basis, Event, Meaning, SIP_RESPONSES};
 use crate::model::event::{
-    FILTER, OPTIONS_FILTER, PROBED, REFUSED, REGISTERED, REJECTED, UNANSWERED,
+    NO_LOGIN, OPTIONS_FILTER, PROBED, REFUSED, REGISTERED, REJECTED, UNANSWERED, wire_filter,
 };
 use crate::model::exchange::Outcome;
 use crate::model::time::Time;
@@ -13,11 +13,14 @@ use crate::model::time::Time;
 /// number, as lines have numbers. `None`: the rules do not have its kind.
 #[must_use]
 pub fn event(plan: &Plan, observation: &Observation, line: u64, now: Time) -> Option<Event> {
-    let (filter, rule) = match observation.exchange.outcome {
-        Outcome::CredentialsRefused => (FILTER, REFUSED),
-        Outcome::Login => (FILTER, REGISTERED),
-        Outcome::ChallengeUnanswered => (FILTER, UNANSWERED),
-        Outcome::RefusedOutright => (FILTER, REJECTED),
+    let (outcome, filter) =
+        (observation.exchange.outcome, wire_filter(observation.exchange.protocol));
+    let (filter, rule) = match outcome {
+        Outcome::CredentialsRefused => (filter, REFUSED),
+        Outcome::Login => (filter, REGISTERED),
+        Outcome::ChallengeUnanswered => (filter, UNANSWERED),
+        Outcome::RefusedOutright => (filter, REJECTED),
+        Outcome::NeverLoggedIn => (filter, NO_LOGIN),
         Outcome::Probed => (OPTIONS_FILTER, PROBED),
     };
     let rule = plan.rules.named(filter, rule)?;

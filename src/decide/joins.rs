@@ -3,7 +3,8 @@
 //!
 //! A line finds its exchange by the Call-ID or the nonce that it names, else by the host's address and
 //! port, at about the same time. Lines and exchanges come by different ways, so either may be first: a
-//! line waits for a while. In one log, an exchange has one line; further ones wait for the next exchange, so
+//! line waits for a while. A line and an exchange are of one service; IAX2's and the manager's lines name no port, and are
+//! about the host's exchange at that time. In one log, an exchange has one line; further ones wait for the next exchange, so
 //! that no host counts more often than it was refused. By the port alone, of which a stranger may have heard,
 //! a line can only say what the exchange says by itself: that a password was wrong.
 
@@ -15,7 +16,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Basis, ChannelId, Class, Event, Meaning};
-use crate::model::exchange::{Exchange, Outcome};
+use crate::model::exchange::{Exchange, Outcome, Protocol};
 use crate::model::time::Time;
 
 /// The time within which a line and its exchange are seen, as they happen. (Asterisk's threads: 6 ms at
@@ -64,6 +65,8 @@ enum By {
     Call,
     Nonce,
     Port,
+    /// Where neither of these is named: the host alone.
+    Host,
 }
 
 impl Joins {
@@ -161,7 +164,7 @@ impl Joins {
         let refused = seen.exchange.outcome == Outcome::CredentialsRefused;
         let says_that = refused && line.meaning == Meaning::Offence(Class::Guess);
         let is_login = line.meaning == Meaning::Success;
-        let adds = !is_login && (says_that || by != By::Port);
+        let adds = !is_login && (says_that || !matches!(by, By::Port | By::Host));
         let told = seen.told.iter().flatten().any(|channel| *channel == line.channel);
         let place = seen.told.iter_mut().find(|place| place.is_none());
         let basis = match place {
@@ -178,18 +181,23 @@ impl Joins {
     }
 
     /// Returns the keys by which a line and an exchange are the same, the surest first.
-    fn keys(&self, event: &Event) -> [Option<(By, u64)>; 3] {
+    fn keys(&self, event: &Event) -> [Option<(By, u64)>; 4] {
         let clue = &event.clue;
         let port = (clue.port != 0).then_some((event.host, clue.port));
+        let service = clue.protocol;
+        let is_exchange = matches!(event.basis, Basis::Exchange(_));
+        let host = service != Protocol::Sip && (is_exchange || clue.port == 0);
+        let key = |by: By, of: u64| (by, self.seed.hash_one((by, service, of)));
         [
-            clue.call.map(|call| (By::Call, self.key(By::Call, (event.host, call)))),
-            clue.nonce.map(|nonce| (By::Nonce, self.key(By::Nonce, nonce))),
-            port.map(|port| (By::Port, self.key(By::Port, port))),
+            clue.call.map(|call| key(By::Call, self.hash((event.host, call)))),
+            clue.nonce.map(|nonce| key(By::Nonce, self.hash(nonce))),
+            port.map(|port| key(By::Port, self.hash(port))),
+            host.then(|| key(By::Host, self.hash(event.host))),
         ]
     }
 
-    fn key(&self, by: By, of: impl Hash) -> u64 {
-        self.seed.hash_one((by, of))
+    fn hash(&self, of: impl Hash) -> u64 {
+        self.seed.hash_one(of)
     }
 
     /// Returns the numbers of the last exchanges that have a key, the newest first.

@@ -129,7 +129,7 @@ impl Plan {
             self.rules
                 .files
                 .iter()
-                .any(|file| !event::SEEN.contains(&file.name.as_str()) && selects(jail, &file.name))
+                .any(|file| !event::is_wire_filter(&file.name) && selects(jail, &file.name))
         };
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
@@ -137,7 +137,7 @@ impl Plan {
     /// Returns the jails that count the SIP response monitor's rules.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
-        let watches = |jail: &Jail| event::SEEN.iter().any(|filter| selects(jail, filter));
+        let watches = |jail: &Jail| event::wire_filters().any(|filter| selects(jail, filter));
         self.jails().filter(|(_, jail)| watches(jail)).map(|(id, _)| id).collect()
     }
 

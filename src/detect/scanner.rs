@@ -21,7 +21,7 @@ use crate::model::exchange::{ExchangeId, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::rules::pattern::Pattern;
-use crate::rules::{Grammar, MessageShape, Rule, RuleSet, Service, TextPlace};
+use crate::rules::{Grammar, MessageShape, Rule, RuleSet, TextPlace};
 
 /// The time without anything new after which a message was whole. Asterisk writes a message without
 /// a pause, in two or three writes if it is long.
@@ -430,7 +430,7 @@ impl Matcher {
                     (_, Transport::Datagram) if meaning != Meaning::Success => Evidence::Unverified,
                     (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
-                let framed = framed && rule.service != Service::Ami;
+                let framed = framed && !rule.service.escapes_nothing();
                 let proves = framed || file.grammar != Grammar::Asterisk;
                 let most = if proves { Evidence::Proven } else { Evidence::Unverified };
                 let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
@@ -445,6 +445,7 @@ impl Matcher {
                         nonce: id(&rule.nonce),
                         port: found_address.port,
                         transport: found_address.transport,
+                        protocol: rule.service.protocol(),
                     },
                 })
             }

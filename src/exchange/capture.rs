@@ -14,7 +14,7 @@ use rustix::net::{bind, recv, send, socket_with};
 
 use super::{Numbers, Observation, Observer};
 use crate::model::event::Evidence;
-use crate::model::exchange::AsteriskPorts;
+use crate::model::exchange::{AsteriskPorts, ServicePorts};
 use crate::model::time::Time;
 use crate::sip::nflog::{self, NflogMessage};
 use crate::sys::mutex::lock;
@@ -61,7 +61,7 @@ struct Shared {
     /// The group to be listened to.
     group: Mutex<Option<u16>>,
     /// The knowledge of Asterisk's ports, to be taken over.
-    ports: Mutex<Option<AsteriskPorts>>,
+    ports: Mutex<Option<(AsteriskPorts, ServicePorts)>>,
     published: Mutex<Published>,
 }
 
@@ -106,9 +106,9 @@ impl SipMonitor {
         *lock(&self.shared.group) = group;
     }
 
-    /// Goes by what is known of Asterisk's ports from now on.
-    pub fn change(&self, ports: AsteriskPorts) {
-        *lock(&self.shared.ports) = Some(ports);
+    /// Goes by what is known of Asterisk's ports, and of those of its other services, from now on.
+    pub fn change(&self, ports: AsteriskPorts, services: ServicePorts) {
+        *lock(&self.shared.ports) = Some((ports, services));
     }
 
     /// Returns the observations since the last call.
@@ -205,8 +205,8 @@ impl CaptureThread {
 
     fn take_in(&mut self, length: usize, observations: &mut Vec<Observation>) {
         let now = (self.now)();
-        if let Some(ports) = lock(&self.shared.ports).take() {
-            self.observer.change(ports);
+        if let Some((ports, services)) = lock(&self.shared.ports).take() {
+            self.observer.change(ports, services);
         }
         for message in nflog::messages(self.part.get(..length).unwrap_or_default()) {
             if let NflogMessage::Packet { bytes, number, path } = message {

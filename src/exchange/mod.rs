@@ -20,11 +20,17 @@
 //! does not get to see the nonce. An answer that goes elsewhere than where its request came from names the host
 //! that it came from, unverified.
 //!
+//! IAX2, AMI and HTTP have their own ways: [`iax_calls`], [`ami_logins`], [`http_refusals`].
+//!
 //! If the request was not seen, answers are paired: within a Call-ID, the first refusal is the
 //! challenge, and each further one without a success in between is an attempt.
 
+mod ami_logins;
 pub mod capture;
+mod connections;
 pub mod direction;
+mod http_refusals;
+mod iax_calls;
 mod observer;
 mod recent;
 
@@ -35,7 +41,7 @@ use std::time::Duration;
 use crate::model::account::Account;
 use crate::model::event::{Clue, Evidence};
 use crate::model::exchange::{
-    Carrier, Exchange, ExchangeId, Method, Outcome, SipDriver, Source, Transport, seed,
+    Carrier, Exchange, ExchangeId, Method, Outcome, Protocol, SipDriver, Source, Transport, seed,
 };
 use crate::model::subject::canonical;
 use crate::model::time::Time;
@@ -252,6 +258,7 @@ impl Exchanges {
             evidence: self.evidence(flow, host, asked.credentials, diverted, now),
             account,
             exchange: Exchange {
+                protocol: Protocol::Sip,
                 outcome: Outcome::CredentialsRefused,
                 method: asked.method.unwrap_or(answer.method),
                 status: answer.status,
@@ -264,6 +271,7 @@ impl Exchanges {
                 nonce: asked.credentials.and_then(|sent| ExchangeId::from_hash(sent.nonce)),
                 port: if host == flow.host { flow.host_port } else { 0 },
                 transport: Transport::Unknown,
+                protocol: Protocol::Sip,
             },
         };
         match judged {

@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ami_logins::AmiLogins;
+use super::http_refusals::HttpRefusals;
+use super::iax_calls::IaxCalls;
 use super::{Exchanges, Flow, Observation};
-use crate::model::exchange::{AsteriskPorts, Carrier, Outcome, SipDriver, Source};
+use crate::model::exchange::{
+    AsteriskPorts, Carrier, Outcome, Protocol, ServicePorts, SipDriver, Source,
+};
+use crate::model::scope::is_within;
 use crate::model::subject::canonical;
 use crate::model::time::Time;
+use crate::services::iax::Frame;
 use crate::sip::Transport;
 use crate::sip::hep::Hep;
 use crate::sip::message::Message;
@@ -44,14 +51,27 @@ pub struct Numbers {
     /// SIP messages that Asterisk told of by HEP.
     #[serde(default)]
     pub hep: u64,
+    /// IAX2's frames of ours about credentials.
+    #[serde(default)]
+    pub iax: u64,
+    /// Connections to AMI that were seen from their beginning on.
+    #[serde(default)]
+    pub ami: u64,
+    /// Answers of HTTP.
+    #[serde(default)]
+    pub http: u64,
 }
 
 /// The state that packets are read with: connections, exchanges and numbers.
 #[derive(Default)]
 pub struct Observer {
     ports: AsteriskPorts,
+    services: ServicePorts,
     streams: Streams,
     exchanges: Exchanges,
+    iax: IaxCalls,
+    ami: AmiLogins,
+    http: HttpRefusals,
     /// The time when HEP last told of a message, by port.
     hep: BTreeMap<u16, Time>,
     /// The number of the last packet.
@@ -60,9 +80,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Goes by what is known of Asterisk's ports from now on.
-    pub fn change(&mut self, ports: AsteriskPorts) {
-        self.ports = ports;
+    /// Goes by what is known of Asterisk's ports, and of those of its other services, from now on.
+    pub fn change(&mut self, ports: AsteriskPorts, services: ServicePorts) {
+        (self.ports, self.services) = (ports, services);
     }
 
     /// Reads a packet that the kernel copied, from its IP header on, and its number.
@@ -79,7 +99,51 @@ impl Observer {
         let Some(packet) = Packet::read(bytes) else { return };
         match path {
             Path::Hep => self.hep(packet.payload, now, out),
-            Path::In | Path::Out => self.wire(&packet, path, now, out),
+            Path::In | Path::Out => match self.protocol(&packet, path) {
+                Protocol::Sip => self.wire(&packet, path, now, out),
+                service => self.service(service, &packet, path, now, out),
+            },
+        }
+    }
+
+    /// Returns the protocol that is spoken at our end of a packet.
+    fn protocol(&self, packet: &Packet, path: Path) -> Protocol {
+        let port = if path == Path::In { packet.flow.to.1 } else { packet.flow.from.1 };
+        let ServicePorts { iax, ami, http } = &self.services;
+        match packet.transport {
+            Transport::Udp if is_within(iax, port) => Protocol::Iax2,
+            Transport::Tcp if is_within(ami, port) => Protocol::Ami,
+            Transport::Tcp if is_within(http, port) => Protocol::Http,
+            Transport::Udp | Transport::Tcp => Protocol::Sip,
+        }
+    }
+
+    /// Reads a packet of another service than SIP.
+    fn service(
+        &mut self,
+        service: Protocol,
+        packet: &Packet,
+        path: Path,
+        now: Time,
+        out: &mut Vec<Observation>,
+    ) {
+        let Packet { flow, sequence, payload, whole, .. } = *packet;
+        let segment = Segment { sequence, bytes: payload, whole };
+        match (service, path) {
+            (Protocol::Iax2, _) => {
+                let Some(frame) = Frame::read(payload) else { return };
+                let of = |(host, port)| (canonical(host), port);
+                if path == Path::In {
+                    self.iax.asked(of(flow.from), &frame, now);
+                } else {
+                    self.numbers.iax += 1;
+                    out.extend(self.iax.answered(of(flow.to), flow.from.1, &frame, now));
+                }
+            }
+            (Protocol::Ami, Path::Out) => self.ami.answered(flow, &segment, now, out),
+            (Protocol::Http, Path::In) => self.http.asked(flow, &segment, now),
+            (Protocol::Http, Path::Out) => self.http.answered(flow, &segment, now, out),
+            _ => {}
         }
     }
 
@@ -158,17 +222,23 @@ impl Observer {
     /// so all open challenges are forgiven.
     pub fn lost(&mut self) {
         self.exchanges.forgive();
+        self.iax.forgive();
+        self.ami.forgive();
+        self.http.forgive();
     }
 
     /// Starts over with another socket, whose packets are numbered from the beginning.
     pub fn restart(&mut self) {
         self.last = None;
-        self.exchanges.forgive();
+        self.lost();
     }
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time, out: &mut Vec<Observation>) {
         self.exchanges.tick(now, out);
+        self.iax.tick(now, out);
+        self.ami.tick(now, out);
+        self.http.tick(now);
     }
 
     /// Counts observations that are handed on.
@@ -179,7 +249,8 @@ impl Observer {
                 Outcome::CredentialsRefused
                 | Outcome::ChallengeUnanswered
                 | Outcome::RefusedOutright
-                | Outcome::Probed => self.numbers.attempts += 1,
+                | Outcome::Probed
+                | Outcome::NeverLoggedIn => self.numbers.attempts += 1,
             }
         }
     }
@@ -187,7 +258,12 @@ impl Observer {
     /// Returns what was seen so far.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
-        Numbers { forgotten: self.exchanges.dropped(), ..self.numbers }
+        Numbers {
+            forgotten: self.exchanges.dropped() + self.iax.dropped(),
+            ami: self.ami.banners(),
+            http: self.http.answers(),
+            ..self.numbers
+        }
     }
 
     /// Counts the packets between the last one and this one.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
-use crate::model::exchange::{Exchange, ExchangeId, Outcome, Source, Transport};
+use crate::model::exchange::{Exchange, ExchangeId, Outcome, Protocol, Source, Transport};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -154,6 +154,8 @@ pub struct Clue {
     pub port: u16,
     /// The transport that a line names.
     pub transport: Transport,
+    /// The protocol that it is about: of a login of the manager's AMI, also if it came by HTTP.
+    pub protocol: Protocol,
 }
 
 impl Event {
@@ -390,6 +392,27 @@ pub struct AccountFailures {
 /// half of its rules' names.
 pub const FILTER: &str = "wire";
 
+/// The same for the other services that are seen there.
+pub const SERVICE_FILTERS: [(Protocol, &str); 3] =
+    [(Protocol::Iax2, "wire-iax"), (Protocol::Ami, "wire-ami"), (Protocol::Http, "wire-http")];
+
+/// Returns the name of the filter for what is seen in a protocol.
+#[must_use]
+pub fn wire_filter(protocol: Protocol) -> &'static str {
+    SERVICE_FILTERS.iter().find(|(of, _)| *of == protocol).map_or(FILTER, |(_, name)| name)
+}
+
+/// Returns the filters of what is seen on the wire: they have rules, and no line that these match.
+pub fn wire_filters() -> impl Iterator<Item = &'static str> {
+    [FILTER, OPTIONS_FILTER].into_iter().chain(SERVICE_FILTERS.map(|(_, name)| name))
+}
+
+/// Whether a filter is one of these.
+#[must_use]
+pub fn is_wire_filter(name: &str) -> bool {
+    wire_filters().any(|known| known == name)
+}
+
 /// The rule of a refusal that counts, after `wire/`.
 pub const REFUSED: &str = "refused";
 
@@ -402,14 +425,15 @@ pub const UNANSWERED: &str = "unanswered";
 /// The filter of what asks for accounts by OPTIONS.
 pub const OPTIONS_FILTER: &str = "wire-options";
 
-/// The filters of what is seen, and not read in logs: no line matches their rules.
-pub const SEEN: [&str; 2] = [FILTER, OPTIONS_FILTER];
-
 /// The rule of a refused OPTIONS, after `wire-options/`.
 pub const PROBED: &str = "probed";
 
-/// The rule of a guest that was turned away, after `wire/`.
+/// The rule of a guest that was turned away, after `wire/`; of a request without a login, after `wire-ami/` and
+/// `wire-iax/`.
 pub const REJECTED: &str = "rejected";
+
+/// The rule of a connection on which nobody logged in, after `wire-ami/`.
+pub const NO_LOGIN: &str = "no-login";
 
 /// An element that was found in the sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

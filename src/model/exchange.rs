@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
+use super::scope::{Ports, merged};
+
 /// The thing that is asked, by a request's own first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -136,6 +138,21 @@ pub enum Source {
     Wire,
 }
 
+/// The protocol that an exchange was in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// SIP.
+    #[default]
+    Sip,
+    /// IAX2.
+    Iax2,
+    /// The manager (AMI).
+    Ami,
+    /// HTTP: ARI, and AMI over HTTP.
+    Http,
+}
+
 /// The result that an exchange came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -150,16 +167,21 @@ pub enum Outcome {
     Probed,
     /// A phone logged in.
     Login,
+    /// Somebody connected and did not log in.
+    NeverLoggedIn,
 }
 
 /// The exchange that something rests on, as `explain` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
+    /// The protocol.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// The result that it came to.
     pub outcome: Outcome,
-    /// The method that was asked.
+    /// The method that was asked: of IAX2, whether it was a registration or a call.
     pub method: Method,
-    /// The status that was answered.
+    /// The status that was answered: of SIP and HTTP. Of IAX2 it is the code of the cause, of AMI 0.
     pub status: u16,
     /// Our port.
     pub port: u16,
@@ -169,20 +191,44 @@ pub struct Exchange {
     pub source: Source,
 }
 
-/// As `explain` shows it: `REGISTER with credentials at port 5061, answered 403; seen by HEP`.
+/// As `explain` shows it: `REGISTER with credentials at port 5061, answered 403; seen by HEP`, or `AMI login at port
+/// 5038, refused; seen by the wire`.
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.outcome {
+        let with = match self.outcome {
             Outcome::CredentialsRefused | Outcome::Login => "with credentials",
             Outcome::ChallengeUnanswered => "without credentials, which never came,",
-            Outcome::RefusedOutright | Outcome::Probed => "without credentials",
+            Outcome::RefusedOutright | Outcome::NeverLoggedIn | Outcome::Probed => {
+                "without credentials"
+            }
         };
-        let Self { method, status, port, .. } = self;
-        let source = match self.source {
-            Source::Hep => "HEP",
-            Source::Wire => "the wire",
+        let Self { protocol, outcome, method, status, port, .. } = self;
+        let call = if *method == Method::Invite { "call" } else { "registration" };
+        let end = match outcome {
+            Outcome::Login => "accepted",
+            Outcome::NeverLoggedIn => "on which nobody logged in",
+            // The words before it say all of it.
+            Outcome::ChallengeUnanswered => "asked for them",
+            _ => "refused",
         };
-        write!(f, "{} {what} at port {port}, answered {status}; seen by {source}", method.name())
+        match (protocol, outcome) {
+            (Protocol::Sip, _) => {
+                write!(f, "{} {with} at port {port}, answered {status}", method.name())
+            }
+            (Protocol::Iax2, _) => write!(f, "IAX2 {call} {with} at port {port}, {end}"),
+            (Protocol::Http, _) => write!(f, "HTTP request {with} at port {port}, {end}"),
+            (Protocol::Ami, Outcome::NeverLoggedIn) => {
+                write!(f, "AMI connection at port {port}, {end}")
+            }
+            (Protocol::Ami, Outcome::RefusedOutright) => {
+                write!(f, "AMI request before a login at port {port}, {end}")
+            }
+            (Protocol::Ami, _) => write!(f, "AMI login at port {port}, {end}"),
+        }?;
+        f.write_str(match self.source {
+            Source::Hep => "; seen by HEP",
+            Source::Wire => "; seen by the wire",
+        })
     }
 }
 
@@ -213,6 +259,10 @@ pub struct AsteriskPorts {
     pub websocket: BTreeSet<u16>,
     /// Ports at which its user listens, and of which its configuration does not say what is there: SIP may be.
     pub heard: BTreeSet<u16>,
+    /// Those of them that HTTP is spoken at in clear.
+    pub http: BTreeSet<u16>,
+    /// Ports that IAX2 is spoken at.
+    pub iax: BTreeSet<u16>,
     /// The password that its HEP datagrams carry; empty: none.
     pub hep_password: Vec<u8>,
 }
@@ -220,7 +270,8 @@ pub struct AsteriskPorts {
 /// The password stays hidden.
 impl fmt::Debug for AsteriskPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sip, streams, wrapped, pjsip, chan_sip, websocket, heard, hep_password } = self;
+        let Self { sip, streams, wrapped, pjsip, chan_sip, websocket, http, iax, heard, .. } = self;
+        let hep_password = &self.hep_password;
         let password = if hep_password.is_empty() { "none" } else { "hidden" };
         f.debug_struct("AsteriskPorts")
             .field("sip", sip)
@@ -230,6 +281,8 @@ impl fmt::Debug for AsteriskPorts {
             .field("chan_sip", chan_sip)
             .field("websocket", websocket)
             .field("heard", heard)
+            .field("http", http)
+            .field("iax", iax)
             .field("hep_password", &password)
             .finish()
     }
@@ -243,6 +296,42 @@ impl AsteriskPorts {
             (true, false) => Some(SipDriver::Pjsip),
             (false, true) => Some(SipDriver::ChanSip),
             (true, true) | (false, false) => None,
+        }
+    }
+}
+
+/// The ports at which the other services of the PBX are watched in clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePorts {
+    /// IAX2, over UDP: ranges as in [`Ports`].
+    pub iax: Vec<(u16, u16)>,
+    /// AMI, over TCP.
+    pub ami: Vec<(u16, u16)>,
+    /// HTTP, over TCP.
+    pub http: Vec<(u16, u16)>,
+}
+
+impl ServicePorts {
+    /// Returns those of an Asterisk with these ports, given those of each list of the configuration. What Asterisk
+    /// has at one of them instead (SIP over TCP, TLS) is not among them.
+    #[must_use]
+    pub fn new(asterisk: &AsteriskPorts, listed: impl Fn(&str) -> Option<Ports>) -> Self {
+        let ranges = |name: &str, own: &BTreeSet<u16>, without: &dyn Fn(u16) -> bool| {
+            let listed = match listed(name) {
+                Some(Ports::Ranges(ranges)) => ranges,
+                Some(Ports::All) | None => Vec::new(),
+            };
+            let listed = listed.into_iter().flat_map(|(first, last)| first..=last);
+            let all = listed.chain(own.iter().copied()).filter(|port| !without(*port));
+            merged(all.map(|port| (port, port)))
+        };
+        let web = |port: u16| asterisk.websocket.contains(&port);
+        let sip = |port: u16| asterisk.sip.contains(&port) && !web(port);
+        let tls = |port: u16| web(port) && !asterisk.http.contains(&port);
+        Self {
+            iax: ranges("iax", &asterisk.iax, &sip),
+            ami: ranges("ami", &BTreeSet::new(), &|port| sip(port) || web(port)),
+            http: ranges("http", &asterisk.http, &|port| sip(port) || tls(port)),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::model::account::AccountPlace;
 use crate::model::event;
 use crate::model::event::{Class, Evidence, Meaning, RuleId};
+use crate::model::exchange::Protocol;
 use crate::sys::text_file::{self, TextError};
 use pattern::Pattern;
 
@@ -149,10 +150,33 @@ pub enum Service {
     /// SIP, by `chan_sip`, of which HEP does not tell.
     #[serde(rename = "chan_sip")]
     ChanSip,
+    /// IAX2.
+    Iax,
     /// The manager (AMI), which escapes nothing of what a client sends: no file is framed to it.
     Ami,
+    /// The HTTP server, of which that is just as true.
+    Http,
     /// None: it answers nothing to what the message tells of.
     None,
+}
+
+impl Service {
+    /// Returns the protocol that it speaks.
+    #[must_use]
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Pjsip | Self::ChanSip | Self::None => Protocol::Sip,
+            Self::Iax => Protocol::Iax2,
+            Self::Ami => Protocol::Ami,
+            Self::Http => Protocol::Http,
+        }
+    }
+
+    /// Whether what a client sends stands in its messages as it is, so that no file is framed to it.
+    #[must_use]
+    pub fn escapes_nothing(self) -> bool {
+        matches!(self, Self::Ami | Self::Http)
+    }
 }
 
 /// A rule file, which jails know as a filter.
@@ -218,19 +242,28 @@ impl RuleSet {
 
     /// Adds what is seen on the wire: rules without a failregex, which no line can match.
     fn add_wire(&mut self) {
-        let scan = Meaning::Offence(Class::Scan);
+        let refused = (event::REFUSED, Meaning::Offence(Class::Guess));
+        let registered = (event::REGISTERED, Meaning::Success);
+        let rejected = |class| (event::REJECTED, Meaning::Offence(class));
+        let unanswered = (event::UNANSWERED, Meaning::Offence(Class::Scan));
+        let no_login = (event::NO_LOGIN, Meaning::Offence(Class::Scan));
         self.add_seen(
             event::FILTER,
-            &[
-                (event::REFUSED, Meaning::Offence(Class::Guess)),
-                (event::REGISTERED, Meaning::Success),
-                (event::UNANSWERED, scan),
-                (event::REJECTED, Meaning::Offence(Class::Extension)),
-            ],
+            &[refused, registered, unanswered, rejected(Class::Extension)],
         );
-        self.add_seen(event::OPTIONS_FILTER, &[(event::PROBED, scan)]);
+        self.add_seen(event::OPTIONS_FILTER, &[(event::PROBED, Meaning::Offence(Class::Scan))]);
+        self.add_seen(
+            event::wire_filter(Protocol::Iax2),
+            &[refused, registered, unanswered, rejected(Class::Scan)],
+        );
+        self.add_seen(
+            event::wire_filter(Protocol::Ami),
+            &[refused, rejected(Class::Malformed), no_login],
+        );
+        self.add_seen(event::wire_filter(Protocol::Http), &[refused]);
     }
 
+    /// Adds the rules for what is seen, as a filter of this name.
     fn add_seen(&mut self, name: &str, rules: &[(&str, Meaning)]) {
         let file = self.files.len();
         self.files.push(RuleFile {

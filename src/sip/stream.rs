@@ -13,6 +13,8 @@ use memchr::memmem;
 
 use super::message::{self, empty_line};
 use super::packet::Flow;
+pub use super::sequence::Segment;
+use super::sequence::Sequence;
 use crate::model::time::Time;
 
 /// Connections that are followed, in one direction each.
@@ -26,17 +28,6 @@ const ALWAYS_KEPT: usize = 1 << 10;
 /// The most of a line that is looked at where a head is not kept: more than `Content-Length: N` takes.
 const LINE: usize = 64;
 
-/// A part of a connection's bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
-    /// TCP's number of the first byte.
-    pub sequence: u32,
-    /// The bytes, as far as they were copied.
-    pub bytes: &'a [u8],
-    /// The number of bytes in all.
-    pub whole: usize,
-}
-
 /// The connections on which SIP is spoken.
 #[derive(Debug, Default)]
 pub struct Streams {
@@ -47,8 +38,7 @@ pub struct Streams {
 
 #[derive(Debug)]
 struct Stream {
-    /// The number of the byte that follows.
-    next: u32,
+    sequence: Sequence,
     place: Place,
     /// A head that is not complete yet, as far as it is kept.
     head: Vec<u8>,
@@ -56,8 +46,6 @@ struct Stream {
     line: Vec<u8>,
     /// The length of the body, as a line said that was not kept.
     length: Option<usize>,
-    /// Bytes came twice, so that what was read need not be what the PBX reads.
-    doubted: bool,
     last: Time,
 }
 
@@ -99,7 +87,7 @@ impl Streams {
     /// wrong checksum are seen here and not there.
     #[must_use]
     pub fn is_doubted(&self, flow: &Flow) -> bool {
-        self.streams.get(flow).is_some_and(|stream| stream.doubted)
+        self.streams.get(flow).is_some_and(|stream| stream.sequence.has_repeated())
     }
 
     /// Returns the number of connections that are followed.
@@ -131,30 +119,20 @@ impl Streams {
 impl Stream {
     /// Begins with this segment.
     fn at(first: &Segment, last: Time) -> Self {
-        let (head, line, next) = (Vec::new(), Vec::new(), first.sequence);
+        let (head, line, sequence) = (Vec::new(), Vec::new(), Sequence::at(first));
         let place = if first.bytes.starts_with(b"HTTP/") { Place::Http } else { Place::Lost };
-        Self { next, place, head, line, length: None, doubted: false, last }
+        Self { sequence, place, head, line, length: None, last }
     }
 
     /// Goes on with a segment; at most `room` bytes of a head are kept.
     fn take(&mut self, segment: &Segment, now: Time, room: usize, found: &mut impl FnMut(&[u8])) {
         self.last = now;
-        // Half of all numbers are behind, the others ahead.
-        let behind = self.next.wrapping_sub(segment.sequence);
-        let behind = if behind > u32::MAX / 2 {
+        let Some(fresh) = self.sequence.take(segment) else { return };
+        if fresh.lost {
             self.lose(found);
-            0
-        } else {
-            behind as usize
-        };
-        self.doubted |= behind > 0;
-        if behind >= segment.whole {
-            return; // sent before
         }
-        // Numbers begin again behind the last.
-        self.next = segment.sequence.wrapping_add(u32::try_from(segment.whole).unwrap_or(0));
-        self.read(segment.bytes.get(behind..).unwrap_or_default(), room, found);
-        let uncopied = segment.whole.saturating_sub(segment.bytes.len().max(behind));
+        self.read(fresh.bytes, room, found);
+        let uncopied = fresh.uncopied;
         match self.place {
             _ if uncopied == 0 => {}
             Place::Body(left) if left >= uncopied => self.place = Place::Body(left - uncopied),
@@ -326,7 +304,7 @@ mod tests {
             place += part.len();
             sequence = sequence.wrapping_add(u32::try_from(part.len()).unwrap());
             if place == bytes.len() {
-                assert!(!stream.doubted);
+                assert!(!stream.sequence.has_repeated());
                 return found;
             }
         }

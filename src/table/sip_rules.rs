@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use super::names::{TABLE, mask};
-use super::structure::{Structure, net_elements};
+use super::structure::{Structure, net_elements, port_elements};
 use crate::config::Limiter;
-use crate::model::exchange::HepFlow;
+use crate::model::exchange::{HepFlow, ServicePorts};
 
 /// The further files of the ruleset, with the built-in values.
 const WIRE: &str = include_str!("../../nft/asterguard-wire.nft");
@@ -34,6 +34,9 @@ pub const LIMITED_MAX: usize = 65_536;
 const TALKED_PORTS: &str = "talked_ports";
 /// The sets of the hosts and ports that our PBX sent something to from there lately.
 pub(crate) const TALKED: [&str; 2] = ["talked4", "talked6"];
+
+/// The sets of the ports of the PBX's other services that are watched.
+const SERVICES: [&str; 3] = ["iax_ports", "ami_ports", "http_ports"];
 
 /// The sets of PBXs that we forward for.
 const FORWARD: [&str; 2] = ["wire_pbx4", "wire_pbx6"];
@@ -99,6 +102,13 @@ impl Structure {
             let ports = ports.join(", ");
             let _ = writeln!(text, "\nadd element inet {TABLE} {TALKED_PORTS} {{ {ports} }}");
         }
+        let ServicePorts { iax, ami, http } = &self.services;
+        for (set, ports) in SERVICES.iter().zip([iax, ami, http]) {
+            if !ports.is_empty() {
+                let ports = port_elements(ports);
+                let _ = writeln!(text, "\nadd element inet {TABLE} {set} {ports}");
+            }
+        }
     }
 
     fn write_limiter(&self, text: &mut String) {
@@ -157,7 +167,13 @@ mod tests {
     #[test]
     fn the_configuration_is_in_the_text() {
         let built_in = structure(SipMonitor::default()).wire_ruleset();
-        assert!(built_in.ends_with(&format!("{WIRE}{LIMITER}")), "{built_in}");
+        assert!(built_in.contains(WIRE) && built_in.ends_with(LIMITER), "{built_in}");
+        for ports in ["iax_ports { 4569 }", "ami_ports { 5038-5039 }", "http_ports { 8088-8089 }"] {
+            assert!(
+                built_in.contains(&format!("add element inet {TABLE} {ports}\n")),
+                "{built_in}"
+            );
+        }
         let forward = ["172.17.0.2/32", "172.17.0.0/16", "fd00::/8"];
         let forward = forward.map(|net| net.parse().unwrap()).to_vec();
         let wire = SipMonitor {
@@ -171,7 +187,7 @@ mod tests {
         };
         let text = structure(wire).wire_ruleset();
         for (count, words) in [
-            (4, "log group 7 snaplen"),
+            (9, "log group 7 snaplen"),
             (1, "snaplen 999\n"),
             (1, "add element inet asterguard wire_pbx4 { 172.17.0.0/16 }\n"),
             (1, "add element inet asterguard wire_pbx6 { fd00::/8 }\n"),
@@ -239,7 +255,7 @@ mod tests {
         let no_limiter =
             structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in [
-            (&off, WIRE, 7, 7),
+            (&off, WIRE, 13, 12),
             (&off, LIMITER, 6, 6),
             (&no_limiter, LIMITER, 6, 6),
             (&off, HEP, 1, 0),

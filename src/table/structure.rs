@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::config::{Config, SipMonitor};
 use crate::model::event::{Element, JailId, ScopeId};
+use crate::model::exchange::ServicePorts;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -163,6 +164,9 @@ pub struct Structure {
     pub wrapped: BTreeSet<u16>,
     /// Ports of [`AsteriskPorts::heard`](crate::model::exchange::AsteriskPorts::heard).
     pub heard: BTreeSet<u16>,
+    /// The ports of the PBX's other services that are watched.
+    #[serde(default)]
+    pub services: ServicePorts,
 }
 
 /// The reason why a subject cannot be in the sets of a scope.
@@ -190,19 +194,27 @@ impl Structure {
     /// combination of port list, blocktype and IPv6 prefix that a jail (or its `unverified`) uses.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        // Asterisk's own ports are SIP's, whatever else is.
-        let with_asterisk = |ranges: &[(u16, u16)]| {
-            let own = config.asterisk.sip.iter().map(|port| (*port, *port));
+        // Asterisk's own ports are its services', whatever else is.
+        let asterisk = &config.asterisk;
+        let none = BTreeSet::new();
+        let own = |name: &str| match name {
+            "sip" => &asterisk.sip,
+            "iax" => &asterisk.iax,
+            "http" => &asterisk.websocket,
+            _ => &none,
+        };
+        let with_own = |name: &str, ranges: &[(u16, u16)]| {
+            let own = own(name).iter().map(|port| (*port, *port));
             Ports::Ranges(merged(ranges.iter().copied().chain(own)))
         };
         let ports = |name: &str| {
             let (_, ports) = config.ports.iter().find(|(known, _)| known == name)?;
             Some(match ports {
-                Ports::Ranges(ranges) if name == "sip" => with_asterisk(ranges),
-                ports => ports.clone(),
+                Ports::Ranges(ranges) => with_own(name, ranges),
+                Ports::All => Ports::All,
             })
         };
-        let sip = ports("sip").unwrap_or_else(|| with_asterisk(&[]));
+        let sip = ports("sip").unwrap_or_else(|| with_own("sip", &[]));
         let mut structure = Self {
             scopes: vec![
                 Scope::builtin("all", Ports::All, config.ipv6prefix, "ban"),
@@ -215,6 +227,7 @@ impl Structure {
             wire: config.wire.clone(),
             wrapped: config.asterisk.wrapped.clone(),
             heard: config.asterisk.heard.clone(),
+            services: ServicePorts::new(asterisk, ports),
         };
         for jail in &config.jails {
             for port in [&jail.port, &jail.unverified.port] {
@@ -453,6 +466,7 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
     matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports" | "heard_ports")
+        || matches!(set, "iax_ports" | "ami_ports" | "http_ports")
         || set.starts_with("ports_")
 }
 

@@ -50,7 +50,8 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     assert!((590..=600).contains(&ban["left"].as_u64().unwrap()), "{ban}");
     assert_eq!(report["bans"].as_array().unwrap().len(), 1);
     let path = guard.path("messages").display().to_string();
-    let [guess, _, scan, _, recidive] = &report["jails"].as_array().unwrap()[..] else {
+    let [_, _, _, guess, _, _, _, scan, _, recidive] = &report["jails"].as_array().unwrap()[..]
+    else {
         panic!("{report}")
     };
     assert_eq!((&recidive["jail"], &recidive["offences"]), (&json!("recidive"), &json!(1)));
@@ -73,21 +74,21 @@ fn a_host_is_explained_by_its_lines_counts_and_bans() {
     assert_eq!(said[0], format!("{HOST}: banned"));
     assert!(said[1].starts_with("  ban [asterisk-guess] 198.51.100.14  sip ports, "), "{text}");
     assert_eq!(
-        said[2],
+        said[5],
         format!("  asterisk-guess: 2 of 5 offences within 10m, 2 proven: 2 in {path}")
     );
-    assert_eq!(said[3], "  asterisk-probe: 0 of 10 offences within 10m");
+    assert_eq!(said[8], "  asterisk-probe: 0 of 10 offences within 10m");
     assert_eq!(
-        said[4],
+        said[9],
         format!("  asterisk-scan: 2 of 3 offences within 1d, 0 proven: 2 in {path}")
     );
-    assert_eq!(said[5], "  asterisk-wire: 0 of 5 offences within 10m");
-    assert_eq!(said[6], "  recidive: 1 of 5 offences within 1d, 1 proven: 1 in bans");
+    assert_eq!(said[10], "  asterisk-wire: 0 of 5 offences within 10m");
+    assert_eq!(said[11], "  recidive: 1 of 5 offences within 1d, 1 proven: 1 in bans");
     assert!(
-        said[7].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
+        said[12].ends_with(&format!("{path}:12 {HOST} guess, proven, asterisk-sip/wrong-password")),
         "{text}"
     );
-    assert_eq!(said.len(), 7 + 9);
+    assert_eq!(said.len(), 12 + 9);
 
     // A host that was only ignored, one that nobody has seen, and one that cannot be banned.
     let (_, text, _) = explain(&guard, &["192.0.2.9"]);
@@ -166,11 +167,11 @@ fn a_line_is_explained_jail_by_jail() {
     assert_eq!((code, complaint.as_str()), (0, ""));
     let said: Vec<_> = text.lines().collect();
     assert_eq!(said[0], format!("1: offence {HOST} proven asterisk-sip/wrong-password"));
-    assert_eq!(said[2], "  asterisk-guess: counts; 5 within 10m ban from sip ports for 10m");
-    assert_eq!(said[3], "  asterisk-probe: does not count this filter or class");
-    assert_eq!(said[4], "  asterisk-scan: does not count this filter or class");
-    assert_eq!(said[5], "  asterisk-wire: does not count this filter or class");
-    assert_eq!(said.len(), 6);
+    assert_eq!(said[5], "  asterisk-guess: counts; 5 within 10m ban from sip ports for 10m");
+    assert_eq!(said[8], "  asterisk-probe: does not count this filter or class");
+    assert_eq!(said[9], "  asterisk-scan: does not count this filter or class");
+    assert_eq!(said[10], "  asterisk-wire: does not count this filter or class");
+    assert_eq!(said.len(), 11);
 
     let (_, text, _) = explain(&home, &[&odd_packet("192.0.2.9")]);
     assert!(text.contains("asterisk-scan: ignored, by ignoreip 192.0.2.0/24\n"), "{text}");
@@ -182,7 +183,7 @@ fn a_line_is_explained_jail_by_jail() {
         (&json!("offence"), &json!("invalid-to-address"))
     );
     assert_eq!(
-        told["jails"][2],
+        told["jails"][7],
         json!({ "jail": "asterisk-scan", "treatment": "counts", "ignored_by": null, "maxretry": 3,
                 "findtime": 86400, "bantime": 600, "scope": "sip" })
     );
@@ -230,7 +231,7 @@ fn explain_without_daemon_reads_the_state_file() {
     let ban = &report["bans"][0];
     assert_eq!((&ban["jail"], &ban["scope"]), (&json!("manual"), &json!("all")));
     assert_eq!(report["jails"], with_daemon["jails"]);
-    let guess = &report["jails"].as_array().unwrap()[0];
+    let guess = &report["jails"].as_array().unwrap()[3];
     assert_eq!((&guess["offences"], &guess["sources"][0]["path"]), (&json!(2), &json!(log)));
     assert_eq!(report["earlier"], with_daemon["earlier"]);
     let earlier = &report["earlier"][0];

@@ -64,7 +64,7 @@ fn a_good_configuration_is_checked_with_all_examples() {
     let first = lines.next().unwrap();
     assert!(
         first.starts_with(
-            "ok: 5 jails (asterisk-guess, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
+            "ok: 10 jails (asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
         ),
         "{first}"
     );
@@ -76,7 +76,18 @@ fn a_good_configuration_is_checked_with_all_examples() {
     assert_eq!((code, &report["result"]), (0, &json!("done")));
     assert_eq!(
         report["jails"],
-        json!(["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"])
+        json!([
+            "asterisk-ami",
+            "asterisk-ami-malformed",
+            "asterisk-ami-probe",
+            "asterisk-guess",
+            "asterisk-http",
+            "asterisk-iax",
+            "asterisk-probe",
+            "asterisk-scan",
+            "asterisk-wire",
+            "recidive"
+        ])
     );
     assert!(report["filters"].as_array().unwrap().contains(&json!("asterisk-sip")), "{report}");
     assert!(report["examples"].as_u64() >= report["rules"].as_u64(), "{report}");

@@ -183,7 +183,7 @@ fn invalid_bans_are_refused() {
         (&["ban", "224.0.0.5"], "multicast"),
         (
             &["ban", "198.51.100.1", "--jail", "asterisk"],
-            "there is no jail `asterisk`; there are asterisk-guess, asterisk-probe, asterisk-scan, asterisk-wire, recidive, manual",
+            "there is no jail `asterisk`; there are asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-probe, asterisk-scan, asterisk-wire, recidive, manual",
         ),
         (&["ban", "198.51.100.300"], "invalid value"),
         (&["ban", "198.51.100.0/24"], "invalid value"),
@@ -291,7 +291,18 @@ fn status_shows_what_fail2ban_shows() {
     let jails: Vec<_> = status["jails"].as_array().unwrap().iter().map(|j| &j["jail"]).collect();
     assert_eq!(
         jails,
-        ["asterisk-guess", "asterisk-probe", "asterisk-scan", "asterisk-wire", "recidive"]
+        [
+            "asterisk-ami",
+            "asterisk-ami-malformed",
+            "asterisk-ami-probe",
+            "asterisk-guess",
+            "asterisk-http",
+            "asterisk-iax",
+            "asterisk-probe",
+            "asterisk-scan",
+            "asterisk-wire",
+            "recidive"
+        ]
     );
     let scan = guard.jail("asterisk-scan");
     assert_eq!((&scan["currently_failed"], &scan["total_banned"]), (&json!(1), &json!(0)));

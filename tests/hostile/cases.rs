@@ -94,7 +94,7 @@ struct Attempt {
 /// The bans by the exchanges of these attempts and the lines about them.
 fn beside(text: &str, attempts: &[Attempt]) -> Vec<String> {
     let (mut events, mut engine) = events(text);
-    engine.see(Sight { answers: true, hep: false, talked: false });
+    engine.see(Sight { answers: true, ..Sight::default() });
     let (mut exchanges, mut number) = (Exchanges::default(), 0);
     for attempt in attempts {
         let Attempt { at, host, port, driver, over, call } = attempt;

@@ -283,7 +283,7 @@ fn driver_of(kind: Kind) -> Option<SipDriver> {
 
 impl<'a> Maker<'a> {
     fn new(random: &'a mut Random) -> Self {
-        let see = |answers, hep, talked| Sight { answers, hep, talked };
+        let see = |answers, hep, talked| Sight { answers, hep, talked, ..Sight::default() };
         let sights = [
             see(false, false, false),
             see(false, false, false),

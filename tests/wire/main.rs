@@ -17,6 +17,7 @@ mod attackers;
 mod innocents;
 mod limiter;
 mod lines;
+mod services;
 mod unavailable;
 
 use std::sync::{PoisonError, RwLock};

@@ -20,7 +20,7 @@ use crate::exchange::{Numbers, Observation, Observer, PATIENCE, ROUND_TRIP};
 use crate::input::capture_file::{CaptureFile, CaptureFileError};
 use crate::input::link_layer::{Content, content};
 use crate::model::event::Event;
-use crate::model::scope::Ports;
+use crate::model::scope::{Ports, merged};
 use crate::model::time::Time;
 use crate::sip::nflog::Path;
 use crate::sip::packet::Packet;
@@ -102,7 +102,16 @@ impl Captures {
         progress: &ProgressBar,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let scope = plan.structure.scopes.iter().find(|scope| scope.name == "sip");
-        let sip = scope.map_or(Ports::Ranges(Vec::new()), |scope| scope.ports.clone());
+        let services = plan.structure.services.clone();
+        let services =
+            [&services.iax, &services.ami, &services.http].into_iter().flatten().copied();
+        let sip = match scope.map(|scope| &scope.ports) {
+            Some(Ports::All) => Ports::All,
+            Some(Ports::Ranges(ranges)) => {
+                Ports::Ranges(merged(ranges.iter().copied().chain(services)))
+            }
+            None => Ports::Ranges(merged(services)),
+        };
         let hep = plan.config.wire.hep.clone();
         let mut addresses: BTreeSet<IpAddr> = own.iter().map(IpAddr::to_canonical).collect();
         if addresses.is_empty() && !paths.is_empty() {
@@ -126,7 +135,7 @@ impl Captures {
             });
         }
         let mut observer = Observer::default();
-        observer.change(plan.config.asterisk.clone());
+        observer.change(plan.config.asterisk.clone(), plan.structure.services.clone());
         let own = addresses.iter().copied().collect();
         Ok(Self {
             plan,
@@ -149,8 +158,14 @@ impl Captures {
         let began = self.first.is_some_and(|first| at.plus(BY_DATES) >= first);
         let ended = self.at_end && self.now.is_none_or(|last| last.plus(BY_DATES) < at);
         let answers = began && !ended;
-        let hep = answers && self.observer.numbers().hep > 0;
-        Sight { answers, hep, talked: false }
+        let Numbers { hep, iax, ami, .. } = self.observer.numbers();
+        Sight {
+            answers,
+            hep: answers && hep > 0,
+            talked: false,
+            iax: answers && iax > 0,
+            ami: answers && ami > 0,
+        }
     }
 
     /// Reads on until there is an event, or the end.

@@ -66,13 +66,21 @@ fn the_built_in_text_is_complete_and_right() {
     };
     assert_eq!(config.knowngood, known_good);
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
-    assert_eq!(config.ports, [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)]);
+    let list = |name: &str, first, last| (name.to_owned(), Ports::Ranges(vec![(first, last)]));
+    let services = [list("ami", 5038, 5039), list("http", 8088, 8089), list("iax", 4569, 4569)];
+    let all = [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)];
+    assert!(config.ports.iter().eq(all.iter().chain(&services)), "{:?}", config.ports);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
     assert_eq!(
         names,
         [
             "asterisk-accounts",
+            "asterisk-ami",
+            "asterisk-ami-malformed",
+            "asterisk-ami-probe",
             "asterisk-guess",
+            "asterisk-http",
+            "asterisk-iax",
             "asterisk-options",
             "asterisk-probe",
             "asterisk-scan",
@@ -166,7 +174,7 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 12);
     assert!(!names.contains(&"asterisk-scan"));
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }
@@ -197,9 +205,9 @@ fn a_new_jail_takes_the_rest_from_default() {
     assert_eq!(proxy.unverified.port, "all");
     assert_eq!(proxy.unverified.bantime.max, hours(24));
     let names: Vec<_> = config.ports.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["all", "sip", "web"]);
+    assert_eq!(names, ["all", "sip", "ami", "http", "iax", "web"]);
     assert_eq!(config.ports[1].1, Ports::Ranges(vec![(5060, 5060)]));
-    assert_eq!(config.ports[2].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
+    assert_eq!(config.ports[5].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
     // A jail's own value wins over [default], whichever file it is in.
     assert_eq!(jail(&config, "asterisk-scan").maxretry, 3);
 }

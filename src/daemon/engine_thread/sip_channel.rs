@@ -66,7 +66,7 @@ impl Wire {
                 let waker = engine.clone();
                 let wake = move || waker.send(Message::Observed).is_ok();
                 let monitor = SipMonitor::start(group(plan), open, monotonic_now, wake)?;
-                monitor.change(plan.config.asterisk.clone());
+                monitor.change(plan.config.asterisk.clone(), plan.structure.services.clone());
                 let limiter = Limiter::start(limiting(plan), limiter)?;
                 let talked = TalkedAsker::start(talked, engine.clone())?;
                 Some(Sources { monitor, limiter, talked })
@@ -81,7 +81,7 @@ impl Wire {
     pub fn change(&self, plan: &Plan) {
         if let Some(Sources { monitor, limiter, .. }) = &self.source {
             monitor.listen(group(plan));
-            monitor.change(plan.config.asterisk.clone());
+            monitor.change(plan.config.asterisk.clone(), plan.structure.services.clone());
             limiter.change(limiting(plan));
         }
     }
@@ -123,7 +123,13 @@ impl Wire {
         let hep = self.hep_at.is_some_and(|last| now.since(last) < HEP_LASTS);
         let on = listening == Listening::On;
         let talked = on && !plan.config.asterisk.wrapped.is_empty();
-        Sight { answers: on && numbers.answers > 0, hep: on && hep, talked }
+        Sight {
+            answers: on && numbers.answers > 0,
+            hep: on && hep,
+            talked,
+            iax: on && numbers.iax > 0,
+            ami: on && numbers.ami > 0,
+        }
     }
 
     /// Asks what was sent lately on the connection that a line is about; the engine is told. Returns whether it

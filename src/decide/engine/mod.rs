@@ -80,6 +80,7 @@ pub struct Engine {
 
 /// The things that are seen of what the PBX does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each of these is seen or not, by itself")]
 pub struct Sight {
     /// Its answers over UDP and TCP.
     pub answers: bool,
@@ -87,6 +88,10 @@ pub struct Sight {
     pub hep: bool,
     /// Whether something is sent on a connection of which nothing else is seen.
     pub talked: bool,
+    /// What it answers by IAX2.
+    pub iax: bool,
+    /// What it answers by AMI.
+    pub ami: bool,
 }
 
 /// The things that a line is weighed by.
@@ -304,18 +309,21 @@ impl Engine {
     /// Returns what a line is to be weighed by.
     fn place_of(&self, event: &Event) -> LinePlace {
         let (service, sight) = (self.service(event), self.sight);
-        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
         let is_framed = event.basis == Basis::Framed;
         // What was written while nobody listened has no exchange.
         if !(is_framed || event.basis == Basis::Text)
-            || !is_sip
+            || !matches!(service, Service::Pjsip | Service::ChanSip | Service::Iax | Service::Ami)
             || !counts
             || self.late.now.is_some()
         {
             return LinePlace::Alone;
         }
         let seen = match event.clue.transport {
+            // Of what is wrapped nothing is seen.
+            Transport::Wrapped if matches!(service, Service::Iax | Service::Ami) => false,
+            _ if service == Service::Iax => sight.iax,
+            _ if service == Service::Ami => sight.ami,
             Transport::Wrapped => sight.hep && service == Service::Pjsip,
             // It is true, and of what was said on a wrapped connection nothing may be seen.
             Transport::Unknown if is_framed => false,
@@ -334,11 +342,13 @@ impl Engine {
 
     /// Whether a line may be about a connection of which packets do not show what is said on it.
     fn may_be_wrapped(&self, event: &Event) -> bool {
-        let told = self.sight.hep && self.service(event) == Service::Pjsip;
+        let service = self.service(event);
+        let told = self.sight.hep && service == Service::Pjsip;
+        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let Clue { port, transport, .. } = event.clue;
         let fits = matches!(transport, Transport::Unknown | Transport::Wrapped) && port != 0;
         let is_offence = matches!(event.meaning, Meaning::Offence(_));
-        self.sight.talked && !told && fits && is_offence
+        self.sight.talked && is_sip && !told && fits && is_offence
     }
 
     /// Counts an event by the evidence that it has.

@@ -1,11 +1,12 @@
 use super::*;
 use crate::model::event::{Clue, Evidence, RuleId, SIP_RESPONSES};
-use crate::model::exchange::{Carrier, ExchangeId, Method, Source};
+use crate::model::exchange::{Carrier, ExchangeId, Method, Protocol, Source};
 
 const LOG: ChannelId = ChannelId(3);
 
 fn exchange(outcome: Outcome) -> Exchange {
     Exchange {
+        protocol: Protocol::Sip,
         outcome,
         method: Method::Register,
         status: 401,
@@ -213,4 +214,29 @@ fn memory_is_bounded() {
     assert!(lines <= 8 << 20, "{lines} bytes");
     joins.tick(Time::from_secs(2), &mut out);
     assert!(joins.known.is_empty() && joins.waiting.is_empty() && joins.lines.is_empty());
+}
+
+#[test]
+fn a_line_of_one_service_is_about_no_exchange_of_another() {
+    let services = [Protocol::Sip, Protocol::Iax2, Protocol::Ami];
+    for of_line in services {
+        for of_exchange in services {
+            for named in [0, 5071] {
+                let clue = Clue { protocol: of_line, ..port(named) };
+                let line = line(0, HOST, Class::Guess, clue);
+                let clue = Clue { protocol: of_exchange, ..port(5071) };
+                let joined = together(&line, &refused(0, HOST, clue));
+                // IAX2's and AMI's lines may name no port, SIP's do.
+                let is_about = of_line == of_exchange && (named != 0 || of_line != Protocol::Sip);
+                let is_joined = matches!(joined.basis, Basis::Exchange(_));
+                assert_eq!(is_joined, is_about, "{of_line:?} {of_exchange:?} {named}");
+            }
+        }
+    }
+    // By the host alone, a line says no more than the exchange.
+    let clue = Clue { protocol: Protocol::Ami, ..Clue::default() };
+    let exchange = refused(0, HOST, Clue { port: 5071, ..clue });
+    let joined = together(&line(0, HOST, Class::User, clue), &exchange);
+    assert!(matches!(joined.basis, Basis::Beside(_)));
+    assert_eq!(together(&line(0, OTHER, Class::Guess, clue), &exchange).basis, Basis::Unmatched);
 }

@@ -31,6 +31,7 @@ use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::AccountFailures;
 use crate::model::event::{Basis, ChannelId, Class, Event, Evidence, Meaning};
+use crate::model::exchange::Protocol;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 pub use snapshot::KnownHosts;
@@ -228,6 +229,10 @@ impl KnownGood {
         let Some(host) = self.hosts.get_mut(&subject) else { return Weight::Whole };
         if host.until(terms.time) <= event.time {
             return Weight::Whole;
+        }
+        // A web page can have its visitor's browser ask for what is refused.
+        if event.exchange().is_some_and(|seen| seen.protocol == Protocol::Http) {
+            return Weight::Nothing;
         }
         let is_live = |known: &KnownAccount| known.login.plus(terms.time) > event.time;
         // A line about one connection: it is that connection that is banned for it.

@@ -123,6 +123,9 @@ impl Found {
         });
         ports.wrapped = wrapped.map(|port| port.number).collect();
         ports.websocket = listening.http.iter().map(|port| port.number).collect();
+        let clear = listening.http.iter().filter(|port| port.transport == Transport::Tcp);
+        ports.http = clear.map(|port| port.number).collect();
+        ports.iax = listening.iax.iter().map(|port| port.number).collect();
         let datagrams = |number: u16| {
             listening
                 .sip
@@ -140,7 +143,7 @@ impl Found {
                 ports
                     .sip
                     .iter()
-                    .chain(listening.iax.iter().map(|port| &port.number))
+                    .chain(&ports.iax)
                     .map(|port| (*port, *port))
                     .chain([listening.rtp, listening.udptl]),
             ),
@@ -242,6 +245,7 @@ mod tests {
         let Found { ports, .. } = Found::of(&Listening::read(&mut files), None, 0);
         assert!(ports.streams.iter().eq(&[5060, 5061, 8088, 8443]), "{ports:?}");
         assert!(ports.wrapped.iter().eq(&[5061, 8088, 8443]), "{ports:?}");
+        assert!(ports.websocket.iter().eq(&[8088, 8443]) && ports.http.iter().eq(&[8088]));
     }
 
     #[test]

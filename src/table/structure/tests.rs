@@ -20,6 +20,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         wire: SipMonitor::default(),
         wrapped: BTreeSet::new(),
         heard: BTreeSet::new(),
+        services: ServicePorts::default(),
     }
 }
 

@@ -14,7 +14,7 @@ fn filters_that_match_no_rule_file() {
     a.toml:2:10: no rule file is called "freeswitch"
     2 | filter = 'freeswitch'
       |          ^^^^^^^^^^^^
-    help: rule files: asterisk-ami, asterisk-iax, asterisk-sip, kamailio, wire, wire-options
+    help: rule files: asterisk-ami, asterisk-iax, asterisk-sip, kamailio, wire, wire-options, wire-iax, wire-ami, wire-http
     "#);
     insta::assert_snapshot!(bad("[default]\nfilter = 'asterisk-[*'\n"), @"
     a.toml:2:10: not a pattern: invalid range pattern

@@ -160,7 +160,7 @@ fn port_lists() {
     a.toml:3:23: unknown port list "web"
     3 | unverified = { port = 'web' }
       |                       ^^^^^
-    help: port lists: all, sip
+    help: port lists: all, ami, http, iax, sip
     "#);
     insta::assert_snapshot!(bad("[default]\nport = '5060-5061'\n"), @r#"
     a.toml:2:8: unknown port list "5060-5061"

@@ -19,7 +19,7 @@ use crate::model::account::Account;
 use crate::model::event::Class;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, RuleId};
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Source};
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source};
 use crate::rules::RuleSet;
 
 const RULES: &str = r"
@@ -72,6 +72,7 @@ struct Bench {
 /// An exchange in which credentials were refused.
 fn refused(source: Source) -> Exchange {
     Exchange {
+        protocol: Protocol::Sip,
         outcome: Outcome::CredentialsRefused,
         method: Method::Register,
         status: 401,
@@ -120,6 +121,7 @@ impl Bench {
     fn exchange_event(&mut self, rule: RuleId, host: &str, secs: i64, source: Source) {
         let event = self.fresh_event(rule, host, secs, Evidence::Unverified);
         let exchange = Exchange {
+            protocol: Protocol::Sip,
             outcome: Outcome::RefusedOutright,
             method: Method::Invite,
             status: 404,
@@ -511,7 +513,7 @@ fn kernel_bans_are_adopted() {
 }
 
 /// What is seen of the PBX's answers.
-const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false };
+const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false, iax: false, ami: false };
 
 /// Offences that are counted of a host, in the jail `asterisk-guess`.
 fn counted(bench: &Bench, host: &str, now: i64) -> (u32, u32) {
@@ -668,4 +670,21 @@ fn hidden_connections_are_closed_one_by_one() {
         ["192.0.2.1:1000", "192.0.2.1:1001", "192.0.2.1:1002", "192.0.2.1:1003", "192.0.2.1"];
     assert_eq!(closed(&one_by_one), hosts);
     assert_eq!(closed(&[(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]), ["192.0.2.1"]);
+}
+
+#[test]
+fn what_http_refuses_counts_for_nothing_where_somebody_has_logged_in() {
+    let mut bench = Bench::new("");
+    let refuse = |bench: &mut Bench, host: &str, protocol| {
+        let event = bench.fresh_event(GUESS, host, 10, Evidence::Proven);
+        let basis = Basis::Exchange(Exchange { protocol, ..refused(Source::Wire) });
+        let event = Event { channel: SIP_RESPONSES, basis, ..event };
+        bench.engine.on_event(&event, &mut bench.decisions);
+        counted(bench, host, 10)
+    };
+    let (office, stranger) = ("192.0.2.1", "192.0.2.2");
+    bench.account_event(LOGIN, office, 5, Evidence::Proven, Some("1000"));
+    assert_eq!(refuse(&mut bench, office, Protocol::Http), (0, 0));
+    assert_eq!(refuse(&mut bench, stranger, Protocol::Http), (1, 1));
+    assert_eq!(refuse(&mut bench, office, Protocol::Sip), (1, 1));
 }

@@ -1,0 +1,56 @@
+//! What is known of TCP connections, each by its ends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::model::time::Time;
+use crate::sip::packet::Flow;
+
+/// The time after which a connection on which nothing is seen is forgotten.
+const IDLE: Duration = Duration::from_secs(600);
+/// Connections that are compared to forget one of them.
+const COMPARED: usize = 8;
+
+/// Connections: `most` of them at most.
+#[derive(Debug)]
+pub(super) struct Connections<T> {
+    known: HashMap<Flow, (T, Time), RandomState>,
+    most: usize,
+}
+
+impl<T> Connections<T> {
+    pub fn new(most: usize) -> Self {
+        Self { known: HashMap::default(), most }
+    }
+
+    /// Returns what is known of a connection, which `new` makes where nothing is. If there are too many, the one of
+    /// eight is forgotten that has been silent the longest.
+    pub fn entry(&mut self, flow: Flow, now: Time, new: impl FnOnce() -> T) -> &mut T {
+        if self.known.len() >= self.most && !self.known.contains_key(&flow) {
+            let oldest = self.known.iter().take(COMPARED).min_by_key(|(_, (_, last))| *last);
+            if let Some(oldest) = oldest.map(|(flow, _)| *flow) {
+                self.known.remove(&oldest);
+            }
+        }
+        let (state, last) = self.known.entry(flow).or_insert_with(|| (new(), now));
+        *last = now;
+        state
+    }
+
+    /// Gives all connections.
+    pub fn all(&mut self) -> impl Iterator<Item = (&Flow, &mut T)> {
+        self.known.iter_mut().map(|(flow, (state, _))| (flow, state))
+    }
+
+    /// Forgets those on which nothing has been seen for long.
+    pub fn tick(&mut self, now: Time) {
+        self.known.retain(|_, (_, last)| now.since(*last) < IDLE);
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+}

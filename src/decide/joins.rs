@@ -164,7 +164,9 @@ impl Joins {
         let refused = seen.exchange.outcome == Outcome::CredentialsRefused;
         let says_that = refused && line.meaning == Meaning::Offence(Class::Guess);
         let is_login = line.meaning == Meaning::Success;
-        let adds = !is_login && (says_that || !matches!(by, By::Port | By::Host));
+        let is_probe = seen.exchange.outcome == Outcome::Probed;
+        let is_sure = !matches!(by, By::Port | By::Host);
+        let adds = !is_login && !is_probe && (says_that || is_sure);
         let told = seen.told.iter().flatten().any(|channel| *channel == line.channel);
         let place = seen.told.iter_mut().find(|place| place.is_none());
         let basis = match place {

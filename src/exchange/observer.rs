@@ -246,10 +246,10 @@ impl Observer {
         for observation in observations {
             match observation.exchange.outcome {
                 Outcome::Login => self.numbers.logins += 1,
+                Outcome::Probed => {}
                 Outcome::CredentialsRefused
                 | Outcome::ChallengeUnanswered
                 | Outcome::RefusedOutright
-                | Outcome::Probed
                 | Outcome::NeverLoggedIn => self.numbers.attempts += 1,
             }
         }

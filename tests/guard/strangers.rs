@@ -106,7 +106,7 @@ fn very_many_strangers_take_bounded_memory() {
         // Without a bound, it would be 17 MB more for each 100 000 hosts.
         assert!(most - least < DIFFERENCE, "it grows: {points:?}");
     }
-    assert_eq!(guard.jail("asterisk-guess")["currently_failed"], 131_072);
+    assert_eq!(guard.jail("asterisk-guess")["currently_failed"], 65_536);
     guard.says(&format!("[asterisk-guess] Ban {ATTACKER} (5 offences"));
     kit::until("he is in the kernel", || addresses(&netns, "sip4") == [ATTACKER]);
 }

@@ -76,7 +76,7 @@ fn older_kernels_show_what_comes_over_udp() {
     kit::until("it is back", || lab.host.exec("nft list ruleset").contains("log group 5060"));
     guard.order(&["unban", EVE]);
     lab.play(&format!("crack udp {EVE} {PBX} 1000"));
-    kit::until("it is banned again", || guard.count(&format!("Ban {EVE} ")) == 2);
+    kit::until("it is banned again", || guard.count(&format!("[asterisk-wire] Ban {EVE} ")) == 2);
 }
 
 #[test]

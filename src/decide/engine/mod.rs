@@ -768,8 +768,11 @@ impl Engine {
         let lifted: Vec<Ban> = self.bans.iter().filter(|ban| concerned(ban)).copied().collect();
         for ban in &lifted {
             let change = self.bans.remove(ban, why);
-            if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
-                state.offences.clear(&ban.subject);
+            let own = usize::from(ban.jail.0);
+            for (jail, state) in self.states.iter_mut().enumerate() {
+                if jail == own || why == Lifted::ByHand {
+                    state.offences.clear(&ban.subject);
+                }
             }
             out.push(Decision::Unban { jail: ban.jail, subject: ban.subject, why });
             out.push(Decision::Change(change));

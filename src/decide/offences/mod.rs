@@ -33,7 +33,7 @@ use snapshot::Changes;
 pub use snapshot::Pages;
 
 /// Subjects that one jail's table holds at most, counted once for each channel.
-pub const CAPACITY: usize = 1 << 17;
+pub const CAPACITY: usize = 1 << 16;
 /// Channels that a subject's lines are told apart for; with more, the quietest gives way.
 const CHANNELS: usize = 4;
 /// Times remembered for each channel; with a larger maxretry, several attempts share one.

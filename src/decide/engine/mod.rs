@@ -32,7 +32,7 @@ use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::{Targeted, TargetedAccounts};
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
+    BANS, Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
     Origin, SIP_RESPONSES, ScopeId,
 };
 use crate::model::exchange::Transport;
@@ -458,8 +458,12 @@ impl Engine {
         weight: Weight,
         out: &mut Vec<Decision>,
     ) {
-        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
         let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
+        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
+        if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
+            // What was written before another jail's ban took hold is no further offence.
+            return;
+        }
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
         let count = state.offences.add(subject, event, per_attempt);
@@ -828,6 +832,16 @@ fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
 fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
     let subject = Subject::of(host, ipv6prefix);
     if list.on_link(&subject.net()) { Subject::of(host, 128) } else { subject }
+}
+
+/// Whether another jail's ban closes what `jail` would close for an event.
+fn holds(plan: &Plan, ban: &Ban, jail: JailId, event: &Event) -> bool {
+    let own = plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
+    ban.jail != jail
+        && ban.jail != plan.manual()
+        && ban.evidence >= event.evidence
+        && ban.until.is_none_or(|until| until > event.time)
+        && (ban.scope == ScopeId(0) || Some(ban.scope) == own)
 }
 
 /// Whether a ban in force makes another one of the same jail pointless.

@@ -83,7 +83,8 @@ fn recidive_bans_repeat_offenders() {
     // By another jail, and not alone by proof.
     let mut bench = Bench::new("[jail.recidive]\nmaxretry = 2\n");
     (0..3).for_each(|_| bench.event(SCAN, "203.0.113.9", 0, Evidence::Proven));
-    (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", 1));
+    bench.engine.on_tick(Time::from_secs(3600), &mut bench.decisions);
+    (0..5).for_each(|_| bench.offence(GUESS, "203.0.113.9", 3600));
     assert!(bench.said().iter().any(|said| said.starts_with("recidive")));
     let mut bench = Bench::new("[jail.recidive]\nmaxretry = 1\n");
     (0..3).for_each(|_| bench.offence(SCAN, "203.0.113.9", 0));

@@ -178,7 +178,7 @@ fn status_shows_what_is_stored() {
     kit::until("it is counted", || {
         let store = store(&guard);
         ["bans", "past", "offenders", "known_good"].map(|what| store[what].clone())
-            == [json!(1), json!(1), json!(1), json!(1)]
+            == [json!(1), json!(1), json!(3), json!(1)]
     });
     let told = store(&guard);
     let path = guard.path("state/asterguard.db");
@@ -187,7 +187,7 @@ fn status_shows_what_is_stored() {
     assert!(told["bytes"].as_u64().unwrap() >= fs::metadata(&path).unwrap().len(), "{told}");
     assert!(told["checkpoint_ago"].as_u64().unwrap() < 20, "{told}");
     assert!(told["checkpoint_took"].as_u64().unwrap() < 20_000, "{told}");
-    let words = " KiB: 1 ban, 1 earlier one, 1 offender, 1 known good; last checkpoint ";
+    let words = " KiB: 1 ban, 1 earlier one, 3 offenders, 1 known good; last checkpoint ";
     let all = guard.order(&["status"]);
     assert!(
         all.contains(words) && all.contains(&format!("  {}: stored, ", path.display())),

@@ -619,7 +619,7 @@ fn live(told: &mut Transcript<'_>, guard: &Guard, netns: &Netns) {
             && addresses(netns, "sip6").len() == 1
             && ["bans", "past", "offenders", "known_good"]
                 .map(|what| status["store"][what].as_u64())
-                == [Some(5), Some(1), Some(3), Some(1)]
+                == [Some(5), Some(1), Some(7), Some(1)]
             && status["store"]["checkpoint"].is_i64()
     });
 }

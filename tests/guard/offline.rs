@@ -64,7 +64,7 @@ fn a_good_configuration_is_checked_with_all_examples() {
     let first = lines.next().unwrap();
     assert!(
         first.starts_with(
-            "ok: 10 jails (asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-probe, asterisk-scan, asterisk-wire, recidive), "
+            "ok: 13 jails (asterisk-accounts, asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-options, asterisk-probe, asterisk-scan, asterisk-slow, asterisk-wire, recidive), "
         ),
         "{first}"
     );
@@ -77,14 +77,17 @@ fn a_good_configuration_is_checked_with_all_examples() {
     assert_eq!(
         report["jails"],
         json!([
+            "asterisk-accounts",
             "asterisk-ami",
             "asterisk-ami-malformed",
             "asterisk-ami-probe",
             "asterisk-guess",
             "asterisk-http",
             "asterisk-iax",
+            "asterisk-options",
             "asterisk-probe",
             "asterisk-scan",
+            "asterisk-slow",
             "asterisk-wire",
             "recidive"
         ])
@@ -315,7 +318,7 @@ fn logs_are_replayed_by_their_times() {
     let summary = json!({
         "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "unmatched": 0, "hearsay": 0,
         "ignored": 0, "successes": 0, "banned": 4, "unrecognized": [], "captures": null,
-        "banned_hosts": { "logs": 4, "captures": 0 }, "supposed": { "hosts": 4, "first": expected.each_ref().map(|(host, _)| host) },
+        "banned_hosts": { "logs": 4, "captures": 0 }, "supposed": { "hosts": 4, "ports": 0, "first": expected.each_ref().map(|(host, _)| host) },
         "withheld": []
     });
     assert_eq!(told[4..], [summary]);

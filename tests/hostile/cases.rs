@@ -303,7 +303,7 @@ fn lines_on_a_console_count_beside_their_exchanges_alone() {
     assert!(bans.contains(&format!("{host} proven asterisk-wire")), "{bans:?}");
 }
 
-/// Asterisk's line about a wrong password, by chan_sip.
+/// Asterisk's line about a wrong password, by `chan_sip`.
 fn wrong_password(at: i64, account: u32, host: &str) -> String {
     let stamp = jiff::Timestamp::from_second(TEN + at).unwrap();
     let stamp = stamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S");
@@ -323,7 +323,7 @@ fn slow_guesses_are_banned_within_a_dozen() {
     let host = "203.0.113.200";
     for pause in [281, 900, 3600] {
         let many: Vec<_> =
-            (0..20).map(|n| wrong_password(pause * n, 100 + n as u32, host)).collect();
+            (0_u32..20).map(|n| wrong_password(pause * i64::from(n), 100 + n, host)).collect();
         assert_eq!(lines_to_ban(&many), Some(8), "{pause}");
         let one: Vec<_> = (0..20).map(|n| wrong_password(pause * n, 100, host)).collect();
         assert_eq!(lines_to_ban(&one), Some(12), "{pause}");
@@ -349,11 +349,12 @@ fn an_old_phone_gets_no_office_banned() {
         )
     };
     let mut text = String::new();
-    for minute in 0..180 {
+    for minute in 0_u16..180 {
+        let at = 60 * i64::from(minute);
         if minute % 30 == 0 {
-            (1..=20).for_each(|n| text += &event(60 * minute, "SuccessfulAuth", 100 + n, 5100));
+            (1..=20).for_each(|n| text += &event(at, "SuccessfulAuth", 100 + n, 5100));
         }
-        text += &event(60 * minute + 7, "InvalidAccountID", 199, 20_000 + minute as u16);
+        text += &event(at + 7, "InvalidAccountID", 199, 20_000 + minute);
     }
     assert_eq!(by_text(&text), [""; 0]);
     // Beside no phones, it is banned mildly and its host is no scanner.

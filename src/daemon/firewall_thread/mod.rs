@@ -42,7 +42,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 enum Message {
     Changes(Vec<Change>),
     Allow(Vec<IpNet>),
-    Load(Structure, Vec<Element>, SyncSender<Result<(), SinkError>>),
+    Load(Box<Structure>, Vec<Element>, SyncSender<Result<(), SinkError>>),
     Pause(Pause, Reply),
     /// Others changed something, at this time.
     ExternalChanges(ExternalChanges, Instant),
@@ -228,7 +228,7 @@ impl Worker {
     pub fn load(&self, structure: Structure, rekeyed: Vec<Element>) -> Result<(), SinkError> {
         let (reply, answer) = sync_channel(1);
         let gone = || SinkError::Io(std::io::ErrorKind::BrokenPipe.into());
-        self.queue.send(Message::Load(structure, rekeyed, reply)).map_err(|_| gone())?;
+        self.queue.send(Message::Load(Box::new(structure), rekeyed, reply)).map_err(|_| gone())?;
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -327,7 +327,7 @@ impl State {
                         self.apply();
                         match other {
                             Message::Load(structure, rekeyed, reply) => {
-                                let _ = reply.send(self.load(structure, &rekeyed));
+                                let _ = reply.send(self.load(*structure, &rekeyed));
                             }
                             Message::Pause(pause, reply) => reply(self.pause(pause)),
                             Message::Restore(desired) => {

@@ -250,7 +250,10 @@ impl KnownGood {
         let known = known.find(|known| Some(known.name) == event.account);
         let is_known = known.is_some();
         let is_sure = known.as_ref().is_some_and(|known| known.proven);
+        // A phone that changed its address does not answer a challenge: its password is none the worse for that.
+        let is_failure = event.meaning == Meaning::Offence(Class::Guess);
         let too_much = match known {
+            Some(_) if !is_failure => false,
             Some(known) => known.fail(event) >= terms.maxrate,
             None => {
                 let goes_on = host.other_fails(event, terms);
@@ -266,7 +269,7 @@ impl KnownGood {
         if host.ended.is_some_and(|until| until > event.time) {
             return Weight::Whole;
         }
-        if is_known {
+        if is_known && is_failure {
             host.note(event.time);
         }
         if may_be_forged || is_sure || (is_known && is_talked) {

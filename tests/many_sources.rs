@@ -82,8 +82,9 @@ fn memory_is_bounded_and_returning_hosts_are_banned() {
     let (full, end) = (full.unwrap(), anonymous_memory());
     println!("{sources} hosts: RssAnon {full} KiB with full tables, {end} KiB at the end");
     // The jail of bans counts none of them: lines by themselves prove nothing.
-    // Three jails count each: for a short time, a day, and by its account.
-    assert_eq!(found, 3 * u64::from(sources + sources / PIECE));
+    // Three jails count each: for a short time, a day, and by its account. The attacker's further ones are held.
+    let (others, all) = (3 * u64::from(sources), 3 * u64::from(sources + sources / PIECE));
+    assert!((others + 5..=all).contains(&found), "{found}");
     assert_eq!(banned.first(), Some(&(ATTACKER.to_owned(), 5)), "at its fifth attempt");
     assert!(banned.iter().all(|(host, _)| host == ATTACKER), "{banned:?}");
     assert!(end < full + 2048, "it grows");

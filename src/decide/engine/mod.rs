@@ -836,12 +836,12 @@ fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
 
 /// Whether another jail's ban closes what `jail` would close for an event.
 fn holds(plan: &Plan, ban: &Ban, jail: JailId, event: &Event) -> bool {
-    let own = plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
+    let own = || plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
     ban.jail != jail
         && ban.jail != plan.manual()
         && ban.evidence >= event.evidence
         && ban.until.is_none_or(|until| until > event.time)
-        && (ban.scope == ScopeId(0) || Some(ban.scope) == own)
+        && (ban.scope == ScopeId(0) || Some(ban.scope) == own())
 }
 
 /// Whether a ban in force makes another one of the same jail pointless.

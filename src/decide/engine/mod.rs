@@ -6,6 +6,8 @@ mod clock_step;
 mod effect;
 mod explain;
 mod jail;
+mod lines;
+mod offence;
 mod recovery;
 mod renew;
 
@@ -17,37 +19,30 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
-use crate::config::{Jail, Mode};
+use crate::config::Jail;
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::effects::Effects;
 use crate::decide::joins::{AT_ONCE, Joins};
-use crate::decide::known_good::{KnownGood, Standing, Weight};
+use crate::decide::known_good::{KnownGood, Standing};
 use crate::decide::login_log::LoginLog;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
-use crate::decide::shared::{Part, SharedHosts};
+use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::{Targeted, TargetedAccounts};
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    BANS, Ban, Basis, ChannelId, Clue, Decision, Element, Event, Evidence, JailId, Lifted, Meaning,
-    Origin, SIP_RESPONSES, ScopeId,
+    Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId,
 };
-use crate::model::exchange::Transport;
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};
-use crate::rules::Service;
 pub use checkpoint::{KnownHosts, OffenceCounts};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
 pub use recovery::{RecoverySummary, StoredBans};
-
-/// A host that lines tell of at so many ports, within [`talked::LATELY`](crate::decide::talked::LATELY), is banned
-/// itself: it comes back from another each time.
-const PORTS: usize = 3;
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -92,17 +87,6 @@ pub struct Sight {
     pub iax: bool,
     /// What it answers by AMI.
     pub ami: bool,
-}
-
-/// The things that a line is weighed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LinePlace {
-    /// The exchange that it is about.
-    BesideExchanges,
-    /// Whether anything was sent on the connection that it is about.
-    OnWrappedConnection,
-    /// Nothing: it stands alone.
-    Alone,
 }
 
 /// The numbers of a jail that `status` shows.
@@ -227,68 +211,6 @@ impl Engine {
         self.joins = Joins::new(patience);
     }
 
-    /// Takes an event up, and adds what follows from it to `out`. A line about what the PBX did, where that is
-    /// seen, counts by the exchange that it is about, and waits for that for a moment.
-    pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let mut found = Vec::new();
-        match (event.basis, self.place_of(event)) {
-            (Basis::Exchange(_), _) => {
-                self.decide(event, out);
-                self.joins.exchange(event, &mut found);
-            }
-            (_, LinePlace::BesideExchanges) => match self.joins.find(event) {
-                Some(joined) => found.push(joined),
-                None if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
-                None => self.joins.wait(event, &mut found),
-            },
-            (_, LinePlace::OnWrappedConnection) => out.push(Decision::AskTalked(*event)),
-            (_, LinePlace::Alone) => self.decide(event, out),
-        }
-        self.on_joined(&found, out);
-    }
-
-    /// Takes up lines that have found their exchanges, or have waited for long enough.
-    fn on_joined(&mut self, lines: &[Event], out: &mut Vec<Decision>) {
-        for event in lines {
-            match event.basis {
-                Basis::Unmatched => self.note_unmatched(event),
-                Basis::Beside(_) => self.recent.push(event),
-                _ => self.decide(event, out),
-            }
-        }
-    }
-
-    /// Takes up a line that [`Decision::AskTalked`] was about: our side `sent` so many segments to the host's address
-    /// and port lately; `None`: none. Without one for it, it may be about an exchange that comes yet.
-    pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
-        let flow = (event.host, event.clue.port);
-        let subject = self.known_as(event.host);
-        if self.talked.use_up(flow, subject, sent, event.time) {
-            let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
-            // Lines that were written before the ban took hold.
-            let is_closed = |flow| self.bans.of(flow).next().is_some();
-            if Subject::flow(event.host, event.clue.port).is_some_and(is_closed) {
-                self.recent.push(&event);
-            } else {
-                self.decide(&event, out);
-            }
-        } else if self.place_of(event) == LinePlace::BesideExchanges {
-            let mut found = Vec::new();
-            match self.joins.find(event) {
-                Some(joined) => found.push(joined),
-                None => self.joins.wait(event, &mut found),
-            }
-            self.on_joined(&found, out);
-        } else {
-            self.note_unmatched(&Event { basis: Basis::Unmatched, ..*event });
-        }
-    }
-
-    fn note_unmatched(&mut self, event: &Event) {
-        self.unmatched += 1;
-        self.recent.push(event);
-    }
-
     /// Returns how many lines counted for nothing, where exchanges are seen, because there was none beside
     /// them.
     #[must_use]
@@ -302,245 +224,9 @@ impl Engine {
         self.targeted.many()
     }
 
-    fn service(&self, event: &Event) -> Service {
-        self.plan.rules.get(event.rule).map_or(Service::None, |rule| rule.service)
-    }
-
-    /// Returns what a line is to be weighed by.
-    fn place_of(&self, event: &Event) -> LinePlace {
-        let (service, sight) = (self.service(event), self.sight);
-        let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
-        let is_framed = event.basis == Basis::Framed;
-        // What was written while nobody listened has no exchange.
-        if !(is_framed || event.basis == Basis::Text)
-            || !matches!(service, Service::Pjsip | Service::ChanSip | Service::Iax | Service::Ami)
-            || !counts
-            || self.late.now.is_some()
-        {
-            return LinePlace::Alone;
-        }
-        let seen = match event.clue.transport {
-            // Of what is wrapped nothing is seen.
-            Transport::Wrapped if matches!(service, Service::Iax | Service::Ami) => false,
-            _ if service == Service::Iax => sight.iax,
-            _ if service == Service::Ami => sight.ami,
-            Transport::Wrapped => sight.hep && service == Service::Pjsip,
-            // It is true, and of what was said on a wrapped connection nothing may be seen.
-            Transport::Unknown if is_framed => false,
-            _ => sight.answers || sight.hep,
-        };
-        if is_framed && !seen {
-            LinePlace::Alone
-        } else if seen {
-            LinePlace::BesideExchanges
-        } else if self.may_be_wrapped(event) {
-            LinePlace::OnWrappedConnection
-        } else {
-            LinePlace::Alone
-        }
-    }
-
-    /// Whether a line may be about a connection of which packets do not show what is said on it.
-    fn may_be_wrapped(&self, event: &Event) -> bool {
-        let service = self.service(event);
-        let told = self.sight.hep && service == Service::Pjsip;
-        let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
-        let Clue { port, transport, .. } = event.clue;
-        let fits = matches!(transport, Transport::Unknown | Transport::Wrapped) && port != 0;
-        let is_offence = matches!(event.meaning, Meaning::Offence(_));
-        self.sight.talked && is_sip && !told && fits && is_offence
-    }
-
-    /// Counts an event by the evidence that it has.
-    fn decide(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        self.recent.push(event);
-        match event.meaning {
-            Meaning::Offence(_) => self.on_offence(event, out),
-            // A line that a stranger may have written proves no login.
-            Meaning::Success if event.evidence > Evidence::Hearsay => {
-                let host = self.known_as(event.host);
-                self.logins.note(host, event.time);
-                self.known.login(host, event);
-                self.forgive(event);
-            }
-            Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
-        }
-    }
-
     /// Returns the subject under which a host is known good: the one that is banned with it.
     fn known_as(&self, host: IpAddr) -> Subject {
         subject(&self.ignored, host, self.plan.config.ipv6prefix)
-    }
-
-    fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let plan = Arc::clone(&self.plan);
-        let Some(rule) = plan.rules.get(event.rule) else { return };
-        // An exchange is one attempt, and has one line.
-        let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
-        let mut weight = None;
-        for id in plan.counted_by(event.rule) {
-            let readers = self.channels.get(usize::from(event.channel.0));
-            let reads =
-                event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
-            if !reads {
-                continue;
-            }
-            let (Some(jail), Some(state)) =
-                (plan.jail(*id), self.states.get_mut(usize::from(id.0)))
-            else {
-                continue;
-            };
-            let Some(evidence) = policy::counts_as(jail, event.evidence) else {
-                state.tally.hearsay += 1;
-                continue;
-            };
-            if policy::ignored(jail, event.host) || never(&self.ignored, jail, event.host) {
-                state.tally.ignored += 1;
-                continue;
-            }
-            let counted = subject(&self.ignored, event.host, jail.ipv6prefix);
-            if self.late.is_past(event, *id, jail, counted) {
-                continue;
-            }
-            // The host is the same for all jails: it is judged once.
-            let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
-            let (known, shared) = (&mut self.known, &mut self.shared);
-            let weight = *weight.get_or_insert_with(|| {
-                let weight = known.weigh(subject, event, evidence, per_attempt);
-                if weight == Weight::Shared {
-                    shared.note(subject, event);
-                }
-                weight
-            });
-            if weight == Weight::Nothing {
-                state.tally.excused += 1;
-                continue;
-            }
-            let event = Event { evidence, ..*event };
-            self.offence(&plan, *id, jail, &event, per_attempt, weight, out);
-        }
-        if weight.is_some_and(|weight| weight != Weight::Nothing) {
-            self.note_target(event, out);
-        }
-    }
-
-    /// Records which account a host failed at, if it is certain that it did.
-    fn note_target(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let (Some(account), Basis::Exchange(_)) = (event.account, event.basis) else { return };
-        if event.evidence == Evidence::Proven && event.channel == SIP_RESPONSES {
-            let subject = self.known_as(event.host);
-            let targeted = self.targeted.note(account, subject, event.time);
-            out.extend(targeted.map(|Targeted { account, hosts, since }| {
-                Decision::AccountTargeted { account, hosts, since }
-            }));
-        }
-    }
-
-    /// Forgets the failures of an account at a host that it has logged in from: somebody typed its name or password
-    /// wrong.
-    fn forgive(&mut self, event: &Event) {
-        let (Some(account), Evidence::Proven) = (event.account, event.evidence) else { return };
-        let plan = Arc::clone(&self.plan);
-        for ((_, jail), state) in plan.jails().zip(&mut self.states) {
-            let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
-            state.offences.forgive(&subject, account);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are what an offence is")]
-    fn offence(
-        &mut self,
-        plan: &Plan,
-        id: JailId,
-        jail: &Jail,
-        event: &Event,
-        per_attempt: u8,
-        weight: Weight,
-        out: &mut Vec<Decision>,
-    ) {
-        let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
-        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
-        if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
-            // What was written before another jail's ban took hold is no further offence.
-            return;
-        }
-        state.tally.failed += 1;
-        state.tally.last = Some(event.time);
-        let count = state.offences.add(subject, event, per_attempt);
-        let (host, channel) = (event.host, event.channel);
-        out.push(Decision::Found { jail: id, host, offences: count.all, channel });
-        let Some(evidence) = policy::verdict(jail, count) else { return };
-        let begin = self.late.now.unwrap_or(event.time);
-        let is_shared = weight == Weight::Shared;
-        let banned = match self.part_to_ban(subject, event, is_shared, begin) {
-            Part::Host => subject,
-            Part::Port(flow) => flow,
-            Part::Nothing => return self.report_shared(id, event, out),
-        };
-        // What comes from other ports of a shared host goes on counting.
-        if let Some(state) =
-            self.states.get_mut(usize::from(id.0)).filter(|_| !(is_shared && banned.is_flow()))
-        {
-            state.offences.clear(&subject);
-        }
-        let terms = if is_shared { Evidence::Unverified } else { evidence };
-        let (scope, bantime) = plan.ban_terms(jail, terms);
-        let length = self.next_length(id, banned, evidence, &bantime, begin);
-        let ban = Ban {
-            jail: id,
-            subject: banned,
-            host: event.host,
-            scope,
-            since: begin,
-            until: length.until(begin),
-            offences: count.all,
-            evidence,
-            cause: Some((event.rule, event.line)),
-        };
-        if self.bans.of(subject).chain(self.bans.of(ban.subject)).any(|known| covers(known, &ban)) {
-            // Lines that were written before the ban took hold.
-            return;
-        }
-        if jail.mode == Mode::Observe {
-            return self.observe(ban, &bantime, out);
-        }
-        if evidence == Evidence::Unverified && !self.is_no_flood(&ban, event.origin(), out) {
-            return;
-        }
-        self.issue_ban(ban, &bantime, out);
-        if evidence == Evidence::Proven && !is_shared {
-            self.count_recidive(plan, &ban, event, out);
-        }
-    }
-
-    /// Returns what is banned for an offence of `subject`. Where only a line tells of it, on a connection
-    /// that cannot be read, it is the port of that connection, until there have been enough of them. Where others are
-    /// logged in from there, it is [as little as will do](crate::decide::shared).
-    fn part_to_ban(&mut self, subject: Subject, event: &Event, is_shared: bool, now: Time) -> Part {
-        let flow = Subject::flow(event.host, event.clue.port);
-        match flow.filter(|_| event.basis == Basis::Talked) {
-            Some(flow) if self.talked.ports(subject, now) < PORTS => Part::Port(flow),
-            None if is_shared => {
-                let whole = self.known_as(event.host);
-                self.shared.part(whole, event, self.plan.config.knowngood.maxtries)
-            }
-            _ => Part::Host,
-        }
-    }
-
-    /// Says, once in a while, that an account fails beside others that are logged in, and that nobody is banned.
-    fn report_shared(&mut self, jail: JailId, event: &Event, out: &mut Vec<Decision>) {
-        let subject = self.known_as(event.host);
-        let report = self.shared.report(subject, event.time);
-        let others = self.known.standing(&subject, event.time).map_or(0, |known| known.accounts);
-        out.extend(report.map(|report| Decision::StrangerFails {
-            jail,
-            subject,
-            account: report.account,
-            failures: report.failures,
-            since: report.since,
-            others,
-        }));
     }
 
     /// Lets time pass: reports the bans that are over and what has been gathered, and forgets what
@@ -832,27 +518,6 @@ fn never(list: &IgnoreList, jail: &Jail, host: IpAddr) -> bool {
 fn subject(list: &IgnoreList, host: IpAddr, ipv6prefix: u8) -> Subject {
     let subject = Subject::of(host, ipv6prefix);
     if list.on_link(&subject.net()) { Subject::of(host, 128) } else { subject }
-}
-
-/// Whether another jail's ban closes what `jail` would close for an event.
-fn holds(plan: &Plan, ban: &Ban, jail: JailId, event: &Event) -> bool {
-    let own = || plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
-    ban.jail != jail
-        && ban.jail != plan.manual()
-        && ban.evidence >= event.evidence
-        && ban.until.is_none_or(|until| until > event.time)
-        && (ban.scope == ScopeId(0) || Some(ban.scope) == own())
-}
-
-/// Whether a ban in force makes another one of the same jail pointless.
-fn covers(known: &Ban, new: &Ban) -> bool {
-    known.jail == new.jail
-        && (known.scope == new.scope || known.scope == ScopeId(0))
-        && known.evidence >= new.evidence
-        && known.until.is_none_or(|until| until > new.since)
-        && (known.evidence > new.evidence
-            || known.scope == new.scope
-            || ban_table::end(known) >= ban_table::end(new))
 }
 
 #[cfg(test)]

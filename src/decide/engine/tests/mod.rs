@@ -16,9 +16,10 @@ use std::time::Duration;
 use super::*;
 use crate::config;
 use crate::model::account::Account;
-use crate::model::event::Class;
-use crate::model::event::KernelElement;
-use crate::model::event::{Change, RuleId};
+use crate::model::event::{
+    Basis, Change, Class, Clue, Event, KernelElement, Meaning, RuleId, SIP_RESPONSES,
+};
+use crate::model::exchange::Transport;
 use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source};
 use crate::rules::RuleSet;
 

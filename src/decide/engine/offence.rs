@@ -1,0 +1,231 @@
+//! Counts offences and logins, and decides which ban follows from them, and of which part of a host.
+
+use std::sync::Arc;
+
+use super::{Engine, never, subject};
+use crate::config::{Jail, Mode};
+use crate::decide::ban_table;
+use crate::decide::known_good::Weight;
+use crate::decide::plan::Plan;
+use crate::decide::policy;
+use crate::decide::shared::Part;
+use crate::decide::targeted::Targeted;
+use crate::model::event::{
+    BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
+};
+use crate::model::subject::Subject;
+use crate::model::time::Time;
+
+/// A host that lines tell of at so many ports, within [`talked::LATELY`](crate::decide::talked::LATELY), is banned
+/// itself: it comes back from another each time.
+const PORTS: usize = 3;
+
+impl Engine {
+    /// Counts an event by the evidence that it has.
+    pub(super) fn decide(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        self.recent.push(event);
+        match event.meaning {
+            Meaning::Offence(_) => self.on_offence(event, out),
+            // A line that a stranger may have written proves no login.
+            Meaning::Success if event.evidence > Evidence::Hearsay => {
+                let host = self.known_as(event.host);
+                self.logins.note(host, event.time);
+                self.known.login(host, event);
+                self.forgive(event);
+            }
+            Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
+        }
+    }
+
+    fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let plan = Arc::clone(&self.plan);
+        let Some(rule) = plan.rules.get(event.rule) else { return };
+        // An exchange is one attempt, and has one line.
+        let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
+        let mut weight = None;
+        for id in plan.counted_by(event.rule) {
+            let readers = self.channels.get(usize::from(event.channel.0));
+            let reads =
+                event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
+            if !reads {
+                continue;
+            }
+            let (Some(jail), Some(state)) =
+                (plan.jail(*id), self.states.get_mut(usize::from(id.0)))
+            else {
+                continue;
+            };
+            let Some(evidence) = policy::counts_as(jail, event.evidence) else {
+                state.tally.hearsay += 1;
+                continue;
+            };
+            if policy::ignored(jail, event.host) || never(&self.ignored, jail, event.host) {
+                state.tally.ignored += 1;
+                continue;
+            }
+            let counted = subject(&self.ignored, event.host, jail.ipv6prefix);
+            if self.late.is_past(event, *id, jail, counted) {
+                continue;
+            }
+            // The host is the same for all jails: it is judged once.
+            let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
+            let (known, shared) = (&mut self.known, &mut self.shared);
+            let weight = *weight.get_or_insert_with(|| {
+                let weight = known.weigh(subject, event, evidence, per_attempt);
+                if weight == Weight::Shared {
+                    shared.note(subject, event);
+                }
+                weight
+            });
+            if weight == Weight::Nothing {
+                state.tally.excused += 1;
+                continue;
+            }
+            let event = Event { evidence, ..*event };
+            self.offence(&plan, *id, jail, &event, per_attempt, weight, out);
+        }
+        if weight.is_some_and(|weight| weight != Weight::Nothing) {
+            self.note_target(event, out);
+        }
+    }
+
+    /// Records which account a host failed at, if it is certain that it did.
+    fn note_target(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let (Some(account), Basis::Exchange(_)) = (event.account, event.basis) else { return };
+        if event.evidence == Evidence::Proven && event.channel == SIP_RESPONSES {
+            let subject = self.known_as(event.host);
+            let targeted = self.targeted.note(account, subject, event.time);
+            out.extend(targeted.map(|Targeted { account, hosts, since }| {
+                Decision::AccountTargeted { account, hosts, since }
+            }));
+        }
+    }
+
+    /// Forgets the failures of an account at a host that it has logged in from: somebody typed its name or password
+    /// wrong.
+    fn forgive(&mut self, event: &Event) {
+        let (Some(account), Evidence::Proven) = (event.account, event.evidence) else { return };
+        let plan = Arc::clone(&self.plan);
+        for ((_, jail), state) in plan.jails().zip(&mut self.states) {
+            let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
+            state.offences.forgive(&subject, account);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are what an offence is")]
+    pub(super) fn offence(
+        &mut self,
+        plan: &Plan,
+        id: JailId,
+        jail: &Jail,
+        event: &Event,
+        per_attempt: u8,
+        weight: Weight,
+        out: &mut Vec<Decision>,
+    ) {
+        let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
+        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
+        if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
+            // What was written before another jail's ban took hold is no further offence.
+            return;
+        }
+        state.tally.failed += 1;
+        state.tally.last = Some(event.time);
+        let count = state.offences.add(subject, event, per_attempt);
+        let (host, channel) = (event.host, event.channel);
+        out.push(Decision::Found { jail: id, host, offences: count.all, channel });
+        let Some(evidence) = policy::verdict(jail, count) else { return };
+        let begin = self.late.now.unwrap_or(event.time);
+        let is_shared = weight == Weight::Shared;
+        let banned = match self.part_to_ban(subject, event, is_shared, begin) {
+            Part::Host => subject,
+            Part::Port(flow) => flow,
+            Part::Nothing => return self.report_shared(id, event, out),
+        };
+        // What comes from other ports of a shared host goes on counting.
+        if let Some(state) =
+            self.states.get_mut(usize::from(id.0)).filter(|_| !(is_shared && banned.is_flow()))
+        {
+            state.offences.clear(&subject);
+        }
+        let terms = if is_shared { Evidence::Unverified } else { evidence };
+        let (scope, bantime) = plan.ban_terms(jail, terms);
+        let length = self.next_length(id, banned, evidence, &bantime, begin);
+        let ban = Ban {
+            jail: id,
+            subject: banned,
+            host: event.host,
+            scope,
+            since: begin,
+            until: length.until(begin),
+            offences: count.all,
+            evidence,
+            cause: Some((event.rule, event.line)),
+        };
+        if self.bans.of(subject).chain(self.bans.of(ban.subject)).any(|known| covers(known, &ban)) {
+            // Lines that were written before the ban took hold.
+            return;
+        }
+        if jail.mode == Mode::Observe {
+            return self.observe(ban, &bantime, out);
+        }
+        if evidence == Evidence::Unverified && !self.is_no_flood(&ban, event.origin(), out) {
+            return;
+        }
+        self.issue_ban(ban, &bantime, out);
+        if evidence == Evidence::Proven && !is_shared {
+            self.count_recidive(plan, &ban, event, out);
+        }
+    }
+
+    /// Returns what is banned for an offence of `subject`. Where only a line tells of it, on a connection
+    /// that cannot be read, it is the port of that connection, until there have been enough of them. Where others are
+    /// logged in from there, it is [as little as will do](crate::decide::shared).
+    fn part_to_ban(&mut self, subject: Subject, event: &Event, is_shared: bool, now: Time) -> Part {
+        let flow = Subject::flow(event.host, event.clue.port);
+        match flow.filter(|_| event.basis == Basis::Talked) {
+            Some(flow) if self.talked.ports(subject, now) < PORTS => Part::Port(flow),
+            None if is_shared => {
+                let whole = self.known_as(event.host);
+                self.shared.part(whole, event, self.plan.config.knowngood.maxtries)
+            }
+            _ => Part::Host,
+        }
+    }
+
+    /// Says, once in a while, that an account fails beside others that are logged in, and that nobody is banned.
+    fn report_shared(&mut self, jail: JailId, event: &Event, out: &mut Vec<Decision>) {
+        let subject = self.known_as(event.host);
+        let report = self.shared.report(subject, event.time);
+        let others = self.known.standing(&subject, event.time).map_or(0, |known| known.accounts);
+        out.extend(report.map(|report| Decision::StrangerFails {
+            jail,
+            subject,
+            account: report.account,
+            failures: report.failures,
+            since: report.since,
+            others,
+        }));
+    }
+}
+
+/// Whether another jail's ban closes what `jail` would close for an event.
+fn holds(plan: &Plan, ban: &Ban, jail: JailId, event: &Event) -> bool {
+    let own = || plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
+    ban.jail != jail
+        && ban.jail != plan.manual()
+        && ban.evidence >= event.evidence
+        && ban.until.is_none_or(|until| until > event.time)
+        && (ban.scope == ScopeId(0) || Some(ban.scope) == own())
+}
+
+/// Whether a ban in force makes another one of the same jail pointless.
+fn covers(known: &Ban, new: &Ban) -> bool {
+    known.jail == new.jail
+        && (known.scope == new.scope || known.scope == ScopeId(0))
+        && known.evidence >= new.evidence
+        && known.until.is_none_or(|until| until > new.since)
+        && (known.evidence > new.evidence
+            || known.scope == new.scope
+            || ban_table::end(known) >= ban_table::end(new))
+}

@@ -75,6 +75,9 @@ impl OffenceTable {
 
     /// Forgets that a subject failed at an account: it has logged in.
     pub fn forgive(&mut self, subject: &Subject, account: Account) {
+        if self.counting == Counting::Attempts {
+            return;
+        }
         let number = account.number();
         let of_subject: Vec<_> = self.of(self.list(subject), subject).collect();
         for at in of_subject {
@@ -82,11 +85,11 @@ impl OffenceTable {
             let accounts = self.accounts.get(places.clone()).unwrap_or_default();
             let times = self.times.get_mut(places).unwrap_or_default();
             for (time, other) in times.iter_mut().zip(accounts) {
-                if *other == number {
+                if *other == number && *time != 0 {
                     *time = 0;
+                    self.changes.note(at);
                 }
             }
-            self.changes.note(at);
         }
     }
 

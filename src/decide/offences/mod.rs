@@ -269,12 +269,20 @@ impl OffenceTable {
 
     fn count_at(&self, at: usize, now: u32) -> Count {
         let times = self.times.get(at * self.ring..).unwrap_or_default();
-        let accounts = self.accounts.get(self.places(at)).unwrap_or_default();
         let entry = self.entries.get(at);
         entry.map_or(Count::default(), |entry| {
             let count = entry.track.count(times, now, self.findtime, self.step);
-            let used = accounts.get(..entry.track.used.into()).unwrap_or_default();
-            Count { accounts: accounts::different(used, times, now, self.findtime), ..count }
+            let different = || {
+                let used = self.accounts.get(self.places(at)).unwrap_or_default();
+                let used = used.get(..entry.track.used.into()).unwrap_or_default();
+                accounts::different(used, times, now, self.findtime)
+            };
+            let accounts = match self.counting {
+                Counting::Attempts => 0,
+                Counting::Accounts => count.all,
+                Counting::Bans => different(),
+            };
+            Count { accounts, ..count }
         })
     }
 

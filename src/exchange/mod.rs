@@ -419,9 +419,7 @@ impl Ledger {
             (401 | 403 | 407, true) if !asked.let_in => {
                 Judged::Outcome(Outcome::CredentialsRefused)
             }
-            (401 | 403 | 404 | 407 | 480 | 484, false) if is_probe => {
-                Judged::Outcome(Outcome::Probed)
-            }
+            (status, false) if is_probe && turns_away(status) => Judged::Outcome(Outcome::Probed),
             (401 | 407, false) => Judged::Challenge,
             (403 | 404 | 484, false) if !asked.let_in => {
                 self.settle(call, now);
@@ -443,10 +441,8 @@ impl Ledger {
     /// Judges a final answer to a request that was not seen.
     fn pair(&mut self, call: u64, answer: &Answer, driver: Option<SipDriver>, now: Time) -> Judged {
         if answer.method == Method::Options {
-            return match answer.status {
-                401 | 403 | 404 | 407 | 480 | 484 => Judged::Outcome(Outcome::Probed),
-                _ => Judged::Nothing,
-            };
+            let is_refused = turns_away(answer.status);
+            return if is_refused { Judged::Outcome(Outcome::Probed) } else { Judged::Nothing };
         }
         let known = self.calls.get_mut(call);
         let rested = known.as_ref().is_some_and(|known| now.since(known.last) >= REST);
@@ -494,6 +490,11 @@ impl Ledger {
         self.requests.tick(now);
         self.calls.tick(now);
     }
+}
+
+/// Whether a status turns away somebody who asks without credentials.
+fn turns_away(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 407 | 480 | 484)
 }
 
 impl Asked {

@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
+use crate::model::event::Targeted;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -37,17 +38,6 @@ struct Hosts {
     /// They, by their hashes, and when each last failed.
     seen: Vec<(u32, u32)>,
     told: bool,
-}
-
-/// An account that many hosts guess at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Targeted {
-    /// The account.
-    pub account: Account,
-    /// The number of hosts within a day, 64 at most.
-    pub hosts: usize,
-    /// The time of the first failure.
-    pub since: Time,
 }
 
 impl TargetedAccounts {

@@ -314,8 +314,8 @@ pub enum Decision {
         since: Time,
         others: usize,
     },
-    /// Many hosts guess at an account: how many, since when.
-    AccountTargeted { account: Account, hosts: usize, since: Time },
+    /// Many hosts guess at an account.
+    AccountTargeted(Targeted),
     /// Packets of a banned host come through all the same. If its ban is widened, that follows.
     WithoutEffect(WithoutEffect),
     /// The kernel's sets have to change.
@@ -375,6 +375,17 @@ impl Remedy {
             Self::Unchanged => "it stays as it is",
         }
     }
+}
+
+/// An account that many hosts guess at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targeted {
+    /// The account.
+    pub account: Account,
+    /// The number of hosts within a day, 64 at most.
+    pub hosts: usize,
+    /// The time of the first failure.
+    pub since: Time,
 }
 
 /// A host whose accounts fail: most likely a password was changed, and not in the phones.

@@ -4,7 +4,7 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::requests::without_effect;
 use crate::decide::plan::Plan;
-use crate::model::event::{AccountFailures, Ban, Decision, JailId};
+use crate::model::event::{AccountFailures, Ban, Decision, JailId, Targeted};
 use crate::model::time::BanDuration;
 use crate::model::words::counted;
 
@@ -49,16 +49,14 @@ impl DecisionObserver for DecisionLog {
             Decision::StrangerFails { jail, subject, account, failures, since, others } => {
                 let who = account.map_or("an account".to_owned(), |name| format!("account {name}"));
                 warn!(
-                    "[{}] {who} fails at {subject} ({} since {}), where {} logged in: not banned, correct that phone",
+                    "[{}] {who} fails at {subject} ({} since {since}), where {} logged in: not banned, correct that phone",
                     name(*jail),
                     counted(*failures, "failure"),
-                    since,
                     accounts_are(*others),
                 );
             }
-            Decision::AccountTargeted { account, hosts, since } => warn!(
-                "account {account} is guessed at by {hosts} hosts since {}: give it a name and a password that nobody guesses",
-                since
+            Decision::AccountTargeted(Targeted { account, hosts, since }) => warn!(
+                "account {account} is guessed at by {hosts} hosts since {since}: give it a name and a password that nobody guesses"
             ),
             Decision::WithoutEffect(found) => {
                 warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));

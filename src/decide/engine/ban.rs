@@ -104,6 +104,6 @@ impl Engine {
         let is_scan = plan.jail(ban.jail).is_some_and(|jail| jail.count == Counting::Accounts);
         let meaning = if is_scan { Meaning::Offence(Class::Scan) } else { event.meaning };
         let event = Event { channel: BANS, line, meaning, ..*event };
-        self.offence(plan, id, jail, &event, 1, Weight::Whole, out);
+        self.offence(plan, id, &event, 1, Weight::Whole, out);
     }
 }

@@ -31,10 +31,10 @@ use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
 use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
-use crate::decide::targeted::{Targeted, TargetedAccounts};
+use crate::decide::targeted::TargetedAccounts;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId,
+    Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
 };
 use crate::model::subject::Subject;
 use crate::model::time::{BanDuration, Time};

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::{Engine, never, subject};
-use crate::config::{Jail, Mode};
+use crate::config::Mode;
 use crate::decide::ban_table;
 use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::shared::Part;
-use crate::decide::targeted::Targeted;
 use crate::model::event::{
     BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
 };
@@ -82,7 +81,7 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
-            self.offence(&plan, *id, jail, &event, per_attempt, weight, out);
+            self.offence(&plan, *id, &event, per_attempt, weight, out);
         }
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
@@ -95,9 +94,7 @@ impl Engine {
         if event.evidence == Evidence::Proven && event.channel == SIP_RESPONSES {
             let subject = self.known_as(event.host);
             let targeted = self.targeted.note(account, subject, event.time);
-            out.extend(targeted.map(|Targeted { account, hosts, since }| {
-                Decision::AccountTargeted { account, hosts, since }
-            }));
+            out.extend(targeted.map(Decision::AccountTargeted));
         }
     }
 
@@ -112,19 +109,21 @@ impl Engine {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are what an offence is")]
+    /// Counts an offence in a jail.
     pub(super) fn offence(
         &mut self,
         plan: &Plan,
         id: JailId,
-        jail: &Jail,
         event: &Event,
         per_attempt: u8,
         weight: Weight,
         out: &mut Vec<Decision>,
     ) {
+        let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0)))
+        else {
+            return;
+        };
         let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
-        let Some(state) = self.states.get_mut(usize::from(id.0)) else { return };
         if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
             // What was written before another jail's ban took hold is no further offence.
             return;

@@ -181,7 +181,7 @@ impl Bench {
             Decision::StrangerFails { jail: id, subject, failures, others, .. } => {
                 Some(format!("{} fails at {subject}: {failures} beside {others}", jail(id)))
             }
-            Decision::AccountTargeted { account, hosts, .. } => {
+            Decision::AccountTargeted(Targeted { account, hosts, .. }) => {
                 Some(format!("{account} is guessed at by {hosts}"))
             }
             Decision::WithoutEffect(found) => Some(format!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::model::clock_step::ClockStep;
+use crate::model::eviction;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -25,8 +26,7 @@ impl LoginLog {
     /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
-            let oldest = self.hosts.iter().take(8).min_by_key(|(_, time)| **time);
-            let oldest = oldest.map(|(host, _)| *host);
+            let oldest = eviction::least(&self.hosts, |time| *time);
             oldest.and_then(|host| self.hosts.remove(&host));
         }
         let latest = self.hosts.entry(host).or_insert(time);

@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Class, Event, Meaning, SIP_RESPONSES};
+use crate::model::eviction;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -167,8 +168,7 @@ impl SharedHosts {
         if self.hosts.len() < CAPACITY || self.hosts.contains_key(subject) {
             return;
         }
-        let oldest = self.hosts.iter().take(8).min_by_key(|(_, known)| known.newest());
-        let oldest = oldest.map(|(subject, _)| *subject);
+        let oldest = eviction::least(&self.hosts, Failures::newest);
         oldest.and_then(|subject| self.hosts.remove(&subject));
     }
 }

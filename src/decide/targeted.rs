@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Targeted;
+use crate::model::eviction;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -94,8 +95,7 @@ impl TargetedAccounts {
         if self.accounts.len() < CAPACITY || self.accounts.contains_key(&account) {
             return;
         }
-        let fewest = self.accounts.iter().take(8).min_by_key(|(_, known)| known.seen.len());
-        let fewest = fewest.map(|(account, _)| *account);
+        let fewest = eviction::least(&self.accounts, |known| known.seen.len());
         fewest.and_then(|account| self.accounts.remove(&account));
     }
 }

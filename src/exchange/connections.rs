@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::model::eviction;
 use crate::model::time::Time;
 use crate::sip::packet::Flow;
 
 /// The time after which a connection on which nothing is seen is forgotten.
 const IDLE: Duration = Duration::from_secs(600);
-/// Connections that are compared to forget one of them.
-const COMPARED: usize = 8;
 
 /// Connections: `most` of them at most.
 #[derive(Debug)]
@@ -29,10 +28,8 @@ impl<T> Connections<T> {
     /// eight is forgotten that has been silent the longest.
     pub fn entry(&mut self, flow: Flow, now: Time, new: impl FnOnce() -> T) -> &mut T {
         if self.known.len() >= self.most && !self.known.contains_key(&flow) {
-            let oldest = self.known.iter().take(COMPARED).min_by_key(|(_, (_, last))| *last);
-            if let Some(oldest) = oldest.map(|(flow, _)| *flow) {
-                self.known.remove(&oldest);
-            }
+            let oldest = eviction::least(&self.known, |(_, last)| *last);
+            oldest.and_then(|flow| self.known.remove(&flow));
         }
         let (state, last) = self.known.entry(flow).or_insert_with(|| (new(), now));
         *last = now;

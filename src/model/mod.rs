@@ -3,6 +3,7 @@
 pub mod account;
 pub mod clock_step;
 pub mod event;
+pub mod eviction;
 pub mod exchange;
 pub mod hostname;
 pub mod listed;

@@ -15,6 +15,7 @@ use super::message::{self, empty_line};
 use super::packet::Flow;
 pub use super::sequence::Segment;
 use super::sequence::Sequence;
+use crate::model::eviction;
 use crate::model::time::Time;
 
 /// Connections that are followed, in one direction each.
@@ -107,10 +108,8 @@ impl Streams {
         if self.streams.len() < CAPACITY {
             return;
         }
-        let oldest = self.streams.iter().take(8).min_by_key(|(_, stream)| stream.last);
-        if let Some(stream) =
-            oldest.map(|(flow, _)| *flow).and_then(|flow| self.streams.remove(&flow))
-        {
+        let oldest = eviction::least(&self.streams, |stream| stream.last);
+        if let Some(stream) = oldest.and_then(|flow| self.streams.remove(&flow)) {
             self.kept -= stream.head.len();
         }
     }

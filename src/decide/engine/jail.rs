@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use crate::config::Jail;
 use crate::decide::offences::OffenceTable;
 use crate::model::event::{Ban, Evidence};
+use crate::model::eviction;
 use crate::model::subject::Subject;
 use crate::model::time::{BanTime, Time};
 
@@ -94,8 +95,7 @@ impl JailState {
 
     fn make_room(&mut self, key: &(Subject, Evidence)) {
         if self.history.len() >= HISTORY && !self.history.contains_key(key) {
-            let drawn = self.history.iter().take(8);
-            let oldest = drawn.min_by_key(|(_, earlier)| earlier.last.0).map(|(key, _)| *key);
+            let oldest = eviction::least(&self.history, |earlier| earlier.last.0);
             oldest.and_then(|key| self.history.remove(&key));
         }
     }

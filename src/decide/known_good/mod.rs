@@ -31,6 +31,7 @@ use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::AccountFailures;
 use crate::model::event::{Basis, ChannelId, Class, Event, Evidence, Meaning};
+use crate::model::eviction;
 use crate::model::exchange::Protocol;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -343,8 +344,7 @@ impl KnownGood {
         if self.accounts < CAPACITY {
             return;
         }
-        let oldest = self.hosts.iter().take(8).min_by_key(|(_, host)| host.login.time);
-        let oldest = oldest.map(|(subject, _)| *subject);
+        let oldest = eviction::least(&self.hosts, |host| host.login.time);
         if let Some(host) = oldest.and_then(|subject| self.hosts.remove(&subject)) {
             self.accounts = self.accounts.saturating_sub(host.accounts.len());
         }

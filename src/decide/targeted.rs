@@ -50,7 +50,7 @@ impl TargetedAccounts {
         let fresh = || Hosts { since: now, seen: Vec::new(), told: false };
         let known = self.accounts.entry(account).or_insert_with(fresh);
         known.forget(now);
-        let time = seconds(now);
+        let time = now.secs32();
         let same = known.seen.iter().position(|(other, _)| *other == host);
         if same.is_none() && known.seen.len() < MOST {
             known.seen.push((host, time));
@@ -103,7 +103,7 @@ impl TargetedAccounts {
 impl Hosts {
     fn forget(&mut self, now: Time) {
         let day = u32::try_from(DAY.as_secs()).unwrap_or(u32::MAX);
-        self.seen.retain(|(_, last)| seconds(now).saturating_sub(*last) < day);
+        self.seen.retain(|(_, last)| now.secs32().saturating_sub(*last) < day);
         if self.seen.is_empty() {
             (self.since, self.told) = (now, false);
         }
@@ -112,11 +112,6 @@ impl Hosts {
     fn as_targeted(&self, account: Account) -> Targeted {
         Targeted { account, hosts: self.seen.len(), since: self.since }
     }
-}
-
-/// Seconds since the epoch; enough until 2106.
-fn seconds(time: Time) -> u32 {
-    u32::try_from(time.secs().max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

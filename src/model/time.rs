@@ -59,6 +59,14 @@ pub fn is_near(a: Option<Time>, b: Option<Time>, tolerance: Duration) -> bool {
     }
 }
 
+impl Time {
+    /// Returns the seconds since the epoch in 32 bits, where many are kept; enough until 2106.
+    #[must_use]
+    pub fn secs32(self) -> u32 {
+        u32::try_from(self.secs().max(0)).unwrap_or(u32::MAX)
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_second(self.secs()) {

@@ -142,7 +142,7 @@ impl OffenceTable {
 
     /// Counts the line that `event` tells of, of a rule that writes `per_attempt` lines an attempt.
     pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
-        let now = seconds(event.time);
+        let now = event.time.secs32();
         let account = accounts::number(self.counting, event);
         let at = self.entry(subject, event.channel.0, now);
         self.changes.note(at);
@@ -171,7 +171,7 @@ impl OffenceTable {
     /// A subject's offences at `now`.
     #[must_use]
     pub fn count(&self, subject: &Subject, now: Time) -> Count {
-        self.most(self.list(subject), subject, seconds(now))
+        self.most(self.list(subject), subject, now.secs32())
     }
 
     /// A subject's offences at `now`, log by log; logs without any are left out.
@@ -179,7 +179,7 @@ impl OffenceTable {
     pub fn channels(&self, subject: &Subject, now: Time) -> Vec<(ChannelId, Count)> {
         let of_entry = |at: usize| {
             let channel = self.entries.get(at)?.track.channel;
-            Some((ChannelId(channel), self.count_at(at, seconds(now))))
+            Some((ChannelId(channel), self.count_at(at, now.secs32())))
         };
         let counts = self.of(self.list(subject), subject).filter_map(of_entry);
         counts.filter(|(_, count)| count.all > 0).collect()
@@ -197,7 +197,7 @@ impl OffenceTable {
     /// Returns how many subjects have an offence within findtime.
     #[must_use]
     pub fn live(&self, now: Time) -> usize {
-        let now = seconds(now);
+        let now = now.secs32();
         let live = |at: &usize| {
             self.entries
                 .get(*at)
@@ -233,7 +233,7 @@ impl OffenceTable {
     /// Forgets some of the subjects whose offences are all past findtime; called often, it gets
     /// round to all of them.
     pub fn sweep(&mut self, now: Time) {
-        let now = seconds(now);
+        let now = now.secs32();
         for _ in 0..1024.min(self.entries.len()) {
             if self.sweep >= self.entries.len() {
                 self.sweep = 0;
@@ -444,11 +444,6 @@ impl Track {
         }
         count
     }
-}
-
-/// Seconds since the epoch; enough until 2106.
-fn seconds(time: Time) -> u32 {
-    time.secs().clamp(0, u32::MAX.into()).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
 //! have changed.
 
-use super::{OffenceTable, SubjectEntry, Track, seconds};
+use super::{OffenceTable, SubjectEntry, Track};
 use crate::config::Counting;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -127,7 +127,7 @@ impl OffenceTable {
                     Some(rule) => entry.track.rule = rule,
                     None => entry.track.to_come = 0,
                 }
-                self.put(&entry, times, accounts, seconds(now));
+                self.put(&entry, times, accounts, now.secs32());
             }
         }
     }

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod plan_files;
 pub mod policy;
 pub mod recent_events;
+pub mod recent_ports;
 pub mod shared;
 pub mod talked;
 pub mod targeted;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::recent_ports::{MANY, RecentPorts};
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Class, Event, Meaning, SIP_RESPONSES};
@@ -21,10 +22,6 @@ use crate::model::time::Time;
 pub const SLOW: usize = 2;
 /// Failures that are remembered: as many of two accounts as show that one is fast.
 const LAST: usize = 2 * SLOW + 1;
-/// The time within which the ports of a host that were banned are counted.
-pub const LATELY: Duration = Duration::from_secs(600);
-/// With so many ports banned within that time, the host is.
-const PORTS: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// An account is reported that failed so often, and no other in between.
@@ -66,8 +63,8 @@ pub struct Failures {
     tries: u32,
     /// The last ones, the newest first.
     last: [Failure; LAST],
-    /// Ports that were banned, and when.
-    banned: [(u16, Time); PORTS - 1],
+    /// Ports that were banned: with another one, the host is.
+    banned: RecentPorts<{ MANY - 1 }>,
     /// The time when the host was last reported.
     told: Option<Time>,
 }
@@ -118,15 +115,13 @@ impl SharedHosts {
         let port = event.clue.port;
         let flow = Subject::flow(event.host, port);
         let is_fast = known.is_fast(now);
-        let banned = known.banned.iter();
-        let others =
-            banned.filter(|(other, at)| *other != 0 && *other != port && now.since(*at) < LATELY);
+        let others = known.banned.lately(now).filter(|other| *other != port).count();
         match flow {
             _ if known.tries > maxtries => Part::Host,
-            _ if is_fast && others.count() + 1 >= PORTS => Part::Host,
+            _ if is_fast && others + 1 >= MANY => Part::Host,
             None if is_fast => Part::Host,
             Some(flow) if is_fast || known.keeps_port() => {
-                known.ban(port, now);
+                known.banned.note(port, now);
                 Part::Port(flow)
             }
             _ => Part::Nothing,
@@ -159,8 +154,8 @@ impl SharedHosts {
     pub fn correct(&mut self, step: ClockStep) {
         for known in self.hosts.values_mut() {
             let last = known.last.iter_mut().map(|failure| &mut failure.time);
-            let banned = known.banned.iter_mut().map(|(_, time)| time);
-            step.correct_all(last.chain(banned).chain([&mut known.since]).chain(&mut known.told));
+            step.correct_all(last.chain([&mut known.since]).chain(&mut known.told));
+            known.banned.correct(step);
         }
     }
 
@@ -182,7 +177,7 @@ impl Failures {
             in_turn: 0,
             tries: 0,
             last: [Failure::default(); LAST],
-            banned: [(0, Time::default()); PORTS - 1],
+            banned: RecentPorts::default(),
             told: None,
         }
     }
@@ -206,16 +201,6 @@ impl Failures {
     fn keeps_port(&self) -> bool {
         let mut ports = self.same_account().map(|failure| failure.port);
         ports.next().is_some_and(|port| ports.next() == Some(port))
-    }
-
-    fn ban(&mut self, port: u16, now: Time) {
-        let same = self.banned.iter().position(|(other, _)| *other == port);
-        let oldest =
-            || (0..self.banned.len()).min_by_key(|at| self.banned.get(*at).map(|(_, at)| *at));
-        let place = same.or_else(oldest);
-        if let Some(place) = place.and_then(|at| self.banned.get_mut(at)) {
-            *place = (port, now);
-        }
     }
 }
 

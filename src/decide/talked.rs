@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::recent_ports::{MANY, RecentPorts};
 use crate::model::clock_step::ClockStep;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -16,18 +17,14 @@ const LASTS: Duration = Duration::from_secs(5);
 /// Connections, and hosts, that are known at most, about 60 and 100 bytes each: as many as the kernel's sets
 /// take.
 const CAPACITY: usize = 65_536;
-/// The time within which the ports of a host are counted.
-pub const LATELY: Duration = Duration::from_secs(600);
-/// Ports of a host that are told apart.
-const PORTS: usize = 3;
 
 /// The connections that lines have been believed about.
 #[derive(Debug, Default)]
 pub struct TalkedFlows {
     /// The segments that lines have used up, by the host's address and port.
     used: HashMap<(IpAddr, u16), Used, RandomState>,
-    /// The last ports of a host, each with the time of its last line.
-    ports: HashMap<Subject, [(u16, Time); PORTS], RandomState>,
+    /// The last ports of a host that lines told of.
+    ports: HashMap<Subject, RecentPorts<MANY>, RandomState>,
 }
 
 #[derive(Debug)]
@@ -59,12 +56,7 @@ impl TalkedFlows {
         let is_left = used.segments < sent;
         used.segments += u64::from(is_left);
         if is_left && (self.ports.len() < CAPACITY || self.ports.contains_key(&subject)) {
-            let ports = self.ports.entry(subject).or_default();
-            let same = ports.iter().position(|(port, _)| *port == flow.1);
-            let oldest = || (0..PORTS).min_by_key(|at| ports.get(*at).map(|(_, last)| *last));
-            if let Some(place) = same.or_else(oldest).and_then(|at| ports.get_mut(at)) {
-                *place = (flow.1, now);
-            }
+            self.ports.entry(subject).or_default().note(flow.1, now);
         }
         is_left
     }
@@ -72,20 +64,19 @@ impl TalkedFlows {
     /// Returns at how many ports of a host lines have been believed lately, three at most.
     #[must_use]
     pub fn ports(&self, subject: Subject, now: Time) -> usize {
-        let ports = self.ports.get(&subject).into_iter().flatten();
-        ports.filter(|(port, last)| *port != 0 && now.since(*last) < LATELY).count()
+        self.ports.get(&subject).map_or(0, |ports| ports.lately(now).count())
     }
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
         self.used.retain(|_, used| now.since(used.last) < LASTS);
-        self.ports.retain(|_, ports| ports.iter().any(|(_, last)| now.since(*last) < LATELY));
+        self.ports.retain(|_, ports| ports.lately(now).next().is_some());
     }
 
     /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
-        let used = self.used.values_mut().map(|used| &mut used.last);
-        step.correct_all(used.chain(self.ports.values_mut().flatten().map(|(_, last)| last)));
+        step.correct_all(self.used.values_mut().map(|used| &mut used.last));
+        self.ports.values_mut().for_each(|ports| ports.correct(step));
     }
 }
 

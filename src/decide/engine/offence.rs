@@ -8,16 +8,13 @@ use crate::decide::ban_table;
 use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
+use crate::decide::recent_ports::MANY;
 use crate::decide::shared::Part;
 use crate::model::event::{
     BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
 };
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-
-/// A host that lines tell of at so many ports, within [`talked::LATELY`](crate::decide::talked::LATELY), is banned
-/// itself: it comes back from another each time.
-const PORTS: usize = 3;
 
 impl Engine {
     /// Counts an event by the evidence that it has.
@@ -183,7 +180,7 @@ impl Engine {
     fn part_to_ban(&mut self, subject: Subject, event: &Event, is_shared: bool, now: Time) -> Part {
         let flow = Subject::flow(event.host, event.clue.port);
         match flow.filter(|_| event.basis == Basis::Talked) {
-            Some(flow) if self.talked.ports(subject, now) < PORTS => Part::Port(flow),
+            Some(flow) if self.talked.ports(subject, now) < MANY => Part::Port(flow),
             None if is_shared => {
                 let whole = self.known_as(event.host);
                 self.shared.part(whole, event, self.plan.config.knowngood.maxtries)

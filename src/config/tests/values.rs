@@ -174,8 +174,9 @@ fn one_key_of_a_built_in_jail_can_be_changed() {
 
     let config = good("[jail.asterisk-scan]\nenabled = false\n");
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
-    assert_eq!(names.len(), 12);
-    assert!(!names.contains(&"asterisk-scan"));
+    let all = good("");
+    let others = all.jails.iter().map(|jail| jail.name.as_str());
+    assert_eq!(names, others.filter(|name| *name != "asterisk-scan").collect::<Vec<_>>());
     assert_eq!(good("[default]\nenabled = false").jails, []);
 }
 

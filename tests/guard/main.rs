@@ -48,6 +48,23 @@ use kit::Netns;
 
 /// One log; five wrong passwords close SIP for ten minutes. Only the rules that the tests need: they
 /// are compiled at each start.
+/// The jails that are built in.
+const JAILS: [&str; 13] = [
+    "asterisk-accounts",
+    "asterisk-ami",
+    "asterisk-ami-malformed",
+    "asterisk-ami-probe",
+    "asterisk-guess",
+    "asterisk-http",
+    "asterisk-iax",
+    "asterisk-options",
+    "asterisk-probe",
+    "asterisk-scan",
+    "asterisk-slow",
+    "asterisk-wire",
+    "recidive",
+];
+
 const CONFIG: &str = r#"
 [ports]
 sip = ["5060-5061"]

@@ -3,14 +3,11 @@
 //! A connection counts from its banner on, until somebody has logged in: nothing that is said on it later is looked at.
 //! One whose beginning was not seen, or of which anything is missing, counts as one on which somebody has.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Observation;
-use super::connections::Connections;
-use crate::model::event::{Clue, Evidence};
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source, Transport};
-use crate::model::subject::canonical;
+use super::connections::{self, Connections};
+use crate::model::exchange::{Outcome, Protocol};
 use crate::model::time::Time;
 use crate::services::ami::{BANNER, Message, Reader};
 use crate::sip::packet::Flow;
@@ -150,28 +147,7 @@ impl AmiLogins {
 }
 
 fn observation(flow: &Flow, outcome: Outcome, now: Time) -> Observation {
-    let host: IpAddr = canonical(flow.to.0);
-    Observation {
-        time: now,
-        host,
-        evidence: Evidence::Proven,
-        account: None,
-        exchange: Exchange {
-            protocol: Protocol::Ami,
-            outcome,
-            method: Method::Other,
-            status: 0,
-            port: flow.from.1,
-            carrier: Carrier::Stream,
-            source: Source::Wire,
-        },
-        clue: Clue {
-            port: flow.to.1,
-            transport: Transport::Stream,
-            protocol: Protocol::Ami,
-            ..Clue::default()
-        },
-    }
+    connections::observation(flow, Protocol::Ami, outcome, 0, now)
 }
 
 #[cfg(test)]

@@ -5,12 +5,38 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use super::Observation;
+use crate::model::event::{Clue, Evidence};
 use crate::model::eviction;
+use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source, Transport};
+use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::sip::packet::Flow;
 
 /// The time after which a connection on which nothing is seen is forgotten.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// Returns what the host at the far end of a connection did, to which we answered from our end.
+pub(super) fn observation(
+    flow: &Flow,
+    protocol: Protocol,
+    outcome: Outcome,
+    status: u16,
+    now: Time,
+) -> Observation {
+    let exchange = Exchange {
+        protocol,
+        outcome,
+        method: Method::Other,
+        status,
+        port: flow.from.1,
+        carrier: Carrier::Stream,
+        source: Source::Wire,
+    };
+    let (host, port) = (canonical(flow.to.0), flow.to.1);
+    let clue = Clue { port, transport: Transport::Stream, protocol, ..Clue::default() };
+    Observation { time: now, host, evidence: Evidence::Proven, account: None, exchange, clue }
+}
 
 /// Connections: `most` of them at most.
 #[derive(Debug)]

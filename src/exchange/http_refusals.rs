@@ -12,11 +12,9 @@
 use std::collections::VecDeque;
 
 use super::Observation;
-use super::connections::Connections;
+use super::connections::{self, Connections};
 use crate::model::account::Account;
-use crate::model::event::{Clue, Evidence};
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source, Transport};
-use crate::model::subject::canonical;
+use crate::model::exchange::{Outcome, Protocol};
 use crate::model::time::Time;
 use crate::services::http::{ANSWER, Answer, Answers, METHODS, Request, Requests};
 use crate::sip::packet::Flow;
@@ -184,24 +182,14 @@ impl Connection {
 }
 
 fn observation(flow: &Flow, account: Option<Account>, status: u16, now: Time) -> Observation {
-    // The manager writes the same lines of a login, whichever way it came.
-    let protocol = if status == 200 { Protocol::Ami } else { Protocol::Http };
-    Observation {
-        time: now,
-        host: canonical(flow.to.0),
-        evidence: Evidence::Proven,
-        account,
-        exchange: Exchange {
-            protocol: Protocol::Http,
-            outcome: Outcome::CredentialsRefused,
-            method: Method::Other,
-            status,
-            port: flow.from.1,
-            carrier: Carrier::Stream,
-            source: Source::Wire,
-        },
-        clue: Clue { port: flow.to.1, transport: Transport::Stream, protocol, ..Clue::default() },
+    let refused = Outcome::CredentialsRefused;
+    let mut seen = connections::observation(flow, Protocol::Http, refused, status, now);
+    seen.account = account;
+    if status == 200 {
+        // The manager writes the same lines of a login, whichever way it came.
+        seen.clue.protocol = Protocol::Ami;
     }
+    seen
 }
 
 #[cfg(test)]

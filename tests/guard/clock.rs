@@ -50,11 +50,11 @@ fn began(guard: &Guard) -> i64 {
 
 /// Seconds that are left of each ban in a set, by the kernel and by the guard, are the same.
 fn agree(guard: &Guard, netns: &Netns, set: &str, jail: &str) {
-    let held = elements(netns, set);
     let jail = guard.jail(jail);
     let bans = jail["banned"].as_array().unwrap();
-    assert_eq!(held.len(), bans.len(), "{held:?} {bans:?}");
-    for Element { address, expires, .. } in held {
+    // A ban is said when it is decided: the kernel has it a moment later.
+    kit::until("each ban is in the kernel", || elements(netns, set).len() == bans.len());
+    for Element { address, expires, .. } in elements(netns, set) {
         let ban = bans.iter().find(|ban| ban["host"] == address.as_str()).unwrap();
         let (left, expires) = (ban["left"].as_u64().unwrap(), expires.unwrap());
         assert!(left.abs_diff(expires) <= 2, "{ban} {expires}");

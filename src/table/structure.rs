@@ -37,7 +37,7 @@ const INCLUDE: &str = include_str!("../../nft/asterguard.nft");
 const SET_SIZE: u32 = 1_048_576;
 
 /// The same of a set of flows.
-const FLOW_SET_SIZE: u32 = 65_536;
+const FLOW_SET_SIZE: u32 = 131_072;
 
 /// The extent of a ban: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
 /// has two pairs of sets of its own, [`Scope::set`] for hosts and [`Scope::flow_set`] for flows.

@@ -240,6 +240,57 @@ fn what_was_dropped_of_a_flow_is_counted() {
     assert_eq!((packets(MALLORY), packets(EVE), counts.len()), (Some(1), None, 4));
 }
 
+/// MiB of memory that the kernel cannot give back: what its sets take is a part of that.
+fn kernel_memory() -> f64 {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = memory.lines().find_map(|line| line.strip_prefix("SUnreclaim:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+#[test]
+fn a_hundred_thousand_flows_are_as_quick_as_one() {
+    const FLOWS: u32 = 100_000;
+    if !kit::usable() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let structure = structure();
+    let mut sink = sink(&lab.pbx, &structure);
+    let later = Some(now().plus(60 * MINUTE));
+    let nth = |n: u32| {
+        let host = std::net::Ipv4Addr::from(0x0A00_0000 + n / 4).to_string();
+        element(ONLY_SIP, &flow(&host, 10_000 + (n % 4) as u16), later)
+    };
+    // The median and the slowest but one per cent.
+    let one_by_one = |sink: &mut dyn BanSink, from: u32| {
+        let mut took: Vec<_> = (from..from + 500)
+            .map(|n| {
+                let begin = std::time::Instant::now();
+                apply(sink, &[Change::Put(nth(n))]);
+                begin.elapsed()
+            })
+            .collect();
+        took.sort();
+        (took[250], took[494])
+    };
+    let empty = one_by_one(&mut sink, 0);
+    let before = kernel_memory();
+    let most: Vec<_> = (500..FLOWS - 500).map(nth).collect();
+    let begin = std::time::Instant::now();
+    assert_eq!(sink.restore(&most, now()).unwrap().done, most.len());
+    let (restored, memory) = (begin.elapsed(), kernel_memory() - before);
+    let full = one_by_one(&mut sink, FLOWS - 500);
+    eprintln!(
+        "a flow is banned in {empty:?} (median, p99), beside {FLOWS} in {full:?}; \
+         {} at once in {restored:?}, {memory:.1} MiB of the kernel's memory",
+        most.len()
+    );
+    assert_eq!(sink.adopt(now()).unwrap().len(), FLOWS as usize);
+    apply(&mut sink, &[put(ONLY_SIP, &flow(EVE, BAD), MINUTE)]);
+    assert_eq!((lab.udp_of(EVE, BAD, SIP), lab.udp_of(EVE, GOOD, SIP)), (Dropped, Arrived));
+    assert!(full.0 < 10 * empty.0 && full.0 < Duration::from_millis(5), "{empty:?} {full:?}");
+}
+
 #[test]
 fn only_the_connection_from_the_banned_port_is_destroyed() {
     if !kit::usable() {

@@ -297,6 +297,20 @@ def trunk(source, target, calls):
     return "done"
 
 
+sockets = {}  # of phones that keep their ports, by a name
+
+
+def desk(who, name, source, target, password, tries):
+    """A phone registers so many times, and calls where it is let in: how often it was answered."""
+    line = sockets.setdefault(name, Line("udp", source, target))
+    answered = line.asks("REGISTER", 1, name, who)
+    for n in range(2, 2 + int(tries)):
+        answered += line.asks("REGISTER", n, name, who, password=password)
+        if password == "right":
+            answered += line.asks("INVITE", n, f"{name}call{n}", who, password=password, answers=3)
+    return answered
+
+
 def abandon(source, target, times):
     """Asks for challenges and does not come back."""
     line = Line("udp", source, target)
@@ -319,7 +333,7 @@ def flood(target, sources, packets):
 
 
 def play():
-    plays = {f.__name__: f for f in [crack, burst, echo, hidden, office, phone, trunk, abandon, flood]}
+    plays = {f.__name__: f for f in [crack, burst, echo, hidden, office, phone, trunk, desk, abandon, flood]}
     say("ready")
     for line in sys.stdin:
         what, *args = line.split()

@@ -17,6 +17,7 @@ mod attackers;
 mod innocents;
 mod limiter;
 mod lines;
+mod nat;
 mod services;
 mod unavailable;
 

@@ -16,8 +16,9 @@
 //! each reaches.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::{Deserialize, Serialize};
 
 use super::scanner::{Line, REST};
@@ -34,7 +35,8 @@ const REACH: u64 = LONGEST_MESSAGE as u64;
 const DOUBTS: usize = 4;
 
 /// The levels whose lines hold text of any origin, as they stand before a thread's number.
-const FREE_TEXT: [&[u8]; 2] = [b"VERBOSE[", b"DEBUG["];
+static FREE_TEXT: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| ["VERBOSE[", "DEBUG["].map(Finder::new));
 
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
@@ -98,6 +100,12 @@ pub struct Context {
     /// The place in the channel up to which records have been looked at for that.
     #[serde(default)]
     framing_seen: u64,
+    /// The place in the channel of the last VERBOSE or DEBUG line that was found.
+    #[serde(default)]
+    free_text_at: Option<u64>,
+    /// The place in the channel up to which lines have been looked at for that.
+    #[serde(default)]
+    free_text_seen: u64,
     #[serde(skip)]
     scratch: Vec<u8>,
 }
@@ -283,21 +291,25 @@ impl Context {
     /// them without any mark of their end. It may begin within a line, where the record before it was cut.
     fn holds_free_text(&mut self, line: &Line<'_>) -> bool {
         let here = self.base + line.start as u64;
-        let unrested = here.saturating_sub(self.rested_at).min(REACH);
+        let oldest = self.rested_at.max(here.saturating_sub(REACH));
         let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
-        let length = usize::try_from(unrested).unwrap_or(usize::MAX).min(before.len());
-        let text = before.get(before.len() - length..).unwrap_or_default();
-        FREE_TEXT.iter().any(|level| {
-            memmem::rfind_iter(text, level).any(|at| {
-                let start = memchr::memrchr(b'\n', text.get(..at).unwrap_or_default());
-                let rest = text.get(start.map_or(0, |lf| lf + 1)..).unwrap_or_default();
-                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                let stripped =
-                    prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
-                let is_text = |shape| matches!(shape, Shape::File | Shape::Console);
-                stripped.is_none_or(|stripped| is_text(stripped.shape))
-            })
-        })
+        let unseen = here.saturating_sub(self.free_text_seen.max(oldest));
+        let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
+        let (known, text) = before.split_at(before.len() - length);
+        for at in FREE_TEXT.iter().flat_map(|level| level.find_iter(text)) {
+            let place = known.len() + at;
+            let start = line_start(before, place);
+            let rest = before.get(start..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let stripped = prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
+            let is_text = |shape| matches!(shape, Shape::File | Shape::Console);
+            if stripped.is_none_or(|stripped| is_text(stripped.shape)) {
+                let place = here - (before.len() - place) as u64;
+                self.free_text_at = self.free_text_at.max(Some(place));
+            }
+        }
+        self.free_text_seen = here;
+        self.free_text_at.is_some_and(|at| at >= oldest)
     }
 
     /// Doubts what follows each line before `line` that begins no message: on a console, that is free
@@ -368,6 +380,13 @@ impl MessageShape {
     fn has_end(&self, body: &[u8]) -> bool {
         self.ends.iter().any(|end| body.ends_with(end))
     }
+}
+
+/// Where the line begins in which this place of a text is; of a very long line, what is within reach of it.
+fn line_start(text: &[u8], place: usize) -> usize {
+    let reach = place.saturating_sub(LONGEST_MESSAGE);
+    let within = text.get(reach..place).unwrap_or_default();
+    memchr::memrchr(b'\n', within).map_or(reach, |lf| reach + lf + 1)
 }
 
 /// Whether this is an object, as far as its ends show.

@@ -16,9 +16,8 @@
 //! each reaches.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::scanner::{Line, REST};
@@ -34,9 +33,8 @@ const REACH: u64 = LONGEST_MESSAGE as u64;
 /// Senders whose text is told apart; with more at the same time, that of the others is nobody's.
 const DOUBTS: usize = 4;
 
-/// The levels whose lines hold text of any origin, as they stand before a thread's number.
-static FREE_TEXT: LazyLock<[Finder<'static>; 2]> =
-    LazyLock::new(|| ["VERBOSE[", "DEBUG["].map(Finder::new));
+/// The levels whose lines hold text of any origin, as they stand before a thread's number in brackets.
+const FREE_TEXT: [&[u8]; 2] = [b"VERBOSE", b"DEBUG"];
 
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
@@ -191,7 +189,9 @@ impl Context {
         sender: Option<Sender>,
     ) {
         let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-        let known = messages.iter().filter(|message| message.is_of(body));
+        // A whole message matters only if more may follow it than it says.
+        let matters = |message: &&MessageShape| !whole || message.dump || message.echo;
+        let known = messages.iter().filter(matters).filter(|message| message.is_of(body));
         let reaches = known.map(|message| {
             let whole = whole || message.own || message.has_end(body);
             let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
@@ -296,7 +296,11 @@ impl Context {
         let unseen = here.saturating_sub(self.free_text_seen.max(oldest));
         let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
         let (known, text) = before.split_at(before.len() - length);
-        for at in FREE_TEXT.iter().flat_map(|level| level.find_iter(text)) {
+        for at in memchr::memchr_iter(b'[', text) {
+            let name = text.get(..at).unwrap_or_default();
+            if !FREE_TEXT.iter().any(|level| name.ends_with(level)) {
+                continue;
+            }
             let place = known.len() + at;
             let start = line_start(before, place);
             let rest = before.get(start..).unwrap_or_default();

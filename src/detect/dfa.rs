@@ -19,6 +19,8 @@ use regex_automata::util::start;
 const DEAD: u16 = 0;
 /// The state in which a body begins.
 const START: u16 = 1;
+/// The length of fixed text that is compared at once, in bytes: for less, that does not pay.
+const WORTHWHILE: u16 = 8;
 /// No class of bytes; there are 256 of them at most.
 const NONE: u16 = u16::MAX;
 
@@ -28,6 +30,8 @@ pub struct Automaton {
     /// The class of each byte. Whatever the state, bytes of one class lead to the same.
     classes: [u8; 256],
     states: Vec<State>,
+    /// For each state, the byte that leads to the state with the next number, if it is one only.
+    steps: Vec<u8>,
     /// The next state for each class, row by row.
     rows: Vec<u16>,
     /// The patterns that match: all sets that there are, the empty one first.
@@ -42,6 +46,8 @@ struct State {
     expected: u16,
     /// The patterns that match a body that ends here.
     matches: u16,
+    /// The number of states from this one on that each lead to the next by one byte: fixed text.
+    run: u16,
 }
 
 impl Automaton {
@@ -76,11 +82,13 @@ impl Automaton {
                 row: u32::try_from(row).ok()?,
                 expected: expected.map_or(Some(NONE), |class| u16::try_from(class).ok())?,
                 matches: u16::try_from(matching).ok()?,
+                run: 0,
             });
         }
         let classes = std::array::from_fn(|byte| classes.get(u8::try_from(byte).unwrap_or(0)));
         rows.shrink_to_fit();
-        Some(Self { classes, states, rows, matches })
+        let steps = steps(&mut states, &classes);
+        Some(Self { classes, states, steps, rows, matches })
     }
 
     /// The patterns that match the whole of `body`.
@@ -93,11 +101,19 @@ impl Automaton {
 
     /// The state in which `body` ends; `None` if that is the dead one.
     fn run(&self, body: &[u8]) -> Option<&State> {
-        let mut bytes = body.iter();
-        let mut number = START;
+        let mut rest = body;
+        let mut number = usize::from(START);
         'next_state: loop {
-            let state = self.states.get(usize::from(number))?;
-            for byte in bytes.by_ref() {
+            let mut state = self.states.get(number)?;
+            if state.run >= WORTHWHILE {
+                let fixed = self.steps.get(number..number + usize::from(state.run))?;
+                let same = common_prefix(fixed, rest);
+                number += same;
+                rest = rest.get(same..)?;
+                state = self.states.get(number)?;
+            }
+            while let Some((byte, after)) = rest.split_first() {
+                rest = after;
                 let class = *self.classes.get(usize::from(*byte))?;
                 if u16::from(class) == state.expected {
                     number += 1;
@@ -105,11 +121,11 @@ impl Automaton {
                 }
                 let next = *self.rows.get(state.row as usize + usize::from(class))?;
                 // With a state that leads to itself, nothing has to be looked up again.
-                if next != number {
+                if usize::from(next) != number {
                     if next == DEAD {
                         return None;
                     }
-                    number = next;
+                    number = usize::from(next);
                     continue 'next_state;
                 }
             }
@@ -120,8 +136,43 @@ impl Automaton {
     /// Returns its memory, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.states) + size_of_val(&*self.rows)
+        size_of::<Self>()
+            + size_of_val(&*self.states)
+            + size_of_val(&*self.steps)
+            + size_of_val(&*self.rows)
     }
+}
+
+/// Returns for each state the byte that leads to the next one, and notes in each how long the fixed text is that
+/// begins there.
+fn steps(states: &mut [State], classes: &[u8; 256]) -> Vec<u8> {
+    let only_byte = |state: &State| {
+        let mut bytes =
+            (0..=u8::MAX).zip(classes).filter(|(_, class)| u16::from(**class) == state.expected);
+        bytes.next().filter(|_| bytes.next().is_none()).map(|(byte, _)| byte)
+    };
+    let (mut steps, mut run) = (Vec::with_capacity(states.len()), 0_u16);
+    for state in states.iter_mut().rev() {
+        let byte = only_byte(state);
+        run = byte.map_or(0, |_| run.saturating_add(1));
+        state.run = run;
+        steps.push(byte.unwrap_or(0));
+    }
+    steps.reverse();
+    steps
+}
+
+/// The number of bytes that two texts have in common at their beginnings.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let (mut left, mut right, mut same) = (a, b, 0);
+    while let (Some((x, a)), Some((y, b))) = (left.split_first_chunk(), right.split_first_chunk()) {
+        let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if difference != 0 {
+            return same + difference.trailing_zeros() as usize / 8;
+        }
+        (left, right, same) = (a, b, same + 8);
+    }
+    same + left.iter().zip(right).take_while(|(x, y)| x == y).count()
 }
 
 /// Numbers the states of `dfa`, for which `bytes` are one of each class: the dead state, the start,
@@ -178,7 +229,9 @@ mod tests {
     use super::*;
     use crate::rules::byte_regex;
 
-    const REGEXES: [&str; 6] = [
+    const REGEXES: [&str; 8] = [
+        "^abcabcabcabcaab[^b]*abcabcabc$",
+        "^(?:aab|c)abcabcabcabcabc0?$",
         "^aab.*aac[0-9]+$",
         "^aab.*aac$",
         "^aa(?:b|c)?[^b]*$",
@@ -203,14 +256,22 @@ mod tests {
     fn fixed_text_takes_hardly_any_memory() {
         let text = "a".repeat(10_000);
         let automaton = automaton(&[&format!("^{text}$")]);
-        assert!(automaton.memory() < 100_000, "{}", automaton.memory());
+        assert!(automaton.memory() < 150_000, "{}", automaton.memory());
         assert_eq!(automaton.matching(text.as_bytes()), [0]);
         assert!(automaton.matching(&text.as_bytes()[1..]).is_empty());
     }
 
-    const PIECES: [&str; 9] = ["a", "b", "c", "0", "\u{ff}", "\n", "aab", "aac", "abc"];
+    const PIECES: [&str; 10] =
+        ["a", "b", "c", "0", "\u{ff}", "\n", "aab", "aac", "abc", "abcabcabc"];
 
     proptest! {
+        #[test]
+        fn what_is_equal_is_counted(a in "[ab]{0,40}", b in "[ab]{0,40}", common in "[ab]{0,40}") {
+            let (left, right) = (format!("{common}{a}"), format!("{common}{b}"));
+            let equal = left.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count();
+            prop_assert_eq!(common_prefix(left.as_bytes(), right.as_bytes()), equal);
+        }
+
         #[test]
         fn it_matches_what_the_regexes_match(
             pieces in proptest::collection::vec(proptest::sample::select(&PIECES), 0..12),

@@ -144,7 +144,8 @@ impl OffenceTable {
     pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
         let now = event.time.secs32();
         let account = accounts::number(self.counting, event);
-        let at = self.entry(subject, event.channel.0, now);
+        let hash = self.hash(&subject);
+        let at = self.entry(subject, hash, event.channel.0, now);
         self.changes.note(at);
         let places = self.places(at);
         let accounts = self.accounts.get_mut(places.clone()).unwrap_or_default();
@@ -160,7 +161,7 @@ impl OffenceTable {
                 }
             }
         }
-        self.most(self.list(&subject), &subject, now)
+        self.most(self.list_of(hash), &subject, now)
     }
 
     /// The places of an entry's times.
@@ -250,7 +251,15 @@ impl OffenceTable {
 
     /// The list in which a subject's entries are.
     fn list(&self, subject: &Subject) -> usize {
-        let hash = self.hasher.hash_one(subject);
+        self.list_of(self.hash(subject))
+    }
+
+    fn hash(&self, subject: &Subject) -> u64 {
+        self.hasher.hash_one(subject)
+    }
+
+    /// The list in which the entries of subjects with this hash are.
+    fn list_of(&self, hash: u64) -> usize {
         // The mask keeps what fits into any usize.
         usize::try_from(hash & (self.lists.len() as u64 - 1)).unwrap_or(0)
     }
@@ -297,8 +306,8 @@ impl OffenceTable {
     }
 
     /// The place of a subject's entry for a channel, made if there is none.
-    fn entry(&mut self, subject: Subject, channel: u16, now: u32) -> usize {
-        let list = self.list(&subject);
+    fn entry(&mut self, subject: Subject, hash: u64, channel: u16, now: u32) -> usize {
+        let list = self.list_of(hash);
         let of_channel =
             |at: &usize| self.entries.get(*at).is_some_and(|entry| entry.track.channel == channel);
         if let Some(at) = self.of(list, &subject).find(of_channel) {
@@ -313,7 +322,7 @@ impl OffenceTable {
         self.make_room();
         let at = self.entries.len();
         let place = u32::try_from(at).unwrap_or(END);
-        let list = self.list(&subject);
+        let list = self.list_of(hash);
         if let Some(first) = self.lists.get_mut(list) {
             let following = std::mem::replace(first, place);
             let track = Track { channel, ..Track::default() };

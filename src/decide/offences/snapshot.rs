@@ -137,7 +137,8 @@ impl OffenceTable {
         if now.saturating_sub(entry.last) >= self.findtime {
             return;
         }
-        let at = self.entry(entry.subject, entry.track.channel, now);
+        let hash = self.hash(&entry.subject);
+        let at = self.entry(entry.subject, hash, entry.track.channel, now);
         let places = self.places(at);
         if let Some(known) = self.accounts.get_mut(places.clone()) {
             known.copy_from_slice(accounts);

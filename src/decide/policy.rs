@@ -13,7 +13,7 @@ use crate::model::subject::bannable;
 /// says so.
 #[must_use]
 pub fn ignored(jail: &Jail, host: IpAddr) -> bool {
-    !bannable(host) || covers(&jail.ignoreip, &IpNet::from(host))
+    !bannable(host) || jail.ignoreip.iter().any(|net| net.contains(&host))
 }
 
 /// The one of `nets` that holds all of `net`.

@@ -11,8 +11,15 @@ use crate::model::event::{Event, RuleId};
 pub const CAPACITY: usize = 1 << 15;
 
 /// A ring of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RecentEvents(VecDeque<Event>);
+
+impl Default for RecentEvents {
+    /// None; there is room for all from the beginning, which the kernel gives when it is used.
+    fn default() -> Self {
+        Self(VecDeque::with_capacity(CAPACITY))
+    }
+}
 
 impl RecentEvents {
     /// Records an event, in place of the oldest when there are too many.

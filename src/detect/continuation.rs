@@ -189,9 +189,10 @@ impl Context {
         sender: Option<Sender>,
     ) {
         let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-        // A whole message matters only if more may follow it than it says.
-        let matters = |message: &&MessageShape| !whole || message.dump || message.echo;
-        let known = messages.iter().filter(matters).filter(|message| message.is_of(body));
+        // A whole message matters only if more may follow it than it says; those stand first.
+        let followed = messages.partition_point(MessageShape::is_followed);
+        let messages = if whole { messages.get(..followed) } else { Some(messages) };
+        let known = messages.into_iter().flatten().filter(|message| message.is_of(body));
         let reaches = known.map(|message| {
             let whole = whole || message.own || message.has_end(body);
             let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
@@ -374,6 +375,11 @@ impl Context {
 }
 
 impl MessageShape {
+    /// Whether text of others may follow this message even when it is whole.
+    pub(super) fn is_followed(&self) -> bool {
+        self.dump || self.echo
+    }
+
     /// Whether a body is that of this message.
     fn is_of(&self, body: &[u8]) -> bool {
         begins_with(body, &self.head)

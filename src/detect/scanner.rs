@@ -34,6 +34,7 @@ pub struct Matcher {
     rules: Arc<RuleSet>,
     /// One pattern set a grammar; none where no rule uses the grammar.
     pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
+    /// The messages that are known; those that others' text may follow stand first.
     messages: Vec<MessageShape>,
     prefilter: Option<Prefilter>,
 }
@@ -82,7 +83,9 @@ impl Matcher {
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
-        let messages = rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
+        let mut messages: Vec<_> =
+            rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
+        messages.sort_by_key(|message: &MessageShape| !message.is_followed());
         // Reports of Asterisk are found by the names of their levels: the names are few, seldom
         // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
         // literals.

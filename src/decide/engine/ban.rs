@@ -3,7 +3,7 @@
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-use super::{Engine, never};
+use super::{Engine, never, subject};
 use crate::config::Counting;
 use crate::decide::ban_rate_limit::Admission;
 use crate::decide::known_good::Weight;
@@ -104,6 +104,7 @@ impl Engine {
         let is_scan = plan.jail(ban.jail).is_some_and(|jail| jail.count == Counting::Accounts);
         let meaning = if is_scan { Meaning::Offence(Class::Scan) } else { event.meaning };
         let event = Event { channel: BANS, line, meaning, ..*event };
-        self.offence(plan, id, &event, 1, Weight::Whole, out);
+        let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
+        self.offence(plan, id, (subject, &event), 1, Weight::Whole, out);
     }
 }

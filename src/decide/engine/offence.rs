@@ -39,6 +39,7 @@ impl Engine {
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
+        let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
             let reads =
@@ -59,12 +60,15 @@ impl Engine {
                 state.tally.ignored += 1;
                 continue;
             }
-            let counted = subject(&self.ignored, event.host, jail.ipv6prefix);
+            let counted = if jail.ipv6prefix == plan.config.ipv6prefix {
+                subject
+            } else {
+                super::subject(&self.ignored, event.host, jail.ipv6prefix)
+            };
             if self.late.is_past(event, *id, jail, counted) {
                 continue;
             }
             // The host is the same for all jails: it is judged once.
-            let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
             let (known, shared) = (&mut self.known, &mut self.shared);
             let weight = *weight.get_or_insert_with(|| {
                 let weight = known.weigh(subject, event, evidence, per_attempt);
@@ -78,7 +82,7 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
-            self.offence(&plan, *id, &event, per_attempt, weight, out);
+            self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
         }
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
@@ -106,12 +110,12 @@ impl Engine {
         }
     }
 
-    /// Counts an offence in a jail.
+    /// Counts an offence of a subject in a jail.
     pub(super) fn offence(
         &mut self,
         plan: &Plan,
         id: JailId,
-        event: &Event,
+        (subject, event): (Subject, &Event),
         per_attempt: u8,
         weight: Weight,
         out: &mut Vec<Decision>,
@@ -120,7 +124,6 @@ impl Engine {
         else {
             return;
         };
-        let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
         if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
             // What was written before another jail's ban took hold is no further offence.
             return;

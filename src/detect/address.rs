@@ -144,15 +144,16 @@ fn bare_address(text: &[u8]) -> Option<(IpAddr, usize)> {
     Some((IpAddr::V6(host), token.len() + zone))
 }
 
-/// Reads an IPv4 address; a colon behind it is the port's.
+/// Reads an IPv4 address; a colon behind it is the port's, full stops end a sentence.
 fn leading_ipv4(text: &[u8]) -> Option<(IpAddr, usize)> {
-    let token = text.get(..run_of(text, |byte| byte.is_ascii_digit() || byte == b'.'))?;
-    let token = match text.get(token.len()) {
-        Some(b':') => token,
+    let (host, rest) = ipv4_of(text)?;
+    let stops = run_of(rest, |byte| byte == b'.');
+    match rest.get(stops) {
+        Some(b':') if stops == 0 => {}
         Some(byte) if is_address_byte(*byte) => return None,
-        _ => without_stops(token),
-    };
-    Some((IpAddr::V4(ipv4(token)?), token.len()))
+        _ => {}
+    }
+    Some((IpAddr::V4(host), text.len() - rest.len()))
 }
 
 /// A full stop behind an address ends the sentence, not the address.
@@ -169,22 +170,31 @@ fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b':' || byte == b'.'
 }
 
-/// Four decimal octets; no leading zeros, which some programs read as octal.
+/// Four decimal octets.
 fn ipv4(token: &[u8]) -> Option<Ipv4Addr> {
-    let (mut octets, mut place, mut octet) = ([0; 4], 0, None);
-    for byte in token.iter().chain(b".") {
-        octet = match (byte, octet) {
-            (b'.', Some(value)) => {
-                *octets.get_mut(place)? = value;
-                place += 1;
-                None
-            }
-            (b'0'..=b'9', None) => Some(byte - b'0'),
-            (b'0'..=b'9', Some(1..)) => Some(octet?.checked_mul(10)?.checked_add(byte - b'0')?),
-            _ => return None,
-        };
+    ipv4_of(token).and_then(|(host, rest)| rest.is_empty().then_some(host))
+}
+
+/// The same at the beginning of a text, and what stands behind it.
+fn ipv4_of(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (a, rest) = octet(text)?;
+    let (b, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (c, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (d, rest) = octet(rest.strip_prefix(b".")?)?;
+    Some((Ipv4Addr::new(a, b, c, d), rest))
+}
+
+/// A decimal octet; no leading zeros, which some programs read as octal.
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| Some(u16::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let (first, mut rest) = text.split_first()?;
+    let mut value = digit(*first)?;
+    for _ in 0..if value == 0 { 0 } else { 2 } {
+        let Some((next, after)) = rest.split_first() else { break };
+        let Some(digit) = digit(*next) else { break };
+        (value, rest) = (10 * value + digit, after);
     }
-    (place == 4).then(|| octets.into())
+    Some((u8::try_from(value).ok()?, rest))
 }
 
 fn ipv6(token: &[u8]) -> Option<Ipv6Addr> {

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+use super::messages::{Messages, is_of};
 use super::scanner::{Line, REST};
 use crate::detect::prefix::{self, Shape};
 use crate::input::line_splitter::Region;
@@ -182,19 +183,15 @@ impl Context {
     /// whether what follows may be its sender's. `sender` is the host that it names, if the rule is sure.
     pub(super) fn note(
         &mut self,
-        messages: &[MessageShape],
+        messages: &Messages,
         body: &[u8],
         line: &Line<'_>,
         whole: bool,
         sender: Option<Sender>,
     ) {
         let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-        // A whole message matters only if more may follow it than it says; those stand first.
-        let followed = messages.partition_point(MessageShape::is_followed);
-        let messages = if whole { messages.get(..followed) } else { Some(messages) };
-        let known = messages.into_iter().flatten().filter(|message| message.is_of(body));
-        let reaches = known.map(|message| {
-            let whole = whole || message.own || message.has_end(body);
+        let reaches = messages.of(body, whole).map(|message| {
+            let whole = whole || message.own || has_end(message, body);
             let in_doubt = || self.doubts.iter().any(|doubt| start < doubt.until);
             let doubted = !whole || message.dump || (message.echo && in_doubt());
             if doubted { message.reach as u64 } else { 0 }
@@ -209,7 +206,7 @@ impl Context {
 
     /// Records the messages that begin within a `text` that stands in `line`. With many of them,
     /// a sender has put them there: whatever follows may be its own.
-    pub(super) fn note_within(&mut self, messages: &[MessageShape], text: &[u8], line: &Line<'_>) {
+    pub(super) fn note_within(&mut self, messages: &Messages, text: &[u8], line: &Line<'_>) {
         let mut bodies = prefix::inner_bodies(text);
         for body in bodies.by_ref().take(MOST_WITHIN) {
             self.note(messages, &body, line, false, None);
@@ -237,7 +234,7 @@ impl Context {
     /// Returns whether that is because of free text.
     pub(super) fn weigh(
         &mut self,
-        messages: &[MessageShape],
+        messages: &Messages,
         line: &Line<'_>,
         shape: Shape,
         hits: &mut [Event],
@@ -347,7 +344,7 @@ impl Context {
 
     /// Whether the line before is no message, so that this one may belong to what is. The line after
     /// one that was a message itself need not be looked at.
-    fn follows_on(&mut self, messages: &[MessageShape], line: &Line<'_>) -> bool {
+    fn follows_on(&mut self, messages: &Messages, line: &Line<'_>) -> bool {
         let end = line.region.start + line.start;
         line.start != self.known
             && line_before(line.region.bytes, end).is_some_and(|(before, start)| {
@@ -359,37 +356,22 @@ impl Context {
     /// Whether a line, which begins at `start`, is the second one of a message before it that has two.
     fn is_second_line(
         &mut self,
-        messages: &[MessageShape],
+        messages: &Messages,
         text: &[u8],
         bytes: &[u8],
         start: usize,
     ) -> bool {
-        let mut known =
-            messages.iter().filter(|m| m.next.as_ref().is_some_and(|next| next.is_match(text)));
-        known.any(|message| {
+        messages.with_second_line(text).any(|message| {
             let first = line_before(bytes, start)
                 .and_then(|(first, _)| prefix::strip(first, &mut self.scratch));
-            first.is_some_and(|first| message.is_of(first.body) && message.has_end(first.body))
+            first.is_some_and(|first| is_of(message, first.body) && has_end(message, first.body))
         })
     }
 }
 
-impl MessageShape {
-    /// Whether text of others may follow this message even when it is whole.
-    pub(super) fn is_followed(&self) -> bool {
-        self.dump || self.echo
-    }
-
-    /// Whether a body is that of this message.
-    fn is_of(&self, body: &[u8]) -> bool {
-        begins_with(body, &self.head)
-            && self.contains.as_ref().is_none_or(|text| text.find(body).is_some())
-    }
-
-    /// Whether a body ends as this message does when it is whole.
-    fn has_end(&self, body: &[u8]) -> bool {
-        self.ends.iter().any(|end| body.ends_with(end))
-    }
+/// Whether a body ends as a message does when it is whole.
+fn has_end(message: &MessageShape, body: &[u8]) -> bool {
+    message.ends.iter().any(|end| body.ends_with(end))
 }
 
 /// Where the line begins in which this place of a text is; of a very long line, what is within reach of it.
@@ -407,12 +389,6 @@ fn is_record(text: &[u8]) -> bool {
 /// Whether this is the line that Asterisk writes ahead of all records into a new file (`main/logger.c`).
 fn is_banner(text: &[u8]) -> bool {
     memmem::find(text, b"] Asterisk ").is_some() && memmem::find(text, b" built by ").is_some()
-}
-
-/// Most heads begin like many bodies, with the name of a source file; few end alike.
-fn begins_with(body: &[u8], head: &[u8]) -> bool {
-    let same_end = head.len().checked_sub(1).and_then(|last| body.get(last)) == head.last();
-    same_end && body.starts_with(head)
 }
 
 /// The last line before `end` that is not empty, and where it begins; Asterisk ends some messages with an

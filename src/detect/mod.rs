@@ -4,6 +4,7 @@ pub mod address;
 mod continuation;
 mod dfa;
 mod extract;
+mod messages;
 pub mod prefilter;
 pub mod prefix;
 pub mod rule_examples;

@@ -9,6 +9,7 @@ use regex_automata::util::prefilter::Prefilter;
 
 pub use crate::detect::continuation::Context;
 use crate::detect::extract::{Extraction, Extractor};
+use crate::detect::messages::Messages;
 use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
 use crate::detect::prefix::{self, Level, Shape};
 use crate::detect::stats::Counts;
@@ -21,7 +22,7 @@ use crate::model::exchange::{ExchangeId, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::rules::pattern::Pattern;
-use crate::rules::{Grammar, MessageShape, Rule, RuleSet, TextPlace};
+use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
 
 /// The time without anything new after which a message was whole. Asterisk writes a message without
 /// a pause, in two or three writes if it is long.
@@ -34,8 +35,7 @@ pub struct Matcher {
     rules: Arc<RuleSet>,
     /// One pattern set a grammar; none where no rule uses the grammar.
     pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
-    /// The messages that are known; those that others' text may follow stand first.
-    messages: Vec<MessageShape>,
+    messages: Messages,
     prefilter: Option<Prefilter>,
 }
 
@@ -83,9 +83,8 @@ impl Matcher {
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
-        let mut messages: Vec<_> =
-            rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
-        messages.sort_by_key(|message: &MessageShape| !message.is_followed());
+        let messages = rules.files.iter().flat_map(|file| file.messages.iter().cloned()).collect();
+        let messages = Messages::new(messages);
         // Reports of Asterisk are found by the names of their levels: the names are few, seldom
         // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
         // literals.
@@ -350,7 +349,7 @@ impl Scanner {
 /// that is because of free text. In a replay, the dates of lines tell when the writer has rested.
 fn weigh(
     context: &mut Context,
-    messages: &[MessageShape],
+    messages: &Messages,
     line: &Line<'_>,
     shape: Shape,
     clock: &mut Clock<'_>,

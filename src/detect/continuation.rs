@@ -105,6 +105,9 @@ pub struct Context {
     /// The place in the channel up to which lines have been looked at for that.
     #[serde(default)]
     free_text_seen: u64,
+    /// Whether the region holds the name of a level of free text, where that has been looked at.
+    #[serde(skip)]
+    named: Option<bool>,
     #[serde(skip)]
     scratch: Vec<u8>,
 }
@@ -113,6 +116,7 @@ impl Context {
     /// Begins with a region.
     pub fn enter(&mut self, region: &Region<'_>) {
         self.known = if std::mem::take(&mut self.rested) { 0 } else { usize::MAX };
+        self.named = None;
         if region.after_gap {
             self.doubt(None, self.base, self.base + REACH);
             self.looked_at = self.base;
@@ -294,6 +298,10 @@ impl Context {
         let unseen = here.saturating_sub(self.free_text_seen.max(oldest));
         let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
         let (known, text) = before.split_at(before.len() - length);
+        // Most logs have no such lines at all.
+        let ahead = line.region.bytes.get(known.len()..).unwrap_or_default();
+        let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
+        let text = if *self.named.get_or_insert_with(named) { text } else { &[] };
         for at in memchr::memchr_iter(b'[', text) {
             let name = text.get(..at).unwrap_or_default();
             if !FREE_TEXT.iter().any(|level| name.ends_with(level)) {

@@ -188,6 +188,15 @@ fn blinded(with: &Outcome, without: &Outcome) -> Vec<Wrong> {
         if ban.subject.is_flow() && with.found.iter().any(host) {
             continue;
         }
+        // A file of records is true where it holds nothing else. Behind a line of text it is text, too, and of encrypted
+        // connections that closes the port.
+        let framed = |found: &Found| found.event.basis == Basis::Framed;
+        let rests_on_framed =
+            without.found.iter().filter(|found| found.host == ban.host).all(framed);
+        let is_closed = |other: &Ban| other.host == ban.host && other.subject.is_flow();
+        if rests_on_framed && with.found.iter().any(host) && with.bans.iter().any(is_closed) {
+            continue;
+        }
         // A milder ban, which others' text brought earlier, begins the count anew.
         let same = with.bans.iter().any(|other| {
             other.subject.holds(&ban.subject)

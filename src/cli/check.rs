@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Exit;
+use clap::Args;
+
 use super::output::{Failure, Output};
+use super::{ConfigArg, Exit};
 use crate::control::list::FeedReport;
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
@@ -17,8 +19,21 @@ use crate::hosts::lists::{self, Lists};
 use crate::input::glob::{self, Unread};
 use crate::rules::RulesError;
 
-pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let plan = load_plan(config)?;
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Print every value in force, as a configuration file, with the file and line where it is written
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
+    let plan = load_plan(args.config.config.as_deref())?;
+    if args.show {
+        output.settings(&plan.config.settings());
+        return Ok(());
+    }
     let outcome = rule_examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
     if !outcome.wrong.0.is_empty() {
         return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());
@@ -27,9 +42,10 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     // The last jail is the one for bans by hand.
     let jails: Vec<_> = plan
         .jails()
-        .map(|(_, jail)| jail.name.as_str())
-        .filter(|name| *name != crate::config::MANUAL)
+        .map(|(_, jail)| jail)
+        .filter(|jail| jail.name != crate::config::MANUAL)
         .collect();
+    let names: Vec<_> = jails.iter().map(|jail| jail.name.as_str()).collect();
     if jails.is_empty() {
         return Err(Failure {
             exit: Exit::Config,
@@ -39,11 +55,14 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
+    let warnings = plan.config.warnings(&plan.rules.filters());
     let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",
-            "jails": jails,
+            "jails": names,
+            "terms": jails.iter().map(|jail| (jail.name.as_str(), jail.terms())).collect::<BTreeMap<_, _>>(),
+            "warnings": warnings,
             "filters": plan.rules.filters(),
             "rules": plan.rules.rules.len(),
             "examples": outcome.run,
@@ -60,11 +79,14 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         output.line(format_args!(
             "ok: {} jails ({}), {} rules in {} filters, {} examples read as they should be",
             jails.len(),
-            jails.join(", "),
+            names.join(", "),
             plan.rules.rules.len(),
             plan.rules.files.len(),
             outcome.run
         ));
+        for jail in &jails {
+            output.line(format_args!("  {}: {}", jail.name, jail.terms()));
+        }
         for source in files.keys() {
             let note = if source.path().is_none_or(Path::is_file) {
                 ""
@@ -84,7 +106,7 @@ pub fn check(config: Option<&Path>, output: &Output) -> Result<(), Failure> {
                 .line(format_args!("  feed {name}: {networks} networks, {skipped} lines skipped"));
         }
         let unread = unread.iter().map(|(logpath, why)| format!("logpath {logpath:?} {why}"));
-        let left_out = unread.chain(left_out).chain(lists.problems());
+        let left_out = warnings.into_iter().chain(unread).chain(left_out).chain(lists.problems());
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }

@@ -1,6 +1,6 @@
 //! `asterguard get`
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use super::client::ask;
 use super::list::never_banned;
@@ -8,33 +8,41 @@ use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::failregex::FailregexRequest;
 use crate::control::ignoreip::IgnoreipRequest;
+use crate::control::settings::SettingsRequest;
+
+const IGNOREIP: &str = "ignoreip";
+const FAILREGEX: &str = "failregex";
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+asterguard get JAIL            its values in force, and where each is written
+asterguard get JAIL maxretry   one of them
+asterguard get JAIL failregex  the failregexes that it counts
+asterguard get JAIL ignoreip   hosts that it never bans, and why
+asterguard get ignoreip        hosts that no jail bans, and why")]
 pub struct GetArgs {
     /// The jail; `ignoreip` can be asked for without one
-    jail: Option<String>,
-    #[command(subcommand)]
-    what: What,
+    #[arg(value_name = "JAIL")]
+    first: String,
+    /// One value of it, `failregex`, or `ignoreip`
+    #[arg(value_name = "WHAT")]
+    what: Option<String>,
     #[command(flatten)]
     socket: SocketArg,
 }
 
-#[derive(Debug, Subcommand)]
-enum What {
-    /// The failregexes that the jail counts
-    Failregex,
-    /// Hosts that are never banned, and why: by any jail, and by the jail that is named
-    Ignoreip,
-}
-
 pub fn get(args: &GetArgs, output: &Output) -> Result<(), Failure> {
-    match (&args.what, &args.jail) {
-        (What::Ignoreip, jail) => ignoreip(args, jail.clone(), output),
-        (What::Failregex, Some(jail)) => failregex(args, jail.clone(), output),
-        (What::Failregex, None) => {
+    let jail = args.first.clone();
+    match args.what.as_deref() {
+        None if jail == IGNOREIP => ignoreip(args, None, output),
+        None if jail == FAILREGEX => {
             let message = "which jail? Write: asterguard get JAIL failregex".to_owned();
             Err(Failure { exit: Exit::Usage, message })
         }
+        Some(IGNOREIP) => ignoreip(args, Some(jail), output),
+        Some(FAILREGEX) => failregex(args, jail, output),
+        None => settings(args, jail, output),
+        Some(key) => setting(args, jail, key, output),
     }
 }
 
@@ -52,6 +60,27 @@ fn failregex(args: &GetArgs, jail: String, output: &Output) -> Result<(), Failur
                 .iter()
                 .for_each(|regex| output.line(format_args!("{}\t{regex}", rule.rule)));
         }
+    }
+    Ok(())
+}
+
+fn settings(args: &GetArgs, jail: String, output: &Output) -> Result<(), Failure> {
+    output.settings(&ask(&args.socket.socket, &SettingsRequest { jail })?);
+    Ok(())
+}
+
+fn setting(args: &GetArgs, jail: String, key: &str, output: &Output) -> Result<(), Failure> {
+    let settings = ask(&args.socket.socket, &SettingsRequest { jail })?;
+    let Some(setting) = settings.iter().find(|setting| setting.key == key) else {
+        let known: Vec<_> = settings.iter().map(|setting| setting.key.as_str()).collect();
+        let message =
+            format!("there is no value `{key}`; there are {}, {FAILREGEX}", known.join(", "));
+        return Err(Failure { exit: Exit::Usage, message });
+    };
+    if output.json {
+        output.object(setting);
+    } else {
+        output.line(format_args!("{}", setting.value));
     }
     Ok(())
 }

@@ -105,8 +105,56 @@ pub(super) struct BanTimeIncrement {
 /// The parts of `unverified`.
 #[derive(Clone, Default)]
 pub(super) struct UnverifiedOverrides {
+    /// What is not said here is as for proven bans.
+    as_proven: bool,
     bantime: BanTimeIncrement,
     port: Option<String>,
+}
+
+/// A section as the files say it, and as it is built in.
+#[derive(Clone, Default)]
+pub(super) struct Layers {
+    pub written: Section,
+    pub built_in: Section,
+}
+
+impl Layers {
+    /// Returns the part of a layer.
+    pub fn of(&mut self, layer: Layer) -> &mut Section {
+        match layer {
+            Layer::Written => &mut self.written,
+            Layer::BuiltIn => &mut self.built_in,
+        }
+    }
+
+    /// Returns the addresses that are ignored.
+    pub fn ignoreip(&self) -> IgnoreIp {
+        self.written.ignoreip.clone().or(self.built_in.ignoreip.clone()).unwrap_or_default()
+    }
+
+    /// Returns the bits of an IPv6 address that count.
+    pub fn ipv6prefix(&self) -> Option<u8> {
+        self.written.ipv6prefix.or(self.built_in.ipv6prefix)
+    }
+
+    /// Returns this section of a jail laid over `default`: what is written wins over what is built in. Only its filter
+    /// belongs to a built-in jail itself.
+    pub fn over(&self, default: &Self) -> Section {
+        let is_built_in = self.built_in.filter.is_some();
+        let filter = default.written.filter.clone().filter(|_| !is_built_in);
+        let general = Section { filter, ..default.written.clone() };
+        let written = self.written.clone().over(&general);
+        Section { ignoreip: None, ..written.over(&self.built_in).over(&default.built_in) }
+    }
+}
+
+/// The origin of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// A file of the administrator's.
+    Written,
+    /// This program.
+    BuiltIn,
 }
 
 impl Section {
@@ -147,51 +195,63 @@ impl Section {
         }
     }
 
-    /// The jail that this section, laid over `default`, describes.
+    /// Returns this section laid over another one: what it leaves out is as there.
+    fn over(self, below: &Self) -> Self {
+        Self {
+            enabled: self.enabled.or(below.enabled),
+            mode: self.mode.or(below.mode),
+            filter: self.filter.or_else(|| below.filter.clone()),
+            class: self.class.or_else(|| below.class.clone()),
+            logpath: self.logpath.or_else(|| below.logpath.clone()),
+            count: self.count.or(below.count),
+            maxretry: self.maxretry.or(below.maxretry),
+            findtime: self.findtime.or(below.findtime),
+            bantime: self.bantime.over(below.bantime),
+            port: self.port.or_else(|| below.port.clone()),
+            blocktype: self.blocktype.or(below.blocktype),
+            ignoreip: self.ignoreip.or_else(|| below.ignoreip.clone()),
+            ipv6prefix: self.ipv6prefix.or(below.ipv6prefix),
+            unverified: self.unverified.over(&below.unverified),
+            hearsay: self.hearsay.or(below.hearsay),
+            renew: self.renew.or(below.renew),
+        }
+    }
+
+    /// Returns the jail that this section describes, which ignores `general` besides `own`.
     ///
     /// # Errors
-    /// The key that neither of the two has.
-    pub fn jail(&self, name: &str, default: &Self) -> Result<Jail, &'static str> {
-        let (own, default) = (self.clone(), default.clone());
-        let unverified = own.unverified.bantime.over(default.unverified.bantime);
-        let ignored = own.ignoreip.unwrap_or_default();
-        let mut ignoreip = default.ignoreip.unwrap_or_default().nets;
-        ignoreip.extend(ignored.nets);
+    /// The key that it lacks.
+    pub fn jail(self, name: &str, own: IgnoreIp, general: IgnoreIp) -> Result<Jail, &'static str> {
+        let mut ignoreip = general.nets;
+        ignoreip.extend(own.nets);
         ignoreip.sort_unstable();
         ignoreip.dedup();
+        let port = self.port.ok_or("port")?;
         Ok(Jail {
             name: name.to_owned(),
-            mode: own.mode.or(default.mode).ok_or("mode")?,
-            filter: own.filter.or(default.filter).ok_or("filter")?,
-            class: own.class.or(default.class).ok_or("class")?,
-            logpath: own.logpath.or(default.logpath).ok_or("logpath")?,
-            count: own.count.or(default.count).ok_or("count")?,
-            maxretry: own.maxretry.or(default.maxretry).ok_or("maxretry")?,
-            findtime: own.findtime.or(default.findtime).ok_or("findtime")?,
-            bantime: own.bantime.over(default.bantime).finish().ok_or("bantime")?,
-            port: own.port.or(default.port).ok_or("port")?,
-            blocktype: own.blocktype.or(default.blocktype).ok_or("blocktype")?,
+            mode: self.mode.ok_or("mode")?,
+            filter: self.filter.ok_or("filter")?,
+            class: self.class.ok_or("class")?,
+            logpath: self.logpath.ok_or("logpath")?,
+            count: self.count.ok_or("count")?,
+            maxretry: self.maxretry.ok_or("maxretry")?,
+            findtime: self.findtime.ok_or("findtime")?,
+            bantime: self.bantime.finish().ok_or("bantime")?,
+            blocktype: self.blocktype.ok_or("blocktype")?,
             ignoreip,
-            ignorenames: ignored.names,
-            ipv6prefix: own.ipv6prefix.or(default.ipv6prefix).ok_or("ipv6prefix")?,
-            unverified: BanTerms {
-                bantime: unverified.finish().ok_or("unverified")?,
-                port: own.unverified.port.or(default.unverified.port).ok_or("unverified")?,
-            },
-            hearsay: own.hearsay.or(default.hearsay).ok_or("hearsay")?,
-            renew: own.renew.or(default.renew).ok_or("renew")?,
+            ignorenames: own.names,
+            ipv6prefix: self.ipv6prefix.ok_or("ipv6prefix")?,
+            unverified: self.unverified.finish(self.bantime, &port).ok_or("unverified")?,
+            port,
+            hearsay: self.hearsay.ok_or("hearsay")?,
+            renew: self.renew.ok_or("renew")?,
         })
     }
 
     /// This section, for a jail that counts bans and reads nothing.
-    pub fn of_bans(&self) -> Self {
+    pub fn of_bans(self) -> Self {
         let (filter, class, logpath) = (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()));
-        Self { filter, class, logpath, count: Some(Counting::Bans), ..self.clone() }
-    }
-
-    /// Whether the jail that this section, laid over `default`, describes is wanted.
-    pub fn enabled(&self, default: &Self) -> bool {
-        self.enabled.or(default.enabled).unwrap_or(true)
+        Self { filter, class, logpath, count: Some(Counting::Bans), ..self }
     }
 }
 
@@ -265,7 +325,11 @@ impl BanTimeIncrement {
 
 impl UnverifiedOverrides {
     fn merge(&mut self, reader: &mut TomlReader, value: &TomlValue, ports: &[&str]) {
-        let help = "write for example { bantime = \"10m\", port = \"sip\" }";
+        let help = "write for example { bantime = \"10m\", port = \"sip\" }, or \"as-proven\"";
+        if matches!(value.get_ref(), DeValue::String(text) if text == "as-proven") {
+            *self = Self { as_proven: true, ..Self::default() };
+            return;
+        }
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             match key.get_ref().as_ref() {
                 "bantime" => self.bantime.merge(reader, value),
@@ -273,6 +337,24 @@ impl UnverifiedOverrides {
                 _ => reader.unknown_key(key, &["bantime", "port"]),
             }
         }
+    }
+
+    fn over(self, below: &Self) -> Self {
+        if self.as_proven {
+            return self;
+        }
+        Self {
+            as_proven: below.as_proven,
+            bantime: self.bantime.over(below.bantime),
+            port: self.port.or_else(|| below.port.clone()),
+        }
+    }
+
+    /// Returns the terms, beside those of proven bans.
+    fn finish(self, proven: BanTimeIncrement, port: &str) -> Option<BanTerms> {
+        let bantime = if self.as_proven { self.bantime.over(proven) } else { self.bantime };
+        let port = self.port.or_else(|| self.as_proven.then(|| port.to_owned()))?;
+        Some(BanTerms { bantime: bantime.finish()?, port })
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::network::network;
 use super::ports;
@@ -84,7 +84,10 @@ impl ListSections {
                     "allowfiles" => self.lists.allowfiles = paths(reader, value),
                     "blockfiles" => self.lists.blockfiles = paths(reader, value),
                     "guardedports" => {
-                        self.lists.guardedports = ports::ranges(reader, value);
+                        let none =
+                            matches!(value.get_ref(), DeValue::Array(items) if items.is_empty());
+                        self.lists.guardedports =
+                            if none { Vec::new() } else { ports::ranges(reader, value) };
                         self.guarded = Some((file, value.span()));
                     }
                     _ => reader.unknown_key(key, &LISTS),

@@ -6,25 +6,42 @@ use std::io;
 use std::mem::take;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
 use super::global::GlobalKeys;
-use super::jail_section::{KEYS, KnownNames, Section};
+use super::jail_section::{KEYS, KnownNames, Layer, Layers};
 use super::lists::ListSections;
+use super::places::Places;
 use super::ports::PortLists;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
 
-/// The text of the file that asterguard is shipped with; every value of it is the default.
-pub const BUILT_IN: &str = include_str!("../../packaging/etc/asterguard.toml");
+/// The file that asterguard is shipped with, as it is installed: each key stands behind a `#`, with its built-in value.
+pub const SHIPPED: &str = include_str!("../../packaging/etc/asterguard.toml");
+
+/// What is built in: [`SHIPPED`], with all of its keys in force.
+pub static BUILT_IN: LazyLock<String> = LazyLock::new(|| uncommented(SHIPPED));
+
+/// The name by which errors and listings refer to it.
+pub const BUILT_IN_NAME: &str = "(built in)";
 
 /// The main file that is read when none is named.
 pub const MAIN: &str = "/etc/asterguard/asterguard.toml";
+
+/// Takes the `#` away from each line where no space follows it: from keys, and not from prose.
+fn uncommented(text: &str) -> String {
+    let key = |line: &str| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with([' ', '\n']) => key.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(key).collect()
+}
 
 /// Bytes that a file may have.
 const LARGEST: u64 = 16 << 20;
@@ -75,7 +92,7 @@ pub fn load(main: Option<&Path>, filters: &[String]) -> Result<Config, LoadError
 /// # Errors
 /// All that is wrong in the files.
 pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config, Diagnostics> {
-    let built_in = (Path::new("(built in)"), BUILT_IN);
+    let built_in = (Path::new(BUILT_IN_NAME), BUILT_IN.as_str());
     let written = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
     let (mut readers, tables): (Vec<_>, Vec<_>) = std::iter::once(built_in)
         .chain(written)
@@ -84,6 +101,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let mut general = TopLevel::default();
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
+    let mut places = Places::default();
 
     // With a file half understood, errors about what it defines would lead astray.
     if !readers.iter().any(TomlReader::failed) {
@@ -93,18 +111,20 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         let ports = general.ports.names();
         let known = KnownNames { filters, ports: &ports };
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
-            sections.merge(reader, file, table.get_ref(), known);
+            let layer = if file == 0 { Layer::BuiltIn } else { Layer::Written };
+            sections.merge(reader, file, layer, table.get_ref(), known);
             lists.merge(reader, file, table.get_ref());
+            places.merge(reader, layer, table.get_ref());
         }
     }
-    let jails = sections.jails(&mut readers);
+    let jails = sections.jails(&mut readers, &mut places.disabled);
     let lists = lists.finish(&mut readers);
 
     let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
     if !errors.is_empty() {
         return Err(Diagnostics(errors));
     }
-    let ignored = sections.default.ignoreip.unwrap_or_default();
+    let ignored = sections.default.ignoreip();
     Ok(Config {
         asterisk: AsteriskPorts::default(),
         loglevel: general.loglevel,
@@ -112,13 +132,14 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         asteriskconf: general.asteriskconf,
         ignoreip: ignored.nets,
         ignorenames: ignored.names,
-        ipv6prefix: sections.default.ipv6prefix.unwrap_or(64),
+        ipv6prefix: sections.default.ipv6prefix().unwrap_or(64),
         knowngood: sections.global.finish_known_good(),
         maxunverified: sections.global.finish_maxunverified(),
         ports: general.ports.finish(),
         lists,
         wire: general.wire,
         jails,
+        places,
     })
 }
 
@@ -188,7 +209,7 @@ fn directory(reader: &mut TomlReader, value: &TomlValue) -> Option<PathBuf> {
 /// `[default]` and the jails.
 #[derive(Default)]
 struct Sections {
-    default: Section,
+    default: Layers,
     global: GlobalKeys,
     jails: BTreeMap<String, PlacedSection>,
 }
@@ -197,16 +218,23 @@ struct Sections {
 struct PlacedSection {
     file: usize,
     span: Range<usize>,
-    section: Section,
+    section: Layers,
 }
 
 impl Sections {
-    fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable, known: KnownNames) {
+    fn merge(
+        &mut self,
+        reader: &mut TomlReader,
+        file: usize,
+        layer: Layer,
+        table: &DeTable,
+        known: KnownNames,
+    ) {
         if let Some(value) = table.get("default") {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
                 self.global.merge(reader, table);
-                self.default.merge(reader, table, known);
+                self.default.of(layer).merge(reader, table, known);
             }
         }
         let Some(value) = table.get("jail") else { return };
@@ -230,24 +258,28 @@ impl Sections {
             let placed = self.jails.entry(name.to_string()).or_insert_with(|| PlacedSection {
                 file,
                 span: key.span(),
-                section: Section::default(),
+                section: Layers::default(),
             });
             GlobalKeys::refuse(reader, table);
             if name == RECIDIVE {
                 refuse_logs(reader, table);
             }
-            placed.section.merge(reader, table, known);
+            placed.section.of(layer).merge(reader, table, known);
         }
     }
 
-    /// The jails that are wanted, by name; for one that lacks a value, that is noted.
-    fn jails(&self, readers: &mut [TomlReader]) -> Vec<Jail> {
+    /// The jails that are wanted, by name, and the names of the others; for one that lacks a value, that is noted.
+    fn jails(&self, readers: &mut [TomlReader], disabled: &mut Vec<String>) -> Vec<Jail> {
         let known: Vec<_> = self.jails.keys().map(String::as_str).collect();
         let mut jails = Vec::new();
         for (name, PlacedSection { file, span, section }) in &self.jails {
-            let section = if name == RECIDIVE { section.of_bans() } else { section.clone() };
-            match (section.jail(name, &self.default), readers.get_mut(*file)) {
-                (Ok(jail), _) if section.enabled(&self.default) => jails.push(jail),
+            let merged = section.over(&self.default);
+            let merged = if name == RECIDIVE { merged.of_bans() } else { merged };
+            let is_enabled = merged.enabled.unwrap_or(true);
+            let jail = merged.jail(name, section.ignoreip(), self.default.ignoreip());
+            match (jail, readers.get_mut(*file)) {
+                (Ok(jail), _) if is_enabled => jails.push(jail),
+                (Ok(jail), _) => disabled.push(jail.name),
                 // Of all keys, only `filter` has no default.
                 (Err(key), Some(reader)) => {
                     let others = known.iter().copied().filter(|other| other != name);

@@ -7,11 +7,14 @@ mod jail_section;
 mod lists;
 pub mod load;
 mod network;
+mod places;
 mod ports;
+pub mod settings;
 mod sip_monitor;
 #[cfg(test)]
 mod tests;
 mod toml_reader;
+mod warnings;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +26,8 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub(crate) use network::network;
+pub use places::Places;
+pub use settings::Setting;
 pub use sip_monitor::{Limiter, SipMonitor};
 
 use crate::model::event::Class;
@@ -68,6 +73,8 @@ pub struct Config {
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,
+    /// The places where all of that is written.
+    pub places: Places,
 }
 
 /// A jail: which lines are read, what counts, and what happens to the hosts that they name.

@@ -19,7 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, SipMonitor,
+    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Places,
+    SipMonitor,
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
@@ -367,5 +368,6 @@ pub fn config(jails: Vec<Jail>) -> Config {
         lists: ListConfig::default(),
         wire: SipMonitor { enabled: false, ..SipMonitor::default() },
         jails,
+        places: Places::default(),
     }
 }

@@ -148,7 +148,7 @@ fn wrong_types() {
     a.toml:12:14: expected a table, found a string
     12 | unverified = '10m'
        |              ^^^^^
-    help: write for example { bantime = "10m", port = "sip" }
+    help: write for example { bantime = "10m", port = "sip" }, or "as-proven"
     "#);
 }
 

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::jail_section::KEYS;
-use crate::config::load::{BUILT_IN, parse};
+use crate::config::load::{BUILT_IN, SHIPPED, parse};
 use crate::config::*;
 use crate::model::event::Class;
 use crate::model::scope::{Blocktype, Ports};
@@ -31,6 +31,8 @@ fn good(text: &str) -> Config {
 fn jail<'a>(config: &'a Config, name: &str) -> &'a Jail {
     config.jails.iter().find(|jail| jail.name == name).unwrap()
 }
+
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 fn hours(n: u64) -> BanDuration {
     BanDuration::For(Duration::from_secs(n * 3600))
@@ -151,12 +153,12 @@ fn how_bans_grow_is_inherited_key_by_key() {
 
 #[test]
 fn the_shipped_file_in_its_place_changes_nothing() {
-    assert_eq!(good(BUILT_IN), good(""));
+    assert_eq!(good(&BUILT_IN), good(""));
 }
 
 #[test]
 fn every_key_is_explained_in_the_built_in_default_section() {
-    let table = DeTable::parse(BUILT_IN).unwrap();
+    let table = DeTable::parse(&BUILT_IN).unwrap();
     let default = table.get_ref().get("default").unwrap().get_ref().as_table().unwrap();
     for key in KEYS.iter().filter(|key| **key != "filter") {
         assert!(default.contains_key(*key), "{key}");
@@ -209,8 +211,73 @@ fn a_new_jail_takes_the_rest_from_default() {
     assert_eq!(names, ["all", "sip", "ami", "http", "iax", "web"]);
     assert_eq!(config.ports[1].1, Ports::Ranges(vec![(5060, 5060)]));
     assert_eq!(config.ports[5].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
-    // A jail's own value wins over [default], whichever file it is in.
-    assert_eq!(jail(&config, "asterisk-scan").maxretry, 3);
+}
+
+#[test]
+fn what_is_written_wins_over_what_is_built_in() {
+    let text = "[default]\nmaxretry = 4\nfindtime = '2d'\nbantime = '1y'\nport = 'all'\nfilter = 'kamailio'\n\
+                [jail.asterisk-guess]\nmaxretry = 6\n[jail.proxy]\n";
+    let (config, built_in) = (good(text), good(""));
+    let year = BanTime { decay: Some(YEAR), ..BanTime::fixed(BanDuration::For(YEAR)) };
+    for jail in &config.jails {
+        let maxretry = if jail.name == "asterisk-guess" { 6 } else { 4 };
+        let found = (jail.maxretry, jail.findtime, jail.bantime, jail.port.as_str());
+        assert_eq!(found, (maxretry, Duration::from_secs(172_800), year, "all"), "{}", jail.name);
+    }
+    // A filter is what makes a built-in jail, and what can be forged is as mild as before.
+    for before in &built_in.jails {
+        let now = jail(&config, &before.name);
+        assert_eq!(
+            (&now.filter, &now.class, now.count),
+            (&before.filter, &before.class, before.count)
+        );
+        assert_eq!(now.unverified, before.unverified);
+    }
+    assert_eq!(jail(&config, "proxy").filter, [glob::Pattern::new("kamailio").unwrap()]);
+    let place = |jail, key| config.places.of_jail(jail, key).map(ToString::to_string);
+    assert_eq!(place("asterisk-guess", "maxretry").as_deref(), Some("a.toml:8"));
+    assert_eq!(place("asterisk-wire", "maxretry").as_deref(), Some("a.toml:2"));
+    assert_eq!(place("asterisk-wire", "filter"), None);
+    assert_eq!(place("proxy", "filter").as_deref(), Some("a.toml:6"));
+    assert_eq!(place("asterisk-wire", "blocktype"), None);
+    // In one file the order of sections changes nothing, nor does that of files.
+    let (default, guess) = ("[default]\nmaxretry = 4\n", "[jail.asterisk-guess]\nmaxretry = 6\n");
+    let turned = parse_all(&[("a.toml", guess), ("b.toml", default)]).unwrap();
+    assert_eq!(turned, good(&format!("{default}{guess}")));
+}
+
+#[test]
+fn what_can_be_forged_is_as_proven_where_that_is_written() {
+    let terms = |text: &str, name: &str| jail(&good(text), name).unverified.clone();
+    let year = BanTime { decay: Some(YEAR), ..BanTime::fixed(BanDuration::For(YEAR)) };
+    let all = "bantime = '1y'\nport = 'all'\nunverified = 'as-proven'\n";
+    for text in [format!("[default]\n{all}"), format!("[jail.asterisk-iax]\n{all}")] {
+        let expected = BanTerms { bantime: year, port: "all".to_owned() };
+        assert_eq!(terms(&text, "asterisk-iax"), expected);
+    }
+    // A jail's own ports, and the length as below [default].
+    let text = format!("[default]\n{all}[jail.asterisk-scan]\nunverified = {{ port = 'sip' }}\n");
+    let expected = BanTerms { bantime: year, port: "sip".to_owned() };
+    assert_eq!(terms(&text, "asterisk-scan"), expected);
+    // Without another word, as the built-in jail has it.
+    let text = "[jail.asterisk-iax]\nunverified = 'as-proven'\n";
+    assert_eq!(terms(text, "asterisk-iax").port, "iax");
+}
+
+#[test]
+fn the_shipped_file_says_nothing() {
+    let shipped = good(SHIPPED);
+    assert_eq!(shipped, good(""));
+    for jail in &shipped.jails {
+        assert_eq!(shipped.places.written_for(&jail.name).count(), 0, "{}", jail.name);
+    }
+    assert_eq!(shipped.places.written_for_all().count(), 0);
+    let mut changed = SHIPPED.replacen("#maxretry = 5", "maxretry = 7", 1);
+    changed = changed.replacen("#loglevel = \"notice\"", "loglevel = \"info\"", 1);
+    let changed = good(&changed);
+    assert!(
+        changed.jails.iter().all(|jail| jail.maxretry == 7) && changed.loglevel == LogLevel::Info
+    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ban, banned, explain, failregex, ignoreip, list, pause, status, unban, verify};
+use super::{
+    ban, banned, explain, failregex, ignoreip, list, pause, settings, status, unban, verify,
+};
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
 use crate::daemon::Daemon;
@@ -17,6 +19,7 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request) -> Answer {
         Request::Pause(request) => pause::answer(daemon, request).await.into(),
         Request::Resume => pause::resume(daemon).await.into(),
         Request::Failregex(request) => failregex::answer(daemon, request).await.into(),
+        Request::Settings(request) => settings::answer(daemon, request).await.into(),
         Request::Explain(request) => explain::answer(daemon, request).await.into(),
         Request::Verify(request) => verify::answer(daemon, request).await.into(),
         Request::Ignoreip(request) => ignoreip::answer(daemon, request).await.into(),
@@ -36,6 +39,7 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         | Request::Pause(_)
         | Request::Resume
         | Request::Failregex(_)
+        | Request::Settings(_)
         | Request::Explain(_)
         | Request::Verify(_)
         | Request::Ignoreip(_) => false,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::client::ask;
+use super::explain::{dropper_in_words, elsewhere};
+use super::list::listed;
 use super::output::{Failure, Output};
 use super::{SocketArg, host};
 use crate::control::SubjectText;
@@ -25,9 +27,7 @@ pub struct BannedArgs {
 pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
     let bans = ask(&args.socket.socket, &BannedRequest { host: args.host.map(SubjectText) })?;
     if bans.is_empty() && !output.json {
-        output.line(
-            args.host.map_or("nobody is banned".to_owned(), |host| format!("{host} is not banned")),
-        );
+        not_banned(args, output)?;
     }
     for named in bans {
         if output.json {
@@ -35,6 +35,23 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
         } else {
             output.line(format_args!("[{}] {}", named.jail, ban_line(&named.ban)));
         }
+    }
+    Ok(())
+}
+
+/// Says that there is no ban, and what else drops the host.
+fn not_banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
+    let Some(whom) = args.host else {
+        output.line("nobody is banned");
+        return Ok(());
+    };
+    output.line(format_args!("{whom} is not banned"));
+    for listed in listed(&args.socket.socket, whom.address())? {
+        output.line(format_args!("  dropped all the same: {listed}"));
+    }
+    match elsewhere(whom.address()) {
+        Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
+        Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),
     }
     Ok(())
 }

@@ -18,17 +18,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// When it cannot be reached, or does not do what it is asked for.
 pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
     let request = query.request();
-    let unreachable = |error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                "; run as root or as a member of the socket's group"
-            }
-            _ => "; is it running? (asterguard run, or: systemctl status asterguard)",
-        };
-        Failure {
+    let unreachable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Failure {
+            exit: Exit::NotPermitted,
+            message: format!(
+                "you may not ask the daemon at {}: run this as root, or as a member of the socket's group",
+                socket.display()
+            ),
+        },
+        _ => Failure {
             exit: Exit::NoDaemon,
-            message: format!("no daemon answers at {}: {error}{hint}", socket.display()),
-        }
+            message: format!(
+                "no daemon answers at {}: {error}; is it running? (asterguard run, or: systemctl status asterguard)",
+                socket.display()
+            ),
+        },
     };
     let silent = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Failure {
@@ -102,7 +106,7 @@ pub fn one_by_one<Q: Query<Reply = Done>>(
         match order(socket, &query, output) {
             Ok(()) => {}
             // The others would not be done either.
-            Err(failure) if failure.exit == Exit::NoDaemon => {
+            Err(failure) if matches!(failure.exit, Exit::NoDaemon | Exit::NotPermitted) => {
                 failed.push(failure);
                 break;
             }

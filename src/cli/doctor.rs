@@ -12,7 +12,7 @@ use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::control::status::{Detail, Status, StatusRequest};
 use crate::decide::plan_files::load_plan;
-use crate::doctor::{CHECKS, Finding, Verdict, World};
+use crate::doctor::{CHECKS, Finding, NoStatus, Verdict, World};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -61,9 +61,12 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
     if count(Verdict::Problem) > 0 { Exit::Failed } else { Exit::Done }
 }
 
-fn status(args: &DoctorArgs) -> Result<Status, String> {
+fn status(args: &DoctorArgs) -> Result<Status, NoStatus> {
     let request = StatusRequest { jail: None, detail: Detail::Brief };
-    ask(&args.socket.socket, &request).map_err(|failure| failure.message)
+    ask(&args.socket.socket, &request).map_err(|Failure { exit, message }| match exit {
+        Exit::NotPermitted => NoStatus::NotPermitted(message),
+        _ => NoStatus::Dead(message),
+    })
 }
 
 /// Returns a progress bar, which is shown where somebody is looking and nothing else is printed there.

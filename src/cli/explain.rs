@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::banned::ban_line;
 use super::client::ask;
+use super::list::{Listed, listed};
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
 use super::test::{LineVerdict, in_words, verdict};
@@ -66,16 +67,16 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match ask(&args.socket.socket, &ExplainRequest { host: SubjectText(whom) }) {
         Ok(report) => {
-            show(&report, args, output);
+            show(&report, &listed(&args.socket.socket, report.host)?, args, output);
             Ok(())
         }
         // What the configuration says is known without it.
-        Err(Failure { exit: Exit::NoDaemon, message }) => {
+        Err(Failure { exit: exit @ (Exit::NoDaemon | Exit::NotPermitted), message }) => {
             let plan = load_plan(args.config.config.as_deref())?;
             let (report, source) = state_file::report(plan, &args.state_dir, whom);
-            show(&report, args, output);
+            show(&report, &[], args, output);
             let message = format!("{message}\n{source}");
-            Err(Failure { exit: Exit::NoDaemon, message })
+            Err(Failure { exit, message })
         }
         Err(failure) => Err(failure),
     }
@@ -83,7 +84,7 @@ fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<()
 
 /// Looks once at the rest of the firewall, and returns the rules that turn the host away, or the
 /// reason why they are not known.
-fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
+pub(super) fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
     other_tables::who_drops(&Program::nft(), canonical(host)).map_err(|error| error.to_string())
 }
 
@@ -92,21 +93,23 @@ fn elsewhere(host: IpAddr) -> Result<Vec<Dropper>, String> {
 struct Whole<'a> {
     #[serde(flatten)]
     report: &'a HostReport,
+    /// The lists by which it is dropped without a ban.
+    listed: &'a [Listed],
     /// The rules elsewhere that turn the host away; `None`: the rest of the firewall could not be looked at.
     elsewhere: Option<&'a [Dropper]>,
     /// Bans that are over; `None`: the state file cannot be read.
     earlier: Option<&'a [Earlier]>,
 }
 
-fn show(report: &HostReport, args: &ExplainArgs, output: &Output) {
+fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Output) {
     let elsewhere = elsewhere(report.host);
     let earlier = state_file::earlier(&args.state_dir, report);
     if output.json {
         let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
-        output.object(&Whole { report, elsewhere, earlier });
+        output.object(&Whole { report, listed, elsewhere, earlier });
         return;
     }
-    output.line(host_in_words(report).trim_end());
+    output.line(host_in_words(report, listed).trim_end());
     for ban in earlier.iter().flatten() {
         output.line(format_args!("  {}", ban.in_words()));
     }
@@ -116,20 +119,25 @@ fn show(report: &HostReport, args: &ExplainArgs, output: &Output) {
     }
 }
 
-fn dropper_in_words(dropper: &Dropper) -> String {
+pub(super) fn dropper_in_words(dropper: &Dropper) -> String {
     let Dropper { table, chain, rule, set, partly } = dropper;
     let partly = if *partly { ", of certain packets," } else { "" };
     let set = set.as_ref().map_or_else(String::new, |set| format!(", by its set {set}"));
     format!("  dropped{partly} elsewhere too: table {table}, chain {chain}, {rule}{set}")
 }
 
-fn host_in_words(report: &HostReport) -> String {
+fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
     let of_a_port =
         |ban: &&NamedBan| ban.ban.host.parse().is_ok_and(|whom: Subject| whom.is_flow());
-    let ports = report.bans.iter().filter(of_a_port).count();
-    let state = match (report.bannable, report.bans.len()) {
+    let bans = report.bans.as_deref().unwrap_or_default();
+    let ports = bans.iter().filter(of_a_port).count();
+    let state = match (report.bannable, bans.len()) {
         (false, _) => {
             "can never be banned: it is loopback, link-local, multicast or unspecified".to_owned()
+        }
+        (true, _) if report.bans.is_none() => "nobody could look whether it is banned".to_owned(),
+        (true, 0) if report.protected.is_none() && !listed.is_empty() => {
+            "not banned, and dropped all the same".to_owned()
         }
         (true, 0) => "not banned".to_owned(),
         (true, bans) if bans == ports && report.port.is_none() => {
@@ -153,8 +161,19 @@ fn host_in_words(report: &HostReport) -> String {
             writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
         }
     };
-    for ban in &report.bans {
+    for ban in bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
+    }
+    for listed in listed {
+        let _ = writeln!(text, "  dropped: {listed}");
+    }
+    if !report.guardedports.is_empty() {
+        let ranges = report.guardedports.iter().map(|(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        });
+        let ranges = ranges.collect::<Vec<_>>().join(", ");
+        let _ =
+            writeln!(text, "  closed to it: ports {ranges} (guardedports), as it is not in allow");
     }
     for ban in &report.without_effect {
         let _ = writeln!(text, "  {}", ban.in_words());

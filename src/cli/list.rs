@@ -1,9 +1,13 @@
 //! `asterguard list`
 
+use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
+use serde::Serialize;
 
 use super::SocketArg;
 use super::banned::dropped;
@@ -124,6 +128,49 @@ fn known_line(host: &KnownHost, output: &Output) {
         "{:<17} {accounts}{failing}{ended}, {left} left, {source}:{line}",
         host.host
     ));
+}
+
+/// A list by which a host is dropped without a ban.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    /// `block`, `hand` (an element that somebody put into `block4` or `block6`) or `feed`.
+    list: &'static str,
+    /// The network that it is in.
+    net: IpNet,
+    /// The place of the entry, or the name of the feed.
+    place: Option<String>,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let net = written(&self.net);
+        match (self.list, &self.place) {
+            ("feed", Some(name)) => write!(f, "{net} is in feed {name}"),
+            ("block", Some(place)) => write!(f, "{net} is in block ({place})"),
+            _ => write!(f, "{net} is in block4 or block6: somebody put it there with nft"),
+        }
+    }
+}
+
+/// Returns the lists by which a host is dropped without a ban.
+pub(super) fn listed(socket: &Path, host: IpAddr) -> Result<Vec<Listed>, Failure> {
+    let mut listed = Vec::new();
+    for list in [ListName::Block, ListName::Feed] {
+        match ask(socket, &ListRequest { list, host: Some(host) })? {
+            ListEntries::Block(blocked) => listed.extend(blocked.into_iter().map(|entry| {
+                let place = entry.file.zip(entry.line).map(|(file, line)| format!("{file}:{line}"));
+                let list = if place.is_some() { "block" } else { "hand" };
+                Listed { list, net: entry.net, place }
+            })),
+            ListEntries::Feed { feeds, .. } => {
+                listed.extend(feeds.into_iter().filter_map(|feed| {
+                    Some(Listed { list: "feed", net: feed.net?, place: Some(feed.feed) })
+                }));
+            }
+            ListEntries::Allow(_) | ListEntries::KnownGood(_) => {}
+        }
+    }
+    Ok(listed)
 }
 
 /// Prints the networks that are never banned, and why.

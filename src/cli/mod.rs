@@ -57,6 +57,8 @@ pub enum Exit {
     BadState = 6,
     /// A guard requests a restart.
     Restart = 7,
+    /// This user may not do that.
+    NotPermitted = 8,
 }
 
 const AFTER_HELP: &str = "\
@@ -69,7 +71,8 @@ Locked out?
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
 3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
-6 the state file cannot be used, 7 a supervised guard requests a restart.";
+6 the state file cannot be used, 7 a supervised guard requests a restart,
+8 this user may not do that.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -119,7 +122,7 @@ enum Command {
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(SocketArg),
-    /// Show something of a running guard: which hosts are never banned, what a jail counts
+    /// Show the values of a jail that are in force, what it counts, or which hosts are never banned
     Get(get::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
     Ruleset(ruleset::RulesetArgs),
@@ -128,7 +131,7 @@ enum Command {
     /// The exit code is 1 if they do.
     Verify(verify::VerifyArgs),
     /// Check configuration and rules, and run every rule's examples
-    Check(ConfigArg),
+    Check(check::CheckArgs),
     /// Look for what goes wrong in practice, and say what to change
     ///
     /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
@@ -193,7 +196,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),
-        Command::Check(args) => check::check(args.config.as_deref(), &output),
+        Command::Check(args) => check::check(&args, &output),
         Command::Test(args) => test::test(&args, &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),

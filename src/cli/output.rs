@@ -6,7 +6,9 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use super::Exit;
+use crate::config::Setting;
 use crate::config::load::LoadError;
+use crate::config::settings::as_file;
 use crate::daemon::RunError;
 use crate::decide::plan_files::PlanError;
 use crate::enforce::SinkError;
@@ -83,6 +85,19 @@ pub struct Output {
     reason = "what is printed the same way in both is still printed by it"
 )]
 impl Output {
+    /// Prints values in force: one object a line, or as a configuration file.
+    pub fn settings(&self, settings: &[Setting]) {
+        if self.json {
+            for setting in settings {
+                self.object(setting);
+            }
+        } else {
+            for line in as_file(settings) {
+                self.line(line);
+            }
+        }
+    }
+
     /// Returns output in JSON or as text.
     pub fn new(json: bool) -> Self {
         Self { json }

@@ -90,7 +90,8 @@ pub fn report(plan: Plan, state_dir: &Path, whom: Subject) -> (HostReport, Strin
         let report = requests::explain::explain(&engine, whom, now(), |_| String::new());
         let words =
             "This is what the configuration says: nothing is stored, or you may not read it";
-        return (report, words.to_owned());
+        // Nobody has looked.
+        return (HostReport { bans: None, ..report }, words.to_owned());
     };
     let path = |channel| stored.logs.get(&channel).cloned().unwrap_or_else(|| "?".to_owned());
     let report = requests::explain::explain(&stored.engine, whom, now(), path);

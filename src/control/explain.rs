@@ -59,8 +59,12 @@ pub struct HostReport {
     pub stranger: Option<StrangerReport>,
     /// The numbers of each jail.
     pub jails: Vec<JailReport>,
-    /// The bans in force: of the host or its network and of its ports, or those that hold the port.
-    pub bans: Vec<NamedBan>,
+    /// The bans in force: of the host or its network and of its ports, or those that hold the port; `null` if they could
+    /// not be looked at.
+    pub bans: Option<Vec<NamedBan>>,
+    /// Ports of this machine that only hosts that are let through reach, and this one is none of them: ranges.
+    #[serde(default)]
+    pub guardedports: Vec<(u16, u16)>,
     /// Those of them that were seen to have no effect.
     #[serde(default)]
     pub without_effect: Vec<IneffectiveBan>,

@@ -9,6 +9,7 @@ pub mod ignoreip;
 pub mod list;
 pub mod pause;
 pub mod reload;
+pub mod settings;
 pub mod status;
 pub mod unban;
 pub mod verify;
@@ -17,6 +18,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Setting;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{NoSubject, Subject};
 use ban::BanRequest;
@@ -26,6 +28,7 @@ use failregex::{FailregexRequest, RuleText};
 use ignoreip::IgnoreipRequest;
 use list::{BlockReport, FeedReport, KnownHost, ListRequest};
 use pause::PauseRequest;
+use settings::SettingsRequest;
 use status::{Status, StatusRequest};
 use unban::UnbanRequest;
 use verify::{Verification, VerifyRequest};
@@ -54,6 +57,8 @@ pub enum Request {
     Resume,
     /// The failregexes that a jail counts.
     Failregex(FailregexRequest),
+    /// The values of a jail that are in force.
+    Settings(SettingsRequest),
     /// The knowledge of a host, and the reasons why it is banned or not.
     Explain(ExplainRequest),
     /// The differences between kernel, configuration and memory.
@@ -78,6 +83,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// Failregexes.
     Failregex { rules: Vec<RuleText> },
+    /// Values in force.
+    Settings { settings: Vec<Setting> },
     /// The knowledge of a host.
     Explain(Box<HostReport>),
     /// The networks that are never banned, and why.
@@ -198,6 +205,7 @@ mod tests {
             r#"{"command":"pause","seconds":900}"#,
             r#"{"command":"resume"}"#,
             r#"{"command":"failregex","jail":"a"}"#,
+            r#"{"command":"settings","jail":"a"}"#,
             r#"{"command":"explain","host":"192.0.2.1"}"#,
             r#"{"command":"verify","repair":true}"#,
             r#"{"command":"ignoreip","jail":null}"#,
@@ -212,6 +220,7 @@ mod tests {
             r#"{"answer":"done","message":"reloaded"}"#,
             r#"{"answer":"failed","message":"no","usage":true}"#,
             r#"{"answer":"failregex","rules":[{"rule":"a/b","failregex":["x"]}]}"#,
+            r#"{"answer":"settings","settings":[{"section":"jail.a","key":"maxretry","value":"3","place":null}]}"#,
             r#"{"answer":"ignoreip","ignored":[]}"#,
             r#"{"answer":"verification","differences":[],"count":0,"repaired":false}"#,
             r#"{"answer":"banned","bans":[]}"#,

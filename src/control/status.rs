@@ -338,6 +338,9 @@ pub struct SourceStatus {
     /// Whether lines were not believed within the last ten minutes because they stood right behind VERBOSE or
     /// DEBUG lines.
     pub free_text: bool,
+    /// Whether a line in a form that the jails' rules are for was read, or none yet.
+    #[serde(default)]
+    pub recognized: bool,
 }
 
 impl SourceStatus {

@@ -190,6 +190,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         paused,
         decisions,
         observers: vec![Box::new(DecisionLog)],
+        unusable: None,
     };
     let daemon = Arc::new(Daemon {
         engine: engine_handle,
@@ -431,6 +432,7 @@ impl Daemon {
             () = self.renewals() => Cause::Signal,
             () = self.watch_passed() => Cause::Signal,
             () = self.follow_asterisk() => Cause::Signal,
+            () = self.watch_configuration() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

@@ -28,6 +28,9 @@ use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
 /// a pause, in two or three writes if it is long.
 pub const REST: Duration = Duration::from_secs(1);
 
+/// Lines of what is read at once that are looked at for their form, while no line was in one that rules are for.
+const SAMPLED: usize = 64;
+
 /// All failregexes that matter for a channel, ready to run. Immutable: channels with the same
 /// rules share one.
 #[derive(Debug)]
@@ -146,6 +149,8 @@ pub struct Scanner {
     found: Vec<usize>,
     counts: Counts,
     free_text: Option<Time>,
+    /// Whether a line was in a form that one of the rules is for.
+    recognized: bool,
 }
 
 impl Scanner {
@@ -165,6 +170,7 @@ impl Scanner {
             found: Vec::new(),
             counts: Counts::default(),
             free_text: None,
+            recognized: false,
         }
     }
 
@@ -186,6 +192,12 @@ impl Scanner {
     /// The lines that could not be believed so far, by rule.
     pub fn unbelieved(&self) -> impl Iterator<Item = (RuleId, UnbelievedHits)> {
         self.counts.unbelieved.iter().map(|(id, count)| (*id, *count))
+    }
+
+    /// Whether a line was in a form that one of the rules is for.
+    #[must_use]
+    pub fn recognizes(&self) -> bool {
+        self.recognized
     }
 
     /// Returns when a line that a rule matches last stood so near behind free text that it was not believed.
@@ -225,6 +237,10 @@ impl Scanner {
         }
         let text = region.text();
         let matcher = Arc::clone(&self.matcher);
+        if !self.recognized {
+            let mut lines = text.split(|byte| *byte == b'\n').take(SAMPLED);
+            self.recognized = lines.any(|line| matcher.is_for(line, &mut self.scratch));
+        }
         self.context.enter(region);
         let (mut from, mut number) = (0, region.first_line);
         let mut in_a_run = false;
@@ -398,6 +414,15 @@ struct Judgement {
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Matcher {
+    /// Whether a line is in a form that one of the rules is for.
+    fn is_for(&self, line: &[u8], scratch: &mut Vec<u8>) -> bool {
+        self.pattern_sets.iter().any(|(grammar, ..)| match grammar {
+            Grammar::None => true,
+            Grammar::Kernel => prefix::kernel(line).is_some(),
+            Grammar::Asterisk => prefix::strip(line, scratch).is_some(),
+        })
+    }
+
     /// Returns where in `text`, from `from` on, the next line is that may matter: a place within it.
     fn next_place(&self, text: &[u8], from: usize) -> Option<usize> {
         let span = Span { start: from, end: text.len() };

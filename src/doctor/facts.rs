@@ -21,6 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Processes that are looked at, at most.
 const MOST_PROCESSES: usize = 1 << 16;
 
+/// The reason why the state of the daemon is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoStatus {
+    /// None answers, in words.
+    Dead(String),
+    /// This user may not ask it, in words.
+    NotPermitted(String),
+}
+
 /// The facts that there are to look at. In place of a part that is not to be had is the reason why.
 #[derive(Debug)]
 pub struct World {
@@ -31,7 +40,7 @@ pub struct World {
     /// The directory of Asterisk's configuration.
     pub asterisk: PathBuf,
     /// The state of the daemon.
-    pub status: Result<Status, String>,
+    pub status: Result<Status, NoStatus>,
     /// The firewall's tables, chains and rules.
     pub ruleset: Result<Ruleset, String>,
     /// The text that `nft --version` prints.
@@ -54,7 +63,7 @@ impl World {
     /// Looks around. `step` is told what is looked at next.
     pub fn look(
         plan: Result<Plan, String>,
-        status: Result<Status, String>,
+        status: Result<Status, NoStatus>,
         mut step: impl FnMut(&'static str),
     ) -> Self {
         let unknown = Path::new("/etc/asterisk");

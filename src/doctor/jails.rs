@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
-use super::facts::World;
+use super::facts::{NoStatus, World};
 use crate::config::{MANUAL, Mode};
 use crate::control::status::{Health, JailStatus, Status};
 use crate::model::time::HumanDuration;
@@ -16,18 +16,21 @@ const MANY: u64 = 100;
 /// Checks the guard's own configuration.
 pub fn configuration(world: &World) -> Vec<Finding> {
     const CHECK: &str = "configuration";
-    vec![match &world.plan {
-        Err(why) => Finding::problem(CHECK, format!("it cannot be used: {}", why.trim_end()))
-            .change("asterguard check"),
-        Ok(plan) => {
-            let jails = plan.jails().filter(|(_, jail)| jail.name != MANUAL).count();
-            match jails {
-                0 => Finding::problem(CHECK, "no jail is enabled: nobody is ever banned")
-                    .change("enable one: `enabled = true`"),
-                jails => Finding::ok(CHECK, format!("{jails} jails")),
-            }
+    let plan = match &world.plan {
+        Ok(plan) => plan,
+        Err(why) => {
+            let seen = format!("it cannot be used: {}", why.trim_end());
+            return vec![Finding::problem(CHECK, seen).change("asterguard check")];
         }
-    }]
+    };
+    let mut found = vec![match plan.jails().filter(|(_, jail)| jail.name != MANUAL).count() {
+        0 => Finding::problem(CHECK, "no jail is enabled: nobody is ever banned")
+            .change("enable one: `enabled = true`"),
+        jails => Finding::ok(CHECK, format!("{jails} jails")),
+    }];
+    let warnings = plan.config.warnings(&plan.rules.filters());
+    found.extend(warnings.into_iter().map(|warning| Finding::advice(CHECK, warning)));
+    found
 }
 
 /// Checks whether the daemon runs, and is well.
@@ -35,9 +38,12 @@ pub fn daemon(world: &World) -> Vec<Finding> {
     const CHECK: &str = "daemon";
     let status = match &world.status {
         Ok(status) => status,
-        Err(why) => {
+        Err(NoStatus::Dead(why)) => {
             let why = why.lines().next().unwrap_or_default();
-            return vec![Finding::advice(CHECK, why).change("systemctl enable --now asterguard")];
+            return vec![Finding::problem(CHECK, why).change("systemctl enable --now asterguard")];
+        }
+        Err(NoStatus::NotPermitted(why)) => {
+            return vec![Finding::unchecked(CHECK, why).change("run doctor as root")];
         }
     };
     let mut found: Vec<_> = status

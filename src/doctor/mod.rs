@@ -17,7 +17,7 @@ mod trunks;
 
 use serde::Serialize;
 
-pub use facts::World;
+pub use facts::{NoStatus, World};
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

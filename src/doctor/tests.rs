@@ -43,7 +43,7 @@ impl Machine {
             logs: crate::daemon::engine_thread::log_reader::files(&plan),
             plan: Ok(plan),
             asterisk: home.path().to_owned(),
-            status: Err("no daemon answers".to_owned()),
+            status: Err(NoStatus::Dead("no daemon answers".to_owned())),
             ruleset: Err("not permitted".to_owned()),
             nft: Ok("nftables v1.0.6 (Lester Gooch #5)".to_owned()),
             filter: Err("there is no `asterisk` here".to_owned()),

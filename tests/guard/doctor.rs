@@ -43,7 +43,7 @@ fn doctor_looks_at_the_whole_machine() {
 
     // Without a daemon, and before there is a table.
     let (_, found) = findings(&home, &netns);
-    assert_eq!(verdicts(&found, "daemon"), ["advice"], "{found:#?}");
+    assert_eq!(verdicts(&found, "daemon"), ["problem"], "{found:#?}");
     assert_eq!(verdicts(&found, "table"), ["advice"]);
     assert_eq!(verdicts(&found, "jails"), ["unchecked"]);
     assert_eq!(verdicts(&found, "logger"), ["ok", "problem"]);

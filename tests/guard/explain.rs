@@ -158,7 +158,13 @@ fn explain_without_daemon_reads_the_configuration() {
     );
     let (code, report) = object(&home, &[HOST]);
     assert_eq!((code, &report["jails"][0]["ignored_by"]), (4, &Value::Null));
-    assert_eq!((&report["bans"], &report["lines"]), (&json!([]), &json!([])));
+    // Nobody has looked.
+    assert_eq!((&report["bans"], &report["lines"]), (&Value::Null, &json!([])));
+    let (_, text, _) = explain(&home, &[HOST]);
+    assert!(
+        text.starts_with(&format!("{HOST}: nobody could look whether it is banned\n")),
+        "{text}"
+    );
     assert_eq!(explain(&home, &["pbx.example"]).0, 2);
 }
 

@@ -1,11 +1,14 @@
 //! What `status` says at night: whether the phones are well, whether logs are read, whether bans
 //! arrive.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::kit::guard::{Guard, PROGRAM};
+use crate::kit::guard::{Guard, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, odd_packet, wrong_password};
 
@@ -214,4 +217,68 @@ fn status_shows_what_is_stored() {
     run.append("messages", &vec![wrong_password("198.51.100.66"); 4]);
     run.says("Ban 198.51.100.66 (5 offences");
     assert_eq!(run.status()["health"], "OK");
+}
+
+/// What keeps a guard from doing its work is no health, and who may not ask is not told that there is none.
+#[test]
+fn health_is_not_good_while_a_guard_is_blind_or_would_not_start_again() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let config = CONFIG.replace("messages\"]", "messages\", \"$DIR/other\"]");
+    let guard = Guard::start(&netns, &config);
+    let check = || guard.ctl(&["status", "--check"]);
+    let becomes = |what: &str, words: &str| {
+        kit::until(what, || {
+            let (code, out, _) = check();
+            (code == 1) != words.is_empty() && out.contains(words)
+        });
+    };
+    becomes("all is well", "");
+    // A log that cannot be read, though another one can.
+    fs::create_dir(guard.path("other")).unwrap();
+    becomes("it is said of the log", "/other is unreadable: ");
+    fs::remove_dir(guard.path("other")).unwrap();
+    becomes("the log is gone", "");
+    // Lines of something else.
+    guard.append("messages", &vec!["192.0.2.1 - - GET / HTTP/1.1".to_owned(); 19]);
+    kit::until("they are read", || source(&guard)["lines"] == 19);
+    assert_eq!(check().0, 0);
+    guard.append("messages", &["192.0.2.1 - - GET / HTTP/1.1".to_owned()]);
+    becomes("it is said what they are", "20 lines, and not one as Asterisk writes them");
+    guard.append("messages", &[wrong_password("198.51.100.66")]);
+    becomes("there is one of Asterisk's", "");
+    // A configuration that the next start would end with.
+    let good = fs::read_to_string(guard.path("asterguard.toml")).unwrap();
+    guard.write("asterguard.toml", &good.replace("maxretry = 5", "maxretry = five"));
+    becomes("the mistake is found", "/asterguard.toml:9:12: ");
+    let (code, out, _) = guard.ctl(&["status"]);
+    assert!(code == 0 && out.starts_with("DEGRADED: "), "{out}");
+    guard.write("asterguard.toml", &good);
+    becomes("it is mended", "");
+    assert_eq!(guard.count("can be used again"), 1);
+    assert_eq!(guard.count("the configuration on disk cannot be used"), 1, "once");
+
+    // Somebody who may not ask.
+    let public = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
+    let public = public.unwrap();
+    let program = public.path().join("asterguard");
+    fs::copy(PROGRAM, &program).unwrap();
+    let as_nobody = |args: &[&str]| {
+        let mut run = Command::new(&program);
+        run.args(args).arg("--socket").arg(guard.path("socket")).uid(65_534).gid(65_534);
+        told(&run.output().unwrap())
+    };
+    for args in [&["status", "--check"][..], &["banned"], &["unban", "192.0.2.1"]] {
+        let (code, out, said) = as_nobody(args);
+        assert_eq!((code, out.as_str()), (8, ""), "{said}");
+        assert!(said.contains("you may not ask the daemon"), "{said}");
+    }
+    let (code, out, said) = as_nobody(&["explain", "192.0.2.1"]);
+    assert_eq!(code, 8, "{said}");
+    assert!(out.starts_with("192.0.2.1: nobody could look whether it is banned\n"), "{out}");
+    let (_, out, _) = as_nobody(&["doctor", "--json"]);
+    let of_daemon = out.lines().find(|line| line.contains("\"check\":\"daemon\"")).unwrap();
+    assert!(of_daemon.contains("\"unchecked\"") && !of_daemon.contains("systemctl"), "{of_daemon}");
 }

@@ -25,6 +25,7 @@ mod heal;
 mod health;
 mod hostile;
 mod ignored;
+mod in_force;
 mod include;
 mod json;
 mod kernel_lost;

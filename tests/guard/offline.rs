@@ -24,16 +24,16 @@ fn command(home: &Home, args: &[&str]) -> Command {
     command
 }
 
-fn run(home: &Home, args: &[&str]) -> Told {
+pub fn run(home: &Home, args: &[&str]) -> Told {
     told(&command(home, args).output().unwrap())
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The same line with another time.
-fn at(time: &str, line: &str) -> String {
+pub fn at(time: &str, line: &str) -> String {
     format!("[{time}{}", &line[line.find(']').unwrap()..])
 }
 
@@ -66,6 +66,9 @@ fn a_good_configuration_is_checked_with_all_examples() {
         first.starts_with(&format!("ok: {} jails ({}), ", JAILS.len(), JAILS.join(", "))),
         "{first}"
     );
+    for jail in JAILS {
+        assert!(lines.next().unwrap().starts_with(&format!("  {jail}: ")), "{out}");
+    }
     assert!(lines.next().unwrap().ends_with("/later  (not there yet: awaited)"), "{out}");
     assert!(lines.next().unwrap().ends_with("/messages"), "{out}");
 

@@ -192,7 +192,7 @@ fn invalid_bans_are_refused() {
         (&["unban", "198.51.100"], "write an address"),
         (&["status", "sshd"], "there is no jail `sshd`"),
         (&["get", "sshd", "failregex"], "there is no jail `sshd`"),
-        (&["get", "asterisk-guess", "logpath"], "logpath"),
+        (&["get", "asterisk-guess", "logpaths"], "there is no value `logpaths`"),
         (&["pause", "--for", "0s"], "too short"),
         (&["stop"], "unrecognized"),
     ] {

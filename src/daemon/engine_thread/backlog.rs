@@ -73,10 +73,19 @@ impl OldLines {
     /// Records what was read, and says now and then how far that is.
     pub fn note(&mut self, source: &SourceKey, bytes: u64, now: Time) {
         self.bytes += bytes;
-        if now.since(self.said) >= PACE {
-            self.said = now;
+        if self.is_news(bytes, now) {
             info!("{source}: {} bytes of old lines read so far", self.bytes);
         }
+    }
+
+    /// Whether it is time to say how far reading has come: of a log that does not grow, or that is not there, it
+    /// has been said.
+    fn is_news(&mut self, bytes: u64, now: Time) -> bool {
+        let is_news = bytes > 0 && now.since(self.said) >= PACE;
+        if is_news {
+            self.said = now;
+        }
+        is_news
     }
 
     /// Says what there was.
@@ -89,5 +98,19 @@ impl OldLines {
                 now.since(self.begun).as_millis()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_without_lines_says_nothing() {
+        let at = Time::from_secs;
+        let mut lines = OldLines::new(at(0), at(100));
+        assert!((100..1000).all(|second| !lines.is_news(0, at(second))));
+        let said = (1000..1060).filter(|second| lines.is_news(1, at(*second))).count();
+        assert_eq!(said, 12);
     }
 }

@@ -483,6 +483,7 @@ impl Channel {
                 .scanner
                 .free_text()
                 .is_some_and(|last| now.since(last) < FREE_TEXT_LASTS),
+            recognized: self.scanner.recognizes(),
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct Core {
     pub decisions: Vec<Decision>,
     /// The observers of what was decided.
     pub observers: Vec<Box<dyn DecisionObserver + Send>>,
+    /// The reason why the configuration on disk cannot be used; `None` if it can.
+    pub unusable: Option<String>,
 }
 
 impl Core {

@@ -61,7 +61,11 @@ pub fn explain(
             since: failures.since.secs(),
         }),
         jails: jails(plan, &found, &path),
-        bans: found.bans.iter().map(named).collect(),
+        bans: Some(found.bans.iter().map(named).collect()),
+        guardedports: match &found.protected {
+            Some(_) => Vec::new(),
+            None => plan.config.lists.guardedports.clone(),
+        },
         without_effect: without_effect::list(
             plan,
             engine.without_effect().filter(|known| found.bans.contains(&known.ban)),

@@ -10,6 +10,7 @@ mod ignoreip;
 mod list;
 mod pause;
 pub(super) mod server;
+mod settings;
 mod status;
 mod unban;
 mod verify;

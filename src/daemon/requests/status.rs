@@ -24,6 +24,8 @@ use crate::sys::clock::now;
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);
+/// Lines after which it is certain what a log holds.
+const FEW: u64 = 20;
 /// Hosts that are named, where there may be many.
 const MOST_NAMED: usize = 16;
 
@@ -167,6 +169,28 @@ impl Core {
         if !sources.iter().any(|source| source.state == "following") {
             problems
                 .push("no log file is being read; see the list of files and `logpath`".to_owned());
+        }
+        problems.extend(self.unusable.as_ref().map(|why| {
+            format!("the configuration on disk cannot be used, so the guard would not start again: {why}; see `asterguard check`")
+        }));
+        for source in sources.iter().filter(|source| source.state.starts_with("unreadable")) {
+            problems.push(format!(
+                "{} is {}; let the guard's group read it, or take it out of `logpath`",
+                source.path, source.state
+            ));
+        }
+        for source in sources.iter().filter(|source| source.lines >= FEW && !source.recognized) {
+            problems.push(format!(
+                "{}: {} lines, and not one as Asterisk writes them; is it the right log? See `asterguard test {}`",
+                source.path, source.lines, source.path
+            ));
+        }
+        let count = |number: fn(&SourceStatus) -> u64| sources.iter().map(number).sum::<u64>();
+        let (hits, hearsay) = (count(|source| source.hits), count(|source| source.hearsay));
+        if hits >= FEW && hearsay == hits && !wire.state.starts_with("listening") {
+            problems.push(format!(
+                "none of {hits} lines about attempts can be believed, and nothing else is seen; let Asterisk write `messages => notice,warning,error`, or switch the wire on"
+            ));
         }
         for source in sources.iter().filter(|source| source.tampered > 0) {
             problems.push(format!(

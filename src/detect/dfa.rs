@@ -21,6 +21,9 @@ const DEAD: u16 = 0;
 const START: u16 = 1;
 /// The length of fixed text that is compared at once, in bytes: for less, that does not pay.
 const WORTHWHILE: u16 = 8;
+/// So often in one body it is looked ahead for a byte that leads on, where that is near: a sender may have put one
+/// everywhere.
+const PATIENCE: u8 = 24;
 /// No class of bytes; there are 256 of them at most.
 const NONE: u16 = u16::MAX;
 
@@ -71,16 +74,16 @@ impl Stops {
         }
     }
 
-    /// Returns how many bytes of a text lead nowhere else.
+    /// Returns how many bytes of a text lead nowhere else; `None` if that cannot be told at once.
     #[inline]
-    fn passed(self, text: &[u8]) -> usize {
+    fn passed(self, text: &[u8]) -> Option<usize> {
         let found = match self {
-            Self::Many => return 0,
+            Self::Many => return None,
             Self::One(a) => memchr::memchr(a, text),
             Self::Two(a, b) => memchr::memchr2(a, b, text),
             Self::Three(a, b, c) => memchr::memchr3(a, b, c, text),
         };
-        found.unwrap_or(text.len())
+        Some(found.unwrap_or(text.len()))
     }
 }
 
@@ -142,6 +145,7 @@ impl Automaton {
     fn run(&self, body: &[u8]) -> Option<&State> {
         let mut rest = body;
         let mut number = usize::from(START);
+        let mut patience = PATIENCE;
         'next_state: loop {
             let mut state = self.states.get(number)?;
             if state.run >= WORTHWHILE {
@@ -151,7 +155,10 @@ impl Automaton {
                 rest = rest.get(same..)?;
                 state = self.states.get(number)?;
             }
-            rest = rest.get(state.stops.passed(rest)..)?;
+            if let Some(passed) = (patience > 0).then(|| state.stops.passed(rest)).flatten() {
+                patience -= u8::from(passed < usize::from(WORTHWHILE));
+                rest = rest.get(passed..)?;
+            }
             while let Some((byte, after)) = rest.split_first() {
                 rest = after;
                 let class = *self.classes.get(usize::from(*byte))?;

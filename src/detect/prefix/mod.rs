@@ -19,8 +19,13 @@ mod syslog;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memmem};
+use regex_automata::meta::Regex;
+
+use crate::rules::byte_regex;
 
 pub use syslog::kernel;
 
@@ -145,8 +150,16 @@ pub fn begins_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
 /// than its buffer, the line feed too, and writes the next message right behind it; of the first, an
 /// ESC may have hidden most. Or its sender wrote that himself.
 pub fn inner_bodies(text: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    memchr_iter(b']', text).filter_map(move |end| {
-        let (_, rest) = level(text.get(end + 1..)?.strip_prefix(b" ")?)?;
+    // An automaton, because a line full of brackets must not take longer than others. Most lines have none.
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("] "));
+    static BEGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let names = LEVELS.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).join("|");
+        byte_regex(&format!(r"\] (?:{names}) ?\[[0-9]")).ok()
+    });
+    let begin = BEGIN.as_ref().filter(|_| END.find(text).is_some());
+    let begins = begin.into_iter().flat_map(move |begin| begin.find_iter(text));
+    begins.filter_map(move |begin| {
+        let (_, rest) = level(text.get(begin.start() + 2..)?)?;
         match thread(rest)? {
             [b' ', body @ ..] => Some(Cow::Borrowed(body)),
             [b':', b' ', text @ ..] => {

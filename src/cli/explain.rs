@@ -164,6 +164,11 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
     for ban in bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
     }
+    for ban in &report.observed {
+        let ban_words = ban_line(&ban.ban);
+        let _ =
+            writeln!(text, "  would be banned [{}] {ban_words} (the jail only observes)", ban.jail);
+    }
     for listed in listed {
         let _ = writeln!(text, "  dropped: {listed}");
     }

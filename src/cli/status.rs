@@ -9,7 +9,7 @@ use super::banned::ban_line;
 use super::client::ask;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
-use crate::config::Limiter;
+use crate::config::{Limiter, MANUAL, Mode};
 use crate::control::status::{
     Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
     Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
@@ -85,7 +85,19 @@ fn headline(status: &Status) -> String {
             format!("last login {} ago, {} within 5m", brief(*ago), counted(*lately, "host"))
         }
     };
-    format!("{health}: {banned} banned{known}; {logins}\n")
+    let jails = || status.jails.iter().filter(|jail| jail.jail != MANUAL);
+    let observing = jails().filter(|jail| jail.mode == Mode::Observe).count();
+    let would: usize = jails().map(|jail| jail.currently_observed).sum();
+    match observing {
+        0 => format!("{health}: {banned} banned{known}; {logins}\n"),
+        all if all == jails().count() => format!(
+            "{health}, observing only: {would} would be banned, {banned} banned{known}; {logins}\n"
+        ),
+        some => format!(
+            "{health}: {banned} banned{known}, {would} more would be by {}; {logins}\n",
+            counted(some, "observing jail")
+        ),
+    }
 }
 
 /// Returns the state of the guard, and what is wrong.
@@ -258,8 +270,14 @@ fn limited(limiter: &LimiterStatus) -> String {
 /// Formats a jail as fail2ban-client shows it.
 fn jail_tree(jail: &JailStatus) -> String {
     let files = if jail.files.is_empty() { "-".to_owned() } else { jail.files.join(" ") };
-    let mode =
-        if jail.mode == crate::config::Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let mode = if jail.mode == Mode::Observe { " (observe: nobody is banned)" } else { "" };
+    let observed = match (jail.mode, jail.total_observed) {
+        (Mode::Observe, all) => {
+            let now = jail.currently_observed;
+            format!("   |- Would be banned:  {now}\n   |- In all:           {all}\n")
+        }
+        (Mode::Enforce, _) => String::new(),
+    };
     let excused = some("Excused: ", jail.excused);
     let withheld = some("Withheld:", jail.withheld);
     let mut text = format!(
@@ -274,7 +292,7 @@ Status for the jail: {}{mode}
 `- Actions
    |- Currently banned: {}
    |- Total banned:     {}
-   `- Banned IP list:
+{observed}   `- Banned IP list:
 ",
         jail.jail,
         jail.currently_failed,

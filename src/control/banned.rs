@@ -10,6 +10,9 @@ use crate::model::event::Evidence;
 pub struct BannedRequest {
     /// Only those that hold this host, or ports of it; or that hold this port of a host.
     pub host: Option<SubjectText>,
+    /// In place of the bans in force, those that jails in observe mode would have made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observe: bool,
 }
 
 impl Query for BannedRequest {

@@ -62,6 +62,9 @@ pub struct HostReport {
     /// The bans in force: of the host or its network and of its ports, or those that hold the port; `null` if they could
     /// not be looked at.
     pub bans: Option<Vec<NamedBan>>,
+    /// Bans of the same that would be in force, were it not for observing only.
+    #[serde(default)]
+    pub observed: Vec<NamedBan>,
     /// Ports of this machine that only hosts that are let through reach, and this one is none of them: ranges.
     #[serde(default)]
     pub guardedports: Vec<(u16, u16)>,

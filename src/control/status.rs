@@ -300,6 +300,12 @@ pub struct JailStatus {
     pub currently_banned: usize,
     /// Bans decided.
     pub total_banned: u64,
+    /// Bans that would be in force, were it not for observing only.
+    #[serde(default)]
+    pub currently_observed: usize,
+    /// Such bans since the start.
+    #[serde(default)]
+    pub total_observed: u64,
     /// The bans in force, longest first.
     pub banned: Vec<BanStatus>,
 }

@@ -10,6 +10,7 @@ pub mod exchange_event;
 pub mod joins;
 pub mod known_good;
 pub mod login_log;
+pub mod observed;
 pub mod offences;
 pub mod plan;
 pub mod plan_files;

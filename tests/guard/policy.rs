@@ -134,3 +134,51 @@ fn hearsay_counts_where_it_is_told_to() {
         assert!(status.contains("    hearsay: 5 × asterisk-sip/wrong-password\n"), "{status}");
     }
 }
+
+/// What a jail in observe mode would do is counted and listed, until it is let.
+#[test]
+fn observing_is_seen_for_what_it_is() {
+    const EVE: &str = "198.51.100.14";
+    const MALLORY: &str = "198.51.100.15";
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let config = CONFIG.replace("[default]\n", "[default]\nmode = \"observe\"\n");
+    let guard = Guard::start(&netns, &config);
+    let first_line = || guard.order(&["status"]).lines().next().unwrap().to_owned();
+    assert!(first_line().starts_with("OK, observing only: 0 would be banned, 0 banned; "));
+    assert!(guard.order(&["banned", "--observe"]).starts_with("nobody would be banned"));
+
+    guard.append("messages", &vec![wrong_password(EVE); 7]);
+    guard.says(&format!("[asterisk-guess] Would ban {EVE}"));
+    kit::until("all is read", || guard.jail("asterisk-guess")["total_failed"] == 7);
+    assert!(first_line().starts_with("OK, observing only: 1 would be banned, 0 banned; "));
+    let jail = guard.jail("asterisk-guess");
+    assert_eq!((&jail["currently_observed"], &jail["total_observed"]), (&1.into(), &1.into()));
+    let listed = guard.order(&["banned", "--observe"]);
+    assert!(listed.starts_with(&format!("[asterisk-guess] {EVE}  sip ports, 9m ")), "{listed}");
+    assert_eq!(guard.order(&["banned"]), "nobody is banned\n");
+    let explained = guard.order(&["explain", EVE]);
+    assert!(explained.contains("  would be banned [asterisk-guess] "), "{explained}");
+    assert!(explained.contains("(the jail only observes)"), "{explained}");
+    assert!(addresses(&netns, "sip4").is_empty());
+
+    // One jail is let: what it would have done is past, what the others would do is not.
+    guard.append("messages", &vec![record(&odd_packet_line_by_tcp(MALLORY)); 3]);
+    guard.says(&format!("[asterisk-scan] Would ban {MALLORY}"));
+    guard.write("conf.d/a.toml", "[jail.asterisk-guess]\nmode = \"enforce\"\n");
+    guard.order(&["reload"]);
+    let line = first_line();
+    assert!(line.starts_with("OK: 0 banned, 1 more would be by 12 observing jails; "), "{line}");
+    guard.append("messages", &vec![wrong_password(EVE); 5]);
+    guard.says(&format!("[asterisk-guess] Ban {EVE}"));
+    kit::until("it is banned", || addresses(&netns, "sip4") == [EVE]);
+}
+
+fn odd_packet_line_by_tcp(host: &str) -> String {
+    format!(
+        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{host}:40001' \
+         because way too large: 40000"
+    )
+}

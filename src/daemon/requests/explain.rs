@@ -62,6 +62,12 @@ pub fn explain(
         }),
         jails: jails(plan, &found, &path),
         bans: Some(found.bans.iter().map(named).collect()),
+        observed: engine
+            .observed()
+            .iter()
+            .filter(|ban| ban.subject.overlaps(&whom) || ban.subject == found.subject)
+            .map(named)
+            .collect(),
         guardedports: match &found.protected {
             Some(_) => Vec::new(),
             None => plan.config.lists.guardedports.clone(),

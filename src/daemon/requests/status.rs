@@ -240,6 +240,8 @@ impl Core {
             files: self.files_of(id),
             currently_banned: numbers.banned,
             total_banned: numbers.tally.banned,
+            currently_observed: numbers.observed,
+            total_observed: numbers.tally.observed,
             // Those are filled in by another thread.
             banned: Vec::new(),
         })

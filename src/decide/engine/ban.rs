@@ -52,6 +52,8 @@ impl Engine {
         let said = state.history.get(&(ban.subject, ban.evidence));
         if said.is_none_or(|said| said.last.1.is_some_and(|until| until <= ban.since)) {
             state.remember(&ban, bantime, quiet);
+            state.tally.observed += 1;
+            self.observed.put(ban);
             out.push(Decision::Observed(ban));
         }
     }

@@ -23,6 +23,7 @@ impl Engine {
         self.talked.correct(step);
         self.shared.correct(step);
         self.targeted.correct(step);
+        self.observed.correct(step);
         step.correct_all(self.late.marks.values_mut());
     }
 }

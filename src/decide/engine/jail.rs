@@ -40,6 +40,8 @@ pub struct Tally {
     pub failed: u64,
     /// Bans decided.
     pub banned: u64,
+    /// Bans that would have been, were it not for observing only.
+    pub observed: u64,
     /// Offences of hosts that are never banned.
     pub ignored: u64,
     /// Offences of hosts that are known good, which were excused.

@@ -19,13 +19,14 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
-use crate::config::Jail;
+use crate::config::{Jail, Mode};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::effects::Effects;
 use crate::decide::joins::{AT_ONCE, Joins};
 use crate::decide::known_good::{KnownGood, Standing};
 use crate::decide::login_log::LoginLog;
+use crate::decide::observed::ObservedBans;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_events::RecentEvents;
@@ -65,6 +66,7 @@ pub struct Engine {
     talked: TalkedFlows,
     shared: SharedHosts,
     targeted: TargetedAccounts,
+    observed: ObservedBans,
     sight: Sight,
     refused: u64,
     ignored: Arc<IgnoreList>,
@@ -98,6 +100,8 @@ pub struct JailNumbers {
     pub live: usize,
     /// Bans in force.
     pub banned: usize,
+    /// Bans that would be in force, were it not for observing only.
+    pub observed: usize,
 }
 
 impl Engine {
@@ -121,6 +125,7 @@ impl Engine {
             talked: TalkedFlows::default(),
             shared: SharedHosts::default(),
             targeted: TargetedAccounts::default(),
+            observed: ObservedBans::default(),
             sight: Sight::default(),
             refused: 0,
             ignored: Arc::default(),
@@ -198,7 +203,14 @@ impl Engine {
             tally: state.tally,
             live: state.offences.live(now),
             banned: self.bans.count(id),
+            observed: self.observed.count(id),
         })
+    }
+
+    /// Returns the bans that jails in observe mode would have in force.
+    #[must_use]
+    pub fn observed(&self) -> &ObservedBans {
+        &self.observed
     }
 
     /// Records what is seen of the PBX from now on: lines about that are weighed by it.
@@ -238,6 +250,7 @@ impl Engine {
         self.talked.tick(now);
         self.shared.tick(now);
         self.targeted.tick(now);
+        self.observed.tick(now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));
@@ -355,6 +368,13 @@ impl Engine {
         self.effects = Effects::default();
         let successor = plan.rules.successors(&old.rules);
         self.recent.renumber(&successor);
+        self.observed.change(|ban| {
+            let name = &old.jail(ban.jail)?.name;
+            let id = plan.jail_named(name)?;
+            let jail = plan.jail(id).filter(|jail| jail.mode == Mode::Observe)?;
+            let cause = ban.cause.and_then(|(rule, line)| Some((successor(rule)?, line)));
+            Some(Ban { jail: id, scope: plan.ban_terms(jail, ban.evidence).0, cause, ..*ban })
+        });
         let before = std::mem::take(&mut self.bans);
         for ban in before.iter() {
             let cause = ban.cause.and_then(|(rule, line)| Some((successor(rule)?, line)));

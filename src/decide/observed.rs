@@ -1,0 +1,103 @@
+//! Bans that jails in observe mode would have made, for as long as they would have lasted: what is to be judged
+//! before a jail may ban.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::model::clock_step::ClockStep;
+use crate::model::event::{Ban, JailId};
+use crate::model::eviction;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
+
+/// Bans that are known at most, about 150 bytes each; of eight, the oldest gives way.
+pub const CAPACITY: usize = 1 << 14;
+
+/// The bans that would be in force.
+#[derive(Debug, Default)]
+pub struct ObservedBans(HashMap<(JailId, Subject), Ban, RandomState>);
+
+impl ObservedBans {
+    /// Takes up a ban.
+    pub fn put(&mut self, ban: Ban) {
+        let key = (ban.jail, ban.subject);
+        if self.0.len() >= CAPACITY && !self.0.contains_key(&key) {
+            let oldest = eviction::least(&self.0, |ban| ban.since);
+            oldest.and_then(|key| self.0.remove(&key));
+        }
+        self.0.insert(key, ban);
+    }
+
+    /// Returns the bans, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Ban> {
+        self.0.values()
+    }
+
+    /// Returns how many of them a jail would have in force.
+    #[must_use]
+    pub fn count(&self, jail: JailId) -> usize {
+        self.iter().filter(|ban| ban.jail == jail).count()
+    }
+
+    /// Lets time pass: forgets the bans that would be over.
+    pub fn tick(&mut self, now: Time) {
+        self.0.retain(|_, ban| ban.until.is_none_or(|until| until > now));
+    }
+
+    /// Goes by another plan: `successor` returns what is left of a ban.
+    pub fn change(&mut self, successor: impl Fn(&Ban) -> Option<Ban>) {
+        let before = std::mem::take(&mut self.0);
+        before.values().filter_map(successor).for_each(|ban| self.put(ban));
+    }
+
+    /// Corrects all times.
+    pub fn correct(&mut self, step: ClockStep) {
+        for ban in self.0.values_mut() {
+            step.correct_all(std::iter::once(&mut ban.since).chain(&mut ban.until));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Evidence, ScopeId};
+
+    fn ban(host: u32, jail: u16, until: Option<i64>) -> Ban {
+        let address = std::net::Ipv4Addr::from(0x0A00_0000 + host).into();
+        Ban {
+            jail: JailId(jail),
+            subject: Subject::of(address, 64),
+            host: address,
+            scope: ScopeId(1),
+            since: Time::from_secs(host.into()),
+            until: until.map(Time::from_secs),
+            offences: 5,
+            evidence: Evidence::Proven,
+            cause: None,
+        }
+    }
+
+    #[test]
+    fn they_last_as_long_as_the_bans_would() {
+        let mut observed = ObservedBans::default();
+        observed.put(ban(1, 0, Some(100)));
+        observed.put(ban(1, 0, Some(200)));
+        observed.put(ban(1, 1, None));
+        assert_eq!((observed.count(JailId(0)), observed.count(JailId(1))), (1, 1));
+        observed.tick(Time::from_secs(200));
+        assert_eq!((observed.count(JailId(0)), observed.count(JailId(1))), (0, 1));
+        observed.change(|known| Some(Ban { jail: JailId(3), ..*known }));
+        assert_eq!((observed.count(JailId(1)), observed.count(JailId(3))), (0, 1));
+        observed.change(|_| None);
+        assert_eq!(observed.iter().count(), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut observed = ObservedBans::default();
+        (0..2 << 14).for_each(|host| observed.put(ban(host, 0, None)));
+        assert_eq!(observed.count(JailId(0)), CAPACITY);
+    }
+}

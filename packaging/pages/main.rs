@@ -10,11 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use asterguard::config::load::BUILT_IN;
 use clap::Command;
 use clap_complete::Shell;
 use roff::{Inline, Roff, bold, roman};
-
-const DEFAULT: &str = include_str!("../etc/asterguard.toml");
 
 fn main() -> Result<()> {
     let directory = std::env::args_os().nth(1).context("where shall the pages go?")?;
@@ -33,7 +32,7 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     program.build();
     let mut pages = Vec::new();
     commands(&program, &[], &mut pages)?;
-    pages.push(("man/asterguard.toml.5".to_owned(), config_page::page(DEFAULT)?));
+    pages.push(("man/asterguard.toml.5".to_owned(), config_page::page(&BUILT_IN)?));
     for (shell, name) in [
         (Shell::Bash, "asterguard.bash"),
         (Shell::Zsh, "_asterguard"),
@@ -189,8 +188,7 @@ mod tests {
                 "asterguard-ban",
                 "asterguard ban [--json] [-j|--jail JAIL] [--for TIME] [--socket PATH] HOST...",
             ),
-            ("asterguard-get", "asterguard get [--json] [--socket PATH] [JAIL] COMMAND"),
-            ("asterguard-get-ignoreip", "asterguard get [JAIL] ignoreip [--json] [--socket PATH]"),
+            ("asterguard-get", "asterguard get [--json] [--socket PATH] JAIL [WHAT]"),
         ] {
             assert_eq!(synopsis(&format!("man/{page}.8")), words);
         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::ask;
 use super::explain::{dropper_in_words, elsewhere};
 use super::list::listed;
 use super::output::{Failure, Output};
-use super::{SocketArg, host};
+use super::without_daemon::PlacesArgs;
+use super::{Exit, host};
 use crate::control::SubjectText;
 use crate::control::banned::{BanStatus, BannedRequest, Dropped};
 use crate::model::subject::Subject;
@@ -20,14 +20,29 @@ pub struct BannedArgs {
     /// Only the bans that hold this host, or ports of it; or this port of a host
     #[arg(value_parser = host)]
     host: Option<Subject>,
+    /// Instead, the bans that jails in observe mode would have made, for as long as they would last
+    #[arg(long)]
+    observe: bool,
     #[command(flatten)]
-    socket: SocketArg,
+    places: PlacesArgs,
 }
 
 pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
-    let bans = ask(&args.socket.socket, &BannedRequest { host: args.host.map(SubjectText) })?;
-    if bans.is_empty() && !output.json {
-        not_banned(args, output)?;
+    let request = BannedRequest { host: args.host.map(SubjectText), observe: args.observe };
+    let asked = args.places.ask(&request)?;
+    let is_answered = asked.is_some();
+    let bans = match asked {
+        Some(bans) => bans,
+        None if args.observe => {
+            let message = "no daemon answers: only it knows whom jails would ban".to_owned();
+            return Err(Failure { exit: Exit::NoDaemon, message });
+        }
+        None => args.places.bans(args.host, output)?,
+    };
+    if bans.is_empty() && args.observe && !output.json {
+        output.line("nobody would be banned by a jail in observe mode");
+    } else if bans.is_empty() && !output.json {
+        not_banned(args, is_answered, output)?;
     }
     for named in bans {
         if output.json {
@@ -40,14 +55,16 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
 }
 
 /// Says that there is no ban, and what else drops the host.
-fn not_banned(args: &BannedArgs, output: &Output) -> Result<(), Failure> {
+fn not_banned(args: &BannedArgs, is_answered: bool, output: &Output) -> Result<(), Failure> {
     let Some(whom) = args.host else {
         output.line("nobody is banned");
         return Ok(());
     };
     output.line(format_args!("{whom} is not banned"));
-    for listed in listed(&args.socket.socket, whom.address())? {
-        output.line(format_args!("  dropped all the same: {listed}"));
+    if is_answered {
+        for listed in listed(&args.places.socket.socket, whom.address())? {
+            output.line(format_args!("  dropped all the same: {listed}"));
+        }
     }
     match elsewhere(whom.address()) {
         Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),

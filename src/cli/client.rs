@@ -12,28 +12,51 @@ use crate::control::{Answer, Done, Problem, Query, Request};
 /// The time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks the daemon.
+/// Connects to the daemon.
 ///
 /// # Errors
-/// When it cannot be reached, or does not do what it is asked for.
-pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
-    let request = query.request();
-    let unreachable = |error: std::io::Error| match error.kind() {
+/// When none listens, or this user may not ask it.
+pub fn connect(socket: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(socket).map_err(|error| unreachable(socket, &error))
+}
+
+fn unreachable(socket: &Path, error: &std::io::Error) -> Failure {
+    let socket = socket.display();
+    match error.kind() {
         std::io::ErrorKind::PermissionDenied => Failure {
             exit: Exit::NotPermitted,
             message: format!(
-                "you may not ask the daemon at {}: run this as root, or as a member of the socket's group",
-                socket.display()
+                "you may not ask the daemon at {socket}: run this as root, or as a member of the socket's group"
             ),
         },
         _ => Failure {
             exit: Exit::NoDaemon,
             message: format!(
-                "no daemon answers at {}: {error}; is it running? (asterguard run, or: systemctl status asterguard)",
-                socket.display()
+                "no daemon answers at {socket}: {error}; is it running? (asterguard run, or: systemctl status asterguard)"
             ),
         },
-    };
+    }
+}
+
+/// Asks the daemon.
+///
+/// # Errors
+/// When it cannot be reached, or does not do what it is asked for.
+pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
+    ask_over(connect(socket)?, socket, query)
+}
+
+/// Asks the daemon over a connection to it.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_over<Q: Query>(
+    mut stream: UnixStream,
+    socket: &Path,
+    query: &Q,
+) -> Result<Q::Reply, Failure> {
+    let request = query.request();
+    let unreachable = |error: std::io::Error| unreachable(socket, &error);
     let silent = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Failure {
             exit: Exit::NoDaemon,
@@ -45,7 +68,6 @@ pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
         },
         _ => unreachable(error),
     };
-    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
     let mut line = serde_json::to_string(&request).map_err(Failure::new)?;

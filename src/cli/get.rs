@@ -14,17 +14,12 @@ const IGNOREIP: &str = "ignoreip";
 const FAILREGEX: &str = "failregex";
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-asterguard get JAIL            its values in force, and where each is written
-asterguard get JAIL maxretry   one of them
-asterguard get JAIL failregex  the failregexes that it counts
-asterguard get JAIL ignoreip   hosts that it never bans, and why
-asterguard get ignoreip        hosts that no jail bans, and why")]
 pub struct GetArgs {
-    /// The jail; `ignoreip` can be asked for without one
+    /// The jail; or `ignoreip`, for the hosts that no jail bans
     #[arg(value_name = "JAIL")]
     first: String,
-    /// One value of it, `failregex`, or `ignoreip`
+    /// One of its values; `failregex`: what it counts; `ignoreip`: the hosts that it never bans, and why
+    /// [default: all values, and where each is written]
     #[arg(value_name = "WHAT")]
     what: Option<String>,
     #[command(flatten)]

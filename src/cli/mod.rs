@@ -22,6 +22,7 @@ mod status;
 mod test;
 mod unban;
 mod verify;
+mod without_daemon;
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;

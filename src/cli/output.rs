@@ -123,6 +123,16 @@ impl Output {
         }
     }
 
+    /// Says something besides on standard error.
+    pub fn note(&self, message: &str) {
+        let text = if self.json {
+            serde_json::json!({ "result": "note", "message": message }).to_string()
+        } else {
+            format!("asterguard: {message}")
+        };
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
     /// Reports a failure on standard error.
     pub fn failure(&self, message: &str) {
         let text = if self.json {

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::SocketArg;
+use super::Exit;
 use super::client::one_by_one;
 use super::output::{Failure, Output};
+use super::without_daemon::PlacesArgs;
 use crate::control::SubjectText;
 use crate::control::unban::UnbanRequest;
 use crate::model::subject::Subject;
@@ -21,11 +22,18 @@ pub struct UnbanArgs {
     #[arg(long, short)]
     jail: Option<String>,
     #[command(flatten)]
-    socket: SocketArg,
+    places: PlacesArgs,
 }
 
 pub fn unban(args: &UnbanArgs, output: &Output) -> Result<(), Failure> {
     let request = |net| UnbanRequest { net, jail: args.jail.clone() };
     let nets = args.hosts.iter().map(|whom| request(Some(SubjectText(*whom))));
-    one_by_one(&args.socket.socket, nets.chain(args.all.then(|| request(None))), output)
+    let requests = nets.chain(args.all.then(|| request(None)));
+    match one_by_one(&args.places.socket.socket, requests, output) {
+        // The kernel and the state file are there without it.
+        Err(Failure { exit: Exit::NoDaemon, .. }) if args.places.is_down() => {
+            args.places.unban(&args.hosts, args.jail.as_deref(), output)
+        }
+        result => result,
+    }
 }

@@ -45,6 +45,7 @@ use firewall_thread::{Worker, WorkerEvent};
 use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
+pub use startup::offline::{LiftedOffline, Offline};
 use startup::privsep::{self, KernelHandles};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};

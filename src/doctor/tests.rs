@@ -89,12 +89,15 @@ const LOGGER: &str = "[general]\n[logfiles]\n$DIR/messages => notice,warning,err
 fn a_machine_without_anything_is_not_found_guilty() {
     let mut machine = Machine::new(&[]);
     machine.world.processes.clear();
-    for (check, _) in CHECKS.iter().filter(|(check, _)| *check != "logpath") {
+    for (check, _) in CHECKS.iter().filter(|(check, _)| !["logpath", "daemon"].contains(check)) {
         for said in machine.says(check) {
             assert!(!said.starts_with("Problem"), "{check}: {said}");
         }
     }
     machine.says_one("logpath", "Problem: none of the logs");
+    machine.says_one("daemon", "Problem: no daemon answers");
+    machine.world.status = Err(NoStatus::NotPermitted("you may not ask".to_owned()));
+    machine.says_one("daemon", "Unchecked: you may not ask");
     machine.says_one("logger", "Unchecked: there is no $DIR/logger.conf");
     machine.says_one("guests", "Unchecked: there is neither $DIR/pjsip.conf nor");
 }

@@ -2,6 +2,7 @@
 //! sets hold as JSON, apart from all that netlink says of them.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use serde::Deserialize;
 
 use super::SinkError;
 use super::set_element::timeout_text;
-use crate::model::event::KernelElement;
+use crate::model::event::{KernelElement, ScopeId};
 use crate::model::pause::Pause;
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::program::Program;
 use crate::table::structure::{PAUSED, Structure, TABLE};
@@ -53,6 +55,31 @@ impl NftProgram {
             bans.extend(found);
         }
         Ok(bans)
+    }
+
+    /// Takes these out of the sets of `structure`.
+    ///
+    /// # Errors
+    /// When `nft` does not do it: all of them, if one is not there any more.
+    pub fn lift(
+        &self,
+        structure: &Structure,
+        bans: &[(ScopeId, Subject)],
+    ) -> Result<(), SinkError> {
+        let mut text = String::new();
+        for (scope, subject) in bans {
+            let set = structure
+                .set_for(*scope, *subject)
+                .map_err(|misfit| SinkError::Refused(misfit.to_string()))?;
+            let address = subject.address();
+            let key = match subject.port() {
+                Some(port) => format!("{address} . {port}"),
+                None => address.to_string(),
+            };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "delete element inet {TABLE} {set} {{ {key} }}");
+        }
+        if text.is_empty() { Ok(()) } else { self.command(&text) }
     }
 
     /// Stops all dropping immediately, for `span` (`None`: until [`NftProgram::resume`]). The kernel

@@ -33,7 +33,7 @@ use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::StoredBans;
 use crate::decide::plan::Plan;
 use crate::model::clock_step::ClockStep;
-use crate::model::event::Ban;
+use crate::model::event::{Ban, Lifted};
 use crate::model::time::Time;
 use crate::sys::mutex::lock;
 use ban_record::PlanIndex;
@@ -193,6 +193,35 @@ pub fn read(directory: &Path, what: Extent, now: Time) -> Option<(Loaded, Option
         }
     };
     Some((loaded, wrong))
+}
+
+/// Notes in the state file of `directory` that the bans which are `meant` have been lifted by hand, where no guard runs.
+/// Returns their number.
+///
+/// # Errors
+/// When there is a file, and it cannot be written.
+pub fn lift(
+    directory: &Path,
+    meant: impl Fn(&BanRecord) -> bool,
+    now: Time,
+) -> Result<usize, StoreError> {
+    let path = directory.join(FILE);
+    if !path.exists() {
+        return Ok(0);
+    }
+    let connection = schema::open(&path)?;
+    let mut lifted = Vec::new();
+    bans::in_force(&connection, |ban| {
+        if meant(&ban) {
+            lifted.push((ban.host.to_string(), ban.jail, ban.set));
+        }
+    })?;
+    let transaction = connection.unchecked_transaction()?;
+    for key in &lifted {
+        bans::strike(&transaction, key, now, Lifted::ByHand)?;
+    }
+    transaction.commit()?;
+    Ok(lifted.len())
 }
 
 /// Returns the last bans of these hosts, and of all ports of one, in force and over, newest first, at most

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 IAX, AMI, HTTP = 4569, 5038, 8088
 REGREQ, REGAUTH, REGREJ = 13, 14, 16
@@ -153,10 +154,11 @@ def until(s, *ends):
 
 
 def times(n, attempt):
-    """How many of so many attempts were answered, until one is not."""
+    """How many of so many attempts, fifty a second, were answered, until one is not."""
     for done in range(int(n)):
         try:
             attempt(done)
+            time.sleep(0.02)
         except OSError:
             return done
     return int(n)

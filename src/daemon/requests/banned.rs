@@ -1,10 +1,15 @@
-//! `banned`: the bans in force.
+//! `banned`: the bans in force, or those that jails in observe mode would have made.
 
 use super::ban_snapshot::{self, Selection};
 use super::one_host;
+use super::status::ban_status;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
+use crate::decide::ban_table::end;
+use crate::decide::engine::Engine;
+use crate::model::event::Ban;
+use crate::sys::clock::now;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
 /// for each part of a list: twice as many bans take four times as long. 100 000 take it 0.7 s, and these
@@ -19,6 +24,26 @@ pub(super) async fn answer(
         Some(SubjectText(whom)) => Selection::Whom(one_host(whom)?),
         None => Selection::All,
     };
+    if request.observe {
+        return daemon.engine.ask(move |core| observed(&core.engine, &selection)).await;
+    }
     let snapshot = ban_snapshot::take(daemon, selection).await?;
     daemon.apart(move |kernel| snapshot.named(kernel, MOST_COUNTED)).await
+}
+
+/// Returns the bans that would be in force, longest first.
+fn observed(engine: &Engine, selection: &Selection) -> Vec<NamedBan> {
+    let (plan, now) = (engine.plan(), now());
+    let wanted = |ban: &&Ban| match selection {
+        Selection::All => true,
+        Selection::Jail(name) => plan.jail_named(name) == Some(ban.jail),
+        Selection::Whom(whom) => ban.subject.overlaps(whom),
+    };
+    let mut bans: Vec<_> = engine.observed().iter().filter(wanted).collect();
+    bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
+    let named = |ban: &Ban| NamedBan {
+        jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
+        ban: ban_status(plan, ban, now),
+    };
+    bans.into_iter().map(named).collect()
 }

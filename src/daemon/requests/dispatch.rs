@@ -32,7 +32,8 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request) -> Answer {
 pub(super) fn may_be_long(request: &Request) -> bool {
     match request {
         Request::Status(request) => request.detail == Detail::Full,
-        Request::Banned(_) | Request::List(_) => true,
+        Request::Banned(request) => request.host.is_none(),
+        Request::List(request) => request.host.is_none(),
         Request::Reload
         | Request::Ban(_)
         | Request::Unban(_)

@@ -11,7 +11,7 @@ mod list;
 mod pause;
 pub(super) mod server;
 mod settings;
-mod status;
+pub(crate) mod status;
 mod unban;
 mod verify;
 pub(crate) mod without_effect;

@@ -2,6 +2,7 @@
 
 pub(super) mod instance_lock;
 pub(super) mod logging;
+pub(super) mod offline;
 pub(super) mod privsep;
 pub(super) mod restore;
 pub(super) mod sandbox_paths;

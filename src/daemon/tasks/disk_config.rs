@@ -24,8 +24,10 @@ impl Daemon {
     /// one of its files has changed.
     pub(crate) async fn watch_configuration(&self) {
         let main = self.options.config.clone();
-        let (mut known, mut said) = (Vec::new(), None);
+        // The guard goes by what is there now.
+        let (mut known, mut said) = (stamps(main.as_deref().unwrap_or(Path::new(MAIN))), None);
         loop {
+            tokio::time::sleep(LOOK).await;
             let main = main.clone();
             let look = move || {
                 let stamps = stamps(main.as_deref().unwrap_or(Path::new(MAIN)));
@@ -45,7 +47,6 @@ impl Daemon {
                     return;
                 }
             }
-            tokio::time::sleep(LOOK).await;
         }
     }
 }

@@ -64,7 +64,7 @@ fn long_lines(line: &[u8], host: Option<&str>) -> Vec<Vec<u8>> {
 /// How much longer than usual a line may take. One in which the address could stand in several places is
 /// read once more for each, while of usual ones most is passed over without a look at each byte; what grows with the
 /// square of a line would take hundreds of times as long.
-const MOST: f64 = 60.0;
+const MOST: f64 = 45.0;
 
 /// The time that a line takes, in ns a byte: the least of some tries; and whether a rule matches it.
 fn cost(scanner: &mut Scanner, line: &[u8], tries: usize) -> (f64, bool) {

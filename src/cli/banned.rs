@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::explain::{dropper_in_words, elsewhere};
+use super::explain::{elsewhere, tell_elsewhere};
 use super::list::listed;
 use super::output::{Failure, Output};
 use super::without_daemon::PlacesArgs;
@@ -66,10 +66,7 @@ fn not_banned(args: &BannedArgs, is_answered: bool, output: &Output) -> Result<(
             output.line(format_args!("  dropped all the same: {listed}"));
         }
     }
-    match elsewhere(whom.address()) {
-        Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
-        Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),
-    }
+    tell_elsewhere(&elsewhere(whom.address()), output);
     Ok(())
 }
 

@@ -39,12 +39,7 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
         return Err(PlanError::from(RulesError::Wrong(outcome.wrong)).into());
     }
     log_reader::compile(&plan).map_err(PlanError::from)?;
-    // The last jail is the one for bans by hand.
-    let jails: Vec<_> = plan
-        .jails()
-        .map(|(_, jail)| jail)
-        .filter(|jail| jail.name != crate::config::MANUAL)
-        .collect();
+    let jails: Vec<_> = plan.config.described().collect();
     let names: Vec<_> = jails.iter().map(|jail| jail.name.as_str()).collect();
     if jails.is_empty() {
         return Err(Failure {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::list::{Listed, listed};
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
 use super::test::{LineVerdict, in_words, verdict};
-use super::{ConfigArg, Exit, SocketArg, host};
+use super::without_daemon::PlacesArgs;
+use super::{Exit, host};
 use crate::config::{Counting, Jail, Mode};
 use crate::control::SubjectText;
 use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, StrangerReport,
 };
-use crate::daemon::STATE_DIR;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
@@ -31,6 +31,7 @@ use crate::detect::scanner::{Clock, Matcher, Scanner};
 use crate::doctor::other_tables::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
+use crate::model::scope::range_words;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
@@ -43,19 +44,14 @@ pub struct ExplainArgs {
     #[arg(value_name = "HOST|LINE")]
     subject: String,
     #[command(flatten)]
-    config: ConfigArg,
-    #[command(flatten)]
-    socket: SocketArg,
-    /// Directory that the daemon keeps its state in
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-    state_dir: PathBuf,
+    places: PlacesArgs,
 }
 
 pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match host(&args.subject) {
         Ok(whom) => explain_host(whom, args, output),
         Err(_) if args.subject.contains(' ') => {
-            explain_line(&args.subject, args.config.config.as_deref(), output)
+            explain_line(&args.subject, args.places.config.config.as_deref(), output)
         }
         Err(_) => Err(Failure {
             exit: Exit::Usage,
@@ -65,15 +61,15 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 }
 
 fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
-    match ask(&args.socket.socket, &ExplainRequest { host: SubjectText(whom) }) {
+    match ask(&args.places.socket.socket, &ExplainRequest { host: SubjectText(whom) }) {
         Ok(report) => {
-            show(&report, &listed(&args.socket.socket, report.host)?, args, output);
+            show(&report, &listed(&args.places.socket.socket, report.host)?, args, output);
             Ok(())
         }
         // What the configuration says is known without it.
         Err(Failure { exit: exit @ (Exit::NoDaemon | Exit::NotPermitted), message }) => {
-            let plan = load_plan(args.config.config.as_deref())?;
-            let (report, source) = state_file::report(plan, &args.state_dir, whom);
+            let plan = load_plan(args.places.config.config.as_deref())?;
+            let (report, source) = state_file::report(plan, &args.places.state_dir, whom);
             show(&report, &[], args, output);
             let message = format!("{message}\n{source}");
             Err(Failure { exit, message })
@@ -103,7 +99,7 @@ struct Whole<'a> {
 
 fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Output) {
     let elsewhere = elsewhere(report.host);
-    let earlier = state_file::earlier(&args.state_dir, report);
+    let earlier = state_file::earlier(&args.places.state_dir, report);
     if output.json {
         let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
         output.object(&Whole { report, listed, elsewhere, earlier });
@@ -113,13 +109,18 @@ fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Out
     for ban in earlier.iter().flatten() {
         output.line(format_args!("  {}", ban.in_words()));
     }
+    tell_elsewhere(&elsewhere, output);
+}
+
+/// Says which rules of the rest of the firewall turn a host away.
+pub(super) fn tell_elsewhere(elsewhere: &Result<Vec<Dropper>, String>, output: &Output) {
     match elsewhere {
         Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
         Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),
     }
 }
 
-pub(super) fn dropper_in_words(dropper: &Dropper) -> String {
+fn dropper_in_words(dropper: &Dropper) -> String {
     let Dropper { table, chain, rule, set, partly } = dropper;
     let partly = if *partly { ", of certain packets," } else { "" };
     let set = set.as_ref().map_or_else(String::new, |set| format!(", by its set {set}"));
@@ -173,9 +174,7 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
         let _ = writeln!(text, "  dropped: {listed}");
     }
     if !report.guardedports.is_empty() {
-        let ranges = report.guardedports.iter().map(|(first, last)| {
-            if first == last { first.to_string() } else { format!("{first}-{last}") }
-        });
+        let ranges = report.guardedports.iter().copied().map(range_words);
         let ranges = ranges.collect::<Vec<_>>().join(", ");
         let _ =
             writeln!(text, "  closed to it: ports {ranges} (guardedports), as it is not in allow");

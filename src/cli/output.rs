@@ -125,18 +125,17 @@ impl Output {
 
     /// Says something besides on standard error.
     pub fn note(&self, message: &str) {
-        let text = if self.json {
-            serde_json::json!({ "result": "note", "message": message }).to_string()
-        } else {
-            format!("asterguard: {message}")
-        };
-        let _ = writeln!(anstream::stderr().lock(), "{text}");
+        self.tell("note", message);
     }
 
     /// Reports a failure on standard error.
     pub fn failure(&self, message: &str) {
+        self.tell("failed", message);
+    }
+
+    fn tell(&self, result: &str, message: &str) {
         let text = if self.json {
-            serde_json::json!({ "result": "failed", "message": message }).to_string()
+            serde_json::json!({ "result": result, "message": message }).to_string()
         } else {
             format!("asterguard: {}", message.trim_end())
         };

@@ -9,7 +9,8 @@ use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::control::banned::NamedBan;
 use crate::control::{Problem, Query};
-use crate::daemon::requests::status::ban_status;
+use crate::daemon::requests::jail_named;
+use crate::daemon::requests::status::named_ban;
 use crate::daemon::{LiftedOffline, Offline, STATE_DIR};
 use crate::model::event::Ban;
 use crate::model::subject::Subject;
@@ -20,12 +21,12 @@ use crate::sys::clock::now;
 #[derive(Debug, Args)]
 pub struct PlacesArgs {
     #[command(flatten)]
-    pub socket: SocketArg,
+    pub config: ConfigArg,
     #[command(flatten)]
-    config: ConfigArg,
+    pub socket: SocketArg,
     /// Directory that the daemon keeps its state in
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-    state_dir: PathBuf,
+    pub state_dir: PathBuf,
 }
 
 impl PlacesArgs {
@@ -58,11 +59,7 @@ impl PlacesArgs {
     /// Returns the bans that the kernel holds.
     pub fn bans(&self, whom: Option<Subject>, output: &Output) -> Result<Vec<NamedBan>, Failure> {
         let offline = self.offline(output)?;
-        let plan = offline.plan();
-        let named = |ban: &Ban| NamedBan {
-            jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
-            ban: ban_status(plan, ban, now()),
-        };
+        let named = |ban: &Ban| named_ban(offline.plan(), ban, now());
         Ok(offline.bans(whom)?.iter().map(named).collect())
     }
 
@@ -74,10 +71,8 @@ impl PlacesArgs {
         output: &Output,
     ) -> Result<(), Failure> {
         let offline = self.offline(output)?;
-        if let Some(name) = jail.filter(|name| offline.plan().jail_named(name).is_none()) {
-            let Problem { message, .. } = Problem::refused(format!("there is no jail `{name}`"));
-            return Err(Failure { exit: Exit::Usage, message });
-        }
+        jail_named(offline.plan(), jail)
+            .map_err(|Problem { message, .. }| Failure { exit: Exit::Usage, message })?;
         let each: Vec<_> =
             if whom.is_empty() { vec![None] } else { whom.iter().copied().map(Some).collect() };
         for whom in each {

@@ -38,12 +38,18 @@ pub(super) const KEYS: [&str; 18] = [
     "maxunverified",
 ];
 
-const MODES: [(Mode, &str); 2] = [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
-const BLOCKTYPES: [(Blocktype, &str); 2] =
+/// The keys that the jail [`RECIDIVE`](super::RECIDIVE) does not have: it reads nothing.
+pub(super) const OF_READERS: [&str; 6] =
+    ["filter", "class", "logpath", "count", "hearsay", "unverified"];
+
+pub(super) const MODES: [(Mode, &str); 2] =
+    [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
+pub(super) const BLOCKTYPES: [(Blocktype, &str); 2] =
     [(Blocktype::Drop, "drop"), (Blocktype::Reject, "reject")];
-const COUNTINGS: [(Counting, &str); 2] =
+pub(super) const COUNTINGS: [(Counting, &str); 2] =
     [(Counting::Attempts, "attempts"), (Counting::Accounts, "accounts")];
-const HEARSAY: [(Hearsay, &str); 2] = [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
+pub(super) const HEARSAY: [(Hearsay, &str); 2] =
+    [(Hearsay::Ignore, "ignore"), (Hearsay::Count, "count")];
 
 const BAN_HELP: &str = "write for example \"10m\", \"1d 12h\", 3600 (seconds) or \"permanent\"";
 const INCREMENT_HELP: &str =
@@ -144,7 +150,7 @@ impl Layers {
         let filter = default.written.filter.clone().filter(|_| !is_built_in);
         let general = Section { filter, ..default.written.clone() };
         let written = self.written.clone().over(&general);
-        Section { ignoreip: None, ..written.over(&self.built_in).over(&default.built_in) }
+        written.over(&self.built_in).over(&default.built_in)
     }
 }
 
@@ -209,7 +215,8 @@ impl Section {
             bantime: self.bantime.over(below.bantime),
             port: self.port.or_else(|| below.port.clone()),
             blocktype: self.blocktype.or(below.blocktype),
-            ignoreip: self.ignoreip.or_else(|| below.ignoreip.clone()),
+            // These add up: see `Layers::ignoreip`.
+            ignoreip: None,
             ipv6prefix: self.ipv6prefix.or(below.ipv6prefix),
             unverified: self.unverified.over(&below.unverified),
             hearsay: self.hearsay.or(below.hearsay),

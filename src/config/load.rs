@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
 use super::global::GlobalKeys;
-use super::jail_section::{KEYS, KnownNames, Layer, Layers};
+use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
 use super::places::Places;
 use super::ports::PortLists;
@@ -52,7 +52,7 @@ const MOST_JAILS: usize = 1000;
 /// The tables at the top of a file.
 const SECTIONS: [&str; 6] = ["ports", "wire", "default", "jail", "lists", "feed"];
 
-const LOGLEVELS: [(LogLevel, &str); 6] = [
+pub(super) const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
     (LogLevel::Error, "error"),
     (LogLevel::Warning, "warning"),
@@ -298,8 +298,7 @@ impl Sections {
 
 /// Notes the keys that the jail [`RECIDIVE`] cannot have.
 fn refuse_logs(reader: &mut TomlReader, table: &DeTable) {
-    let of_logs = ["filter", "class", "logpath", "count", "hearsay", "unverified"];
-    for (key, _) in table.iter().filter(|(key, _)| of_logs.contains(&key.get_ref().as_ref())) {
+    for (key, _) in table.iter().filter(|(key, _)| OF_READERS.contains(&key.get_ref().as_ref())) {
         let message = format_args!("{RECIDIVE:?} has no {}", key.get_ref());
         reader.error(
             key.span(),

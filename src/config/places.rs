@@ -1,6 +1,6 @@
 //! Where each key is written: file and line, or that it is built in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::{DeTable, DeValue};
 
@@ -13,7 +13,8 @@ use crate::model::listed::FileLine;
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     written: BTreeMap<String, FileLine>,
-    built_in: BTreeMap<String, FileLine>,
+    /// The names of the jails that are built in.
+    built_in: BTreeSet<String>,
     /// The jails that are switched off.
     pub(super) disabled: Vec<String>,
 }
@@ -27,11 +28,14 @@ impl PartialEq for Places {
 impl Places {
     /// Takes up what a file has.
     pub(super) fn merge(&mut self, reader: &TomlReader, layer: Layer, table: &DeTable) {
-        let places = match layer {
-            Layer::Written => &mut self.written,
-            Layer::BuiltIn => &mut self.built_in,
-        };
-        note(places, reader, "", table);
+        match layer {
+            Layer::Written => note(&mut self.written, reader, "", table),
+            Layer::BuiltIn => {
+                let jails = table.get("jail").and_then(|jails| jails.get_ref().as_table());
+                let names = jails.into_iter().flatten().map(|(name, _)| name.get_ref().to_string());
+                self.built_in.extend(names);
+            }
+        }
     }
 
     /// Returns where the value of a key is written that stands in no jail, such as `loglevel` or `wire.group`;
@@ -64,7 +68,7 @@ impl Places {
     /// Whether this jail is built in.
     #[must_use]
     pub fn is_built_in(&self, jail: &str) -> bool {
-        self.built_in.contains_key(&format!("jail.{jail}"))
+        self.built_in.contains(jail)
     }
 
     /// Returns the keys of jails that are written below `[default]`, and where.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::load::BUILT_IN_NAME;
-use super::{BanTerms, Config, Counting, Hearsay, Jail, LogLevel, MANUAL, Mode, RECIDIVE};
-use crate::config::Limiter;
+use super::jail_section::{BLOCKTYPES, COUNTINGS, HEARSAY, MODES};
+use super::load::{BUILT_IN_NAME, LOGLEVELS};
+use super::sip_monitor::LIMITERS;
+use super::toml_reader::name_of;
+use super::{BanTerms, Config, Counting, Jail, MANUAL, Mode, RECIDIVE};
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
-use crate::model::listed::{FileLine, ListedNetwork};
-use crate::model::scope::{Blocktype, Ports};
+use crate::model::listed::ListedNetwork;
+use crate::model::scope::{Ports, toml_range as range};
 use crate::model::subject::Subject;
 use crate::model::time::{BanTime, HumanDuration};
 
@@ -53,7 +55,7 @@ impl Config {
     }
 
     /// Returns the jails that sections describe: all but [`MANUAL`].
-    pub(super) fn described(&self) -> impl Iterator<Item = &Jail> {
+    pub(crate) fn described(&self) -> impl Iterator<Item = &Jail> {
         self.jails.iter().filter(|jail| jail.name != MANUAL)
     }
 
@@ -66,44 +68,31 @@ impl Config {
             value,
             place: self.places.of_jail(&jail.name, key).map(ToString::to_string),
         };
-        let mode = match jail.mode {
-            Mode::Enforce => "enforce",
-            Mode::Observe => "observe",
-        };
-        let mut settings = vec![set("enabled", "true".to_owned()), set("mode", quoted(mode))];
+        let mut settings =
+            vec![set("enabled", "true".to_owned()), set("mode", named(&jail.mode, &MODES))];
         if jail.name != RECIDIVE {
-            let count = match jail.count {
-                Counting::Attempts => "attempts",
-                Counting::Accounts => "accounts",
-                Counting::Bans => "bans",
-            };
             let classes = Class::ALL.iter().filter(|(class, _)| jail.class.contains(class));
             settings.extend([
                 set("filter", list(jail.filter.iter().map(|filter| quoted(filter.as_str())))),
                 set("class", list(classes.map(|(_, name)| quoted(name)))),
                 set("logpath", list(jail.logpath.iter().map(|path| quoted(path)))),
-                set("count", quoted(count)),
+                set("count", named(&jail.count, &COUNTINGS)),
             ]);
         }
-        let blocktype = match jail.blocktype {
-            Blocktype::Drop => "drop",
-            Blocktype::Reject => "reject",
-        };
         settings.extend([
             set("maxretry", jail.maxretry.to_string()),
             set("findtime", length(jail.findtime)),
             set("bantime", ban_time(&jail.bantime)),
             set("port", quoted(&jail.port)),
-            set("blocktype", quoted(blocktype)),
+            set("blocktype", named(&jail.blocktype, &BLOCKTYPES)),
             set("ignoreip", ignored(&jail.ignoreip, &jail.ignorenames)),
             set("ipv6prefix", jail.ipv6prefix.to_string()),
         ]);
         if jail.name != RECIDIVE {
-            let hearsay = match jail.hearsay {
-                Hearsay::Ignore => "ignore",
-                Hearsay::Count => "count",
-            };
-            settings.extend([set("unverified", unverified(jail)), set("hearsay", quoted(hearsay))]);
+            settings.extend([
+                set("unverified", unverified(jail)),
+                set("hearsay", named(&jail.hearsay, &HEARSAY)),
+            ]);
         }
         settings.push(set("renew", jail.renew.to_string()));
         settings
@@ -116,16 +105,8 @@ impl Config {
             let place = self.places.of(&name).map(ToString::to_string);
             Setting { section: section.to_owned(), key: key.to_owned(), value, place }
         };
-        let loglevel = match self.loglevel {
-            LogLevel::Critical => "critical",
-            LogLevel::Error => "error",
-            LogLevel::Warning => "warning",
-            LogLevel::Notice => "notice",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-        };
         let mut settings = vec![
-            set("", "loglevel", quoted(loglevel)),
+            set("", "loglevel", named(&self.loglevel, &LOGLEVELS)),
             set("", "trunks", self.trunks.to_string()),
             set("", "asteriskconf", quoted(&self.asteriskconf.to_string_lossy())),
         ];
@@ -135,17 +116,12 @@ impl Config {
             }
         }
         let wire = &self.wire;
-        let limiter = match wire.limiter {
-            Limiter::Off => "off",
-            Limiter::Observe => "observe",
-            Limiter::Ban => "ban",
-        };
         settings.extend([
             set("wire", "enabled", wire.enabled.to_string()),
             set("wire", "group", wire.group.to_string()),
             set("wire", "snaplen", wire.snaplen.to_string()),
             set("wire", "forward", ignored(&wire.forward, &[])),
-            set("wire", "limiter", quoted(limiter)),
+            set("wire", "limiter", named(&wire.limiter, &LIMITERS)),
             set("wire", "maxrefusals", wire.maxrefusals.to_string()),
             set("wire", "maxpackets", wire.maxpackets.to_string()),
         ]);
@@ -223,6 +199,11 @@ fn ban_words(time: &BanTime) -> String {
     format!("{} ×{} up to {}", time.first, time.factor, time.max)
 }
 
+/// Returns the name of a value, as TOML.
+fn named<T: PartialEq>(value: &T, names: &[(T, &'static str)]) -> String {
+    quoted(name_of(value, names))
+}
+
 /// Returns a string as TOML: JSON's strings are such, too.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -234,10 +215,6 @@ fn list(items: impl Iterator<Item = String>) -> String {
 
 fn length(length: Duration) -> String {
     quoted(&HumanDuration(length).to_string())
-}
-
-fn range((first, last): (u16, u16)) -> String {
-    if first == last { first.to_string() } else { quoted(&format!("{first}-{last}")) }
 }
 
 fn ignored(nets: &[IpNet], names: &[HostName]) -> String {
@@ -297,9 +274,4 @@ pub fn as_file(settings: &[Setting]) -> Vec<String> {
         lines.push(format!("{assignment:<WIDTH$}  # {}", setting.origin()));
     }
     lines
-}
-
-/// A place in words, if there is one.
-pub(super) fn at(place: Option<&FileLine>) -> String {
-    place.map_or_else(String::new, |place| format!("{place}: "))
 }

@@ -10,7 +10,7 @@ use crate::model::exchange::HepFlow;
 const KEYS: [&str; 7] =
     ["enabled", "group", "snaplen", "forward", "limiter", "maxrefusals", "maxpackets"];
 
-const LIMITERS: [(Limiter, &str); 3] =
+pub(super) const LIMITERS: [(Limiter, &str); 3] =
     [(Limiter::Off, "off"), (Limiter::Observe, "observe"), (Limiter::Ban, "ban")];
 
 /// The kernel's own answer to hosts over a rate.

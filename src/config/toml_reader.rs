@@ -283,6 +283,11 @@ impl TomlReader {
     }
 }
 
+/// Returns the name of a value in a table of names.
+pub(super) fn name_of<T: PartialEq>(value: &T, names: &[(T, &'static str)]) -> &'static str {
+    names.iter().find(|(known, _)| known == value).map_or("", |(_, name)| name)
+}
+
 /// `did you mean "this"?`, or all that is known.
 pub(super) fn did_you_mean(word: &str, known: &[&str], introduction: &str) -> String {
     match nearest(word, known.iter().copied()) {

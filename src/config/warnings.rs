@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::jail_section::OF_READERS;
 use super::load::parse;
-use super::settings::at;
 use super::{Config, Counting, Jail, Mode};
 use crate::model::event::{is_wire_filter, wire_filters};
+use crate::model::listed::FileLine;
 use crate::model::time::BanDuration;
 
 /// Bans of senders that may be forged are as long as this at most, as they are built in.
@@ -17,8 +18,6 @@ const LONG: Duration = Duration::from_secs(86_400);
 const FOR_ALL: [&str; 5] = ["enabled", "ignoreip", "ipv6prefix", "knowngood", "maxunverified"];
 /// Keys about the reading of logs.
 const OF_LOGS: [&str; 2] = ["logpath", "hearsay"];
-/// Keys that the jail that counts bans does not have.
-const NOT_OF_BANS: [&str; 6] = ["filter", "class", "logpath", "count", "hearsay", "unverified"];
 
 impl Config {
     /// Returns what is worth a second look. `filters` are the names of the rule files.
@@ -29,8 +28,8 @@ impl Config {
         warnings.extend(self.long_for_forged());
         if let Ok(built_in) = parse(&[], filters) {
             warnings.extend(self.lower_limits(&built_in));
-            warnings.extend(self.doubles(&built_in, filters));
         }
+        warnings.extend(self.doubles(filters));
         warnings
     }
 
@@ -127,7 +126,7 @@ impl Config {
     }
 
     /// Jails of one's own that count what built-in ones count.
-    fn doubles(&self, built_in: &Config, filters: &[String]) -> Vec<String> {
+    fn doubles(&self, filters: &[String]) -> Vec<String> {
         let is_own = |jail: &&Jail| !self.places.is_built_in(&jail.name);
         let mut names: Vec<&str> = filters.iter().map(String::as_str).collect();
         for name in wire_filters() {
@@ -138,7 +137,7 @@ impl Config {
         for jail in self.described().filter(is_own).filter(|jail| jail.mode == Mode::Enforce) {
             let shared = |other: &&Jail| {
                 other.mode == Mode::Enforce
-                    && built_in.jails.iter().any(|known| known.name == other.name)
+                    && self.places.is_built_in(&other.name)
                     && names.iter().any(|name| reads(jail, name) && reads(other, name))
                     && jail.class.iter().any(|class| other.class.contains(class))
             };
@@ -163,7 +162,12 @@ impl Config {
 fn has(jail: &Jail, key: &str) -> bool {
     let reads_logs = || jail.filter.iter().any(|filter| !is_wire_filter(filter.as_str()));
     match jail.count {
-        Counting::Bans => !NOT_OF_BANS.contains(&key),
+        Counting::Bans => !OF_READERS.contains(&key),
         _ => !OF_LOGS.contains(&key) || reads_logs(),
     }
+}
+
+/// A place in words, if there is one.
+fn at(place: Option<&FileLine>) -> String {
+    place.map_or_else(String::new, |place| format!("{place}: "))
 }

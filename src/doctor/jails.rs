@@ -23,7 +23,7 @@ pub fn configuration(world: &World) -> Vec<Finding> {
             return vec![Finding::problem(CHECK, seen).change("asterguard check")];
         }
     };
-    let mut found = vec![match plan.jails().filter(|(_, jail)| jail.name != MANUAL).count() {
+    let mut found = vec![match plan.config.described().count() {
         0 => Finding::problem(CHECK, "no jail is enabled: nobody is ever banned")
             .change("enable one: `enabled = true`"),
         jails => Finding::ok(CHECK, format!("{jails} jails")),

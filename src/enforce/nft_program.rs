@@ -10,7 +10,7 @@ use nftables::expr::{Elem, Expression, NamedExpression};
 use serde::Deserialize;
 
 use super::SinkError;
-use super::set_element::timeout_text;
+use super::set_element::{key_text, timeout_text};
 use crate::model::event::{KernelElement, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
@@ -71,11 +71,7 @@ impl NftProgram {
             let set = structure
                 .set_for(*scope, *subject)
                 .map_err(|misfit| SinkError::Refused(misfit.to_string()))?;
-            let address = subject.address();
-            let key = match subject.port() {
-                Some(port) => format!("{address} . {port}"),
-                None => address.to_string(),
-            };
+            let key = key_text(subject.address(), subject.port());
             // Writing to a string does not fail.
             let _ = writeln!(text, "delete element inet {TABLE} {set} {{ {key} }}");
         }

@@ -39,6 +39,19 @@ pub fn is_within(ranges: &[(u16, u16)], port: u16) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
 }
 
+/// Returns a range of ports in words: `5060` or `5060-5061`.
+#[must_use]
+pub fn range_words((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// Returns a range of ports as a configuration has it: `5060` or `"5060-5061"`.
+#[must_use]
+pub fn toml_range(range: (u16, u16)) -> String {
+    let words = range_words(range);
+    if range.0 == range.1 { words } else { format!("\"{words}\"") }
+}
+
 /// Returns ranges in ascending order, none of which overlaps or touches another.
 #[must_use]
 pub fn merged(ranges: impl IntoIterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {

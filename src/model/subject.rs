@@ -115,6 +115,12 @@ impl Subject {
         self.holds(other) || other.holds(self)
     }
 
+    /// Whether an order to lift the bans of this means the ban of `held`: of a flow only its own, not those of its host.
+    #[must_use]
+    pub fn means(&self, held: &Self) -> bool {
+        if self.is_flow() { held == self } else { held.overlaps(self) }
+    }
+
     /// Whether this is a single IPv6 address that a set of networks of `ipv6prefix` bits can hold
     /// besides them: its key is not that of a network.
     #[must_use]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, PATIENCE};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, MALLORY_V6, Netns, SIP, WEB};
-use crate::{CONFIG, addresses, elements, record, wrong_password};
+use crate::{CONFIG, addresses, elements, large_packet_line, record, wrong_password};
 
 #[test]
 fn attacker_is_banned_once_for_bantime() {
@@ -52,11 +52,7 @@ fn unknown_caller_is_banned_from_all_ports() {
     }
     let mut lab = Lab::new();
     let guard = Guard::start(&lab.pbx, CONFIG);
-    let line = format!(
-        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{EVE}:40001' \
-         because way too large: 40000"
-    );
-    guard.append("messages", &vec![record(&line); 9]);
+    guard.append("messages", &vec![record(&large_packet_line(EVE)); 9]);
     guard.says(&format!("[asterisk-scan] Ban {EVE}"));
     kit::until("the host is shut out", || lab.udp(EVE, SIP) == Dropped);
     assert_eq!((lab.tcp(EVE, WEB), lab.ping(EVE)), (Dropped, Dropped));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::kit::guard::{Guard, Home};
 use crate::kit::{self, Netns};
 use crate::offline::{at, objects, run};
-use crate::{CONFIG, record, wrong_password_line};
+use crate::{CONFIG, large_packet_line, record, wrong_password_line};
 
 /// Packets of an Asterisk: a host guesses seven times by UDP, with nonces that it was sent.
 const CAPTURE: &[u8] = include_bytes!("../data/pbx.pcap");
@@ -217,10 +217,7 @@ fn home(text: &str) -> Home {
     }
     // Ten within ten minutes of each; what stands in a file of objects alone is true.
     let minute = |n: u32, line: &str| at(&format!("2026-11-22 10:{n:02}:00"), line);
-    let odd = format!(
-        "[x] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{STRANGER}:40001' \
-         because way too large: 40000"
-    );
+    let odd = large_packet_line(STRANGER);
     let ten = |line: &str| -> Vec<_> { (0..10).map(|n| minute(n, line)).collect() };
     home.append("guesses", &ten(&wrong_password_line(FORGED)));
     home.append("odd", &ten(&odd).iter().map(|line| record(line)).collect::<Vec<_>>());

@@ -103,6 +103,14 @@ fn odd_packet(host: &str) -> String {
     record(&odd_packet_line(host))
 }
 
+/// What it writes when `host` sends so much by TCP as no phone sends: such a packet cannot be forged.
+fn large_packet_line(host: &str) -> String {
+    format!(
+        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{host}:40001' \
+         because way too large: 40000"
+    )
+}
+
 fn odd_packet_line(host: &str) -> String {
     format!(
         "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Invalid to address: '<100@203.0.113.16>' from \

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Home, PROGRAM, Told, told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, JAILS, odd_packet_line as odd_packet, wrong_password_line as wrong_password};
+use crate::{
+    CONFIG, JAILS, large_packet_line, odd_packet_line as odd_packet,
+    wrong_password_line as wrong_password,
+};
 
 const HOST: &str = "198.51.100.14";
 
@@ -489,11 +492,7 @@ fn logs_and_captures_are_merged_by_time() {
     let times = objects(&out).iter().map(|ban| ban["time"].to_string()).collect::<Vec<_>>();
     let between = times[0].trim_matches('"').replace('T', " ").replace('Z', "");
     // The other guesser is banned in the second after.
-    let large = format!(
-        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{HOST}:40001' \
-         because way too large: 40000"
-    );
-    home.append("messages", &vec![at(&between, &large); 5]);
+    home.append("messages", &vec![at(&between, &large_packet_line(HOST)); 5]);
     // Of a guess, the capture would show something; of what was before it, it cannot.
     home.append("messages", &vec![at(&between, &wrong_password("198.51.100.77")); 5]);
     let before = at("2020-01-01 00:00:00", &wrong_password("198.51.100.78"));

@@ -2,7 +2,9 @@
 
 use crate::kit::guard::Guard;
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, odd_packet, record, wrong_password, wrong_password_line};
+use crate::{
+    CONFIG, addresses, large_packet_line, odd_packet, record, wrong_password, wrong_password_line,
+};
 
 const OFFICE: &str = "203.0.113.7";
 
@@ -165,7 +167,7 @@ fn observing_is_seen_for_what_it_is() {
     assert!(addresses(&netns, "sip4").is_empty());
 
     // One jail is let: what it would have done is past, what the others would do is not.
-    guard.append("messages", &vec![record(&odd_packet_line_by_tcp(MALLORY)); 3]);
+    guard.append("messages", &vec![record(&large_packet_line(MALLORY)); 3]);
     guard.says(&format!("[asterisk-scan] Would ban {MALLORY}"));
     guard.write("conf.d/a.toml", "[jail.asterisk-guess]\nmode = \"enforce\"\n");
     guard.order(&["reload"]);
@@ -174,11 +176,4 @@ fn observing_is_seen_for_what_it_is() {
     guard.append("messages", &vec![wrong_password(EVE); 5]);
     guard.says(&format!("[asterisk-guess] Ban {EVE}"));
     kit::until("it is banned", || addresses(&netns, "sip4") == [EVE]);
-}
-
-fn odd_packet_line_by_tcp(host: &str) -> String {
-    format!(
-        "[Nov 22 01:13:21] WARNING[17931] chan_sip.c: Rejecting TCP packet from '{host}:40001' \
-         because way too large: 40000"
-    )
 }

@@ -1,8 +1,7 @@
 //! An office of ten phones behind one address that a router translates, one of them with an old password.
 
-use crate::kit::guard::Guard;
 use crate::kit::{self, Netns, Peer};
-use crate::{CONFIG, OFFICE, PBX, guard, plugged};
+use crate::{CONFIG, OFFICE, PBX, banned, guard, plugged};
 
 /// An office behind a router that gives all of its phones the address [`OFFICE`].
 struct Office {
@@ -55,11 +54,6 @@ impl Office {
     }
 }
 
-/// What is banned of the office, by the jail that counts guesses.
-fn ports(guard: &Guard) -> Vec<String> {
-    crate::banned_by(guard, "asterisk-wire")
-}
-
 #[test]
 fn a_bad_phone_costs_its_office_nothing_until_it_changes_its_port_twice() {
     if !kit::usable() {
@@ -74,15 +68,15 @@ fn a_bad_phone_costs_its_office_nothing_until_it_changes_its_port_twice() {
     for port in 1..=2 {
         let answered = office.old_password(port, 4);
         assert!((3..=5).contains(&answered), "{answered}");
-        kit::until("its port is banned", || ports(&guard).len() == port);
+        kit::until("its port is banned", || banned(&guard).len() == port);
         assert_eq!(office.old_password(port, 1), 0, "its flow is dropped");
         assert_eq!(office.calling(9), 9);
-        let banned = ports(&guard);
-        assert!(banned.iter().all(|ban| ban.starts_with(&format!("{OFFICE}:"))), "{banned:?}");
+        let held = banned(&guard);
+        assert!(held.iter().all(|ban| ban.starts_with(&format!("{OFFICE}:"))), "{held:?}");
     }
     // Whoever comes back from a third port within ten minutes guesses.
     office.old_password(3, 4);
-    kit::until("the host is banned", || ports(&guard).contains(&format!("{OFFICE} proven")));
+    kit::until("the host is banned", || banned(&guard).contains(&format!("{OFFICE} proven")));
     assert_eq!(office.calling(1), 0);
     let explained = guard.order(&["explain", OFFICE]);
     assert!(explained.contains("account 209 fails beside them"), "{explained}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::status::ban_status;
+use super::status::named_ban;
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::daemon::{Daemon, Kernel};
@@ -25,6 +25,17 @@ pub(super) enum Selection {
     Whom(Subject),
 }
 
+impl Selection {
+    /// Whether a ban is asked for.
+    pub(super) fn has(&self, plan: &Plan, ban: &Ban) -> bool {
+        match self {
+            Self::All => true,
+            Self::Jail(name) => plan.jail_named(name) == Some(ban.jail),
+            Self::Whom(whom) => ban.subject.overlaps(whom),
+        }
+    }
+}
+
 /// The bans in force, as the engine had them.
 pub(super) struct Snapshot {
     plan: Arc<Plan>,
@@ -34,15 +45,8 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Returns those that the engine has now.
     fn new(engine: &Engine, selection: &Selection) -> Self {
-        let (plan, bans) = (engine.plan(), engine.bans().iter().copied());
-        let bans = match selection {
-            Selection::All => bans.collect(),
-            Selection::Jail(name) => {
-                let jail = plan.jail_named(name);
-                bans.filter(|ban| Some(ban.jail) == jail).collect()
-            }
-            Selection::Whom(whom) => bans.filter(|ban| ban.subject.overlaps(whom)).collect(),
-        };
+        let (plan, bans) = (engine.plan(), engine.bans().iter());
+        let bans = bans.filter(|ban| selection.has(plan, ban)).copied().collect();
         Self { plan: Arc::clone(plan), bans }
     }
 
@@ -60,9 +64,8 @@ impl Snapshot {
             let count = counts.get(&(ban.scope, ban.subject));
             let dropped = count.map(|count| count.dropped).into();
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
-            let ban_status = BanStatus { dropped, knocked, ..ban_status(&plan, ban, now) };
-            let jail = plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone());
-            NamedBan { jail, ban: ban_status }
+            let named = named_ban(&plan, ban, now);
+            NamedBan { ban: BanStatus { dropped, knocked, ..named.ban }, ..named }
         };
         bans.iter().map(named).collect()
     }

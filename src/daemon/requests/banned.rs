@@ -2,13 +2,12 @@
 
 use super::ban_snapshot::{self, Selection};
 use super::one_host;
-use super::status::ban_status;
+use super::status::named_ban;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
-use crate::model::event::Ban;
 use crate::sys::clock::now;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
@@ -34,16 +33,8 @@ pub(super) async fn answer(
 /// Returns the bans that would be in force, longest first.
 fn observed(engine: &Engine, selection: &Selection) -> Vec<NamedBan> {
     let (plan, now) = (engine.plan(), now());
-    let wanted = |ban: &&Ban| match selection {
-        Selection::All => true,
-        Selection::Jail(name) => plan.jail_named(name) == Some(ban.jail),
-        Selection::Whom(whom) => ban.subject.overlaps(whom),
-    };
-    let mut bans: Vec<_> = engine.observed().iter().filter(wanted).collect();
+    let mut bans: Vec<_> =
+        engine.observed().iter().filter(|ban| selection.has(plan, ban)).collect();
     bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
-    let named = |ban: &Ban| NamedBan {
-        jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
-        ban: ban_status(plan, ban, now),
-    };
-    bans.into_iter().map(named).collect()
+    bans.into_iter().map(|ban| named_ban(plan, ban, now)).collect()
 }

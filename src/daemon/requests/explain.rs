@@ -1,8 +1,7 @@
 //! `explain`: what is known of a host, and why it is banned or not.
 
-use super::status::ban_status;
+use super::status::named_ban;
 use super::{one_host, without_effect};
-use crate::control::banned::NamedBan;
 use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
     StrangerReport,
@@ -13,7 +12,7 @@ use crate::daemon::engine_thread::Core;
 use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
-use crate::model::event::{Basis, ChannelId, Event, Meaning};
+use crate::model::event::{Ban, Basis, ChannelId, Event, Meaning};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -44,10 +43,7 @@ pub fn explain(
     let plan = engine.plan();
     let mut found = engine.explain(whom.address(), now, MOST_LINES);
     found.bans.retain(|ban| ban.subject.overlaps(&whom));
-    let named = |ban: &crate::model::event::Ban| NamedBan {
-        jail: plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone()),
-        ban: ban_status(plan, ban, now),
-    };
+    let named = |ban: &Ban| named_ban(plan, ban, now);
     HostReport {
         host: found.host,
         port: whom.port(),

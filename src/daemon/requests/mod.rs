@@ -22,7 +22,7 @@ use crate::model::event::JailId;
 use crate::model::subject::Subject;
 
 /// Returns the jail of this name; `None` for no name.
-fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem> {
+pub(crate) fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailId>, Problem> {
     let Some(name) = name else { return Ok(None) };
     plan.jail_named(name).map(Some).ok_or_else(|| {
         let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();

@@ -267,8 +267,14 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
     }
 }
 
+/// Returns a ban with the name of its jail.
+pub(crate) fn named_ban(plan: &Plan, ban: &Ban, now: Time) -> NamedBan {
+    let jail = plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone());
+    NamedBan { jail, ban: ban_status(plan, ban, now) }
+}
+
 /// Returns a ban in the words of the control protocol.
-pub(crate) fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
+fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
     BanStatus {
         host: ban.subject.to_string(),
         scope: plan.structure.scope(ban.scope).map_or_else(String::new, |scope| scope.name.clone()),

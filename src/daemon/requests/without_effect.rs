@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::control::status::IneffectiveBan;
 use crate::decide::plan::Plan;
 use crate::model::event::{Remedy, ScopeId, WithoutEffect};
-use crate::model::scope::{Ports, merged};
+use crate::model::scope::{Ports, merged, toml_range};
 use crate::model::time::Time;
 use crate::model::words::counted;
 
@@ -112,14 +112,8 @@ fn advice(plan: &Plan, scope: ScopeId, port: u16) -> String {
             "The bans close port {port}, but another port leads there (Docker, DNAT): find it (docker ps; nft list ruleset | grep dnat) and add it to `{name}` below [ports]"
         );
     }
-    let ports: Vec<_> = merged(ranges.iter().copied().chain([(port, port)]))
-        .iter()
-        .map(
-            |(first, last)| {
-                if first == last { first.to_string() } else { format!("\"{first}-{last}\"") }
-            },
-        )
-        .collect();
+    let ports: Vec<_> =
+        merged(ranges.iter().copied().chain([(port, port)])).into_iter().map(toml_range).collect();
     format!(
         "Asterisk listens at port {port}, which these bans do not close: write {name} = [{}] below [ports]",
         ports.join(", ")

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::restore::{Stored, stored};
 use crate::config::load::parse;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
@@ -23,6 +24,8 @@ pub struct Offline {
     plan: Arc<Plan>,
     nft: NftProgram,
     state_dir: PathBuf,
+    /// What was stored when this began.
+    stored: Option<Stored>,
 }
 
 /// What was lifted without a daemon.
@@ -54,8 +57,9 @@ impl Offline {
                 (Plan::new(config, Arc::new(rules)), Some(first))
             }
         };
-        let nft = NftProgram::new(Program::nft());
-        Ok((Self { plan: Arc::new(plan), nft, state_dir: state_dir.to_owned() }, problem))
+        let (plan, nft) = (Arc::new(plan), NftProgram::new(Program::nft()));
+        let stored = stored(&plan, state_dir);
+        Ok((Self { plan, nft, state_dir: state_dir.to_owned(), stored }, problem))
     }
 
     /// Returns what the guard goes by.
@@ -71,8 +75,7 @@ impl Offline {
     /// When nft cannot be asked.
     pub fn bans(&self, whom: Option<Subject>) -> Result<Vec<Ban>, SinkError> {
         let now = now();
-        let stored = super::restore::stored(&self.plan, &self.state_dir);
-        let stored = stored.as_ref().map(|stored| stored.engine.bans());
+        let stored = self.stored.as_ref().map(|stored| stored.engine.bans());
         let bans = self.nft.bans(&self.plan.structure, now)?.into_iter().filter_map(|found| {
             let Element { scope, subject, until, jail } = found.element;
             whom.is_none_or(|whom| subject.overlaps(&whom)).then(|| {
@@ -105,29 +108,21 @@ impl Offline {
     ) -> Result<LiftedOffline, SinkError> {
         let of_jail = |name: &str| jail.is_none_or(|jail| jail == name);
         let name = |ban: &Ban| self.plan.jail(ban.jail).map_or("", |jail| &jail.name);
+        let is_meant = |held: &Subject| whom.is_none_or(|whom| whom.means(held));
         let mut tries = 0;
         let bans = loop {
-            let mut bans = self.bans(whom)?;
-            bans.retain(|ban| of_jail(name(ban)) && is_meant(whom, ban.subject));
-            let subjects: Vec<_> = bans.iter().map(|ban| (ban.scope, ban.subject)).collect();
+            let bans = self.bans(whom)?.into_iter();
+            let meant = bans.filter(|ban| of_jail(name(ban)) && is_meant(&ban.subject));
+            let meant: Vec<_> = meant.map(|ban| (ban.scope, ban.subject)).collect();
             tries += 1;
-            match self.nft.lift(&self.plan.structure, &subjects) {
-                Ok(()) => break bans.len(),
+            match self.nft.lift(&self.plan.structure, &meant) {
+                Ok(()) => break meant.len(),
                 Err(_) if tries < TRIES => {}
                 Err(error) => return Err(error),
             }
         };
-        let meant = |ban: &store::BanRecord| {
-            of_jail(&ban.jail)
-                && whom
-                    .is_none_or(|whom| ban.host.overlaps(&whom) && is_meant(Some(whom), ban.host))
-        };
+        let meant = |ban: &store::BanRecord| of_jail(&ban.jail) && is_meant(&ban.host);
         let problem = store::lift(&self.state_dir, meant, now()).err();
         Ok(LiftedOffline { bans, problem: problem.map(|error| error.to_string()) })
     }
-}
-
-/// Whether a ban that overlaps `whom` is meant by it: of one port, only its own.
-fn is_meant(whom: Option<Subject>, held: Subject) -> bool {
-    whom.is_none_or(|whom| !whom.is_flow() || held == whom)
 }

@@ -25,12 +25,12 @@ impl Daemon {
     pub(crate) async fn watch_configuration(&self) {
         let main = self.options.config.clone();
         // The guard goes by what is there now.
-        let (mut known, mut said) = (stamps(main.as_deref().unwrap_or(Path::new(MAIN))), None);
+        let (mut known, mut said) = (stamps(main.as_deref()), None);
         loop {
             tokio::time::sleep(LOOK).await;
             let main = main.clone();
             let look = move || {
-                let stamps = stamps(main.as_deref().unwrap_or(Path::new(MAIN)));
+                let stamps = stamps(main.as_deref());
                 let problem = (stamps != known).then(|| problem(main.as_deref()));
                 (stamps, problem)
             };
@@ -60,7 +60,8 @@ fn problem(main: Option<&Path>) -> Option<String> {
 }
 
 /// Returns the files that a configuration may be of.
-fn stamps(main: &Path) -> Vec<Stamp> {
+fn stamps(main: Option<&Path>) -> Vec<Stamp> {
+    let main = main.unwrap_or(Path::new(MAIN));
     let beside = ["conf.d", "rules.d"].into_iter().flat_map(|name| {
         let entries = fs::read_dir(main.with_file_name(name)).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())

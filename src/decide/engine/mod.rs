@@ -302,9 +302,7 @@ impl Engine {
     /// not those of its host.
     pub fn unban(&mut self, whom: Subject, jail: Option<JailId>, out: &mut Vec<Decision>) -> usize {
         self.lift(Lifted::ByHand, out, |ban| {
-            let held = ban.subject;
-            let concerned = if whom.is_flow() { held == whom } else { held.overlaps(&whom) };
-            concerned && jail.is_none_or(|jail| ban.jail == jail)
+            whom.means(&ban.subject) && jail.is_none_or(|jail| ban.jail == jail)
         })
     }
 

@@ -11,7 +11,7 @@ use crate::model::event::{Change, Element, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::table::structure::Structure;
+use crate::table::structure::{SetKind, Structure};
 
 /// The elements that would be in the kernel. It knows no clock: time passes by the `now` of its callers.
 /// It holds as many elements as it is given.
@@ -64,7 +64,8 @@ impl BanSink for DryRunSink {
         now: Time,
     ) -> Result<(), SinkError> {
         let anew = scopes.iter().filter_map(|id| structure.scope(*id));
-        let anew: Vec<_> = anew.map(|scope| scope.set(true)).collect();
+        let kinds = [SetKind::Hosts, SetKind::Networks];
+        let anew: Vec<_> = anew.flat_map(|scope| kinds.map(|kind| scope.set(kind, true))).collect();
         self.elements.retain(|(set, _), _| !anew.contains(set));
         self.load(structure)?;
         self.restore(elements, now).map(drop)
@@ -84,8 +85,8 @@ impl BanSink for DryRunSink {
         self.advance(now);
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let adopted = self.elements.iter().filter_map(|((set, subject), held)| {
-            let scope = structure.scope_of_set(set)?;
-            let key = (subject.address(), subject.port());
+            let (scope, _) = structure.scope_of_set(set)?;
+            let (_, key) = structure.place(scope, *subject).ok()?;
             structure.adopted(scope, key, held.until, held.comment.as_deref())
         });
         Ok(adopted.collect())
@@ -98,8 +99,8 @@ impl BanSink for DryRunSink {
         let mut keys = BTreeSet::new();
         for change in changes {
             let (scope, subject) = change.key();
-            let set = match structure.set_for(scope, subject) {
-                Ok(set) => set,
+            let set = match structure.place(scope, subject) {
+                Ok((set, _)) => set,
                 Err(misfit) => {
                     report.refused.push((*change, misfit.to_string()));
                     continue;

@@ -22,7 +22,7 @@ pub use drift::structure::{Drift, Part};
 pub use dry_run::DryRunSink;
 pub use list_sink::ListSink;
 pub use netlink::{CounterSocket, Monitor, NetlinkSink};
-pub use nft_program::NftProgram;
+pub use nft_program::{ListOrigin, NftProgram};
 pub use operation::{BanSink, Operation};
 
 /// The place that bans go to.

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nftables::expr::{Elem, Expression, NamedExpression};
+use ipnet::IpNet;
+use nftables::expr::{Elem, Expression, NamedExpression, Prefix};
 use serde::Deserialize;
 
 use super::SinkError;
@@ -16,7 +17,8 @@ use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::program::Program;
-use crate::table::structure::{PAUSED, Structure, TABLE};
+use crate::table::list_sets::PREFIX;
+use crate::table::structure::{ALLOWED, PAUSED, SetKey, SetKind, Structure, TABLE};
 
 /// A listing may take this many times as long as a change: it grows with the number of bans.
 const LISTING_PATIENCE: u32 = 12;
@@ -47,14 +49,43 @@ impl NftProgram {
         };
         let mut bans = Vec::new();
         for set in sets {
-            let Some(scope) = structure.scope_of_set(&set.name) else { continue };
+            let Some((scope, kind)) = structure.scope_of_set(&set.name) else { continue };
             let found = set.elem.into_iter().filter_map(Found::read).filter_map(|found| {
                 let until = found.left.map(|left| now.plus(left));
-                structure.adopted(scope, found.key, until, found.comment.as_deref())
+                let key = match found.key {
+                    // A network of one address.
+                    SetKey::Host(address) if kind == SetKind::Networks => {
+                        SetKey::Network(IpNet::from(address))
+                    }
+                    key => key,
+                };
+                structure.adopted(scope, key, until, found.comment.as_deref())
             });
             bans.extend(found);
         }
         Ok(bans)
+    }
+
+    /// Returns the networks by which the table drops a host without a ban.
+    ///
+    /// # Errors
+    /// As [`NftProgram::bans`].
+    pub fn listed(&self, host: IpAddr) -> Result<Vec<(ListOrigin, IpNet)>, SinkError> {
+        let sets = match self.list(&["table", "inet", TABLE]) {
+            Err(SinkError::NoTable) => return Ok(Vec::new()),
+            sets => sets?,
+        };
+        let mut listed = Vec::new();
+        for set in sets {
+            let Some((origin, bits)) = list_of(&set.name) else { continue };
+            let elements = set.elem.into_iter().filter_map(|element| match element {
+                Expression::Named(NamedExpression::Elem(Elem { val, .. })) => network(&val, bits),
+                bare => network(&bare, bits),
+            });
+            let holding = elements.filter(|net| net.contains(&host));
+            listed.extend(holding.map(|net| (origin, net)));
+        }
+        Ok(listed)
     }
 
     /// Takes these out of the sets of `structure`.
@@ -68,14 +99,31 @@ impl NftProgram {
     ) -> Result<(), SinkError> {
         let mut text = String::new();
         for (scope, subject) in bans {
-            let set = structure
-                .set_for(*scope, *subject)
+            let (set, key) = structure
+                .place(*scope, *subject)
                 .map_err(|misfit| SinkError::Refused(misfit.to_string()))?;
-            let key = key_text(subject.address(), subject.port());
+            let key = key_text(key);
             // Writing to a string does not fail.
             let _ = writeln!(text, "delete element inet {TABLE} {set} {{ {key} }}");
         }
         if text.is_empty() { Ok(()) } else { self.command(&text) }
+    }
+
+    /// Lets a network through, besides those that are.
+    ///
+    /// # Errors
+    /// When `nft` does not do it.
+    pub fn allow(&self, net: IpNet) -> Result<(), SinkError> {
+        self.command(&format!("add element inet {TABLE} {} {{ {net} }}\n", allow_set(&net)))
+    }
+
+    /// Lets a network through no longer.
+    ///
+    /// # Errors
+    /// When `nft` does not do it; [`SinkError::NoTable`] also if it is not let through.
+    pub fn disallow(&self, net: IpNet) -> Result<(), SinkError> {
+        let set = allow_set(&net);
+        self.command(&format!("delete element inet {TABLE} {set} {{ {net} }}\n"))
     }
 
     /// Stops all dropping immediately, for `span` (`None`: until [`NftProgram::resume`]). The kernel
@@ -130,6 +178,58 @@ impl NftProgram {
     }
 }
 
+/// What a network that is dropped without a ban comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOrigin {
+    /// The list `block`.
+    Block,
+    /// A feed.
+    Feed,
+    /// Somebody put it into `block4` or `block6`.
+    Hand,
+}
+
+/// Returns the list that a set belongs to, and the length of its networks where they have one length.
+fn list_of(set: &str) -> Option<(ListOrigin, Option<u8>)> {
+    if matches!(set, "block4" | "block6") {
+        return Some((ListOrigin::Hand, None));
+    }
+    let rest = set.strip_prefix(PREFIX)?;
+    let (origin, rest) = match rest.strip_prefix("block") {
+        Some(rest) => (ListOrigin::Block, rest),
+        None => (ListOrigin::Feed, rest.strip_prefix("feed")?),
+    };
+    let bits = rest.split('_').nth(1)?.parse().ok()?;
+    Some((origin, Some(bits)))
+}
+
+/// Reads a network; an address alone has `bits`. Of a range, the smallest network that holds all of it.
+fn network(value: &Expression<'_>, bits: Option<u8>) -> Option<IpNet> {
+    if let Expression::Range(range) = value {
+        let [first, last] = &range.range;
+        let (SetKey::Host(first), SetKey::Host(last)) = (key(first)?, key(last)?) else {
+            return None;
+        };
+        let holds = |bits: &u8| IpNet::new(first, *bits).is_ok_and(|net| net.contains(&last));
+        let widest = if first.is_ipv4() { 32 } else { 128 };
+        let bits = (0..=widest).rev().find(holds)?;
+        return IpNet::new(first, bits).ok().map(|net| net.trunc());
+    }
+    match key(value)? {
+        SetKey::Host(address) => {
+            IpNet::new(address, bits.unwrap_or(if address.is_ipv4() { 32 } else { 128 })).ok()
+        }
+        SetKey::Network(net) => Some(net),
+        SetKey::Flow(..) => None,
+    }
+}
+
+/// Returns the set of a network that is let through.
+fn allow_set(net: &IpNet) -> &'static str {
+    let [(v4, _), (v6, _)] = ALLOWED;
+    if matches!(net, IpNet::V6(_)) { v6 } else { v4 }
+}
+
 /// Reads "no such thing" as what it means where only table and sets are asked for.
 fn no_table(error: impl Into<SinkError>) -> SinkError {
     match error.into() {
@@ -163,8 +263,7 @@ struct FoundSet {
 
 /// An element as it is listed.
 struct Found {
-    /// An address, of a flow with its port.
-    key: (IpAddr, Option<u16>),
+    key: SetKey,
     left: Option<Duration>,
     comment: Option<String>,
 }
@@ -185,13 +284,20 @@ impl Found {
     }
 }
 
-/// Reads an address, or an address and a port.
-fn key(value: &Expression<'_>) -> Option<(IpAddr, Option<u16>)> {
+/// Reads an address, an address and a port, or a network.
+fn key(value: &Expression<'_>) -> Option<SetKey> {
     match value {
-        Expression::String(address) => Some((address.parse().ok()?, None)),
+        Expression::String(address) => Some(SetKey::Host(address.parse().ok()?)),
         Expression::Named(NamedExpression::Concat(parts)) => match parts.as_slice() {
             [Expression::String(address), Expression::Number(port)] => {
-                Some((address.parse().ok()?, Some(u16::try_from(*port).ok()?)))
+                Some(SetKey::Flow(address.parse().ok()?, u16::try_from(*port).ok()?))
+            }
+            _ => None,
+        },
+        Expression::Named(NamedExpression::Prefix(Prefix { addr, len })) => match &**addr {
+            Expression::String(address) => {
+                let bits = u8::try_from(*len).ok()?;
+                Some(SetKey::Network(IpNet::new(address.parse().ok()?, bits).ok()?))
             }
             _ => None,
         },
@@ -227,15 +333,15 @@ mod tests {
             (Some(Duration::from_secs(99)), Some("scan"))
         );
         assert!(rest.iter().all(|found| found.left.is_none() && found.comment.is_none()));
-        let keys: Vec<_> = found
-            .iter()
-            .map(|found| {
-                let (address, port) = found.key;
-                port.map_or_else(|| address.to_string(), |port| format!("{address} . {port}"))
-            })
-            .collect();
-        let expected =
-            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4 . 5060", "2001:db8::7 . 40312"];
+        let keys: Vec<_> = found.iter().map(|found| key_text(found.key)).collect();
+        let expected = [
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.3",
+            "10.0.0.0/8",
+            "192.0.2.4 . 5060",
+            "2001:db8::7 . 40312",
+        ];
         assert_eq!(keys, expected);
     }
 }

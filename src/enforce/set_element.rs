@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::table::structure::{Structure, TABLE};
+use crate::table::structure::{SetKey, SetKind, Structure, TABLE};
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;
@@ -28,6 +27,8 @@ pub(super) struct Order {
     pub(super) change: Change,
     /// The name of the set.
     pub(super) set: String,
+    /// The key in it.
+    pub(super) key: SetKey,
     /// The element that is to be there; `None`: none.
     pub(super) put: Option<Put>,
 }
@@ -43,7 +44,7 @@ pub(super) struct Put {
 impl Order {
     fn new(change: Change, structure: &Structure, now: Time) -> Result<Self, String> {
         let (scope, subject) = change.key();
-        let set = structure.set_for(scope, subject).map_err(|misfit| misfit.to_string())?;
+        let (set, key) = structure.place(scope, subject).map_err(|misfit| misfit.to_string())?;
         let put = match change {
             Change::Remove(..) => None,
             Change::Put(Element { until: Some(until), .. }) if until <= now => None,
@@ -52,11 +53,7 @@ impl Order {
                 comment: structure.jails.get(usize::from(jail.0)).map(|name| comment(name)),
             }),
         };
-        Ok(Self { change, set, put })
-    }
-
-    pub(super) fn subject(&self) -> Subject {
-        self.change.key().1
+        Ok(Self { change, set, key, put })
     }
 }
 
@@ -89,7 +86,9 @@ pub(super) fn refill(
 ) -> String {
     let mut text = String::new();
     for scope in scopes.iter().filter_map(|id| structure.scope(*id)) {
-        let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(true));
+        for kind in [SetKind::Hosts, SetKind::Networks] {
+            let _ = writeln!(text, "flush set inet {TABLE} {}", scope.set(kind, true));
+        }
     }
     // What flows are keyed by has no length.
     let is_network = |subject: &Subject| subject.is_ipv6() && !subject.is_flow();
@@ -110,14 +109,16 @@ pub(super) fn refill(
 /// Returns the element of an order as nft writes it.
 fn written(order: &Order) -> Option<String> {
     let Put { timeout, comment } = order.put.as_ref()?;
-    let subject = order.subject();
-    let key = key_text(subject.address(), subject.port());
-    Some(text(&key, *timeout, comment.as_deref()))
+    Some(text(&key_text(order.key), *timeout, comment.as_deref()))
 }
 
-/// Returns the key of an element as nft writes it: an address, of a flow with its port.
-pub(super) fn key_text(address: IpAddr, port: Option<u16>) -> String {
-    port.map_or_else(|| address.to_string(), |port| format!("{address} . {port}"))
+/// Returns a key as nft writes it.
+pub(super) fn key_text(key: SetKey) -> String {
+    match key {
+        SetKey::Host(address) => address.to_string(),
+        SetKey::Flow(address, port) => format!("{address} . {port}"),
+        SetKey::Network(net) => net.to_string(),
+    }
 }
 
 /// Returns an element as nft writes it.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::names::{TABLE, mask};
-use super::structure::{Scope, port_elements};
+use super::structure::{Scope, SetKind, port_elements};
 use crate::model::scope::Ports;
 
 /// The sets that the kernel counts in.
@@ -17,7 +17,7 @@ pub(crate) const PASSED: [&str; 2] = ["passed4", "passed6"];
 pub const PASSED_MAX: usize = 4096;
 /// Scopes that are looked at: the first ones. What packets of strangers cost is bounded by that, and so is the
 /// length of a rule, of which the kernel takes 4 KiB.
-const MOST_SCOPES: usize = 16;
+const MOST_SCOPES: usize = 10;
 /// The set of the ports at which Asterisk listens though its configuration does not say so.
 const HEARD: &str = "heard_ports";
 
@@ -49,13 +49,21 @@ pub(super) fn write_passed(text: &mut String, scopes: &[Scope], heard: &BTreeSet
     }
 }
 
-/// Returns the rules that let go whoever is in no set of hosts of these scopes.
+/// Returns the rules that let go whoever is in no set of hosts or networks of these scopes.
 fn in_none(scopes: &[&Scope]) -> String {
-    let v4 = scopes.iter().map(|scope| format!("ip saddr != @{} ", scope.set(false)));
+    let pair =
+        |scope: &Scope, ipv6| [SetKind::Hosts, SetKind::Networks].map(|kind| scope.set(kind, ipv6));
+    let v4 = scopes
+        .iter()
+        .flat_map(|scope| pair(scope, false).map(|set| format!("ip saddr != @{set} ")));
     let v6 = scopes.iter().flat_map(|scope| {
-        let (mask, set) = (mask(scope.ipv6prefix), scope.set(true));
+        let (mask, [hosts, nets]) = (mask(scope.ipv6prefix), pair(scope, true));
         // Of an address within a network that this machine is in itself, the second.
-        [format!("ip6 saddr & {mask} != @{set} "), format!("ip6 saddr != @{set} ")]
+        [
+            format!("ip6 saddr & {mask} != @{hosts} "),
+            format!("ip6 saddr != @{hosts} "),
+            format!("ip6 saddr != @{nets} "),
+        ]
     });
     let (v4, v6): (String, String) = (v4.collect(), v6.collect());
     format!("\t\t{v4}accept\n\t\t{v6}accept\n")
@@ -91,7 +99,8 @@ mod tests {
         assert!(structure.scopes.len() < MOST_SCOPES);
         let (_, rules) = text.split_once("\tchain passed_input {\n\t\tiif").unwrap();
         for scope in &structure.scopes {
-            for set in [scope.set(false), scope.set(true)] {
+            let sets = scope.sets().filter(|(kind, _)| *kind != SetKind::Flows);
+            for (_, set) in sets {
                 let count = |words: String| rules.matches(&words).count();
                 assert_eq!(count(format!("!= @{set} ")), count(format!("@{set} ")), "{set}");
                 assert!(rules.contains(&format!("!= @{set} ")));
@@ -101,7 +110,11 @@ mod tests {
         for (words, is_there) in [
             ("th dport @ports_sip goto passed\n", true),
             ("th dport @ports_web goto passed\n", true),
-            ("ip saddr != @ban4 ip saddr != @scope_all_reject_64_v4 accept\n", true),
+            (
+                "ip saddr != @ban4 ip saddr != @ban_net4 ip saddr != @scope_all_reject_64_v4 \
+                 ip saddr != @scope_all_reject_64_net4 accept\n",
+                true,
+            ),
             ("@sip4", false),
         ] {
             assert_eq!(closed.contains(words), is_there, "{words}\n{closed}");

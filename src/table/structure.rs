@@ -39,8 +39,12 @@ const SET_SIZE: u32 = 1_048_576;
 /// The same of a set of flows.
 const FLOW_SET_SIZE: u32 = 131_072;
 
+/// The same of a set of networks. Both ends of a network count (up to Linux 6.15), so that this is twice as many as there
+/// may be: [`MOST_NETWORKS`](crate::decide::ban_table::MOST_NETWORKS).
+const NETWORK_SET_SIZE: u32 = 8192;
+
 /// The extent of a ban: a named port list, how it is closed, and how wide an IPv6 ban is. Each scope
-/// has two pairs of sets of its own, [`Scope::set`] for hosts and [`Scope::flow_set`] for flows.
+/// has a pair of sets of its own for each [`SetKind`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The port list's name: `all`, `sip`, or one from `[ports]` (letters, digits, `-`, `_`).
@@ -56,10 +60,33 @@ pub struct Scope {
 }
 
 /// What the names of a further scope's pairs of sets end in, ahead of `4` or `6`. None of the one kind
-/// can be one of the other: the ends differ. (Of the scopes that are built in, the second follows the
+/// can be one of the other: the ends differ. (Of the scopes that are built in, the others follow the
 /// whole name of the first.)
 const HOSTS: &str = "_v";
 const FLOWS: &str = "_flow";
+const NETWORKS: &str = "_net";
+
+/// The kinds of sets that bans are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetKind {
+    /// Single IPv4 addresses; IPv6 networks of the scope's length, and single addresses within such a network. Hash sets.
+    Hosts,
+    /// Addresses, each with one port of the host. Hash sets.
+    Flows,
+    /// All other networks. Sets of intervals, which have to stay small.
+    Networks,
+}
+
+/// A key in a set of bans, as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetKey {
+    /// Of [`SetKind::Hosts`]: an address, or the first one of a network.
+    Host(IpAddr),
+    /// Of [`SetKind::Flows`].
+    Flow(IpAddr, u16),
+    /// Of [`SetKind::Networks`].
+    Network(IpNet),
+}
 
 impl Scope {
     /// Returns a scope besides the two that are built in. Its sets are named after all that distinguishes it:
@@ -79,30 +106,52 @@ impl Scope {
         Self { name, ports, blocktype: Blocktype::Drop, ipv6prefix, sets }
     }
 
-    /// Returns the name of the set that holds the scope's IPv4 addresses or IPv6 networks.
+    /// Returns the name of one of its sets.
     #[must_use]
-    pub fn set(&self, ipv6: bool) -> String {
-        format!("{}{}", self.sets, if ipv6 { 6 } else { 4 })
+    pub fn set(&self, kind: SetKind, ipv6: bool) -> String {
+        let stem = self.sets.strip_suffix(HOSTS).unwrap_or(&self.sets);
+        let family = if ipv6 { 6 } else { 4 };
+        match kind {
+            SetKind::Hosts => format!("{}{family}", self.sets),
+            SetKind::Flows => format!("{stem}{FLOWS}{family}"),
+            SetKind::Networks => format!("{stem}{NETWORKS}{family}"),
+        }
     }
 
-    /// Returns the name of the set that holds the scope's flows: addresses with a port of the host.
+    /// Returns the kind of the set that `subject` is in when it is banned.
     #[must_use]
-    pub fn flow_set(&self, ipv6: bool) -> String {
-        let stem = self.sets.strip_suffix(HOSTS).unwrap_or(&self.sets);
-        format!("{stem}{FLOWS}{}", if ipv6 { 6 } else { 4 })
+    pub fn kind_of(&self, subject: Subject) -> SetKind {
+        let bits = subject.net().prefix_len();
+        let is_host = match subject.net() {
+            IpNet::V4(_) => bits == 32,
+            IpNet::V6(_) => bits == self.ipv6prefix || subject.is_single_within(self.ipv6prefix),
+        };
+        match (subject.is_flow(), is_host) {
+            (true, _) => SetKind::Flows,
+            (false, true) => SetKind::Hosts,
+            (false, false) => SetKind::Networks,
+        }
+    }
+
+    /// Returns the key of `subject` in that set.
+    fn key_of(&self, subject: Subject) -> SetKey {
+        match (subject.port(), self.kind_of(subject)) {
+            (Some(port), _) => SetKey::Flow(subject.address(), port),
+            (None, SetKind::Networks) => SetKey::Network(subject.net()),
+            (None, _) => SetKey::Host(subject.address()),
+        }
     }
 
     /// Returns the name of the set that `subject` is in when it is banned.
     #[must_use]
     pub fn set_of(&self, subject: Subject) -> String {
-        let ipv6 = subject.is_ipv6();
-        if subject.is_flow() { self.flow_set(ipv6) } else { self.set(ipv6) }
+        self.set(self.kind_of(subject), subject.is_ipv6())
     }
 
-    /// Returns the names of all its sets.
-    #[must_use]
-    pub fn sets(&self) -> [String; 4] {
-        [self.set(false), self.set(true), self.flow_set(false), self.flow_set(true)]
+    /// Returns all its sets: kind and name.
+    pub fn sets(&self) -> impl Iterator<Item = (SetKind, String)> {
+        let kinds = [SetKind::Hosts, SetKind::Flows, SetKind::Networks].into_iter();
+        kinds.flat_map(|kind| [false, true].map(|ipv6| (kind, self.set(kind, ipv6))))
     }
 
     /// Returns the name of the set that holds the scope's ports.
@@ -132,13 +181,18 @@ impl Scope {
         };
         // Only with these protocols there are ports.
         let flows = if ports.is_empty() { "meta l4proto { tcp, udp } " } else { &ports };
-        let ([v4, v6, flow4, flow6], mask) = (self.sets(), mask(self.ipv6prefix));
+        let pair = |kind| [false, true].map(|ipv6| self.set(kind, ipv6));
+        let [[v4, v6], [flow4, flow6], [net4, net6]] =
+            [SetKind::Hosts, SetKind::Flows, SetKind::Networks].map(pair);
+        let mask = mask(self.ipv6prefix);
         format!(
             "\t\t{ports}ip saddr @{v4} {verdict}\n\
              \t\t{ports}ip6 saddr & {mask} @{v6} {verdict}\n\
              \t\t{ports}ip6 saddr @{v6} {verdict}\n\
              \t\t{flows}ip saddr . th sport @{flow4} {verdict}\n\
-             \t\t{flows}ip6 saddr . th sport @{flow6} {verdict}\n"
+             \t\t{flows}ip6 saddr . th sport @{flow6} {verdict}\n\
+             \t\t{ports}ip saddr @{net4} {verdict}\n\
+             \t\t{ports}ip6 saddr @{net6} {verdict}\n"
         )
     }
 }
@@ -169,25 +223,10 @@ pub struct Structure {
     pub services: ServicePorts,
 }
 
-/// The reason why a subject cannot be in the sets of a scope.
+/// A scope that the structure does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Misfit {
-    /// The scope is not one of the structure's.
-    #[error("there is no scope number {0}")]
-    NoScope(u16),
-    /// An IPv4 network; the sets hold addresses.
-    #[error("{0} is an IPv4 network, and only single IPv4 addresses can be banned")]
-    Ipv4Network(Subject),
-    /// An IPv6 network of another length than those in the set, and no single address within one:
-    /// banned as it is, it would shut out too much, too little or nothing.
-    #[error("{subject} has {} bits, and IPv6 hosts are banned by /{ipv6prefix} here", subject.net().prefix_len())]
-    OtherPrefix {
-        /// The subject that should have been banned.
-        subject: Subject,
-        /// The scope's own length, in bits.
-        ipv6prefix: u8,
-    },
-}
+#[error("there is no scope number {0}")]
+pub struct NoScope(pub u16);
 
 impl Structure {
     /// Returns what `config` needs: the two scopes that are built in, and one for every further
@@ -273,34 +312,20 @@ impl Structure {
         u16::try_from(index).ok().map(JailId)
     }
 
-    /// Returns the name of the set that `subject` is a key of.
+    /// Returns the name of the set that `subject` is in when it is banned, and its key there.
     ///
     /// # Errors
-    /// When the sets of that scope cannot hold the subject.
-    pub fn set_for(&self, scope: ScopeId, subject: Subject) -> Result<String, Misfit> {
-        let Some(found) = self.scope(scope) else {
-            return Err(Misfit::NoScope(scope.0));
-        };
-        match subject.net() {
-            // A single address of either family.
-            _ if subject.is_flow() => Ok(found.set_of(subject)),
-            IpNet::V4(net) if net.prefix_len() != 32 => Err(Misfit::Ipv4Network(subject)),
-            IpNet::V6(net)
-                if net.prefix_len() != found.ipv6prefix
-                    && !subject.is_single_within(found.ipv6prefix) =>
-            {
-                Err(Misfit::OtherPrefix { subject, ipv6prefix: found.ipv6prefix })
-            }
-            IpNet::V4(_) | IpNet::V6(_) => Ok(found.set_of(subject)),
-        }
+    /// When there is no such scope.
+    pub fn place(&self, scope: ScopeId, subject: Subject) -> Result<(String, SetKey), NoScope> {
+        let found = self.scope(scope).ok_or(NoScope(scope.0))?;
+        Ok((found.set_of(subject), found.key_of(subject)))
     }
 
-    /// Returns the scope that the set of this name belongs to.
+    /// Returns the scope that the set of this name belongs to, and its kind.
     #[must_use]
-    pub fn scope_of_set(&self, set: &str) -> Option<ScopeId> {
-        let index =
-            self.scopes.iter().position(|scope| scope.sets().iter().any(|own| own == set))?;
-        u16::try_from(index).ok().map(ScopeId)
+    pub fn scope_of_set(&self, set: &str) -> Option<(ScopeId, SetKind)> {
+        let found = self.sets().find(|(_, _, own)| own == set);
+        found.map(|(scope, kind, _)| (scope, kind))
     }
 
     /// Returns the scopes whose IPv6 networks have another length than in `before`, in the same sets.
@@ -314,37 +339,41 @@ impl Structure {
         numbered.map(|(id, _)| ScopeId(id)).collect()
     }
 
-    /// Returns the names of all sets that bans go to, each with its scope.
-    pub(crate) fn sets(&self) -> impl Iterator<Item = (ScopeId, String)> {
-        let all = |(id, scope): (u16, &Scope)| scope.sets().map(|set| (ScopeId(id), set));
+    /// Returns all sets that bans go to: their scope, kind and name.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = (ScopeId, SetKind, String)> {
+        let all = |(id, scope): (u16, &Scope)| {
+            let sets: Vec<_> = scope.sets().collect();
+            sets.into_iter().map(move |(kind, set)| (ScopeId(id), kind, set))
+        };
         (0..).zip(&self.scopes).flat_map(all)
     }
 
-    /// Returns the subject that `address`, with a port in the sets of flows, means as a key in the sets
-    /// of `scope`.
+    /// Returns the subject that a key in the sets of `scope` means.
     #[must_use]
-    pub fn subject(
-        &self,
-        scope: ScopeId,
-        (address, port): (IpAddr, Option<u16>),
-    ) -> Option<Subject> {
-        let ipv6prefix = self.scope(scope)?.ipv6prefix;
-        let single = Subject::of(address, 128);
-        let subject = match port {
-            Some(port) => Subject::flow(address, port)?,
-            None if single.is_single_within(ipv6prefix) => single,
-            None => Subject::of(address, ipv6prefix),
+    pub fn subject(&self, scope: ScopeId, key: SetKey) -> Option<Subject> {
+        let scope = self.scope(scope)?;
+        let (address, subject) = match key {
+            SetKey::Flow(address, port) => (address, Subject::flow(address, port)?),
+            SetKey::Host(address) => {
+                let single = Subject::of(address, 128);
+                let is_single = single.is_single_within(scope.ipv6prefix);
+                (address, if is_single { single } else { Subject::of(address, scope.ipv6prefix) })
+            }
+            SetKey::Network(net) => {
+                let subject = Subject::from(net);
+                let is_there = scope.kind_of(subject) == SetKind::Networks;
+                (net.addr(), Some(subject).filter(|_| is_there)?)
+            }
         };
         // An IPv4 address in IPv6 dress: no packet looks like that.
         (subject.is_ipv6() == address.is_ipv6()).then_some(subject)
     }
 
-    /// Returns the element that is found in the sets of `scope` with this key (an address, of a flow with
-    /// its port) and a comment.
+    /// Returns the element that is found in the sets of `scope` with this key and a comment.
     pub(crate) fn adopted(
         &self,
         scope: ScopeId,
-        key: (IpAddr, Option<u16>),
+        key: SetKey,
         until: Option<Time>,
         comment: Option<&str>,
     ) -> Option<KernelElement> {
@@ -408,13 +437,15 @@ fn write_further(text: &mut String, further: &[Scope]) {
     for scope in further {
         for (ipv6, kind) in [(false, "ipv4_addr"), (true, "ipv6_addr")] {
             let flows = format!("{kind} . inet_service");
-            for (set, kind, size) in [
-                (scope.set(ipv6), kind, SET_SIZE),
-                (scope.flow_set(ipv6), flows.as_str(), FLOW_SET_SIZE),
+            for (set, kind, size, flags) in [
+                (SetKind::Hosts, kind, SET_SIZE, "dynamic,timeout"),
+                (SetKind::Flows, flows.as_str(), FLOW_SET_SIZE, "dynamic,timeout"),
+                (SetKind::Networks, kind, NETWORK_SET_SIZE, "interval,timeout"),
             ] {
+                let set = scope.set(set, ipv6);
                 let _ = writeln!(
                     text,
-                    "\tset {set} {{\n\t\ttype {kind}\n\t\tsize {size}\n\t\tflags dynamic,timeout\n\t\tcounter\n\t}}"
+                    "\tset {set} {{\n\t\ttype {kind}\n\t\tsize {size}\n\t\tflags {flags}\n\t\tcounter\n\t}}"
                 );
             }
         }

@@ -9,7 +9,7 @@ use asterguard::enforce::{BanSink, NetlinkSink};
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::subject::Subject;
 use asterguard::sys::program::Program;
-use asterguard::table::structure::Structure;
+use asterguard::table::structure::{SetKey, Structure};
 use serde_json::Value;
 
 use crate::kit::guard::PROGRAM;
@@ -120,7 +120,8 @@ impl Subjected {
 
 /// Whether that is in a set with little room: `sip4` or `ban6`.
 fn is_cramped((scope, subject): (ScopeId, Subject)) -> bool {
-    !subject.is_flow() && scope == if subject.is_ipv6() { ALL } else { ONLY_SIP }
+    let is_host = !subject.is_flow() && matches!(subject.net().prefix_len(), 32 | 64);
+    is_host && scope == if subject.is_ipv6() { ALL } else { ONLY_SIP }
 }
 
 /// What is to be in the sets.
@@ -159,11 +160,12 @@ impl Model {
     /// By set and address, as nft names them.
     fn named(&self, structure: &Structure) -> BTreeMap<(String, String), Element> {
         let named = self.0.iter().map(|((scope, subject), element)| {
-            let set = structure.set_for(*scope, *subject).unwrap();
-            let address = subject.address();
-            let key = subject
-                .port()
-                .map_or_else(|| address.to_string(), |port| format!("{address} . {port}"));
+            let (set, key) = structure.place(*scope, *subject).unwrap();
+            let key = match key {
+                SetKey::Host(address) => address.to_string(),
+                SetKey::Flow(address, port) => format!("{address} . {port}"),
+                SetKey::Network(net) => net.to_string(),
+            };
             ((set, key), *element)
         });
         named.collect()
@@ -177,11 +179,13 @@ fn listing(netns: &Netns) -> BTreeMap<(String, String), Value> {
     let mut all = BTreeMap::new();
     for set in json["nftables"].as_array().unwrap().iter().map(|object| &object["set"]) {
         for element in set["elem"].as_array().into_iter().flatten().map(|e| &e["elem"]) {
-            let key = match (&element["val"], &element["val"]["concat"]) {
-                (Value::String(address), _) => address.clone(),
-                (_, Value::Array(parts)) => {
+            let value = &element["val"];
+            let key = match (value, &value["concat"], &value["prefix"]["addr"]) {
+                (Value::String(address), ..) => address.clone(),
+                (_, Value::Array(parts), _) => {
                     format!("{} . {}", parts[0].as_str().unwrap(), parts[1])
                 }
+                (.., Value::String(address)) => format!("{address}/{}", value["prefix"]["len"]),
                 _ => continue,
             };
             all.insert((set["name"].as_str().unwrap().to_owned(), key), element.clone());
@@ -190,17 +194,17 @@ fn listing(netns: &Netns) -> BTreeMap<(String, String), Value> {
     all
 }
 
-/// A change by chance, of few addresses, so that they come again; at times one that no set can hold.
+/// A change by chance, of few hosts and networks, so that they come again; at times one that no set can hold.
 fn change(chance: &mut Random) -> Change {
     let scope = *chance.pick(&[ALL, ONLY_SIP]);
-    if chance.chance(1) {
-        let odd = *chance.pick(&["10.0.0.0/8", "2001:db8::/63", "2001:db8::"]);
-        return Change::Remove(scope, odd.parse().unwrap());
-    }
     let (family, number) = (chance.below(2), chance.below(ADDRESSES));
     let address = if chance.chance(30) {
         let port = 1 + chance.below(3);
         [format!("10.0.0.{number}:{port}"), format!("[2001:db8::{number:x}]:{port}")]
+    } else if chance.chance(10) {
+        // Each two touch; the last has no end.
+        let last = chance.chance(5).then_some(["255.255.0.0/16", "2001:db8::"].map(str::to_owned));
+        last.unwrap_or([format!("10.{}.0.0/16", number + 1), format!("2001:db9:{number:x}::/48")])
     } else {
         [format!("10.0.0.{number}"), format!("2001:db8:0:{number:x}::")]
     };

@@ -16,6 +16,7 @@ mod kit;
 mod equivalence;
 mod flows;
 mod lists;
+mod networks;
 mod nft_writer;
 mod packets;
 mod passed;

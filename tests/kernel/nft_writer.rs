@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use asterguard::model::event::{Change, Element};
 use asterguard::model::time::Time;
 use asterguard::sys::program::Program;
-use asterguard::table::structure::{Structure, TABLE};
+use asterguard::table::structure::{SetKey, Structure, TABLE};
 
 /// Puts changes into the sets of a structure that is loaded.
 pub struct NftWriter {
@@ -53,12 +53,14 @@ impl NftWriter {
     /// Added so that it can be deleted, deleted, and added as it is to be.
     fn command(&self, change: Change, now: Time) -> Result<Command, String> {
         let (scope, subject) = change.key();
-        let set = self.structure.set_for(scope, subject).map_err(|misfit| misfit.to_string())?;
+        let (set, key) =
+            self.structure.place(scope, subject).map_err(|unknown| unknown.to_string())?;
         let place = format!("element inet {TABLE} {set}");
-        let address = subject.address();
-        let address = subject
-            .port()
-            .map_or_else(|| address.to_string(), |port| format!("{address} . {port}"));
+        let address = match key {
+            SetKey::Host(address) => address.to_string(),
+            SetKey::Flow(address, port) => format!("{address} . {port}"),
+            SetKey::Network(net) => net.to_string(),
+        };
         let mut text = format!("add {place} {{ {address} timeout 1s }}\n");
         let _ = writeln!(text, "delete {place} {{ {address} }}");
         if let Change::Put(Element { until, jail, .. }) = change {

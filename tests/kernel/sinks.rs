@@ -99,20 +99,25 @@ fn a_refused_element_costs_only_itself() {
     let mut changes: Vec<_> = (0..1000_u16)
         .map(|n| put(ALL, &format!("10.0.{}.{}", n / 250, n % 250), 60 * MINUTE))
         .collect();
-    let misfit = Change::Remove(ALL, "2001:db8::/63".parse().unwrap());
-    let network = Change::Remove(ALL, "10.0.0.0/8".parse().unwrap());
-    changes.insert(500, misfit);
-    changes.insert(600, network);
+    let nowhere = put(ScopeId(99), "10.1.0.1", 60 * MINUTE);
+    let [within, around] = ["10.1.2.0/24", "10.1.0.0/16"].map(|net| {
+        let subject = net.parse().unwrap();
+        Change::Put(Element { subject, ..element(ALL, EVE, Some(now().plus(60 * MINUTE))) })
+    });
+    changes.insert(500, nowhere);
+    // Of two networks that overlap, the one that comes first.
+    changes.insert(600, within);
+    changes.insert(601, around);
     // These find room: one is there, one goes, one takes the free place and one that of the other.
     changes.insert(100, put(ALL, "2001:db8:1::", 90 * MINUTE));
     changes.insert(200, Change::Remove(ALL, subject("2001:db8:2::")));
     changes.insert(300, put(ALL, "2001:db8:3::", 60 * MINUTE));
     changes.insert(400, put(ALL, "2001:db8:4::", 60 * MINUTE));
     let report = sink.apply(&changes, now()).unwrap();
-    assert_eq!(report.done, 1004);
+    assert_eq!(report.done, 1005);
     let refused: Vec<_> = report.refused.iter().map(|(change, _)| *change).collect();
-    assert_eq!(refused, [misfit, network]);
-    assert!(report.refused[0].1.contains("/64"), "{:?}", report.refused);
+    assert_eq!(refused, [around, nowhere]);
+    assert!(report.refused[0].1.contains("overlaps"), "{:?}", report.refused);
 
     // Now it is full.
     changes.truncate(99);
@@ -123,7 +128,7 @@ fn a_refused_element_costs_only_itself() {
     let [(change, words)] = &report.refused[..] else { panic!("{:?}", report.refused) };
     assert_eq!(*change, changes[50]);
     assert!(words.contains("full") && words.contains("Too many open files in system"), "{words}");
-    assert_eq!(sink.adopt(now()).unwrap().len(), 1003);
+    assert_eq!(sink.adopt(now()).unwrap().len(), 1004);
 
     // Many that are refused do not take for ever, and what has room still gets in.
     let many: Vec<_> =
@@ -272,12 +277,20 @@ fn behaves_like_a_sink(sink: &mut dyn BanSink) {
     is(sink, &[eve6, longer, two, six]);
     apply(sink, &[longer, two, six].map(|element| Change::Remove(ALL, element.subject)));
     is(sink, &[eve6]);
-    // Nobody is banned wider or narrower than asked for.
-    let odd = ["10.0.0.0/8", "2001:db8::/63", "2001:db8::"]
-        .map(|s| Change::Remove(ALL, s.parse().unwrap()));
+    // Networks come in place of those within them, and what is not there can be removed.
+    let net =
+        |text: &str| Element { subject: text.parse().unwrap(), ..element(ALL, EVE, for_secs(100)) };
+    let [narrow, wide, six, single] =
+        ["10.1.0.0/16", "10.0.0.0/8", "2001:db8::/63", "2001:db8::"].map(net);
     let nowhere = Change::Put(Element { scope: ScopeId(99), ..mallory });
-    let report = sink.apply(&[&odd[..], &[nowhere, Change::Put(mallory)]].concat(), now()).unwrap();
-    assert_eq!((report.done, report.refused.len()), (1, 4));
+    let removed = [wide, six, single].map(|element| Change::Remove(ALL, element.subject));
+    let puts = [nowhere, Change::Put(mallory), Change::Put(narrow), Change::Put(six)];
+    let report = sink.apply(&[&removed[..2], &puts].concat(), now()).unwrap();
+    assert_eq!((report.done, report.refused.len()), (4, 1), "{:?}", report.refused);
+    is(sink, &[narrow, six, mallory, eve6]);
+    apply(sink, &[Change::Remove(ALL, narrow.subject), Change::Put(wide), removed[2]]);
+    is(sink, &[wide, six, mallory, eve6]);
+    apply(sink, &[wide, six].map(|element| Change::Remove(ALL, element.subject)));
     is(sink, &[mallory, eve6]);
     sink.load(&structure()).unwrap();
     is(sink, &[mallory, eve6]);

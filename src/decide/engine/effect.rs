@@ -120,10 +120,8 @@ fn wide_scope(plan: &Plan, ban: &Ban) -> Option<ScopeId> {
         return None;
     }
     let numbered = (0..).map(ScopeId).zip(&plan.structure.scopes);
-    let fits = |(id, _): &(ScopeId, _)| plan.structure.set_for(*id, ban.subject).is_ok();
     numbered
         .filter(|(_, scope)| scope.ports == Ports::All && scope.ipv6prefix == own.ipv6prefix)
-        .filter(fits)
         .max_by_key(|(id, scope)| (scope.blocktype == own.blocktype, std::cmp::Reverse(*id)))
         .map(|(id, _)| id)
 }

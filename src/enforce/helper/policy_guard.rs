@@ -14,9 +14,10 @@ use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::listed::unblockable;
 use crate::model::pause::Pause;
 use crate::model::scope::Ports;
-use crate::model::subject::{Subject, bannable};
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
 use crate::table::structure::Structure;
@@ -57,7 +58,7 @@ impl CheckedSink {
     fn forbids(&self, subject: &Subject) -> bool {
         let net = subject.net();
         let allowed = || self.allowed.find(net.addr()).is_some_and(|known| known.contains(&net));
-        !bannable(net.addr()) || allowed()
+        unblockable(&net).is_some() || allowed()
     }
 
     fn permitted(&self, elements: &[Element]) -> Vec<Element> {

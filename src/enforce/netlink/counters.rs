@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
+use ipnet::IpNet;
 
+use super::interval::{keyed, networks};
 use super::message::Key;
 use super::reply::{Count, Found};
 use super::socket::Socket;
@@ -16,7 +17,7 @@ use crate::model::subject::Subject;
 use crate::table::list_sets::{ListKind, ListSet};
 use crate::table::passed_rules::PASSED;
 use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX, TALKED};
-use crate::table::structure::Structure;
+use crate::table::structure::{SetKey, SetKind, Structure};
 
 /// The sets that are the administrator's own.
 const BY_HAND: [&str; 2] = ["block4", "block6"];
@@ -44,12 +45,21 @@ impl CounterSocket {
         structure: &Structure,
     ) -> Result<HashMap<(ScopeId, Subject), Count>, SinkError> {
         let mut counts = HashMap::new();
-        for (scope, set) in structure.sets() {
-            self.each(&set, |found| {
-                let subject = found.host_and_port().and_then(|key| structure.subject(scope, key));
-                let entry = subject.zip(found.dropped);
+        for (scope, kind, set) in structure.sets() {
+            let mut count = |key: Option<SetKey>, dropped: Option<Count>| {
+                let subject = key.and_then(|key| structure.subject(scope, key));
+                let entry = subject.zip(dropped);
                 counts.extend(entry.map(|(subject, count)| ((scope, subject), count)));
-            })?;
+            };
+            if kind == SetKind::Networks {
+                let mut held = Vec::new();
+                self.each(&set, |found| held.push(found))?;
+                for (key, found) in keyed(kind, held) {
+                    count(Some(key), found.dropped);
+                }
+            } else {
+                self.each(&set, |found| count(found.set_key(), found.dropped))?;
+            }
         }
         Ok(counts)
     }
@@ -110,12 +120,10 @@ impl CounterSocket {
     /// # Errors
     /// When the kernel does not answer.
     pub fn talked(&mut self, flow: Subject) -> Result<Option<u64>, SinkError> {
-        if !flow.is_flow() {
-            return Ok(None);
-        }
+        let Some(port) = flow.port() else { return Ok(None) };
         let [v4, v6] = TALKED;
         let set = if flow.is_ipv6() { v6 } else { v4 };
-        match self.0.element(set, Key::of(flow)).map_err(failed) {
+        match self.0.element(set, Key::Flow(flow.address(), port)).map_err(failed) {
             Err(SinkError::NoTable) => Ok(None),
             found => Ok(found?.and_then(|found| found.dropped).map(|(packets, _)| packets)),
         }
@@ -129,7 +137,7 @@ impl CounterSocket {
         let mut all = Vec::new();
         for set in PASSED {
             self.each(set, |found| {
-                if let Some((host, Some(port))) = found.host_and_port() {
+                if let Some(SetKey::Flow(host, port)) = found.set_key() {
                     let packets = found.dropped.map_or(0, |(packets, _)| packets);
                     all.push(Passed { host, port, packets });
                 }
@@ -152,75 +160,6 @@ impl CounterSocket {
         match self.0.each(set, take).map_err(failed) {
             Err(SinkError::NoTable) => Ok(()),
             read => read,
-        }
-    }
-}
-
-/// Returns the networks between the ends of intervals: where each begins, and where the addresses go on
-/// after it. The last may be open.
-fn networks(mut ends: Vec<(IpAddr, bool)>) -> Vec<IpNet> {
-    // An interval that ends where the next begins comes first.
-    ends.sort_unstable_by_key(|(address, ends)| (*address, !ends));
-    let (mut nets, mut open) = (Vec::new(), None);
-    for (address, ends) in ends {
-        match (ends, open.take()) {
-            (true, Some(first)) => nets.extend(before(address).map(|last| subnets(first, last))),
-            (true, None) => {}
-            (false, first) => open = first.or(Some(address)),
-        }
-    }
-    let highest = |first: IpAddr| match first {
-        IpAddr::V4(_) => IpAddr::from([255; 4]),
-        IpAddr::V6(_) => IpAddr::from([255; 16]),
-    };
-    nets.extend(open.map(|first| subnets(first, highest(first))));
-    nets.into_iter().flatten().flatten().collect()
-}
-
-fn subnets(first: IpAddr, last: IpAddr) -> Option<IpSubnets> {
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => {
-            Some(IpSubnets::from(Ipv4Subnets::new(first, last, 0)))
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            Some(IpSubnets::from(Ipv6Subnets::new(first, last, 0)))
-        }
-        _ => None,
-    }
-}
-
-fn before(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(v6) => v6.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::enforce::netlink::bulk::intervals;
-
-    #[test]
-    fn networks_come_back_from_their_intervals() {
-        for nets in [
-            &["10.0.0.0/8", "192.0.2.1/32", "192.0.2.4/30"][..],
-            &["255.255.255.255/32"],
-            &["0.0.0.0/0"],
-            &["2001:db8::/32", "ff00::/8"],
-            &[],
-        ] {
-            let nets: Vec<IpNet> = nets.iter().map(|net| net.parse().unwrap()).collect();
-            let ipv6 = nets.first().is_some_and(|net| matches!(net, IpNet::V6(_)));
-            let mut ends: Vec<_> = intervals(&nets, ipv6)
-                .into_iter()
-                .map(|bare| match bare.key {
-                    Key::Address(address) => (address, bare.ends),
-                    Key::Flow(..) | Key::Family(_) => panic!(),
-                })
-                .collect();
-            ends.reverse();
-            assert_eq!(networks(ends), nets);
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::subject::Subject;
+use super::interval::behind;
 use crate::sys::netlink::aligned;
-use crate::table::structure::TABLE;
+use crate::table::structure::{SetKey, TABLE};
 
 pub(super) const HEADER: usize = 16;
 
@@ -94,15 +94,19 @@ pub(super) enum Key {
     Address(IpAddr),
     /// An address, and a port of the host.
     Flow(IpAddr, u16),
+    /// A network in a set of intervals: its first address, and the one behind its last, if there is one.
+    Network(IpAddr, Option<IpAddr>),
     /// A protocol family (`nf_proto`).
     Family(u8),
 }
 
-impl Key {
-    /// The key of a subject in the sets of bans.
-    pub(super) fn of(subject: Subject) -> Self {
-        let address = subject.address();
-        subject.port().map_or(Self::Address(address), |port| Self::Flow(address, port))
+impl From<SetKey> for Key {
+    fn from(key: SetKey) -> Self {
+        match key {
+            SetKey::Host(address) => Self::Address(address),
+            SetKey::Flow(address, port) => Self::Flow(address, port),
+            SetKey::Network(net) => Self::Network(net.network(), behind(net.broadcast())),
+        }
     }
 }
 
@@ -134,13 +138,13 @@ impl Transaction {
     pub(super) fn add(&mut self, set: &str, element: &Element<'_>) -> u32 {
         self.message(NEW_ELEMENTS, REQUEST | CREATE, INET, 0, |message| {
             in_set(message, set);
-            elements(message, |item| write_element(item, element));
+            elements(message, |list| write_element(list, element));
         })
     }
 
     /// Adds elements, as many in a message as fit; those that are there stay.
     pub(super) fn add_many(&mut self, set: &str, elements: &[Bare]) {
-        self.add_list(set, elements.iter(), |item, bare| write_bare(item, **bare));
+        self.add_list(set, elements.iter(), |list, bare| write_bare(list, **bare));
     }
 
     /// The same, with timeouts and comments.
@@ -161,7 +165,7 @@ impl Transaction {
                 attribute(message, LIST_ELEMENTS | NESTED, |list| {
                     let start = list.len();
                     while let Some(element) = elements.next_if(|_| list.len() - start < LIST_MAX) {
-                        attribute(list, LIST_ITEM | NESTED, |item| write(item, &element));
+                        write(list, &element);
                     }
                 });
             });
@@ -177,7 +181,7 @@ impl Transaction {
     pub(super) fn delete(&mut self, set: &str, key: Key) -> u32 {
         self.message(DELETE_ELEMENTS, REQUEST, INET, 0, |message| {
             in_set(message, set);
-            elements(message, |item| write_key(item, key));
+            elements(message, |list| write_item(list, key, |_| {}));
         })
     }
 
@@ -248,7 +252,7 @@ impl Question<'_> {
                 Self::Elements(set) => attribute(message, LIST_SET, |value| text(value, set)),
                 Self::Element(set, key) => {
                     attribute(message, LIST_SET, |value| text(value, set));
-                    elements(message, |item| write_key(item, key));
+                    elements(message, |list| write_item(list, key, |_| {}));
                 }
                 Self::Counters => attribute(message, OBJECT_TYPE, |value| {
                     value.extend(TYPE_COUNTER.to_be_bytes());
@@ -309,38 +313,51 @@ pub(super) fn in_set(message: &mut Vec<u8>, set: &str) {
 }
 
 /// A list of one element. One a message, so that the kernel says of each whether it is refused.
-fn elements(message: &mut Vec<u8>, item: impl FnOnce(&mut Vec<u8>)) {
-    attribute(message, LIST_ELEMENTS | NESTED, |list| attribute(list, LIST_ITEM | NESTED, item));
+fn elements(message: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    attribute(message, LIST_ELEMENTS | NESTED, write);
 }
 
-fn write_element(item: &mut Vec<u8>, element: &Element<'_>) {
-    write_key(item, element.key);
-    if let Some(timeout) = element.timeout {
-        // Milliseconds; an element with none would stay for ever.
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        attribute(item, TIMEOUT, |value| value.extend(millis.to_be_bytes()));
-        // Without it, an element that is there would keep its old end if the timeout is the same.
-        attribute(item, EXPIRATION, |value| value.extend(millis.to_be_bytes()));
-    }
-    if let Some(comment) = element.comment {
-        attribute(item, USERDATA, |value| {
-            value.extend([COMMENT, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)]);
-            text(value, comment);
-        });
+/// Writes an element into a list; of a network, the element that ends its interval too, which has nothing but a key.
+fn write_item(list: &mut Vec<u8>, key: Key, rest: impl FnOnce(&mut Vec<u8>)) {
+    attribute(list, LIST_ITEM | NESTED, |item| {
+        write_key(item, key);
+        rest(item);
+    });
+    if let Key::Network(_, Some(behind)) = key {
+        write_bare(list, Bare { key: Key::Address(behind), ends: true });
     }
 }
 
-fn write_bare(item: &mut Vec<u8>, bare: Bare) {
-    write_key(item, bare.key);
-    if bare.ends {
-        attribute(item, FLAGS, |value| value.extend(INTERVAL_END.to_be_bytes()));
-    }
+fn write_element(list: &mut Vec<u8>, element: &Element<'_>) {
+    write_item(list, element.key, |item| {
+        if let Some(timeout) = element.timeout {
+            // Milliseconds; an element with none would stay for ever.
+            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+            attribute(item, TIMEOUT, |value| value.extend(millis.to_be_bytes()));
+            // Without it, an element that is there would keep its old end if the timeout is the same.
+            attribute(item, EXPIRATION, |value| value.extend(millis.to_be_bytes()));
+        }
+        if let Some(comment) = element.comment {
+            attribute(item, USERDATA, |value| {
+                value.extend([COMMENT, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)]);
+                text(value, comment);
+            });
+        }
+    });
+}
+
+fn write_bare(list: &mut Vec<u8>, bare: Bare) {
+    write_item(list, bare.key, |item| {
+        if bare.ends {
+            attribute(item, FLAGS, |value| value.extend(INTERVAL_END.to_be_bytes()));
+        }
+    });
 }
 
 fn write_key(item: &mut Vec<u8>, key: Key) {
     attribute(item, KEY | NESTED, |data| {
         attribute(data, VALUE, |value| match key {
-            Key::Address(address) => write_address(value, address),
+            Key::Address(address) | Key::Network(address, _) => write_address(value, address),
             // Each part of a key takes whole registers of four bytes.
             Key::Flow(address, port) => {
                 write_address(value, address);
@@ -415,18 +432,36 @@ mod tests {
 
     #[test]
     fn a_flow_is_read_as_it_was_written() {
-        for flow in ["192.0.2.1:40312", "[2001:db8::7]:1"] {
-            let flow: Subject = flow.parse().unwrap();
-            let found = echoed(&Element { key: Key::of(flow), timeout: None, comment: None });
+        for (address, port) in [("192.0.2.1", 40_312), ("2001:db8::7", 1)] {
+            let key = SetKey::Flow(address.parse().unwrap(), port);
+            let found = echoed(&Element { key: key.into(), timeout: None, comment: None });
             assert_eq!((found.key.len() % 4, found.address()), (0, None));
-            assert_eq!(found.host_and_port(), Some((flow.address(), flow.port())));
+            assert_eq!(found.set_key(), Some(key));
         }
-        let host = echoed(&Element {
-            key: Key::of("192.0.2.1".parse().unwrap()),
-            timeout: None,
-            comment: None,
-        });
-        assert_eq!(host.host_and_port(), host.address().map(|address| (address, None)));
+        let key = SetKey::Host([192, 0, 2, 1].into());
+        let host = echoed(&Element { key: key.into(), timeout: None, comment: None });
+        assert_eq!(host.set_key(), Some(key));
+    }
+
+    #[test]
+    fn a_network_has_two_ends_but_for_the_last() {
+        for (net, end) in [
+            ("192.0.2.0/24", Some("192.0.3.0")),
+            ("255.255.255.0/24", None),
+            ("2001:db8::/32", Some("2001:db9::")),
+        ] {
+            let key = Key::from(SetKey::Network(net.parse().unwrap()));
+            let element = Element { key, timeout: Some(MINUTE), comment: Some("manual") };
+            let mut list = Vec::new();
+            write_element(&mut list, &element);
+            let mut written = Vec::new();
+            attribute(&mut written, LIST_ELEMENTS | NESTED, |value| value.extend(&list));
+            let found: Vec<_> = items(&written).filter_map(found).collect();
+            assert_eq!((found[0].ends, found[0].left), (false, Some(MINUTE)));
+            let behind = found.get(1).map(|end| (end.address().unwrap().to_string(), end.ends));
+            assert_eq!(behind, end.map(|end| (end.to_owned(), true)));
+            assert!(found.iter().skip(1).all(|end| end.left.is_none() && end.comment.is_none()));
+        }
     }
 
     #[test]
@@ -465,13 +500,15 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_kernels() {
-        let mut item = Vec::new();
+        let mut list = Vec::new();
         let key = Key::Address([192, 0, 2, 1].into());
-        write_element(&mut item, &Element { key, timeout: None, comment: Some("x") });
+        write_element(&mut list, &Element { key, timeout: None, comment: Some("x") });
         let value = [8_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat();
         let nest = [12_u16.to_ne_bytes(), 0x8001_u16.to_ne_bytes()].concat();
         let userdata = [8_u16.to_ne_bytes(), 6_u16.to_ne_bytes()].concat();
-        let expected = [&nest[..], &value, &[192, 0, 2, 1], &userdata, &[0, 2, b'x', 0]].concat();
-        assert_eq!(item, expected);
+        let item = [24_u16.to_ne_bytes(), 0x8001_u16.to_ne_bytes()].concat();
+        let key = [&nest[..], &value, &[192, 0, 2, 1]].concat();
+        let expected = [&item[..], &key, &userdata, &[0, 2, b'x', 0]].concat();
+        assert_eq!(list, expected);
     }
 }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::counters::CounterSocket;
+use super::interval::keyed;
 use super::reply::Found;
 use super::{NetlinkSink, failed};
 use crate::enforce::{SinkError, set_element};
-use crate::table::structure::{PAUSED, Structure, TABLE, declarations};
+use crate::table::structure::{PAUSED, SetKind, Structure, TABLE, declarations};
 
 /// The prefix of the names of list sets: those are always new where they differ.
 const LISTS: &str = "list_";
@@ -56,12 +57,13 @@ impl NetlinkSink {
         there: &[&str],
         text: &mut String,
     ) -> io::Result<()> {
-        let bans: Vec<_> = structure.sets().map(|(_, set)| set).collect();
-        for set in bans.iter().map(String::as_str).chain([PAUSED]) {
-            if !there.contains(&set) {
+        let bans = structure.sets().map(|(_, kind, set)| (kind, set));
+        let all: Vec<_> = bans.chain([(SetKind::Hosts, PAUSED.to_owned())]).collect();
+        for (kind, set) in &all {
+            if !there.contains(&set.as_str()) {
                 continue;
             }
-            let held: Vec<_> = self.socket.list(set)?.iter().filter_map(written).collect();
+            let held: Vec<_> = written(*kind, self.socket.list(set)?);
             for some in held.chunks(ELEMENTS) {
                 let some = some.join(", ");
                 let _ = writeln!(text, "add element inet {TABLE} {set} {{ {some} }}");
@@ -71,15 +73,18 @@ impl NetlinkSink {
     }
 }
 
-/// Returns an element as nft writes it, with what is left of its time.
-fn written(found: &Found) -> Option<String> {
-    let key = match *found.key.as_slice() {
-        [2] => "ipv4".to_owned(),
-        [10] => "ipv6".to_owned(),
-        _ => {
-            let (address, port) = found.host_and_port()?;
-            set_element::key_text(address, port)
-        }
+/// Returns elements as nft writes them, with what is left of their time.
+fn written(kind: SetKind, held: Vec<Found>) -> Vec<String> {
+    let (families, held): (Vec<_>, Vec<_>) =
+        held.into_iter().partition(|found| found.key.len() == 1);
+    let families = families.into_iter().map(|found| {
+        let family = if found.key == [2] { "ipv4" } else { "ipv6" };
+        (family.to_owned(), found)
+    });
+    let keys = keyed(kind, held).into_iter();
+    let all = families.chain(keys.map(|(key, found)| (set_element::key_text(key), found)));
+    let text = |(key, found): (String, Found)| {
+        set_element::text(&key, found.left, found.comment.as_deref())
     };
-    Some(set_element::text(&key, found.left, found.comment.as_deref()))
+    all.map(text).collect()
 }

@@ -4,6 +4,7 @@
 
 mod bulk;
 mod counters;
+mod interval;
 mod message;
 mod migrate;
 mod monitor;
@@ -120,6 +121,10 @@ impl NetlinkSink {
                 match refusal {
                     // Adding it, which is how a removal starts, needed room: it was not there.
                     Some((_, Errno::NFILE)) if order.put.is_none() => report.done += 1,
+                    // Something that overlaps it is there instead.
+                    Some((Step::First, Errno::EXIST | Errno::NOTEMPTY)) if order.put.is_none() => {
+                        report.done += 1;
+                    }
                     // It is there, and only those that are refused before it take its room.
                     Some((Step::Later, Errno::NFILE)) => return true,
                     Some((_, errno)) => report.refused.push((order.change, explained(errno))),
@@ -193,7 +198,7 @@ impl BanSink for NetlinkSink {
         let mut transaction = self.socket.transaction();
         for (set, ipv6) in ALLOWED {
             transaction.flush(set);
-            transaction.add_many(set, &bulk::intervals(nets, ipv6));
+            transaction.add_many(set, &interval::intervals(nets, ipv6));
         }
         all_or_error(&self.socket.carry_out(transaction)?)?;
         self.remember_content()
@@ -202,15 +207,14 @@ impl BanSink for NetlinkSink {
     fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
         let mut adopted = Vec::new();
-        for (scope, set) in structure.sets() {
+        for (scope, kind, set) in structure.sets() {
             let found = match self.socket.list(&set).map_err(failed) {
                 Err(SinkError::NoTable) => continue,
                 found => found?,
             };
-            adopted.extend(found.iter().filter_map(|found| {
+            adopted.extend(interval::keyed(kind, found).iter().filter_map(|(key, found)| {
                 let until = found.left.map(|left| now.plus(left));
-                let key = found.host_and_port()?;
-                structure.adopted(scope, key, until, found.comment.as_deref())
+                structure.adopted(scope, *key, until, found.comment.as_deref())
             }));
         }
         Ok(adopted)
@@ -278,7 +282,7 @@ impl BanSink for NetlinkSink {
 /// whether the key was there or not, and on kernels that do not give an element a new timeout or
 /// comment when it is added again. The number of the first message.
 fn write(transaction: &mut Transaction, order: &Order) -> u32 {
-    let key = Key::of(order.subject());
+    let key = Key::from(order.key);
     // An element that is to be removed must not stay if anything goes wrong.
     let moment = Element { key, timeout: Some(Duration::from_secs(1)), comment: None };
     let element = table::element(order).unwrap_or(moment);
@@ -333,6 +337,9 @@ fn failed(error: io::Error) -> SinkError {
 fn explained(errno: Errno) -> String {
     match errno {
         Errno::NFILE => format!("the set is full ({errno})"),
+        Errno::EXIST | Errno::NOTEMPTY => {
+            format!("it overlaps something else in the set ({errno})")
+        }
         errno => errno.to_string(),
     }
 }

@@ -8,6 +8,7 @@ use super::message::{
     SET_NAME, USERDATA, VALUE,
 };
 use crate::sys::netlink::{self, attributes, number};
+use crate::table::structure::SetKey;
 
 /// Types of messages that belong to every protocol.
 const ERROR: u16 = 2;
@@ -48,13 +49,13 @@ impl Found {
         address(&self.key)
     }
 
-    /// Returns the key as an address, and with it the port where that follows, in four bytes.
-    pub(super) fn host_and_port(&self) -> Option<(IpAddr, Option<u16>)> {
+    /// Returns the key as an address, or with a port where that follows, in four bytes.
+    pub(super) fn set_key(&self) -> Option<SetKey> {
         match self.key.split_last_chunk() {
             Some((host, [high, low, 0, 0])) if matches!(host.len(), 4 | 16) => {
-                address(host).zip(Some(Some(u16::from_be_bytes([*high, *low]))))
+                Some(SetKey::Flow(address(host)?, u16::from_be_bytes([*high, *low])))
             }
-            _ => self.address().zip(Some(None)),
+            _ => self.address().map(SetKey::Host),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::enforce::set_element::{self, Order};
 use crate::enforce::{Comparison, Report, SinkError};
 use crate::model::event::Change;
 use crate::model::time::Time;
-use crate::table::structure::{Structure, declarations};
+use crate::table::structure::{SetKey, Structure, declarations};
 
 /// Elements of one transaction where all of them are known to be missing. With 20 000 the kernel takes 1.4
 /// times as long for each (6.18): they do not stay in the cache until they are committed.
@@ -108,7 +108,7 @@ impl NetlinkSink {
         let bans: Vec<String> = self
             .structure
             .iter()
-            .flat_map(|structure| structure.sets().map(|(_, set)| set))
+            .flat_map(|structure| structure.sets().map(|(_, _, set)| set))
             .collect();
         let same = |set: &&String| {
             ours.sets.get(*set) == now.sets.get(*set)
@@ -227,6 +227,12 @@ impl NetlinkSink {
         orders: Vec<Order>,
         report: &mut Report,
     ) -> Result<(), SinkError> {
+        // Within a transaction, the kernel (6.18) mistakes what overlaps something that has just been taken out.
+        let is_network = |order: &Order| matches!(order.key, SetKey::Network(_));
+        let (networks, orders): (Vec<_>, Vec<_>) = orders.into_iter().partition(is_network);
+        for order in networks {
+            self.carry_out(vec![order], report)?;
+        }
         let mut orders = orders.into_iter();
         loop {
             let batch: Vec<_> = orders.by_ref().take(BATCH_MAX).collect();
@@ -242,7 +248,7 @@ impl NetlinkSink {
 pub(super) fn element(order: &Order) -> Option<Element<'_>> {
     let put = order.put.as_ref()?;
     Some(Element {
-        key: Key::of(order.subject()),
+        key: Key::from(order.key),
         timeout: put.timeout.map(|timeout| timeout.min(TIMEOUT_MAX)),
         comment: put.comment.as_deref(),
     })

@@ -46,7 +46,7 @@ fn what_a_text_declares_is_found() {
     ] {
         assert!(declared.contains(&(kind, name)), "{kind} {name}");
     }
-    assert_eq!(declared.len(), 29, "{declared:?}");
+    assert_eq!(declared.len(), 35, "{declared:?}");
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn sets_have_names_of_their_own() {
     ]);
     let text = structure.ruleset();
     for (scope, id) in structure.scopes.iter().zip(0..) {
-        for set in scope.sets() {
+        for (kind, set) in scope.sets() {
             assert_eq!(text.matches(&format!("set {set} {{")).count(), 1, "{set}");
             assert!(set.len() <= 96, "{set}");
             assert!(is_name(&set));
-            assert_eq!(structure.scope_of_set(&set), Some(ScopeId(id)));
+            assert_eq!(structure.scope_of_set(&set), Some((ScopeId(id), kind)));
         }
     }
     for other in ["allow4", "block6", "paused", "ports_web", "ban", "ban_flow", "4", ""] {
@@ -110,7 +110,7 @@ fn sets_have_names_of_their_own() {
 fn hostile_names_stay_names() {
     let evil = "x {}; flush ruleset\n#\u{e4}";
     let scope = scope(evil, Ports::Ranges(Vec::new()), Blocktype::Drop, 64);
-    assert_eq!(scope.set(false), "scope_x_____flush_ruleset____drop_64_v4");
+    assert_eq!(scope.set(SetKind::Hosts, false), "scope_x_____flush_ruleset____drop_64_v4");
     let text = with(vec![scope]).ruleset();
     assert!(!text.contains("flush ruleset") && !text.contains(evil), "{text}");
     assert!(
@@ -134,9 +134,12 @@ fn allowed_networks_are_merged() {
 }
 
 #[test]
-fn subjects_have_to_fit_their_set() {
+fn each_subject_has_a_set_of_its_kind() {
     let structure = with(vec![scope("all", Ports::All, Blocktype::Drop, 128)]);
-    let set = |scope, subject: &str| structure.set_for(ScopeId(scope), subject.parse().unwrap());
+    let set = |scope, subject: &str| {
+        let (set, _) = structure.place(ScopeId(scope), subject.parse().unwrap())?;
+        Ok(set)
+    };
     assert_eq!(set(0, "192.0.2.1").unwrap(), "ban4");
     assert_eq!(set(1, "2001:db8::/64").unwrap(), "sip6");
     assert_eq!(set(1, "2001:db8::7").unwrap(), "sip6", "one address of a network");
@@ -144,8 +147,10 @@ fn subjects_have_to_fit_their_set() {
     assert_eq!(set(0, "192.0.2.1:5060").unwrap(), "ban_flow4");
     assert_eq!(set(1, "[2001:db8::]:5060").unwrap(), "sip_flow6");
     assert_eq!(set(2, "[2001:db8::7]:5060").unwrap(), "scope_all_drop_128_flow6");
-    assert!(matches!(set(0, "192.0.2.0/31"), Err(Misfit::Ipv4Network(_))));
-    assert!(matches!(set(0, "2001:db8::"), Err(Misfit::OtherPrefix { ipv6prefix: 64, .. })));
-    assert!(matches!(set(2, "2001:db8::/64"), Err(Misfit::OtherPrefix { ipv6prefix: 128, .. })));
-    assert_eq!(set(3, "192.0.2.1"), Err(Misfit::NoScope(3)));
+    assert_eq!(set(0, "192.0.2.0/31").unwrap(), "ban_net4");
+    assert_eq!(set(1, "2001:db8::/48").unwrap(), "sip_net6");
+    // Its key in a set of hosts would be that of its network.
+    assert_eq!(set(0, "2001:db8::").unwrap(), "ban_net6");
+    assert_eq!(set(2, "2001:db8::/64").unwrap(), "scope_all_drop_128_net6");
+    assert_eq!(set(3, "192.0.2.1"), Err(NoScope(3)));
 }

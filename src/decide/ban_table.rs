@@ -12,6 +12,9 @@ use crate::model::time::Time;
 /// Bans in force at most; about 200 bytes each. As many as a set of the kernel takes.
 pub const CAPACITY: usize = 1 << 20;
 
+/// Banned networks of one scope at most: the kernel has them in sets of intervals, which have to stay small.
+pub const MOST_NETWORKS: usize = 4096;
+
 type BanKey = (Subject, ScopeId, JailId);
 
 /// All bans in force. Several jails may ban one subject in one scope: to the kernel that is one
@@ -23,6 +26,8 @@ pub struct BanTable {
     deadlines: BTreeSet<(Time, BanKey)>,
     /// The number of bans of each jail that has some.
     counts: BTreeMap<JailId, usize>,
+    /// The jails whose bans are not in force for a while: the kernel is not to have them.
+    paused: BTreeSet<JailId>,
     /// The changes since the last [`BanTable::take_journal`]; `None` if no journal is kept.
     journal: Option<Vec<JournalEntry>>,
 }
@@ -126,10 +131,28 @@ impl BanTable {
         }
     }
 
+    /// Sets whether the bans of a jail are not in force for a while, and returns the changes that the kernel needs. Their
+    /// time goes on.
+    pub fn pause(&mut self, jail: JailId, is_paused: bool) -> Vec<Change> {
+        let changed = if is_paused { self.paused.insert(jail) } else { self.paused.remove(&jail) };
+        if !changed {
+            return Vec::new();
+        }
+        let bans = self.bans.values().filter(|ban| ban.jail == jail);
+        bans.map(|ban| self.element(ban.scope, ban.subject)).collect()
+    }
+
+    /// Whether the bans of a jail are not in force for a while.
+    #[must_use]
+    pub fn is_paused(&self, jail: JailId) -> bool {
+        self.paused.contains(&jail)
+    }
+
     /// Returns what the kernel must hold for a subject in a scope.
     #[must_use]
     pub fn element(&self, scope: ScopeId, subject: Subject) -> Change {
-        let latest = self.of(subject).filter(|ban| ban.scope == scope).max_by_key(|ban| end(ban));
+        let in_force = |ban: &&Ban| ban.scope == scope && !self.is_paused(ban.jail);
+        let latest = self.of(subject).filter(in_force).max_by_key(|ban| end(ban));
         match latest {
             Some(ban) => Change::Put(Element { scope, subject, until: ban.until, jail: ban.jail }),
             None => Change::Remove(scope, subject),
@@ -138,7 +161,7 @@ impl BanTable {
 
     /// Returns what the kernel must hold in all.
     pub fn elements(&self) -> impl Iterator<Item = Element> {
-        let mut bans = self.bans.values().peekable();
+        let mut bans = self.bans.values().filter(|ban| !self.is_paused(ban.jail)).peekable();
         std::iter::from_fn(move || {
             let mut latest = bans.next()?;
             let (subject, scope) = (latest.subject, latest.scope);
@@ -226,6 +249,25 @@ mod tests {
             Change::Put(element) => Some(element.until.map(Time::secs)),
             Change::Remove(..) => None,
         }
+    }
+
+    #[test]
+    fn the_kernel_has_no_bans_of_a_paused_jail() {
+        let mut book = BanTable::default();
+        book.put(ban(0, Some(100)));
+        book.put(ban(1, Some(200)));
+        book.put(ban_of("203.0.113.10", 1, None));
+        let changes: Vec<_> =
+            book.pause(JailId(1), true).into_iter().map(Some).map(until).collect();
+        assert_eq!(changes, [Some(Some(100)), None]);
+        assert_eq!(book.pause(JailId(1), true), []);
+        // What it bans meanwhile waits, too.
+        assert_eq!(until(book.put(ban_of("203.0.113.11", 1, None))), None);
+        assert_eq!((book.elements().count(), book.len()), (1, 4));
+        let changes: Vec<_> =
+            book.pause(JailId(1), false).into_iter().map(Some).map(until).collect();
+        assert_eq!(changes, [Some(Some(200)), Some(None), Some(None)]);
+        assert_eq!(book.elements().count(), 3);
     }
 
     #[test]

@@ -40,7 +40,9 @@ impl IgnoreList {
         // The list of one's own has a bound of its own.
         let own = entries
             .iter()
-            .filter(|entry| matches!(entry.origin, ExemptReason::Allow { .. }))
+            .filter(|entry| {
+                matches!(entry.origin, ExemptReason::Allow { .. } | ExemptReason::Order { .. })
+            })
             .count();
         let most = MOST + own;
         if let Some(more) = entries.len().checked_sub(most).filter(|more| *more > 0) {
@@ -60,6 +62,15 @@ impl IgnoreList {
         on_link.sort_unstable();
         on_link.dedup();
         Self { on_link, ..self }
+    }
+
+    /// Returns the same list with more entries.
+    #[must_use]
+    pub fn and(&self, more: impl Iterator<Item = ExemptNetwork>) -> Self {
+        let entries = self.entries.iter().cloned().chain(more).collect();
+        let list = Self::new(entries, self.names.clone());
+        let (on_link, problems) = (self.on_link.clone(), self.problems.clone());
+        Self { on_link, problems, ..list }
     }
 
     /// The entries, by origin.

@@ -49,6 +49,15 @@ pub enum ExemptReason {
         /// The line there.
         line: usize,
     },
+    /// Somebody ordered it while the guard runs.
+    Order {
+        /// The person.
+        by: String,
+        /// The person's own words.
+        comment: Option<String>,
+        /// The time when it ends, as in RFC 3339; `None`: it has to be taken back.
+        until: Option<String>,
+    },
     /// It is an address of this machine.
     Own,
     /// A default route goes through it.
@@ -79,6 +88,7 @@ impl ExemptReason {
         match self {
             Self::Ignoreip { .. } => "ignoreip",
             Self::Allow { .. } => "allow",
+            Self::Order { .. } => "order",
             Self::Own => "own",
             Self::Gateway => "gateway",
             Self::Resolver { .. } => "resolver",
@@ -94,6 +104,13 @@ impl fmt::Display for ExemptReason {
         match self {
             Self::Ignoreip { entry } => write!(f, "in ignoreip ({entry})"),
             Self::Allow { file, line } => write!(f, "in allow ({file}:{line})"),
+            Self::Order { by, comment, until } => {
+                write!(f, "allowed by {by}")?;
+                if let Some(until) = until {
+                    write!(f, " until {until}")?;
+                }
+                comment.as_ref().map_or(Ok(()), |comment| write!(f, ": {comment}"))
+            }
             Self::Own => f.write_str("an address of this machine"),
             Self::Gateway => f.write_str("the gateway"),
             Self::Resolver { file } => write!(f, "a resolver ({file})"),
@@ -124,12 +141,17 @@ impl ExemptNetwork {
 /// Returns why a network cannot be blocked, whichever list says so.
 #[must_use]
 pub fn unblockable(net: &IpNet) -> Option<&'static str> {
-    let widest = if matches!(net, IpNet::V4(_)) { 8 } else { 16 };
-    if net.prefix_len() < widest {
+    if too_wide(net) {
         return Some("networks wider than /8 (IPv6: /16) are not blocked");
     }
     let harmless = bannable(net.addr()) && bannable(net.broadcast());
     (!harmless).then_some(
         "loopback, link-local, multicast and unspecified addresses cannot be blocked: that would cut this machine off",
     )
+}
+
+/// Whether a network is wider than /8, or /16 of IPv6: so wide that no order about it can be meant.
+#[must_use]
+pub fn too_wide(net: &IpNet) -> bool {
+    net.prefix_len() < if matches!(net, IpNet::V4(_)) { 8 } else { 16 }
 }

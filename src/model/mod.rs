@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod hostname;
 pub mod listed;
 pub mod network_set;
+pub mod orders;
 pub mod pause;
 pub mod scope;
 pub mod subject;

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Element, Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::model::orders::Note;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
+use crate::table::structure::SetKind;
 
 /// A ban as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct BanRecord {
     pub rule: Option<(String, u64)>,
     /// The time and way that it ended; `None`: it is in force.
     pub ended: Option<(Time, Lifted)>,
+    /// Who ordered it, if somebody did. Stored by [`annotate`](super::bans::annotate).
+    pub note: Option<Note>,
 }
 
 /// The key that a ban is found by: host, jail and set.
@@ -49,11 +53,11 @@ impl BanRecord {
     /// the configuration.
     #[must_use]
     pub fn ban(&self, names: &PlanIndex) -> Option<Ban> {
-        let (scope, ipv6prefix) = names.scope(&self.set)?;
+        let (scope, kind, ipv6prefix) = names.scope(&self.set)?;
         // Networks of another length than the sets have now: the address says which one is meant.
         let bits = self.host.net().prefix_len();
-        let fits = !self.host.is_ipv6()
-            || self.host.is_flow()
+        let fits = kind != SetKind::Hosts
+            || !self.host.is_ipv6()
             || bits == ipv6prefix
             || self.host.is_single_within(ipv6prefix);
         Some(Ban {
@@ -111,7 +115,8 @@ impl BanRecord {
 pub struct PlanIndex {
     jails: HashMap<String, JailId>,
     manual: JailId,
-    sets: HashMap<String, (ScopeId, u8)>,
+    /// Scope, kind and length of IPv6 networks of each set.
+    sets: HashMap<String, (ScopeId, SetKind, u8)>,
     rules: HashMap<String, RuleId>,
 }
 
@@ -119,15 +124,15 @@ impl PlanIndex {
     /// Returns the numbers of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let scopes = (0..).map(ScopeId).zip(&plan.structure.scopes);
-        let all = |(id, scope): (ScopeId, &crate::table::structure::Scope)| {
-            scope.sets().map(|set| (set, (id, scope.ipv6prefix)))
+        let all = |(id, kind, set)| {
+            let ipv6prefix = plan.structure.scope(id).map_or(64, |scope| scope.ipv6prefix);
+            (set, (id, kind, ipv6prefix))
         };
         let named = |(id, _)| Some((plan.rule_name(id)?, id));
         Self {
             jails: plan.jails().map(|(id, jail)| (jail.name.clone(), id)).collect(),
             manual: plan.manual(),
-            sets: scopes.flat_map(all).collect(),
+            sets: plan.structure.sets().map(all).collect(),
             rules: plan.rules.iter().filter_map(named).collect(),
         }
     }
@@ -138,7 +143,7 @@ impl PlanIndex {
         self.jails.get(name).copied().unwrap_or(self.manual)
     }
 
-    fn scope(&self, set: &str) -> Option<(ScopeId, u8)> {
+    fn scope(&self, set: &str) -> Option<(ScopeId, SetKind, u8)> {
         self.sets.get(set).copied()
     }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::ban_record::{BanRecord, StoredKey};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, Lifted};
+use crate::model::orders::Note;
 use crate::model::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
@@ -20,8 +21,17 @@ const MOST_RECALLED: i64 = 1 << 17;
 /// Bans that were lifted, and that the kernel may still have, read at a start.
 const MOST_LIFTED: i64 = 1 << 16;
 
-const COLUMNS: &str =
-    "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how";
+/// Returns the columns that a ban is read from. A file that an earlier version wrote, and that is only read, lacks two.
+fn columns(connection: &Connection) -> rusqlite::Result<String> {
+    let order = if connection.column_exists(None, "bans", "ordered_by")? {
+        "ordered_by, comment"
+    } else {
+        "NULL, NULL"
+    };
+    Ok(format!(
+        "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how, {order}"
+    ))
+}
 
 /// Writes that a ban is in force, in place of one with the same host, jail and set.
 pub fn enter(connection: &Connection, ban: &BanRecord, now: Time) -> rusqlite::Result<()> {
@@ -89,6 +99,40 @@ pub fn strike(
     Ok(())
 }
 
+/// Writes who ordered a ban that is in force.
+pub fn annotate(
+    connection: &Connection,
+    (host, jail, set): &StoredKey,
+    note: &Note,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE bans SET ordered_by = ?1, comment = ?2
+             WHERE host = ?3 AND jail = ?4 AND nft_set = ?5 AND ended IS NULL",
+        )?
+        .execute(params![note.by, note.comment, host, jail, set])?;
+    Ok(())
+}
+
+/// Returns who ordered the bans that are in force and that somebody ordered.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn notes(connection: &Connection) -> rusqlite::Result<HashMap<StoredKey, Note>> {
+    if !connection.column_exists(None, "bans", "ordered_by")? {
+        return Ok(HashMap::new());
+    }
+    let mut statement = connection.prepare(
+        "SELECT host, jail, nft_set, ordered_by, comment FROM bans NOT INDEXED
+         WHERE ended IS NULL AND ordered_by IS NOT NULL",
+    )?;
+    let note = |row: &Row<'_>| {
+        let key = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok((key, Note { by: row.get(3)?, comment: row.get(4)? }))
+    };
+    statement.query_map([], note)?.collect()
+}
+
 /// Corrects the bans in force by a step of the wall clock. Those that are over keep their times,
 /// which nothing in the kernel has to agree with.
 pub fn correct(connection: &Connection, step: ClockStep) -> rusqlite::Result<()> {
@@ -127,7 +171,7 @@ pub fn replace(connection: &Connection, bans: &[BanRecord], now: Time) -> rusqli
 /// # Errors
 /// When the file is damaged from some place on.
 pub fn in_force(connection: &Connection, each: impl FnMut(BanRecord)) -> rusqlite::Result<()> {
-    let sql = format!("SELECT {COLUMNS} FROM bans NOT INDEXED WHERE ended IS NULL");
+    let sql = format!("SELECT {} FROM bans NOT INDEXED WHERE ended IS NULL", columns(connection)?);
     select(connection, &sql, [], each)
 }
 
@@ -144,7 +188,8 @@ pub fn of_hosts(
 ) -> rusqlite::Result<Vec<BanRecord>> {
     let mut found = Vec::new();
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let sql = format!("SELECT {COLUMNS} FROM bans WHERE host = ?1 ORDER BY since DESC LIMIT ?2");
+    let columns = columns(connection)?;
+    let sql = format!("SELECT {columns} FROM bans WHERE host = ?1 ORDER BY since DESC LIMIT ?2");
     for host in hosts {
         select(connection, &sql, params![host, limit], |ban| found.push(ban))?;
     }
@@ -153,7 +198,7 @@ pub fn of_hosts(
         // A colon, and what comes right behind it in the order of texts.
         let (first, last) = (format!("{host}:"), format!("{host};"));
         let sql = format!(
-            "SELECT {COLUMNS} FROM bans WHERE host > ?1 AND host < ?2 ORDER BY since DESC LIMIT ?3"
+            "SELECT {columns} FROM bans WHERE host > ?1 AND host < ?2 ORDER BY since DESC LIMIT ?3"
         );
         select(connection, &sql, params![first, last, limit], |ban| found.push(ban))?;
     }
@@ -167,8 +212,9 @@ pub fn of_hosts(
 /// # Errors
 /// When the file is damaged.
 pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRecord>> {
+    let columns = columns(connection)?;
     let sql = format!(
-        "SELECT {COLUMNS} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored')
+        "SELECT {columns} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored')
          AND (until IS NULL OR until > ?1) ORDER BY ended DESC LIMIT ?2"
     );
     let mut found = Vec::new();
@@ -179,8 +225,9 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRec
 /// Returns the last bans there were, those in force too, the oldest first; of one that was renewed, the
 /// last.
 pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
+    let columns = columns(connection)?;
     let sql =
-        format!("SELECT {COLUMNS} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
+        format!("SELECT {columns} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
     let mut found = Vec::new();
     select(connection, &sql, [MOST_RECALLED], |ban| found.push(ban))?;
     found.reverse();
@@ -233,6 +280,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
     let rule: Option<String> = row.get(8)?;
     let line: Option<i64> = row.get(9)?;
     let how: Option<String> = row.get(11)?;
+    let (by, comment): (Option<String>, Option<String>) = (row.get(12)?, row.get(13)?);
     Ok(Some(BanRecord {
         host,
         jail: row.get(1)?,
@@ -244,6 +292,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
         evidence,
         rule: rule.map(|rule| (rule, line.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))),
         ended: time(row.get(10)?).zip(how.as_deref().map(lifted_as)),
+        note: by.map(|by| Note { by, comment }),
     }))
 }
 

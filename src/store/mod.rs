@@ -9,11 +9,13 @@
 pub(crate) mod ban_record;
 pub(crate) mod bans;
 pub(crate) mod checkpoint;
+mod orders;
 mod quarantine;
 mod schema;
 mod stats;
 mod writer_thread;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +29,7 @@ use rusqlite::Connection;
 pub use ban_record::BanRecord;
 pub use bans::word;
 pub use checkpoint::LogCheckpoint;
+pub use schema::StoreError;
 pub use stats::StoreStats;
 
 use crate::decide::ban_table::JournalEntry;
@@ -34,11 +37,11 @@ use crate::decide::engine::StoredBans;
 use crate::decide::plan::Plan;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Lifted};
+use crate::model::orders::{Note, Orders};
 use crate::model::time::Time;
 use crate::sys::mutex::lock;
-use ban_record::PlanIndex;
+use ban_record::{PlanIndex, StoredKey};
 use checkpoint::{Checkpoint, StoredCheckpoint};
-use schema::StoreError;
 use writer_thread::WriterThread;
 
 /// The name of the file in the state directory.
@@ -57,6 +60,10 @@ enum WriterMessage {
     All(Arc<Plan>, Vec<Ban>, Time),
     /// The guard's progress: positions in logs, and counts.
     Checkpoint(Box<Checkpoint>, Time),
+    /// Somebody ordered the ban of this key.
+    Note(StoredKey, Note, Time),
+    /// What is ordered besides bans.
+    Orders(Orders, Time),
     /// The clock was set.
     ClockStep(ClockStep, Time),
     /// Call this once all that was sent before is stored, or cannot be.
@@ -97,6 +104,8 @@ pub struct Loaded {
     pub past: Vec<BanRecord>,
     /// The progress that the guard had made.
     pub progress: StoredCheckpoint,
+    /// What was ordered besides bans.
+    pub orders: Orders,
     /// The time when something was last stored.
     pub saved: Option<Time>,
 }
@@ -224,6 +233,43 @@ pub fn lift(
     Ok(lifted.len())
 }
 
+/// Returns what is ordered besides bans, by the state file of `directory`; nothing if it cannot be read.
+#[must_use]
+pub fn orders(directory: &Path) -> Orders {
+    let read = schema::open_unchecked(&directory.join(FILE))
+        .and_then(|connection| Ok(orders::read(&connection)?));
+    read.unwrap_or_default()
+}
+
+/// Changes what is ordered besides bans in the state file of `directory`, where no guard runs. The file is made if
+/// there is none.
+///
+/// # Errors
+/// When it cannot be written; or with the error of `change`.
+pub fn change_orders<T, E: From<StoreError>>(
+    directory: &Path,
+    change: impl FnOnce(&mut Orders) -> Result<T, E>,
+) -> Result<T, E> {
+    let connection = schema::open(&directory.join(FILE))?;
+    let done = |connection: &Connection, orders: &Orders| -> Result<(), StoreError> {
+        let transaction = connection.unchecked_transaction()?;
+        orders::replace(&transaction, orders)?;
+        Ok(transaction.commit()?)
+    };
+    let mut orders = orders::read(&connection).map_err(StoreError::from)?;
+    let changed = change(&mut orders)?;
+    done(&connection, &orders)?;
+    Ok(changed)
+}
+
+/// Returns who ordered the bans that are in force, by the state file of `directory`; nothing if it cannot be read.
+#[must_use]
+pub fn notes(directory: &Path) -> HashMap<StoredKey, Note> {
+    let read = schema::open_unchecked(&directory.join(FILE))
+        .and_then(|connection| Ok(bans::notes(&connection)?));
+    read.unwrap_or_default()
+}
+
 /// Returns the last bans of these hosts, and of all ports of one, in force and over, newest first, at most
 /// `most`. `None` if the state file in `directory` cannot be read.
 #[must_use]
@@ -275,6 +321,7 @@ fn load(
     bans::in_force(connection, |ban| loaded.bans.push(ban))?;
     loaded.lifted = bans::lifted(connection, now)?;
     loaded.saved = writer_thread::saved(connection)?;
+    loaded.orders = orders::read(connection)?;
     if read == Extent::All {
         loaded.past = bans::past(connection)?;
         loaded.progress = checkpoint::read(connection)?;
@@ -384,6 +431,19 @@ impl Store {
             self.pace.at.store(step.correct(written.at).millis(), Ordering::Relaxed);
         }
         if self.queue.try_send(WriterMessage::ClockStep(step, now)).is_err() {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Stores who ordered a ban that was handed over before; never waits.
+    pub fn annotate(&self, key: StoredKey, note: Note, now: Time) {
+        // Without it, the ban is one by hand all the same.
+        let _ = self.queue.try_send(WriterMessage::Note(key, note, now));
+    }
+
+    /// Stores what is ordered besides bans; never waits.
+    pub fn orders(&self, orders: Orders, now: Time) {
+        if self.queue.try_send(WriterMessage::Orders(orders, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }

@@ -1,13 +1,14 @@
 //! The state file: opening it, telling whether it is ours and whole, and what tables it has.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::process::geteuid;
 use thiserror::Error;
 
 /// The mark of a state file of this program (`application_id` in the header of the file).
@@ -23,7 +24,7 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -82,6 +83,25 @@ const STEPS: [&str; 2] = [
     ) WITHOUT ROWID;
     INSERT INTO sources SELECT path, channel, CAST(position AS BLOB), context, read_at FROM logs;
     DROP TABLE logs;
+",
+    "
+    -- Who ordered a ban, and why (null: nobody did).
+    ALTER TABLE bans ADD COLUMN ordered_by TEXT;
+    ALTER TABLE bans ADD COLUMN comment TEXT;
+    -- Networks that are let through by order, and pauses of jails (an empty name: of all together). A null `until`:
+    -- until somebody ends it.
+    CREATE TABLE allowed (
+        net TEXT PRIMARY KEY,
+        since INTEGER NOT NULL,
+        until INTEGER,
+        ordered_by TEXT NOT NULL,
+        comment TEXT
+    ) WITHOUT ROWID;
+    CREATE TABLE pauses (
+        jail TEXT PRIMARY KEY,
+        until INTEGER,
+        ordered_by TEXT NOT NULL
+    ) WITHOUT ROWID;
 ",
 ];
 
@@ -216,10 +236,23 @@ pub fn slim(connection: &Connection) -> rusqlite::Result<()> {
 /// from where.
 fn make(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o640).open(path) {
-        Ok(file) => Ok(file.set_permissions(Permissions::from_mode(0o640))?),
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(0o640))?;
+            Ok(give_to_guard(&file, path)?)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes a new file over to the owner of its directory, where a command of root's makes it for a guard that is another user.
+fn give_to_guard(file: &File, path: &Path) -> io::Result<()> {
+    let Some(directory) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
+    let (owner, own) = (std::fs::metadata(directory)?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Writes all that `connection` sees into a file at `path`, in place of one that is there; the file

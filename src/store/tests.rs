@@ -206,7 +206,7 @@ fn history_is_bounded() {
         let host = format!("192.0.2.{n}");
         connection
             .execute(
-                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired')",
+                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired', NULL, NULL)",
                 rusqlite::params![host, ended],
             )
             .unwrap();

@@ -16,7 +16,8 @@ use tracing::{debug, error, info, warn};
 use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
 use super::{
-    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, lock, quarantine, stats,
+    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, lock, orders, quarantine,
+    stats,
 };
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
@@ -137,6 +138,8 @@ impl WriterThread {
                 }
                 WriterMessage::All(_, _, now)
                 | WriterMessage::Checkpoint(_, now)
+                | WriterMessage::Note(_, _, now)
+                | WriterMessage::Orders(_, now)
                 | WriterMessage::ClockStep(_, now) => {
                     self.now = *now;
                 }
@@ -174,7 +177,11 @@ impl WriterThread {
         let durable = batch.iter().any(|m| {
             matches!(
                 m,
-                WriterMessage::Changes(..) | WriterMessage::All(..) | WriterMessage::ClockStep(..)
+                WriterMessage::Changes(..)
+                    | WriterMessage::All(..)
+                    | WriterMessage::Note(..)
+                    | WriterMessage::Orders(..)
+                    | WriterMessage::ClockStep(..)
             )
         });
         if std::mem::replace(&mut self.durable, durable) != durable {
@@ -194,6 +201,8 @@ impl WriterThread {
                 WriterMessage::Checkpoint(checkpoint, _) => {
                     checkpoint::write(&transaction, checkpoint)?;
                 }
+                WriterMessage::Note(key, note, _) => bans::annotate(&transaction, key, note)?,
+                WriterMessage::Orders(all, _) => orders::replace(&transaction, all)?,
                 WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
                 WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
@@ -375,5 +384,6 @@ fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
         evidence: ban.evidence,
         rule: ban.cause.and_then(|(rule, line)| Some((plan.rule_name(rule)?, line))),
         ended: None,
+        note: None,
     })
 }

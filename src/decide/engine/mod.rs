@@ -8,11 +8,11 @@ mod explain;
 mod jail;
 mod lines;
 mod offence;
+mod order;
 mod recovery;
 mod renew;
 
 use std::net::IpAddr;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,11 +38,13 @@ use crate::model::event::{
     Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
 };
 use crate::model::subject::Subject;
-use crate::model::time::{BanDuration, Time};
+use crate::model::time::Time;
+use crate::table::structure::SetKind;
 pub use checkpoint::{KnownHosts, OffenceCounts};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
+pub use order::{Manner, ManualBan, Ordered};
 pub use recovery::{RecoverySummary, StoredBans};
 
 /// Counts offences and decides on bans.
@@ -271,32 +273,6 @@ impl Engine {
         }
     }
 
-    /// Bans a subject by hand. A jail's own length and ports apply where none
-    /// are given.
-    pub fn ban(&mut self, order: &ManualBan, now: Time, out: &mut Vec<Decision>) {
-        let plan = Arc::clone(&self.plan);
-        let id = order.jail.unwrap_or_else(|| plan.manual());
-        let Some(jail) = plan.jail(id) else { return };
-        let (scope, bantime) = plan.ban_terms(jail, Evidence::Proven);
-        let flow = order.port.and_then(|port| Subject::flow(order.host, port.get()));
-        let subject = flow.unwrap_or_else(|| subject(&self.ignored, order.host, jail.ipv6prefix));
-        let length = order
-            .length
-            .unwrap_or_else(|| self.next_length(id, subject, Evidence::Proven, &bantime, now));
-        let ban = Ban {
-            jail: id,
-            subject,
-            host: order.host,
-            scope,
-            since: now,
-            until: length.until(now),
-            offences: 0,
-            evidence: Evidence::Proven,
-            cause: None,
-        };
-        self.issue_ban(ban, &bantime, out);
-    }
-
     /// Lifts all bans that hold any of `whom` or lie in it, or only those of one jail; says how
     /// many there were. The hosts' offences are forgotten too. Of a flow, its own bans are lifted and
     /// not those of its host.
@@ -380,6 +356,11 @@ impl Engine {
         }
         if before.keeps_journal() {
             self.bans.keep_journal();
+        }
+        for (_, jail) in old.jails().filter(|(id, _)| before.is_paused(*id)) {
+            if let Some(successor) = plan.jail_named(&jail.name) {
+                out.extend(self.bans.pause(successor, true).into_iter().map(Decision::Change));
+            }
         }
         self.lift_ignored(out);
     }
@@ -493,7 +474,10 @@ impl Engine {
 /// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scope(ban.scope)?;
-    let at = new.structure.scopes.iter().position(|known| known.set(true) == before.set(true))?;
+    let at =
+        new.structure.scopes.iter().position(|known| {
+            known.set(SetKind::Hosts, true) == before.set(SetKind::Hosts, true)
+        })?;
     let scope = ScopeId(u16::try_from(at).ok()?);
     let bits = new.structure.scopes.get(at)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
@@ -507,19 +491,6 @@ fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
 /// The jail of the same name, or the administrator's.
 fn successor_of(old: &Plan, new: &Plan, jail: JailId) -> JailId {
     old.jail(jail).and_then(|jail| new.jail_named(&jail.name)).unwrap_or_else(|| new.manual())
-}
-
-/// A ban by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ManualBan {
-    /// The host to ban.
-    pub host: IpAddr,
-    /// The port of the host that is banned alone; `None`: the host, or its network.
-    pub port: Option<NonZeroU16>,
-    /// The jail that the ban belongs to; `None`: [`MANUAL`](crate::config::MANUAL).
-    pub jail: Option<JailId>,
-    /// The length of the ban; `None`: as long as the jail's.
-    pub length: Option<BanDuration>,
 }
 
 /// Whether `jail` never bans `host` because of what was found out.

@@ -73,12 +73,8 @@ fn a_proven_ban_without_effect_is_widened_once() {
 #[test]
 fn an_unverified_ban_and_one_by_hand_are_never_widened() {
     let mut bench = bench(SCAN, HOST);
-    let manual = ManualBan {
-        host: "203.0.113.10".parse().unwrap(),
-        port: None,
-        jail: bench.engine.plan().jail_named("asterisk-guess"),
-        length: None,
-    };
+    let guess = bench.engine.plan().jail_named("asterisk-guess");
+    let manual = by_hand("203.0.113.10", guess, None);
     bench.engine.ban(&manual, Time::from_secs(0), &mut bench.decisions);
     bench.said();
     for (host, port, outcome) in [(HOST, 5070, "Unverified"), ("203.0.113.10", 5060, "ByHand")] {
@@ -102,12 +98,7 @@ fn packets_that_no_ban_should_hold_are_no_alarm() {
     // A ban of one port of the host.
     let flow: Subject = format!("{HOST}:40000").parse().unwrap();
     let mut bench = Bench::new("");
-    let order = ManualBan {
-        host: flow.address(),
-        port: flow.port().and_then(NonZeroU16::new),
-        jail: None,
-        length: None,
-    };
+    let order = by_hand(&flow.to_string(), None, None);
     bench.engine.ban(&order, Time::from_secs(0), &mut bench.decisions);
     bench.said();
     assert!(flood(&mut bench, HOST, 5060, 10..60).is_empty());

@@ -78,7 +78,7 @@ fn manual_ban_overrides_known_good_across_a_reload() {
     bench.reload("[default]\nmaxretry = 1\nmaxunverified = 7");
     bench.account_event(GUESS, OFFICE, 0, Evidence::Proven, Some("1000"));
     assert!(bench.said().is_empty());
-    let order = ManualBan { host: OFFICE.parse().unwrap(), port: None, jail: None, length: None };
+    let order = by_hand(OFFICE, None, None);
     bench.engine.ban(&order, Time::from_secs(1), &mut bench.decisions);
     assert_eq!(bench.said(), [format!("manual Ban {OFFICE} all 0")]);
 }

@@ -5,12 +5,12 @@ mod clock_step;
 mod effect;
 mod growing;
 mod known_good;
+mod order;
 mod recovery;
 mod reload;
 mod shared;
 mod thirty_days;
 
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::*;
@@ -21,6 +21,7 @@ use crate::model::event::{
 };
 use crate::model::exchange::Transport;
 use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source};
+use crate::model::time::BanDuration;
 use crate::rules::RuleSet;
 
 const RULES: &str = r"
@@ -50,6 +51,11 @@ const GUESS: RuleId = RuleId(0);
 const SCAN: RuleId = RuleId(1);
 const LOGIN: RuleId = RuleId(2);
 const SIP_GUESS: RuleId = RuleId(3);
+
+/// An order to ban.
+fn by_hand(whom: &str, jail: Option<JailId>, length: Option<BanDuration>) -> ManualBan {
+    ManualBan { whom: whom.parse().unwrap(), jail, length, manner: Manner::Set }
+}
 
 /// Without the jail that counts what the others count, for longer.
 const NOT_SLOW: &str = "[jail.asterisk-slow]\nenabled = false\n";
@@ -272,9 +278,8 @@ fn proven_ban_of_a_sending_host_is_renewed() {
 fn sending_flow_is_renewed_without_its_host() {
     let mut bench = Bench::new("[jail.asterisk-guess]\nrenew = true\n");
     let guess = bench.engine.plan().jail_named("asterisk-guess");
-    for port in [None, NonZeroU16::new(40_000), NonZeroU16::new(40_001)] {
-        let host = "203.0.113.9".parse().unwrap();
-        let order = ManualBan { host, port, jail: guess, length: None };
+    for whom in ["203.0.113.9", "203.0.113.9:40000", "203.0.113.9:40001"] {
+        let order = by_hand(whom, guess, None);
         bench.engine.ban(&order, Time::from_secs(0), &mut bench.decisions);
     }
     bench.said();
@@ -419,13 +424,10 @@ fn observe_mode_reports_a_host_once() {
 fn manual_bans_can_be_lifted() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(0);
-    let host = "203.0.113.9".parse().unwrap();
+    let host = "203.0.113.9";
     let minute = Some(BanDuration::For(Duration::from_secs(60)));
     let guess = bench.engine.plan().jail_named("asterisk-guess");
-    for order in [
-        ManualBan { host, port: None, jail: None, length: None },
-        ManualBan { host, port: None, jail: guess, length: minute },
-    ] {
+    for order in [by_hand(host, None, None), by_hand(host, guess, minute)] {
         bench.engine.ban(&order, now, &mut bench.decisions);
     }
     assert_eq!(
@@ -446,18 +448,8 @@ fn flows_are_banned_and_lifted_beside_their_host() {
     let mut bench = Bench::new("");
     let now = Time::from_secs(0);
     let minute = Some(BanDuration::For(Duration::from_secs(60)));
-    let mut ban = |host: &str, port| {
-        let (host, port) = (host.parse().unwrap(), NonZeroU16::new(port));
-        let order = ManualBan { host, port, jail: None, length: minute };
-        bench.engine.ban(&order, now, &mut bench.decisions);
-    };
-    for (host, port) in [
-        ("203.0.113.9", 0),
-        ("203.0.113.9", 40_000),
-        ("203.0.113.9", 40_001),
-        ("2001:db8::7", 5060),
-    ] {
-        ban(host, port);
+    for whom in ["203.0.113.9", "203.0.113.9:40000", "203.0.113.9:40001", "[2001:db8::7]:5060"] {
+        bench.engine.ban(&by_hand(whom, None, minute), now, &mut bench.decisions);
     }
     let said = [
         "manual Ban 203.0.113.9 all 60",

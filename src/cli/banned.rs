@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Exit;
 use super::explain::{elsewhere, tell_elsewhere};
 use super::list::listed;
 use super::output::{Failure, Output};
 use super::without_daemon::PlacesArgs;
-use super::{Exit, host};
 use crate::control::SubjectText;
 use crate::control::banned::{BanStatus, BannedRequest, Dropped};
 use crate::model::subject::Subject;
@@ -17,8 +17,8 @@ use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct BannedArgs {
-    /// Only the bans that hold this host, or ports of it; or this port of a host
-    #[arg(value_parser = host)]
+    /// Only the bans that hold this host, or ports of it; or this port of a host; or that overlap this network
+    #[arg(value_name = "HOST|NETWORK")]
     host: Option<Subject>,
     /// Instead, the bans that jails in observe mode would have made, for as long as they would last
     #[arg(long)]
@@ -61,10 +61,16 @@ fn not_banned(args: &BannedArgs, is_answered: bool, output: &Output) -> Result<(
         return Ok(());
     };
     output.line(format_args!("{whom} is not banned"));
-    if is_answered {
-        for listed in listed(&args.places.socket.socket, whom.address())? {
-            output.line(format_args!("  dropped all the same: {listed}"));
-        }
+    if !whom.is_one_address() {
+        return Ok(());
+    }
+    let listed = if is_answered {
+        listed(&args.places.socket.socket, whom.address())?
+    } else {
+        args.places.in_kernel(whom).map_or_else(Vec::new, |(_, listed)| listed)
+    };
+    for listed in listed {
+        output.line(format_args!("  dropped all the same: {listed}"));
     }
     tell_elsewhere(&elsewhere(whom.address()), output);
     Ok(())
@@ -82,9 +88,12 @@ pub(super) fn ban_line(ban: &BanStatus) -> String {
         let ago = Duration::from_secs(now().since(Time::from_secs(time)).as_secs());
         format!(", last packet {} ago", HumanDuration(ago))
     });
-    let BanStatus { host, scope, evidence, by_hand, .. } = ban;
-    let why = if *by_hand { "by hand".to_owned() } else { format!("{evidence}{rule}") };
-    format!("{host}  {scope} ports, {left}, {why}{dropped}{last}")
+    let BanStatus { host, scope, evidence, by_hand, by, comment, paused, .. } = ban;
+    let by = by.as_ref().map_or(String::new(), |by| format!(" ({by})"));
+    let comment = comment.as_ref().map_or(String::new(), |comment| format!(": {comment}"));
+    let why = if *by_hand { format!("by hand{by}{comment}") } else { format!("{evidence}{rule}") };
+    let paused = if *paused { ", not in force now (paused)" } else { "" };
+    format!("{host}  {scope} ports, {left}{paused}, {why}{dropped}{last}")
 }
 
 /// Returns what was dropped, if anything was.

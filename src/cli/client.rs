@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Exit;
 use super::output::{Failure, Output};
-use crate::control::{Answer, Done, Problem, Query, Request};
+use crate::control::{Answer, Call, Done, Problem, Query, Request};
 
 /// The time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,11 +51,54 @@ pub fn ask<Q: Query>(socket: &Path, query: &Q) -> Result<Q::Reply, Failure> {
 /// # Errors
 /// As [`ask`].
 pub fn ask_over<Q: Query>(
-    mut stream: UnixStream,
+    stream: UnixStream,
     socket: &Path,
     query: &Q,
 ) -> Result<Q::Reply, Failure> {
     let request = query.request();
+    match answer(stream, socket, &request)? {
+        Answer::Failed(problem) => Err(failed(&request, problem)),
+        answer => reply::<Q>(answer),
+    }
+}
+
+/// The reply to an order that the daemon may want to be confirmed.
+pub enum Reply<R> {
+    /// It is done.
+    Done(R),
+    /// It is done if the person is sure; the reason to doubt it.
+    Unsure(String),
+}
+
+/// Asks the daemon for something that it may want to be confirmed.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_unsure<Q: Query>(socket: &Path, query: &Q) -> Result<Reply<Q::Reply>, Failure> {
+    let request = query.request();
+    match answer(connect(socket)?, socket, &request)? {
+        Answer::Failed(Problem { message, unsure: true, .. }) => Ok(Reply::Unsure(message)),
+        Answer::Failed(problem) => Err(failed(&request, problem)),
+        answer => reply::<Q>(answer).map(Reply::Done),
+    }
+}
+
+fn reply<Q: Query>(answer: Answer) -> Result<Q::Reply, Failure> {
+    let another = || Failure::new("the daemon answered another request: is it of this version?");
+    Q::reply(answer).ok_or_else(another)
+}
+
+fn failed(request: &Request, Problem { message, usage, .. }: Problem) -> Failure {
+    let exit = match (usage, request) {
+        (true, Request::Reload) => Exit::Config,
+        (true, _) => Exit::Usage,
+        (false, _) => Exit::Failed,
+    };
+    Failure { exit, message }
+}
+
+/// Returns the daemon's answer to a request.
+fn answer(mut stream: UnixStream, socket: &Path, request: &Request) -> Result<Answer, Failure> {
     let unreachable = |error: std::io::Error| unreachable(socket, &error);
     let silent = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Failure {
@@ -70,7 +113,8 @@ pub fn ask_over<Q: Query>(
     };
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    let mut line = serde_json::to_string(&request).map_err(Failure::new)?;
+    let call = Call { request: request.clone(), sudo: std::env::var("SUDO_USER").ok() };
+    let mut line = serde_json::to_string(&call).map_err(Failure::new)?;
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(unreachable)?;
     let mut answer = String::new();
@@ -84,21 +128,8 @@ pub fn ask_over<Q: Query>(
         let message = format!("the daemon broke off its answer after {length} bytes; ask again");
         return Err(Failure::new(message));
     }
-    let answer = serde_json::from_str(&answer)
-        .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))?;
-    match answer {
-        Answer::Failed(Problem { message, usage }) => {
-            let exit = match (usage, request) {
-                (true, Request::Reload) => Exit::Config,
-                (true, _) => Exit::Usage,
-                (false, _) => Exit::Failed,
-            };
-            Err(Failure { exit, message })
-        }
-        answer => Q::reply(answer).ok_or_else(|| {
-            Failure::new("the daemon answered another request: is it of this version?")
-        }),
-    }
+    serde_json::from_str(&answer)
+        .map_err(|error| Failure::new(format!("cannot read the daemon's answer: {error}")))
 }
 
 /// Asks for something to be done, and prints that it was.
@@ -110,7 +141,7 @@ pub fn order(
     query: &impl Query<Reply = Done>,
     output: &Output,
 ) -> Result<(), Failure> {
-    output.done(&ask(socket, query)?.message);
+    output.changed(&ask(socket, query)?);
     Ok(())
 }
 
@@ -118,14 +149,13 @@ pub fn order(
 ///
 /// # Errors
 /// The first failure decides the exit code; the messages are those of all.
-pub fn one_by_one<Q: Query<Reply = Done>>(
-    socket: &Path,
-    queries: impl Iterator<Item = Q>,
-    output: &Output,
+pub fn one_by_one<T>(
+    things: impl Iterator<Item = T>,
+    mut act: impl FnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut failed: Vec<Failure> = Vec::new();
-    for query in queries {
-        match order(socket, &query, output) {
+    for thing in things {
+        match act(thing) {
             Ok(()) => {}
             // The others would not be done either.
             Err(failure) if matches!(failure.exit, Exit::NoDaemon | Exit::NotPermitted) => {

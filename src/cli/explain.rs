@@ -70,8 +70,15 @@ fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<()
         Err(Failure { exit: exit @ (Exit::NoDaemon | Exit::NotPermitted), message }) => {
             let plan = load_plan(args.places.config.config.as_deref())?;
             let (report, source) = state_file::report(plan, &args.places.state_dir, whom);
-            show(&report, &[], args, output);
-            let message = format!("{message}\n{source}");
+            let (report, listed, looked) = match args.places.in_kernel(whom) {
+                Some((bans, listed)) => {
+                    let looked = "; the bans and lists are those in the kernel";
+                    (HostReport { bans: Some(bans), ..report }, listed, looked)
+                }
+                None => (report, Vec::new(), ""),
+            };
+            show(&report, &listed, args, output);
+            let message = format!("{message}\n{source}{looked}");
             Err(Failure { exit, message })
         }
         Err(failure) => Err(failure),

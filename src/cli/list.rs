@@ -17,6 +17,7 @@ use crate::control::explain::KnownGoodReport;
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
+use crate::enforce::ListOrigin;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, written};
 use crate::model::time::{HumanDuration, Time};
@@ -141,12 +142,25 @@ pub(super) struct Listed {
     place: Option<String>,
 }
 
+impl Listed {
+    /// Returns what the kernel says, where no daemon knows more.
+    pub(super) fn in_kernel((origin, net): (ListOrigin, IpNet)) -> Self {
+        let list = match origin {
+            ListOrigin::Block => "block",
+            ListOrigin::Feed => "feed",
+            ListOrigin::Hand => "hand",
+        };
+        Self { list, net, place: None }
+    }
+}
+
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let net = written(&self.net);
         match (self.list, &self.place) {
             ("feed", Some(name)) => write!(f, "{net} is in feed {name}"),
             ("block", Some(place)) => write!(f, "{net} is in block ({place})"),
+            (list @ ("block" | "feed"), None) => write!(f, "{net} is in {list}"),
             _ => write!(f, "{net} is in block4 or block6: somebody put it there with nft"),
         }
     }

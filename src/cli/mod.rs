@@ -1,11 +1,13 @@
 //! The command line.
 
+mod allow;
 mod ban;
 mod banned;
 mod check;
 mod client;
 mod doctor;
 mod explain;
+mod export;
 mod get;
 mod list;
 mod log_file;
@@ -113,16 +115,25 @@ enum Command {
     Banned(banned::BannedArgs),
     /// Show a list: what is in it, why, and what was dropped
     List(list::ListArgs),
-    /// Ban hosts, or single ports of hosts
+    /// Ban hosts, networks, or single ports of hosts
     ///
-    /// Without a jail, the ban closes all ports and never ends, unless `--for` says when.
+    /// Without a jail, the ban closes all ports and never ends, unless `--for` says when. A ban that is in force gets
+    /// the length that `--for` says; without `--for`, it stays as it is.
     Ban(ban::BanArgs),
     /// Lift the bans of hosts, networks or single ports of hosts, or all
     Unban(unban::UnbanArgs),
+    /// Let hosts or networks through, whatever is banned: for a while, or until you say otherwise
+    ///
+    /// It works without the daemon too, and stays over restarts.
+    Allow(allow::AllowArgs),
+    /// Write the bans in force, with end, reason and person, one JSON object a line
+    Export(export::ExportArgs),
+    /// Take up bans that `export` wrote, until the times at which they end
+    Import(export::ImportArgs),
     /// Stop dropping immediately, for a while; works without the daemon too
     Pause(pause::PauseArgs),
-    /// End a pause
-    Resume(SocketArg),
+    /// End all pauses, or that of a jail
+    Resume(resume::ResumeArgs),
     /// Show the values of a jail that are in force, what it counts, or which hosts are never banned
     Get(get::GetArgs),
     /// Print the nftables table without its bans, to be included in a firewall of yours
@@ -193,7 +204,10 @@ pub fn main() -> ExitCode {
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => unban::unban(&args, &output),
         Command::Pause(args) => pause::pause(&args, &output),
-        Command::Resume(args) => resume::resume(&args.socket, &output),
+        Command::Allow(args) => allow::allow(&args, &output),
+        Command::Export(args) => export::export(&args, &output),
+        Command::Import(args) => export::import(&args, &output),
+        Command::Resume(args) => resume::resume(&args, &output),
         Command::Get(args) => get::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),

@@ -9,7 +9,8 @@ use super::Exit;
 use crate::config::Setting;
 use crate::config::load::LoadError;
 use crate::config::settings::as_file;
-use crate::daemon::RunError;
+use crate::control::Done;
+use crate::daemon::{OrderError, RunError};
 use crate::decide::plan_files::PlanError;
 use crate::enforce::SinkError;
 use crate::hosts::lists::ListsError;
@@ -48,6 +49,16 @@ impl From<PlanError> for Failure {
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
         Self { exit: Exit::NoNftables, message: error.to_string() }
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Sink(error) => error.into(),
+            OrderError::Store(_) => Self { exit: Exit::BadState, message: error.to_string() },
+            OrderError::TooMany(_) => Self { exit: Exit::Usage, message: error.to_string() },
+        }
     }
 }
 
@@ -120,6 +131,16 @@ impl Output {
             self.object(&serde_json::json!({ "result": "done", "message": message }));
         } else {
             self.line(message);
+        }
+    }
+
+    /// Prints what was done, and for scripts whether anything is other than before, where that is known.
+    pub fn changed(&self, done: &Done) {
+        match done {
+            Done { message, changed: Some(changed) } if self.json => self.object(
+                &serde_json::json!({ "result": "done", "changed": changed, "message": message }),
+            ),
+            Done { message, .. } => self.done(message),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use super::ban::lasting;
+use super::ban::{lasting, seconds};
 use super::client::order;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::pause::PauseRequest;
-use crate::enforce::NftProgram;
+use crate::enforce::{NftProgram, SinkError};
 use crate::model::pause::Pause;
 use crate::model::time::BanDuration;
 use crate::sys::clock::now;
@@ -18,6 +18,9 @@ pub struct PauseArgs {
     /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
     length: BanDuration,
+    /// Only the bans of this jail: all others stay in force
+    #[arg(long, short)]
+    jail: Option<String>,
     #[command(flatten)]
     socket: SocketArg,
 }
@@ -27,13 +30,24 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
         BanDuration::For(length) => Some(length),
         BanDuration::Permanent => None,
     };
-    let request = PauseRequest { seconds: length.map(|length| length.as_secs().max(1)) };
+    let request = PauseRequest { seconds: seconds(args.length), jail: args.jail.clone() };
     match order(&args.socket.socket, &request, output) {
         // The kernel keeps the pause: it works without the daemon.
-        Err(Failure { exit: Exit::NoDaemon, .. }) => {
-            NftProgram::new(Program::nft()).pause(length)?;
-            output.done(&Pause::lasting(length, now()).to_string());
-            Ok(())
+        Err(Failure { exit: Exit::NoDaemon, .. }) if args.jail.is_none() => {
+            match NftProgram::new(Program::nft()).pause(length) {
+                Err(SinkError::NoTable) => {
+                    let message = "nothing to pause: there is no table of asterguard's, so that it drops nothing";
+                    Err(Failure { exit: Exit::NoNftables, message: message.to_owned() })
+                }
+                paused => {
+                    paused?;
+                    let pause = Pause::lasting(length, now());
+                    output.done(&format!(
+                        "{pause}: this opens all bans, block lists, feeds and guarded ports"
+                    ));
+                    Ok(())
+                }
+            }
         }
         result => result,
     }

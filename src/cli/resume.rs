@@ -1,18 +1,27 @@
 //! `asterguard resume`
 
-use std::path::Path;
+use clap::Args;
 
-use super::Exit;
 use super::client::order;
 use super::output::{Failure, Output};
+use super::{Exit, SocketArg};
 use crate::control::pause::ResumeRequest;
 use crate::enforce::NftProgram;
 use crate::model::pause::Pause;
 use crate::sys::program::Program;
 
-pub fn resume(socket: &Path, output: &Output) -> Result<(), Failure> {
-    match order(socket, &ResumeRequest, output) {
-        Err(Failure { exit: Exit::NoDaemon, .. }) => {
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Only the pause of this jail [default: all pauses]
+    #[arg(long, short)]
+    jail: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub fn resume(args: &ResumeArgs, output: &Output) -> Result<(), Failure> {
+    match order(&args.socket.socket, &ResumeRequest { jail: args.jail.clone() }, output) {
+        Err(Failure { exit: Exit::NoDaemon, .. }) if args.jail.is_none() => {
             NftProgram::new(Program::nft()).resume()?;
             output.done(&Pause::Off.to_string());
             Ok(())

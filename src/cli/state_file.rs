@@ -34,11 +34,15 @@ pub struct Earlier {
     offences: u32,
     evidence: Evidence,
     rule: Option<String>,
+    /// The person who ordered it, and the reason, in the person's words.
+    by: Option<String>,
+    comment: Option<String>,
 }
 
 impl Earlier {
     fn of(ban: BanRecord) -> Option<Self> {
         let (ended, how) = ban.ended?;
+        let (by, comment) = ban.note.map(|note| (note.by, note.comment)).unzip();
         Some(Self {
             host: ban.host.to_string(),
             jail: ban.jail,
@@ -49,6 +53,8 @@ impl Earlier {
             offences: ban.attempts,
             evidence: ban.evidence,
             rule: ban.rule.map(|(name, _)| name),
+            by,
+            comment: comment.flatten(),
         })
     }
 
@@ -61,7 +67,12 @@ impl Earlier {
         let time = |secs| Time::from_secs(secs).to_string();
         let why = match &self.rule {
             Some(rule) => format!("{} offences, {}, {rule}", self.offences, self.evidence),
-            None => "by hand".to_owned(),
+            None => {
+                let by = self.by.as_ref().map_or(String::new(), |by| format!(" ({by})"));
+                let comment =
+                    self.comment.as_ref().map_or(String::new(), |comment| format!(": {comment}"));
+                format!("by hand{by}{comment}")
+            }
         };
         let (since, ended) = (time(self.since), time(self.ended));
         let Self { host, jail, how, .. } = self;

@@ -11,8 +11,8 @@ use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::{Limiter, MANUAL, Mode};
 use crate::control::status::{
-    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
+    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, PauseStatus, SinkStatus,
+    SourceStatus, Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
 };
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
@@ -104,9 +104,21 @@ fn headline(status: &Status) -> String {
 fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
-    if status.health == Health::Paused {
-        let end = status.paused_until.map(Time::from_secs);
-        let _ = writeln!(text, "! {}", end.map_or(Pause::Indefinite, Pause::Until));
+    for PauseStatus { jail, until, by } in &status.paused {
+        let end = until.map_or(Pause::Indefinite, |end| Pause::Until(Time::from_secs(end)));
+        let by = by.as_ref().map_or(String::new(), |by| format!(", ordered by {by}"));
+        let _ = match (jail, end) {
+            (None, end) => writeln!(text, "! {end}{by}"),
+            (Some(jail), Pause::Until(end)) => {
+                writeln!(text, "! the bans of {jail} are not in force until {end}{by}")
+            }
+            (Some(jail), _) => {
+                writeln!(
+                    text,
+                    "! the bans of {jail} are not in force until `asterguard resume`{by}"
+                )
+            }
+        };
     }
     if status.dry_run {
         let _ = writeln!(text, "! dry run: bans are only said");

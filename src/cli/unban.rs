@@ -1,12 +1,16 @@
 //! `asterguard unban`
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::Exit;
-use super::client::one_by_one;
+use super::ban::length;
+use super::client::{one_by_one, order};
 use super::output::{Failure, Output};
 use super::without_daemon::PlacesArgs;
 use crate::control::SubjectText;
+use crate::control::allow::AllowRequest;
 use crate::control::unban::UnbanRequest;
 use crate::model::subject::Subject;
 
@@ -21,18 +25,31 @@ pub struct UnbanArgs {
     /// Only bans of this jail
     #[arg(long, short)]
     jail: Option<String>,
+    /// And let them through for this time from now on, whatever they do
+    #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "all")]
+    allow_for: Option<Duration>,
     #[command(flatten)]
     places: PlacesArgs,
 }
 
 pub fn unban(args: &UnbanArgs, output: &Output) -> Result<(), Failure> {
-    let request = |net| UnbanRequest { net, jail: args.jail.clone() };
+    let allow_seconds = args.allow_for.map(|length| length.as_secs().max(1));
+    let request = |net| UnbanRequest { net, jail: args.jail.clone(), allow_seconds };
     let nets = args.hosts.iter().map(|whom| request(Some(SubjectText(*whom))));
     let requests = nets.chain(args.all.then(|| request(None)));
-    match one_by_one(&args.places.socket.socket, requests, output) {
+    let socket = &args.places.socket.socket;
+    match one_by_one(requests, |request| order(socket, &request, output)) {
         // The kernel and the state file are there without it.
         Err(Failure { exit: Exit::NoDaemon, .. }) if args.places.is_down() => {
-            args.places.unban(&args.hosts, args.jail.as_deref(), output)
+            args.places.unban(&args.hosts, args.jail.as_deref(), output)?;
+            let comment = Some("unban".to_owned());
+            for host in args.hosts.iter().filter(|_| allow_seconds.is_some()) {
+                let host = SubjectText(*host);
+                let (seconds, comment) = (allow_seconds, comment.clone());
+                let request = AllowRequest { host, seconds, comment, remove: false };
+                args.places.allow(&request, output)?;
+            }
+            Ok(())
         }
         result => result,
     }

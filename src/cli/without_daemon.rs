@@ -1,20 +1,27 @@
 //! The commands that work on the kernel and the state file where no daemon runs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use rustix::process::geteuid;
 
 use super::client::{ask_over, connect};
+use super::list::Listed;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
-use crate::control::banned::NamedBan;
-use crate::control::{Problem, Query};
-use crate::daemon::requests::jail_named;
+use crate::control::allow::{AllowRequest, AllowedReport};
+use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::{Done, Problem, Query, SubjectText};
 use crate::daemon::requests::status::named_ban;
+use crate::daemon::requests::{allow, jail_named, note};
 use crate::daemon::{LiftedOffline, Offline, STATE_DIR};
+use crate::enforce::SinkError;
 use crate::model::event::Ban;
-use crate::model::subject::Subject;
+use crate::model::orders::{AllowedNetwork, Caller, end};
+use crate::model::subject::{Subject, canonical, written};
 use crate::model::words::counted;
+use crate::store::{self, ban_record};
 use crate::sys::clock::now;
 
 /// Where a daemon would be, and what there is without one.
@@ -59,8 +66,55 @@ impl PlacesArgs {
     /// Returns the bans that the kernel holds.
     pub fn bans(&self, whom: Option<Subject>, output: &Output) -> Result<Vec<NamedBan>, Failure> {
         let offline = self.offline(output)?;
-        let named = |ban: &Ban| named_ban(offline.plan(), ban, now());
+        Ok(self.named(&offline, whom)?)
+    }
+
+    fn named(&self, offline: &Offline, whom: Option<Subject>) -> Result<Vec<NamedBan>, SinkError> {
+        let notes = store::notes(&self.state_dir);
+        let named = |ban: &Ban| {
+            let named = named_ban(offline.plan(), ban, now());
+            let key = ban_record::key(offline.plan(), ban);
+            let note = key.and_then(|key| notes.get(&key));
+            let (by, comment) = note.map(|note| (note.by.clone(), note.comment.clone())).unzip();
+            NamedBan { ban: BanStatus { by, comment: comment.flatten(), ..named.ban }, ..named }
+        };
         Ok(offline.bans(whom)?.iter().map(named).collect())
+    }
+
+    /// Returns the bans of a host in the kernel, and the lists there that drop it; `None` where nobody may look.
+    pub fn in_kernel(&self, whom: Subject) -> Option<(Vec<NamedBan>, Vec<Listed>)> {
+        let (offline, _) = Offline::new(self.config.config.as_deref(), &self.state_dir).ok()?;
+        let bans = self.named(&offline, Some(whom)).ok()?;
+        let listed = offline.listed(canonical(whom.address())).ok()?;
+        Some((bans, listed.into_iter().map(Listed::in_kernel).collect()))
+    }
+
+    /// Lets a host or network through, or no longer.
+    pub fn allow(&self, request: &AllowRequest, output: &Output) -> Result<(), Failure> {
+        let usage = |message: String| Failure { exit: Exit::Usage, message };
+        let SubjectText(whom) = request.host;
+        let net = allow::network(whom).map_err(usage)?;
+        let caller = Caller::new(geteuid().as_raw(), std::env::var("SUDO_USER").ok());
+        let note = note(&caller, request.comment.as_deref()).map_err(|p| usage(p.message))?;
+        let offline = self.offline(output)?;
+        let done = if request.remove {
+            let was_there = offline.disallow(net)?;
+            let words = format!("{} is no longer let through by order", written(&net));
+            let words = if was_there { words } else { allow::not_allowed(net) };
+            Done::changing(was_there, words)
+        } else {
+            let until = end(request.seconds.map(Duration::from_secs), now());
+            offline.allow(AllowedNetwork { net, since: now(), until, note })?;
+            Done::changing(true, allow::allowed(net, until))
+        };
+        output.changed(&done);
+        Ok(())
+    }
+
+    /// Returns the networks that are let through by order, after saying that there is no daemon.
+    pub fn allowed(&self, output: &Output) -> Vec<AllowedReport> {
+        output.note("no daemon answers: this is what the state file says");
+        allow::reports(&store::orders(&self.state_dir))
     }
 
     /// Lifts bans: those of each of `whom`, or all.

@@ -8,7 +8,8 @@ use crate::model::event::Evidence;
 /// Asks for the bans in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BannedRequest {
-    /// Only those that hold this host, or ports of it; or that hold this port of a host.
+    /// Only those that hold this host, or ports of it; or that hold this port of a host; or those in a network, or that
+    /// hold it.
     pub host: Option<SubjectText>,
     /// In place of the bans in force, those that jails in observe mode would have made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -55,6 +56,9 @@ pub struct BanStatus {
     pub scope: String,
     /// Seconds left; `null` for a permanent ban.
     pub left: Option<u64>,
+    /// The time when it ends, in seconds since the epoch; `null` for a permanent ban.
+    #[serde(default)]
+    pub until: Option<i64>,
     /// The time when it began, in seconds since the epoch.
     pub since: i64,
     /// Offences counted; 0 for a ban by hand or one that was found in the kernel.
@@ -64,6 +68,15 @@ pub struct BanStatus {
     /// Whether no offence led to it: somebody ordered it, or it was found in the kernel.
     #[serde(default)]
     pub by_hand: bool,
+    /// The person who ordered it: `root`, `alice (sudo)`, `uid 1000`; `null` if that is not known.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// The reason, in the person's words.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// Whether it is not in force for now, because somebody paused all bans, or those of its jail.
+    #[serde(default)]
+    pub paused: bool,
     /// The rule that completed the count, as `filter/id`.
     pub rule: Option<String>,
     /// The packets and bytes of it that were dropped; `null` if the kernel does not say.

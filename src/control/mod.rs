@@ -1,11 +1,13 @@
 //! The control protocol between the command line and the daemon: one line of JSON each way. One file
 //! for each request, with what it is answered by.
 
+pub mod allow;
 pub mod ban;
 pub mod banned;
 pub mod explain;
 pub mod failregex;
 pub mod ignoreip;
+pub mod import;
 pub mod list;
 pub mod pause;
 pub mod reload;
@@ -21,13 +23,15 @@ use serde::{Deserialize, Serialize};
 use crate::config::Setting;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{NoSubject, Subject};
+use allow::{AllowRequest, AllowedReport};
 use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
 use explain::{ExplainRequest, HostReport};
 use failregex::{FailregexRequest, RuleText};
 use ignoreip::IgnoreipRequest;
+use import::{ImportRequest, Imported};
 use list::{BlockReport, FeedReport, KnownHost, ListRequest};
-use pause::PauseRequest;
+use pause::{PauseRequest, ResumeRequest};
 use settings::SettingsRequest;
 use status::{Status, StatusRequest};
 use unban::UnbanRequest;
@@ -47,14 +51,20 @@ pub enum Request {
     Status(StatusRequest),
     /// Read configuration and rules again.
     Reload,
-    /// Ban a host.
+    /// Ban a host or network.
     Ban(BanRequest),
     /// Lift the bans in a network, or all.
     Unban(UnbanRequest),
+    /// Let a host or network through, or no longer.
+    Allow(AllowRequest),
+    /// The networks that are let through by order.
+    Allowed,
+    /// Take up bans of another guard, or of an earlier time.
+    Import(ImportRequest),
     /// Stop dropping for a while.
     Pause(PauseRequest),
     /// Drop again.
-    Resume,
+    Resume(ResumeRequest),
     /// The failregexes that a jail counts.
     Failregex(FailregexRequest),
     /// The values of a jail that are in force.
@@ -93,6 +103,10 @@ pub enum Answer {
     Verification(Verification),
     /// The bans in force.
     Banned { bans: Vec<NamedBan> },
+    /// The networks that are let through by order.
+    Allowed { allowed: Vec<AllowedReport> },
+    /// What has become of bans that were to be taken up.
+    Imported(Imported),
     /// The entries of `block`.
     Block { blocked: Vec<BlockReport> },
     /// The feeds.
@@ -100,6 +114,17 @@ pub enum Answer {
     /// Hosts that are known good.
     #[serde(rename = "known-good")]
     KnownGood { known: Vec<KnownHost> },
+}
+
+/// A request, and who it is that asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The request.
+    #[serde(flatten)]
+    pub request: Request,
+    /// The user who became root by `sudo`. The user id is told by the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<String>,
 }
 
 /// A host, a network, or one port of a host, as people write it. Who knows no ports takes none for a host.
@@ -138,13 +163,22 @@ pub trait Query {
 pub struct Done {
     /// In words.
     pub message: String,
+    /// Whether anything is other than before; not there where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
 }
 
 impl Done {
     /// Something was done; `message` says what.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: message.into(), changed: None }
+    }
+
+    /// Something was to be done; `message` says what, and `changed` whether anything is other than before.
+    #[must_use]
+    pub fn changing(changed: bool, message: impl Into<String>) -> Self {
+        Self { message: message.into(), changed: Some(changed) }
     }
 
     /// Returns it from an answer.
@@ -169,19 +203,28 @@ pub struct Problem {
     pub message: String,
     /// Whether the request itself was wrong.
     pub usage: bool,
+    /// Whether it is done when the caller says that it is sure.
+    #[serde(default, skip_serializing_if = "ban::is_default")]
+    pub unsure: bool,
 }
 
 impl Problem {
     /// Something did not work.
     #[must_use]
     pub fn failed(message: impl Display) -> Self {
-        Self { message: message.to_string(), usage: false }
+        Self { message: message.to_string(), usage: false, unsure: false }
     }
 
     /// Returns the problem of a request that makes no sense.
     #[must_use]
     pub fn refused(message: impl Display) -> Self {
-        Self { message: message.to_string(), usage: true }
+        Self { message: message.to_string(), usage: true, unsure: false }
+    }
+
+    /// Returns the problem of a request that only a caller who is sure gets done.
+    #[must_use]
+    pub fn unsure(message: impl Display) -> Self {
+        Self { unsure: true, ..Self::refused(message) }
     }
 }
 
@@ -203,7 +246,15 @@ mod tests {
             r#"{"command":"ban","host":"192.0.2.1","jail":"a","seconds":60,"permanent":false}"#,
             r#"{"command":"unban","net":"192.0.2.0/24","jail":null}"#,
             r#"{"command":"pause","seconds":900}"#,
+            r#"{"command":"pause","seconds":null,"jail":"a"}"#,
             r#"{"command":"resume"}"#,
+            r#"{"command":"resume","jail":"a"}"#,
+            r#"{"command":"unban","net":null,"jail":"a","allow_seconds":60}"#,
+            r#"{"command":"ban","host":"192.0.2.0/24","jail":null,"seconds":60,"permanent":false,"comment":"x","manner":"ensure","sure":true}"#,
+            r#"{"command":"allow","host":"192.0.2.1","seconds":null}"#,
+            r#"{"command":"allow","host":"192.0.2.1","seconds":1,"comment":"x","remove":true}"#,
+            r#"{"command":"allowed"}"#,
+            r#"{"command":"import","bans":[]}"#,
             r#"{"command":"failregex","jail":"a"}"#,
             r#"{"command":"settings","jail":"a"}"#,
             r#"{"command":"explain","host":"192.0.2.1"}"#,
@@ -218,6 +269,10 @@ mod tests {
         }
         let answers = [
             r#"{"answer":"done","message":"reloaded"}"#,
+            r#"{"answer":"done","message":"banned","changed":true}"#,
+            r#"{"answer":"failed","message":"no","usage":true,"unsure":true}"#,
+            r#"{"answer":"allowed","allowed":[]}"#,
+            r#"{"answer":"imported","new":1,"known":2,"over":3,"refused":[]}"#,
             r#"{"answer":"failed","message":"no","usage":true}"#,
             r#"{"answer":"failregex","rules":[{"rule":"a/b","failregex":["x"]}]}"#,
             r#"{"answer":"settings","settings":[{"section":"jail.a","key":"maxretry","value":"3","place":null}]}"#,
@@ -232,6 +287,27 @@ mod tests {
             let answer: Answer = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&answer).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_call_is_a_request_with_a_name() {
+        for (text, sudo) in [
+            (r#"{"command":"reload"}"#, None),
+            (r#"{"command":"resume","sudo":"alice"}"#, Some("alice")),
+            (r#"{"command":"verify","repair":true,"sudo":"alice"}"#, Some("alice")),
+        ] {
+            let call: Call = serde_json::from_str(text).unwrap();
+            assert_eq!(call.sudo.as_deref(), sudo);
+            assert_eq!(serde_json::to_string(&call).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_ban_without_an_end_is_not_taken_for_a_permanent_one() {
+        let ban = r#"{"jail":"a","host":"192.0.2.1","scope":"all","since":1,"until":null,"offences":0,"evidence":"proven"}"#;
+        assert!(serde_json::from_str::<import::ImportedBan>(ban).is_ok());
+        let without = ban.replace(r#""until":null,"#, "");
+        assert!(serde_json::from_str::<import::ImportedBan>(&without).is_err());
     }
 
     #[test]

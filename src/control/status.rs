@@ -81,6 +81,9 @@ pub struct Status {
     pub dry_run: bool,
     /// The time when a pause ends (seconds since the epoch), if there is one that ends by itself.
     pub paused_until: Option<i64>,
+    /// The pauses in force.
+    #[serde(default)]
+    pub paused: Vec<PauseStatus>,
     /// The jails, or the one that was asked for.
     pub jails: Vec<JailStatus>,
     /// The files that are read.
@@ -106,6 +109,17 @@ pub struct Status {
     /// The state that outlives the daemon.
     #[serde(default)]
     pub store: StoreStatus,
+}
+
+/// A pause in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseStatus {
+    /// The jail whose bans are not in force; `null`: nothing is dropped.
+    pub jail: Option<String>,
+    /// The time when it ends, in seconds since the epoch; `null`: somebody has to end it.
+    pub until: Option<i64>,
+    /// The person who ordered it; `null` if that is not known.
+    pub by: Option<String>,
 }
 
 /// An account that many hosts guess at.

@@ -11,6 +11,9 @@ pub struct UnbanRequest {
     pub net: Option<SubjectText>,
     /// Only bans of this jail.
     pub jail: Option<String>,
+    /// The number of seconds for which the host or network is let through from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_seconds: Option<u64>,
 }
 
 impl Query for UnbanRequest {

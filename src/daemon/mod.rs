@@ -34,7 +34,9 @@ use crate::hosts::lists::Lists;
 use crate::input::Watcher;
 use crate::model::clock_step::WallClock;
 use crate::model::event::KernelElement;
+use crate::model::orders::Orders;
 use crate::model::pause::Pause;
+use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
 use crate::table::structure::Structure;
 use engine_thread::decision_log::DecisionLog;
@@ -45,7 +47,7 @@ use firewall_thread::{Worker, WorkerEvent};
 use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
-pub use startup::offline::{LiftedOffline, Offline};
+pub use startup::offline::{LiftedOffline, Offline, OrderError};
 use startup::privsep::{self, KernelHandles};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
@@ -154,13 +156,20 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
     let installed = install(options, plan, lists, sink, list_sink, &engine_handle)?;
-    let Installed { plan, structure, sink, keeper, finder, exempt, found, paused } = installed;
+    let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
+        installed;
 
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
     let mut reader = Reader::new(matchers);
-    let recorder = recovery::take_up(options, &mut engine, &mut reader, &found, &mut decisions)?;
-    engine.protect(exempt, &mut decisions);
+    let recorder =
+        recovery::take_up(options, &mut engine, &mut reader, (&found, &orders), &mut decisions)?;
+    engine.protect(Arc::new(exempt.and(orders.exempt())), &mut decisions);
+    for jail in orders.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
+        if let Some(id) = plan.jail_named(jail) {
+            engine.pause_jail(id, true, &mut decisions);
+        }
+    }
     info!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
@@ -189,6 +198,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         started: Instant::now(),
         clock: WallClock::new(both_clocks()),
         paused,
+        found: exempt,
+        orders,
         decisions,
         observers: vec![Box::new(DecisionLog)],
         unusable: None,
@@ -244,6 +255,7 @@ struct Installed {
     keeper: Arc<ListKeeper>,
     finder: Finder,
     exempt: Arc<IgnoreList>,
+    orders: Orders,
     found: Vec<KernelElement>,
     paused: Pause,
 }
@@ -267,13 +279,18 @@ fn install(
     let keeper = Arc::new(ListKeeper::new(list_sink));
     let sets = keeper.prepare(&lists)?;
     let plan = plan.with_lists(Arc::clone(&lists), sets);
-    let structure = Structure { allow: plan.allowed(&exempt), ..plan.structure.clone() };
+    // A dry run knows nothing of what another one was told.
+    let is_real = options.sink != SinkKind::DryRun;
+    let mut orders = if is_real { store::orders(&options.state_dir) } else { Orders::default() };
+    orders.expire(now());
+    let allow = plan.allowed(&exempt.and(orders.exempt()));
+    let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
     keeper.settle(&structure, lists);
     let found = sink.adopt(now())?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
-    Ok(Installed { plan, structure, sink, keeper, finder, exempt, found, paused })
+    Ok(Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused })
 }
 
 /// Starts the engine's thread, serves until there is a cause to end, and ends all threads.

@@ -1,8 +1,10 @@
 //! `explain`: why a host stands where it does, and what each jail makes of a line.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::kit::guard::{Guard, Home, Told};
+use crate::kit::guard::{Guard, Home, PROGRAM, Told, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, odd_packet, wrong_password};
 
@@ -14,6 +16,18 @@ fn explain(home: &Home, args: &[&str]) -> Told {
     let state = home.path("state");
     let places = ["--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
     home.ctl(&[&["explain"], args, &places].concat())
+}
+
+/// The same in a namespace, whose kernel it looks into where no daemon answers.
+fn explain_in(netns: &Netns, home: &Home, args: &[&str]) -> Told {
+    let (config, state) = (home.path("asterguard.toml"), home.path("state"));
+    let places = ["--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    home.ctl_in(netns, &[&["explain"], args, &places].concat())
+}
+
+fn object_in(netns: &Netns, home: &Home, args: &[&str]) -> (i32, Value) {
+    let (code, out, _) = explain_in(netns, home, &[args, &["--json"]].concat());
+    (code, serde_json::from_str(&out).unwrap())
 }
 
 fn object(home: &Home, args: &[&str]) -> (i32, Value) {
@@ -158,9 +172,17 @@ fn explain_without_daemon_reads_the_configuration() {
     );
     let (code, report) = object(&home, &[HOST]);
     assert_eq!((code, &report["jails"][0]["ignored_by"]), (4, &Value::Null));
-    // Nobody has looked.
+    // Nobody has looked, if there is no nft.
+    let blind = |args: &[&str]| {
+        let (config, state) = (home.path("asterguard.toml"), home.path("state"));
+        let mut command = Command::new(PROGRAM);
+        let places = ["--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        home.program(&mut command, &[&["explain"], args, &places].concat());
+        told(&command.env("PATH", "/nowhere").output().unwrap())
+    };
+    let report: Value = serde_json::from_str(&blind(&[HOST, "--json"]).1).unwrap();
     assert_eq!((&report["bans"], &report["lines"]), (&Value::Null, &json!([])));
-    let (_, text, _) = explain(&home, &[HOST]);
+    let (_, text, _) = blind(&[HOST]);
     assert!(
         text.starts_with(&format!("{HOST}: nobody could look whether it is banned\n")),
         "{text}"
@@ -239,7 +261,7 @@ fn explain_without_daemon_reads_the_state_file() {
     let log = guard.path("messages").display().to_string();
     let home = guard.stop();
 
-    let (code, report) = object(&home, &[HOST]);
+    let (code, report) = object_in(&netns, &home, &[HOST]);
     assert_eq!(code, 4);
     let ban = &report["bans"][0];
     assert_eq!((&ban["jail"], &ban["scope"]), (&json!("manual"), &json!("all")));
@@ -249,9 +271,14 @@ fn explain_without_daemon_reads_the_state_file() {
     assert_eq!(report["earlier"], with_daemon["earlier"]);
     let earlier = &report["earlier"][0];
     assert_eq!((&earlier["jail"], &earlier["how"]), (&json!("asterisk-guess"), &json!("lifted")));
-    let (_, text, complaint) = explain(&home, &[HOST]);
+    let (_, text, complaint) = explain_in(&netns, &home, &[HOST]);
+    assert!(text.starts_with(&format!("{HOST}: banned\n")), "{text}");
     assert!(text.contains("  earlier [asterisk-guess] "), "{text}");
     assert!(complaint.contains("This is what was stored last, at 2"), "{complaint}");
+    assert!(complaint.contains("the bans and lists are those in the kernel"), "{complaint}");
+    // By nft, behind the back of the state file.
+    netns.exec("nft flush set inet asterguard ban4");
+    assert!(explain_in(&netns, &home, &[HOST]).1.starts_with(&format!("{HOST}: not banned\n")));
 
     // Looking changes nothing, and works on a file that is damaged.
     std::fs::write(home.path("state/asterguard.db"), "nonsense").unwrap();

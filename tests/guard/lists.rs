@@ -135,6 +135,23 @@ fn lists_come_back_with_the_table_and_stay_over_a_restart() {
     assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, Dropped));
     // The guard goes, the lists stay; what the next one does not want goes then.
     let home = guard.kill();
+    lab.pbx.exec("nft 'add element inet asterguard block4 { 203.0.113.128-203.0.113.140 }'");
+    let (config, state) = (home.path("asterguard.toml"), home.path("state"));
+    let places = ["--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    for (host, words) in [
+        (EVE, "192.0.2.66 is in block\n"),
+        (MALLORY, "192.0.2.67 is in feed\n"),
+        (EVE_V6, "2001:db8:0:a::/64 is in feed\n"),
+        ("203.0.113.130", "203.0.113.128/28 is in block4 or block6"),
+    ] {
+        let (code, out, _) = home.ctl_in(&lab.pbx, &[&["explain", host], &places[..]].concat());
+        assert_eq!(code, 4);
+        assert!(out.contains("not banned, and dropped all the same\n"), "{out}");
+        assert!(out.contains(&format!("  dropped: {words}")), "{out}");
+        let (code, out, _) = home.ctl_in(&lab.pbx, &[&["banned", host], &places[..]].concat());
+        assert_eq!(code, 0);
+        assert!(out.contains(&format!("  dropped all the same: {words}")), "{out}");
+    }
     assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, Dropped));
     home.write("block.list", "");
     let run = home.run(lab.pbx.command(kit::guard::PROGRAM));

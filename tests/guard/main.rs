@@ -15,6 +15,7 @@ mod kit;
 
 mod answers;
 mod bans;
+mod by_order;
 mod clock;
 mod doctor;
 mod effect;

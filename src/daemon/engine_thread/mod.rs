@@ -33,7 +33,9 @@ use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
 use crate::model::event::{Decision, Event, Passed};
+use crate::model::orders::{AllowedNetwork, Orders};
 use crate::model::pause::Pause;
+use crate::model::subject::written;
 use crate::model::time::{HumanDuration, Time};
 use crate::sys::clock::{both_clocks, now};
 use crate::table::structure::Structure;
@@ -78,6 +80,10 @@ pub struct Core {
     pub clock: WallClock,
     /// The pause that is in force; see [`Message::Paused`].
     pub paused: Pause,
+    /// The hosts that are never banned, as far as they were found out.
+    pub found: Arc<IgnoreList>,
+    /// What is ordered besides bans.
+    pub orders: Orders,
     /// The decisions that were made and not yet carried out.
     pub decisions: Vec<Decision>,
     /// The observers of what was decided.
@@ -178,7 +184,9 @@ impl Core {
         self.engine.correct(step);
         self.reader.correct(step);
         self.paused.correct(step);
+        self.orders.correct(step);
         self.recorder.correct(step, wall);
+        self.recorder.orders(&self.orders, wall);
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
         let (set, by) =
@@ -198,6 +206,7 @@ impl Core {
             info!("the pause is over");
             self.paused = Pause::Off;
         }
+        self.end_orders();
         if self.worker.health().behind {
             self.catch_up();
         }
@@ -206,9 +215,40 @@ impl Core {
 
     /// Never bans the hosts of `list` from now on.
     fn ignore(&mut self, list: Arc<IgnoreList>) {
+        self.found = list;
+        self.protect();
+    }
+
+    /// Never bans the hosts that were found out, and those that somebody has ordered to let through.
+    pub(super) fn protect(&mut self) {
+        let list = Arc::new(self.found.and(self.orders.exempt()));
         self.engine.protect(list, &mut self.decisions);
         self.worker.allow(self.engine.plan().allowed(self.engine.ignored()));
         self.carry_out();
+    }
+
+    /// Ends the orders whose time is over.
+    fn end_orders(&mut self) {
+        let over = self.orders.expire(now());
+        for AllowedNetwork { net, .. } in &over.allowed {
+            info!("{} is no longer let through: its time is over", written(net));
+        }
+        if !over.allowed.is_empty() {
+            self.protect();
+        }
+        for jail in over.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
+            info!("the pause of the jail {jail} is over");
+            self.resume_jail(jail);
+        }
+        self.recorder.orders(&self.orders, now());
+    }
+
+    /// Puts the bans of a jail into force again.
+    pub(super) fn resume_jail(&mut self, name: &str) {
+        if let Some(jail) = self.engine.plan().jail_named(name) {
+            self.engine.pause_jail(jail, false, &mut self.decisions);
+            self.carry_out();
+        }
     }
 
     /// Sends the sink all that it may have lost.

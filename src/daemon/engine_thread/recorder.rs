@@ -8,7 +8,10 @@ use super::log_reader::Reader;
 use crate::control::status::StoreStatus;
 use crate::decide::engine::Engine;
 use crate::model::clock_step::ClockStep;
+use crate::model::event::Ban;
+use crate::model::orders::{Note, Orders};
 use crate::model::time::Time;
+use crate::store::ban_record;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::{Health, LogCheckpoint, Store};
 
@@ -29,15 +32,17 @@ pub struct Recorder {
     last: Option<Instant>,
     /// Whether somebody was banned, or a ban was lifted, since.
     due: bool,
+    /// What is ordered besides bans, as it is stored.
+    orders: Orders,
 }
 
 impl Recorder {
     /// Returns a recorder for `engine`, of which it wants to know what changes from now on.
     #[must_use]
-    pub fn new(store: Store, engine: &mut Engine) -> Self {
+    pub fn new(store: Store, engine: &mut Engine, orders: Orders) -> Self {
         engine.keep_journal();
         engine.note_changes();
-        Self { store: Some(store), anew: true, ..Self::default() }
+        Self { store: Some(store), anew: true, orders, ..Self::default() }
     }
 
     /// Stores the bans that have changed.
@@ -56,8 +61,27 @@ impl Recorder {
         if let Some(store) = &self.store {
             let bans = engine.bans().iter().copied().collect();
             store.note_all(&Arc::clone(engine.plan()), bans, now);
+            store.orders(self.orders.clone(), now);
             engine.note_changes();
             self.anew = true;
+        }
+    }
+
+    /// Stores who ordered a ban that is in force.
+    pub fn annotate(&mut self, engine: &mut Engine, ban: &Ban, note: Note, now: Time) {
+        self.note(engine, now);
+        if let (Some(store), Some(key)) = (&self.store, ban_record::key(engine.plan(), ban)) {
+            store.annotate(key, note, now);
+        }
+    }
+
+    /// Stores what is ordered besides bans, if that has changed.
+    pub fn orders(&mut self, orders: &Orders, now: Time) {
+        if self.orders != *orders {
+            self.orders.clone_from(orders);
+            if let Some(store) = &self.store {
+                store.orders(orders.clone(), now);
+            }
         }
     }
 

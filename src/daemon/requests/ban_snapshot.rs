@@ -1,17 +1,19 @@
 //! The bans in force as the engine had them, and their counters as the kernel has them.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::status::named_ban;
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
+use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel};
 use crate::decide::ban_table::end;
-use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::model::event::Ban;
+use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
+use crate::store::{self, ban_record};
 use crate::sys::clock::now;
 
 /// The bans that are asked for.
@@ -21,7 +23,7 @@ pub(super) enum Selection {
     All,
     /// Those of the jail with this name.
     Jail(String),
-    /// Those that hold this host or any port of it, or this port of a host.
+    /// Those that hold this host or any port of it, or this port of a host; of a network, also those in it.
     Whom(Subject),
 }
 
@@ -40,32 +42,45 @@ impl Selection {
 pub(super) struct Snapshot {
     plan: Arc<Plan>,
     bans: Vec<Ban>,
+    /// The jails whose bans are not in force for now.
+    paused: Vec<JailId>,
+    /// The directory of the state file, which says who ordered bans.
+    state_dir: PathBuf,
 }
 
 impl Snapshot {
     /// Returns those that the engine has now.
-    fn new(engine: &Engine, selection: &Selection) -> Self {
-        let (plan, bans) = (engine.plan(), engine.bans().iter());
-        let bans = bans.filter(|ban| selection.has(plan, ban)).copied().collect();
-        Self { plan: Arc::clone(plan), bans }
+    fn new(core: &Core, selection: &Selection, state_dir: PathBuf) -> Self {
+        let (plan, bans) = (core.engine.plan(), core.engine.bans());
+        let is_paused = |id: &JailId| core.paused.is_on() || bans.is_paused(*id);
+        let paused = plan.jails().map(|(id, _)| id).filter(is_paused).collect();
+        let bans = bans.iter().filter(|ban| selection.has(plan, ban)).copied().collect();
+        Self { plan: Arc::clone(plan), bans, paused, state_dir }
     }
 
     /// Returns the bans, longest first, with what was dropped of them if they are not more than `most`.
     pub(super) fn named(self, kernel: &Kernel, most: usize) -> Vec<NamedBan> {
-        let Self { plan, mut bans } = self;
+        let Self { plan, mut bans, paused, state_dir } = self;
         bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
         let counts = if (1..=most).contains(&bans.len()) {
             kernel.counters.banned(&plan.structure)
         } else {
             HashMap::new()
         };
+        let by_hand = bans.iter().any(|ban| ban.offences == 0);
+        let notes = if by_hand { store::notes(&state_dir) } else { HashMap::new() };
         let now = now();
         let named = |ban: &Ban| {
+            let note = ban_record::key(&plan, ban).and_then(|key| notes.get(&key));
+            let (by, comment) = note.map(|note| (note.by.clone(), note.comment.clone())).unzip();
+            let paused = paused.contains(&ban.jail);
             let count = counts.get(&(ban.scope, ban.subject));
             let dropped = count.map(|count| count.dropped).into();
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let named = named_ban(&plan, ban, now);
-            NamedBan { ban: BanStatus { dropped, knocked, ..named.ban }, ..named }
+            let comment = comment.flatten();
+            let ban = BanStatus { by, comment, paused, dropped, knocked, ..named.ban };
+            NamedBan { ban, ..named }
         };
         bans.iter().map(named).collect()
     }
@@ -73,5 +88,6 @@ impl Snapshot {
 
 /// Returns a snapshot of the bans that the engine has.
 pub(super) async fn take(daemon: &Daemon, selection: Selection) -> Result<Snapshot, Problem> {
-    daemon.engine.ask(move |core| Snapshot::new(&core.engine, &selection)).await
+    let state_dir = daemon.options.state_dir.clone();
+    daemon.engine.ask(move |core| Snapshot::new(core, &selection, state_dir)).await
 }

@@ -1,7 +1,6 @@
 //! `banned`: the bans in force, or those that jails in observe mode would have made.
 
 use super::ban_snapshot::{self, Selection};
-use super::one_host;
 use super::status::named_ban;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::{Problem, SubjectText};
@@ -20,7 +19,7 @@ pub(super) async fn answer(
     request: BannedRequest,
 ) -> Result<Vec<NamedBan>, Problem> {
     let selection = match request.host {
-        Some(SubjectText(whom)) => Selection::Whom(one_host(whom)?),
+        Some(SubjectText(whom)) => Selection::Whom(whom),
         None => Selection::All,
     };
     if request.observe {

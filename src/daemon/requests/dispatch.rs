@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use super::{
-    ban, banned, explain, failregex, ignoreip, list, pause, settings, status, unban, verify,
+    allow, ban, banned, explain, failregex, ignoreip, import, list, pause, settings, status, unban,
+    verify,
 };
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
 use crate::daemon::Daemon;
+use crate::model::orders::Caller;
 
-/// Answers a request.
-pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request) -> Answer {
+/// Answers a request of `caller`.
+pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Caller) -> Answer {
     match request {
         Request::Status(request) => status::answer(daemon, request).await.into(),
         Request::Reload => daemon.reload().await.into(),
-        Request::Ban(request) => ban::answer(daemon, request).await.into(),
-        Request::Unban(request) => unban::answer(daemon, request).await.into(),
-        Request::Pause(request) => pause::answer(daemon, request).await.into(),
-        Request::Resume => pause::resume(daemon).await.into(),
+        Request::Ban(request) => ban::answer(daemon, request, caller).await.into(),
+        Request::Unban(request) => unban::answer(daemon, request, caller).await.into(),
+        Request::Pause(request) => pause::answer(daemon, request, caller).await.into(),
+        Request::Resume(request) => pause::resume(daemon, request, caller).await.into(),
+        Request::Allow(request) => allow::answer(daemon, request, caller).await.into(),
+        Request::Allowed => allow::list(daemon).await.into(),
+        Request::Import(request) => import::answer(daemon, request, caller).await.into(),
         Request::Failregex(request) => failregex::answer(daemon, request).await.into(),
         Request::Settings(request) => settings::answer(daemon, request).await.into(),
         Request::Explain(request) => explain::answer(daemon, request).await.into(),
@@ -32,13 +37,16 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request) -> Answer {
 pub(super) fn may_be_long(request: &Request) -> bool {
     match request {
         Request::Status(request) => request.detail == Detail::Full,
-        Request::Banned(request) => request.host.is_none(),
+        Request::Banned(request) => request.host.is_none_or(|host| !host.0.is_one_address()),
         Request::List(request) => request.host.is_none(),
         Request::Reload
         | Request::Ban(_)
         | Request::Unban(_)
+        | Request::Allow(_)
+        | Request::Allowed
+        | Request::Import(_)
         | Request::Pause(_)
-        | Request::Resume
+        | Request::Resume(_)
         | Request::Failregex(_)
         | Request::Settings(_)
         | Request::Explain(_)

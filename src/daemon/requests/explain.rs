@@ -1,5 +1,6 @@
 //! `explain`: what is known of a host, and why it is banned or not.
 
+use super::ban_snapshot::{self, Selection};
 use super::status::named_ban;
 use super::{one_host, without_effect};
 use crate::control::explain::{
@@ -17,6 +18,8 @@ use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
 
+/// Bans that are shown with what was dropped of them: reading that takes longer, the more are banned.
+const NOT_COUNTED: usize = 0;
 /// Lines that are shown.
 const MOST_LINES: usize = 20;
 
@@ -29,7 +32,11 @@ pub(super) async fn answer(
     let explain = move |core: &mut Core| {
         explain(&core.engine, whom, now(), |channel| core.reader.path_of(channel))
     };
-    daemon.engine.ask(explain).await
+    let report = daemon.engine.ask(explain).await?;
+    // Who ordered them is in the state file, which may take a moment.
+    let bans = ban_snapshot::take(daemon, Selection::Whom(whom)).await?;
+    let bans = daemon.apart(move |kernel| bans.named(kernel, NOT_COUNTED)).await?;
+    Ok(HostReport { bans: Some(bans), ..report })
 }
 
 /// Returns what the engine knows of a host, or of one port of a host; `path` names the logs.

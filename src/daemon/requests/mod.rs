@@ -1,5 +1,6 @@
 //! Answering the control socket: one file for each request.
 
+pub(crate) mod allow;
 mod ban;
 mod ban_snapshot;
 mod banned;
@@ -7,6 +8,7 @@ mod dispatch;
 pub(crate) mod explain;
 mod failregex;
 mod ignoreip;
+mod import;
 mod list;
 mod pause;
 pub(super) mod server;
@@ -19,6 +21,7 @@ pub(crate) mod without_effect;
 use crate::control::Problem;
 use crate::decide::plan::Plan;
 use crate::model::event::JailId;
+use crate::model::orders::{self, Caller, Note};
 use crate::model::subject::Subject;
 
 /// Returns the jail of this name; `None` for no name.
@@ -28,6 +31,12 @@ pub(crate) fn jail_named(plan: &Plan, name: Option<&str>) -> Result<Option<JailI
         let known: Vec<_> = plan.jails().map(|(_, jail)| jail.name.as_str()).collect();
         Problem::refused(format!("there is no jail `{name}`; there are {}", known.join(", ")))
     })
+}
+
+/// Returns who gave an order, and why.
+pub(crate) fn note(caller: &Caller, comment: Option<&str>) -> Result<Note, Problem> {
+    let comment = comment.map(orders::comment).transpose().map_err(Problem::refused)?;
+    Ok(Note { by: caller.to_string(), comment: comment.flatten() })
 }
 
 /// Returns a host or one port of a host, of which there has to be one address.

@@ -16,8 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::dispatch::{dispatch, may_be_long};
-use crate::control::{Answer, LONGEST_REQUEST, Problem};
+use crate::control::{Answer, Call, LONGEST_REQUEST, Problem};
 use crate::daemon::{Daemon, RunError};
+use crate::model::orders::Caller;
 
 /// The time that a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,6 +93,8 @@ async fn accept(daemon: &Arc<Daemon>, listener: &UnixListener, places: &Arc<Sema
 }
 
 async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
+    // Nobody without a user id can be connected.
+    let uid = stream.peer_cred().map_or(u32::MAX, |cred| cred.uid());
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
@@ -103,11 +106,13 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
             Answer::Failed(Problem::refused(format!("cannot read the request: {error}")))
         }
         Ok(Ok(_)) => match serde_json::from_str(&line) {
-            Ok(request) if !may_be_long(&request) => dispatch(daemon, request).await,
-            Ok(request) => match timeout(PATIENCE, daemon.listing.acquire()).await {
+            Ok(Call { request, sudo }) if !may_be_long(&request) => {
+                dispatch(daemon, request, Caller::new(uid, sudo)).await
+            }
+            Ok(Call { request, sudo }) => match timeout(PATIENCE, daemon.listing.acquire()).await {
                 Ok(permit) => {
                     turn = permit.ok();
-                    dispatch(daemon, request).await
+                    dispatch(daemon, request, Caller::new(uid, sudo)).await
                 }
                 Err(_) => Answer::Failed(Problem::failed(format!(
                     "{LISTINGS} others are being sent long lists and do not read on; ask again later"

@@ -8,8 +8,8 @@ use super::{jail_named, without_effect};
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::status::{
-    Detail, Health, JailStatus, LoginStatus, PastError, SinkStatus, SourceStatus, Status,
-    StatusRequest, TargetedStatus, WireStatus,
+    Detail, Health, JailStatus, LoginStatus, PastError, PauseStatus, SinkStatus, SourceStatus,
+    Status, StatusRequest, TargetedStatus, WireStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
@@ -68,7 +68,8 @@ impl Core {
         let sources = self.reader.status(&plan.rules, now);
         let wire = self.wire.status(&self.engine, sink.wire.as_ref());
         let problems = self.problems(&sink, &sources, &wire, now);
-        let health = match (self.paused.is_on(), problems.is_empty()) {
+        let is_paused = self.paused.is_on() || self.orders.pauses.iter().any(|p| p.jail.is_some());
+        let health = match (is_paused, problems.is_empty()) {
             (true, _) => Health::Paused,
             (false, true) => Health::Ok,
             (false, false) => Health::Degraded,
@@ -83,6 +84,7 @@ impl Core {
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
             paused_until: self.paused.end().map(Time::secs),
+            paused: self.pauses(),
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
             wire,
@@ -216,6 +218,23 @@ impl Core {
         problems
     }
 
+    /// Returns the pauses in force: that of all jails, and those of single ones.
+    fn pauses(&self) -> Vec<PauseStatus> {
+        let pauses = &self.orders.pauses;
+        let whole = pauses.iter().find(|pause| pause.jail.is_none());
+        let whole = self.paused.is_on().then(|| PauseStatus {
+            jail: None,
+            until: self.paused.end().map(Time::secs),
+            by: whole.map(|pause| pause.by.clone()),
+        });
+        let single = pauses.iter().filter(|pause| pause.jail.is_some()).map(|pause| PauseStatus {
+            jail: pause.jail.clone(),
+            until: pause.until.map(Time::secs),
+            by: Some(pause.by.clone()),
+        });
+        whole.into_iter().chain(single).collect()
+    }
+
     /// Returns what a jail reads.
     fn files_of(&self, id: JailId) -> Vec<String> {
         let mut files = self.reader.files_of(id);
@@ -279,10 +298,15 @@ fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         host: ban.subject.to_string(),
         scope: plan.structure.scope(ban.scope).map_or_else(String::new, |scope| scope.name.clone()),
         left: ban.until.map(|until| until.since(now).as_secs()),
+        until: ban.until.map(Time::secs),
         since: ban.since.secs(),
         offences: ban.offences,
         evidence: ban.evidence,
         by_hand: ban.offences == 0,
+        // Those are filled in by whoever knows.
+        by: None,
+        comment: None,
+        paused: false,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
         dropped: None.into(),
         knocked: None,

@@ -2,19 +2,29 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::jail_named;
+use tracing::info;
+
+use super::{allow, jail_named, note};
 use crate::control::unban::UnbanRequest;
 use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
+use crate::model::orders::Caller;
 use crate::model::subject::Subject;
 use crate::model::words::counted;
 
-pub(super) async fn answer(daemon: &Daemon, request: UnbanRequest) -> Result<Done, Problem> {
-    daemon.engine.order(move |core| unban(core, &request)).await?
+pub(super) async fn answer(
+    daemon: &Daemon,
+    request: UnbanRequest,
+    caller: Caller,
+) -> Result<Done, Problem> {
+    daemon.engine.order(move |core| unban(core, &request, &caller)).await?
 }
 
-fn unban(core: &mut Core, request: &UnbanRequest) -> Result<Done, Problem> {
+fn unban(core: &mut Core, request: &UnbanRequest, caller: &Caller) -> Result<Done, Problem> {
+    let allowed = request.net.zip(request.allow_seconds);
+    let allowed = allowed.map(|(SubjectText(whom), seconds)| Ok((allow::network(whom)?, seconds)));
+    let allowed = allowed.transpose().map_err(|why: String| Problem::refused(why))?;
     let jail = jail_named(core.engine.plan(), request.jail.as_deref())?;
     let every: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
     let whom = request
@@ -23,5 +33,10 @@ fn unban(core: &mut Core, request: &UnbanRequest) -> Result<Done, Problem> {
     let lift = |whom| core.engine.unban(whom, jail, &mut core.decisions);
     let count: usize = whom.into_iter().map(lift).sum();
     core.carry_out();
-    Ok(Done::new(format!("{} lifted", counted(count, "ban"))))
+    let lifted = format!("{} lifted", counted(count, "ban"));
+    info!("{lifted}, ordered by {caller}");
+    let Some((net, seconds)) = allowed else { return Ok(Done::changing(count > 0, lifted)) };
+    let Done { message, .. } =
+        allow::let_through(core, net, Some(seconds), note(caller, Some("unban"))?)?;
+    Ok(Done::changing(true, format!("{lifted}; {message}")))
 }

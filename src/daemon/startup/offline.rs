@@ -1,17 +1,23 @@
 //! Bans in the kernel and in the state file where no daemon runs: listing and lifting them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use ipnet::IpNet;
+use thiserror::Error;
 
 use super::restore::{Stored, stored};
 use crate::config::load::parse;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
-use crate::enforce::{NftProgram, SinkError};
+use crate::enforce::{ListOrigin, NftProgram, SinkError};
+use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, Element, Evidence};
+use crate::model::orders::{AllowedNetwork, TooMany};
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::sys::clock::now;
 use crate::sys::program::Program;
 
@@ -97,6 +103,14 @@ impl Offline {
         Ok(bans.collect())
     }
 
+    /// Returns what of our table drops a host without a ban: `block`, feeds, and what somebody put into `block4` and `block6`.
+    ///
+    /// # Errors
+    /// When nft cannot be asked.
+    pub fn listed(&self, host: IpAddr) -> Result<Vec<(ListOrigin, IpNet)>, SinkError> {
+        self.nft.listed(host)
+    }
+
     /// Lifts all bans, or those that hold `whom` or lie in it, or only those of one jail, in the kernel and in the state file.
     ///
     /// # Errors
@@ -125,4 +139,55 @@ impl Offline {
         let problem = store::lift(&self.state_dir, meant, now()).err();
         Ok(LiftedOffline { bans, problem: problem.map(|error| error.to_string()) })
     }
+
+    /// Lets a network through, in the kernel and by the state file.
+    ///
+    /// # Errors
+    /// When the state file cannot be written, or there are too many such networks; or when nft does not do it.
+    pub fn allow(&self, new: AllowedNetwork) -> Result<(), OrderError> {
+        let net = new.net;
+        store::change_orders(&self.state_dir, |orders| {
+            orders.expire(now());
+            orders.allow(new).map(drop).map_err(OrderError::from)
+        })?;
+        without_table(self.nft.allow(net)).map_err(OrderError::from)
+    }
+
+    /// Lets a network through no longer. In the kernel it stays where something else that is let through overlaps it, until
+    /// the guard starts. Whether there was an order about it.
+    ///
+    /// # Errors
+    /// As [`Offline::allow`].
+    pub fn disallow(&self, net: IpNet) -> Result<bool, OrderError> {
+        let (was_there, others) = store::change_orders(&self.state_dir, |orders| {
+            let was_there = orders.disallow(&net).is_some();
+            let others: Vec<_> = orders.allowed.iter().map(|known| known.net).collect();
+            Ok::<_, OrderError>((was_there, others))
+        })?;
+        let configured = self.plan.allowed(&IgnoreList::default());
+        let overlaps = |other: &IpNet| other.contains(&net) || net.contains(other);
+        if was_there && !others.iter().chain(&configured).any(overlaps) {
+            without_table(self.nft.disallow(net))?;
+        }
+        Ok(was_there)
+    }
+}
+
+/// Where there is no table, nobody is kept out; and what is not there need not be taken out.
+fn without_table(done: Result<(), SinkError>) -> Result<(), SinkError> {
+    if matches!(done, Err(SinkError::NoTable)) { Ok(()) } else { done }
+}
+
+/// The reason why an order was not carried out without a daemon.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The state file cannot be written.
+    #[error("the state file cannot be written: {0}")]
+    Store(#[from] StoreError),
+    /// There are too many.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// nft did not do it.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
 }

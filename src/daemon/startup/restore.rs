@@ -21,6 +21,7 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event::KernelElement;
 use crate::model::event::{BANS, Change, ChannelId, Decision, Element, SIP_RESPONSES};
+use crate::model::orders::Orders;
 use crate::model::time::Time;
 use crate::store::ban_record::PlanIndex;
 use crate::store::checkpoint::StoredCheckpoint;
@@ -66,7 +67,9 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);
     let sets = keeper.prepare(&lists)?;
     let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
-    let allow = plan.allowed(&IgnoreList::default());
+    let mut orders = store::orders(state_dir);
+    orders.expire(now);
+    let allow = plan.allowed(&IgnoreList::default().and(orders.exempt()));
     sink.load(&Structure { allow, ..plan.structure.clone() })?;
     keeper.settle(&plan.structure, lists);
     let read = reading.join().map_err(|_| anyhow!("reading what is stored failed"))?;
@@ -142,7 +145,7 @@ pub(crate) fn take_up(
     options: &Options,
     engine: &mut Engine,
     reader: &mut Reader,
-    found: &[KernelElement],
+    (found, orders): (&[KernelElement], &Orders),
     out: &mut Vec<Decision>,
 ) -> Result<Recorder, RunError> {
     if options.sink == SinkKind::DryRun {
@@ -173,7 +176,7 @@ pub(crate) fn take_up(
     let channels = reader.resume(&progress.logs, engine);
     take_up_counts(engine, &progress, &channels);
     let store = Store::start(opened).context("cannot start a thread")?;
-    let mut recorder = Recorder::new(store, engine);
+    let mut recorder = Recorder::new(store, engine, orders.clone());
     // The store hears of what became of its bans, and of those that only the kernel had.
     recorder.begin_anew(engine, now());
     Ok(recorder)

@@ -61,7 +61,16 @@ fn status_with_many_bans_is_immediate() {
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     child.kill().unwrap();
     child.wait().unwrap();
-    drop(lazy);
+
+    // Nor does a crowd that asks for nothing end what they are being told.
+    let crowd = crowd(&guard, b"");
+    guard.order(&["explain", "198.51.100.7"]);
+    for mut lazy in lazy {
+        let mut answer = String::new();
+        lazy.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("}\n") && answer.matches("10.7.").count() >= MANY);
+    }
+    drop(crowd);
 
     let banned = guard.order(&["banned", "--json"]);
     assert_eq!(banned.lines().count(), MANY + 1);
@@ -77,6 +86,56 @@ fn status_with_many_bans_is_immediate() {
             .iter()
             .any(|jail| { jail["banned"].as_array().is_some_and(|bans| bans.len() == MANY + 1) })
     );
+}
+
+/// Callers that send this and no more.
+fn crowd(guard: &Guard, begin: &[u8]) -> Vec<UnixStream> {
+    let caller = |_| {
+        let mut caller = UnixStream::connect(guard.path("socket")).unwrap();
+        // Those that came first may be dropped by then.
+        let _ = caller.write_all(begin);
+        caller
+    };
+    (0..200).map(caller).collect()
+}
+
+#[test]
+fn idle_callers_keep_nobody_waiting() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    for begin in [&b""[..], b"{\"command\":\"status\"", b"{"] {
+        let crowd = crowd(&guard, begin);
+        let asked = Instant::now();
+        assert!(guard.order(&["status"]).starts_with("OK"));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        // The last ones still may send the rest.
+        let mut last = crowd.into_iter().next_back().unwrap();
+        let whole = "{\"command\":\"status\",\"jail\":null}\n";
+        last.write_all(&whole.as_bytes()[begin.len()..]).unwrap();
+        let mut answer = String::new();
+        last.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("\"health\":\"OK\""), "{answer}");
+    }
+}
+
+#[test]
+fn slow_senders_keep_nobody_waiting() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let mut crowd = crowd(&guard, b"{");
+    // A byte now and then prolongs nothing: each has ten seconds for all of its request.
+    let dropped = |caller: &mut UnixStream| caller.write_all(b" ").is_err();
+    kit::until("all of them are dropped", || {
+        assert!(guard.order(&["status"]).starts_with("OK"));
+        crowd.retain_mut(|caller| !dropped(caller));
+        crowd.is_empty()
+    });
 }
 
 /// What a command says to a daemon that answers `text` and ends.

@@ -1,5 +1,6 @@
 //! The control socket: requests in, answers out, one line of JSON each.
 
+use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -11,8 +12,10 @@ use anyhow::{Context as _, anyhow};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::dispatch::{dispatch, may_be_long};
@@ -26,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PART: usize = 64 << 10;
 /// Callers that are told something long at the same time; more wait for their turn.
 pub(crate) const LISTINGS: usize = 4;
-/// Callers that are served at the same time; more wait for their turn.
+/// Callers whose requests are carried out and answered at the same time; more wait for their turn.
 const CALLERS: u32 = 64;
+/// Callers that are connected and have not sent their request; more have the oldest of them dropped.
+const SILENT: usize = 64;
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
 /// ended without removing it. Anything else that is there stays, and is in the way.
@@ -70,67 +75,124 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
         () = accept(&daemon, &listener, &places) => {}
         () = daemon.leaving() => {}
     }
-    // Nobody waits for a caller that does not send, or does not read, for ever.
-    let _ = tokio::time::timeout(PATIENCE, places.acquire_many(CALLERS)).await;
+    // Nobody waits for a caller that does not read for ever.
+    let _ = timeout(PATIENCE, places.acquire_many(CALLERS)).await;
 }
 
 async fn accept(daemon: &Arc<Daemon>, listener: &UnixListener, places: &Arc<Semaphore>) {
+    let mut silent = Silent::default();
     loop {
-        // Never closed, so there is always a place in the end.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        tokio::select! {
+            // What has been sent comes first: nobody who has sent its request is dropped for others.
+            biased;
+            Some(asked) = silent.next() => {
+                // Never closed, so there is always a place in the end.
+                let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
                 let daemon = Arc::clone(daemon);
                 tokio::spawn(async move {
-                    converse(&daemon, stream).await;
+                    asked.answer(&daemon).await;
                     drop(place);
                 });
             }
-            // Out of file descriptors, for example: some will be free in a moment.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    silent.add(stream);
+                    // A crowd that connects all at once keeps nobody from being read meanwhile.
+                    tokio::task::yield_now().await;
+                }
+                // Out of file descriptors, for example: some will be free in a moment.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
         }
     }
 }
 
-async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
-    // Nobody without a user id can be connected.
-    let uid = stream.peer_cred().map_or(u32::MAX, |cred| cred.uid());
-    let (reading, mut writing) = stream.into_split();
-    let mut line = String::new();
-    let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
-    // Held until the caller has the answer.
-    let mut turn = None;
-    let answer = match timeout(PATIENCE, reader.read_line(&mut line)).await {
-        Ok(Ok(0)) | Err(_) => return,
-        Ok(Err(error)) => {
-            Answer::Failed(Problem::refused(format!("cannot read the request: {error}")))
+/// The callers that have not sent their requests yet. They take no place from those that have.
+#[derive(Default)]
+struct Silent {
+    reading: JoinSet<Option<Asked>>,
+    /// The same, the one that has been there the longest first.
+    order: VecDeque<AbortHandle>,
+}
+
+impl Silent {
+    /// Waits for a caller's request, too. Of [`SILENT`] others, the oldest is dropped for it.
+    fn add(&mut self, caller: UnixStream) {
+        self.order.retain(|reading| !reading.is_finished());
+        if self.order.len() >= SILENT {
+            if let Some(oldest) = self.order.pop_front() {
+                oldest.abort();
+            }
         }
-        Ok(Ok(_)) => match serde_json::from_str(&line) {
+        self.order.push_back(self.reading.spawn(Asked::read(caller)));
+    }
+
+    /// Returns the next request; `None` if nobody is there. Nothing is lost when this is not awaited to its end.
+    async fn next(&mut self) -> Option<Asked> {
+        loop {
+            // Those that were dropped, or went away, asked for nothing.
+            if let Ok(Some(asked)) = self.reading.join_next().await? {
+                return Some(asked);
+            }
+        }
+    }
+}
+
+/// What a caller sent, and where the answer goes.
+struct Asked {
+    line: std::io::Result<String>,
+    /// The caller's user id.
+    uid: u32,
+    caller: OwnedWriteHalf,
+}
+
+impl Asked {
+    /// Reads a caller's request; `None` if none comes in time.
+    async fn read(stream: UnixStream) -> Option<Self> {
+        // Nobody without a user id can be connected.
+        let uid = stream.peer_cred().map_or(u32::MAX, |cred| cred.uid());
+        let (reading, caller) = stream.into_split();
+        let mut line = String::new();
+        let mut reader = BufReader::new(reading.take(LONGEST_REQUEST));
+        match timeout(PATIENCE, reader.read_line(&mut line)).await.ok()? {
+            Ok(0) => None,
+            read => Some(Self { line: read.map(|_| line), uid, caller }),
+        }
+    }
+
+    async fn answer(mut self, daemon: &Arc<Daemon>) {
+        // Held until the caller has the answer.
+        let mut turn = None;
+        let request = self.line.map_err(|error| format!("cannot read the request: {error}"));
+        let request = request.and_then(|line| {
+            serde_json::from_str(&line).map_err(|error| format!("invalid request: {error}"))
+        });
+        let answer = match request {
             Ok(Call { request, sudo }) if !may_be_long(&request) => {
-                dispatch(daemon, request, Caller::new(uid, sudo)).await
+                dispatch(daemon, request, Caller::new(self.uid, sudo)).await
             }
             Ok(Call { request, sudo }) => match timeout(PATIENCE, daemon.listing.acquire()).await {
                 Ok(permit) => {
                     turn = permit.ok();
-                    dispatch(daemon, request, Caller::new(uid, sudo)).await
+                    dispatch(daemon, request, Caller::new(self.uid, sudo)).await
                 }
                 Err(_) => Answer::Failed(Problem::failed(format!(
                     "{LISTINGS} others are being sent long lists and do not read on; ask again later"
                 ))),
             },
-            Err(error) => Answer::Failed(Problem::refused(format!("invalid request: {error}"))),
-        },
-    };
-    // Written where it keeps nobody waiting: it may tell of a great many bans.
-    let written = tokio::task::spawn_blocking(move || {
-        let mut text = serde_json::to_string(&answer).unwrap_or_default();
-        text.push('\n');
-        text
-    });
-    if let Ok(text) = written.await {
-        tell(&mut writing, text.as_bytes(), PATIENCE).await;
+            Err(problem) => Answer::Failed(Problem::refused(problem)),
+        };
+        // Written where it keeps nobody waiting: it may tell of a great many bans.
+        let written = tokio::task::spawn_blocking(move || {
+            let mut text = serde_json::to_string(&answer).unwrap_or_default();
+            text.push('\n');
+            text
+        });
+        if let Ok(text) = written.await {
+            tell(&mut self.caller, text.as_bytes(), PATIENCE).await;
+        }
+        drop(turn);
     }
-    drop(turn);
 }
 
 /// Tells a caller an answer, as long as it reads on: each part within `patience`. Returns whether it has all.

@@ -28,7 +28,7 @@ mod without_daemon;
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -37,7 +37,7 @@ use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
-use crate::sys::sandbox::{self, Needs};
+use crate::sys::sandbox::{self, Needs, Sockets};
 use output::{Failure, Output};
 
 /// The exit code of a command, for scripts. Part of the interface: the numbers stay.
@@ -164,7 +164,11 @@ enum Command {
     LookUp,
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
-    Writer,
+    Writer {
+        /// Socket of the process that looks names up: the only one that it connects to
+        #[arg(long)]
+        names: Option<PathBuf>,
+    },
 }
 
 /// Reads the address of a host, or the address and one port of a host.
@@ -216,7 +220,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
-        Command::Writer => write_to_firewall().map_err(Failure::new),
+        Command::Writer { names } => write_to_firewall(names.as_deref()).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
         }
@@ -242,16 +246,17 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Serves the guard that started this process, with nothing but what that takes.
-fn write_to_firewall() -> anyhow::Result<()> {
+/// Serves the guard that started this process, with nothing but what that takes. It connects to no socket but `names`.
+fn write_to_firewall(names: Option<&Path>) -> anyhow::Result<()> {
     let line = std::io::stdin().as_fd().try_clone_to_owned()?;
     // It was executed by the name `exe`. Under which name it runs changes nothing.
     let _ = rustix::thread::set_name(c"asterguard");
     // What cannot be given up is said by the guard, which cannot either.
     let _ = sandbox::keep_net_admin();
     let execute = sandbox::programs();
-    let _ = sandbox::confine(&Needs { execute, ..Needs::default() });
-    Ok(helper::serve(line.into())?)
+    let sockets = if names.is_some() { Sockets::Local } else { Sockets::None };
+    let _ = sandbox::confine(&Needs { execute, sockets, ..Needs::default() });
+    Ok(helper::serve(line.into(), names)?)
 }
 
 /// Returns the exit code, after saying what went wrong if something did.

@@ -7,7 +7,6 @@ use clap::Args;
 use super::output::Failure;
 use super::{ConfigArg, Exit, SocketArg};
 use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
-use crate::hosts::discover::dns_helper::Resolver;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -52,7 +51,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
         sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
-        resolver: args.names.clone().map_or(Resolver::Here, Resolver::Helper),
+        names: args.names.clone(),
         supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;
     Ok(match ended {

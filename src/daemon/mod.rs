@@ -7,6 +7,7 @@ pub(crate) mod requests;
 mod startup;
 mod tasks;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
@@ -38,6 +39,7 @@ use crate::model::orders::Orders;
 use crate::model::pause::Pause;
 use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
+use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
 use engine_thread::decision_log::DecisionLog;
 use engine_thread::log_reader::{self, Matchers, Reader};
@@ -48,9 +50,10 @@ use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
 pub use startup::offline::{LiftedOffline, Offline, OrderError};
-use startup::privsep::{self, KernelHandles};
+use startup::privsep::{self, KernelHandles, Parted};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
+pub use startup::sandbox_paths::needs;
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
@@ -71,8 +74,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// The place where bans go.
     pub sink: SinkKind,
-    /// The resolver, which looks names up.
-    pub resolver: Resolver,
+    /// The socket of a process that looks names up; `None`: this one does.
+    pub names: Option<PathBuf>,
     /// The supervisor, which starts it again.
     pub supervisor: Supervisor,
 }
@@ -150,12 +153,17 @@ pub enum RunError {
 /// When it cannot start. Once it runs, it goes on through everything but the end of its helper process.
 #[expect(clippy::disallowed_methods, reason = "an edge: the uptime counts from here")]
 pub fn run(options: &Options) -> Result<Ended, RunError> {
-    let Prepared { helper, plan, lists, matchers, volume, readable, claim } = prepare(options)?;
+    let prepared = prepare(options)?;
+    let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
+    let Prepared { manager, control, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
-    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, child } = handles;
+    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, names, child } =
+        handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
-    let installed = install(options, plan, lists, sink, list_sink, &engine_handle)?;
+    let resolver = privsep::resolver(options, names);
+    let orders = stored_orders(options);
+    let installed = install(resolver, plan, (lists, orders), sink, list_sink, &engine_handle)?;
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
         installed;
 
@@ -203,6 +211,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         decisions,
         observers: vec![Box::new(DecisionLog)],
         unusable: None,
+        manager: Arc::clone(&manager),
     };
     let daemon = Arc::new(Daemon {
         engine: engine_handle,
@@ -212,12 +221,13 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         passed: passed.map(Mutex::new).map(Arc::new),
         readable,
+        manager,
         listing: tokio::sync::Semaphore::new(server::LISTINGS),
         reloads: reload::Reloads::default(),
         leaving: tokio::sync::Notify::new(),
     });
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
-    serve_until_end(&daemon, core, messages, claim.name.as_ref(), watched, ended)
+    serve_until_end(&daemon, core, messages, control, claim.name.as_ref(), watched, ended)
 }
 
 /// The things that are ready before the kernel is touched.
@@ -230,21 +240,25 @@ struct Prepared {
     /// The paths that may be read from now on; `None`: everything.
     readable: Option<Vec<PathBuf>>,
     claim: Claim,
+    manager: Arc<ServiceManager>,
+    /// The control socket, which nobody listens to yet.
+    control: OwnedFd,
 }
 
 /// Separates the processes, reads configuration and lists, makes sure that this is the only guard, and gives
 /// up what is not needed.
 fn prepare(options: &Options) -> Result<Prepared, RunError> {
-    let (helper, gave_up) = privsep::part(options.sink)?;
+    let manager = Arc::new(ServiceManager::find());
+    let Parted { helper, incomplete } = privsep::part(options)?;
     let plan = load_plan(options.config.as_deref())?;
     let volume = logging::start(plan.config.loglevel);
     let claim = claim_instance(&options.state_dir, options.sink != SinkKind::DryRun)?;
-    server::make_room(&options.socket)?;
-    let readable = privsep::confine(options, &plan.config, gave_up);
+    let control = server::make_room(&options.socket)?;
+    let readable = privsep::confine(options, &plan.config, incomplete);
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
-    Ok(Prepared { helper, plan, lists, matchers, volume, readable, claim })
+    Ok(Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control })
 }
 
 /// The table as it was loaded, and what it held.
@@ -260,29 +274,32 @@ struct Installed {
     paused: Pause,
 }
 
+/// Returns what was ordered before and is still in force. A dry run knows nothing of what another guard was told.
+fn stored_orders(options: &Options) -> Orders {
+    let is_real = options.sink != SinkKind::DryRun;
+    let mut orders = if is_real { store::orders(&options.state_dir) } else { Orders::default() };
+    orders.expire(now());
+    orders
+}
+
 /// Finds out which hosts are never banned, loads the table, and reads what it holds.
 fn install(
-    options: &Options,
+    resolver: Resolver,
     plan: Plan,
-    lists: Arc<Lists>,
+    (lists, orders): (Arc<Lists>, Orders),
     mut sink: Box<dyn BanSink + Send>,
     list_sink: ListSink,
     engine: &EngineHandle,
 ) -> Result<Installed, RunError> {
     let wanted = Wanted::by(&plan.config, &lists);
     let engine = engine.clone();
-    let (finder, exempt) = Finder::start(wanted, options.resolver.clone(), move |list| {
-        engine.send(Message::Ignore(list)).is_ok()
-    })
-    .context("cannot start a thread")?;
+    let (finder, exempt) =
+        Finder::start(wanted, resolver, move |list| engine.send(Message::Ignore(list)).is_ok())
+            .context("cannot start a thread")?;
     // Filled before the rules refer to them: after a restart, no blocked host is let in for a moment.
     let keeper = Arc::new(ListKeeper::new(list_sink));
     let sets = keeper.prepare(&lists)?;
     let plan = plan.with_lists(Arc::clone(&lists), sets);
-    // A dry run knows nothing of what another one was told.
-    let is_real = options.sink != SinkKind::DryRun;
-    let mut orders = if is_real { store::orders(&options.state_dir) } else { Orders::default() };
-    orders.expire(now());
     let allow = plan.allowed(&exempt.and(orders.exempt()));
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
@@ -298,6 +315,7 @@ fn serve_until_end(
     daemon: &Arc<Daemon>,
     core: Core,
     messages: Receiver<Message>,
+    control: OwnedFd,
     name: Option<&UnixListener>,
     watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
     ended: Option<oneshot::Receiver<String>>,
@@ -307,7 +325,7 @@ fn serve_until_end(
         .build()
         .context("cannot start the runtime")?;
     let socket = &daemon.options.socket;
-    let listener = runtime.block_on(async { server::listen(socket) })?;
+    let listener = runtime.block_on(async { server::listen(control, socket) })?;
     let (ready, is_ready) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("engine".into())
@@ -318,7 +336,7 @@ fn serve_until_end(
 
     // Fails only when the thread has ended; then there is nothing to stop.
     let _ = daemon.engine.send(Message::Stop);
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    daemon.manager.tell(Notice::Stopping);
     match thread.join() {
         Ok((worker, recorder)) => {
             worker.stop(Duration::from_millis(700));
@@ -359,6 +377,7 @@ pub(crate) struct Daemon {
     passed: Option<Arc<Mutex<Channel>>>,
     /// The paths that may be read; `None`: everything.
     readable: Option<Vec<PathBuf>>,
+    manager: Arc<ServiceManager>,
     /// Turns for those who are told long lists.
     listing: tokio::sync::Semaphore,
     reloads: reload::Reloads,
@@ -423,7 +442,7 @@ impl Daemon {
                 return;
             };
             if is_ready.await.is_ok() {
-                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                self.manager.tell(Notice::Ready);
             }
             loop {
                 tokio::select! {

@@ -1,9 +1,9 @@
 //! The state file: opening it, telling whether it is ours and whole, and what tables it has.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -233,13 +233,10 @@ pub fn slim(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Makes an empty file, which only the guard's user and group may read: it says who logged in
-/// from where.
+/// from where. `SQLite` gives those next to it the same mode.
 fn make(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o640).open(path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(0o640))?;
-            Ok(give_to_guard(&file, path)?)
-        }
+        Ok(file) => Ok(give_to_guard(&file, path)?),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,10 +1,11 @@
-//! Thin wrappers of what Linux offers: programs, the sandbox, netlink attributes, sockets, bounded
-//! text files.
+//! Thin wrappers of what Linux offers: programs, the sandbox, the service manager, netlink attributes, sockets,
+//! bounded text files.
 
 pub mod clock;
 pub mod mutex;
 pub mod netlink;
 pub mod program;
 pub mod sandbox;
+pub mod service_manager;
 pub mod sock_diag;
 pub mod text_file;

@@ -3,6 +3,7 @@
 //!
 //! All of it is of the calling thread, and of those that it starts later on.
 
+use std::collections::BTreeMap;
 use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// The system calls that neither process ever makes. Not a list of what they do: what a libc or
 /// a later version of ours calls for the same work must not fail.
-const NEVER: [libc::c_long; 27] = [
+const NEVER: &[libc::c_long] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -52,7 +53,64 @@ const NEVER: [libc::c_long; 27] = [
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
+    // It opens files past the directories that they are in.
+    libc::SYS_open_by_handle_at,
+    // Modes, owners, attributes and times of files. Landlock knows nothing of them.
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    SETXATTRAT,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+    libc::SYS_utimensat,
 ];
+
+/// Those of them that only this architecture has, under older names.
+#[cfg(target_arch = "x86_64")]
+const NEVER_OLD: &[libc::c_long] = &[
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_mknod,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const NEVER_OLD: &[libc::c_long] = &[];
+
+// Calls of kernels later than the libraries that we are built with. They have these numbers on all machines that have a
+// filter (`include/uapi/asm-generic/unistd.h`).
+const FCHMODAT2: libc::c_long = 452;
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+const FILE_SETATTR: libc::c_long = 469;
+
+/// The flags by which `clone` makes a namespace (`linux/sched.h`). That of time is a bit which `clone` has for signals.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
+/// The call that has such flags in memory, where no filter can look. It is answered as by a kernel that does not have it, so
+/// that a C library makes `clone` in its place.
+const CLONE3: libc::c_long = libc::SYS_clone3;
+
+/// The bits of a socket's type that say what it is; the others are flags.
+const SOCKET_TYPE: u64 = 0xf;
 
 /// The reason why something could not be given up.
 #[derive(Debug, Error)]
@@ -88,18 +146,20 @@ pub struct Needs {
     pub write: Vec<PathBuf>,
     /// Those that it executes programs of.
     pub execute: Vec<PathBuf>,
-    /// Whether it needs the internet.
-    pub internet: Internet,
+    /// The sockets that it opens, besides those to the kernel.
+    pub sockets: Sockets,
 }
 
-/// Whether a process may open internet sockets.
+/// The sockets that a process may open and connect. Pairs of local ones, which lead nowhere else, and netlink it always may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Internet {
-    /// It may not.
+pub enum Sockets {
+    /// No others, and none is connected. What it has open, or is handed, it may use.
     #[default]
-    No,
-    /// It may: it looks up names itself.
-    Yes,
+    None,
+    /// Local ones: it asks other processes for something.
+    Local,
+    /// Internet sockets: it looks up names itself.
+    Internet,
 }
 
 /// Gives up all capabilities, for a process that reads what strangers wrote. root keeps what lets it
@@ -157,7 +217,7 @@ fn restrict_files(needs: &Needs) -> Result<(), SandboxError> {
     let write = all & !AccessFs::Execute & !AccessFs::MakeChar & !AccessFs::MakeBlock;
     let status = Ruleset::default()
         .handle_access(all)?
-        .scope(Scope::Signal)?
+        .scope(Scope::Signal | Scope::AbstractUnixSocket)?
         .create()?
         .add_rules(path_beneath_rules(&needs.read, read))?
         .add_rules(path_beneath_rules(&needs.write, write))?
@@ -170,33 +230,99 @@ fn restrict_files(needs: &Needs) -> Result<(), SandboxError> {
 }
 
 fn filter_calls(needs: &Needs) -> Result<(), SandboxError> {
+    let failed = |error: &dyn std::fmt::Display| SandboxError::Filter(error.to_string());
     let none = |_| SandboxError::Filter(format!("there is none for {ARCH}"));
     let machine = TargetArch::try_from(ARCH).map_err(none)?;
-    let program =
-        program(needs, machine).map_err(|error| SandboxError::Filter(error.to_string()))?;
-    seccompiler::apply_filter(&program).map_err(|error| SandboxError::Filter(error.to_string()))
+    let refused = refused(needs).map_err(|error| failed(&error))?;
+    // A filter has one answer, so this is another one.
+    let unknown = always(&[CLONE3]).collect();
+    for (rules, error) in [(refused, libc::EPERM), (unknown, libc::ENOSYS)] {
+        let answer = SeccompAction::Errno(error.unsigned_abs());
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, machine);
+        let program: BpfProgram =
+            filter.and_then(TryInto::try_into).map_err(|error| failed(&error))?;
+        seccompiler::apply_filter(&program).map_err(|error| failed(&error))?;
+    }
+    Ok(())
 }
 
-#[allow(clippy::useless_conversion, reason = "the number of a call is shorter on 32-bit machines")]
-fn program(needs: &Needs, machine: TargetArch) -> Result<BpfProgram, BackendError> {
-    let mut families = vec![libc::AF_UNIX, libc::AF_NETLINK];
-    if needs.internet == Internet::Yes {
-        families.extend([libc::AF_INET, libc::AF_INET6]);
-    }
-    let other = |family: &libc::c_int| {
-        let family = u64::from(family.unsigned_abs());
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
-    };
-    let other_families = families.iter().map(other).collect::<Result<Vec<_>, _>>()?;
-    let mut calls = NEVER.to_vec();
+/// Calls, and for which arguments they are meant: for those that all conditions of one rule hold for. None: for all.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Returns the rules for calls that are meant whatever their arguments are.
+fn always(calls: &[libc::c_long]) -> impl Iterator<Item = (i64, Vec<SeccompRule>)> {
+    calls.iter().map(|call| (number(*call), Vec::new()))
+}
+
+/// Returns the number of a call as filters have it.
+#[allow(clippy::useless_conversion, reason = "it is shorter on 32-bit machines")]
+fn number(call: libc::c_long) -> i64 {
+    call.into()
+}
+
+/// Returns the calls that a process with these needs may not make.
+fn refused(needs: &Needs) -> Result<Rules, BackendError> {
+    let mut rules: Rules = always(NEVER).chain(always(NEVER_OLD)).collect();
     if needs.execute.is_empty() {
-        calls.extend([libc::SYS_execve, libc::SYS_execveat]);
+        rules.extend(always(&[libc::SYS_execve, libc::SYS_execveat]));
     }
-    let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
-        calls.into_iter().map(|call| (call.into(), Vec::new())).collect();
-    rules.insert(libc::SYS_socket.into(), vec![SeccompRule::new(other_families)?]);
-    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refused, machine)?.try_into()
+    if needs.sockets == Sockets::None {
+        rules.extend(always(&[libc::SYS_connect]));
+    }
+    let namespace = |flag: libc::c_int| {
+        let flag = u64::from(flag.unsigned_abs());
+        SeccompRule::new(vec![argument(0, SeccompCmpOp::MaskedEq(flag), flag)?])
+    };
+    let namespaces = NAMESPACES.into_iter().map(namespace).collect::<Result<_, _>>()?;
+    rules.insert(number(libc::SYS_clone), namespaces);
+    let families: &[_] = match needs.sockets {
+        Sockets::None => &[libc::AF_NETLINK],
+        Sockets::Local => &[libc::AF_NETLINK, libc::AF_UNIX],
+        Sockets::Internet => &[libc::AF_NETLINK, libc::AF_INET, libc::AF_INET6],
+    };
+    let protocols = [libc::NETLINK_ROUTE, libc::NETLINK_SOCK_DIAG, libc::NETLINK_NETFILTER];
+    let other_protocol = [vec![is(0, libc::AF_NETLINK)?], none_of(2, &protocols)?].concat();
+    let mut sockets = no_stream()?;
+    sockets.extend([SeccompRule::new(none_of(0, families)?)?, SeccompRule::new(other_protocol)?]);
+    rules.insert(number(libc::SYS_socket), sockets);
+    let mut pairs = no_stream()?;
+    pairs.push(SeccompRule::new(none_of(0, &[libc::AF_UNIX])?)?);
+    rules.insert(number(libc::SYS_socketpair), pairs);
+    Ok(rules)
+}
+
+/// Returns the rules for local sockets that are no streams. Whoever has another one can send by it wherever it likes: a
+/// stream leads to where it was connected.
+fn no_stream() -> Result<Vec<SeccompRule>, BackendError> {
+    let stream = u64::from(libc::SOCK_STREAM.unsigned_abs());
+    let differs = |bit: u64| {
+        let value = !stream & bit;
+        let kind = argument(1, SeccompCmpOp::MaskedEq(bit), value)?;
+        SeccompRule::new(vec![is(0, libc::AF_UNIX)?, kind])
+    };
+    let bits = (0..u64::BITS).map(|bit| 1 << bit).filter(|bit| SOCKET_TYPE & bit != 0);
+    bits.map(differs).collect()
+}
+
+/// The condition that an argument has this value.
+fn is(number: u8, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    argument(number, SeccompCmpOp::Eq, u64::from(value.unsigned_abs()))
+}
+
+/// The conditions that an argument has none of these values.
+fn none_of(number: u8, values: &[libc::c_int]) -> Result<Vec<SeccompCondition>, BackendError> {
+    let differs =
+        |value: &libc::c_int| argument(number, SeccompCmpOp::Ne, u64::from(value.unsigned_abs()));
+    values.iter().map(differs).collect()
+}
+
+/// A condition for an argument of 32 bits: the kernel looks at no others of those that are looked at here.
+fn argument(
+    number: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(number, SeccompCmpArgLen::Dword, operator, value)
 }
 
 /// Returns the directories that programs and their libraries are in, and where those look things up.
@@ -213,8 +339,8 @@ pub fn programs() -> Vec<PathBuf> {
 mod tests {
     use std::fs::{self, File};
     use std::io::{self, ErrorKind};
-    use std::net::UdpSocket;
-    use std::os::unix::net::UnixStream;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
     use std::process::Command;
     use std::thread;
 
@@ -276,6 +402,7 @@ mod tests {
             attempt(move || fs::write(&state, "other")),
             attempt(move || fs::write(&new, "new").and_then(|()| fs::remove_file(&new))),
             attempt(UnixStream::pair),
+            attempt(|| thread::spawn(|| {}).join().map_err(|_| ErrorKind::Other.into())),
             // And what it must not:
             attempt(move || fs::read(&secret)),
             attempt(move || fs::read_dir("/root")),
@@ -285,13 +412,15 @@ mod tests {
             attempt(|| Command::new("/bin/sh").status()),
             attempt(|| UdpSocket::bind("127.0.0.1:0")),
             attempt(|| UdpSocket::bind("[::1]:0")),
+            attempt(UnixDatagram::unbound),
+            attempt(UnixDatagram::pair),
             attempt(move || {
                 let kind = rustix::net::SocketType::DGRAM;
                 Ok(rustix::net::socket(packets, kind, None)?)
             }),
         ];
         let works = shut_in(needs, tries);
-        assert_eq!(works, [vec![true; 4], vec![false; 9]].concat());
+        assert_eq!(works, [vec![true; 5], vec![false; 11]].concat());
     }
 
     #[test]
@@ -299,9 +428,26 @@ mod tests {
         if !usable() {
             return;
         }
-        let needs = Needs { internet: Internet::Yes, ..Needs::default() };
-        let works = shut_in(needs, vec![attempt(|| UdpSocket::bind("127.0.0.1:0"))]);
-        assert_eq!(works, [true]);
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("socket");
+        let local = UnixListener::bind(&path).unwrap();
+        let internet = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = internet.local_addr().unwrap();
+        for (sockets, expected) in [
+            (Sockets::None, [false, false, false]),
+            (Sockets::Local, [true, false, false]),
+            (Sockets::Internet, [false, true, true]),
+        ] {
+            let path = path.clone();
+            let tries = vec![
+                attempt(move || UnixStream::connect(&path)),
+                attempt(move || TcpStream::connect(address)),
+                attempt(|| UdpSocket::bind("127.0.0.1:0")),
+            ];
+            let works = shut_in(Needs { sockets, ..Needs::default() }, tries);
+            assert_eq!(works, expected, "{sockets:?}");
+        }
+        drop((local, internet));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod answers;
 mod bans;
 mod by_order;
 mod clock;
+mod confined;
 mod doctor;
 mod effect;
 mod explain;

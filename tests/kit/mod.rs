@@ -57,7 +57,7 @@ pub fn usable() -> bool {
 }
 
 /// The system's own Python starts faster than a wrapper on the PATH.
-fn python() -> &'static str {
+pub fn python() -> &'static str {
     let own = "/usr/bin/python3";
     if std::path::Path::new(own).exists() { own } else { "python3" }
 }

@@ -38,6 +38,7 @@ use crate::model::pause::Pause;
 use crate::model::subject::written;
 use crate::model::time::{HumanDuration, Time};
 use crate::sys::clock::{both_clocks, now};
+use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
 
 /// The time between two ticks of the engine's clock. New files, and changes that no notification
@@ -90,6 +91,8 @@ pub struct Core {
     pub observers: Vec<Box<dyn DecisionObserver + Send>>,
     /// The reason why the configuration on disk cannot be used; `None` if it can.
     pub unusable: Option<String>,
+    /// The one that is told that this thread is alive.
+    pub manager: Arc<ServiceManager>,
 }
 
 impl Core {
@@ -105,7 +108,6 @@ impl Core {
         self.refresh(Origin::End);
         self.tick();
         let _ = ready.send(());
-        let watched = sd_notify::watchdog_enabled().is_some();
         let mut next_tick = Instant::now() + TICK;
         let mut more = true;
         loop {
@@ -124,9 +126,8 @@ impl Core {
             if Instant::now() >= next_tick {
                 reads = true;
                 self.tick();
-                if watched {
-                    // Nobody listens any more: then nobody waits for it either.
-                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                if self.manager.watches() {
+                    self.manager.tell(Notice::Watchdog);
                 }
                 next_tick = Instant::now() + TICK;
             }

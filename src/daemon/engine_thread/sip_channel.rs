@@ -1,7 +1,5 @@
 //! The wire as a channel of the engine: turns what was seen on it into events.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -15,8 +13,8 @@ use crate::daemon::tasks::talked_asker::TalkedAsker;
 use crate::decide::engine::{Engine, Sight};
 use crate::decide::exchange_event::event;
 use crate::decide::plan::Plan;
-use crate::enforce::helper::{Channel, Request};
-use crate::enforce::{SinkError, WireRules};
+use crate::enforce::WireRules;
+use crate::enforce::helper::Request;
 use crate::exchange::capture::{Listening, SipMonitor};
 use crate::model::event::{Decision, Event};
 use crate::model::time::Time;
@@ -62,7 +60,7 @@ impl Wire {
         let source = match channels {
             None => None,
             Some(WireChannels { mut wire, limiter, talked }) => {
-                let open = move |group| socket(&mut wire, group);
+                let open = move |group| wire.socket(&Request::Wire(group));
                 let waker = engine.clone();
                 let wake = move || waker.send(Message::Observed).is_ok();
                 let monitor = SipMonitor::start(group(plan), open, monotonic_now, wake)?;
@@ -163,16 +161,6 @@ impl Wire {
         let limiter = self.source.as_ref().map(|source| source.limiter.status());
         let limiter = limiter.unwrap_or_default();
         WireStatus { state, trouble, numbers, dropped, unmatched, limiter }
-    }
-}
-
-/// Returns a socket that gets the packets of a group.
-fn socket(line: &mut Channel, group: u16) -> io::Result<OwnedFd> {
-    match line.exchange::<()>(&Request::Wire(group), None) {
-        Ok(((), Some(socket))) => Ok(socket),
-        Ok(((), None)) => Err(io::ErrorKind::InvalidData.into()),
-        Err(SinkError::Io(error)) => Err(error),
-        Err(error) => Err(io::Error::other(error)),
     }
 }
 

@@ -1,14 +1,16 @@
 //! The control socket: requests in, answers out, one line of JSON each.
 
 use std::collections::VecDeque;
-use std::fs::Permissions;
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{bind, socket_with};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -33,10 +35,13 @@ pub(crate) const LISTINGS: usize = 4;
 const CALLERS: u32 = 64;
 /// Callers that are connected and have not sent their request; more have the oldest of them dropped.
 const SILENT: usize = 64;
+/// Callers that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
-/// ended without removing it. Anything else that is there stays, and is in the way.
-pub fn make_room(path: &Path) -> Result<(), RunError> {
+/// ended without removing it. Anything else that is there stays, and is in the way. Returns the socket, which has no
+/// name yet.
+pub fn make_room(path: &Path) -> Result<OwnedFd, RunError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(|| {
             format!("cannot make the directory {} for the control socket", directory.display())
@@ -46,26 +51,38 @@ pub fn make_room(path: &Path) -> Result<(), RunError> {
         Err(anyhow!("cannot replace the control socket {}: {what}", path.display()).into())
     };
     match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => in_the_way(&error.to_string()),
-        Ok(metadata) if !metadata.file_type().is_socket() => in_the_way("it is no socket"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return in_the_way(&error.to_string()),
+        Ok(metadata) if !metadata.file_type().is_socket() => return in_the_way("it is no socket"),
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-            in_the_way("another asterguard listens there; give this one a --socket of its own")
+            return in_the_way(
+                "another asterguard listens there; give this one a --socket of its own",
+            );
         }
         Ok(_) => match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => in_the_way(&error.to_string()),
-            _ => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return in_the_way(&error.to_string());
+            }
+            _ => {}
         },
     }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .with_context(|| format!("cannot make the control socket {}", path.display()))
+        .map_err(Into::into)
 }
 
-/// Listens on `path`, for root and the socket's group.
-pub fn listen(path: &Path) -> Result<UnixListener, RunError> {
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("cannot listen on the control socket {}", path.display()))?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o660))
-        .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
-    Ok(listener)
+/// Has the socket listen on `path`, for root and the socket's group: the process's mask sees to that.
+pub fn listen(socket: OwnedFd, path: &Path) -> Result<UnixListener, RunError> {
+    let listen = || {
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        rustix::net::listen(&socket, BACKLOG)
+    };
+    listen()
+        .map_err(std::io::Error::from)
+        .and_then(|()| UnixListener::from_std(socket.into()))
+        .with_context(|| format!("cannot listen on the control socket {}", path.display()))
+        .map_err(Into::into)
 }
 
 /// Answers callers, side by side, until the guard is to leave and all of them have their answers.

@@ -1,40 +1,70 @@
 //! The two processes: the firewall helper is started, and this one gives up what it does not need.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::{Arc, Mutex};
 
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::sandbox_paths;
 use crate::config::Config;
-use crate::daemon::Options;
-use crate::enforce::helper::{Channel, FirewallHelper, Remote};
+use crate::daemon::{Options, RunError};
+use crate::enforce::helper::{Channel, FirewallHelper, Remote, Request};
 use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
+use crate::hosts::discover::dns_helper::{Connect, Resolver};
+use crate::sys::mutex::lock;
 use crate::sys::sandbox::{self, SandboxError};
+
+/// The processes, once they are two.
+pub struct Parted {
+    /// The one that may change the firewall; `None` if it is not to be changed.
+    pub helper: Option<FirewallHelper>,
+    /// The reason why this one still can.
+    pub incomplete: Option<SandboxError>,
+}
 
 /// Starts the process that may change the firewall, if it is to be changed, and makes this one
 /// unable to do so any more; or says why it still can. It is the first thing that is done: the
 /// firewall helper has read nothing then, nor has this one anything that others wrote.
-pub fn part(kind: SinkKind) -> Result<(Option<FirewallHelper>, Option<SandboxError>), SinkError> {
-    let writer = match kind {
+pub fn part(options: &Options) -> Result<Parted, RunError> {
+    let helper = match options.sink {
         SinkKind::DryRun => None,
         SinkKind::Netlink => {
             let failed = |error| SinkError::NoHelper(format!("it cannot be started: {error}"));
-            Some(FirewallHelper::start().map_err(failed)?)
+            Some(FirewallHelper::start(options.names.as_deref()).map_err(failed)?)
         }
     };
-    Ok((writer, sandbox::give_up_capabilities().err()))
+    Ok(Parted { helper, incomplete: sandbox::give_up_capabilities().err() })
+}
+
+/// Returns what looks names up: this process, or one that it gets a connection to.
+pub fn resolver(options: &Options, line: Option<Channel>) -> Resolver {
+    let Some(socket) = options.names.clone() else { return Resolver::Here };
+    let path = socket.clone();
+    let connect: Connect = match line.map(Mutex::new) {
+        Some(line) => Arc::new(move || Ok(lock(&line).socket(&Request::Names)?.into())),
+        // In a dry run there is no firewall helper.
+        None => Arc::new(move || UnixStream::connect(&path)),
+    };
+    Resolver::Helper(socket, connect)
 }
 
 /// Gives up all files and system calls that are not needed, and says which files may be read from now on;
 /// `None`: all. The guard goes on without what the kernel does not do, and says so.
+///
+/// No mode can be changed any more, so files that are made from now on get the right one at once: nothing is for others than
+/// user and group, or for execution.
 pub fn confine(
     options: &Options,
     config: &Config,
     before: Option<SandboxError>,
 ) -> Option<Vec<PathBuf>> {
     let needs = sandbox_paths::needs(options, config);
+    umask(Mode::from_raw_mode(0o117));
     let failed: Vec<_> = before.into_iter().chain(sandbox::confine(&needs)).collect();
     for error in &failed {
         warn!("sandbox incomplete: {error}");
@@ -61,6 +91,8 @@ pub struct KernelHandles {
     pub passed: Option<Channel>,
     /// The channels for what is seen of the PBX.
     pub wire: Option<WireChannels>,
+    /// Hands out connections to the process that looks names up.
+    pub names: Option<Channel>,
     /// The process that they lead to.
     pub child: Option<Child>,
 }
@@ -73,11 +105,12 @@ impl KernelHandles {
     pub fn open(writer: Option<FirewallHelper>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
-            let (watch, counters, passed) = (None, None, None);
-            return Ok(Self { sink, lists, watch, counters, passed, wire: None, child: None });
+            let (watch, counters, passed, names) = (None, None, None, None);
+            let (wire, child) = (None, None);
+            return Ok(Self { sink, lists, watch, counters, passed, wire, names, child });
         };
         let (remote, child) = writer.open()?;
-        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed } = remote;
+        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names } = remote;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
@@ -85,6 +118,7 @@ impl KernelHandles {
             counters: Some(counters),
             passed: Some(passed),
             wire: Some(WireChannels { wire, limiter, talked }),
+            names: Some(names),
             child: Some(child),
         })
     }

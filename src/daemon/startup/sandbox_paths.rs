@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::load::MAIN;
 use crate::config::{Config, ListConfig};
-use crate::daemon::Options;
+use crate::daemon::{Options, SinkKind};
 use crate::hosts::discover::conf_directories;
-use crate::hosts::discover::dns_helper::Resolver;
-use crate::sys::sandbox::{Internet, Needs};
+use crate::sys::sandbox::{Needs, Sockets};
 
 /// The paths that it reads whatever the configuration says: logs, who is logged in, name servers,
 /// time zones, and what the system's libraries look up.
@@ -18,6 +17,7 @@ const ALWAYS: [&str; 7] = ["/etc", "/run", "/usr", "/lib", "/lib64", "/var/log",
 const LINKS: usize = 4096;
 
 /// Returns what the guard needs with this configuration.
+#[must_use]
 pub fn needs(options: &Options, config: &Config) -> Needs {
     let beside = |path: &Path| path.parent().map(existing);
     Needs {
@@ -26,9 +26,11 @@ pub fn needs(options: &Options, config: &Config) -> Needs {
             .chain(beside(&options.socket))
             .collect(),
         execute: Vec::new(),
-        internet: match options.resolver {
-            Resolver::Here => Internet::Yes,
-            Resolver::Helper(_) => Internet::No,
+        sockets: match (&options.names, options.sink) {
+            (None, _) => Sockets::Internet,
+            // The firewall helper connects for it.
+            (Some(_), SinkKind::Netlink) => Sockets::None,
+            (Some(_), SinkKind::DryRun) => Sockets::Local,
         },
     }
 }

@@ -60,6 +60,19 @@ impl Channel {
         Ok((answer?, fd))
     }
 
+    /// Asks the firewall helper for a socket.
+    ///
+    /// # Errors
+    /// As [`Channel::call`].
+    pub fn socket(&mut self, request: &Request<'_>) -> io::Result<OwnedFd> {
+        match self.exchange::<()>(request, None) {
+            Ok(((), Some(socket))) => Ok(socket),
+            Ok(((), None)) => Err(io::ErrorKind::InvalidData.into()),
+            Err(SinkError::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
     /// Answers a request.
     pub(in crate::enforce) fn answer<T: Serialize>(
         &mut self,

@@ -1,5 +1,6 @@
 //! The guard's side: starts the firewall helper, and is a sink to the guard.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -38,30 +39,38 @@ pub struct Remote {
     pub talked: Channel,
     /// [`Request::Passed`].
     pub passed: Channel,
+    /// [`Request::Names`].
+    pub names: Channel,
 }
 
 impl FirewallHelper {
     /// Starts it, with the capabilities and in the network namespace that this thread has now. It ends
-    /// when it and the ways to the kernel that come of it are dropped.
+    /// when it and the ways to the kernel that come of it are dropped. It connects to no socket but `names`, at which another
+    /// process looks names up.
     ///
     /// # Errors
     /// When this program cannot be executed.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(names: Option<&Path>) -> io::Result<Self> {
         // The very program that runs, whatever has been installed in its place since.
-        Self::start_program(Path::new("/proc/self/exe"))
+        Self::spawn(Path::new("/proc/self/exe"), names)
     }
 
-    /// Does the same, by another program.
+    /// Does the same, by another program, and without a process that looks names up.
     ///
     /// # Errors
     /// When it cannot be executed.
     pub fn start_program(program: &Path) -> io::Result<Self> {
+        Self::spawn(program, None)
+    }
+
+    fn spawn(program: &Path, names: Option<&Path>) -> io::Result<Self> {
         let (channel, end) = Channel::pair()?;
         // A group of its own, so that whoever interrupts the guard at a terminal does not end the firewall helper
         // ahead of it.
         let child = Command::new(program)
             .arg0("asterguard")
             .arg("writer")
+            .args(names.into_iter().flat_map(|path| [OsStr::new("--names"), path.as_os_str()]))
             .stdin(Stdio::from(end))
             .stdout(Stdio::null())
             .process_group(0)
@@ -77,14 +86,15 @@ impl FirewallHelper {
         let Self { mut channel, child } = self;
         channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
-        let [watch, lists, counters, limiter, wire, talked, passed] = [(); 7]
+        let [watch, lists, counters, limiter, wire, talked, passed, names] = [(); 8]
             .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let bans = RemoteSink(channel);
-        Ok((Remote { bans, watch, lists, counters, limiter, wire, talked, passed }, child))
+        let remote = Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names };
+        Ok((remote, child))
     }
 }
 

@@ -53,4 +53,7 @@ pub enum Request<'a> {
     /// List what comes through from banned hosts; see
     /// [`CounterSocket::passed`](crate::enforce::CounterSocket::passed).
     Passed,
+    /// Connect to the process that looks names up, at the socket that this one was started with; the connection comes
+    /// with the answer.
+    Names,
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -15,11 +17,11 @@ use crate::sys::program::Program;
 /// The most connections besides the first.
 const MOST: usize = 8;
 
-/// Serves the guard at the other end of `channel` until that closes.
+/// Serves the guard at the other end of `channel` until that closes. At the socket `names`, another process looks names up.
 ///
 /// # Errors
 /// When the guard says something that makes no sense.
-pub fn serve(mut channel: Channel) -> io::Result<()> {
+pub fn serve(mut channel: Channel, names: Option<&Path>) -> io::Result<()> {
     let (mut sink, mut beside): (Option<CheckedSink>, Option<Beside>) = (None, None);
     let connections = AtomicUsize::new(0);
     while let Some((request, fd)) = next(&mut channel)? {
@@ -28,7 +30,7 @@ pub fn serve(mut channel: Channel) -> io::Result<()> {
                 let opened = open().map(|(opened, watch)| {
                     let connections = Connections::start().ok();
                     sink = Some(CheckedSink::new(Box::new(opened), connections));
-                    beside = Some(Beside::new(Some(watch)));
+                    beside = Some(Beside::new(Some(watch), names.map(Path::to_owned)));
                 });
                 channel.answer(&opened)?;
             }
@@ -67,21 +69,31 @@ fn open() -> Result<(NetlinkSink, Monitor), SinkError> {
     Ok((sink, watch))
 }
 
+/// Hands the guard a socket.
+fn hand(channel: &mut Channel, socket: io::Result<OwnedFd>) -> io::Result<()> {
+    match socket {
+        Ok(socket) => channel.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
+        Err(error) => channel.answer::<()>(&Err(error.into())),
+    }
+}
+
 /// The sockets of a connection other than that of the bans. They are opened when they are needed.
 struct Beside {
     watch: Option<Monitor>,
     lists: Option<ListSink>,
     counters: Option<CounterSocket>,
+    /// The socket of the process that looks names up.
+    names: Option<PathBuf>,
 }
 
 impl Beside {
-    fn new(watch: Option<Monitor>) -> Self {
-        Self { watch, lists: None, counters: None }
+    fn new(watch: Option<Monitor>, names: Option<PathBuf>) -> Self {
+        Self { watch, lists: None, counters: None, names }
     }
 
     /// One for another connection, which gets the ear if there is one left.
     fn split(&mut self) -> Self {
-        Self::new(self.watch.take())
+        Self::new(self.watch.take(), self.names.clone())
     }
 
     /// Serves until the connection closes, or makes no sense.
@@ -114,10 +126,11 @@ impl Beside {
             Request::Limited => channel.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Talked(flow) => channel.answer(&self.counters().and_then(|c| c.talked(flow))),
             Request::Passed => channel.answer(&self.counters().and_then(CounterSocket::passed)),
-            Request::Wire(group) => match nflog_socket(group) {
-                Ok(socket) => channel.send(&Ok::<_, SinkError>(()), Some(socket.as_fd())),
-                Err(error) => channel.answer::<()>(&Err(error.into())),
-            },
+            Request::Wire(group) => hand(channel, nflog_socket(group)),
+            Request::Names => {
+                let path = self.names.as_deref().ok_or_else(out_of_place)?;
+                hand(channel, UnixStream::connect(path).map(OwnedFd::from))
+            }
             _ => Err(out_of_place()),
         }
     }

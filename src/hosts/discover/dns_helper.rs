@@ -7,7 +7,8 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dns::{self, LookupResult};
@@ -21,20 +22,23 @@ const LONGEST_REQUEST: u64 = 256;
 const LONGEST_ANSWER: u64 = 8192;
 
 /// The process that looks names up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Resolver {
     /// This process.
     Here,
-    /// The process that listens at this socket.
-    Helper(PathBuf),
+    /// The process that listens at this socket, and how a connection to it is had: the guard may make none itself.
+    Helper(PathBuf, Connect),
 }
+
+/// Returns a connection to the process that looks names up.
+pub type Connect = Arc<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
 impl Resolver {
     /// The addresses of `name`. This may take a minute.
     pub(super) fn look_up(&self, name: &HostName) -> LookupResult {
         match self {
             Self::Here => dns::look_up(name),
-            Self::Helper(socket) => ask(socket, name).unwrap_or_else(|error| {
+            Self::Helper(socket, connect) => ask(connect, name).unwrap_or_else(|error| {
                 let socket = socket.display();
                 Err(format!("no resolver helper at {socket} (asterguard-names.socket): {error}"))
             }),
@@ -42,8 +46,8 @@ impl Resolver {
     }
 }
 
-fn ask(socket: &Path, name: &HostName) -> io::Result<LookupResult> {
-    let mut stream = UnixStream::connect(socket)?;
+fn ask(connect: &Connect, name: &HostName) -> io::Result<LookupResult> {
+    let mut stream = connect()?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     writeln!(stream, "{name}")?;
@@ -82,7 +86,13 @@ mod tests {
         let socket = directory.path().join("names");
         let listener = UnixListener::bind(&socket).unwrap();
         thread::spawn(move || answer(listener.accept().unwrap().0));
-        (directory, Resolver::Helper(socket))
+        (directory, resolver(socket))
+    }
+
+    /// The process at a socket.
+    fn resolver(socket: PathBuf) -> Resolver {
+        let path = socket.clone();
+        Resolver::Helper(socket, Arc::new(move || UnixStream::connect(&path)))
     }
 
     fn name(text: &str) -> HostName {
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn missing_or_nonsensical_helper_is_a_failure() {
-        let nobody = Resolver::Helper("/nonexistent/names".into());
+        let nobody = resolver("/nonexistent/names".into());
         let why = nobody.look_up(&name("a.example")).unwrap_err();
         assert!(why.contains("asterguard-names.socket") && why.contains("No such file"), "{why}");
         for nonsense in ["", "\n", "198.51.100.7\n", "{\"Ok\":[\"a.example\"]}\n"] {

@@ -117,7 +117,7 @@ bantime = "10s"
 TOML
 show <"$work/asterguard.toml"
 ip netns exec "$pbx" "$guard" run --config "$work/asterguard.toml" --state-dir "$work/state" \
-    --socket "$socket" 2>"$work/guard.log" &
+    --socket "$socket" --user root 2>"$work/guard.log" &
 guard_pid=$!
 disown
 status() { "$guard" status --socket "$socket"; }

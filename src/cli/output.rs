@@ -67,6 +67,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::Plan(error) => error.into(),
             RunError::Sink(error) => error.into(),
+            RunError::User(message) => Self { exit: Exit::Usage, message },
             other => Self::new(other),
         }
     }

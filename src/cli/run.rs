@@ -26,6 +26,10 @@ pub struct RunArgs {
     /// Have names looked up by the helper at this socket (asterguard-names.socket)
     #[arg(long, value_name = "PATH")]
     names: Option<PathBuf>,
+    /// User that a guard which is started as root becomes, with its groups; `root`: it stays root
+    /// [default: asterguard, if there is such a user]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// Something starts the guard again when it ends with exit code 7. So it ends when a reload needs a
     /// directory that this process may not read any more
     #[arg(long)]
@@ -52,6 +56,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         socket: args.socket.socket.clone(),
         sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
         names: args.names.clone(),
+        user: args.user.clone(),
         supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;
     Ok(match ended {

@@ -60,6 +60,9 @@ use tasks::reload;
 /// The directory where the daemon keeps what must outlive it.
 pub const STATE_DIR: &str = "/var/lib/asterguard";
 
+/// The user that the daemon runs as if nothing else is said.
+pub const USER: &str = "asterguard";
+
 /// The pause between two checks whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -76,6 +79,8 @@ pub struct Options {
     pub sink: SinkKind,
     /// The socket of a process that looks names up; `None`: this one does.
     pub names: Option<PathBuf>,
+    /// The user that this process becomes if it was started as root; `None`: [`USER`], if there is one.
+    pub user: Option<String>,
     /// The supervisor, which starts it again.
     pub supervisor: Supervisor,
 }
@@ -142,6 +147,9 @@ pub enum RunError {
          rules; stop that one first (systemctl stop asterguard), or have this one change nothing: asterguard run --dry-run"
     )]
     Guarded { pid: String },
+    /// It cannot run as the user that it was told to.
+    #[error("{0}")]
+    User(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -249,11 +257,14 @@ struct Prepared {
 /// up what is not needed.
 fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let manager = Arc::new(ServiceManager::find());
-    let Parted { helper, incomplete } = privsep::part(options)?;
+    let Parted { helper, incomplete, notes } = privsep::part(options)?;
     let plan = load_plan(options.config.as_deref())?;
     let volume = logging::start(plan.config.loglevel);
     let claim = claim_instance(&options.state_dir, options.sink != SinkKind::DryRun)?;
     let control = server::make_room(&options.socket)?;
+    for note in notes {
+        warn!("{note}");
+    }
     let readable = privsep::confine(options, &plan.config, incomplete);
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;

@@ -1,4 +1,4 @@
-//! Thin wrappers of what Linux offers: programs, the sandbox, the service manager, netlink attributes, sockets,
+//! Thin wrappers of what Linux offers: programs, users, the sandbox, the service manager, netlink attributes, sockets,
 //! bounded text files.
 
 pub mod clock;
@@ -9,3 +9,4 @@ pub mod sandbox;
 pub mod service_manager;
 pub mod sock_diag;
 pub mod text_file;
+pub mod user;

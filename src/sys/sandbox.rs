@@ -162,14 +162,18 @@ pub enum Sockets {
     Internet,
 }
 
-/// Gives up all capabilities, for a process that reads what strangers wrote. root keeps what lets it
-/// read files of others, which [`confine`] narrows: without it, it would not see Asterisk's logs.
+/// Gives up all capabilities, for a process that reads what strangers wrote. One that was started as root keeps what lets it
+/// read files of others, which [`confine`] narrows: without it, it would not see Asterisk's logs. That is
+/// `CAP_DAC_READ_SEARCH` if it became another user ([`become_user`](super::user::become_user)), and as root `CAP_DAC_OVERRIDE`.
 ///
 /// # Errors
 /// When the kernel does not want that.
 pub fn give_up_capabilities() -> Result<(), SandboxError> {
     let root = geteuid().is_root();
-    keep(if root { CapabilitySet::DAC_OVERRIDE } else { CapabilitySet::empty() }, Heirs::None)
+    keep(
+        if root { CapabilitySet::DAC_OVERRIDE } else { CapabilitySet::DAC_READ_SEARCH },
+        Heirs::None,
+    )
 }
 
 /// Gives up all capabilities but that to change the firewall, which the programs that it runs have too.

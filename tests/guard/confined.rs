@@ -156,6 +156,7 @@ impl Place {
             socket: self.home.path("state/socket"),
             sink,
             names: names.map(Into::into),
+            user: None,
             supervisor: Supervisor::Nobody,
         };
         daemon::needs(&options, &load_plan(Some(&config)).unwrap().config)

@@ -1,9 +1,11 @@
 //! Two processes: one reads and decides, and has no capability; one writes to the firewall, and reads
 //! nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -19,6 +21,7 @@ const NOBODY: u32 = 65534;
 
 const NET_ADMIN: &str = "0000000000001000";
 const DAC_OVERRIDE: &str = "0000000000000002";
+const DAC_READ_SEARCH: &str = "0000000000000004";
 const NONE: &str = "0000000000000000";
 
 /// The firewall helper that belongs to a guard.
@@ -72,7 +75,7 @@ fn a_service_reads_without_any_capability() {
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     command.args(["--inh-caps=-all,+net_admin", "--ambient-caps=+net_admin"]);
     command.args(["--bounding-set=-all,+net_admin"]).arg(&program);
-    let run = home.run(command);
+    let run = home.run_as_service(command);
     let guard = Guard::start_in(home, run);
     guard.says("listening to the wire");
     assert_holds(guard.pid(), NONE, &[("CapAmb", NONE), ("CapInh", NONE)]);
@@ -101,14 +104,155 @@ fn root_keeps_only_the_capability_to_read_logs() {
         return;
     }
     let netns = Netns::new();
-    let guard = Guard::start(&netns, CONFIG);
+    let guard = start_as(&netns, Home::new(CONFIG), Some("root"));
     assert_holds(guard.pid(), DAC_OVERRIDE, &[("CapBnd", DAC_OVERRIDE), ("CapInh", NONE)]);
     assert_holds(helper(&guard), NET_ADMIN, &[("CapBnd", NET_ADMIN)]);
+    // Each has the two filters of its own, besides those of whoever started it.
+    let filters = |pid: &str| -> u32 {
+        said(Path::new(&format!("/proc/{pid}/status")), "Seccomp_filters").parse().unwrap()
+    };
+    for pid in [guard.pid(), helper(&guard)] {
+        assert_eq!(filters(&pid.to_string()), filters("self") + 2);
+    }
     // The firewall helper has no file of the guard's open.
     let open = fs::read_dir(format!("/proc/{}/fd", helper(&guard))).unwrap();
     let open = open.map(|fd| fs::read_link(fd.unwrap().path()).unwrap());
     let files: Vec<_> = open.filter(|path| path.starts_with(guard.path(""))).collect();
     assert_eq!(files, Vec::<std::path::PathBuf>::new());
+}
+
+/// Starts a guard as root, which becomes this user. Its socket is in a directory of its own, with a link to it from home.
+fn start_as(netns: &Netns, home: Home, user: Option<&str>) -> Guard {
+    let mut run = netns.command(PROGRAM);
+    run.arg("run").arg("--config").arg(home.path("asterguard.toml")).arg("--state-dir");
+    run.arg(home.path("state")).arg("--socket").arg(home.path("run/asterguard.sock"));
+    run.args(user.iter().flat_map(|user| ["--user", user]));
+    let _ = std::os::unix::fs::symlink("run/asterguard.sock", home.path("socket"));
+    Guard::start_in(home, run)
+}
+
+/// The owners of what is in a directory, and of itself.
+fn owners(directory: &Path) -> BTreeSet<u32> {
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let all = files.chain([directory.to_owned()]);
+    all.map(|path| fs::symlink_metadata(path).unwrap().uid()).collect()
+}
+
+#[test]
+fn guard_started_as_root_becomes_the_services_user() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    let secret = fs::Permissions::from_mode(0o600);
+    for name in ["messages", "asterguard.toml"] {
+        fs::set_permissions(home.path(name), secret.clone()).unwrap();
+    }
+    // It ran as root before.
+    let guard = start_as(&netns, home, Some("root"));
+    guard.order(&["ban", EVE]);
+    kit::until("the host is banned", || addresses(&netns, "ban4") == [EVE]);
+    let home = guard.kill();
+    assert_eq!(owners(&home.path("state")), BTreeSet::from([0]));
+    // Something that is none of its files.
+    fs::hard_link(home.path("asterguard.toml"), home.path("state/asterguard.toml")).unwrap();
+
+    let guard = start_as(&netns, home, Some("nobody"));
+    let ids = format!("{NOBODY}\t").repeat(4);
+    let user = [("Uid", ids.trim()), ("Gid", ids.trim()), ("CapAmb", NONE), ("CapBnd", NONE)];
+    assert_holds(guard.pid(), DAC_READ_SEARCH, &user);
+    let pid = helper(&guard);
+    assert_holds(
+        pid,
+        NET_ADMIN,
+        &[("Uid", ids.trim()), ("Gid", ids.trim()), ("CapBnd", NET_ADMIN)],
+    );
+    for pid in [guard.pid(), pid] {
+        assert_eq!(said(Path::new(&format!("/proc/{pid}/status")), "Groups"), NOBODY.to_string());
+    }
+    let status = guard.status();
+    assert_eq!(status["health"], "OK", "{status}");
+    assert_eq!(fs::metadata(guard.path("asterguard.toml")).unwrap().uid(), 0);
+    fs::remove_file(guard.path("state/asterguard.toml")).unwrap();
+    assert_eq!(owners(&guard.path("state")), BTreeSet::from([NOBODY]));
+    let socket = fs::metadata(guard.path("run/asterguard.sock")).unwrap();
+    assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), (NOBODY, NOBODY, 0o660));
+    for file in ["asterguard.db", "asterguard.db-wal", "asterguard.db-shm"] {
+        let mode = fs::metadata(guard.path("state").join(file)).unwrap().mode();
+        assert_eq!(mode & 0o137, 0, "{file}: {mode:o}");
+    }
+    // It reads what is root's, bans, and takes changes over.
+    let host = "198.51.100.8";
+    guard.append("messages", &vec![wrong_password(host); 5]);
+    kit::until("a line bans", || addresses(&netns, "sip4") == [host]);
+    guard.write("asterguard.toml", &CONFIG.replace("maxretry = 5", "maxretry = 2"));
+    guard.order(&["reload"]);
+    guard.append("messages", &vec![wrong_password("198.51.100.9"); 2]);
+    kit::until("the change holds", || addresses(&netns, "sip4").len() == 2);
+    netns.exec("nft flush ruleset");
+    guard.says("put back, 3 bans");
+
+    // As root once more, and back again.
+    let home = guard.stop();
+    let guard = start_as(&netns, home, Some("root"));
+    assert_eq!(guard.status()["health"], "OK");
+    guard.order(&["unban", EVE]);
+    kit::until("the ban is lifted", || addresses(&netns, "ban4").is_empty());
+    let home = guard.kill();
+    let guard = start_as(&netns, home, Some("nobody"));
+    assert_eq!(guard.status()["health"], "OK");
+    assert_eq!(owners(&guard.path("state")), BTreeSet::from([NOBODY]));
+    assert_eq!(addresses(&netns, "sip4").len(), 2);
+    assert!(addresses(&netns, "ban4").is_empty());
+}
+
+#[test]
+fn user_that_is_not_there_is_a_mistake() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let refused = |mut run: Command, words: &str| {
+        let output = run.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    };
+    let home = Home::new(CONFIG);
+    let mut run = home.run_as_service(netns.command(PROGRAM));
+    run.args(["--user", "no-such-user"]);
+    refused(run, "there is no user no-such-user; make that user (useradd --system no-such-user)");
+    assert!(!home.path("state").exists());
+    let mut run = home.run(Command::new(program(&home)));
+    fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    run.uid(NOBODY).gid(NOBODY);
+    refused(run, "only root can become the user root: start it as root, or leave --user out");
+    // The user that is meant if nothing is said: without it, the guard goes on as root.
+    let there = Command::new("id").arg("asterguard").output().unwrap().status.success();
+    let guard = start_as(&netns, home, None);
+    let uid = said(Path::new(&format!("/proc/{}/status", guard.pid())), "Uid");
+    assert_eq!(uid.starts_with("0\t"), !there, "{uid}");
+    let words = "the guard goes on as root: there is no user asterguard";
+    assert_eq!(guard.count(words), usize::from(!there), "{:#?}", guard.log_lines());
+}
+
+#[test]
+fn directory_of_others_is_not_made_over() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let home = Home::new(CONFIG);
+    fs::create_dir(home.path("state")).unwrap();
+    home.write("state/letters", "");
+    let guard = start_as(&netns, home, Some("nobody"));
+    guard.says("state was not made over to the user nobody");
+    assert_eq!(owners(&guard.path("state")), BTreeSet::from([0]));
+    // It guards all the same, and says what does not work.
+    assert_eq!(guard.status()["health"], "DEGRADED");
+    guard.order(&["ban", EVE]);
+    kit::until("the host is banned", || addresses(&netns, "ban4") == [EVE]);
 }
 
 #[test]

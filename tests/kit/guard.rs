@@ -121,8 +121,16 @@ impl Home {
         jails.iter().find(|jail| jail["jail"] == name).cloned().unwrap_or_default()
     }
 
-    /// `run` with the configuration of this home; `command` is the program, in whatever wrapping.
-    pub fn run(&self, mut command: Command) -> Command {
+    /// `run` with the configuration of this home, as whoever this is; `command` is the program, in whatever wrapping.
+    pub fn run(&self, command: Command) -> Command {
+        let mut run = self.run_as_service(command);
+        // Whatever users this machine has.
+        run.args(["--user", "root"]);
+        run
+    }
+
+    /// The same, by the service's user, or by one that becomes it.
+    pub fn run_as_service(&self, mut command: Command) -> Command {
         self.program(&mut command, &["run", "--config"]).arg(self.path("asterguard.toml"));
         command.arg("--state-dir").arg(self.path("state")).stdin(Stdio::null());
         command

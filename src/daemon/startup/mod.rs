@@ -1,5 +1,7 @@
 //! The steps before the first line is read: lock, processes, sandbox, log, state.
 
+mod drop_root;
+mod handover;
 pub(super) mod instance_lock;
 pub(super) mod logging;
 pub(super) mod offline;

@@ -10,6 +10,7 @@ use rustix::process::umask;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::drop_root::drop_root;
 use super::sandbox_paths;
 use crate::config::Config;
 use crate::daemon::{Options, RunError};
@@ -25,12 +26,15 @@ pub struct Parted {
     pub helper: Option<FirewallHelper>,
     /// The reason why this one still can.
     pub incomplete: Option<SandboxError>,
+    /// What the administrator should know, once there is a log.
+    pub notes: Vec<String>,
 }
 
-/// Starts the process that may change the firewall, if it is to be changed, and makes this one
+/// Stops being root, starts the process that may change the firewall, if it is to be changed, and makes this one
 /// unable to do so any more; or says why it still can. It is the first thing that is done: the
 /// firewall helper has read nothing then, nor has this one anything that others wrote.
 pub fn part(options: &Options) -> Result<Parted, RunError> {
+    let notes = drop_root(options)?;
     let helper = match options.sink {
         SinkKind::DryRun => None,
         SinkKind::Netlink => {
@@ -38,7 +42,7 @@ pub fn part(options: &Options) -> Result<Parted, RunError> {
             Some(FirewallHelper::start(options.names.as_deref()).map_err(failed)?)
         }
     };
-    Ok(Parted { helper, incomplete: sandbox::give_up_capabilities().err() })
+    Ok(Parted { helper, incomplete: sandbox::give_up_capabilities().err(), notes })
 }
 
 /// Returns what looks names up: this process, or one that it gets a connection to.

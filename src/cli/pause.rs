@@ -36,7 +36,7 @@ pub fn pause(args: &PauseArgs, output: &Output) -> Result<(), Failure> {
         Err(Failure { exit: Exit::NoDaemon, .. }) if args.jail.is_none() => {
             match NftProgram::new(Program::nft()).pause(length) {
                 Err(SinkError::NoTable) => {
-                    let message = "nothing to pause: there is no table of asterguard's, so that it drops nothing";
+                    let message = "nothing to pause: there is no table inet asterguard, so nothing is dropped";
                     Err(Failure { exit: Exit::NoNftables, message: message.to_owned() })
                 }
                 paused => {

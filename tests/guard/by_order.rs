@@ -557,7 +557,10 @@ fn a_pause_says_what_it_opens() {
         "{out}"
     );
     let (code, _, said) = home.ctl_in(&Netns::new(), &["pause"]);
-    assert!(code == 5 && said.contains("nothing to pause: there is no table"), "{said}");
+    assert!(
+        code == 5 && said.contains("nothing to pause: there is no table inet asterguard"),
+        "{said}"
+    );
     assert_eq!(
         home.ctl_in(&netns, &["pause", "--jail", "manual"]).0,
         4,

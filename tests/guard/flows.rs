@@ -125,8 +125,11 @@ fn a_port_of_an_exempt_host_is_not_banned() {
         ("[::ffff:203.0.113.9]:40000", "203.0.113.9 is in ignoreip"),
         ("127.0.0.1:5060", "127.0.0.1 is loopback"),
         ("198.51.100.7:0", "from 1 to 65535"),
-        ("198.51.100.0/24", "198.51.100.0/24 is a network: write one address"),
-        ("198.51.100.7:http", "write an address, or an address and port"),
+        ("198.51.100.0/24:5060", "a port is from 1 to 65535, and one of a single address"),
+        (
+            "198.51.100.7:http",
+            "write an address, a network like 192.0.2.0/24, or an address and port",
+        ),
     ] {
         let (code, _, said) = guard.ctl(&["ban", whom]);
         assert_eq!(code, 2, "{whom}: {said}");

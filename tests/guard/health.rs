@@ -60,7 +60,7 @@ fn status_begins_with_the_health_of_the_phones() {
 
     // A ban of somebody who could log in is what to look at first.
     guard.order(&["ban", "203.0.113.5"]);
-    guard.order(&["ban", OFFICE]);
+    guard.order(&["ban", OFFICE, "--yes"]);
     let line = first_line(&guard);
     assert!(line.starts_with("OK: 2 banned (one of a host that has logged in); "), "{line}");
     let all = guard.order(&["status"]);

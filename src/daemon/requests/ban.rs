@@ -112,6 +112,8 @@ fn end(ban: &Ban) -> String {
 
 /// Refuses what cannot or must not be banned.
 pub(super) fn may_be_banned(engine: &Engine, whom: Subject) -> Result<(), Problem> {
+    // Of a port, all that follows is about its host.
+    let whom = whom.host();
     let (net, host) = (whom.net(), whom.address());
     if whom.is_one_address() && !bannable(host) {
         return Err(Problem::refused(format!(

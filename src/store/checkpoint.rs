@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::decide::engine::{KnownHosts, OffenceCounts};
+use crate::decide::engine::{JailTotals, KnownHosts, OffenceCounts, Tally};
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
 use crate::input::{SourceCheckpoint, SourceKey};
@@ -37,6 +37,10 @@ pub struct Checkpoint {
     pub counters: Vec<OffenceCounts>,
     /// The known good hosts, if they have changed.
     pub logins: Option<KnownHosts>,
+    /// The names of all jails, if they may have changed: totals of others are forgotten.
+    pub jails: Option<Vec<String>>,
+    /// The totals of jails, where they have changed.
+    pub totals: Vec<JailTotals>,
 }
 
 /// The sum of all checkpoints, as it was stored.
@@ -50,6 +54,8 @@ pub struct StoredCheckpoint {
     pub counters: Vec<OffenceCounts>,
     /// As in [`Checkpoint`].
     pub logins: KnownHosts,
+    /// The totals of all jails.
+    pub totals: Vec<JailTotals>,
 }
 
 /// Writes a checkpoint.
@@ -67,7 +73,7 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
         note(connection, "rules", rules)?;
     }
     if let Some(names) = &checkpoint.names {
-        keep_only(connection, names)?;
+        keep_only(connection, ["counters", "offences"], "name", names)?;
     }
     for counters in &checkpoint.counters {
         write_counters(connection, counters)?;
@@ -77,7 +83,10 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
         // To be counted without reading all of it.
         note(connection, "known_good", &logins.len())?;
     }
-    Ok(())
+    if let Some(jails) = &checkpoint.jails {
+        keep_only(connection, ["totals"], "jail", jails)?;
+    }
+    write_totals(connection, &checkpoint.totals)
 }
 
 fn text(value: Option<&impl serde::Serialize>) -> Option<String> {
@@ -106,12 +115,39 @@ fn write_counters(connection: &Connection, counters: &OffenceCounts) -> rusqlite
     Ok(())
 }
 
-/// Forgets the tables that are not of these names.
-fn keep_only(connection: &Connection, names: &[String]) -> rusqlite::Result<()> {
+fn write_totals(connection: &Connection, totals: &[JailTotals]) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO totals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for JailTotals { jail, tally } in totals {
+        let Tally { failed, banned, observed, ignored, excused, withheld, hearsay, last } = *tally;
+        insert.execute(params![
+            jail,
+            number(failed),
+            number(banned),
+            number(observed),
+            number(ignored),
+            number(excused),
+            number(withheld),
+            number(hearsay),
+            last.map(Time::millis)
+        ])?;
+    }
+    Ok(())
+}
+
+/// Forgets the rows of these tables that are not of these names, which stand in `column`.
+fn keep_only<const N: usize>(
+    connection: &Connection,
+    tables: [&str; N],
+    column: &str,
+    names: &[String],
+) -> rusqlite::Result<()> {
     let names = serde_json::to_string(names).unwrap_or_default();
-    for table in ["counters", "offences"] {
+    for table in tables {
         let sql =
-            format!("DELETE FROM {table} WHERE name NOT IN (SELECT value FROM json_each(?1))");
+            format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT value FROM json_each(?1))");
         connection.execute(&sql, [&names])?;
     }
     Ok(())
@@ -164,7 +200,38 @@ pub fn read(connection: &Connection) -> rusqlite::Result<StoredCheckpoint> {
             pages,
         });
     }
+    progress.totals = read_totals(connection)?;
     Ok(progress)
+}
+
+/// Reads the totals; a number that makes no sense is 0.
+fn read_totals(connection: &Connection) -> rusqlite::Result<Vec<JailTotals>> {
+    // A file of an earlier version that has not been written to since; see the steps of the schema.
+    if !connection.table_exists(None, "totals")? {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(
+        "SELECT jail, failed, banned, observed, ignored, excused, withheld, hearsay, last FROM totals",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut totals = Vec::new();
+    while let Some(row) = rows.next()? {
+        let stored = |column: usize| row.get::<_, i64>(column).ok();
+        let number = |column| stored(column).and_then(|n| n.try_into().ok()).unwrap_or(0);
+        let tally = Tally {
+            failed: number(1),
+            banned: number(2),
+            observed: number(3),
+            ignored: number(4),
+            excused: number(5),
+            withheld: number(6),
+            hearsay: number(7),
+            last: stored(8).map(Time::from_millis),
+        };
+        let Ok(jail) = row.get(0) else { continue };
+        totals.push(JailTotals { jail, tally });
+    }
+    Ok(totals)
 }
 
 fn pages(connection: &Connection, name: &str) -> rusqlite::Result<Vec<(u32, Vec<u8>)>> {

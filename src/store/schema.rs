@@ -102,6 +102,18 @@ const STEPS: [&str; 3] = [
         until INTEGER,
         ordered_by TEXT NOT NULL
     ) WITHOUT ROWID;
+    -- What each jail has counted in all. `last` is when an offence was last counted; null: never.
+    CREATE TABLE totals (
+        jail TEXT PRIMARY KEY,
+        failed INTEGER NOT NULL,
+        banned INTEGER NOT NULL,
+        observed INTEGER NOT NULL,
+        ignored INTEGER NOT NULL,
+        excused INTEGER NOT NULL,
+        withheld INTEGER NOT NULL,
+        hearsay INTEGER NOT NULL,
+        last INTEGER
+    ) WITHOUT ROWID;
 ",
 ];
 

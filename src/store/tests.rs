@@ -11,6 +11,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::config;
 use crate::decide::ban_table::JournalEntry;
+use crate::decide::engine::{JailTotals, Tally};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
@@ -489,6 +490,53 @@ fn failed_writes_are_retried() {
     assert_eq!(Health { stats: None, ..store.health() }, Health::default());
     close(store);
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
+}
+
+#[test]
+fn totals_are_stored_and_a_file_without_them_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    drop(schema::open(&path).unwrap());
+    change("DROP TABLE totals; PRAGMA user_version = 2");
+    let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
+    assert_eq!((untouched.progress.totals, problem), (Vec::new(), None));
+
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let of = |jail: &str, failed| {
+        let tally = Tally {
+            failed,
+            banned: 2,
+            observed: 3,
+            ignored: 4,
+            excused: 5,
+            withheld: 6,
+            hearsay: 7,
+            last: Some(NOW),
+        };
+        JailTotals { jail: jail.to_owned(), tally }
+    };
+    let totals = vec![of("a", 1), of("b", 1)];
+    store.checkpoint(Checkpoint { totals: totals.clone(), ..Checkpoint::default() }, NOW);
+    settle(&store);
+    assert_eq!(read(home.path(), Extent::All, NOW).unwrap().0.progress.totals, totals);
+    // One counts on, the other is no jail any more.
+    let last = Checkpoint {
+        jails: Some(vec!["a".to_owned()]),
+        totals: vec![of("a", u64::MAX)],
+        ..Checkpoint::default()
+    };
+    store.checkpoint(last, NOW);
+    close(store);
+    let totals = reopened(home.path(), NOW).loaded.progress.totals;
+    assert_eq!(totals, [of("a", i64::MAX.unsigned_abs())]);
+
+    // A number that makes no sense harms no other.
+    change("UPDATE totals SET failed = -5, banned = 'x', observed = 1e99, last = 'never'");
+    let [JailTotals { tally, .. }] =
+        <[_; 1]>::try_from(reopened(home.path(), NOW).loaded.progress.totals).unwrap();
+    let Tally { failed, banned, observed, ignored, last, .. } = tally;
+    assert_eq!((failed, banned, observed, ignored, last), (0, 0, 0, 4, None));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, Home, PROGRAM, Told, told};
 use crate::kit::{self, EVE, Lab, Netns, SIP};
-use crate::{CONFIG, addresses, elements, wrong_password, wrong_password_line};
+use crate::{CONFIG, addresses, elements, odd_packet, wrong_password, wrong_password_line};
 
 /// Starts again where a guard has lived.
 fn again(home: Home, netns: &Netns) -> Guard {
@@ -222,6 +222,64 @@ fn counts_go_on_after_stop_and_kill() {
         guard.append("messages", &[wrong_password("198.51.100.14")]);
         guard.says("Ban 198.51.100.14 (5 offences");
     }
+}
+
+/// What `status` shows of what a jail has counted in all.
+fn totals(guard: &Guard) -> Vec<serde_json::Value> {
+    let fields = ["total_failed", "total_banned", "ignored", "total_observed", "last_failed"];
+    let of = |jail| fields.map(|field| guard.jail(jail)[field].clone());
+    ["asterisk-guess", "asterisk-scan"].into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn totals_outlive_stop_and_kill() {
+    if !kit::usable() {
+        return;
+    }
+    let config = CONFIG
+        .replace("[default]", "[default]\nignoreip = ['192.0.2.0/24']")
+        .replace("[jail.asterisk-scan]", "[jail.asterisk-scan]\nmode = 'observe'");
+    let netns = Netns::new();
+    let mut guard = Guard::start(&netns, &config);
+    let lines = |host: &str, count| vec![wrong_password(host); count];
+    guard.append("messages", &lines("192.0.2.7", 2));
+    guard.append("messages", &lines("198.51.100.15", 3));
+    guard.append("messages", &vec![odd_packet("198.51.100.16"); 5]);
+    guard.append("messages", &lines("198.51.100.14", 5));
+    guard.says("Ban 198.51.100.14 ");
+    for n in 1_i64.. {
+        let stored = || {
+            let file = guard.path("state/asterguard.db");
+            let sql = "SELECT failed FROM totals WHERE jail = 'asterisk-guess'";
+            let file = rusqlite::Connection::open(file).unwrap();
+            file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+        };
+        kit::until("a checkpoint has them", || stored() == 7 + n);
+        let before = totals(&guard);
+        assert_eq!(before[..4], [7 + n, 1, 2, 0].map(serde_json::Value::from), "{before:?}");
+        assert_eq!(before[5..9], [5, 0, 0, 1].map(serde_json::Value::from), "{before:?}");
+        guard.order(&["reload"]);
+        assert_eq!(totals(&guard), before, "a reload takes nothing away");
+        let home = match n {
+            1 | 2 => guard.kill(),
+            3 | 4 => guard.stop(),
+            _ => break,
+        };
+        guard = again(home, &netns);
+        assert_eq!(totals(&guard), before, "start {n}");
+        // They go on from there.
+        guard.append("messages", &lines(&format!("198.51.100.{}", 100 + n), 1));
+    }
+    // A damaged file takes them away, and nothing else.
+    let home = guard.stop();
+    let file = rusqlite::Connection::open(home.path("state/asterguard.db")).unwrap();
+    let odd = "UPDATE totals SET failed = -5, banned = 'x', ignored = 1e99, last = 'never'";
+    file.execute(odd, []).unwrap();
+    drop(file);
+    let guard = again(home, &netns);
+    let zeros = [0, 0, 0, 0].map(serde_json::Value::from);
+    assert_eq!((&totals(&guard)[..4], guard.status()["health"].clone()), (&zeros[..], "OK".into()));
+    assert_eq!(ban(&guard, "asterisk-guess")["host"], "198.51.100.14");
 }
 
 #[test]

@@ -124,7 +124,9 @@ impl Recorder {
         let left = reader.checkpoints();
         let counters = engine.take_changes();
         let logins = engine.take_logins();
-        if !anew && counters.is_empty() && logins.is_none() && is_where(&left, &self.left) {
+        let totals = engine.take_totals();
+        let nothing = counters.is_empty() && logins.is_none() && totals.is_empty();
+        if !anew && nothing && is_where(&left, &self.left) {
             return;
         }
         let plan = engine.plan();
@@ -132,8 +134,10 @@ impl Recorder {
             plan.rules.iter().map(|(id, _)| plan.rule_name(id).unwrap_or_default()).collect()
         });
         let names = anew.then(|| engine.counter_names());
+        let jails = anew.then(|| plan.jails().map(|(_, jail)| jail.name.clone()).collect());
         self.left.clone_from(&left);
-        store.checkpoint(Checkpoint { logs: left, rules, names, counters, logins }, now);
+        let checkpoint = Checkpoint { logs: left, rules, names, counters, logins, jails, totals };
+        store.checkpoint(checkpoint, now);
     }
 
     /// Calls `then` once all that was noted is stored, or cannot be.

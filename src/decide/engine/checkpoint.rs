@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, Tally};
 use crate::config::{Counting, Jail};
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
@@ -27,6 +27,15 @@ pub struct OffenceCounts {
     pub ipv6prefix: u8,
     /// The entries.
     pub pages: Pages,
+}
+
+/// The totals of a jail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JailTotals {
+    /// Its name.
+    pub jail: String,
+    /// All that it has counted.
+    pub tally: Tally,
 }
 
 /// The state for old lines: those that were written while the guard did not run.
@@ -72,6 +81,7 @@ impl Engine {
     pub fn note_changes(&mut self) {
         for state in &mut self.states {
             state.offences.note_changes();
+            state.stored = None;
         }
         self.known.note_changes();
     }
@@ -100,6 +110,28 @@ impl Engine {
     /// Returns the hosts that are known good, if that has changed since the last call.
     pub fn take_logins(&mut self) -> Option<KnownHosts> {
         self.known.take_changes()
+    }
+
+    /// Returns the totals of the jails where they have changed since the last call.
+    pub fn take_totals(&mut self) -> Vec<JailTotals> {
+        let jails = self.plan.jails().map(|(_, jail)| &jail.name);
+        let totals = self.states.iter_mut().zip(jails).filter_map(|(state, jail)| {
+            let tally = state.tally;
+            let changed = state.stored.replace(tally) != Some(tally);
+            changed.then(|| JailTotals { jail: jail.clone(), tally })
+        });
+        totals.collect()
+    }
+
+    /// Restores stored totals, as of `now`: the clock may have been set back since.
+    pub fn restore_totals(&mut self, totals: &[JailTotals], now: Time) {
+        for JailTotals { jail, tally } in totals {
+            let id = self.plan.jail_named(jail);
+            let state = id.and_then(|id| self.states.get_mut(usize::from(id.0)));
+            if let Some(state) = state {
+                state.tally = Tally { last: tally.last.map(|last| last.min(now)), ..*tally };
+            }
+        }
     }
 
     /// Restores stored counts. `channels` and `rules` map the stored numbers to those of today.

@@ -23,6 +23,8 @@ pub(super) struct JailState {
     /// Proven and unverified bans apart: spoofed packets must not make a proven ban longer.
     pub history: HashMap<(Subject, Evidence), PastBans, RandomState>,
     pub tally: Tally,
+    /// The tally that is stored; `None` if none is.
+    pub stored: Option<Tally>,
 }
 
 /// A subject's bans so far.
@@ -33,7 +35,7 @@ pub(super) struct PastBans {
     pub last: (Time, Option<Time>),
 }
 
-/// The counts of a jail since it was set up.
+/// The counts of a jail since it was set up. They outlive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Offences counted.
@@ -60,6 +62,7 @@ impl JailState {
             offences: OffenceTable::new(jail.maxretry, jail.findtime).counting(jail.count),
             history: HashMap::default(),
             tally: Tally::default(),
+            stored: None,
         }
     }
 

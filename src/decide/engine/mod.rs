@@ -40,7 +40,7 @@ use crate::model::event::{
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::SetKind;
-pub use checkpoint::{KnownHosts, OffenceCounts};
+pub use checkpoint::{JailTotals, KnownHosts, OffenceCounts};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;

@@ -10,6 +10,7 @@ mod recovery;
 mod reload;
 mod shared;
 mod thirty_days;
+mod totals;
 
 use std::time::Duration;
 

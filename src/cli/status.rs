@@ -10,13 +10,13 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::{Limiter, MANUAL, Mode};
+use crate::control::health::names_of_problems;
 use crate::control::status::{
-    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, PauseStatus, SinkStatus,
-    SourceStatus, Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
+    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
+    Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
 };
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
-use crate::model::pause::Pause;
 use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
 
@@ -68,9 +68,9 @@ fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
 /// Returns the first line: for the person called at night.
 fn headline(status: &Status) -> String {
     let health = match status.health {
-        Health::Ok => "OK",
-        Health::Degraded => "DEGRADED",
-        Health::Paused => "PAUSED",
+        Health::Ok => "OK".to_owned(),
+        Health::Degraded => format!("DEGRADED ({})", names_of_problems(&status.checks)),
+        Health::Paused => "PAUSED".to_owned(),
     };
     let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
     let LoginStatus { ago, lately, banned: known, .. } = &status.logins;
@@ -104,27 +104,12 @@ fn headline(status: &Status) -> String {
 fn in_short(status: &Status) -> String {
     let mut text = headline(status);
     // Writing to a string does not fail.
-    for PauseStatus { jail, until, by } in &status.paused {
-        let end = until.map_or(Pause::Indefinite, |end| Pause::Until(Time::from_secs(end)));
-        let by = by.as_ref().map_or(String::new(), |by| format!(", ordered by {by}"));
-        let _ = match (jail, end) {
-            (None, end) => writeln!(text, "! {end}{by}"),
-            (Some(jail), Pause::Until(end)) => {
-                writeln!(text, "! the bans of {jail} are not in force until {end}{by}")
-            }
-            (Some(jail), _) => {
-                writeln!(
-                    text,
-                    "! the bans of {jail} are not in force until `asterguard resume`{by}"
-                )
-            }
-        };
-    }
     if status.dry_run {
         let _ = writeln!(text, "! dry run: bans are only said");
     }
-    for problem in &status.problems {
-        let _ = writeln!(text, "! {problem}");
+    for wrong in status.checks.iter().filter(|result| result.is_problem()) {
+        let _ = writeln!(text, "! {}", wrong.seen.trim_end().replace('\n', "\n  "));
+        let _ = wrong.todo.as_ref().map(|todo| writeln!(text, "  do: {todo}"));
     }
     text
 }

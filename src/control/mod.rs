@@ -6,6 +6,7 @@ pub mod ban;
 pub mod banned;
 pub mod explain;
 pub mod failregex;
+pub mod health;
 pub mod ignoreip;
 pub mod import;
 pub mod list;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::banned::BanStatus;
+use super::health::CheckResult;
 use super::{Answer, Query, Request};
 use crate::model::event::Remedy;
 use crate::model::time::Time;
@@ -69,8 +70,11 @@ pub enum Health {
 pub struct Status {
     /// In one word.
     pub health: Health,
-    /// The problems, in words for people.
+    /// The problems, in words for people: what was seen, and what to do.
     pub problems: Vec<String>,
+    /// Every check, with what it has found.
+    #[serde(default)]
+    pub checks: Vec<CheckResult>,
     /// The daemon's version.
     pub version: String,
     /// Its process id.

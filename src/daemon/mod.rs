@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::control::Problem;
-use crate::daemon::engine_thread::{Core, EngineHandle, Message};
+use crate::daemon::engine_thread::{Core, EngineHandle, HealthLog, Message};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
@@ -220,6 +220,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         observers: vec![Box::new(DecisionLog)],
         unusable: None,
         manager: Arc::clone(&manager),
+        health_log: HealthLog::default(),
     };
     let daemon = Arc::new(Daemon {
         engine: engine_handle,

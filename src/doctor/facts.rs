@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::control::health::{Check, CheckResult};
 use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
@@ -94,6 +95,13 @@ impl World {
             processes,
             now,
         }
+    }
+
+    /// Whether a running daemon says that this is wrong.
+    #[must_use]
+    pub fn has_problem(&self, check: Check) -> bool {
+        let wrong = |result: &CheckResult| result.check == check && result.is_problem();
+        self.status.as_ref().is_ok_and(|status| status.checks.iter().any(wrong))
     }
 
     /// Reads a file of Asterisk's configuration, with what it includes.

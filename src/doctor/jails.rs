@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Finding;
 use super::facts::{NoStatus, World};
 use crate::config::{MANUAL, Mode};
-use crate::control::status::{Health, JailStatus, Status};
+use crate::control::health::Check;
+use crate::control::status::{JailStatus, Status};
 use crate::model::time::HumanDuration;
 
 /// A guard that runs this long without a single offence sees nothing, on a network that has any.
@@ -18,6 +19,8 @@ pub fn configuration(world: &World) -> Vec<Finding> {
     const CHECK: &str = "configuration";
     let plan = match &world.plan {
         Ok(plan) => plan,
+        // The daemon says it.
+        Err(_) if world.has_problem(Check::Configuration) => return Vec::new(),
         Err(why) => {
             let seen = format!("it cannot be used: {}", why.trim_end());
             return vec![Finding::problem(CHECK, seen).change("asterguard check")];
@@ -33,7 +36,7 @@ pub fn configuration(world: &World) -> Vec<Finding> {
     found
 }
 
-/// Checks whether the daemon runs, and is well.
+/// Checks whether the daemon runs.
 pub fn daemon(world: &World) -> Vec<Finding> {
     const CHECK: &str = "daemon";
     let status = match &world.status {
@@ -46,24 +49,11 @@ pub fn daemon(world: &World) -> Vec<Finding> {
             return vec![Finding::unchecked(CHECK, why).change("run doctor as root")];
         }
     };
-    let mut found: Vec<_> = status
-        .problems
-        .iter()
-        .map(|words| Finding::problem(CHECK, words).at("asterguard status"))
-        .collect();
-    if status.health == Health::Paused {
-        found.push(Finding::problem(CHECK, "dropping is paused").change("asterguard resume"));
-    }
-    if status.dry_run {
-        found.push(
-            Finding::advice(CHECK, "it only says whom it would ban")
-                .change("run it without --dry-run"),
-        );
-    }
-    if found.is_empty() {
-        found.push(Finding::ok(CHECK, format!("pid {}, up {}", status.pid, words(status.uptime))));
-    }
-    found
+    vec![if status.dry_run {
+        Finding::advice(CHECK, "it only says whom it would ban").change("run it without --dry-run")
+    } else {
+        Finding::ok(CHECK, format!("pid {}, up {}", status.pid, words(status.uptime)))
+    }]
 }
 
 fn words(seconds: u64) -> String {
@@ -82,7 +72,7 @@ pub fn jails(world: &World) -> Vec<Finding> {
     let mut found = Vec::new();
     for jail in status.jails.iter().filter(|jail| jail.jail != MANUAL) {
         found.extend(
-            of_jail(status, jail).map(|finding| finding.at(format!("[jail.{}]", jail.jail))),
+            of_jail(world, status, jail).map(|finding| finding.at(format!("[jail.{}]", jail.jail))),
         );
     }
     for source in status.sources.iter().filter(|source| source.oversized > 0) {
@@ -99,10 +89,11 @@ pub fn jails(world: &World) -> Vec<Finding> {
     found
 }
 
-fn of_jail(status: &Status, jail: &JailStatus) -> Option<Finding> {
+fn of_jail(world: &World, status: &Status, jail: &JailStatus) -> Option<Finding> {
     const CHECK: &str = "jails";
     let JailStatus { total_failed, total_banned, hearsay, ignored, excused, .. } = *jail;
-    if total_failed == 0 && hearsay >= MANY {
+    // Where it is so of all jails, the daemon says it.
+    if total_failed == 0 && hearsay >= MANY && !world.has_problem(Check::Evidence) {
         let seen = format!("{hearsay} attempts, and all of them hearsay: nobody is banned");
         return Some(Finding::problem(CHECK, seen).change(
             "`asterguard status` names the rules; let Asterisk write `messages` and `security`, without VERBOSE",

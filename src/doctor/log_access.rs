@@ -7,6 +7,8 @@ use std::path::Path;
 
 use super::Finding;
 use super::facts::World;
+use crate::control::health::Check;
+use crate::control::status::SourceStatus;
 
 /// Bits of capabilities by which files can be read whatever their mode says: `CAP_DAC_OVERRIDE` and
 /// `CAP_DAC_READ_SEARCH`.
@@ -66,7 +68,15 @@ impl Reader {
     }
 }
 
-/// Checks whether the logs can be read.
+/// Whether the daemon says itself that it cannot read a log.
+fn is_said(world: &World, log: &Path) -> bool {
+    let unreadable = |source: &SourceStatus| {
+        Path::new(&source.path) == log && source.state.starts_with("unreadable")
+    };
+    world.status.as_ref().is_ok_and(|status| status.sources.iter().any(unreadable))
+}
+
+/// Checks whether the logs can be read: also when they are opened again.
 pub fn permissions(world: &World) -> Vec<Finding> {
     const CHECK: &str = "permissions";
     let Some(reader) = Reader::find(world) else {
@@ -77,7 +87,7 @@ pub fn permissions(world: &World) -> Vec<Finding> {
     }
     let who = &reader.who;
     let mut found = Vec::new();
-    for log in &world.logs {
+    for log in world.logs.iter().filter(|log| !is_said(world, log)) {
         let Some(closed) = reader.obstacle(log) else { continue };
         let seen = format!("{who} (uid {}) may not read {}", reader.uid, log.display());
         let what = if closed == log { "g+r" } else { "g+x" };
@@ -86,7 +96,7 @@ pub fn permissions(world: &World) -> Vec<Finding> {
             closed.display()
         )));
     }
-    if found.is_empty() {
+    if found.is_empty() && !world.has_problem(Check::LogAccess) {
         found.push(Finding::ok(CHECK, format!("{who} may read the logs")));
     }
     found

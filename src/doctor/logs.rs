@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::facts::World;
 use super::{Finding, logger, some_of};
+use crate::control::health::Check;
 use crate::detect::prefix;
 use crate::detect::timestamp::TimestampParser;
 use crate::model::time::Time;
@@ -32,13 +33,18 @@ pub fn logpath(world: &World) -> Vec<Finding> {
         .filter(|log| log.is_file())
         .map(|log| log.display().to_string())
         .collect();
-    let mut found = vec![if there.is_empty() {
-        Finding::problem(CHECK, "none of the logs that the jails read is there")
-            .at("`logpath`")
-            .change("write where Asterisk's logs are; `asterguard check` shows what is awaited")
-    } else {
-        Finding::ok(CHECK, format!("read: {}", some_of(&there)))
-    }];
+    let mut found = Vec::new();
+    if !there.is_empty() {
+        found.push(Finding::ok(CHECK, format!("read: {}", some_of(&there))));
+    } else if !world.has_problem(Check::Logs) {
+        found.push(
+            Finding::problem(CHECK, "none of the logs that the jails read is there")
+                .at("`logpath`")
+                .change(
+                    "write where Asterisk's logs are; `asterguard check` shows what is awaited",
+                ),
+        );
+    }
     let mut patterns: Vec<String> =
         plan.jails().flat_map(|(_, jail)| logger::rotated(&jail.logpath)).collect();
     patterns.sort_unstable();

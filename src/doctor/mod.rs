@@ -1,10 +1,12 @@
 //! `asterguard doctor`: looks for what goes wrong in practice, and says what to change.
 //!
 //! Each check is a small function from the [`World`] to findings. It needs neither the daemon nor
-//! Asterisk: what cannot be looked at is said, with the reason.
+//! Asterisk: what cannot be looked at is said, with the reason. What a running daemon checks itself is
+//! told as the daemon says it.
 
 mod accounts;
 mod facts;
+mod health;
 mod jails;
 mod log_access;
 mod logger;
@@ -78,13 +80,14 @@ impl Finding {
     }
 }
 
-/// A check: its name, and what it finds.
+/// A check: its name, and what it finds. Those of the daemon (`health`) have names of their own.
 pub type Check = (&'static str, fn(&World) -> Vec<Finding>);
 
 /// All checks, in the order in which they are told.
 pub const CHECKS: &[Check] = &[
     ("configuration", jails::configuration),
     ("daemon", jails::daemon),
+    ("health", health::checks),
     ("logger", logger::levels_of),
     ("logger-files", logger::files),
     ("dateformat", logger::dateformat),

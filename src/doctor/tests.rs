@@ -466,7 +466,6 @@ fn wire_that_is_not_there_is_a_problem() {
     let mut status = status(60, &jail(0, 0, 0));
     for (state, trouble, expected) in [
         ("listening", None, "Ok: listening, 0 answers"),
-        ("not available", Some("no NFLOG"), "Problem: only the logs are seen: no NFLOG"),
         ("listening over UDP only", Some("@ih"), "Advice: listening over UDP only: @ih"),
         ("off", None, "Advice: off: only the logs are seen ([wire])"),
     ] {

@@ -9,6 +9,7 @@ pub use crate::model::hostname::HostName;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::network_set::Networks;
 use crate::model::subject::bannable;
+use crate::model::trouble::Trouble;
 use crate::model::words::counted;
 
 /// Entries of a list at most; about 200 bytes each. All of them go into sets of the kernel that
@@ -22,8 +23,8 @@ pub struct IgnoreList {
     nets: Networks,
     names: BTreeMap<HostName, Vec<IpAddr>>,
     on_link: Vec<Ipv6Net>,
-    /// The problems with it, for people.
-    pub problems: Vec<String>,
+    /// What is wrong with it: hosts that are meant to be in it, and are not.
+    pub problems: Vec<Trouble>,
 }
 
 impl IgnoreList {
@@ -46,9 +47,10 @@ impl IgnoreList {
             .count();
         let most = MOST + own;
         if let Some(more) = entries.len().checked_sub(most).filter(|more| *more > 0) {
-            problems.push(format!(
+            let seen = format!(
                 "{more} of the trunks that Asterisk's configuration names can be banned: there are too many"
-            ));
+            );
+            problems.push(Trouble::new(seen, "write those that matter into `ignoreip`"));
         }
         entries.truncate(most);
         let nets = Networks::merged(entries.iter().map(|entry| entry.net));
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!(list.find(host).unwrap().origin.to_string(), "the trunk carrier (pjsip.conf)");
         assert!(!list.holds("203.0.113.16".parse().unwrap()));
         assert!(!list.holds("2001:db8::1".parse().unwrap()));
-        assert_eq!(list.problems, Vec::<String>::new());
+        assert_eq!(list.problems, []);
     }
 
     #[test]
@@ -186,7 +188,7 @@ mod tests {
         let list = IgnoreList::new(entries, BTreeMap::new());
         assert_eq!(list.entries().len(), MOST);
         assert!(list.holds("192.0.2.1".parse().unwrap()));
-        assert!(list.problems[0].starts_with("977 of the trunks"), "{:?}", list.problems);
+        assert!(list.problems[0].seen.starts_with("977 of the trunks"), "{:?}", list.problems);
     }
 
     #[test]

@@ -13,4 +13,5 @@ pub mod pause;
 pub mod scope;
 pub mod subject;
 pub mod time;
+pub mod trouble;
 pub mod words;

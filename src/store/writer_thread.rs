@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
@@ -297,9 +297,6 @@ impl WriterThread {
             }
             Err(told) => {
                 let mut health = lock(&self.health);
-                if health.error.is_none() {
-                    error!("nothing is stored, the guard goes on in memory: {told}");
-                }
                 (health.error, health.behind) = (Some(told), false);
             }
         }
@@ -318,7 +315,6 @@ impl WriterThread {
         if let Err(error) = takes {
             return self.failed(&error.into());
         }
-        info!("{} works again", self.path.display());
         self.use_file(connection);
         lock(&self.health).behind = true;
     }

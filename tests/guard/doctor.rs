@@ -9,7 +9,7 @@ use crate::{CONFIG, wrong_password};
 /// Asterisk's configuration in `$DIR`, and one log.
 const ASTERISK: &str = "asteriskconf = \"$DIR\"\n";
 
-fn findings(home: &Home, netns: &Netns) -> (i32, Vec<Value>) {
+pub fn findings(home: &Home, netns: &Netns) -> (i32, Vec<Value>) {
     let config = home.path("asterguard.toml");
     let args = ["doctor", "--json", "--config", config.to_str().unwrap()];
     let (code, out, complaint) = home.ctl_in(netns, &args);
@@ -18,7 +18,7 @@ fn findings(home: &Home, netns: &Netns) -> (i32, Vec<Value>) {
 }
 
 /// The verdicts of a check.
-fn verdicts<'a>(findings: &'a [Value], check: &str) -> Vec<&'a str> {
+pub fn verdicts<'a>(findings: &'a [Value], check: &str) -> Vec<&'a str> {
     let of_check = findings.iter().filter(|finding| finding["check"] == check);
     of_check.map(|finding| finding["verdict"].as_str().unwrap()).collect()
 }
@@ -46,6 +46,7 @@ fn doctor_looks_at_the_whole_machine() {
     assert_eq!(verdicts(&found, "daemon"), ["problem"], "{found:#?}");
     assert_eq!(verdicts(&found, "table"), ["advice"]);
     assert_eq!(verdicts(&found, "jails"), ["unchecked"]);
+    assert_eq!(verdicts(&found, "health"), ["unchecked"]);
     assert_eq!(verdicts(&found, "logger"), ["ok", "problem"]);
     assert_eq!(verdicts(&found, "guests"), ["ok"]);
 
@@ -90,14 +91,15 @@ fn doctor_looks_at_the_whole_machine() {
     assert_eq!(verdicts(&found, "table-order"), ["advice"]);
     guard.order(&["pause"]);
     let (code, found) = findings(&guard, &netns);
-    assert_eq!((code, verdicts(&found, "daemon")), (1, vec!["problem"]));
+    assert_eq!((code, verdicts(&found, "pause")), (1, vec!["problem"]));
 
     // For people.
     let config = guard.path("asterguard.toml");
     let (code, out, _) = guard.ctl_in(&netns, &["doctor", "--config", config.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("problem  daemon: dropping is paused\n         do: asterguard resume"),
+        out.contains("problem  pause: nothing is dropped until ")
+            && out.contains("\n         do: asterguard resume"),
         "{out}"
     );
     assert!(!out.contains('\u{1b}'), "no colours where nobody sees them");

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::doctor::{findings, verdicts};
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, Home, PATIENCE, PROGRAM};
 use crate::kit::{self, EVE, EVE_V6, Lab, MALLORY, MALLORY_V6, Netns, PBX_V4, PBX_V6, Peer, SIP};
@@ -164,16 +165,21 @@ fn a_ban_without_effect_is_said_and_a_proven_one_widened() {
 
     let (code, out) = scene.check();
     assert_eq!(code, 1, "{out}");
-    assert!(out.starts_with("DEGRADED: "), "{out}");
+    assert!(out.starts_with("DEGRADED (ban-effect): "), "{out}");
     let line = out.lines().find(|line| line.contains("had no effect")).unwrap();
     assert!(line.starts_with("! 3 bans of sip ports had no effect, "), "{line}");
-    for words in [
-        format!("{EVE} (all ports are closed to it now)"),
-        format!("{MALLORY} (unverified)"),
-        "write sip = [\"5060-5061\", 5070] below [ports]".to_owned(),
-    ] {
+    for words in
+        [format!("{EVE} (all ports are closed to it now)"), format!("{MALLORY} (unverified)")]
+    {
         assert!(line.contains(&words), "{line}");
     }
+    let todo = "write sip = [\"5060-5061\", 5070] below [ports]";
+    let line = out.lines().find(|line| line.starts_with("  do: ")).unwrap();
+    assert!(line.contains(todo), "{line}");
+    let (code, found) = findings(&scene.guard, &scene.lab.pbx);
+    assert_eq!((code, verdicts(&found, "ban-effect")), (1, vec!["problem"]), "{found:#?}");
+    let found = found.iter().find(|finding| finding["check"] == "ban-effect").unwrap();
+    assert!(found["change"].as_str().unwrap().contains(todo), "{found}");
     let status = scene.guard.status();
     let found = status["without_effect"].as_array().unwrap();
     let of = |host: &str| found.iter().find(|ban| ban["host"] == host).unwrap().clone();
@@ -218,6 +224,7 @@ fn a_ban_without_effect_is_said_and_a_proven_one_widened() {
     );
     guard.order(&["reload"]);
     assert_eq!(guard.ctl(&["status", "--check"]).0, 0, "{}", guard.order(&["status"]));
+    assert_eq!(verdicts(&findings(&guard, &lab.pbx).1, "ban-effect"), ["ok"]);
     assert_eq!(senders.ask(&format!("{MALLORY} 0 {PBX_V4} {SIP}")), "sends");
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::doctor::{findings, verdicts};
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::{CONFIG, addresses, elements};
@@ -59,10 +60,14 @@ fn bans_wait_for_room_in_a_full_set() {
     // It is said, and nothing is forgotten.
     let said = guard.says("the kernel did not take 198.51.100.");
     assert!(said.contains("the set is full"), "{said}");
-    guard.says("are not in force, and tried again");
+    let said = guard.says("kernel-sets: ");
+    assert!(said.contains("are not in force") && said.contains("; do: "), "{said}");
     let status = guard.order(&["status"]);
-    assert!(status.starts_with("DEGRADED: 21 banned"), "{status}");
+    assert!(status.starts_with("DEGRADED (kernel-sets): 21 banned"), "{status}");
     assert!(status.contains("! 17 bans are not in force"), "{status}");
+    assert_eq!(guard.ctl(&["status", "--check"]).0, 1);
+    let (code, found) = findings(&guard, &netns);
+    assert_eq!((code, verdicts(&found, "kernel-sets")), (1, vec!["problem"]), "{found:#?}");
     let (code, differences, _) = guard.ctl(&["verify"]);
     assert_eq!((code, differences.matches("not in the kernel").count()), (1, 17), "{differences}");
 
@@ -104,8 +109,9 @@ fn bans_wait_for_room_in_a_full_set() {
         let expires = element.expires.unwrap();
         assert!((3500..=3600).contains(&expires), "{element:?}");
     }
-    guard.says("all refused bans are now installed");
+    guard.says("kernel-sets is ok again");
     kit::until("all is well", || guard.status()["health"] == "OK");
+    assert_eq!(verdicts(&findings(&guard, &netns).1, "kernel-sets"), ["ok"]);
 }
 
 #[test]

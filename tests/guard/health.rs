@@ -1,6 +1,7 @@
 //! What `status` says at night: whether the phones are well, whether logs are read, whether bans
 //! arrive.
 
+use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -8,11 +9,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::doctor::{findings, verdicts};
 use crate::kit::guard::{Guard, PROGRAM, told};
 use crate::kit::{self, Netns};
+use crate::owner::Owner;
 use crate::{CONFIG, addresses, odd_packet, wrong_password};
 
 const OFFICE: &str = "198.51.100.20";
+
+/// A stranger's text may stand in such a line: nothing of it is believed.
+const HEARSAY: &str = "[2026-11-22 01:12:24] NOTICE[1638] res_pjsip/pjsip_distributor.c: Request 'REGISTER' from \
+                       '<sip:1000@pbx>' failed for '198.51.100.9:5071' (callid: a) - Failed to authenticate";
 
 /// A login over PJSIP, which can be believed.
 fn login(host: &str) -> String {
@@ -89,17 +96,20 @@ fn health_can_be_queried() {
     let (code, out, said) = check(&[]);
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(
-        out.starts_with("PAUSED: 0 banned; no login seen\n! nothing is dropped until 20"),
+        out.starts_with("PAUSED: 0 banned; no login seen\n! nothing is dropped until 20")
+            && out.ends_with("\n  do: asterguard resume\n"),
         "{out}"
     );
-    assert_eq!(out.lines().count(), 2, "{out}");
+    assert_eq!(out.lines().count(), 3, "{out}");
     guard.order(&["resume"]);
     fs::remove_file(guard.path("messages")).unwrap();
     fs::create_dir(guard.path("messages")).unwrap();
     kit::until("that is seen", || guard.status()["health"] == "DEGRADED");
     let (code, out, _) = check(&[]);
     assert!(
-        code == 1 && out.starts_with("DEGRADED: ") && out.contains("\n! no log file is"),
+        code == 1
+            && out.starts_with("DEGRADED (logs, log-access): ")
+            && out.contains("\n! no log file is being read\n  do: "),
         "{out}"
     );
     let (code, out, _) = check(&["--json"]);
@@ -219,48 +229,168 @@ fn status_shows_what_is_stored() {
     assert_eq!(run.status()["health"], "OK");
 }
 
-/// What keeps a guard from doing its work is no health, and who may not ask is not told that there is none.
+/// A state that is made for real, and ended again.
+struct State<'s> {
+    check: &'static str,
+    /// What is said of it.
+    words: &'static str,
+    make: &'s dyn Fn(),
+    end: &'s dyn Fn(),
+}
+
+/// The daemon's own checks in what `doctor` prints, all of them, and its exit code.
+fn doctor(guard: &Guard, netns: &Netns, check: &str) -> (i32, Value) {
+    let (code, found) = findings(guard, netns);
+    let named = guard.status()["checks"].as_array().unwrap().clone();
+    for result in &named {
+        let name = result["check"].as_str().unwrap();
+        assert!(!verdicts(&found, name).is_empty(), "{name}: {found:#?}");
+    }
+    let mut found = found.into_iter().filter(|finding| finding["check"] == check);
+    // Where it has findings of its own, those of the daemon come first.
+    (code, found.next().unwrap())
+}
+
+/// Makes a state and ends it: before, meanwhile and after, `status`, `doctor` and the log say what they should.
+fn is_said(guard: &Guard, netns: &Netns, state: &State) {
+    let State { check: name, words, make, end } = *state;
+    let check = || guard.ctl(&["status", "--check"]);
+    let fine = |when: &str| {
+        kit::until(&format!("{name}: all is well {when}"), || check().0 == 0);
+        let (code, found) = doctor(guard, netns, name);
+        assert_eq!((code, &found["verdict"]), (0, &json!("ok")), "{found}");
+    };
+    fine("before");
+    make();
+    kit::until(&format!("{name} is said"), || {
+        let (code, out, _) = check();
+        code == 1 && out.contains(words)
+    });
+    let (_, out, _) = check();
+    let first = if name == "pause" { "PAUSED: ".into() } else { format!("DEGRADED ({name}): ") };
+    assert!(out.starts_with(&first), "{out}");
+    let mut lines = out.lines().skip_while(|line| !line.contains(words));
+    assert!(lines.next().is_some_and(|line| line.starts_with("! ")), "{out}");
+    let todo = lines.next().and_then(|line| line.strip_prefix("  do: ")).unwrap();
+    let (code, found) = doctor(guard, netns, name);
+    assert_eq!((code, &found["verdict"]), (1, &json!("problem")), "{found}");
+    assert!(found["seen"].as_str().unwrap().contains(words), "{found}");
+    assert_eq!(found["change"], todo, "{found}");
+    // Those are said in words of their own.
+    let logged = !["pause", "log-access"].contains(&name);
+    if logged {
+        let said = guard.says(&format!(" {name}: "));
+        assert!(said.contains(words) && said.ends_with(&format!("; do: {todo}")), "{said}");
+    }
+    end();
+    fine("after");
+    if logged {
+        guard.says(&format!(" {name} is ok again: "));
+        assert_eq!(guard.count(&format!(" {name}: ")), 1, "{:#?}", guard.log_lines());
+    }
+}
+
+/// What keeps a guard from doing its work is no health: `status`, `doctor` and the log say so, what to do, and when
+/// it is over.
 #[test]
-fn health_is_not_good_while_a_guard_is_blind_or_would_not_start_again() {
+fn each_state_is_said_with_what_to_do_until_it_is_over() {
     if !kit::usable() {
         return;
     }
     let netns = Netns::new();
-    let config = CONFIG.replace("messages\"]", "messages\", \"$DIR/other\"]");
+    let config = CONFIG
+        .replace("messages\"]", "messages\", \"$DIR/other\"]")
+        .replace("\"asterisk-sip\"", "[\"asterisk-sip\", \"asterisk-security\"]");
     let guard = Guard::start(&netns, &config);
     let check = || guard.ctl(&["status", "--check"]);
-    let becomes = |what: &str, words: &str| {
-        kit::until(what, || {
-            let (code, out, _) = check();
-            (code == 1) != words.is_empty() && out.contains(words)
-        });
+    let append = |line: &str, count: usize| guard.append("messages", &vec![line; count]);
+    let written = |text: &str| guard.write("asterguard.toml", text);
+    let reloaded = |text: &str| {
+        written(text);
+        guard.order(&["reload"]);
     };
-    becomes("all is well", "");
-    // A log that cannot be read, though another one can.
-    fs::create_dir(guard.path("other")).unwrap();
-    becomes("it is said of the log", "/other is unreadable: ");
-    fs::remove_dir(guard.path("other")).unwrap();
-    becomes("the log is gone", "");
-    // Lines of something else.
-    guard.append("messages", &vec!["192.0.2.1 - - GET / HTTP/1.1".to_owned(); 19]);
-    kit::until("they are read", || source(&guard)["lines"] == 19);
-    assert_eq!(check().0, 0);
-    guard.append("messages", &["192.0.2.1 - - GET / HTTP/1.1".to_owned()]);
-    becomes("it is said what they are", "20 lines, and not one as Asterisk writes them");
-    guard.append("messages", &[wrong_password("198.51.100.66")]);
-    becomes("there is one of Asterisk's", "");
-    // A configuration that the next start would end with.
-    let good = fs::read_to_string(guard.path("asterguard.toml")).unwrap();
-    guard.write("asterguard.toml", &good.replace("maxretry = 5", "maxretry = five"));
-    becomes("the mistake is found", "/asterguard.toml:9:12: ");
-    let (code, out, _) = guard.ctl(&["status"]);
-    assert!(code == 0 && out.starts_with("DEGRADED: "), "{out}");
-    guard.write("asterguard.toml", &good);
-    becomes("it is mended", "");
-    assert_eq!(guard.count("can be used again"), 1);
-    assert_eq!(guard.count("the configuration on disk cannot be used"), 1, "once");
+    let owner = RefCell::new(None);
+    let states = [
+        State {
+            check: "pause",
+            words: "nothing is dropped until ",
+            make: &|| drop(guard.order(&["pause"])),
+            end: &|| drop(guard.order(&["resume"])),
+        },
+        // A log that cannot be read, though another one can.
+        State {
+            check: "log-access",
+            words: "/other is unreadable: ",
+            make: &|| fs::create_dir(guard.path("other")).unwrap(),
+            end: &|| fs::remove_dir(guard.path("other")).unwrap(),
+        },
+        State {
+            check: "logs",
+            words: "no log file is being read",
+            make: &|| fs::remove_file(guard.path("messages")).unwrap(),
+            end: &|| guard.append_bytes("messages", b""),
+        },
+        // Lines of something else.
+        State {
+            check: "log-format",
+            words: "20 lines, and not one as Asterisk writes them",
+            make: &|| {
+                let line = "192.0.2.1 - - GET / HTTP/1.1";
+                append(line, 19);
+                kit::until("they are read", || source(&guard)["lines"] == 19);
+                assert_eq!(check().0, 0, "too few to tell");
+                append(line, 1);
+            },
+            end: &|| append("[Nov 22 01:12:24] NOTICE[1] chan_sip.c: Peer is UNREACHABLE!", 1),
+        },
+        // Text of strangers, and nothing else to see.
+        State {
+            check: "evidence",
+            words: "none of 20 lines about attempts can be believed",
+            make: &|| {
+                reloaded(&format!("[wire]\nenabled = false\n{config}"));
+                append(HEARSAY, 20);
+            },
+            end: &|| reloaded(&config),
+        },
+        // A configuration that the next start would end with.
+        State {
+            check: "configuration",
+            words: "/asterguard.toml:9:12: ",
+            make: &|| written(&config.replace("maxretry = 5", "maxretry = five")),
+            end: &|| written(&config),
+        },
+        // A kernel that takes nothing.
+        State {
+            check: "nftables",
+            words: " bans wait for nftables: ",
+            make: &|| {
+                owner.replace(Some(Owner::take(&netns)));
+                guard.order(&["ban", "203.0.113.5"]);
+            },
+            end: &|| drop(owner.take()),
+        },
+    ];
+    for state in &states {
+        is_said(&guard, &netns, state);
+    }
 
-    // Somebody who may not ask.
+    // A daemon that is gone.
+    let home = guard.kill();
+    assert_eq!(home.ctl(&["status", "--check"]).0, 4);
+    let (code, found) = findings(&home, &netns);
+    assert_eq!((code, verdicts(&found, "daemon")), (1, vec!["problem"]), "{found:#?}");
+    assert_eq!(verdicts(&found, "health"), ["unchecked"]);
+}
+
+/// Who may not ask is not told that there is no daemon.
+#[test]
+fn who_may_not_ask_is_told_so() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = guard(&netns);
     let public = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
     let public = public.unwrap();
     let program = public.path().join("asterguard");

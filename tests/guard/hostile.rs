@@ -152,7 +152,10 @@ fn forged_name_bans_no_other_host() {
     guard.append("messages", &[line; 9]);
     kit::until("all are read", || guard.status()["sources"][0]["tampered"] == 11);
     let status = guard.order(&["status"]);
-    assert!(status.starts_with("DEGRADED: ") && status.contains("! 11 lines in "), "{status}");
+    assert!(
+        status.starts_with("DEGRADED (tampered-lines): ") && status.contains("! 11 lines in "),
+        "{status}"
+    );
     assert!(status.contains("9 × asterisk-door/knock"), "{status}");
     // A reload with other rules before it in the list takes nothing away.
     guard.write("rules.d/aaa.toml", &guard.read("rules.d/asterisk-door.toml"));

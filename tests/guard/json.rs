@@ -215,6 +215,13 @@ fn without_number(line: &str) -> String {
     }
 }
 
+/// A line of what is laid out, without the time for which the guard has run.
+fn without_uptime(line: &str) -> String {
+    const PID: &str = "pid <number>, up ";
+    let cut = line.split_once(PID);
+    cut.map_or_else(|| line.to_owned(), |(before, _)| format!("{before}{PID}<time>\","))
+}
+
 /// The text without the instants in it: `<time>` for `2026-11-22T01:04:00Z`.
 fn without_times(text: &str) -> String {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00Z";
@@ -305,7 +312,7 @@ impl<'a> Transcript<'a> {
             }
         }
         let text = self.hidden(&text);
-        self.text.extend(text.lines().map(|line| without_number(line) + "\n"));
+        self.text.extend(text.lines().map(|line| without_uptime(&without_number(line)) + "\n"));
         self.text.extend(["exit code ", &code.to_string(), "\n\n"]);
     }
 

@@ -171,7 +171,7 @@ fn while_the_kernel_refuses_bans_wait_and_then_take_hold() {
     guard.says("not permitted to change the ruleset");
     kit::until("three changes wait", || guard.status()["queue"] == 3);
     let status = guard.order(&["status"]);
-    assert!(status.starts_with("DEGRADED: "), "{status}");
+    assert!(status.starts_with("DEGRADED (nftables): "), "{status}");
     assert!(status.contains("wait for nftables: ") && status.contains("not permitted"), "{status}");
     // What needs the kernel right away says so, and changes nothing.
     for args in [&["pause"][..], &["reload"], &["verify", "--repair"]] {
@@ -183,7 +183,7 @@ fn while_the_kernel_refuses_bans_wait_and_then_take_hold() {
     assert_eq!(guard.jail("manual")["banned"][0]["host"], MALLORY);
 
     drop(owner);
-    guard.says("nftables works again");
+    guard.says("nftables is ok again");
     kit::until("all is carried out", || {
         addresses(&netns, "ban4") == [MALLORY] && addresses(&netns, "sip4") == ["198.51.100.8"]
     });
@@ -200,7 +200,7 @@ fn guard_with_a_failing_nft_stops_in_time() {
     let guard = Guard::start(&netns, CONFIG);
     let _owner = Owner::take(&netns);
     guard.order(&["ban", EVE]);
-    guard.says("bans are waiting");
+    guard.says("bans wait for nftables");
     guard.stop();
 }
 

@@ -115,6 +115,10 @@ fn a_broken_list_changes_nothing() {
     assert_eq!(status["health"], "DEGRADED");
     let problems = status["problems"].to_string();
     assert!(problems.contains("drop.list is no list of networks (see line 1)"), "{problems}");
+    let (code, out, _) = guard.ctl(&["status", "--check"]);
+    assert!(code == 1 && out.starts_with("DEGRADED (lists): "), "{out}");
+    let said = guard.says("drop.list is no list of networks");
+    assert!(said.ends_with("; do: put the list there again, then: asterguard reload"), "{said}");
     guard.write("drop.list", "\n");
     guard.order(&["reload"]);
     assert_eq!(guard.status()["health"], "OK");

@@ -396,7 +396,7 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
     let readonly = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
     let run = home.run(mounting(&netns, &home, readonly));
     let guard = Guard::start_in(home, run);
-    guard.says("goes on in memory");
+    guard.says("state-file: nothing is stored, so ");
     assert_eq!(ban(&guard, "asterisk-guess")["offences"], 5, "what is stored can be read");
     guard.append("messages", &vec![wrong_password("198.51.100.15"); 5]);
     guard.says("Ban 198.51.100.15 ");
@@ -433,10 +433,10 @@ fn full_disk_stops_nothing_and_is_caught_up_later() {
         guard.append("messages", &vec![wrong_password(&host); 5]);
         guard.says(&format!("Ban {host} "));
     }
-    guard.says("nothing is stored, the guard goes on in memory");
+    guard.says("state-file: nothing is stored, so ");
     assert_eq!(guard.status()["health"], "DEGRADED");
     fs::remove_file(&filler).unwrap();
-    guard.says("works again");
+    guard.says("state-file is ok again");
     kit::until("all is well", || guard.status()["health"] == "OK");
     // Out of the kernel's memory, it is all in the file.
     guard.order(&["ban", "203.0.113.2"]);

@@ -86,7 +86,7 @@ fn a_log_that_appears_later_is_read_from_its_first_line() {
     let config = CONFIG.replace("[\"$DIR/messages\"]", "[\"$DIR/later/messages\"]");
     let guard = Guard::start(&netns, &config);
     let status = guard.order(&["status"]);
-    assert!(status.starts_with("DEGRADED: "), "{status}");
+    assert!(status.starts_with("DEGRADED (logs): "), "{status}");
     assert!(status.contains("no log file is being read"), "{status}");
     fs::create_dir(guard.path("later")).unwrap();
     guard.append("later/messages", &vec![wrong_password(EVE); 5]);

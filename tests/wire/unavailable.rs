@@ -34,9 +34,7 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     let _turn = crate::no_flood();
     let netns = Netns::new();
     let guard = with_nft_refusing(&netns, "hook output");
-    guard.says(
-        "the wire is not available, bans go on without it: `nft` refused: Error: syntax error",
-    );
+    guard.says("wire: the wire is not available: `nft` refused: Error: syntax error");
     let line = "[Nov 22 01:12:24] NOTICE[17931] chan_sip.c: Registration from \
                 '\"1000\" <sip:1000@203.0.113.16>' failed for '192.0.2.66:5060' - Wrong password";
     guard.append("messages", &[line; 5]);
@@ -45,8 +43,8 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
         netns.exec("nft list set inet asterguard sip4").contains("192.0.2.66")
     });
     let status = guard.order(&["status"]);
-    assert!(status.contains("DEGRADED"), "{status}");
-    assert!(status.contains("! the wire is not available, only the logs are"), "{status}");
+    assert!(status.starts_with("DEGRADED (wire): "), "{status}");
+    assert!(status.contains("! the wire is not available: "), "{status}");
     assert!(status.contains("unexpected @ih"), "{status}");
     assert_eq!(guard.status()["wire"]["state"], "not available");
     // Whoever does not want it is not bothered with it.
@@ -92,8 +90,11 @@ fn nflog_group_in_use_is_reported() {
     };
     let other = thread::scope(|scope| scope.spawn(listen).join().unwrap());
     let guard = Guard::start(&netns, CONFIG);
-    guard.says("the wire is not available: NFLOG group 5060 is somebody else's");
+    let said = guard.says("the wire is not available: NFLOG group 5060 is somebody else's");
+    assert!(said.contains("; do: "), "{said}");
     assert_eq!(guard.status()["wire"]["state"], "not available");
     drop(other);
     kit::until("it is free again", || guard.status()["wire"]["state"] == "listening");
+    guard.says("wire is ok again");
+    assert_eq!(guard.count("the wire is not available"), 1, "once");
 }

@@ -39,7 +39,7 @@ impl DecisionObserver for DecisionLog {
                 info!("[{}] Unban {subject}", name(*jail));
             }
             Decision::FloodBegins(origin) => warn!(
-                "more than {} unverified bans a minute by {origin}: source addresses are being forged; only proven bans by {origin} until that is over",
+                "more than {} unverified bans a minute by {origin}: source addresses are being forged; only proven bans by {origin} until that is over; do: raise `maxunverified` if so many hosts do attack",
                 plan.config.maxunverified
             ),
             Decision::FloodEbbs { origin, withheld } => {

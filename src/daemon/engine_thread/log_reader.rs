@@ -20,6 +20,7 @@ use crate::input::{
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
 use crate::model::time::Time;
+use crate::model::trouble::Trouble;
 use crate::rules::RuleSet;
 use crate::store::LogCheckpoint;
 
@@ -31,6 +32,9 @@ const YOUNG: Duration = Duration::from_secs(5);
 
 /// The time for which it is said that lines behind free text were not believed.
 const FREE_TEXT_LASTS: Duration = Duration::from_secs(600);
+
+/// What to do about a log that cannot be read.
+pub const LET_READ: &str = "let the guard's group read it, or take it out of `logpath`";
 
 /// Compiled rules by the rules they are made of: channels with the same jails share one.
 pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
@@ -444,7 +448,7 @@ impl Channel {
         let state = self.source.state().to_string();
         if state != self.said {
             if matches!(self.source.state(), SourceState::Unreadable { .. }) {
-                warn!("{}: {state}", self.key);
+                warn!("{}", Trouble::new(format!("{}: {state}", self.key), LET_READ));
                 self.pace.error(now, &state);
             } else {
                 info!("{}: {state}", self.key);

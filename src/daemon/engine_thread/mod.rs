@@ -4,6 +4,7 @@
 mod backlog;
 pub(super) mod decision_log;
 mod handle;
+mod health_log;
 pub mod log_reader;
 pub(super) mod recorder;
 pub(super) mod refused_bans;
@@ -20,7 +21,9 @@ use tracing::{info, warn};
 use super::firewall_thread::{DesiredState, Worker};
 use super::tasks::list_refresh::ListKeeper;
 pub use handle::EngineHandle;
+pub use health_log::HealthLog;
 
+use crate::control::health::CheckState;
 use crate::daemon::engine_thread::decision_log::DecisionObserver;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
@@ -37,7 +40,7 @@ use crate::model::orders::{AllowedNetwork, Orders};
 use crate::model::pause::Pause;
 use crate::model::subject::written;
 use crate::model::time::{HumanDuration, Time};
-use crate::sys::clock::{both_clocks, now};
+use crate::sys::clock::{both_clocks, monotonic_now, now};
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
 
@@ -93,6 +96,8 @@ pub struct Core {
     pub unusable: Option<String>,
     /// The one that is told that this thread is alive.
     pub manager: Arc<ServiceManager>,
+    /// The health as the log has it.
+    pub health_log: HealthLog,
 }
 
 impl Core {
@@ -212,6 +217,18 @@ impl Core {
             self.catch_up();
         }
         self.recorder.tick(&mut self.engine, now());
+        self.say_health();
+    }
+
+    /// Logs which checks of the health have turned.
+    fn say_health(&mut self) {
+        let checks = self.facts(now()).checks();
+        for (state, line) in self.health_log.turned(&checks, monotonic_now()) {
+            match state {
+                CheckState::Ok => info!("{line}"),
+                CheckState::Problem => warn!("{line}"),
+            }
+        }
     }
 
     /// Never bans the hosts of `list` from now on.

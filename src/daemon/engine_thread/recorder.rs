@@ -179,17 +179,16 @@ impl Recorder {
         }
     }
 
-    /// Returns what is wrong with the store, for people.
+    /// Returns why nothing is stored, if nothing is.
     #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let Some(store) = &self.store else { return Vec::new() };
-        let health = store.health();
-        let error = health.error.map(|error| {
-            format!(
-                "nothing is stored, so a restart would know only what the kernel holds: {error}"
-            )
-        });
-        error.into_iter().chain(health.notice).collect()
+    pub fn error(&self) -> Option<String> {
+        self.store.as_ref()?.health().error
+    }
+
+    /// Returns what was wrong with the state file, at the start or since, and what became of it.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        self.store.as_ref()?.health().notice
     }
 
     /// Stores what is left, within `limit`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
-use tracing::{error, info};
+use tracing::error;
 
 use crate::enforce::Report;
 use crate::model::event::{Change, Element, ScopeId};
@@ -31,8 +31,6 @@ pub(crate) struct Refused {
     sets: BTreeMap<Set, Queue>,
     /// The time when it is offered again; `None`: there is nothing.
     due: Option<Instant>,
-    /// Whether it was said that there is something.
-    said: bool,
 }
 
 #[derive(Debug)]
@@ -108,9 +106,6 @@ impl Refused {
     pub(crate) fn wait(&mut self, at_once: bool, now: Instant) {
         self.sets.retain(|_, queue| !queue.waiting.is_empty());
         self.due = (!self.sets.is_empty()).then(|| if at_once { now } else { now + PAUSE });
-        if self.sets.is_empty() && std::mem::take(&mut self.said) {
-            info!("all refused bans are now installed");
-        }
     }
 
     /// Records what the sink would not take, and says so.
@@ -135,9 +130,6 @@ impl Refused {
         }
         if !self.sets.is_empty() {
             self.due.get_or_insert(now + PAUSE);
-            if !std::mem::replace(&mut self.said, true) {
-                error!("bans that the kernel does not take are not in force, and tried again");
-            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{EngineHandle, Message};
 use crate::config;
@@ -103,10 +103,11 @@ impl Wire {
         if listening == self.said {
             return;
         }
-        match &listening {
-            Listening::Off => info!("no longer listening to the wire"),
-            Listening::On => info!("listening to the wire"),
-            Listening::Trouble(why) => warn!("the wire is not available: {why}"),
+        match (&listening, &self.said) {
+            (Listening::Off, _) => info!("no longer listening to the wire"),
+            (Listening::On, Listening::Off) => info!("listening to the wire"),
+            // The health says so.
+            (Listening::On | Listening::Trouble(_), _) => {}
         }
         self.said = listening;
     }

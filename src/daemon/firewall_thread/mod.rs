@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::engine_thread::refused_bans::Refused;
 use crate::daemon::firewall_thread::repair::Healing;
@@ -478,22 +478,17 @@ impl State {
     /// Loads the rules that show our own answers, if the kernel can do it.
     pub(crate) fn load_wire(&mut self) {
         let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
-        match &loaded {
-            Ok(WireRules::Whole) => {}
-            Ok(WireRules::DatagramsOnly(why)) => {
-                warn!(
-                    "the wire is available over UDP only, since the rules for TCP were refused: {why}"
-                );
-            }
-            Err(error) => warn!("the wire is not available, bans go on without it: {error}"),
+        // That there is none is a matter of the health.
+        if let Ok(WireRules::DatagramsOnly(why)) = &loaded {
+            warn!(
+                "the wire is available over UDP only, since the rules for TCP were refused: {why}"
+            );
         }
         lock(&self.health).wire = Some(loaded);
     }
 
     pub(crate) fn succeeded(&mut self) {
-        if self.retry.take().is_some() {
-            info!("nftables works again");
-        }
+        self.retry = None;
         lock(&self.health).error = None;
     }
 
@@ -513,9 +508,6 @@ impl State {
             return self.healing.lost();
         }
         let wait = self.retry.map_or(RETRY.0, |(_, wait)| wait);
-        if self.retry.is_none() {
-            error!("{} bans are waiting: {error}", self.pending.len());
-        }
         self.retry = Some((Instant::now() + wait, (wait * 2).min(RETRY.1)));
         let mut health = lock(&self.health);
         health.error = Some(error.to_string());

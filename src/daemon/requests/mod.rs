@@ -7,6 +7,7 @@ mod banned;
 mod dispatch;
 pub(crate) mod explain;
 mod failregex;
+pub(crate) mod health;
 mod ignoreip;
 mod import;
 mod list;

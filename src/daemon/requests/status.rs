@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ban_snapshot::{self, Selection, Snapshot};
+use super::health::Facts;
 use super::{jail_named, without_effect};
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::health::CheckResult;
 use crate::control::status::{
-    Detail, Health, JailStatus, LoginStatus, PastError, PauseStatus, SinkStatus, SourceStatus,
-    Status, StatusRequest, TargetedStatus, WireStatus,
+    Detail, Health, JailStatus, LoginStatus, PastError, PauseStatus, SinkStatus, Status,
+    StatusRequest, TargetedStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
@@ -24,8 +26,6 @@ use crate::sys::clock::now;
 
 /// Logins within this time say that the phones are well.
 const LATELY: Duration = Duration::from_secs(300);
-/// Lines after which it is certain what a log holds.
-const FEW: u64 = 20;
 /// Hosts that are named, where there may be many.
 const MOST_NAMED: usize = 16;
 
@@ -64,12 +64,13 @@ impl Core {
         let plan = self.engine.plan();
         let only = jail_named(plan, jail)?;
         let now = now();
-        let sink = self.worker.health();
-        let sources = self.reader.status(&plan.rules, now);
-        let wire = self.wire.status(&self.engine, sink.wire.as_ref());
-        let problems = self.problems(&sink, &sources, &wire, now);
-        let is_paused = self.paused.is_on() || self.orders.pauses.iter().any(|p| p.jail.is_some());
-        let health = match (is_paused, problems.is_empty()) {
+        let facts = self.facts(now);
+        let checks = facts.checks();
+        let Facts { sink, sources, wire, .. } = facts;
+        let problems: Vec<_> =
+            checks.iter().filter(|result| result.is_problem()).map(CheckResult::in_words).collect();
+        let paused = self.pauses();
+        let health = match (!paused.is_empty(), problems.is_empty()) {
             (true, _) => Health::Paused,
             (false, true) => Health::Ok,
             (false, false) => Health::Degraded,
@@ -79,12 +80,13 @@ impl Core {
         Ok(Status {
             health,
             problems,
+            checks,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
             paused_until: self.paused.end().map(Time::secs),
-            paused: self.pauses(),
+            paused,
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,
             wire,
@@ -129,97 +131,8 @@ impl Core {
         }
     }
 
-    /// Returns what is wrong, for people.
-    fn problems(
-        &self,
-        sink: &SinkHealth,
-        sources: &[SourceStatus],
-        wire: &WireStatus,
-        now: Time,
-    ) -> Vec<String> {
-        let plan = self.engine.plan();
-        let mut problems = Vec::new();
-        problems.extend(
-            sink.error
-                .as_ref()
-                .map(|error| format!("{} bans wait for nftables: {error}", sink.pending)),
-        );
-        problems.extend(sink.fight.as_ref().map(|(deed, _)| {
-            format!(
-                "{deed}, and did so again and again: the table is put back once a second at most"
-            )
-        }));
-        if sink.refused > 0 {
-            problems.push(format!(
-                "{} bans are not in force, because the kernel does not take them (a set is full?); see the log; they are tried again all the time",
-                sink.refused
-            ));
-        }
-        if self.engine.refused() > 0 {
-            problems.push(format!(
-                "{} bans were not entered: there are too many",
-                self.engine.refused()
-            ));
-        }
-        problems.extend(without_effect::problems(plan, self.engine.without_effect(), now));
-        for (origin, since, withheld) in self.engine.floods() {
-            problems.push(format!(
-                "since {since}, {withheld} unverified bans by {origin} were withheld: more than {} a minute are due, so source addresses are being forged; proven bans go on",
-                plan.config.maxunverified
-            ));
-        }
-        if !sources.iter().any(|source| source.state == "following") {
-            problems
-                .push("no log file is being read; see the list of files and `logpath`".to_owned());
-        }
-        problems.extend(self.unusable.as_ref().map(|why| {
-            format!("the configuration on disk cannot be used, so the guard would not start again: {why}; see `asterguard check`")
-        }));
-        for source in sources.iter().filter(|source| source.state.starts_with("unreadable")) {
-            problems.push(format!(
-                "{} is {}; let the guard's group read it, or take it out of `logpath`",
-                source.path, source.state
-            ));
-        }
-        for source in sources.iter().filter(|source| source.lines >= FEW && !source.recognized) {
-            problems.push(format!(
-                "{}: {} lines, and not one as Asterisk writes them; is it the right log? See `asterguard test {}`",
-                source.path, source.lines, source.path
-            ));
-        }
-        let count = |number: fn(&SourceStatus) -> u64| sources.iter().map(number).sum::<u64>();
-        let (hits, hearsay) = (count(|source| source.hits), count(|source| source.hearsay));
-        if hits >= FEW && hearsay == hits && !wire.state.starts_with("listening") {
-            problems.push(format!(
-                "none of {hits} lines about attempts can be believed, and nothing else is seen; let Asterisk write `messages => notice,warning,error`, or switch the wire on"
-            ));
-        }
-        for source in sources.iter().filter(|source| source.tampered > 0) {
-            problems.push(format!(
-                "{} lines in {} name two hosts: somebody tries to have others banned ({})",
-                source.tampered,
-                source.path,
-                source.tampered_rules()
-            ));
-        }
-        for source in sources.iter().filter(|source| source.free_text) {
-            problems.push(format!("{} holds VERBOSE or DEBUG lines, and lines right behind them (within 8192 bytes, while the log does not rest for a second) cannot be trusted; let Asterisk write `messages => notice,warning,error` and `security => security` and read those", source.path));
-        }
-        problems.extend(self.recorder.problems());
-        if wire.limiter.full {
-            problems.push("a set of the kernel's limiter is full, so that it finds no other: source addresses are being forged".to_owned());
-        }
-        let unavailable = wire.trouble.as_ref().filter(|_| wire.state == "not available");
-        problems.extend(unavailable.map(|why| {
-            format!("the wire is not available, only the logs are ({why}); mend that, or write `enabled = false` below [wire]")
-        }));
-        problems.extend(self.engine.ignored().problems.iter().cloned());
-        problems.extend(plan.lists.problems());
-        problems
-    }
-
     /// Returns the pauses in force: that of all jails, and those of single ones.
-    fn pauses(&self) -> Vec<PauseStatus> {
+    pub(super) fn pauses(&self) -> Vec<PauseStatus> {
         let pauses = &self.orders.pauses;
         let whole = pauses.iter().find(|pause| pause.jail.is_none());
         let whole = self.paused.is_on().then(|| PauseStatus {

@@ -8,6 +8,7 @@ use crate::decide::plan::Plan;
 use crate::model::event::{Remedy, ScopeId, WithoutEffect};
 use crate::model::scope::{Ports, merged, toml_range};
 use crate::model::time::Time;
+use crate::model::trouble::Trouble;
 use crate::model::words::counted;
 
 /// The time for which a ban is a problem after its host's last packet came through: what let that through will
@@ -44,7 +45,7 @@ pub(super) fn problems(
     plan: &Plan,
     found: impl Iterator<Item = WithoutEffect>,
     now: Time,
-) -> Vec<String> {
+) -> Vec<Trouble> {
     let mut ports: BTreeMap<(ScopeId, u16), Vec<WithoutEffect>> = BTreeMap::new();
     for found in found.filter(|found| now.since(found.last) < SHOWN) {
         ports.entry((found.ban.scope, found.port)).or_default().push(found);
@@ -60,14 +61,14 @@ pub(super) fn problems(
             0 => String::new(),
             others => format!(" and {}", counted(others, "other")),
         };
-        format!(
-            "{} of {} ports had no effect, {} to port {port} came through: {}{others}. {}",
+        let seen = format!(
+            "{} of {} ports had no effect, {} to port {port} came through: {}{others}",
             counted(found.len(), "ban"),
             scope_name(plan, scope),
             counted(packets, "packet"),
-            hosts.join(", "),
-            advice(plan, scope, port)
-        )
+            hosts.join(", ")
+        );
+        Trouble::new(seen, advice(plan, scope, port))
     };
     ports.into_iter().map(problem).collect()
 }

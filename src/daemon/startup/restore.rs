@@ -158,9 +158,6 @@ pub(crate) fn take_up(
     if let Some(notice) = &opened.health.notice {
         error!("{notice}");
     }
-    if let Some(problem) = &opened.health.error {
-        error!("nothing is stored, the guard goes on in memory: {problem}");
-    }
     let remembered = opened.loaded.remembered(engine.plan());
     let gone = opened.loaded.bans.len() - remembered.bans.len();
     let taken = engine.recover(&remembered, found, now(), out);

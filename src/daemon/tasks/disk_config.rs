@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tracing::{info, warn};
-
 use crate::config::load::MAIN;
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::log_reader;
@@ -25,7 +23,7 @@ impl Daemon {
     pub(crate) async fn watch_configuration(&self) {
         let main = self.options.config.clone();
         // The guard goes by what is there now.
-        let (mut known, mut said) = (stamps(main.as_deref()), None);
+        let (mut known, mut told) = (stamps(main.as_deref()), None);
         loop {
             tokio::time::sleep(LOOK).await;
             let main = main.clone();
@@ -37,12 +35,8 @@ impl Daemon {
             // Fails only if it panics; then it begins again.
             let (stamps, problem) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             known = stamps;
-            if let Some(problem) = problem.filter(|problem| *problem != said) {
-                match &problem {
-                    Some(why) => warn!("the configuration on disk cannot be used: {why}"),
-                    None => info!("the configuration on disk can be used again"),
-                }
-                said.clone_from(&problem);
+            if let Some(problem) = problem.filter(|problem| *problem != told) {
+                told.clone_from(&problem);
                 if self.engine.ask(move |core| core.unusable = problem).await.is_err() {
                     return;
                 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Limiter as Mode;
 use crate::control::status::LimiterStatus;
@@ -94,11 +94,6 @@ fn take_note(
             "the kernel's limiter found {} hosts over its rates ({done}): {}{others}",
             new.len(),
             named.join(", ")
-        );
-    }
-    if full && !shared.full {
-        warn!(
-            "a set of the kernel's limiter is full: source addresses are being forged; it finds no other until hosts leave it"
         );
     }
     shared.hosts = hosts.len();

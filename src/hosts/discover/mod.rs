@@ -32,6 +32,7 @@ use crate::hosts::exempt::{IgnoreList, words};
 use crate::hosts::lists::Lists;
 use crate::model::hostname::HostName;
 use crate::model::listed::{ExemptNetwork, ExemptReason};
+use crate::model::trouble::Trouble;
 use addresses::Network;
 pub use conf_files::ConfFiles;
 use dns::{LookupResult, NameLookups};
@@ -274,15 +275,19 @@ impl Discovered {
     }
 
     /// Returns what the administrator has to know: which hosts are meant to be protected, and are not.
-    fn problems(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<Trouble> {
         let blind = self.blind.then(|| {
-            "addresses and routes cannot be followed: put this machine's addresses and its gateway into ignoreip"
-                .to_owned()
+            Trouble::new(
+                "this machine's addresses and routes cannot be followed",
+                "write its addresses and its gateway into `ignoreip`",
+            )
         });
         let own = self.wanted.names.iter().chain(&self.wanted.jail_names);
         let unknown = own.filter_map(|name| {
             let why = self.names.get(name)?.never_known()?;
-            Some(format!("{name} in ignoreip can be banned, for its address is not known: {why}"))
+            let seen =
+                format!("{name} in ignoreip can be banned, for its address is not known: {why}");
+            Some(Trouble::new(seen, "write its address into `ignoreip` too, or mend the name"))
         });
         blind.into_iter().chain(self.trunks.problem()).chain(unknown).collect()
     }

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::conf_files::ConfFiles;
 use super::file_stamp::{FileStamp, are_current};
 use crate::hosts::asterisk::trunks::Trunks;
+use crate::model::trouble::Trouble;
 
 /// The trunks, and the files that they were found in.
 #[derive(Debug, Default)]
@@ -43,16 +44,17 @@ impl TrunkFiles {
         true
     }
 
-    /// Returns what follows from files that could not be read, for people.
-    pub fn problem(&self) -> Option<String> {
+    /// Returns what follows from files that could not be read.
+    pub fn problem(&self) -> Option<Trouble> {
         let (first, others) = self.unread.split_first()?;
         let others = match others.len() {
             0 => String::new(),
             1 => " (nor another file)".to_owned(),
             more => format!(" (nor {more} others)"),
         };
-        Some(format!(
-            "trunks can be banned, for {first}{others}: let the guard's user read it (in a directory that it did not need before, from a reload or restart on), or put them into ignoreip"
+        Some(Trouble::new(
+            format!("trunks can be banned, for {first}{others}"),
+            "let the guard's user read it (in a directory that it did not need before, from a reload or restart on), or write them into `ignoreip`",
         ))
     }
 
@@ -106,8 +108,8 @@ mod tests {
         }
         files.look(Some(directory.path()));
         let problem = files.problem().unwrap();
-        assert!(problem.contains("/pjsip.conf was not read: "), "{problem}");
-        assert!(problem.contains("(nor another file)"), "{problem}");
+        assert!(problem.seen.contains("/pjsip.conf was not read: "), "{problem}");
+        assert!(problem.seen.contains("(nor another file)"), "{problem}");
         for name in ["pjsip.conf", "sip.conf"] {
             fs::remove_file(directory.path().join(name)).unwrap();
         }

@@ -19,6 +19,9 @@ pub const MOST_ALLOWED: usize = 4096;
 /// Entries of `block` and `blockfiles` together; about 60 bytes each besides the names of the files.
 pub const MOST_BLOCKED: usize = 131_072;
 
+/// What to do about a feed that is not what its file says.
+pub const MEND: &str = "put the list there again, then: asterguard reload";
+
 /// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
 pub const MOST_FED: usize = 1 << 20;
 

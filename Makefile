@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check coverage bench bench-kernel bench-exchange fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage bench bench-kernel bench-exchange fuzz demo static pages deb \
 	test-deb bare install uninstall
 
 help: ## Say what there is
@@ -26,6 +26,9 @@ test: ## Run all tests; as root, those with a real kernel too (in network namesp
 
 check: ## Check formatting, lints, scripts, licences and sources of dependencies
 	@dev/check.sh
+
+docs-check: ## Check the spelling and style of README, docs and help texts (part of `check`)
+	@dev/docs-check.sh
 
 fuzz: ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 	@dev/fuzz.sh

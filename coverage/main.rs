@@ -129,10 +129,10 @@ mod tests {
         let readme = read("README.md");
         for row in [
             format!(
-                "| of {attackers} messages that attackers bring about in Asterisk 1.2 to 23, it counts the sender of | {exchanges}; by text alone {text} | {old} (1.1.1: {new}; CrowdSec: {crowdsec}) |"
+                "| attack messages of Asterisk 1.2 to 23 that count against the sender, of {attackers} | {exchanges}; by text alone {text} | {new} | {old} | {crowdsec} |"
             ),
             format!(
-                "| of {messages} messages, it counts an innocent host for | {harm_exchanges}; by text alone {harm_text} | {harm_old} (1.1.1: {harm_new}; CrowdSec: {harm_crowdsec}) |"
+                "| messages that count against an innocent host, of {messages} | {harm_exchanges}; by text alone {harm_text} | {harm_new} | {harm_old} | {harm_crowdsec} |"
             ),
         ] {
             assert!(readme.contains(&row), "README.md lacks: {row}");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks formatting, lints, scripts, and the licences and sources of dependencies.
+# Checks formatting, lints, scripts, words, and the licences and sources of dependencies.
 . "$(dirname "$0")/common.sh"
 
 dev/need.sh build check
@@ -11,6 +11,8 @@ shells=()
 while IFS= read -r file; do
     [[ $file = *.sh || $(head -c 40 "$file" | head -n 1 | tr -d '\0') =~ ^#!.*[/\ ](sh|bash)$ ]] && shells+=("$file")
 done < <(git ls-files)
+
+dev/docs-check.sh
 
 set -x
 shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning "${shells[@]}"

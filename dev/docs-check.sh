@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Checks the spelling and the style of README, docs and help texts, with the word lists in dev/words.
+#
+#   codespell  finds misspelled words. Words that it must accept are in dev/words/accepted.
+#   diction    finds words and phrases that are hard to read, those of dev/words/phrases, and doubled words.
+#   style      finds sentences that are too long.
+#
+#   docs-check.sh         checks all of them
+#   docs-check.sh PAGE... only these pages
+. "$(dirname "$0")/common.sh"
+
+# A sentence has at most this many words.
+longest=45
+# Pages whose words are not checked yet, or whose text a program writes or quotes from other programs.
+excepted=(docs/configuration.md docs/rules.md docs/live.md docs/coverage.md docs/dependencies.md)
+
+dev/need.sh docs
+
+pages=("$@")
+if [ $# = 0 ]; then
+    for page in README.md CONTRIBUTING.md SECURITY.md docs/*.md; do
+        [[ " ${excepted[*]} " = *" $page "* ]] || pages+=("$page")
+    done
+fi
+
+# The sentences of a page, each in its line: no code, no addresses of links, and each cell of a table by itself.
+sentences() {
+    perl -0777 -pe '
+        sub blank { (my $lines = shift) =~ s/[^\n]//g; $lines }
+        s/^```.*?^```$/blank($&)/gemsx;
+        s/<!--.*?-->/blank($&)/ges;
+        s/(?<=\n\n)((?:\ {4}[^\n]*\n|\n)+)/blank($1)/ge;
+        my $code = "a";  # another word each time, since two in a row are no doubled word
+        s/``.*?``|`[^`]*`|\[[^]\s]*\.md\]/"Code" . $code++ . blank($&)/ge;
+        s/\]\([^)\s]*\)/]/g;
+        s/[][*#]//g;
+        s/^\|?[-:|\s]+\|$//gm;
+        s/\s\|(?=\s)/./g;
+        s/(?<![.?!:,])\n(?=\n)/.\n/g;
+    ' "$1"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad=0
+for page in "${pages[@]}"; do
+    sentences "$page" >"$work/page"
+    found=$(diction --suggest --no-default-file --file dev/words/phrases --quiet "$work/page")
+    if ! grep -q '^No phrases in ' <<<"${found##*$'\n'}"; then
+        awk -v page="$page:" 'NF && !/^[0-9]+ phrases? in/ { print page $0 }' <<<"$found"
+        bad=1
+    fi
+    found=$(style --print-long="$longest" "$work/page" | sed -nE "s|^[^:]*/page:([0-9]+): (.*)|$page:\1: more than $longest words: \2|p")
+    [ -z "$found" ] || { printf '%s\n' "$found"; bad=1; }
+done
+
+# Whatever people read: pages, the help texts in the source, examples and the package's texts.
+[ $# -gt 0 ] || pages=(README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src dev demo/demo.sh packaging rules Makefile)
+codespell --builtin clear,rare --ignore-words dev/words/accepted --skip '*.log' "${pages[@]}" || bad=1
+
+[ $bad = 0 ] || say "a page says something that is hard to read, or is misspelled: see above, and dev/words"
+exit $bad

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/common.sh"
 
 # A sentence has at most this many words.
-longest=45
+longest=40
 # Pages whose words are not checked yet, or whose text a program writes or quotes from other programs.
 excepted=(docs/configuration.md docs/rules.md docs/live.md docs/coverage.md docs/dependencies.md)
 
@@ -23,7 +23,8 @@ if [ $# = 0 ]; then
     done
 fi
 
-# The sentences of a page, each in its line: no code, no addresses of links, and each cell of a table by itself.
+# The text of a page, with its line numbers: no code, no addresses of links, and each heading, item of a list and cell of
+# a table as a sentence, with a capital letter at its start. Only such sentences are looked at by diction and style.
 sentences() {
     perl -0777 -pe '
         sub blank { (my $lines = shift) =~ s/[^\n]//g; $lines }
@@ -33,11 +34,13 @@ sentences() {
         my $code = "a";  # another word each time, since two in a row are no doubled word
         s/``.*?``|`[^`]*`|\[[^]\s]*\.md\]/"Code" . $code++ . blank($&)/ge;
         s/\]\([^)\s]*\)/]/g;
+        s/(?<![.?!:\n])\n(?=\s*(?:\*|\d+\.)\ )/.\n/g;
         s/[][*#]//g;
         s/^\|[-:| ]+\|$//gm;
         s/^\| ?//gm;
         s/ \|(?=\s)/./g;
-        s/(?<![.?!:,])\n(?=\n)/.\n/g;
+        s/(?<![.?!:,\n])\n(?=\n|\z)/.\n/g;
+        s/(\A\s*|[.?!]\)?\s+)(?=[^A-Z\s])/$1Here /g;
     ' "$1"
 }
 

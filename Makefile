@@ -27,7 +27,7 @@ test: ## Run all tests; as root, those with a real kernel too (in network namesp
 check: ## Check formatting, lints, scripts, licences and sources of dependencies
 	@dev/check.sh
 
-docs-check: ## Check the spelling and style of README, docs and help texts (part of `check`)
+docs-check: ## Check the spelling and style of README and docs, and the spelling of help texts (part of `check`)
 	@dev/docs-check.sh
 
 fuzz: ## Fuzz the readers of logs and files, FUZZ_SECONDS each

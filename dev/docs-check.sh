@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the spelling and the style of README, docs and help texts, with the word lists in dev/words.
+# Checks the spelling and style of README and docs, and the spelling of help texts, with the word lists in dev/words.
 #
 #   codespell  finds misspelled words. Words that it must accept are in dev/words/accepted.
 #   diction    finds words and phrases that are hard to read, those of dev/words/phrases, and doubled words.
@@ -11,8 +11,8 @@
 
 # A sentence has at most this many words.
 longest=40
-# Pages whose words are not checked yet, or whose text a program writes or quotes from other programs.
-excepted=(docs/configuration.md docs/rules.md docs/live.md docs/coverage.md docs/dependencies.md)
+# Pages whose style is not checked: the first three are not in plain words yet, a program writes the last.
+excepted=(docs/configuration.md docs/rules.md docs/live.md docs/coverage.md)
 
 dev/need.sh docs
 
@@ -58,7 +58,7 @@ for page in "${pages[@]}"; do
     [ -z "$found" ] || { printf '%s\n' "$found"; bad=1; }
 done
 
-# Whatever people read: pages, the help texts in the source, examples and the package's texts.
+# Everything that people read: pages, help texts and messages in the source, examples, and texts of the package.
 [ $# -gt 0 ] || pages=(README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src dev demo/demo.sh packaging rules Makefile)
 codespell --builtin clear,rare --ignore-words dev/words/accepted --skip '*.log' "${pages[@]}" || bad=1
 

@@ -15,6 +15,7 @@ use crate::decide::engine::{JailTotals, Tally};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::model::orders::{AllowedNetwork, OrderedPause};
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
 
@@ -492,13 +493,84 @@ fn failed_writes_are_retried() {
     assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1);
 }
 
+/// Makes a file as version 2 has it of one as version 3 has it.
+const TO_VERSION_2: &str = "DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
+    ALTER TABLE bans DROP COLUMN ordered_by; ALTER TABLE bans DROP COLUMN comment;
+    PRAGMA user_version = 2";
+
+#[test]
+fn orders_are_stored_with_who_gave_them() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let note = |by: &str, comment: Option<&str>| Note {
+        by: by.to_owned(),
+        comment: comment.map(str::to_owned),
+    };
+    let banned = ban("203.0.113.9", Some(100));
+    store.note(&plan, vec![JournalEntry::Entered(banned)], NOW);
+    let key = ban_record::key(&plan, &banned).unwrap();
+    store.annotate(key.clone(), note("alice (sudo)", Some("ticket")), NOW);
+    let orders = Orders {
+        allowed: vec![AllowedNetwork {
+            net: "192.0.2.0/24".parse().unwrap(),
+            since: NOW,
+            until: Some(NOW.plus(Duration::from_secs(60))),
+            note: note("root", None),
+        }],
+        pauses: vec![
+            OrderedPause { jail: None, until: None, by: "root".to_owned() },
+            OrderedPause { jail: Some("scan".to_owned()), until: Some(NOW), by: "bob".to_owned() },
+        ],
+    };
+    store.orders(orders.clone(), NOW);
+    close(store);
+    assert_eq!(super::orders(home.path()), orders);
+    let loaded = reopened(home.path(), NOW).loaded;
+    assert_eq!((loaded.orders, loaded.bans.len()), (orders, 1));
+    assert_eq!(loaded.bans[0].note, Some(note("alice (sudo)", Some("ticket"))));
+    assert_eq!(
+        notes(home.path()),
+        HashMap::from([(key.clone(), note("alice (sudo)", Some("ticket")))])
+    );
+
+    // The next ban of the host is another one, which nobody ordered; what is over keeps its note.
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let later = Ban { since: NOW.plus(Duration::from_secs(9)), ..banned };
+    store.note(&plan, vec![JournalEntry::Entered(later)], NOW);
+    close(store);
+    assert_eq!(notes(home.path()), HashMap::new());
+    let hosts = ["203.0.113.9".to_owned()];
+    let all = of_hosts(home.path(), &hosts, None, 9).unwrap();
+    let by: Vec<_> = all.iter().map(|ban| ban.note.as_ref().map(|note| note.by.as_str())).collect();
+    assert_eq!(by, [None, Some("alice (sudo)")]);
+
+    // Without a guard; and a file of an earlier version that is only read.
+    change_orders(home.path(), |orders| {
+        orders.allowed.clear();
+        Ok::<_, StoreError>(())
+    })
+    .unwrap();
+    assert_eq!(
+        (super::orders(home.path()).allowed.len(), super::orders(home.path()).pauses.len()),
+        (0, 2)
+    );
+    Connection::open(home.path().join(FILE)).unwrap().execute_batch(TO_VERSION_2).unwrap();
+    assert_eq!(
+        (super::orders(home.path()), notes(home.path())),
+        (Orders::default(), HashMap::new())
+    );
+    let (loaded, problem) = read(home.path(), Extent::All, NOW).unwrap();
+    assert_eq!((loaded.bans.len(), problem), (1, None));
+    assert_eq!(reopened(home.path(), NOW).loaded.bans.len(), 1, "it is brought up to date");
+}
+
 #[test]
 fn totals_are_stored_and_a_file_without_them_is_taken_over() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(FILE);
     let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     drop(schema::open(&path).unwrap());
-    change("DROP TABLE totals; PRAGMA user_version = 2");
+    change(TO_VERSION_2);
     let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
     assert_eq!((untouched.progress.totals, problem), (Vec::new(), None));
 

@@ -85,6 +85,9 @@ pub struct Status {
     pub dry_run: bool,
     /// The time when a pause ends (seconds since the epoch), if there is one that ends by itself.
     pub paused_until: Option<i64>,
+    /// The number of hosts and networks that are banned, each once, however many bans it has.
+    #[serde(default)]
+    pub hosts_banned: usize,
     /// The pauses in force.
     #[serde(default)]
     pub paused: Vec<PauseStatus>,

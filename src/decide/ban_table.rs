@@ -26,6 +26,8 @@ pub struct BanTable {
     deadlines: BTreeSet<(Time, BanKey)>,
     /// The number of bans of each jail that has some.
     counts: BTreeMap<JailId, usize>,
+    /// The number of hosts and networks that are banned, each once, with all of its ports.
+    hosts: usize,
     /// The jails whose bans are not in force for a while: the kernel is not to have them.
     paused: BTreeSet<JailId>,
     /// The changes since the last [`BanTable::take_journal`]; `None` if no journal is kept.
@@ -59,7 +61,11 @@ impl BanTable {
                 self.deadlines.remove(&(until, key));
             }
             Some(Ban { until: None, .. }) => {}
-            None => *self.counts.entry(ban.jail).or_default() += 1,
+            None => {
+                *self.counts.entry(ban.jail).or_default() += 1;
+                let is_first = self.of_host(ban.subject).nth(1).is_none();
+                self.hosts += usize::from(is_first);
+            }
         }
         if let Some(until) = ban.until {
             self.deadlines.insert((until, key));
@@ -97,6 +103,8 @@ impl BanTable {
         if let Some(count) = self.counts.get_mut(&ban.jail) {
             *count -= 1;
         }
+        let is_last = self.of_host(ban.subject).next().is_none();
+        self.hosts -= usize::from(is_last);
         Some(ban)
     }
 
@@ -179,6 +187,20 @@ impl BanTable {
         self.bans.range(first..=last).map(|(_, ban)| ban)
     }
 
+    /// The bans of the host or network of a subject, and of all its ports.
+    fn of_host(&self, subject: Subject) -> impl Iterator<Item = &Ban> {
+        let (first, last) = Subject::with_ports(subject.net());
+        let first = (first, ScopeId(0), JailId(0));
+        let last = (last, ScopeId(u16::MAX), JailId(u16::MAX));
+        self.bans.range(first..=last).map(|(_, ban)| ban)
+    }
+
+    /// Returns how many hosts and networks are banned, each once however many of its ports are, and by however many jails.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.hosts
+    }
+
     /// The bans of all hosts and flows that lie in a network, or at an address.
     pub fn within(&self, net: &IpNet) -> impl Iterator<Item = &Ban> {
         let (first, last) = Subject::within(net).into_inner();
@@ -249,6 +271,30 @@ mod tests {
             Change::Put(element) => Some(element.until.map(Time::secs)),
             Change::Remove(..) => None,
         }
+    }
+
+    #[test]
+    fn a_host_is_counted_once() {
+        let mut book = BanTable::default();
+        let bans = [
+            ban(0, Some(100)),
+            ban(1, None),
+            ban_of("203.0.113.9:5060", 0, None),
+            ban_of("203.0.113.9:5061", 0, None),
+            ban_of("203.0.113.10:5060", 0, Some(100)),
+            ban_of("203.0.113.0/24", 0, None),
+        ];
+        for ban in bans {
+            book.put(ban);
+            book.put(Ban { offences: 4, ..ban });
+        }
+        assert_eq!((book.len(), book.hosts()), (6, 3));
+        while book.pop_expired(Time::from_secs(100)).is_some() {}
+        assert_eq!((book.len(), book.hosts()), (4, 2));
+        for ban in bans {
+            book.remove(&ban, Lifted::ByHand);
+        }
+        assert_eq!((book.len(), book.hosts()), (0, 0));
     }
 
     #[test]

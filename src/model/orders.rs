@@ -183,7 +183,7 @@ impl Orders {
     pub fn exempt(&self) -> impl Iterator<Item = ExemptNetwork> {
         self.allowed.iter().map(|AllowedNetwork { net, until, note, .. }| {
             let Note { by, comment } = note.clone();
-            let until = until.map(|until| until.to_string());
+            let until = until.map(Time::utc);
             ExemptNetwork::new(*net, ExemptReason::Order { by, comment, until })
         })
     }

@@ -136,6 +136,12 @@ impl Subject {
         matches!(self.net, IpNet::V6(_))
     }
 
+    /// Between these are a network, or an address, and all ports of it.
+    #[must_use]
+    pub fn with_ports(net: IpNet) -> (Self, Self) {
+        (Self { net, port: None }, Self { net, port: Some(NonZeroU16::MAX) })
+    }
+
     /// Between these is everything that lies in `net`, in the order of subjects. So may be networks that
     /// hold it, which begin at the same address.
     #[must_use]

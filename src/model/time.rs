@@ -1,8 +1,11 @@
 //! Instants and lengths of time as the engine knows them: handed in, never looked up.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
@@ -49,7 +52,6 @@ impl Time {
     }
 }
 
-/// RFC 3339 in UTC, whole seconds: `2026-11-22T00:52:46Z`.
 /// Whether two ends (`None`: never) are the same, or lie no further apart than `tolerance`.
 #[must_use]
 pub fn is_near(a: Option<Time>, b: Option<Time>, tolerance: Duration) -> bool {
@@ -67,11 +69,35 @@ impl Time {
     }
 }
 
+/// The zone that times are written in for people.
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Writes times in this zone from now on, for the rest of the process; without it, they are in UTC. The first zone stays.
+pub fn write_in(zone: TimeZone) {
+    let _ = ZONE.set(zone);
+}
+
+impl Time {
+    /// Returns it in RFC 3339, in UTC and whole seconds, for programs: `2026-11-22T00:52:46Z`.
+    #[must_use]
+    pub fn utc(self) -> String {
+        self.stamp().map_or_else(|| format!("@{}", self.secs()), |stamp| stamp.to_string())
+    }
+
+    fn stamp(self) -> Option<Timestamp> {
+        Timestamp::from_second(self.secs()).ok()
+    }
+}
+
+/// For people: RFC 3339 in the zone of [`write_in`], whole seconds: `2026-11-22T01:52:46+01:00`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.secs()) {
-            Ok(stamp) => write!(f, "{stamp}"),
-            Err(_) => write!(f, "@{}", self.secs()),
+        let zone = ZONE.get().filter(|zone| **zone != TimeZone::UTC);
+        match zone.zip(self.stamp()) {
+            Some((zone, stamp)) => {
+                write!(f, "{}", stamp.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z"))
+            }
+            None => f.write_str(&self.utc()),
         }
     }
 }
@@ -124,6 +150,27 @@ impl fmt::Display for HumanDuration {
             }
         }
         Ok(())
+    }
+}
+
+/// What is left of a duration, for people: the two largest units, rounded up. What was to last for a year reads as a year
+/// for as long as that is nearly true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoughDuration(pub Duration);
+
+impl fmt::Display for RoughDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        let units = HumanDuration::UNITS;
+        let largest = units.iter().position(|(unit, _)| secs >= *unit).unwrap_or(units.len() - 1);
+        let second = units.get(largest + 1).or(units.last()).map_or(1, |(unit, _)| *unit);
+        let rounded = secs.div_ceil(second).saturating_mul(second);
+        // A month is no whole number of days: what is over a unit by rounding is none.
+        let whole = units.iter().find(|(unit, _)| secs < *unit && rounded >= *unit);
+        let rounded = whole.map_or(rounded, |(unit, _)| *unit);
+        let text = HumanDuration(Duration::from_secs(rounded)).to_string();
+        let two: Vec<_> = text.split(' ').take(2).collect();
+        f.write_str(&two.join(" "))
     }
 }
 
@@ -250,8 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_rounded_up_to_two_units() {
+        const YEAR: u64 = 31_557_600;
+        for (secs, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (599, "9m 59s"),
+            (3599, "59m 59s"),
+            (3601, "1h 1m"),
+            (7199, "2h"),
+            (86_399, "1d"),
+            (172_800, "2d"),
+            (YEAR, "1y"),
+            (YEAR - 10, "1y"),
+            (YEAR - 86_400, "11M 30d"),
+            (YEAR + 1, "1y 1M"),
+            (2 * YEAR - 1, "2y"),
+        ] {
+            assert_eq!(RoughDuration(Duration::from_secs(secs)).to_string(), text, "{secs}");
+        }
+    }
+
+    #[test]
     fn instants_print_as_rfc_3339() {
-        assert_eq!(Time::from_secs(1_795_308_766).to_string(), "2026-11-22T00:52:46Z");
+        assert_eq!(Time::from_secs(1_795_308_766).utc(), "2026-11-22T00:52:46Z");
         assert_eq!(Time::from_millis(-1).secs(), -1);
     }
 }

@@ -15,7 +15,7 @@ mod pause;
 pub(super) mod server;
 mod settings;
 pub(crate) mod status;
-mod unban;
+pub(crate) mod unban;
 mod verify;
 pub(crate) mod without_effect;
 

@@ -86,6 +86,7 @@ impl Core {
             uptime: self.started.elapsed().as_secs(),
             dry_run: self.dry_run,
             paused_until: self.paused.end().map(Time::secs),
+            hosts_banned: self.engine.bans().hosts(),
             paused,
             jails: shown.filter_map(|(id, jail)| self.jail_status(id, jail, now)).collect(),
             sources,

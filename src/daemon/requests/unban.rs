@@ -33,10 +33,20 @@ fn unban(core: &mut Core, request: &UnbanRequest, caller: &Caller) -> Result<Don
     let lift = |whom| core.engine.unban(whom, jail, &mut core.decisions);
     let count: usize = whom.into_iter().map(lift).sum();
     core.carry_out();
-    let lifted = format!("{} lifted", counted(count, "ban"));
+    let lifted = lifted(request.net.map(|SubjectText(whom)| whom), request.jail.as_deref(), count);
     info!("{lifted}, ordered by {caller}");
     let Some((net, seconds)) = allowed else { return Ok(Done::changing(count > 0, lifted)) };
     let Done { message, .. } =
         allow::let_through(core, net, Some(seconds), note(caller, Some("unban"))?)?;
     Ok(Done::changing(true, format!("{lifted}; {message}")))
+}
+
+/// Returns what has become of the bans of a host or network, or of all; of one jail, or of all.
+#[must_use]
+pub fn lifted(whom: Option<Subject>, jail: Option<&str>, count: usize) -> String {
+    let by = jail.map_or(String::new(), |jail| format!(" by {jail}"));
+    match whom.filter(|_| count == 0) {
+        Some(whom) => format!("{whom} is not banned{by}: nothing lifted"),
+        None => format!("{} lifted", counted(count, "ban")),
+    }
 }

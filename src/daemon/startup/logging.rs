@@ -25,7 +25,7 @@ impl Volume {
     }
 }
 
-/// Starts to log to standard error. Under systemd, the journal adds the date.
+/// Starts to log to standard error, with local times and their zone. Under systemd, the journal adds the date.
 pub fn start(level: LogLevel) -> Volume {
     let (filter, handle) = reload::Layer::new(filter(level));
     let dated = std::env::var_os("JOURNAL_STREAM").is_none();
@@ -74,7 +74,7 @@ where
         if self.dated {
             #[expect(clippy::disallowed_methods, reason = "an edge: the date of a log line")]
             let now = jiff::Zoned::now();
-            write!(writer, "{} ", now.strftime("%F %T"))?;
+            write!(writer, "{} ", now.strftime("%F %T%:z"))?;
         }
         write!(writer, "{level:<7} ")?;
         context.field_format().format_fields(writer.by_ref(), event)?;

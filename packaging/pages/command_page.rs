@@ -145,9 +145,15 @@ fn commands(page: &mut Roff, command: &Command) {
 
 /// The text behind the help of the program: commands as they are written, then `Exit codes: 0 done, …`.
 fn examples_and_exit_codes(page: &mut Roff, text: &str) -> Result<()> {
-    let (examples, codes) = text.split_once("Exit codes: ").context("no exit codes are told")?;
-    page.control("SH", ["EXAMPLES"]).control("nf", []).text([roman(examples.trim())]);
-    page.control("fi", []).control("SH", ["EXIT STATUS"]);
+    let (examples, codes) = text.split_once("Exit codes: ").unwrap_or((text, ""));
+    let examples = examples.trim_start_matches("Examples:\n");
+    let lines: Vec<_> = examples.lines().map(str::trim_start).collect();
+    page.control("SH", ["EXAMPLES"]).control("nf", []).text([roman(lines.join("\n").trim())]);
+    page.control("fi", []);
+    if codes.is_empty() {
+        return Ok(());
+    }
+    page.control("SH", ["EXIT STATUS"]);
     let codes = codes.replace('\n', " ");
     for code in codes.trim_end_matches('.').split(", ") {
         let (code, meaning) = code.split_once(' ').context("an exit code without a meaning")?;

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use asterguard::config::load::BUILT_IN;
 use clap::Command;
-use clap_complete::Shell;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use roff::{Inline, Roff, bold, roman};
 
 fn main() -> Result<()> {
@@ -33,13 +33,12 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = Vec::new();
     commands(&program, &[], &mut pages)?;
     pages.push(("man/asterguard.toml.5".to_owned(), config_page::page(&BUILT_IN)?));
-    for (shell, name) in [
-        (Shell::Bash, "asterguard.bash"),
-        (Shell::Zsh, "_asterguard"),
-        (Shell::Fish, "asterguard.fish"),
-    ] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut asterguard::cli::command(), "asterguard", &mut script);
+    let shells: [(&dyn EnvCompleter, &str); 3] =
+        [(&Bash, "asterguard.bash"), (&Zsh, "_asterguard"), (&Fish, "asterguard.fish")];
+    for (shell, name) in shells {
+        // They ask the program itself.
+        let (mut script, program) = (Vec::new(), "asterguard");
+        shell.write_registration("COMPLETE", program, program, program, &mut script)?;
         pages.push((format!("completions/{name}"), script));
     }
     Ok(pages)
@@ -146,9 +145,10 @@ mod tests {
                 let dashes = option.replace('-', "\\-");
                 assert!(page.contains(&dashes), "{name} --{option} is in its page: {page}");
             }
-            for script in &shells {
-                assert!(script.contains(name), "{name} is completed");
-            }
+            assert!(page.contains(".SH EXAMPLES\n.nf\nasterguard"), "{name}: {page}");
+        }
+        for script in &shells {
+            assert!(script.contains("COMPLETE=") && script.contains("asterguard"), "{script}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! `asterguard allow`
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::Exit;
 use super::ban::{lasting, seconds};
 use super::client::{ask, one_by_one};
+use super::completions;
 use super::output::{Failure, Output};
 use super::without_daemon::PlacesArgs;
 use crate::control::SubjectText;
@@ -15,7 +17,11 @@ use crate::model::time::{BanDuration, Time};
 #[derive(Debug, Args)]
 pub struct AllowArgs {
     /// Addresses or networks that nothing is dropped of, whatever is banned or blocked
-    #[arg(value_name = "HOST|NETWORK", required_unless_present = "list")]
+    #[arg(
+        value_name = "HOST|NETWORK",
+        required_unless_present = "list",
+        add = ArgValueCandidates::new(completions::allowed)
+    )]
     hosts: Vec<Subject>,
     /// How long: 8h, 1d 12h, seconds, or permanent (until `--remove`)
     #[arg(long = "for", value_name = "TIME", default_value = "permanent", value_parser = lasting)]

@@ -4,9 +4,11 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::client::{Reply, ask, ask_unsure, one_by_one};
+use super::completions;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::duration;
@@ -23,7 +25,7 @@ pub struct BanArgs {
     #[arg(required = true, value_name = "HOST|NETWORK")]
     hosts: Vec<Subject>,
     /// In the name of this jail, with its bantime and ports [default: all ports]
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
     #[arg(long = "for", value_name = "TIME", value_parser = lasting)]

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use ipnet::IpNet;
 use serde::Serialize;
 
 use super::banned::ban_line;
 use super::client::ask;
+use super::completions;
 use super::list::{Listed, listed};
 use super::output::{Failure, Output};
 use super::state_file::{self, Earlier};
@@ -41,7 +43,7 @@ use crate::sys::program::Program;
 pub struct ExplainArgs {
     /// Address of a host, or address and port: why it is banned or not. Or a log line: what each jail
     /// makes of it
-    #[arg(value_name = "HOST|LINE")]
+    #[arg(value_name = "HOST|LINE", add = ArgValueCandidates::new(completions::banned))]
     subject: String,
     #[command(flatten)]
     places: PlacesArgs,

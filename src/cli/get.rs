@@ -1,8 +1,10 @@
 //! `asterguard get`
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::client::ask;
+use super::completions;
 use super::list::never_banned;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
@@ -16,7 +18,7 @@ const FAILREGEX: &str = "failregex";
 #[derive(Debug, Args)]
 pub struct GetArgs {
     /// The jail; or `ignoreip`, for the hosts that no jail bans
-    #[arg(value_name = "JAIL")]
+    #[arg(value_name = "JAIL", add = ArgValueCandidates::new(completions::jails))]
     first: String,
     /// One of its values; `failregex`: what it counts; `ignoreip`: the hosts that it never bans, and why
     /// [default: all values, and where each is written]

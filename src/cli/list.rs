@@ -9,10 +9,10 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::SocketArg;
 use super::banned::dropped;
 use super::client::ask;
 use super::output::{Failure, Output};
+use super::{Exit, SocketArg};
 use crate::control::explain::KnownGoodReport;
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
@@ -20,7 +20,7 @@ use crate::control::list::{
 use crate::enforce::ListOrigin;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{Subject, written};
-use crate::model::time::{HumanDuration, Time};
+use crate::model::time::{RoughDuration, Time};
 use crate::model::words::counted;
 use crate::sys::clock::now;
 
@@ -34,7 +34,7 @@ pub struct ListArgs {
     socket: SocketArg,
 }
 
-pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
+pub fn list(args: &ListArgs, output: &Output) -> Result<Exit, Failure> {
     let request = ListRequest { list: args.list, host: args.host };
     let entries = ask(&args.socket.socket, &request)?;
     if is_empty(&entries) && !output.json {
@@ -54,7 +54,7 @@ pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
             if output.json {
                 output.object(&serde_json::json!({ "feed": null, "dropped": dropped }));
             } else if let Some(packets) = dropped.packets {
-                output.line(format_args!("{packets} packets dropped by feeds"));
+                output.line(format_args!("{} dropped by feeds", counted(packets, "packet")));
             }
         }
         ListEntries::KnownGood(known) => {
@@ -63,7 +63,8 @@ pub fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
             }
         }
     }
-    Ok(())
+    let is_missing = args.host.is_some() && is_empty(&entries);
+    Ok(if is_missing { Exit::NotFound } else { Exit::Done })
 }
 
 fn is_empty(entries: &ListEntries) -> bool {
@@ -107,8 +108,11 @@ fn feed_line(feed: &FeedReport, output: &Output) {
     let FeedReport { feed: name, path, networks, skipped, .. } = feed;
     match &feed.net {
         Some(net) => output.line(format_args!("{:<17} feed {name} ({path})", written(net))),
-        None => output
-            .line(format_args!("{name}: {networks} networks, {skipped} lines skipped ({path})")),
+        None => output.line(format_args!(
+            "{name}: {}, {} skipped ({path})",
+            counted(*networks, "network"),
+            counted(*skipped, "line")
+        )),
     }
     if let Some(problem) = &feed.problem {
         output.line(format_args!("  ! {problem}"));
@@ -124,7 +128,7 @@ fn known_line(host: &KnownHost, output: &Output) {
     let failing = if *failing == 0 { String::new() } else { format!(", {failing} failing") };
     let ended = if ended.is_some() { ", nothing is excused now" } else { "" };
     let left = Duration::from_secs(Time::from_secs(*until).since(now()).as_secs());
-    let left = HumanDuration(left);
+    let left = RoughDuration(left);
     output.line(format_args!(
         "{:<17} {accounts}{failing}{ended}, {left} left, {source}:{line}",
         host.host

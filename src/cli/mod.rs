@@ -5,7 +5,10 @@ mod ban;
 mod banned;
 mod check;
 mod client;
+mod columns;
+mod completions;
 mod doctor;
+mod examples;
 mod explain;
 mod export;
 mod get;
@@ -22,6 +25,7 @@ mod run;
 mod state_file;
 mod status;
 mod test;
+mod times;
 mod unban;
 mod verify;
 mod without_daemon;
@@ -31,12 +35,15 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::CompleteEnv;
+use jiff::tz::TimeZone;
 
 use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
+use crate::model::time;
 use crate::sys::sandbox::{self, Needs, Sockets};
 use output::{Failure, Output};
 
@@ -62,6 +69,8 @@ pub enum Exit {
     Restart = 7,
     /// This user may not do that.
     NotPermitted = 8,
+    /// Nothing was found: no ban of that host, no such entry in that list.
+    NotFound = 9,
 }
 
 const AFTER_HELP: &str = "\
@@ -75,7 +84,7 @@ Locked out?
 Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
 3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
 6 the state file cannot be used, 7 a supervised guard requests a restart,
-8 this user may not do that.";
+8 this user may not do that, 9 nothing was found.";
 
 /// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
 #[derive(Debug, Parser)]
@@ -84,6 +93,8 @@ struct Cli {
     /// Print JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -187,26 +198,31 @@ fn host(text: &str) -> Result<Subject, String> {
 /// Returns the command line's definition, for manual pages and completions.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::add(Cli::command())
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    time::write_in(TimeZone::system());
+    // A shell that asks what could follow gets its answer, and nothing is run.
+    CompleteEnv::with_factory(command).complete();
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),
     };
+    cli.color.write_global();
     let output = Output::new(cli.json);
     let result = match cli.command {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => return ended(run::run(&args), &output),
         Command::Reload(args) => reload::reload(&args.socket, &output),
         Command::Status(args) => return ended(status::status(&args, &output), &output),
-        Command::Banned(args) => banned::banned(&args, &output),
-        Command::List(args) => list::list(&args, &output),
+        Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
+        Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
-        Command::Unban(args) => unban::unban(&args, &output),
+        Command::Unban(args) => return ended(unban::unban(&args, &output), &output),
         Command::Pause(args) => pause::pause(&args, &output),
         Command::Allow(args) => allow::allow(&args, &output),
         Command::Export(args) => export::export(&args, &output),

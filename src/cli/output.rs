@@ -3,9 +3,13 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Exit;
+use super::columns::Columns;
+use super::times;
 use crate::config::Setting;
 use crate::config::load::LoadError;
 use crate::config::settings::as_file;
@@ -15,6 +19,9 @@ use crate::decide::plan_files::PlanError;
 use crate::enforce::SinkError;
 use crate::hosts::lists::ListsError;
 use crate::rules::RulesError;
+
+/// The form of all JSON that is printed. It changes when a field goes, or means something else.
+const SCHEMA: u32 = 1;
 
 /// A failure as the user sees it.
 #[derive(Debug)]
@@ -79,10 +86,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
+/// Whether standard error shows colours: as `--color` says, else if it is a terminal, and `NO_COLOR` is not set.
 fn colours() -> bool {
-    std::io::stderr().is_terminal()
-        && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// The output for people or for scripts. Whatever a command prints goes through one of these.
@@ -90,6 +96,8 @@ fn colours() -> bool {
 pub struct Output {
     /// Whether JSON is wanted.
     pub json: bool,
+    /// The columns of the terminal that standard output is; `None`: it is none.
+    width: Option<u16>,
 }
 
 #[expect(
@@ -112,7 +120,10 @@ impl Output {
 
     /// Returns output in JSON or as text.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        let stdout = std::io::stdout();
+        let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok()).flatten();
+        let width = size.map(|size| size.ws_col).filter(|width| *width > 0);
+        Self { json, width }
     }
 
     /// Prints one line of text to standard output.
@@ -120,10 +131,21 @@ impl Output {
         print(format_args!("{text}\n"));
     }
 
-    /// Prints one JSON object, as a line.
+    /// Prints one JSON object, as a line: with the number of its form ahead, and each time as seconds and in RFC 3339.
     pub fn object(&self, object: &impl Serialize) {
         // Everything that is printed is made of strings, numbers and lists of them.
-        print(format_args!("{}\n", serde_json::to_string(object).unwrap_or_default()));
+        let mut value = serde_json::to_value(object).unwrap_or_default();
+        times::say_both(&mut value);
+        let mut whole = serde_json::Map::from_iter([("schema".to_owned(), SCHEMA.into())]);
+        if let Value::Object(fields) = value {
+            whole.extend(fields);
+        }
+        print(format_args!("{}\n", Value::Object(whole)));
+    }
+
+    /// Prints rows in columns; see [`Columns`].
+    pub fn table(&self, columns: Columns) {
+        print(format_args!("{}", columns.text(self.width)));
     }
 
     /// Prints the result of a command that has little to say.
@@ -157,7 +179,8 @@ impl Output {
 
     fn tell(&self, result: &str, message: &str) {
         let text = if self.json {
-            serde_json::json!({ "result": result, "message": message }).to_string()
+            serde_json::json!({ "schema": SCHEMA, "result": result, "message": message })
+                .to_string()
         } else {
             format!("asterguard: {}", message.trim_end())
         };

@@ -1,9 +1,11 @@
 //! `asterguard pause`
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::ban::{lasting, seconds};
 use super::client::order;
+use super::completions;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::pause::PauseRequest;
@@ -19,7 +21,7 @@ pub struct PauseArgs {
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting)]
     length: BanDuration,
     /// Only the bans of this jail: all others stay in force
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     #[command(flatten)]
     socket: SocketArg,

@@ -1,8 +1,10 @@
 //! `asterguard resume`
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::client::order;
+use super::completions;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::control::pause::ResumeRequest;
@@ -13,7 +15,7 @@ use crate::sys::program::Program;
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// Only the pause of this jail [default: all pauses]
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     #[command(flatten)]
     socket: SocketArg,

@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use anstyle::{AnsiColor, Style};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::banned::ban_line;
 use super::client::ask;
+use super::columns::{Columns, Give};
+use super::completions;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::{Limiter, MANUAL, Mode};
@@ -17,16 +21,21 @@ use crate::control::status::{
 };
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
-use crate::model::time::{HumanDuration, Time};
+use crate::model::time::{RoughDuration, Time};
 use crate::model::words::counted;
+use crate::sys::clock::now;
 
 /// Rules with hearsay that are shown for one file.
 const MOST_RULES: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Only this jail
+    /// All about this jail, with its bans
+    #[arg(add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
+    /// Show jails without a failure, too
+    #[arg(long, short, conflicts_with = "jail")]
+    all: bool,
     /// For monitoring: only how the guard is and what is wrong, and exit code 1 unless it is OK
     /// (DEGRADED or PAUSED)
     #[arg(long)]
@@ -47,13 +56,64 @@ pub fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
         return Ok(exit(args, &status));
     }
     if args.jail.is_none() {
-        // Immediately, whatever the number of bans.
-        output.line(overview(&asked(args, Detail::Brief)?).trim_end());
+        let status = asked(args, Detail::Brief)?;
+        output.line(overview(&status).trim_end());
+        jails(args, &status, output);
+        return Ok(Exit::Done);
     }
     for jail in &asked(args, Detail::Full)?.jails {
         output.line(jail_tree(jail).trim_end());
     }
     Ok(Exit::Done)
+}
+
+/// Prints the jails in columns: those that have counted something, or all.
+fn jails(args: &StatusArgs, status: &Status, output: &Output) {
+    let mut columns = Columns::new(&[
+        ("JAIL", Give::Never),
+        ("MODE", Give::Below(70)),
+        ("FAILING", Give::Never),
+        ("FAILED", Give::Never),
+        ("BANNED", Give::Never),
+        ("BANS", Give::Never),
+        ("LAST FAILURE", Give::Below(80)),
+    ]);
+    let is_idle = |jail: &JailStatus| {
+        let banned = jail.currently_banned + jail.currently_observed;
+        jail.total_failed == 0 && jail.total_banned == 0 && banned == 0
+    };
+    let (idle, busy): (Vec<_>, Vec<_>) = status.jails.iter().partition(|jail| is_idle(jail));
+    let shown: Vec<_> = if args.all { status.jails.iter().collect() } else { busy };
+    for jail in &shown {
+        let (banned, bans) = match jail.mode {
+            Mode::Enforce => (jail.currently_banned.to_string(), jail.total_banned),
+            Mode::Observe => {
+                (format!("({} would be)", jail.currently_observed), jail.total_observed)
+            }
+        };
+        let last = jail.last_failed.map(|time| now().since(Time::from_secs(time)).as_secs());
+        columns.row([
+            jail.jail.clone(),
+            if jail.mode == Mode::Observe { "observe" } else { "enforce" }.to_owned(),
+            jail.currently_failed.to_string(),
+            jail.total_failed.to_string(),
+            banned,
+            bans.to_string(),
+            last.map_or("-".to_owned(), |ago| format!("{} ago", brief(ago))),
+        ]);
+    }
+    if !shown.is_empty() {
+        output.line("");
+        output.table(columns);
+    }
+    if !args.all && !idle.is_empty() {
+        let more = if shown.is_empty() { "" } else { "more " };
+        output.line(format_args!(
+            "  {} {more}{} without a failure (status --all); all about one: status JAIL",
+            idle.len(),
+            if idle.len() == 1 { "jail" } else { "jails" },
+        ));
+    }
 }
 
 fn exit(args: &StatusArgs, status: &Status) -> Exit {
@@ -67,17 +127,26 @@ fn asked(args: &StatusArgs, detail: Detail) -> Result<Status, Failure> {
 
 /// Returns the first line: for the person called at night.
 fn headline(status: &Status) -> String {
-    let health = match status.health {
-        Health::Ok => "OK".to_owned(),
-        Health::Degraded => format!("DEGRADED ({})", names_of_problems(&status.checks)),
-        Health::Paused => "PAUSED".to_owned(),
+    let (health, colour) = match status.health {
+        Health::Ok => ("OK".to_owned(), AnsiColor::Green),
+        Health::Degraded => {
+            (format!("DEGRADED ({})", names_of_problems(&status.checks)), AnsiColor::Red)
+        }
+        Health::Paused => ("PAUSED".to_owned(), AnsiColor::Yellow),
     };
-    let banned: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
+    let style = Style::new().fg_color(Some(colour.into())).bold();
+    let health = format!("{style}{health}{style:#}");
+    let bans: usize = status.jails.iter().map(|jail| jail.currently_banned).sum();
+    let hosts = status.hosts_banned;
+    let mut banned = format!("{} banned", counted(hosts, "host"));
+    if bans != hosts {
+        banned = format!("{banned} ({})", counted(bans, "ban"));
+    }
     let LoginStatus { ago, lately, banned: known, .. } = &status.logins;
     let known = match known {
         0 => String::new(),
-        1 => " (one of a host that has logged in)".to_owned(),
-        known => format!(" ({known} of hosts that have logged in)"),
+        1 => ", one of which has logged in".to_owned(),
+        known => format!(", {known} bans of hosts that have logged in"),
     };
     let logins = match ago {
         None => "no login seen".to_owned(),
@@ -89,12 +158,12 @@ fn headline(status: &Status) -> String {
     let observing = jails().filter(|jail| jail.mode == Mode::Observe).count();
     let would: usize = jails().map(|jail| jail.currently_observed).sum();
     match observing {
-        0 => format!("{health}: {banned} banned{known}; {logins}\n"),
+        0 => format!("{health}: {banned}{known}; {logins}\n"),
         all if all == jails().count() => format!(
-            "{health}, observing only: {would} would be banned, {banned} banned{known}; {logins}\n"
+            "{health}, observing only: {would} would be banned, {banned}{known}; {logins}\n"
         ),
         some => format!(
-            "{health}: {banned} banned{known}, {would} more would be by {}; {logins}\n",
+            "{health}: {banned}{known}, {would} more would be by {}; {logins}\n",
             counted(some, "observing jail")
         ),
     }
@@ -233,8 +302,7 @@ fn at(error: &PastError) -> String {
 
 /// Formats a length of time, to its two largest units.
 fn brief(seconds: u64) -> String {
-    let whole = HumanDuration(Duration::from_secs(seconds)).to_string();
-    whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    RoughDuration(Duration::from_secs(seconds)).to_string()
 }
 
 /// Returns what is seen on the wire.

@@ -14,13 +14,12 @@ use crate::control::allow::{AllowRequest, AllowedReport};
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::{Done, Problem, Query, SubjectText};
 use crate::daemon::requests::status::named_ban;
-use crate::daemon::requests::{allow, jail_named, note};
+use crate::daemon::requests::{allow, jail_named, note, unban};
 use crate::daemon::{LiftedOffline, Offline, STATE_DIR};
 use crate::enforce::SinkError;
 use crate::model::event::Ban;
 use crate::model::orders::{AllowedNetwork, Caller, end};
 use crate::model::subject::{Subject, canonical, written};
-use crate::model::words::counted;
 use crate::store::{self, ban_record};
 use crate::sys::clock::now;
 
@@ -117,21 +116,23 @@ impl PlacesArgs {
         allow::reports(&store::orders(&self.state_dir))
     }
 
-    /// Lifts bans: those of each of `whom`, or all.
+    /// Lifts bans: those of each of `whom`, or all. Returns how many.
     pub fn unban(
         &self,
         whom: &[Subject],
         jail: Option<&str>,
         output: &Output,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let offline = self.offline(output)?;
         jail_named(offline.plan(), jail)
             .map_err(|Problem { message, .. }| Failure { exit: Exit::Usage, message })?;
         let each: Vec<_> =
             if whom.is_empty() { vec![None] } else { whom.iter().copied().map(Some).collect() };
+        let mut all = 0;
         for whom in each {
             let LiftedOffline { bans, problem } = offline.unban(whom, jail)?;
-            output.done(&format!("{} lifted", counted(bans, "ban")));
+            all += bans;
+            output.changed(&Done::changing(bans > 0, unban::lifted(whom, jail, bans)));
             if let Some(problem) = problem {
                 let message = format!(
                     "the state file was not told, so the next start puts them back: {problem}"
@@ -139,6 +140,6 @@ impl PlacesArgs {
                 return Err(Failure { exit: Exit::BadState, message });
             }
         }
-        Ok(())
+        Ok(all)
     }
 }

@@ -57,7 +57,7 @@ fn status_with_many_bans_is_immediate() {
     let mut child = status.spawn().unwrap();
     let mut headline = [0; 20];
     child.stdout.as_mut().unwrap().read_exact(&mut headline).unwrap();
-    assert_eq!(String::from_utf8_lossy(&headline), "OK: 25001 banned; no");
+    assert_eq!(String::from_utf8_lossy(&headline), "OK: 25001 hosts bann");
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     child.kill().unwrap();
     child.wait().unwrap();

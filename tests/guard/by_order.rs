@@ -65,7 +65,7 @@ fn a_network_is_banned_and_lifted_by_hand() {
         (Dropped, Dropped, Arrived)
     );
     let line = guard.order(&["banned", EVE]);
-    assert!(line.starts_with(&format!("[manual] {NET}  all ports, 9m ")), "{line}");
+    assert!(line.contains(&format!("{NET}  manual  all    9m ")), "{line}");
     assert!(line.contains("by hand (root): ticket 4711"), "{line}");
     for whom in ["192.0.2.0/24", NET, "192.0.2.64/30", MALLORY] {
         let ban = parse(&guard.order(&["banned", whom, "--json"]));
@@ -75,7 +75,8 @@ fn a_network_is_banned_and_lifted_by_hand() {
         );
         assert!(ban["until"].as_i64().unwrap() > ban["since"].as_i64().unwrap() + 590);
     }
-    assert_eq!(guard.order(&["banned", "192.0.2.96/28"]), "192.0.2.96/28 is not banned\n");
+    let (code, out, _) = guard.ctl(&["banned", "192.0.2.96/28"]);
+    assert_eq!((code, out.as_str()), (9, "192.0.2.96/28 is not banned\n"));
     let (state, places) = (guard.path("state"), guard.path("asterguard.toml"));
     let places = ["--state-dir", state.to_str().unwrap(), "--config", places.to_str().unwrap()];
     let explained = guard.order(&[&["explain", EVE], &places[..]].concat());
@@ -111,7 +112,7 @@ fn a_network_is_banned_and_lifted_by_hand() {
 
     // Over a restart, and when it is lost.
     let guard = restarted(&lab.pbx, guard.stop());
-    assert_eq!((lab.udp(EVE, SIP), guard.order(&["banned"]).lines().count()), (Dropped, 3));
+    assert_eq!((lab.udp(EVE, SIP), guard.order(&["banned"]).lines().count()), (Dropped, 4));
     lab.pbx.exec("nft flush set inet asterguard ban_net4");
     kit::until("it is put back", || lab.udp(EVE, SIP) == Dropped);
     assert_eq!(guard.ctl(&["verify"]).0, 0);
@@ -185,8 +186,11 @@ fn an_order_says_what_it_changes() {
     }
     kit::until("it is in the kernel", || elements(&netns, "sip4").len() == 1);
     assert_eq!(elements(&netns, "sip4")[0].timeout, Some(600));
-    let unban = |whom: &str| parse(&guard.order(&["unban", whom, "--json"]))["changed"].clone();
-    assert_eq!((unban("198.51.100.7"), unban("198.51.100.7")), (json!(true), json!(false)));
+    let unban = || guard.ctl(&["unban", "198.51.100.7", "--json"]);
+    let (code, out, _) = unban();
+    assert_eq!((code, &parse(&out)["changed"]), (0, &json!(true)));
+    let (code, out, _) = unban();
+    assert_eq!((code, &parse(&out)["changed"]), (9, &json!(false)));
     for (comment, words) in
         [("a\nb", "control characters"), (&*"x".repeat(201), "200 bytes at most")]
     {
@@ -229,7 +233,7 @@ fn who_has_logged_in_is_banned_only_by_who_means_it() {
     for whom in ["198.51.100.20", "198.51.100.0/24"] {
         guard.order(&["ban", whom, "--yes"]);
     }
-    assert_eq!(guard.order(&["banned"]).lines().count(), 3);
+    assert_eq!(guard.order(&["banned"]).lines().count(), 1 + 3);
 }
 
 /// Runs a command whose standard input is a terminal, at which somebody types this line.
@@ -377,7 +381,7 @@ fn who_is_allowed_passes_until_it_ends_or_is_taken_back() {
     let said = guard.order(&["unban", EVE, "--allow-for", "1h"]);
     assert!(said.starts_with(&format!("1 ban lifted; {EVE} is let through until 2")), "{said}");
     guard.append("messages", &vec![wrong_password(EVE); 20]);
-    kit::until("it is read", || guard.jail("asterisk-guess")["ignored"] == 20);
+    kit::until("it is read", || guard.jail("asterisk-guess")["ignored"] == 40);
     assert_eq!(lab.udp(EVE, SIP), Arrived);
     for (whom, words) in [("0.0.0.0/0", "wider than /8"), ("192.0.2.66:5060", "one port of a host")]
     {
@@ -435,7 +439,7 @@ fn bans_move_to_another_guard() {
         (2, 2)
     );
     for words in [
-        "there is no list of ports \"web\"",
+        "there is no list of ports ",
         "203.0.113.7 is in ignoreip",
         "missing field `until`",
         "-:10:",
@@ -492,7 +496,7 @@ fn one_jail_is_paused_and_the_others_go_on() {
     guard.append("messages", &vec![wrong_password("198.51.100.9"); 5]);
     guard.says("[asterisk-guess] Ban 198.51.100.9");
     let banned = guard.order(&["banned", EVE]);
-    assert!(banned.contains(" left, not in force now (paused), proven"), "{banned}");
+    assert!(banned.contains(" (paused)  proven, 5 × "), "{banned}");
     let (code, out, _) = guard.ctl(&["status", "--check"]);
     assert!(code == 1 && out.starts_with("PAUSED: "), "{out}");
     assert!(
@@ -685,7 +689,7 @@ fn each_order_works_with_the_guard_up_down_and_with_a_broken_configuration() {
     assert_eq!(guard.ctl(&["ban", "198.51.100.4"]).0, 0);
     assert_eq!(run(&["allow", "192.0.2.16/28", "--for", "1h"]).0, 0);
     let (code, out, _) = run(&["banned"]);
-    assert_eq!((code, out.lines().count()), (0, 3), "{out}");
+    assert_eq!((code, out.lines().count()), (0, 1 + 3), "{out}");
     bans_are(&guard, &["10.1.0.0/16", "198.51.100.3", "198.51.100.4"]);
     allowed_are(&guard, &["192.0.2.0/28", "192.0.2.16/28"], &["192.0.2.0/27"]);
 

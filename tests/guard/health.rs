@@ -54,13 +54,13 @@ fn status_begins_with_the_health_of_the_phones() {
     }
     let netns = Netns::new();
     let guard = guard(&netns);
-    assert_eq!(first_line(&guard), "OK: 0 banned; no login seen");
+    assert_eq!(first_line(&guard), "OK: 0 hosts banned; no login seen");
     assert_eq!(guard.status()["logins"]["last"], Value::Null);
     guard.append("messages", &[login(OFFICE), login("198.51.100.21"), login(OFFICE)]);
     guard.append("messages", &[wrong_password("198.51.100.66")]);
     kit::until("they are read", || guard.jail("asterisk-guess")["total_failed"] == 1);
     let line = first_line(&guard);
-    assert!(line.starts_with("OK: 0 banned; last login "), "{line}");
+    assert!(line.starts_with("OK: 0 hosts banned; last login "), "{line}");
     assert!(line.ends_with(" ago, 2 hosts within 5m"), "{line}");
     let logins = guard.status()["logins"].clone();
     assert_eq!((&logins["host"], &logins["banned"]), (&json!(OFFICE), &json!(0)));
@@ -69,7 +69,7 @@ fn status_begins_with_the_health_of_the_phones() {
     guard.order(&["ban", "203.0.113.5"]);
     guard.order(&["ban", OFFICE, "--yes"]);
     let line = first_line(&guard);
-    assert!(line.starts_with("OK: 2 banned (one of a host that has logged in); "), "{line}");
+    assert!(line.starts_with("OK: 2 hosts banned, one of which has logged in; "), "{line}");
     let all = guard.order(&["status"]);
     assert!(
         all.contains(&format!("banned, though there were logins from there: {OFFICE}\n")),
@@ -79,7 +79,7 @@ fn status_begins_with_the_health_of_the_phones() {
     guard.order(&["unban", OFFICE]);
     assert_eq!(guard.status()["logins"]["banned"], 0);
     guard.order(&["pause"]);
-    assert!(first_line(&guard).starts_with("PAUSED: 1 banned; last login "));
+    assert!(first_line(&guard).starts_with("PAUSED: 1 host banned; last login "));
 }
 
 /// For monitoring, which goes by the exit code.
@@ -91,12 +91,12 @@ fn health_can_be_queried() {
     let netns = Netns::new();
     let guard = guard(&netns);
     let check = |args: &[&str]| guard.ctl(&[&["status", "--check"], args].concat());
-    assert_eq!(check(&[]), (0, "OK: 0 banned; no login seen\n".to_owned(), String::new()));
+    assert_eq!(check(&[]), (0, "OK: 0 hosts banned; no login seen\n".to_owned(), String::new()));
     guard.order(&["pause"]);
     let (code, out, said) = check(&[]);
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(
-        out.starts_with("PAUSED: 0 banned; no login seen\n! nothing is dropped until 20")
+        out.starts_with("PAUSED: 0 hosts banned; no login seen\n! nothing is dropped until 20")
             && out.ends_with("\n  do: asterguard resume\n"),
         "{out}"
     );

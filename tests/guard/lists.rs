@@ -30,7 +30,8 @@ fn start(lab: &Lab) -> Guard {
 
 /// What `list ARGS` prints as JSON.
 fn list(guard: &Guard, args: &[&str]) -> Vec<Value> {
-    let out = guard.order(&[&["list"], args, &["--json"]].concat());
+    let (code, out, _) = guard.ctl(&[&["list"], args, &["--json"]].concat());
+    assert!(code == 0 || (code == 9 && args.len() == 2), "{args:?}");
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -153,7 +154,7 @@ fn lists_come_back_with_the_table_and_stay_over_a_restart() {
         assert!(out.contains("not banned, and dropped all the same\n"), "{out}");
         assert!(out.contains(&format!("  dropped: {words}")), "{out}");
         let (code, out, _) = home.ctl_in(&lab.pbx, &[&["banned", host], &places[..]].concat());
-        assert_eq!(code, 0);
+        assert_eq!(code, 9);
         assert!(out.contains(&format!("  dropped all the same: {words}")), "{out}");
     }
     assert_eq!((lab.udp(EVE, SIP), lab.udp(MALLORY, SIP)), (Dropped, Dropped));
@@ -198,8 +199,12 @@ fn packets_of_banned_hosts_are_shown() {
     assert!(of(&after, "2001:db8:0:a::/64")["knocked"].is_i64());
     assert_eq!(of(&after, MALLORY)["knocked"], Value::Null);
     let text = guard.order(&["banned", EVE]);
-    assert!(text.starts_with(&format!("[manual] {EVE}  all ports, ")), "{text}");
-    assert!(text.contains(" packets dropped, last packet "), "{text}");
+    let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(
+        (row[0], row[1], row[2], row[row.len() - 1]),
+        (EVE, "manual", "all", "ago"),
+        "{text}"
+    );
     let status = guard.jail("manual");
     assert_eq!(of(status["banned"].as_array().unwrap(), EVE)["jail"], Value::Null);
     assert!(of(status["banned"].as_array().unwrap(), EVE)["packets"].as_u64() > Some(packets));

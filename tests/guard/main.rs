@@ -46,6 +46,7 @@ mod restart;
 mod rotation;
 mod signals;
 mod strangers;
+mod terminal;
 
 use kit::Netns;
 

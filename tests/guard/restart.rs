@@ -99,7 +99,7 @@ fn restore_brings_bans_back_before_the_guard_starts() {
 
     let (code, out, said) = restore(&home, &lab.pbx);
     assert_eq!(code, 0, "{said}");
-    let done = r#"{"result":"done","restored":3,"found":0,"expired":0}"#;
+    let done = r#"{"schema":1,"result":"done","restored":3,"found":0,"expired":0}"#;
     assert_eq!(out.trim(), done);
     assert_eq!(lab.udp(EVE, SIP), Dropped);
     let left = elements(&lab.pbx, "ban4").iter().map(|e| e.expires).collect::<Vec<_>>();

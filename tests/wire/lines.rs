@@ -149,7 +149,7 @@ fn guesses_over_tls_cost_the_connection_and_then_the_host() {
     }
     println!("{guesses} guesses until the host was banned");
     let bans = guard.order(&["banned", EVE]);
-    assert!(bans.contains("unverified") && bans.contains("sip ports"), "{bans}");
+    assert!(bans.contains("unverified") && bans.contains("  sip  "), "{bans}");
 }
 
 /// Whoever has learned a phone's port can have its connection cut, and no more: lines about ports to which nothing is

@@ -307,7 +307,7 @@ impl<'a> Replay<'a> {
             host: ban.host,
             network: ban.subject.to_string(),
             jail: self.plan.jail(ban.jail).map_or("", |jail| &jail.name),
-            time: ban.since.to_string(),
+            time: ban.since.utc(),
             offences: ban.offences,
             evidence: ban.evidence,
             bantime: ban.until.map(|until| until.since(ban.since).as_secs()),

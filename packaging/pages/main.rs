@@ -182,13 +182,14 @@ mod tests {
     #[test]
     fn a_synopsis_is_what_can_be_written() {
         for (page, words) in [
-            ("asterguard", "asterguard [--json] COMMAND"),
-            ("asterguard-reload", "asterguard reload [--json] [--socket PATH]"),
+            ("asterguard", "asterguard [--json] [--color WHEN] COMMAND"),
+            ("asterguard-reload", "asterguard reload [--json] [--socket PATH] [--color WHEN]"),
             (
                 "asterguard-ban",
-                "asterguard ban [--json] [-j|--jail JAIL] [--for TIME] [--socket PATH] HOST...",
+                "asterguard ban [--ensure] [-y|--yes] [--json] [-j|--jail JAIL] [--for TIME] [--comment TEXT] \
+                 [--confirm TIME] [--socket PATH] [--color WHEN] HOST|NETWORK...",
             ),
-            ("asterguard-get", "asterguard get [--json] [--socket PATH] JAIL [WHAT]"),
+            ("asterguard-get", "asterguard get [--json] [--socket PATH] [--color WHEN] JAIL [WHAT]"),
         ] {
             assert_eq!(synopsis(&format!("man/{page}.8")), words);
         }

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 20] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 21] = [
     (
         "run",
         &[
@@ -97,6 +97,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 20] = [
             ("asterguard replay --pcap pbx.pcap", "the same of a capture"),
         ],
     ),
+    ("restore", &[("asterguard restore", "at boot, before the network comes up")]),
 ];
 
 /// Adds its examples to the help of each command.

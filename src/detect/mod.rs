@@ -4,6 +4,7 @@ pub mod address;
 mod continuation;
 mod dfa;
 mod extract;
+pub mod line_form;
 mod messages;
 pub mod prefilter;
 pub mod prefix;

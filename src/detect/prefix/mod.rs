@@ -171,8 +171,9 @@ pub fn inner_bodies(text: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     })
 }
 
-/// `[DATE] Asterisk VERSION built by USER @ HOST on a …`
-fn is_banner(line: &[u8]) -> bool {
+/// Whether `line` is what Asterisk writes when it opens a file: `[DATE] Asterisk VERSION built by USER @ HOST on a …`
+#[must_use]
+pub fn is_banner(line: &[u8]) -> bool {
     line.first() == Some(&b'[')
         && memmem::find(line.get(..LONGEST_DATE + 12).unwrap_or(line), b"] Asterisk ").is_some()
         && memmem::find(line, b" built by ").is_some()

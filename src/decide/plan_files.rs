@@ -11,7 +11,7 @@ use crate::config::load::{self, LoadError, MAIN};
 use crate::detect::prefilter::PatternSetError;
 use crate::hosts::discover::asterisk_ports::AsteriskFiles;
 use crate::hosts::lists::ListsError;
-use crate::rules::{RuleSet, RulesError};
+use crate::rules::{RuleFile, RuleSet, RulesError};
 
 /// The reason why configuration and rules cannot be used.
 #[derive(Debug, Error)]
@@ -36,9 +36,20 @@ pub enum PlanError {
 /// # Errors
 /// Returns an error if something is wrong in them; see [`PlanError`].
 pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
+    load_plan_with(config, None)
+}
+
+/// The same, with one more rule file.
+///
+/// # Errors
+/// The same as [`load_plan`].
+pub fn load_plan_with(config: Option<&Path>, more: Option<RuleFile>) -> Result<Plan, PlanError> {
     let main = config.unwrap_or(Path::new(MAIN));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
-    let rules = RuleSet::load(rules_d.as_deref())?;
+    let mut rules = RuleSet::load(rules_d.as_deref())?;
+    if let Some(file) = more {
+        rules.add(file);
+    }
     let mut config: Config = load::load(config, &rules.filters())?;
     AsteriskFiles::default().look(&config.asteriskconf).apply(&mut config);
     Ok(Plan::new(config, Arc::new(rules)))

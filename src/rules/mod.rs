@@ -3,6 +3,7 @@
 pub mod address_tag;
 pub mod file;
 pub mod pattern;
+pub mod trial;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -291,6 +292,13 @@ impl RuleSet {
             until: None,
             examples: Vec::new(),
         }));
+    }
+
+    /// Adds the rules of a file.
+    pub fn add(&mut self, mut file: RuleFile) {
+        let index = self.files.len();
+        self.rules.extend(file.rules.drain(..).map(|rule| Rule { file: index, ..rule }));
+        self.files.push(file);
     }
 
     /// The rule of this name.

@@ -1,0 +1,133 @@
+//! Failregexes that are tried without a rule file, checked as those of a rule file are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::{Grammar, Rule, RuleFile, Service, byte_regex};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::event::{Evidence, Meaning};
+
+/// The name under which they are reported: no rule file has it.
+pub const FILTER: &str = "--regex";
+
+/// Failregexes to be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'a> {
+    /// Each becomes a rule, named by its number.
+    pub failregex: &'a [String],
+    /// As in a rule file.
+    pub ignoreregex: &'a [String],
+    /// The meaning of a hit.
+    pub meaning: Meaning,
+    /// The prefix that is taken off first.
+    pub grammar: Grammar,
+}
+
+impl Trial<'_> {
+    /// Returns the rule file that they would make.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn file(&self) -> Result<RuleFile, Diagnostics> {
+        let mut problems = Vec::new();
+        let mut rules = Vec::new();
+        for (number, regex) in (1..).zip(self.failregex) {
+            match Pattern::new(regex) {
+                Ok(pattern) => rules.push(self.rule(number, pattern)),
+                Err(error) => problems.push(problem(FILTER, regex, error.to_string())),
+            }
+        }
+        let mut ignoreregex = Vec::new();
+        for regex in self.ignoreregex {
+            match byte_regex(regex) {
+                Ok(compiled) => ignoreregex.push(compiled),
+                Err(error) => {
+                    let message = format!("this is no valid regex: {error}");
+                    problems.push(problem("--ignoreregex", regex, message));
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Diagnostics(problems));
+        }
+        Ok(RuleFile {
+            name: FILTER.to_owned(),
+            path: FILTER.into(),
+            source: "".into(),
+            grammar: self.grammar,
+            ignoreregex,
+            messages: Vec::new(),
+            rules,
+        })
+    }
+
+    fn rule(&self, number: usize, pattern: Pattern) -> Rule {
+        Rule {
+            id: number.to_string(),
+            file: 0,
+            patterns: vec![pattern],
+            meaning: self.meaning,
+            evidence: Evidence::Unverified,
+            account: None,
+            call: None,
+            nonce: None,
+            per_attempt: 1,
+            cut: false,
+            service: Service::None,
+            since: None,
+            until: None,
+            examples: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with the regex that an option has: all of it is marked.
+fn problem(option: &str, regex: &str, message: String) -> Diagnostic {
+    Diagnostic {
+        path: Path::new(option).to_owned(),
+        source: Arc::from(regex),
+        span: 0..regex.len(),
+        message,
+        help: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Class;
+
+    fn tried(failregex: &[&str], ignoreregex: &[&str]) -> Result<RuleFile, String> {
+        let owned =
+            |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let trial = Trial {
+            failregex: &owned(failregex),
+            ignoreregex: &owned(ignoreregex),
+            meaning: Meaning::Offence(Class::Guess),
+            grammar: Grammar::Asterisk,
+        };
+        trial.file().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_regex_is_a_rule() {
+        let file =
+            tried(&[r"^door\.c: <HOST> knocked$", r"^door\.c: <HOST> rang$"], &["x"]).unwrap();
+        let ids: Vec<_> = file.rules.iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!((ids, file.ignoreregex.len()), (vec!["1", "2"], 1));
+    }
+
+    #[test]
+    fn mistakes_are_those_of_a_rule_file() {
+        let said = tried(&["<HOST> knocked", "^a$"], &["("]).unwrap_err();
+        for words in [
+            "--regex:1:1: a failregex is anchored at both ends",
+            "1 | <HOST> knocked\n  | ^^^^^^^^^^^^^^",
+            "--regex:1:1: a failregex holds exactly one address tag",
+            "--ignoreregex:1:1: this is no valid regex",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

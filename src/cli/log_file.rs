@@ -1,18 +1,23 @@
-//! A log file at rest, unpacked on the way if its name says that gzip packed it, and whether it is one at all.
+//! A log file at rest or standard input, unpacked on the way if its name says that gzip packed it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal as _, Read};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use flate2::read::MultiGzDecoder;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::detect::prefix;
-use crate::input::line_splitter::Region;
+use crate::model::time::Time;
+use crate::sys::clock;
 
-/// Opens `path`; `progress` counts the bytes that the file has on the disk.
+/// The name of standard input.
+pub const STDIN: &str = "-";
+
+/// Opens `path`, or standard input; `progress` counts the bytes that the file has on the disk.
 pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
-    let file = File::open(path)?;
+    let file = file(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
@@ -21,20 +26,72 @@ pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
     Ok(if packed { Box::new(Unpacked(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }
 
-/// Whether a line of `region` begins as Asterisk's messages do, or as the kernel's.
-pub fn looks_like_asterisks(region: &Region<'_>) -> bool {
-    let mut scratch = Vec::new();
-    region.lines().any(|(_, line)| is_message(line, &mut scratch))
+/// Whether this is standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
 }
 
-/// Whether one line begins so.
-pub fn is_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
-    prefix::begins_message(line, scratch) || prefix::kernel(line).is_some()
+/// Returns how it is called, for people; a file's name may hold anything.
+pub fn name(path: &Path) -> String {
+    if is_stdin(path) {
+        return "standard input".to_owned();
+    }
+    let mut name = String::new();
+    for letter in path.to_string_lossy().chars() {
+        if letter.is_control() {
+            name.extend(letter.escape_default());
+        } else {
+            name.push(letter);
+        }
+    }
+    name
 }
 
-/// Returns what is said of a file without such a line.
+/// Returns when it was written last: dates without a year are the last such dates before that. What comes by a pipe is
+/// written now.
+pub fn written(path: &Path) -> Time {
+    let Some(metadata) = metadata(path) else { return clock::now() };
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Time::from_secs(since.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)))
+}
+
+/// Returns the bytes that it has; 0 if that is not known.
+pub fn size(path: &Path) -> u64 {
+    metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Shows on standard error how much of `bytes` has been read, or only how much if there is no telling how many there
+/// are (0). Nothing is shown where nobody looks, or where somebody types the lines.
+pub fn progress(bytes: u64, typed: bool) -> ProgressBar {
+    let seen = io::stderr().is_terminal() && !(typed && io::stdin().is_terminal());
+    let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let (length, template) = match bytes {
+        0 => (None, "{spinner} {bytes} {bytes_per_sec}"),
+        _ => (Some(bytes), "{bar:40} {bytes}/{total_bytes} {eta}"),
+    };
+    let bar = ProgressBar::with_draw_target(length, target);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Returns what is said of a file without a line of Asterisk's or the kernel's.
 pub fn unrecognized(file: &str) -> String {
     format!("no line of {file} looks like one that Asterisk writes: is it the right file?")
+}
+
+/// The metadata of a regular file.
+fn metadata(path: &Path) -> Option<Metadata> {
+    let metadata = if is_stdin(path) { file(path).ok()?.metadata() } else { path.metadata() };
+    metadata.ok().filter(Metadata::is_file)
+}
+
+fn file(path: &Path) -> io::Result<File> {
+    if is_stdin(path) {
+        return Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    }
+    File::open(path)
 }
 
 /// A reader of a packed file, which says in words what is wrong with it.

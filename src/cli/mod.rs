@@ -12,6 +12,7 @@ mod examples;
 mod explain;
 mod export;
 mod get;
+mod line_forms;
 mod list;
 mod log_file;
 mod output;
@@ -25,6 +26,7 @@ mod run;
 mod state_file;
 mod status;
 mod test;
+mod text;
 mod times;
 mod unban;
 mod verify;
@@ -159,13 +161,17 @@ enum Command {
     ///
     /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
     Doctor(doctor::DoctorArgs),
-    /// Show what the rules make of a line, or of each line of a file
+    /// Show what the rules make of a line or a log: which hit how often, in which formats, and which lines none hit
+    ///
+    /// Of a log, a summary is printed; `--matched` and `--missed` print lines, `--regex` tries a failregex without a rule
+    /// file. The exit code is 1 if nothing is hit, or if the file cannot be read, or not to its end.
     Test(test::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
     Explain(explain::ExplainArgs),
     /// Say which hosts these logs and captures would have had banned, when and why; changes nothing
     ///
     /// What the PBX did with a host is in a capture (--pcap) alone: without one, the last line says that it is unknown.
+    /// At the end stands what was left out and why, what was withheld, and which jails only observe.
     /// The exit code is 1 if a file cannot be read, or not to its end; what can be read counts.
     Replay(replay::ReplayArgs),
     /// Put stored bans into the kernel, before the network comes up and the guard runs
@@ -232,7 +238,7 @@ pub fn main() -> ExitCode {
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),
         Command::Check(args) => check::check(&args, &output),
-        Command::Test(args) => test::test(&args, &output),
+        Command::Test(args) => return ended(test::test(&args, &output), &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),

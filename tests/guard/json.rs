@@ -349,6 +349,10 @@ fn wrong_usage_is_told_as_json() {
         &["explain", "pbx.example"],
         &["replay"],
         &["test"],
+        &["test", "-", "--limit", "some"],
+        &["test", "-", "--class", "guess"],
+        &["test", "-", "--regex", "x", "--class", "rude"],
+        &["replay", "-", "-"],
         &["run", "--sink", "iptables"],
         &["run", "--dry-run", "--sink", "nft"],
         &["check", "--confg", "x"],
@@ -397,6 +401,9 @@ fn what_is_made_of_lines_is_told_as_json() {
         ["messages", "hostname", "undated", "pbx.pcap"].map(path);
     for args in [
         &["test", &messages][..],
+        &["test", &messages, "--missed", "--tampered", "--limit", "1"],
+        &["test", &messages, "--regex", "^door\\.c: a from '<HOST>' asked: .*$", "--limit", "0"],
+        &["test", &messages, "--regex", "door"],
         &["replay", &messages],
         &["replay", &messages, &hostname, &undated],
         &["replay", "/no/such/file"],

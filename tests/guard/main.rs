@@ -47,6 +47,7 @@ mod rotation;
 mod signals;
 mod strangers;
 mod terminal;
+mod tested;
 
 use kit::Netns;
 

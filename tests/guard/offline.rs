@@ -35,6 +35,16 @@ pub fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// A text whose lines were broken to fit a terminal, as one line.
+pub fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether each line fits a terminal, but for paths of files.
+pub fn fits(text: &str) -> bool {
+    text.lines().all(|line| line.chars().count() <= 80 || line.contains('/'))
+}
+
 /// The same line with another time.
 pub fn at(time: &str, line: &str) -> String {
     format!("[{time}{}", &line[line.find(']').unwrap()..])
@@ -209,7 +219,12 @@ fn a_line_is_tested() {
     assert_eq!((code, said.as_str()), (0, ""));
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], format!("1: offence {HOST} unverified asterisk-sip/wrong-password"));
-    assert!(lines[2].starts_with("Lines: 1 line, 1 matched "), "{out}");
+    assert_eq!(lines[1], format!("    {line}"));
+    assert!(
+        lines[2].starts_with("  form: [DATE] LEVEL[ID] FILE: MESSAGE; Nov 22 01:12:24 is 20"),
+        "{out}"
+    );
+    assert_eq!(lines.len(), 3, "{out}");
 
     // Exactly these keys, in this order.
     let (code, out, _) = run(&home, &["test", &line, "--json"]);
@@ -220,13 +235,18 @@ fn a_line_is_tested() {
 
     let (code, out, _) = run(&home, &["test", &wrong_password("192.0.2.1"), "--json"]);
     assert_eq!((code, &objects(&out)[0]["verdict"]), (0, &json!("ignored")));
-    let (code, out, _) =
-        run(&home, &["test", "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well", "--json"]);
+    // Nothing is hit: exit code 1, and what a failregex would have to match.
+    let well = "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well";
+    let (code, out, said) = run(&home, &["test", well]);
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(out.starts_with(&format!("1: no rule matches\n    {well}\n")), "{out}");
+    assert!(out.ends_with("  a failregex sees: cdr.c: All is well\n"), "{out}");
+    let (code, out, _) = run(&home, &["test", well, "--json"]);
     let nothing = json!({
         "line": 1, "verdict": "none", "host": null, "filter": null, "rule": null, "class": null,
         "evidence": null, "recognized": true
     });
-    assert_eq!((code, objects(&out)), (0, vec![nothing]));
+    assert_eq!((code, objects(&out)), (1, vec![nothing]));
 }
 
 #[test]
@@ -238,12 +258,13 @@ fn the_lines_of_a_file_are_tested() {
     let odd = wrong_password("198.51.100.15").replace("1000", "\x1b[2J\u{9b}");
     home.append_bytes("messages", odd.as_bytes());
     let file = home.path("messages");
-    let from_file = run(&home, &["test", file.to_str().unwrap()]);
+    let from_file = run(&home, &["test", file.to_str().unwrap(), "--matched"]);
     let (code, out, said) = &from_file;
     assert_eq!((*code, said.as_str()), (0, ""));
-    let verdicts: Vec<_> = out.lines().filter(|line| !line.starts_with(' ')).collect();
+    let (printed, summary) = out.split_once("Lines ").unwrap();
+    let verdicts: Vec<_> = printed.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(
-        verdicts[..3],
+        verdicts,
         [
             format!("1: offence {HOST} unverified asterisk-sip/wrong-password"),
             "3: offence 2001:db8::7 unverified asterisk-sip/invalid-to-address".to_owned(),
@@ -251,17 +272,28 @@ fn the_lines_of_a_file_are_tested() {
             "4: offence 198.51.100.15 unverified asterisk-sip/wrong-password".to_owned(),
         ]
     );
-    assert!(verdicts[3].starts_with("Lines: 4 lines, 3 matched "), "{out}");
-    assert!(verdicts[3].ends_with(", 1 missed"), "{out}");
+    let counts: Vec<_> = summary.lines().take(4).map(flat).collect();
+    assert_eq!(
+        counts,
+        [
+            "4",
+            "matched 3 75.0 % of these 0 logins, 0 hearsay",
+            "ignored 0 0.0 % harmless, or of hosts that are never banned",
+            "missed 1 25.0 % read by rules, and none hit (--missed)",
+        ]
+    );
     assert!(!out.contains('\x1b') && out.is_ascii(), "{out:?}");
 
-    let mut from_stdin = command(&home, &["test", "-"]);
+    let mut from_stdin = command(&home, &["test", "-", "--matched"]);
     from_stdin.stdin(File::open(&file).unwrap());
     assert_eq!(told(&from_stdin.output().unwrap()), from_file);
 
     let (_, out, _) = run(&home, &["test", file.to_str().unwrap(), "--json"]);
-    let verdicts: Vec<_> = objects(&out).iter().map(|object| object["verdict"].clone()).collect();
+    let mut told = objects(&out);
+    let summary = &told.pop().unwrap()["summary"];
+    let verdicts: Vec<_> = told.iter().map(|object| object["verdict"].clone()).collect();
     assert_eq!(verdicts, ["offence", "none", "offence", "offence"]);
+    assert_eq!((&summary["lines"], &summary["offences"]), (&json!(4), &json!(3)));
 
     for missing in ["/no/such/file", "messages.l0g"] {
         let (code, out, said) = run(&home, &["test", missing]);
@@ -306,22 +338,36 @@ fn logs_are_replayed_by_their_times() {
         "action": "summary", "lines": 25, "offences": 25, "tampered": 0, "unmatched": 0, "hearsay": 0,
         "ignored": 0, "successes": 0, "banned": 4, "unrecognized": [], "captures": null,
         "banned_hosts": { "logs": 4, "captures": 0 }, "supposed": { "hosts": 4, "ports": 0, "first": expected.each_ref().map(|(host, _)| host) },
-        "withheld": []
+        "withheld": [], "observed": 0, "observing": [], "excused": 0,
+        "ignored_hosts": { "lines": 0, "hosts": 0, "first": [] }, "undated": 0, "other_levels": 0,
+        "unknown": 0, "oversized": 0, "unreadable": [], "undated_files": []
     });
     assert_eq!(told[4..], [summary]);
 
     // For people; the order of the files changes nothing.
     let (code, out, _) = run(&home, &["replay", &two, &one]);
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!((code, lines.len()), (0, 6));
-    let expected = format!(
-        "2026-11-22T01:04:00Z [asterisk-guess] Ban 198.51.100.1 (5 offences, unverified, \
-         asterisk-sip/wrong-password, ports sip, 10m) {one}:5"
-    );
-    assert_eq!(lines[0], expected);
+    assert_eq!(code, 0);
+    assert!(fits(&out), "{out}");
+    let column = |name: &str| lines[0].find(name).unwrap();
     assert_eq!(
-        lines[4],
-        "25 lines: 25 offences, 4 bans, 0 hearsay, 0 tampered, 0 ignored, 0 successes"
+        [column("TIME"), column("WHAT"), column("HOST"), column("FOR")],
+        [0, 21, 31, 71],
+        "{out}"
+    );
+    let place = |text: &str| lines[1].find(text);
+    assert_eq!(
+        [place("2026-11-22T01:04:00Z"), place("Ban "), place("198.51.100.1 "), place("10m")],
+        [Some(0), Some(21), Some(31), Some(71)],
+        "{out}"
+    );
+    let cause = format!(
+        " asterisk-guess: 5 offences, unverified, asterisk-sip/wrong-password, ports sip, {one}:5 "
+    );
+    assert!(flat(&out).contains(&cause), "{out}");
+    assert!(
+        out.contains("\n25 lines: 25 offences, 4 bans, 0 logins\nwould be banned by "),
+        "{out}"
     );
 
     // Only said, where the jail only says.
@@ -330,7 +376,11 @@ fn logs_are_replayed_by_their_times() {
     let told = objects(&out);
     assert_eq!((&told[0]["action"], &told[2]["banned"]), (&json!("observe"), &json!(0)));
     let (_, out, _) = run(&home, &["replay", &one]);
-    assert!(out.contains("[asterisk-guess] Would ban 198.51.100.1 "), "{out}");
+    assert!(out.contains("2026-11-22T01:04:00Z Would ban 198.51.100.1 "), "{out}");
+    let jails = JAILS.join(", ");
+    let words = format!("observed only: 2 bans of {jails}, because of `mode = \"observe\"`");
+    assert!(flat(&out).contains(&words), "{out}");
+    assert_eq!((&told[2]["observed"], &told[2]["observing"]), (&json!(2), &json!(JAILS)));
 }
 
 /// "Nothing to ban" must not be read of a file that is none of Asterisk's.
@@ -346,28 +396,31 @@ fn a_file_that_is_no_log_is_said_to_be_none() {
         [("hostname", true), ("bytes", true), ("empty", true), ("quiet", false), ("kernel", false)]
     {
         let file = if name == "empty" { "/dev/null".to_owned() } else { path(name) };
-        let words = format!(
-            "no line of {file} looks like one that Asterisk writes: is it the right file?\n"
-        );
-        for command in ["replay", "test"] {
+        let words =
+            format!("no line of {file} looks like one that Asterisk writes: is it the right file?");
+        // Nothing is hit in them: exit code 1 of `test`.
+        for (command, expected) in [("replay", 0), ("test", 1)] {
             let (code, out, said) = run(&home, &[command, &file]);
-            assert_eq!((code, said.as_str()), (0, ""));
-            assert_eq!(out.contains(&words), odd, "{command}: {out}");
+            assert_eq!((code, said.as_str()), (expected, ""));
+            assert_eq!(flat(&out).contains(&words), odd, "{command}: {out}");
         }
         let (_, out, _) = run(&home, &["replay", &file, "--json"]);
         let expected = if odd { json!([file]) } else { json!([]) };
         assert_eq!(objects(&out)[0]["unrecognized"], expected);
         let (_, out, _) = run(&home, &["test", &file, "--json"]);
-        assert!(objects(&out).iter().all(|line| line["recognized"] == !odd), "{out}");
+        let mut told = objects(&out);
+        assert!(told.pop().unwrap()["summary"]["lines"].is_u64(), "{out}");
+        assert!(told.iter().all(|line| line["recognized"] == !odd), "{out}");
     }
     // One among others is named, and the numbers are in English.
     home.append("messages", &[wrong_password(HOST)]);
     let (_, out, _) = run(&home, &["replay", &path("messages"), &path("hostname")]);
     assert!(out.starts_with("2 lines: 1 offence, 0 bans, "), "{out}");
-    assert!(out.contains(&format!("no line of {} looks", path("hostname"))), "{out}");
+    assert!(flat(&out).contains(&format!("no line of {} looks", path("hostname"))), "{out}");
+    assert!(out.contains("\nleft out:\n        1  not written by Asterisk, or the rest"), "{out}");
     assert_eq!(out.matches("no line of").count(), 1, "{out}");
     let (_, out, _) = run(&home, &["replay", &path("messages")]);
-    assert!(out.starts_with("1 line: 1 offence, 0 bans, 0 hearsay, 0 tampered, "), "{out}");
+    assert!(out.starts_with("1 line: 1 offence, 0 bans, 0 logins\nwould be"), "{out}");
 }
 
 /// What Asterisk writes into `security` when the password of `host` is right.
@@ -395,8 +448,10 @@ fn replayed_ban_of_a_host_that_logged_in_is_marked() {
     let marks: Vec<_> = objects(&out)[..3].iter().map(|ban| ban["logged_in"].clone()).collect();
     assert_eq!(marks, [true, false, false]);
     let (_, out, _) = run(&home, &["replay", log.to_str().unwrap()]);
-    let marked: Vec<_> = out.lines().filter(|line| line.contains("but also logged in)")).collect();
-    assert!(marked.len() == 1 && marked[0].contains("Ban 198.51.100.1 "), "{out}");
+    let out = flat(&out);
+    let (marked, rest) = out.split_once(", but also logged in, ").unwrap();
+    assert!(marked.rsplit_once(" Ban ").unwrap().1.starts_with("198.51.100.1 "), "{out}");
+    assert!(!rest.contains("but also logged in"), "{out}");
 }
 
 /// Packets of an Asterisk 22 (203.0.113.250) as `tcpdump -i eth0` copied them: 198.51.100.101 logs in four times,
@@ -552,7 +607,8 @@ fn a_capture_that_cannot_be_read_whole_is_read_as_far_as_it_can_be() {
         rest = &behind[length..];
     }
     let (code, out, _) = replay(&cut);
-    assert!(code == 0 && out.contains("\ncut: ") && out.contains("(`tcpdump -s 0`"), "{out}");
+    let told = flat(&out);
+    assert!(code == 0 && out.contains("\ncut: ") && told.contains("(`tcpdump -s 0`"), "{out}");
 
     let (code, _, said) = run(&home, &["replay", "--pcap", "/no/such/file"]);
     assert!(code == 1 && said.contains("cannot read /no/such/file: "), "{said}");
@@ -583,15 +639,25 @@ fn a_replay_says_what_it_cannot_know_and_what_it_withheld() {
     let log = home.path("messages").display().to_string();
     let (code, out, said) = run(&home, &["replay", &log]);
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
-    let last = out.lines().last().unwrap();
+    assert!(fits(&out), "{out}");
+    let told = flat(&out);
+    let last = &told[told.find("would be banned by").unwrap()..];
     assert_eq!(
         last,
         "would be banned by what the PBX did, if it did what the lines tell: 7 hosts (text alone: 1 host): \
          198.51.100.1 (5 offences), 198.51.100.2 (5 offences), 198.51.100.3 (5 offences), \
-         198.51.100.4 (5 offences), 198.51.100.5 (5 offences), …; a capture of its packets shows what it did \
+         198.51.100.4 (5 offences), 198.51.100.5 (5 offences), ...; a capture of its packets shows what it did \
          (`--pcap`)"
     );
-    assert!(out.contains("\nwithheld: 2 bans by the logs, as there were more"), "{out}");
+    assert!(
+        told.contains(
+            " withheld: 2 bans by the logs, as there were more unverified ones a minute than \
+             `maxunverified = 1` allows; at 2026-11-22T01:12:24Z for the first time "
+        ),
+        "{out}"
+    );
+    let hearsay = " left out: 34 hearsay: a stranger may have written the address ";
+    assert!(told.contains(hearsay), "{out}");
     let (_, out, _) = run(&home, &["replay", &log, "--json"]);
     let (_, summary) = replayed(&out);
     assert_eq!(
@@ -619,13 +685,16 @@ fn packed_logs_are_replayed_as_far_as_they_can_be_read() {
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
     assert!(out.contains(HOST) && out.contains("5 lines: 5 offences, 1 ban,"), "{out}");
     let (_, out, _) = run(&home, &["test", good.to_str().unwrap()]);
-    assert!(out.contains("Lines: 5 lines, 5 matched"), "{out}");
+    assert!(flat(&out).starts_with("Lines 5 matched 5 100.0 %"), "{out}");
 
     // All of one part, and what there is of the next: its last line is not whole.
     let more = lines.iter().enumerate().map(|(n, line)| format!("{line} {n}"));
     let second = pack(&more.collect::<Vec<_>>());
     let broken = home.path("messages.1.gz");
     fs::write(&broken, [&pack(&lines)[..], &second[..second.len() - 9]].concat()).unwrap();
+    let (code, out, said) = run(&home, &["test", broken.to_str().unwrap()]);
+    assert!(code == 1 && flat(&out).starts_with("Lines 10 matched 5 50.0 %"), "{out}");
+    assert!(said.contains("messages.1.gz: it ends in the middle"), "{said}");
     let (code, out, said) = run(&home, &["replay", broken.to_str().unwrap()]);
     assert!(code == 1 && out.contains(HOST) && out.contains(" 5 offences, 1 ban,"), "{out}");
     assert!(
@@ -649,6 +718,13 @@ fn a_log_without_times_is_named_and_left_out() {
     assert_eq!(code, 1, "{out}");
     assert!(said.contains(&undated) && !said.contains(&dated), "{said}");
     assert!(out.contains(HOST) && !out.contains("198.51.100.7"), "{out}");
+    let left_out = format!("left out: the lines of {undated} have no time to merge them by");
+    assert!(flat(&out).contains(&left_out), "{out}");
+    // Of several files, those that can be read count.
+    let (code, out, said) = run(&home, &["replay", "/no/such/file", &dated, "--json"]);
+    assert!(code == 1 && said.contains("cannot read /no/such/file: "), "{said}");
+    let (bans, summary) = replayed(&out);
+    assert_eq!((bans.len(), &summary["unreadable"]), (1, &json!(["/no/such/file"])));
 
     for (file, words) in [("/no/such/file", "No such file"), ("/", "is a directory")] {
         let (code, out, said) = run(&home, &["replay", file]);
@@ -734,7 +810,8 @@ fn closed_pipe_ends_a_command_quietly() {
     let home = Home::new(CONFIG);
     home.append("messages", &vec![wrong_password(HOST); 20_000]);
     let log = home.path("messages");
-    for args in [&["test", log.to_str().unwrap()][..], &["test", log.to_str().unwrap(), "--json"]] {
+    let log = log.to_str().unwrap();
+    for args in [&["test", log, "--matched", "--limit", "all"][..], &["test", log, "--json"]] {
         let mut command = command(&home, args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();

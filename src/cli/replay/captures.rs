@@ -240,7 +240,7 @@ impl Captures {
         self.numbers.sip = requests + answers;
         (self.numbers.hep, self.numbers.forgotten) = (hep, forgotten);
         let broken = |file: &File| {
-            let (path, error) = (file.path.display(), file.broken.as_ref()?);
+            let (path, error) = (log_file::name(&file.path), file.broken.as_ref()?);
             let packets = file.capture.packets();
             Some(format!("cannot read on in {path} after packet {packets}: {error}"))
         };
@@ -308,7 +308,7 @@ fn look(
     progress: &ProgressBar,
     mut note: impl FnMut(&Packet<'_>),
 ) -> io::Result<()> {
-    if !path.metadata()?.is_file() {
+    if log_file::is_stdin(path) || !path.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "it is no file that can be read twice: say with --own which address is the PBX's",

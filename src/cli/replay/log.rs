@@ -4,23 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
-
-use super::super::log_file::{self, looks_like_asterisks};
+use super::super::line_forms::LineForms;
+use super::super::log_file;
 use crate::detect::scanner::{Clock, Scanner};
 use crate::detect::timestamp::TimestampParser;
-use crate::input::line_splitter::{LineSplitter, Region};
+use crate::input::line_splitter::LineSplitter;
 use crate::model::event::Event;
 use crate::model::time::Time;
-
-/// The kind of a file, as far as it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// No line looks like Asterisk's, or like one that a rule is for.
-    Unrecognized,
-    /// A log.
-    Log,
-}
 
 /// A log file at rest and the events that it still holds. Reads a piece at a time.
 pub struct Log {
@@ -34,7 +24,8 @@ pub struct Log {
     pub events: VecDeque<Event>,
     pub lines: u64,
     at_end: bool,
-    pub kind: Kind,
+    /// The forms that its lines are in.
+    pub forms: LineForms,
     /// The reason why the rest cannot be read.
     pub broken: Option<io::Error>,
     /// Whether there has been a line that matters, and whether the first one had no time.
@@ -43,18 +34,10 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn open(path: &Path, scanner: Scanner, progress: &ProgressBar) -> io::Result<Self> {
-        let reader = log_file::open(path, progress)?;
-        // Dates without a year are the last such dates before the file was written.
-        let written = path
-            .metadata()?
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let reference = Time::from_secs(
-            written.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)),
-        );
-        Ok(Self {
+    /// The log at `path`, which `reader` reads.
+    pub fn new(path: &Path, reader: Box<dyn Read>, scanner: Scanner) -> Self {
+        let reference = log_file::written(path);
+        Self {
             path: path.to_owned(),
             reader,
             splitter: LineSplitter::new(1 << 17),
@@ -64,11 +47,11 @@ impl Log {
             events: VecDeque::new(),
             lines: 0,
             at_end: false,
-            kind: Kind::Unrecognized,
+            forms: LineForms::new(reference),
             broken: None,
             begun: false,
             undated: false,
-        })
+        }
     }
 
     /// Reads on until there is an event, or the end.
@@ -93,11 +76,10 @@ impl Log {
                 };
                 let Some(region) = region else { break };
                 self.lines = region.next_line - 1;
-                scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
-                // One line is enough, so that logs are looked at no further.
-                let unknown = self.kind == Kind::Unrecognized;
-                if unknown && (!found.is_empty() || looks_like_asterisks(&region)) {
-                    self.kind = Kind::Log;
+                let mut clock = Clock::Replay(&mut self.parser, &mut self.time);
+                self.scanner.scan(&region, &mut clock, &mut found);
+                for (number, line) in region.lines() {
+                    self.forms.note(number, line);
                 }
             }
             let first = found.first().filter(|_| !self.begun);
@@ -106,14 +88,14 @@ impl Log {
             self.events.extend(found.drain(..));
         }
     }
-}
 
-fn scan(
-    scanner: &mut Scanner,
-    region: &Region<'_>,
-    parser: &mut TimestampParser,
-    time: &mut Option<Time>,
-    found: &mut Vec<Event>,
-) {
-    scanner.scan(region, &mut Clock::Replay(parser, time), found);
+    /// Whether no line looks like Asterisk's, or like one that a rule is for.
+    pub fn is_unrecognized(&self) -> bool {
+        !self.forms.recognize() && self.scanner.stats().hits == 0
+    }
+
+    /// Returns the number of lines that were too long to be read.
+    pub fn oversized(&self) -> u64 {
+        self.splitter.oversized()
+    }
 }

@@ -5,18 +5,22 @@ mod log;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::ConfigArg;
+use super::log_file;
 use super::output::{Failure, Output};
+use super::test::is_ignored;
+use super::text::wrapped;
+use super::{ConfigArg, Exit};
+use crate::config::Mode;
 use crate::decide::engine::Engine;
 use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
@@ -28,16 +32,17 @@ use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
 use crate::model::time::{BanDuration, Time};
 use crate::rules::Service;
 use captures::Captures;
-use log::{Kind, Log};
+use log::Log;
 use summary::{Summary, finish};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Log files, also packed ones (.gz); their lines are merged by the times that stand in them
+    /// Log files, also packed ones (.gz), or - for standard input; their lines are merged by the times that stand in
+    /// them
     #[arg(required_unless_present = "pcap", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Capture of the packets of a PBX, taken on it (pcap or pcapng, also .gz): what the PBX did with each host is
-    /// read in it. Can be given more than once
+    /// Capture of the packets of a PBX, taken on it (pcap or pcapng, also .gz, or - for standard input): what the PBX did
+    /// with each host is read in it. Can be given more than once
     #[arg(long, value_name = "FILE")]
     pcap: Vec<PathBuf>,
     /// Address of the PBX in the captures; can be given more than once
@@ -70,6 +75,10 @@ struct BanRecord<'a> {
 }
 
 pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
+    if args.files.iter().chain(&args.pcap).filter(|path| log_file::is_stdin(path)).count() > 1 {
+        let message = "standard input can be read once: give `-` once".to_owned();
+        return Err(Failure { exit: Exit::Usage, message });
+    }
     let plan = Arc::new(load_plan(args.config.config.as_deref())?);
     let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
     let rules = plan.rules_for(&jails);
@@ -85,23 +94,33 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let mut supposed = Engine::new(Arc::clone(&plan));
     supposed.protect(Arc::clone(engine.ignored()), &mut Vec::new());
     let progress = progress(args);
-    let mut logs = Vec::new();
+    let (mut logs, mut unreadable) = (Vec::new(), Vec::new());
     for path in &args.files {
+        let reader = match log_file::open(path, &progress) {
+            Ok(reader) => reader,
+            Err(error) => {
+                unreadable.push((path, cannot_read(path, &error)));
+                continue;
+            }
+        };
+        // The channels have the numbers of the logs.
         let channel = engine.open_channel(jails.clone());
         supposed.open_channel(jails.clone());
-        let scanner = Scanner::new(Arc::clone(&matcher), channel);
-        let log = Log::open(path, scanner, &progress).map_err(|error| unreadable(path, &error))?;
-        logs.push(log);
+        logs.push(Log::new(path, reader, Scanner::new(Arc::clone(&matcher), channel)));
+    }
+    if logs.is_empty() && !unreadable.is_empty() {
+        return Err(Failure::new(lines(unreadable.into_iter().map(|(_, message)| message))));
     }
     let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
-        .map_err(|(path, error)| unreadable(&path, &error))?;
+        .map_err(|(path, error)| Failure::new(cannot_read(&path, &error)))?;
 
-    let files = args.files.iter().chain(&args.pcap);
+    let files = logs.iter().map(|log| &log.path).chain(&args.pcap);
     let names = files.map(|path| path.display().to_string()).collect();
     let mut replay = Replay::new(&plan, output, &progress, names);
     replay.summary.logs = logs.len();
     while let Some((index, event)) = next(&mut logs, &mut captures) {
         engine.see(captures.sight(event.time));
+        replay.count_ignored(&engine, &event);
         replay.event(&mut engine, &event, index);
         if args.pcap.is_empty() {
             replay.suppose(&mut supposed, &event);
@@ -117,35 +136,46 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     for (origin, since, withheld) in engine.floods() {
         summary.withhold(origin, since, withheld);
     }
-    summary.lines = logs.iter().map(|log| log.lines).sum();
-    let unrecognized = logs.iter().filter(|log| log.kind == Kind::Unrecognized);
-    summary.unrecognized = unrecognized.map(|log| log.path.display().to_string()).collect();
+    let shown = |path: &PathBuf| path.display().to_string();
+    let of_jails = jails.iter().filter_map(|id| engine.numbers(*id, replay.last?));
+    summary.excused = of_jails.map(|numbers| numbers.tally.excused).sum();
+    summary.add_logs(&logs);
+    summary.unreadable = unreadable.iter().map(|(path, _)| shown(path)).collect();
+    let observing = plan.jails().filter(|(_, jail)| jail.mode == Mode::Observe);
+    summary.observing = observing.map(|(_, jail)| jail.name.clone()).collect();
     let (numbers, broken) = captures.numbers();
     summary.captures = (!args.pcap.is_empty()).then_some(numbers);
-    finish(&summary, &logs, output);
-    complaint(&logs, broken).map_or(Ok(()), Err)
+    finish(&summary, &plan, &logs, output);
+    let mut wrong: Vec<_> = unreadable.into_iter().map(|(_, message)| message).collect();
+    wrong.extend(broken);
+    wrong.extend(complaints(&logs));
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::new(lines(wrong))) }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot read {}: {error}", path.display()))
+fn lines(messages: impl IntoIterator<Item = String>) -> String {
+    messages.into_iter().collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the failure for what could not be read, or not be used.
-fn complaint(logs: &[Log], captures: Vec<String>) -> Option<Failure> {
-    let mut wrong = captures;
-    wrong.extend(logs.iter().filter_map(|log| {
-        let (path, error) = (log.path.display(), log.broken.as_ref()?);
-        Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
-    }));
+fn cannot_read(path: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {error}", log_file::name(path))
+}
+
+/// Returns what could not be read of logs that were begun, or not be used.
+fn complaints(logs: &[Log]) -> Vec<String> {
+    let broken = |log: &Log| {
+        let (name, error) = (log_file::name(&log.path), log.broken.as_ref()?);
+        Some(format!("cannot read on in {name} after line {}: {error}", log.lines))
+    };
+    let mut wrong: Vec<_> = logs.iter().filter_map(broken).collect();
     let undated: Vec<_> =
-        logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect();
+        logs.iter().filter(|log| log.undated).map(|log| log_file::name(&log.path)).collect();
     if !undated.is_empty() {
         wrong.push(format!(
             "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
             undated.join(", ")
         ));
     }
-    (!wrong.is_empty()).then(|| Failure::new(wrong.join("\n")))
+    wrong
 }
 
 /// Takes the earliest event that is not taken yet, and says of which file it is.
@@ -171,20 +201,15 @@ fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
 }
 
 fn progress(args: &ReplayArgs) -> ProgressBar {
-    let size = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let size = |path: &PathBuf| log_file::size(path);
     let captures: u64 = args.pcap.iter().map(size).sum();
     let times = if args.own.is_empty() { 2 } else { 1 };
     let bytes = args.files.iter().map(size).sum::<u64>() + times * captures;
-    let target = if io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(Some(bytes), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
-        bar.set_style(style);
-    }
-    bar
+    // With a pipe among them, nobody knows how much there is.
+    let mut files = args.files.iter().chain(&args.pcap);
+    let typed = files.any(|path| log_file::is_stdin(path));
+    let is_pipe = typed && log_file::size(Path::new(log_file::STDIN)) == 0;
+    log_file::progress(if is_pipe { 0 } else { bytes }, typed)
 }
 
 /// Bans that wait to be told, in case somebody from there logs in later in the logs.
@@ -213,6 +238,8 @@ struct Replay<'a> {
     last: Option<Time>,
     waiting: VecDeque<WouldBe>,
     logged_in: BTreeSet<IpAddr>,
+    /// Whether the columns of bans have been named.
+    has_header: bool,
 }
 
 impl<'a> Replay<'a> {
@@ -232,6 +259,7 @@ impl<'a> Replay<'a> {
             last: None,
             waiting: VecDeque::new(),
             logged_in: BTreeSet::new(),
+            has_header: false,
         }
     }
 
@@ -267,11 +295,23 @@ impl<'a> Replay<'a> {
             let log = if found == event.channel { log } else { found.0.into() };
             if action == "ban" {
                 self.summary.ban(&ban, log);
+            } else {
+                self.summary.observed += 1;
             }
             self.waiting.push_back(WouldBe { action, ban, log });
         }
         while self.waiting.len() > MOST_WAITING {
             self.tell_one();
+        }
+    }
+
+    /// Counts an offence that counts for nothing because its host is never banned.
+    fn count_ignored(&mut self, engine: &Engine, event: &Event) {
+        let is_offence = matches!(event.meaning, Meaning::Offence(_));
+        let is_believed = event.evidence > Evidence::Hearsay;
+        let protected = || engine.ignored().find(event.host).is_some();
+        if is_offence && is_believed && (is_ignored(self.plan, event) || protected()) {
+            self.summary.ignore(event.host);
         }
     }
 
@@ -324,29 +364,40 @@ impl<'a> Replay<'a> {
             if self.output.json {
                 self.output.object(&record);
             } else {
+                if !std::mem::replace(&mut self.has_header, true) {
+                    self.output.line(HEADER);
+                }
                 self.output.line(in_words(&record));
             }
         });
     }
 }
 
+/// The names of the columns.
+const HEADER: &str = "TIME                 WHAT      HOST                                    FOR";
+
+/// A ban in two lines or more: the columns, and what led to it.
 fn in_words(record: &BanRecord<'_>) -> String {
     let length = record
         .bantime
         .map_or(BanDuration::Permanent, |secs| BanDuration::For(Duration::from_secs(secs)));
-    format!(
-        "{} [{}] {} {} ({} offences, {}, {}/{}, ports {}, {length}{}) {}:{}",
+    let columns = format!(
+        "{:<20} {:<9} {:<39} {length}",
         record.time,
-        record.jail,
         if record.action == "observe" { "Would ban" } else { "Ban" },
         record.network,
+    );
+    let cause = format!(
+        "    {}: {} offences, {}, {}/{}, ports {}{}, {}:{}",
+        record.jail,
         record.offences,
         record.evidence,
         record.filter.unwrap_or_default(),
         record.rule.unwrap_or_default(),
         record.scope,
         if record.logged_in { ", but also logged in" } else { "" },
-        record.file,
+        log_file::name(Path::new(record.file)),
         record.line
-    )
+    );
+    format!("{columns}\n{}", wrapped(&cause, 4))
 }

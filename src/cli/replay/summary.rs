@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::super::log_file::unrecognized;
+use super::super::log_file::{self, unrecognized};
 use super::super::output::Output;
+use super::super::text::wrapped;
 use super::captures::CaptureNumbers;
 use super::log::Log;
+use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Event, Evidence, Meaning, Origin};
 use crate::model::time::Time;
 use crate::model::words::counted;
@@ -32,8 +35,24 @@ pub struct Summary {
     /// Lines about what the captures do not show.
     pub unmatched: u64,
     pub banned: u64,
+    /// Bans that jails in observe mode would have made, and these jails.
+    pub observed: u64,
+    pub observing: Vec<String>,
+    /// Offences of hosts that are never banned.
+    ignored_hosts: IgnoredHosts,
+    /// Offences that were excused because their hosts are known good.
+    pub excused: u64,
+    /// Lines without a date that can be read, of levels that no rule reads, that neither Asterisk nor the kernel begins
+    /// so, and that were too long to be read.
+    undated: u64,
+    other_levels: u64,
+    unknown: u64,
+    oversized: u64,
     /// The files in which no line looks like Asterisk's.
     pub unrecognized: Vec<String>,
+    /// The files that cannot be read, and those that are left out because their lines have no dates.
+    pub unreadable: Vec<String>,
+    pub undated_files: Vec<String>,
     /// The number of logs; the files behind them are captures.
     #[serde(skip)]
     pub logs: usize,
@@ -42,6 +61,13 @@ pub struct Summary {
     banned_hosts: BannedHosts,
     supposed: Supposed,
     withheld: Vec<Withheld>,
+}
+
+/// The hosts that are never banned.
+#[derive(Debug, Default)]
+struct IgnoredHosts {
+    lines: u64,
+    hosts: BTreeSet<IpAddr>,
 }
 
 /// The hosts that would have been banned, by what their last offence was seen in.
@@ -107,6 +133,30 @@ impl Summary {
         }
     }
 
+    /// Counts an offence of a host that is never banned.
+    pub fn ignore(&mut self, host: IpAddr) {
+        self.ignored_hosts.lines += 1;
+        remember(&mut self.ignored_hosts.hosts, host);
+    }
+
+    /// Counts what was in logs.
+    pub fn add_logs(&mut self, logs: &[Log]) {
+        for log in logs {
+            let path = || log.path.display().to_string();
+            self.lines += log.lines;
+            self.undated += log.forms.undated();
+            self.other_levels += log.forms.other_levels;
+            self.unknown += log.forms.unknown;
+            self.oversized += log.oversized();
+            if log.is_unrecognized() {
+                self.unrecognized.push(path());
+            }
+            if log.undated {
+                self.undated_files.push(path());
+            }
+        }
+    }
+
     /// Counts bans that were withheld.
     pub fn withhold(&mut self, origin: Origin, time: Time, bans: u64) {
         match self.withheld.iter_mut().find(|known| known.origin == origin) {
@@ -129,6 +179,28 @@ impl Supposed {
 impl Serialize for Supposed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.shown().serialize(serializer)
+    }
+}
+
+impl Serialize for IgnoredHosts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("lines", &self.lines)?;
+        map.serialize_entry("hosts", &self.hosts.len())?;
+        map.serialize_entry("first", &self.first())?;
+        map.end()
+    }
+}
+
+impl IgnoredHosts {
+    fn first(&self) -> Vec<IpAddr> {
+        self.hosts.iter().take(MOST_NAMED).copied().collect()
+    }
+
+    fn in_words(&self) -> String {
+        let named: Vec<_> = self.first().iter().map(ToString::to_string).collect();
+        let more = if self.hosts.len() > named.len() { ", ..." } else { "" };
+        format!("of hosts that are never banned: {}{more}", named.join(", "))
     }
 }
 
@@ -155,50 +227,54 @@ fn words<S: Serializer>(what: &impl std::fmt::Display, serializer: S) -> Result<
 }
 
 /// Says what it came to.
-pub fn finish(summary: &Summary, logs: &[Log], output: &Output) {
+pub fn finish(summary: &Summary, plan: &Plan, logs: &[Log], output: &Output) {
     if output.json {
         output.object(summary);
         return;
     }
-    output.line(format_args!(
-        "{}: {}, {}, {} hearsay, {} tampered, {} ignored, {}",
+    let tell = |text: String| output.line(wrapped(&text, 2));
+    tell(format!(
+        "{}: {}, {}, {}",
         summary.read(),
         counted(summary.offences, "offence"),
         counted(summary.banned, "ban"),
-        summary.hearsay,
-        summary.tampered,
-        summary.ignored,
-        if summary.successes == 1 {
-            "1 success".to_owned()
-        } else {
-            format!("{} successes", summary.successes)
-        }
+        counted(summary.successes, "login")
     ));
+    summary.left_out().into_iter().for_each(|line| output.line(line));
+    for path in &summary.unreadable {
+        tell(format!("left out: {} cannot be read", log_file::name(path.as_ref())));
+    }
+    for path in &summary.undated_files {
+        let name = log_file::name(path.as_ref());
+        tell(format!("left out: the lines of {name} have no time to merge them by"));
+    }
     for path in &summary.unrecognized {
-        output.line(unrecognized(path));
+        tell(unrecognized(&log_file::name(path.as_ref())));
     }
     for log in logs.iter().filter(|log| log.scanner.free_text().is_some()) {
-        output.line(format_args!(
+        tell(format!(
             "{} holds VERBOSE or DEBUG lines: within 8192 bytes behind one, addresses cannot be trusted, so nobody is banned by them (jail option hearsay = \"count\" changes that, with the risk)",
-            log.path.display()
+            log_file::name(&log.path)
         ));
     }
     for Withheld { origin, time, bans } in &summary.withheld {
-        output.line(format_args!(
-            "withheld: {} by {origin}, as there were more unverified ones a minute than `maxunverified` allows; at {time} for the first time",
-            counted(*bans, "ban")
+        tell(format!(
+            "withheld: {} by {origin}, as there were more unverified ones a minute than `maxunverified = {}` allows; at {time} for the first time",
+            counted(*bans, "ban"),
+            plan.config.maxunverified
         ));
     }
-    if summary.unmatched > 0 {
-        output.line(format_args!(
-            "left out: {} about refusals that the captures do not show at that time",
-            counted(summary.unmatched, "line")
+    if !summary.observing.is_empty() {
+        tell(format!(
+            "observed only: {} of {}, because of `mode = \"observe\"`",
+            counted(summary.observed, "ban"),
+            summary.observing.join(", ")
         ));
     }
     for line in summary.captures.iter().flat_map(CaptureNumbers::lines) {
-        output.line(line);
+        tell(line);
     }
-    output.line(summary.verdict());
+    tell(summary.verdict());
 }
 
 impl Summary {
@@ -210,6 +286,31 @@ impl Summary {
             Some(packets) => format!("{}, {packets}", counted(self.lines, "line")),
             None => counted(self.lines, "line"),
         }
+    }
+
+    /// The lines that counted for nothing, and why.
+    fn left_out(&self) -> Vec<String> {
+        let ignored = self.ignored_hosts.in_words();
+        let reasons: [(u64, &str); 10] = [
+            (self.hearsay, "hearsay: a stranger may have written the address"),
+            (self.tampered, "tampered: they may name two hosts"),
+            (self.unmatched, "about refusals that the captures do not show at that time"),
+            (self.ignored_hosts.lines, &ignored),
+            (self.excused, "of hosts that are known good, which may fail now and then"),
+            (self.ignored, "harmless: a rule or an ignoreregex says so"),
+            (self.other_levels, "VERBOSE, DEBUG and the like: no rule reads these levels"),
+            (self.unknown, "not written by Asterisk, or the rest of a message"),
+            (self.oversized, "of 8000 bytes or more: too long to be believed"),
+            (self.undated, "without a date that can be read: the one before them counts"),
+        ];
+        let mut lines = Vec::new();
+        for (count, why) in reasons.into_iter().filter(|(count, _)| *count > 0) {
+            if lines.is_empty() {
+                lines.push("left out:".to_owned());
+            }
+            lines.push(wrapped(&format!("{count:>9}  {why}"), 11));
+        }
+        lines
     }
 
     /// Returns the hosts that what the PBX did would have banned, as far as that is known, and those by text.
@@ -237,7 +338,7 @@ impl Summary {
             let _ = write!(text, "{gap} {host} ({})", counted(*offences, "offence"));
         }
         if hosts.len() > MOST_NAMED {
-            text += ", …";
+            text += ", ...";
         }
         text + "; a capture of its packets shows what it did (`--pcap`)"
     }

@@ -189,6 +189,10 @@ mod tests {
                 "asterguard ban [--ensure] [-y|--yes] [--json] [-j|--jail JAIL] [--for TIME] [--comment TEXT] \
                  [--confirm TIME] [--socket PATH] [--color WHEN] HOST|NETWORK...",
             ),
+            (
+                "asterguard-test",
+                "asterguard test [--matched] [--missed] [--ignored] [--tampered] [-v|--verbose] [--json] [--limit N|all] [--regex FAILREGEX] [--ignoreregex REGEX] [--class CLASS] [--prefix PREFIX] [-c|--config FILE] [--color WHEN] LINE|FILE|-",
+            ),
             ("asterguard-get", "asterguard get [--json] [--socket PATH] [--color WHEN] JAIL [WHAT]"),
         ] {
             assert_eq!(synopsis(&format!("man/{page}.8")), words);

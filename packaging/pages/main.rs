@@ -193,7 +193,10 @@ mod tests {
                 "asterguard-test",
                 "asterguard test [--matched] [--missed] [--ignored] [--tampered] [-v|--verbose] [--json] [--limit N|all] [--regex FAILREGEX] [--ignoreregex REGEX] [--class CLASS] [--prefix PREFIX] [-c|--config FILE] [--color WHEN] LINE|FILE|-",
             ),
-            ("asterguard-get", "asterguard get [--json] [--socket PATH] [--color WHEN] JAIL [WHAT]"),
+            (
+                "asterguard-get",
+                "asterguard get [--json] [--socket PATH] [--color WHEN] JAIL [WHAT]",
+            ),
         ] {
             assert_eq!(synopsis(&format!("man/{page}.8")), words);
         }

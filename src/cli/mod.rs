@@ -164,7 +164,7 @@ enum Command {
     /// Show what the rules make of a line or a log: which hit how often, in which formats, and which lines none hit
     ///
     /// Of a log, a summary is printed; `--matched` and `--missed` print lines, `--regex` tries a failregex without a rule
-    /// file. The exit code is 1 if nothing is hit, or if the file cannot be read, or not to its end.
+    /// file. The exit code is 9 if nothing is hit, and 1 if the file cannot be read, or not to its end.
     Test(test::TestArgs),
     /// Say why a host is banned or not, or what each jail makes of a line
     Explain(explain::ExplainArgs),

@@ -235,18 +235,18 @@ fn a_line_is_tested() {
 
     let (code, out, _) = run(&home, &["test", &wrong_password("192.0.2.1"), "--json"]);
     assert_eq!((code, &objects(&out)[0]["verdict"]), (0, &json!("ignored")));
-    // Nothing is hit: exit code 1, and what a failregex would have to match.
+    // Nothing is hit: exit code 9, and what a failregex would have to match.
     let well = "[Nov 22 01:12:14] NOTICE[1] cdr.c: All is well";
     let (code, out, said) = run(&home, &["test", well]);
-    assert_eq!((code, said.as_str()), (1, ""));
+    assert_eq!((code, said.as_str()), (9, ""));
     assert!(out.starts_with(&format!("1: no rule matches\n    {well}\n")), "{out}");
     assert!(out.ends_with("  a failregex sees: cdr.c: All is well\n"), "{out}");
     let (code, out, _) = run(&home, &["test", well, "--json"]);
     let nothing = json!({
-        "line": 1, "verdict": "none", "host": null, "filter": null, "rule": null, "class": null,
+        "schema": 1, "line": 1, "verdict": "none", "host": null, "filter": null, "rule": null, "class": null,
         "evidence": null, "recognized": true
     });
-    assert_eq!((code, objects(&out)), (1, vec![nothing]));
+    assert_eq!((code, objects(&out)), (9, vec![nothing]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 
-use crate::kit::guard::{Guard, Home, PROGRAM, Told, told};
+use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, EVE, Netns};
 use crate::{CONFIG, wrong_password};
 

@@ -203,9 +203,9 @@ fn a_failregex_is_tried_without_a_file() {
     let told = summary(&home, &[&["test", &other][..], &kernel].concat());
     assert_eq!((&told["offences"], &told["missed"]), (&json!(1), &json!(0)));
 
-    // What hits nothing: exit code 1, and what there was to be hit.
+    // What hits nothing: exit code 9, and what there was to be hit.
     let (code, out, said) = run(&home, &["test", &log, "--regex", "^door: <HOST> rang$"]);
-    assert_eq!((code, said.as_str()), (1, ""));
+    assert_eq!((code, said.as_str()), (9, ""));
     let sees = format!("a failregex sees:\n  door.c: 'a' from {HOST} knocked\n");
     assert!(out.ends_with(&sees), "{out}");
 }
@@ -247,7 +247,7 @@ fn one_word_is_a_file_that_is_missing() {
     );
     // As it says: the same word, as a line.
     let (code, out, said) = with_stdin(&home, &["test", "-"], "hello\n");
-    assert_eq!((code, said.as_str()), (1, ""));
+    assert_eq!((code, said.as_str()), (9, ""));
     assert!(flat(&out).contains("unknown 1 100.0 %") && out.contains("standard input"), "{out}");
 }
 

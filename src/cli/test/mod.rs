@@ -133,7 +133,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Tests lines. The exit code is [`Exit::Failed`] if no rule hit one.
+/// Tests lines. The exit code is [`Exit::NotFound`] if no rule hit one.
 pub fn test(args: &TestArgs, output: &Output) -> Result<Exit, Failure> {
     let plan = args.trial.plan(args.config.config.as_deref())?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
@@ -356,6 +356,6 @@ impl Test<'_> {
     }
 
     fn exit(&self) -> Exit {
-        if self.summary.has_hits() { Exit::Done } else { Exit::Failed }
+        if self.summary.has_hits() { Exit::Done } else { Exit::NotFound }
     }
 }

@@ -2,7 +2,7 @@
 //! object of the `[json]` formatter gives back whatever message was put into it.
 #![no_main]
 
-use asterguard::detect::prefix::{self, Shape};
+use asterguard::detect::prefix::{self, Shape, Tags};
 use libfuzzer_sys::fuzz_target;
 
 /// What may stand before or around hostile bytes.
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     for (before, behind) in FRAMES {
         scratch.clear();
         let line = [before.as_bytes(), data, behind.as_bytes()].concat();
-        let left = prefix::strip(&line, &mut scratch).map(|stripped| stripped.body.len());
+        let left = prefix::strip(&line, &Tags::default(), &mut scratch).map(|stripped| stripped.body.len());
         assert!(left.is_none_or(|left| left <= line.len()));
         assert!(scratch.len() <= line.len());
         let _ = prefix::kernel(&line);
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     let line = format!(
         r#"{{"timestamp":"x","logmsg":{{"location":{{"filename":"a.c"}},"level":"NOTICE","message":{quoted}}}}}"#
     );
-    let stripped = prefix::strip(line.as_bytes(), &mut scratch).expect("a whole object");
+    let stripped = prefix::strip(line.as_bytes(), &Tags::default(), &mut scratch).expect("a whole object");
     let expected = format!("a.c: {}", message.replace('\n', "\r").trim_end_matches('\r'));
     assert_eq!((stripped.shape, stripped.body), (Shape::Json, expected.as_bytes()));
 });

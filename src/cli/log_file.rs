@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
-use crate::detect::prefix;
+use crate::detect::prefix::{self, Tags};
 use crate::input::line_splitter::Region;
 
 /// Opens `path`; `progress` counts the bytes that the file has on the disk.
@@ -22,14 +22,14 @@ pub fn open(path: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
 }
 
 /// Whether a line of `region` begins as Asterisk's messages do, or as the kernel's.
-pub fn looks_like_asterisks(region: &Region<'_>) -> bool {
+pub fn looks_like_asterisks(region: &Region<'_>, tags: &Tags) -> bool {
     let mut scratch = Vec::new();
-    region.lines().any(|(_, line)| is_message(line, &mut scratch))
+    region.lines().any(|(_, line)| is_message(line, tags, &mut scratch))
 }
 
 /// Whether one line begins so.
-pub fn is_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
-    prefix::begins_message(line, scratch) || prefix::kernel(line).is_some()
+pub fn is_message(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
+    prefix::begins_message(line, tags, scratch) || prefix::kernel(line).is_some()
 }
 
 /// Returns what is said of a file without such a line.

@@ -14,7 +14,7 @@ use super::{ConfigArg, log_file};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
-use crate::detect::scanner::{Clock, Matcher, Scanner};
+use crate::detect::scanner::{Clock, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Evidence, Meaning};
 use crate::model::time::Time;
@@ -67,7 +67,7 @@ struct Sums {
 pub fn test(args: &TestArgs, output: &Output) -> Result<(), Failure> {
     let plan = load_plan(args.config.config.as_deref())?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
-    let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
+    let matcher = plan.matcher(&all).map_err(PlanError::from)?;
     let mut scanner = Scanner::new(Arc::new(matcher), ChannelId(0));
     let mut sums = Sums::default();
     let mut each = |region: &Region<'_>| report(&plan, &mut scanner, region, output, &mut sums);
@@ -163,7 +163,7 @@ pub(super) fn verdict<'a>(
     text: &[u8],
     events: &[Event],
 ) -> LineVerdict<'a> {
-    let recognized = !events.is_empty() || is_message(text, &mut Vec::new());
+    let recognized = !events.is_empty() || is_message(text, &plan.tags(), &mut Vec::new());
     let nothing = LineVerdict {
         line,
         verdict: Verdict::None,

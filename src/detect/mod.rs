@@ -5,6 +5,7 @@ mod continuation;
 mod dfa;
 mod extract;
 mod messages;
+mod pieces;
 pub mod prefilter;
 pub mod prefix;
 pub mod rule_examples;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::super::log_file::{self, looks_like_asterisks};
+use crate::decide::plan::Plan;
+use crate::detect::prefix::Tags;
 use crate::detect::scanner::{Clock, Scanner};
 use crate::detect::timestamp::TimestampParser;
 use crate::input::line_splitter::{LineSplitter, Region};
@@ -29,6 +31,9 @@ pub struct Log {
     splitter: LineSplitter,
     pub scanner: Scanner,
     parser: TimestampParser,
+    tags: Tags,
+    /// The time when the file was last written.
+    written: Time,
     /// The last time that a line had.
     time: Option<Time>,
     pub events: VecDeque<Event>,
@@ -43,7 +48,12 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn open(path: &Path, scanner: Scanner, progress: &ProgressBar) -> io::Result<Self> {
+    pub fn open(
+        path: &Path,
+        scanner: Scanner,
+        plan: &Plan,
+        progress: &ProgressBar,
+    ) -> io::Result<Self> {
         let reader = log_file::open(path, progress)?;
         // Dates without a year are the last such dates before the file was written.
         let written = path
@@ -59,7 +69,10 @@ impl Log {
             reader,
             splitter: LineSplitter::new(1 << 17),
             scanner,
-            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
+            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference)
+                .with_format(plan.date_format()),
+            tags: plan.tags(),
+            written: reference,
             time: None,
             events: VecDeque::new(),
             lines: 0,
@@ -96,7 +109,7 @@ impl Log {
                 scan(&mut self.scanner, &region, &mut self.parser, &mut self.time, &mut found);
                 // One line is enough, so that logs are looked at no further.
                 let unknown = self.kind == Kind::Unrecognized;
-                if unknown && (!found.is_empty() || looks_like_asterisks(&region)) {
+                if unknown && (!found.is_empty() || looks_like_asterisks(&region, &self.tags)) {
                     self.kind = Kind::Log;
                 }
             }

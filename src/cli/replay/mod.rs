@@ -21,7 +21,7 @@ use crate::decide::engine::Engine;
 use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
-use crate::detect::scanner::{Matcher, Scanner};
+use crate::detect::scanner::Scanner;
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
@@ -73,7 +73,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let plan = Arc::new(load_plan(args.config.config.as_deref())?);
     let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
     let rules = plan.rules_for(&jails);
-    let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
+    let matcher = Arc::new(plan.matcher(&rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
     engine.join_within(BY_DATES);
     let allowed =
@@ -90,7 +90,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         let channel = engine.open_channel(jails.clone());
         supposed.open_channel(jails.clone());
         let scanner = Scanner::new(Arc::clone(&matcher), channel);
-        let log = Log::open(path, scanner, &progress).map_err(|error| unreadable(path, &error))?;
+        let log = Log::open(path, scanner, &plan, &progress).map_err(|error| unreadable(path, &error))?;
         logs.push(log);
     }
     let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)

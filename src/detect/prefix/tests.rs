@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn stripped(line: &[u8]) -> Option<(String, Level, Shape, String)> {
     let mut scratch = Vec::new();
-    let stripped = strip(line, &mut scratch)?;
+    let stripped = strip(line, &Tags::default(), &mut scratch)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some((text(stripped.stamp), stripped.level, stripped.shape, text(stripped.body)))
 }
@@ -233,8 +233,8 @@ fn other_text_has_no_prefix() {
     }
     let mut scratch = Vec::new();
     let banner = b"[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64";
-    assert!(begins_message(banner, &mut scratch));
-    assert!(!begins_message(b"Via: SIP/2.0/UDP 198.51.100.119:59564", &mut scratch));
+    assert!(begins_message(banner, &Tags::default(), &mut scratch));
+    assert!(!begins_message(b"Via: SIP/2.0/UDP 198.51.100.119:59564", &Tags::default(), &mut scratch));
 }
 
 #[test]
@@ -263,7 +263,7 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(line in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut scratch = Vec::new();
-        let _ = strip(&line, &mut scratch);
+        let _ = strip(&line, &Tags::default(), &mut scratch);
         prop_assert!(scratch.len() <= line.len());
         let _ = kernel(&line);
     }
@@ -280,7 +280,7 @@ proptest! {
         line[place] = byte;
         line.truncate(cut.index(line.len() + 1));
         let mut scratch = Vec::new();
-        let _ = strip(&line, &mut scratch);
+        let _ = strip(&line, &Tags::default(), &mut scratch);
         prop_assert!(scratch.len() <= line.len());
     }
 }

@@ -87,7 +87,7 @@ fn strip(c: &mut Criterion) {
         group.throughput(Throughput::Elements(LINES as u64));
         let lines: Vec<_> = log.split(|byte| *byte == b'\n').collect();
         group.bench_function(name, |b| {
-            let mut scratch = Vec::new();
+            let (tags, mut scratch) = (Tags::default(), Vec::new());
             b.iter(|| {
                 let stripped =
                     |line: &&&[u8]| prefix::strip(black_box(line), &tags, &mut scratch).is_some();
@@ -108,7 +108,9 @@ fn gate(c: &mut Criterion) {
         let mut scratch = Vec::new();
         let bodies: Vec<Vec<u8>> = log
             .split(|byte| *byte == b'\n')
-            .filter_map(|line| Some(prefix::strip(line, &Tags::default(), &mut scratch)?.body.to_vec()))
+            .filter_map(|line| {
+                Some(prefix::strip(line, &Tags::default(), &mut scratch)?.body.to_vec())
+            })
             .collect();
         group.throughput(Throughput::Elements(bodies.len() as u64));
         group.bench_function(name, |b| {

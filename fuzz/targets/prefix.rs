@@ -6,12 +6,16 @@ use asterguard::detect::prefix::{self, Shape, Tags};
 use libfuzzer_sys::fuzz_target;
 
 /// What may stand before or around hostile bytes.
-const FRAMES: [(&str, &str); 8] = [
+const FRAMES: [(&str, &str); 12] = [
     ("", ""),
     ("[Nov 22 10:00:00] NOTICE[1]", ""),
     ("[Nov 22 10:00:00] \x1b[1;33mNOTICE\x1b[0m[1]: \x1b[1;37m", ""),
     ("Nov 22 10:00:00 pbx asterisk[1]: ", ""),
     ("<141>1 2026-11-22T10:00:00Z pbx asterisk 5 - [", ""),
+    ("2026-11-22T10:00:00.1Z stdout F ", ""),
+    ("asterisk-1  | ", ""),
+    ("Nov 22 10:00:00 ", ""),
+    (r#"{"MESSAGE":[27,"#, r#"],"_COMM":"asterisk"}"#),
     ("{", "}"),
     (r#"{"log":""#, r#"","stream":"stdout"}"#),
     (r#"{"logmsg":{"location":{"filename":"a.c"},"level":"NOTICE","message":""#, r#""}}"#),

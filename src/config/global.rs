@@ -17,8 +17,7 @@ const CONTAINER: &str = "<CONTAINER>";
 /// Bytes that a tag may have; there may be as many tags as are written.
 const LONGEST_TAG: usize = 128;
 
-const TAG_HELP: &str =
-    "write the names before the brackets or the colon in the log, for example [\"asterisk\", \"pbx\"]; \"<CONTAINER>\" stands for any container";
+const TAG_HELP: &str = "write the names before the brackets or the colon in the log, for example [\"asterisk\", \"pbx\"]; \"<CONTAINER>\" stands for any container";
 
 const HELP: &str =
     "write for example { time = \"1d\", maxunknown = 3, findtime = \"10m\", maxrate = 30 }";
@@ -53,9 +52,11 @@ impl GlobalKeys {
 
     fn tags(&mut self, reader: &mut TomlReader, value: &TomlValue) {
         let mut tags = Vec::new();
-        for (tag, span) in reader.texts(value, TAG_HELP) {
+        for (tag, span) in reader.some_texts(value, TAG_HELP) {
             let is_tag = |byte: u8| byte.is_ascii_graphic() && !b"[]:<>|\"".contains(&byte);
-            if tag == CONTAINER || (!tag.is_empty() && tag.len() <= LONGEST_TAG && tag.bytes().all(is_tag)) {
+            if tag == CONTAINER
+                || (!tag.is_empty() && tag.len() <= LONGEST_TAG && tag.bytes().all(is_tag))
+            {
                 tags.push(tag.to_owned());
             } else {
                 reader.error(span, format_args!("{tag:?} is no tag"), TAG_HELP);

@@ -21,7 +21,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Messages, is_of};
-use super::pieces;
+use super::pieces::{self, Piece};
 use super::scanner::{Line, REST};
 use crate::detect::prefix::{self, Level, Shape, Tags};
 use crate::input::line_splitter::Region;
@@ -114,6 +114,9 @@ pub struct Context {
     hidden: Option<bool>,
     #[serde(skip)]
     scratch: Vec<u8>,
+    /// A line that was put together.
+    #[serde(skip)]
+    joined: Vec<u8>,
 }
 
 impl Context {
@@ -313,7 +316,8 @@ impl Context {
         let text = if may_hold { text } else { &[] };
         for at in memchr::memchr_iter(b'[', text) {
             let name = text.get(..at).unwrap_or_default();
-            let is_hidden = is_object && text.get(..=at).is_some_and(|t| t.ends_with(prefix::HIDDEN_ENTRY));
+            let is_hidden =
+                is_object && text.get(..=at).is_some_and(|t| t.ends_with(prefix::HIDDEN_ENTRY));
             if !is_hidden && !FREE_TEXT.iter().any(|level| name.ends_with(level)) {
                 continue;
             }
@@ -360,15 +364,34 @@ impl Context {
             if is_whole
                 && !matches!(text, b"" | b"\r")
                 && !explained
-                && !prefix::begins_message(text, line.tags, &mut self.scratch)
-                && !pieces::continues(before.get(..start).unwrap_or_default(), text)
-                && !self.is_second_line(messages, text, before, start, line.tags)
+                && self.is_free_text(messages, text, before, start, line.tags)
             {
                 self.doubt(None, place, next + REACH);
             }
             (place, is_whole) = (next, true);
         }
         self.looked_at = self.base + line.next() as u64;
+    }
+
+    /// Whether a line of a console, which begins at `start`, belongs to no message.
+    fn is_free_text(
+        &mut self,
+        messages: &Messages,
+        text: &[u8],
+        bytes: &[u8],
+        start: usize,
+        tags: &Tags,
+    ) -> bool {
+        let before = bytes.get(..start).unwrap_or_default();
+        match pieces::whole(before, text, &mut self.joined) {
+            Piece::Whole(whole) => {
+                !prefix::begins_message(whole, tags, &mut self.scratch)
+                    && !self.is_second_line(messages, text, bytes, start, tags)
+            }
+            // All of it is looked at with the last piece.
+            Piece::GoesOn => false,
+            Piece::Lost => true,
+        }
     }
 
     /// Whether the line before is no message, so that this one may belong to what is. The line after

@@ -5,7 +5,6 @@
 //! all of them can be seen, and else none of them says anything.
 
 use super::prefix::{self, Record};
-use super::scanner::Line;
 use crate::input::line_splitter::HISTORY;
 
 /// The pieces of a line that are put together, and the records of the other stream among them.
@@ -24,34 +23,31 @@ pub(super) enum Piece<'a> {
     Lost,
 }
 
-/// Returns what a line is; `buffer` holds what is put together, at most [`LONGEST`] bytes.
-pub(super) fn whole<'a>(line: &Line<'a>, buffer: &'a mut Vec<u8>) -> Piece<'a> {
-    match line.text.first() {
-        Some(b'0'..=b'9') => {}
-        Some(b'{') if continues(line.before(), line.text) => return Piece::Lost,
-        _ => return Piece::Whole(line.text),
-    }
-    let Some(last) = prefix::record(line.text) else { return Piece::Whole(line.text) };
+/// Returns what a line is that stands behind `before`, of which the last [`HISTORY`] bytes matter; `buffer`
+/// holds what is put together, at most [`LONGEST`] bytes.
+pub(super) fn whole<'a>(before: &[u8], line: &'a [u8], buffer: &'a mut Vec<u8>) -> Piece<'a> {
+    let Some(last) = prefix::record(line) else { return Piece::Whole(line) };
     if last.goes_on {
         return Piece::GoesOn;
     }
     let mut pieces = [&[][..]; MOST_PIECES];
     let mut count = 0;
-    let mut before = records(line.before(), last.stream);
+    let seen = before.get(before.len().saturating_sub(HISTORY)..).unwrap_or_default();
+    let mut before = records(seen, last.stream);
     while let Some(record) = before.next().filter(|record| record.goes_on) {
         let Some(place) = pieces.get_mut(count) else { return Piece::Lost };
         (*place, count) = (record.text, count + 1);
     }
     if count == 0 {
-        return Piece::Whole(line.text);
+        return Piece::Whole(line);
     }
     // Of a line whose first piece cannot be seen to be one, the head may be missing.
     if before.cut {
         return Piece::Lost;
     }
-    let header = line.text.len() - last.text.len();
+    let header = line.len() - last.text.len();
     buffer.clear();
-    buffer.extend_from_slice(line.text.get(..header).unwrap_or_default());
+    buffer.extend_from_slice(line.get(..header).unwrap_or_default());
     for piece in pieces.iter().take(count).rev().chain([&last.text]) {
         if buffer.len() + piece.len() > LONGEST {
             return Piece::Lost;
@@ -59,15 +55,6 @@ pub(super) fn whole<'a>(line: &Line<'a>, buffer: &'a mut Vec<u8>) -> Piece<'a> {
         buffer.extend_from_slice(piece);
     }
     Piece::Whole(buffer)
-}
-
-/// Whether `text`, a line behind `before`, goes on with the line before it.
-pub(super) fn continues(before: &[u8], text: &[u8]) -> bool {
-    if prefix::is_docker(text) {
-        return line_before(before).is_some_and(|(line, _)| prefix::is_unfinished(line));
-    }
-    let own = text.first().filter(|byte| byte.is_ascii_digit()).and_then(|_| prefix::record(text));
-    own.is_some_and(|own| records(before, own.stream).next().is_some_and(|record| record.goes_on))
 }
 
 /// Whether the last line of `before` is a piece that another follows.

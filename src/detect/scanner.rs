@@ -10,8 +10,8 @@ use regex_automata::util::prefilter::Prefilter;
 pub use crate::detect::continuation::Context;
 use crate::detect::extract::{Extraction, Extractor};
 use crate::detect::messages::Messages;
-use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
 use crate::detect::pieces::{self, Piece};
+use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
 use crate::detect::prefix::{self, Level, Shape, Tags};
 use crate::detect::stats::Counts;
 pub use crate::detect::stats::{ScanStats, UnbelievedHits};
@@ -279,7 +279,7 @@ impl Scanner {
                 tags: &matcher.tags,
             };
             let mut joined = std::mem::take(&mut self.joined);
-            in_a_run = match pieces::whole(&line, &mut joined) {
+            in_a_run = match pieces::whole(line.before(), line.text, &mut joined) {
                 Piece::Whole(text) => self.line(&matcher, &line, text, clock, events),
                 Piece::GoesOn => true,
                 Piece::Lost => {
@@ -428,10 +428,9 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Returns what stands before it, as far as that can be seen however the bytes arrive.
+    /// Returns what stands before it: the region's history, and its lines.
     pub(super) fn before(&self) -> &'a [u8] {
-        let before = self.region.bytes.get(..self.region.start + self.start).unwrap_or_default();
-        before.get(before.len().saturating_sub(HISTORY)..).unwrap_or_default()
+        self.region.bytes.get(..self.region.start + self.start).unwrap_or_default()
     }
 
     /// Returns where the next line begins in the region's text.

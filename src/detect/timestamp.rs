@@ -138,9 +138,9 @@ impl TimestampParser {
         match date.year {
             Some(year) => at(year),
             // Nine years hold a 29th of February, whatever the century.
-            None => (0..9)
-                .filter_map(|ago| at(self.latest.year() - ago))
-                .find(|at| *at <= self.latest),
+            None => {
+                (0..9).filter_map(|ago| at(self.latest.year() - ago)).find(|at| *at <= self.latest)
+            }
         }
     }
 

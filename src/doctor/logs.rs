@@ -78,12 +78,7 @@ fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
 }
 
 /// Returns when the last line that has a time says that it was written.
-fn last_line(
-    bytes: &[u8],
-    tags: &Tags,
-    format: Option<DateFormat>,
-    written: Time,
-) -> Option<Time> {
+fn last_line(bytes: &[u8], tags: &Tags, format: Option<DateFormat>, written: Time) -> Option<Time> {
     let mut parser = TimestampParser::new(TimeZone::system(), written).with_format(format);
     let mut scratch = Vec::new();
     let mut lines = bytes.split(|byte| *byte == b'\n').rev().take(1000);
@@ -181,7 +176,10 @@ mod tests {
     fn the_last_time_is_found_behind_lines_that_have_none() {
         let written = Time::from_secs(1_795_309_297);
         let text = b"[2026-11-22 00:00:00] NOTICE[1] a.c: x\n[1795309290] NOTICE[1] a.c: x\nrest of it\n\n";
-        assert_eq!(last_line(text, &Tags::default(), None, written), Some(Time::from_secs(1_795_309_290)));
+        assert_eq!(
+            last_line(text, &Tags::default(), None, written),
+            Some(Time::from_secs(1_795_309_290))
+        );
         assert_eq!(last_line(b"nothing\n", &Tags::default(), None, written), None);
     }
 

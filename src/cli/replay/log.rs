@@ -45,6 +45,15 @@ pub struct Log {
     /// Whether there has been a line that matters, and whether the first one had no time.
     begun: bool,
     pub undated: bool,
+    /// Whether it is the only thing that is read.
+    pub alone: bool,
+}
+
+impl Log {
+    /// Whether its lines cannot be merged with those of others.
+    pub fn is_left_out(&self) -> bool {
+        self.undated && !self.alone
+    }
 }
 
 impl Log {
@@ -81,6 +90,7 @@ impl Log {
             broken: None,
             begun: false,
             undated: false,
+            alone: false,
         })
     }
 
@@ -116,6 +126,12 @@ impl Log {
             let first = found.first().filter(|_| !self.begun);
             self.undated |= first.is_some_and(|event| event.time == Time::default());
             self.begun |= first.is_some();
+            // Nothing has to be merged with it: its order is enough.
+            for event in found.iter_mut().filter(|_| self.alone) {
+                if event.time == Time::default() {
+                    event.time = self.written;
+                }
+            }
             self.events.extend(found.drain(..));
         }
     }

@@ -90,7 +90,9 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         let channel = engine.open_channel(jails.clone());
         supposed.open_channel(jails.clone());
         let scanner = Scanner::new(Arc::clone(&matcher), channel);
-        let log = Log::open(path, scanner, &plan, &progress).map_err(|error| unreadable(path, &error))?;
+        let mut log =
+            Log::open(path, scanner, &plan, &progress).map_err(|error| unreadable(path, &error))?;
+        log.alone = args.files.len() == 1 && args.pcap.is_empty();
         logs.push(log);
     }
     let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
@@ -137,8 +139,11 @@ fn complaint(logs: &[Log], captures: Vec<String>) -> Option<Failure> {
         let (path, error) = (log.path.display(), log.broken.as_ref()?);
         Some(format!("cannot read on in {path} after line {}: {error}", log.lines))
     }));
-    let undated: Vec<_> =
-        logs.iter().filter(|log| log.undated).map(|log| log.path.display().to_string()).collect();
+    let undated: Vec<_> = logs
+        .iter()
+        .filter(|log| log.is_left_out())
+        .map(|log| log.path.display().to_string())
+        .collect();
     if !undated.is_empty() {
         wrong.push(format!(
             "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
@@ -154,7 +159,7 @@ fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
         log.fill();
     }
     captures.fill();
-    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
+    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.is_left_out());
     let earliest = dated
         .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
         .min_by_key(|(time, _)| *time);

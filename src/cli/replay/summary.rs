@@ -177,6 +177,12 @@ pub fn finish(summary: &Summary, logs: &[Log], output: &Output) {
     for path in &summary.unrecognized {
         output.line(unrecognized(path));
     }
+    for log in logs.iter().filter(|log| log.undated && log.alone) {
+        output.line(format_args!(
+            "{}: no time can be read in its lines; they were counted in their order, as if written all at once",
+            log.path.display()
+        ));
+    }
     for log in logs.iter().filter(|log| log.scanner.free_text().is_some()) {
         output.line(format_args!(
             "{} holds VERBOSE or DEBUG lines: within 8192 bytes behind one, addresses cannot be trusted, so nobody is banned by them (jail option hearsay = \"count\" changes that, with the risk)",

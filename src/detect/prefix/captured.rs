@@ -4,10 +4,10 @@
 //! Kubernetes (CRI)     2026-11-22T10:00:00.123456789Z stdout F
 //! docker compose logs  asterisk-1  |               (with -t, Docker's time behind it)
 //! ```
-//! A runtime writes a line that is longer than its buffer in pieces: CRI marks all but the last with `P`
-//! instead of `F`, and Docker's `json-file` ends all but the last without a line feed.
+//! A runtime writes a line that does not fit into its buffer in pieces: CRI marks all but the last with `P`
+//! instead of `F`. (Docker's pieces have 16 KiB, and so are passed over as lines that are too long.)
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 use super::syslog;
 use super::tags::Tags;
@@ -45,24 +45,6 @@ pub fn record(line: &[u8]) -> Option<Record<'_>> {
     Some(Record { stamp, stream, goes_on, text: rest.get(end + 1..).unwrap_or_default() })
 }
 
-/// Whether a line is a record of Docker's `json-file` whose text goes on in the next one.
-#[must_use]
-pub fn is_unfinished(line: &[u8]) -> bool {
-    // Docker writes `log` first. An unescaped quote ends it, so this stands nowhere within it.
-    let Some(end) = is_docker(line).then(|| memmem::find(line, br#"","stream":""#)).flatten() else {
-        return false;
-    };
-    let text = line.get(..end).unwrap_or_default();
-    let escapes = |text: &[u8]| text.iter().rev().take_while(|byte| **byte == b'\\').count();
-    text.strip_suffix(b"n").is_none_or(|text| escapes(text) % 2 == 0)
-}
-
-/// Whether a line is a record of Docker's `json-file`.
-#[must_use]
-pub fn is_docker(line: &[u8]) -> bool {
-    line.starts_with(br#"{"log":""#)
-}
-
 /// Strips `NAME  | `, if that is a service of ours.
 pub(super) fn service<'a>(line: &'a [u8], tags: &Tags) -> Option<&'a [u8]> {
     let bar = memchr(b'|', line.get(..LONGEST_NAME).unwrap_or(line))?;
@@ -97,17 +79,5 @@ mod tests {
         ] {
             assert_eq!(record(line.as_bytes()), None, "{line}");
         }
-    }
-
-    #[test]
-    fn a_docker_record_without_a_line_feed_goes_on() {
-        let line = |log: &str| format!(r#"{{"log":"{log}","stream":"stdout","time":"2026"}}"#);
-        for log in ["half", r"a backslash and n: \\n", r#"\n\",\"stream\":\"stdout"#, ""] {
-            assert!(is_unfinished(line(log).as_bytes()), "{log}");
-        }
-        for log in [r"whole\n", r"\\\n", r#"half \",\"stream\":\"x\n"#] {
-            assert!(!is_unfinished(line(log).as_bytes()), "{log}");
-        }
-        assert!(!is_unfinished(br#"{"hostname":""}"#));
     }
 }

@@ -48,11 +48,7 @@ pub(super) fn strip<'a>(
 }
 
 /// Returns the text that Docker or the journal put into `object`, without the line feed at its end.
-pub(super) fn text<'a>(
-    object: &[u8],
-    tags: &Tags,
-    scratch: &'a mut Vec<u8>,
-) -> Option<&'a [u8]> {
+pub(super) fn text<'a>(object: &[u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     scratch.clear();
     Object::read(object)?.wrapped(tags, scratch)??;
     trim_end(scratch, 0);

@@ -34,7 +34,7 @@ use crate::rules::byte_regex;
 
 use syslog::Carried;
 
-pub use captured::{Record, is_docker, is_unfinished, record};
+pub use captured::{Record, record};
 pub use json::HIDDEN_ENTRY;
 pub use syslog::kernel;
 pub use tags::{CONTAINER, DEFAULT as DEFAULT_TAGS, Tags};
@@ -139,11 +139,7 @@ pub fn strip<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Optio
 
 /// Strips the prefix from lines that have to be rewritten first: objects, colours.
 #[cold]
-fn strip_copied<'a>(
-    line: &'a [u8],
-    tags: &Tags,
-    scratch: &'a mut Vec<u8>,
-) -> Option<Stripped<'a>> {
+fn strip_copied<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     if let Some((stamp, object)) = json_text(line, tags) {
         return json::strip(stamp, object, tags, scratch);
     }
@@ -157,16 +153,10 @@ fn strip_copied<'a>(
 }
 
 /// Whether `line` begins like a line of a log: a message, or the banner that Asterisk writes when
-/// it opens a file. Of a line in pieces, the first one is enough.
+/// it opens a file.
 #[must_use]
 pub fn begins_message(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
-    if strip(line, tags, scratch).is_some() || is_banner(line) {
-        return true;
-    }
-    record(line).is_some_and(|record| {
-        let begins = record.goes_on && console(record.text, Shape::Console).is_some();
-        begins || is_banner(record.text)
-    })
+    strip(line, tags, scratch).is_some() || is_banner(unwrapped(line, tags, scratch))
 }
 
 /// Returns what stands in a line behind the header, or in the object, that a syslog daemon or a container
@@ -264,6 +254,9 @@ fn seldom<'a>(line: &'a [u8], tags: &Tags) -> Option<Head<'a>> {
     let text = captured::service(line, tags)?;
     console(text, Shape::Console).or_else(|| {
         let (stamp, text) = syslog::date(text)?;
+        if !timestamp::is_date(stamp) {
+            return None;
+        }
         Some(under(stamp, console(text, Shape::Console)?))
     })
 }

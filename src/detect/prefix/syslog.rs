@@ -15,6 +15,7 @@ use memchr::{memchr, memchr2};
 use super::captured;
 use super::tags::Tags;
 use super::{LONGEST_DATE, Shape, digits};
+use crate::detect::timestamp;
 
 /// The longest tag that is looked for, in bytes.
 const LONGEST_TAG: usize = 200;
@@ -34,7 +35,7 @@ pub(super) struct Carried<'a> {
 /// was captured, whose lines end where a message has a line feed.
 pub(super) fn asterisk<'a>(line: &'a [u8], tags: &Tags) -> Option<Carried<'a>> {
     let (stamp, rest) = date(line)?;
-    if matches!(rest, [b'[' | b'{', ..]) {
+    if matches!(rest, [b'[' | b'{', ..]) && timestamp::is_date(stamp) {
         return Some(Carried { stamp, text: rest, shape: Shape::Console });
     }
     if let Some(text) = tags.has_asterisk().then(|| tagged(rest, b"asterisk")).flatten() {

@@ -48,7 +48,8 @@ impl Tags {
     /// containers of a service.
     pub(super) fn has(&self, tag: &[u8]) -> bool {
         let is_id = |part: &[u8]| self.containers && is_container_id(part);
-        self.has_name(tag) || tag.split(|byte| *byte == b'/').any(|part| self.has_name(part) || is_id(part))
+        self.has_name(tag)
+            || tag.split(|byte| *byte == b'/').any(|part| self.has_name(part) || is_id(part))
     }
 
     /// Whether this is the name of a container, as Docker Compose and Docker's journald driver give it.
@@ -84,14 +85,29 @@ mod tests {
     fn tags_are_names_replicas_and_ids() {
         let tags = Tags::default();
         for tag in [
-            "asterisk", "freepbx", "asterisk-1", "asterisk_2", "asterisk.1.x8qk@node", "3f1c2d4e5a6b",
-            "docker/3f1c2d4e5a6b", "andrius/asterisk/pbx", "asterisk/3f1c2d4e5a6b",
+            "asterisk",
+            "freepbx",
+            "asterisk-1",
+            "asterisk_2",
+            "asterisk.1.x8qk@node",
+            "3f1c2d4e5a6b",
+            "docker/3f1c2d4e5a6b",
+            "andrius/asterisk/pbx",
+            "asterisk/3f1c2d4e5a6b",
         ] {
             assert!(tags.has(tag.as_bytes()), "{tag}");
         }
         for tag in [
-            "", "sshd", "asterisk-web", "asterisks", "asterisk-", "my-asterisk", "3f1c2d4e5a6", "3F1C2D4E5A6B",
-            "notacontaine", "asterisk.x",
+            "",
+            "sshd",
+            "asterisk-web",
+            "asterisks",
+            "asterisk-",
+            "my-asterisk",
+            "3f1c2d4e5a6",
+            "3F1C2D4E5A6B",
+            "notacontaine",
+            "asterisk.x",
         ] {
             assert!(!tags.has(tag.as_bytes()), "{tag}");
         }
@@ -103,7 +119,10 @@ mod tests {
         let tags = Tags::new(["pbx"]);
         assert!(tags.has(b"pbx") && tags.has_container(b"pbx-1") && !tags.has_asterisk());
         for other in ["asterisk", "3f1c2d4e5a6b", "web-1", "pbx-web-1"] {
-            assert!(!tags.has(other.as_bytes()) && !tags.has_container(other.as_bytes()), "{other}");
+            assert!(
+                !tags.has(other.as_bytes()) && !tags.has_container(other.as_bytes()),
+                "{other}"
+            );
         }
     }
 }

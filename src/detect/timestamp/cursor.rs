@@ -40,8 +40,18 @@ pub(super) struct Date {
 
 /// The names of the months and of the days of the week, in the C locale.
 const MONTHS: [&[u8]; 12] = [
-    b"january", b"february", b"march", b"april", b"may", b"june", b"july", b"august", b"september",
-    b"october", b"november", b"december",
+    b"january",
+    b"february",
+    b"march",
+    b"april",
+    b"may",
+    b"june",
+    b"july",
+    b"august",
+    b"september",
+    b"october",
+    b"november",
+    b"december",
 ];
 const WEEKDAYS: [&[u8]; 7] =
     [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
@@ -131,7 +141,12 @@ impl<'a> Cursor<'a> {
     fn time(&mut self) -> Option<TimeOfDay> {
         if self.digits_ahead() == 6 {
             let (hour, minute) = (self.number(2)?, self.number(2)?);
-            return Some(TimeOfDay { hour, minute, second: self.number(2)?, millis: self.decimals()? });
+            return Some(TimeOfDay {
+                hour,
+                minute,
+                second: self.number(2)?,
+                millis: self.decimals()?,
+            });
         }
         let hour = self.short_number()?;
         let separator = *self.0.first().filter(|byte| matches!(byte, b':' | b'.' | b'-'))?;

@@ -120,7 +120,8 @@ fn append(mut format: &[u8], parts: &mut Vec<Part>) -> Option<()> {
         match byte {
             b'%' => {
                 // Flags and widths of the C library: they pad, which numbers are read with anyway.
-                let width = rest.iter().take_while(|byte| b"-_0^#123456789EO".contains(byte)).count();
+                let width =
+                    rest.iter().take_while(|byte| b"-_0^#123456789EO".contains(byte)).count();
                 let (flags, rest) = rest.split_at_checked(width)?;
                 let (directive, rest) = rest.split_first()?;
                 format = rest;

@@ -83,7 +83,9 @@ fn what_names_no_instant() {
         "2026-11-22 00:00:00 CET CEST",
         "2026-11-22 00:00:00 2026",
         "2026-11-2200:00:00",
-        "22/11/2026 00:00:00",
+        "11/12/2026 00:00:00",
+        "22/13/2026 00:00:00",
+        "10:00:00 x",
         "9999-12-31 23:59:59",
         "Foo 22 00:00:00",
         "Nov22",
@@ -91,7 +93,8 @@ fn what_names_no_instant() {
         "[2026-11-22 01:01:57",
         "1795309297s",
         "1795309297.",
-        "20261122010103",
+        "20261322010103",
+        "17953093027481234",
         "C-0000001a",
         "NOTICE",
     ] {
@@ -223,4 +226,104 @@ proptest! {
         let read = TimestampParser::new(TimeZone::UTC, reference).parse(text.as_bytes());
         prop_assert_eq!(read, Some(Time::from_secs(written)), "{}", text);
     }
+}
+
+/// The instant that the dates below are of.
+const THEN: &str = "2026-11-07T13:04:05.678Z";
+
+/// What a date is read as by its shape alone.
+#[derive(Clone, Copy)]
+enum ByShape {
+    /// The instant, or the second or minute in which it is.
+    Read,
+    /// Day and month could be either.
+    Unclear,
+    /// It holds too little, or is none.
+    No,
+}
+
+#[test]
+fn dates_of_thirty_one_formats() {
+    use ByShape::{No, Read, Unclear};
+    for (format, text, by_shape) in [
+        ("%b %e %T", "Nov  7 13:04:05", Read),
+        ("%F %T", "2026-11-07 13:04:05", Read),
+        ("%F %T.%3q", "2026-11-07 13:04:05.678", Read),
+        ("%F %T.%4q", "2026-11-07 13:04:05.6780", Read),
+        ("%F %T,%q", "2026-11-07 13:04:05,678", Read),
+        ("%FT%T.%6q%z", "2026-11-07T13:04:05.678000+0000", Read),
+        ("%F_%H-%M-%S", "2026-11-07_13-04-05", Read),
+        ("%F %R", "2026-11-07 13:04", Read),
+        ("[%F] %T", "[2026-11-07] 13:04:05", Read),
+        ("%Y/%m/%d %T", "2026/11/07 13:04:05", Read),
+        ("%Y.%m.%d-%T", "2026.11.07-13:04:05", Read),
+        ("%Y%m%d %H%M%S", "20261107 130405", Read),
+        ("%Y%m%dT%H%M%SZ", "20261107T130405Z", Read),
+        ("%Y%m%d%H%M%S", "20261107130405", Read),
+        ("%d/%m/%Y %T", "07/11/2026 13:04:05", Unclear),
+        ("%m/%d/%Y %T", "11/07/2026 13:04:05", Unclear),
+        ("%m/%d/%Y %r", "11/07/2026 01:04:05 PM", Unclear),
+        ("%D %T", "11/07/26 13:04:05", Unclear),
+        ("%d/%m/%y %T", "07/11/26 13:04:05", Unclear),
+        ("%d/%m %T", "07/11 13:04:05", Unclear),
+        ("%d-%m-%Y %T", "07-11-2026 13:04:05", Unclear),
+        ("%d.%m.%Y %T", "07.11.2026 13:04:05", Read),
+        ("%d.%m.%y, %H.%M.%S", "07.11.26, 13.04.05", Read),
+        ("%d/%b/%Y:%T %z", "07/Nov/2026:13:04:05 +0000", Read),
+        ("%d-%b-%Y %T", "07-Nov-2026 13:04:05", Read),
+        ("%e %B %Y %T", " 7 November 2026 13:04:05", Read),
+        ("%T %d.%m.%Y", "13:04:05 07.11.2026", Read),
+        ("%c", "Sat Nov  7 13:04:05 2026", Read),
+        ("%A, %d %b %Y %T %Z", "Saturday, 07 Nov 2026 13:04:05 UTC", Read),
+        ("%s.%3q", "1794056645.678", Read),
+        ("%d %m %Y um %H Uhr %M", "07 11 2026 um 13 Uhr 04", No),
+    ] {
+        let known = DateFormat::new(format).unwrap_or_else(|| panic!("{format}"));
+        let is_then = |time: Option<Time>| {
+            time.is_some_and(|time| (0..60_000).contains(&(utc(THEN).millis() - time.millis())))
+        };
+        let mut parser = parser(TimeZone::UTC);
+        let read = parser.parse(text.as_bytes());
+        match by_shape {
+            Read => assert!(is_then(read), "{format}: {text}: {read:?}"),
+            Unclear | No => assert_eq!(read, None, "{format}: {text}"),
+        }
+        let mut parser = parser.with_format(Some(known));
+        parser.length = 0;
+        let read = parser.parse(text.as_bytes());
+        assert!(is_then(read), "{format}: {text}: {read:?}");
+    }
+    // A time of day alone is no instant, and nobody knows what `%!` is.
+    for format in ["%T", "%F", "%H:%M", "%F %T %!", "%F %T %7q", "pbx", ""] {
+        assert_eq!(DateFormat::new(format), None, "{format}");
+    }
+}
+
+#[test]
+fn the_order_of_day_and_month_is_never_guessed() {
+    let mut parser = parser(TimeZone::UTC);
+    let mut read = |text: &str| parser.parse(text.as_bytes()).map(|time| time.to_string());
+    assert_eq!(read("07/11/2026 10:00:00"), None);
+    assert_eq!(read("11/11/2026 10:00:00").as_deref(), Some("2026-11-11T10:00:00Z"));
+    assert_eq!(read("08/11/2026 10:00:00"), None, "that said nothing about the order");
+    assert_eq!(read("13/11/2026 10:00:00").as_deref(), Some("2026-11-13T10:00:00Z"));
+    assert_eq!(read("07/11/2026 10:00:00").as_deref(), Some("2026-11-07T10:00:00Z"));
+    // Who writes another order into a line of his own changes nothing any more.
+    assert_eq!(read("11/13/2026 10:00:00").as_deref(), Some("2026-11-13T10:00:00Z"));
+    assert_eq!(read("07/11/2026 10:00:01").as_deref(), Some("2026-11-07T10:00:01Z"));
+    // What has not come yet cannot be: the file was written on 22 November.
+    let mut parser = super::TimestampParser::new(TimeZone::UTC, utc("2026-11-22T01:02:00Z"));
+    let mut read = |text: &str| parser.parse(text.as_bytes()).map(|time| time.to_string());
+    assert_eq!(read("12/11/2026 10:00:00").as_deref(), Some("2026-11-12T10:00:00Z"));
+    assert_eq!(read("22-11-26 10:00:00").as_deref(), Some("2026-11-22T10:00:00Z"));
+}
+
+#[test]
+fn dates_from_before_the_format_was_set_are_read() {
+    let known = DateFormat::new("%d/%m/%Y %T");
+    let mut parser = parser(TimeZone::UTC).with_format(known);
+    let mut read = |text: &str| parser.parse(text.as_bytes()).map(|time| time.to_string());
+    assert_eq!(read("07/11/2026 10:00:00").as_deref(), Some("2026-11-07T10:00:00Z"));
+    assert_eq!(read("Nov  6 10:00:00").as_deref(), Some("2026-11-06T10:00:00Z"));
+    assert_eq!(read("31/02/2026 10:00:00"), None);
 }

@@ -95,12 +95,12 @@ impl Matcher {
         // literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
         let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
-        // In what the journal writes as numbers, no name can be found.
-        let hidden = [prefix::HIDDEN_ENTRY.to_vec()];
+        // In what the journal writes as numbers, no name can be found, and a container runtime may cut one in two.
+        let hidden = prefix::HIDING.map(|beginning| [beginning.to_vec()]);
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
-            .chain([&hidden[..]])
+            .chain(hidden.iter().map(<[_; 1]>::as_slice))
             .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
             .collect();
         let prefilter = super::prefilter::prefilter(&wanted);

@@ -84,6 +84,10 @@ pub fn report_names() -> impl Iterator<Item = &'static [u8]> {
     LEVELS.iter().filter(|(_, level)| *level == Level::Report).map(|(name, _)| *name)
 }
 
+/// Texts of which every line holds one that may hold such a name where it cannot be found: an entry of the journal
+/// in numbers, and a piece of a line in a log of CRI's.
+pub const HIDING: [&[u8]; 3] = [HIDDEN_ENTRY, b"stdout P", b"stderr P"];
+
 /// A line without its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stripped<'a> {
@@ -184,12 +188,13 @@ pub fn inner_bodies(text: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("] "));
     static BEGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let names = LEVELS.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).join("|");
-        byte_regex(&format!(r"[0-9\]] (?:{names}) ?\[[0-9]")).ok()
+        byte_regex(&format!(r"(?:\]|:[0-9][0-9]) (?:{names}) ?\[[0-9]")).ok()
     });
     let begin = BEGIN.as_ref().filter(|_| END.find(text).is_some());
     let begins = begin.into_iter().flat_map(move |begin| begin.find_iter(text));
     begins.filter_map(move |begin| {
-        let (_, rest) = level(text.get(begin.start() + 2..)?)?;
+        let name = begin.start() + memchr(b' ', text.get(begin.start()..)?)? + 1;
+        let (_, rest) = level(text.get(name..)?)?;
         match thread(rest)? {
             [b' ', body @ ..] => Some(Cow::Borrowed(body)),
             [b':', b' ', text @ ..] => {

@@ -341,7 +341,7 @@ fn other_text_has_no_prefix() {
         "Nov 22 10:00:00 pbx asterisk-web[1]: [x] NOTICE[1]: chan_sip.c:6 f: Hello",
         "Nov 22 10:00:00 pbx [asterisk][1]: [x] NOTICE[1]: chan_sip.c:6 f: Hello",
         "5abc NOTICE[1] chan_sip.c: Hello",
-        "Nov 32 10:00:00 NOTICE[1] chan_sip.c: Hello",
+        "Foo 22 10:00:00 NOTICE[1] chan_sip.c: Hello",
         // the journal: who says what he is, and arrays that hold no bytes
         r#"{"_COMM":"logger","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"NOTICE[1]: chan_sip.c:6 in f: Hello"}"#,
         r#"{"_SYSTEMD_UNIT":"cron.service","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"NOTICE[1]: chan_sip.c:6 in f: Hello"}"#,

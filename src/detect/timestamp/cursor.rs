@@ -102,8 +102,11 @@ impl<'a> Cursor<'a> {
         let is_first = (1..=2).contains(&digits) && self.0.get(digits) == Some(&b':');
         let mut first = if is_first { Some(self.time()?) } else { None };
         if let Some(time) = &mut first {
+            let behind = self.0;
             self.spaces();
-            self.half_day(time);
+            if !self.half_day(time) {
+                self.0 = behind;
+            }
             self.separator()?;
         }
         let mut day = self.day(digits == 14)?;

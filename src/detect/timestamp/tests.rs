@@ -83,7 +83,7 @@ fn what_names_no_instant() {
         "2026-11-22 00:00:00 CET CEST",
         "2026-11-22 00:00:00 2026",
         "2026-11-2200:00:00",
-        "11/12/2026 00:00:00",
+        "07/11/2026 00:00:00",
         "22/13/2026 00:00:00",
         "10:00:00 x",
         "9999-12-31 23:59:59",
@@ -210,7 +210,9 @@ proptest! {
         // Without its offset, the second of two equal local times reads as the first.
         let exact = format.contains('z') || format.contains("%s");
         let expected = if exact { stamp } else { zone.to_timestamp(zoned.datetime()).unwrap() };
-        let read = parser(zone).parse(text.as_bytes());
+        // Only this one could be the other way round.
+        let known = DateFormat::new("%m/%d/%Y %I:%M:%S.%q %p");
+        let read = parser(zone).with_format(known).parse(text.as_bytes());
         prop_assert_eq!(read, Some(Time::from_millis(expected.as_millisecond())), "{}", text);
     }
 

@@ -686,10 +686,11 @@ fn lines_of_every_capture_are_read_by_their_tags() {
         let text = lines.join("\n") + "\n";
         let path = home.path("log");
         fs::write(&path, text).unwrap();
-        let mut test = command(home, &["test", "-"]);
+        let mut test = command(home, &["test", "-", "--json"]);
         let (code, out, said) = told(&test.stdin(File::open(path).unwrap()).output().unwrap());
         assert_eq!(code, 0, "{said}");
-        out.lines().filter(|line| line.contains(HOST)).count()
+        let verdicts = objects(&out);
+        verdicts.iter().filter(|said| said["verdict"] == "offence" && said["host"] == HOST).count()
     };
     let home = Home::new(CONFIG);
     assert_eq!(offences(&home, &ours), ours.len());

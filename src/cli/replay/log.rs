@@ -24,6 +24,17 @@ pub enum Kind {
     Log,
 }
 
+/// Whether the lines of a file have times, as far as it was read: whether the first one that matters has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dating {
+    /// No line matters so far.
+    Unknown,
+    /// They have.
+    Dated,
+    /// They have none that can be read.
+    Undated,
+}
+
 /// A log file at rest and the events that it still holds. Reads a piece at a time.
 pub struct Log {
     pub path: PathBuf,
@@ -42,9 +53,7 @@ pub struct Log {
     pub kind: Kind,
     /// The reason why the rest cannot be read.
     pub broken: Option<io::Error>,
-    /// Whether there has been a line that matters, and whether the first one had no time.
-    begun: bool,
-    pub undated: bool,
+    pub dating: Dating,
     /// Whether it is the only thing that is read.
     pub alone: bool,
 }
@@ -52,7 +61,7 @@ pub struct Log {
 impl Log {
     /// Whether its lines cannot be merged with those of others.
     pub fn is_left_out(&self) -> bool {
-        self.undated && !self.alone
+        self.dating == Dating::Undated && !self.alone
     }
 }
 
@@ -88,8 +97,7 @@ impl Log {
             at_end: false,
             kind: Kind::Unrecognized,
             broken: None,
-            begun: false,
-            undated: false,
+            dating: Dating::Unknown,
             alone: false,
         })
     }
@@ -123,9 +131,10 @@ impl Log {
                     self.kind = Kind::Log;
                 }
             }
-            let first = found.first().filter(|_| !self.begun);
-            self.undated |= first.is_some_and(|event| event.time == Time::default());
-            self.begun |= first.is_some();
+            if let (Some(first), Dating::Unknown) = (found.first(), self.dating) {
+                let has_none = first.time == Time::default();
+                self.dating = if has_none { Dating::Undated } else { Dating::Dated };
+            }
             // Nothing has to be merged with it: its order is enough.
             for event in found.iter_mut().filter(|_| self.alone) {
                 if event.time == Time::default() {

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::super::log_file::unrecognized;
 use super::super::output::Output;
 use super::captures::CaptureNumbers;
-use super::log::Log;
+use super::log::{Dating, Log};
 use crate::model::event::{Ban, Event, Evidence, Meaning, Origin};
 use crate::model::time::Time;
 use crate::model::words::counted;
@@ -177,7 +177,7 @@ pub fn finish(summary: &Summary, logs: &[Log], output: &Output) {
     for path in &summary.unrecognized {
         output.line(unrecognized(path));
     }
-    for log in logs.iter().filter(|log| log.undated && log.alone) {
+    for log in logs.iter().filter(|log| log.dating == Dating::Undated && log.alone) {
         output.line(format_args!(
             "{}: no time can be read in its lines; they were counted in their order, as if written all at once",
             log.path.display()

@@ -4,7 +4,7 @@
 /// service in what `docker compose logs` prints.
 pub const CONTAINER: &str = "<CONTAINER>";
 
-/// The tags where the configuration names none: Asterisk's own, NethServer's, and containers.
+/// The tags where the configuration names none: Asterisk's own, that of `NethServer`, and containers.
 pub const DEFAULT: [&str; 3] = [ASTERISK, "freepbx", CONTAINER];
 
 /// The tag that Asterisk itself gives to syslog (`openlog` in `main/logger.c`).

@@ -66,7 +66,7 @@ fn named(names: &[&[u8]], word: &[u8]) -> Option<usize> {
     let is_it = |name: &&[u8]| {
         name.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
     };
-    (word.len() >= 3).then(|| names.iter().position(|name| is_it(name)))?
+    (word.len() >= 3).then(|| names.iter().position(is_it))?
 }
 
 /// Returns the hour on a clock of 24 hours.

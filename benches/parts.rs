@@ -17,7 +17,7 @@ use asterguard::decide::engine::Engine;
 use asterguard::decide::offences::OffenceTable;
 use asterguard::decide::plan::Plan;
 use asterguard::detect::prefilter::PatternSet;
-use asterguard::detect::prefix;
+use asterguard::detect::prefix::{self, Tags};
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
 use asterguard::input::line_splitter::{LineSplitter, Region};
 use asterguard::model::event::{
@@ -87,10 +87,10 @@ fn strip(c: &mut Criterion) {
         group.throughput(Throughput::Elements(LINES as u64));
         let lines: Vec<_> = log.split(|byte| *byte == b'\n').collect();
         group.bench_function(name, |b| {
-            let mut scratch = Vec::new();
+            let (tags, mut scratch) = (Tags::default(), Vec::new());
             b.iter(|| {
                 let stripped =
-                    |line: &&&[u8]| prefix::strip(black_box(line), &mut scratch).is_some();
+                    |line: &&&[u8]| prefix::strip(black_box(line), &tags, &mut scratch).is_some();
                 lines.iter().filter(stripped).count()
             });
         });
@@ -108,7 +108,9 @@ fn gate(c: &mut Criterion) {
         let mut scratch = Vec::new();
         let bodies: Vec<Vec<u8>> = log
             .split(|byte| *byte == b'\n')
-            .filter_map(|line| Some(prefix::strip(line, &mut scratch)?.body.to_vec()))
+            .filter_map(|line| {
+                Some(prefix::strip(line, &Tags::default(), &mut scratch)?.body.to_vec())
+            })
             .collect();
         group.throughput(Throughput::Elements(bodies.len() as u64));
         group.bench_function(name, |b| {

@@ -1,7 +1,7 @@
 //! Any text may stand where a time should be, and any line where a message should be.
 #![no_main]
 
-use asterguard::detect::prefix;
+use asterguard::detect::prefix::{self, Tags};
 use asterguard::model::time::Time;
 use asterguard::detect::timestamp::TimestampParser;
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let fresh = parser.parse(data);
     assert_eq!(fresh, parser.parse(data), "the cache changes the answer");
     let mut scratch = Vec::new();
-    if let Some(stripped) = prefix::strip(data, &mut scratch) {
+    if let Some(stripped) = prefix::strip(data, &Tags::default(), &mut scratch) {
         assert!(stripped.body.len() <= data.len());
         let _ = parser.parse(stripped.stamp);
     }

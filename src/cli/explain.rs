@@ -29,7 +29,7 @@ use crate::control::explain::{
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::decide::policy;
-use crate::detect::scanner::{Clock, Matcher, Scanner};
+use crate::detect::scanner::{Clock, Scanner};
 use crate::doctor::other_tables::{self, Dropper};
 use crate::input::line_splitter::Region;
 use crate::model::event::{ChannelId, Event, Evidence, JailId, Meaning};
@@ -314,7 +314,7 @@ struct Explained<'a> {
 fn explain_line(line: &str, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let plan = load_plan(config)?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
-    let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
+    let matcher = plan.matcher(&all).map_err(PlanError::from)?;
     let mut events = Vec::new();
     let text = format!("{}\n", line.trim_end_matches(['\r', '\n']));
     let first = text.split_inclusive('\n').next().unwrap_or_default().as_bytes();

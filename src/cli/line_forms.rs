@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::text::{cut, printable};
 use crate::detect::line_form::{self, DateFormat, Form};
-use crate::detect::prefix::Level;
+use crate::detect::prefix::{Level, Tags};
 use crate::detect::timestamp::TimestampParser;
-use crate::model::time::Time;
 
 /// Bytes that are kept of the first line of a form.
 const LONGEST_SAMPLE: usize = 64;
@@ -37,6 +36,7 @@ struct Seen {
 /// Counts forms of lines and formats of dates. There are few of each, so memory is fixed.
 #[derive(Debug)]
 pub struct LineForms {
+    tags: Tags,
     parser: TimestampParser,
     scratch: Vec<u8>,
     forms: BTreeMap<Form, Seen>,
@@ -59,10 +59,11 @@ pub struct FormCount<K> {
 }
 
 impl LineForms {
-    /// Counts nothing yet. A date without a year is the last such date before `reference`.
-    pub fn new(reference: Time) -> Self {
+    /// Counts nothing yet. `tags` are of whoever writes Asterisk's lines, and `parser` reads their dates.
+    pub fn new(tags: Tags, parser: TimestampParser) -> Self {
         Self {
-            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
+            tags,
+            parser,
             scratch: Vec::new(),
             forms: BTreeMap::new(),
             dates: BTreeMap::new(),
@@ -73,7 +74,7 @@ impl LineForms {
 
     /// Counts a line, and says who wrote it.
     pub fn note(&mut self, number: u64, line: &[u8]) -> Writer {
-        let Some(read) = line_form::read(line, &mut self.scratch) else {
+        let Some(read) = line_form::read(line, &self.tags, &mut self.scratch) else {
             self.unknown += 1;
             return Writer::Unknown;
         };
@@ -115,7 +116,7 @@ impl LineForms {
 
     /// Says how one line is written, for people; `None` if neither Asterisk nor the kernel begins a line so.
     pub fn in_words(&mut self, line: &[u8]) -> Option<String> {
-        let read = line_form::read(line, &mut self.scratch)?;
+        let read = line_form::read(line, &self.tags, &mut self.scratch)?;
         let time = self.parser.parse(read.stamp);
         let date = match time {
             Some(time) => format!("{} is {time}", printable(read.stamp)),
@@ -126,7 +127,7 @@ impl LineForms {
 
     /// Returns what a failregex sees of a line of Asterisk's or of the kernel's.
     pub fn body(&mut self, line: &[u8]) -> Option<String> {
-        line_form::read(line, &mut self.scratch).map(|read| printable(read.body))
+        line_form::read(line, &self.tags, &mut self.scratch).map(|read| printable(read.body))
     }
 }
 
@@ -165,10 +166,16 @@ fn listed<K: Copy + Ord>(seen: &BTreeMap<K, Seen>) -> Vec<FormCount<K>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Time;
+
+    fn forms() -> LineForms {
+        let parser = TimestampParser::new(jiff::tz::TimeZone::UTC, Time::default());
+        LineForms::new(Tags::default(), parser)
+    }
 
     #[test]
     fn few_formats_are_kept_whatever_a_log_holds() {
-        let mut forms = LineForms::new(Time::default());
+        let mut forms = forms();
         for number in 1..=10_000_u64 {
             let date = format!("odd \x1b[2J{number} {}", "x".repeat(40));
             forms.note(number, format!("[{date}] NOTICE[1] a.c: b").as_bytes());
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_writer_of_a_line_is_told() {
-        let mut forms = LineForms::new(Time::default());
+        let mut forms = forms();
         for (line, writer) in [
             ("[Nov 22 01:12:24] NOTICE[1] a.c: b", Writer::Report),
             ("[Nov 22 01:12:24] VERBOSE[1] a.c: b", Writer::OtherLevel),

@@ -9,6 +9,8 @@ use std::time::UNIX_EPOCH;
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::decide::plan::Plan;
+use crate::detect::timestamp::TimestampParser;
 use crate::model::time::Time;
 use crate::sys::clock;
 
@@ -53,6 +55,12 @@ pub fn written(path: &Path) -> Time {
     let Some(metadata) = metadata(path) else { return clock::now() };
     let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Time::from_secs(since.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX)))
+}
+
+/// Returns a parser of the dates in a log that was written last at this time, in the format that the configuration
+/// names.
+pub fn date_parser(plan: &Plan, written: Time) -> TimestampParser {
+    TimestampParser::new(jiff::tz::TimeZone::system(), written).with_format(plan.date_format())
 }
 
 /// Returns the bytes that it has; 0 if that is not known.

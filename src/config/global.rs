@@ -1,5 +1,5 @@
-//! The keys of `[default]` about all jails together: which hosts are known good, and how many
-//! unverified bans there may be.
+//! The keys of `[default]` about all jails together: which hosts are known good, how many unverified bans
+//! there may be, and by which tags Asterisk's lines are known.
 
 use std::time::Duration;
 
@@ -9,7 +9,15 @@ use super::KnownGood;
 use super::toml_reader::{TomlReader, TomlValue};
 
 /// The keys.
-pub(super) const KEYS: [&str; 2] = ["knowngood", "maxunverified"];
+pub(super) const KEYS: [&str; 3] = ["knowngood", "maxunverified", "tag"];
+
+/// Stands for any container.
+const CONTAINER: &str = "<CONTAINER>";
+
+/// Bytes that a tag may have; there may be as many tags as are written.
+const LONGEST_TAG: usize = 128;
+
+const TAG_HELP: &str = "write the names before the brackets or the colon in the log, for example [\"asterisk\", \"pbx\"]; \"<CONTAINER>\" stands for any container";
 
 const HELP: &str =
     "write for example { time = \"1d\", maxunknown = 3, findtime = \"10m\", maxrate = 30 }";
@@ -24,6 +32,7 @@ pub(super) struct GlobalKeys {
     maxrate: Option<u32>,
     maxtries: Option<u32>,
     maxunverified: Option<u32>,
+    tag: Option<Vec<String>>,
 }
 
 impl GlobalKeys {
@@ -35,6 +44,26 @@ impl GlobalKeys {
         if let Some(value) = table.get("maxunverified") {
             let help = "write how many bans a minute may rest on packets that can be forged";
             self.maxunverified = reader.number(value, 1..=u32::MAX, help).or(self.maxunverified);
+        }
+        if let Some(value) = table.get("tag") {
+            self.tags(reader, value);
+        }
+    }
+
+    fn tags(&mut self, reader: &mut TomlReader, value: &TomlValue) {
+        let mut tags = Vec::new();
+        for (tag, span) in reader.some_texts(value, TAG_HELP) {
+            let is_tag = |byte: u8| byte.is_ascii_graphic() && !b"[]:<>|\"".contains(&byte);
+            if tag == CONTAINER
+                || (!tag.is_empty() && tag.len() <= LONGEST_TAG && tag.bytes().all(is_tag))
+            {
+                tags.push(tag.to_owned());
+            } else {
+                reader.error(span, format_args!("{tag:?} is no tag"), TAG_HELP);
+            }
+        }
+        if !tags.is_empty() {
+            self.tag = Some(tags);
         }
     }
 
@@ -83,6 +112,11 @@ impl GlobalKeys {
             maxrate: self.maxrate.unwrap_or(1),
             maxtries: self.maxtries.unwrap_or(1),
         }
+    }
+
+    /// Returns the tags of Asterisk's lines in the logs of others.
+    pub fn finish_tags(&self) -> Vec<String> {
+        self.tag.clone().unwrap_or_default()
     }
 
     /// Unverified bans that may be a minute.

@@ -17,7 +17,7 @@ use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "enabled",
     "mode",
     "filter",
@@ -36,6 +36,7 @@ pub(super) const KEYS: [&str; 18] = [
     "renew",
     "knowngood",
     "maxunverified",
+    "tag",
 ];
 
 /// The keys that the jail [`RECIDIVE`](super::RECIDIVE) does not have: it reads nothing.

@@ -127,6 +127,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let ignored = sections.default.ignoreip();
     Ok(Config {
         asterisk: AsteriskPorts::default(),
+        dateformat: None,
         loglevel: general.loglevel,
         trunks: general.trunks,
         asteriskconf: general.asteriskconf,
@@ -135,6 +136,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ipv6prefix: sections.default.ipv6prefix().unwrap_or(64),
         knowngood: sections.global.finish_known_good(),
         maxunverified: sections.global.finish_maxunverified(),
+        tag: sections.global.finish_tags(),
         ports: general.ports.finish(),
         lists,
         wire: general.wire,

@@ -62,6 +62,8 @@ pub struct Config {
     pub knowngood: KnownGood,
     /// Unverified bans that may be a minute, of all jails together, by each origin.
     pub maxunverified: u32,
+    /// The tags by which lines in the logs of others are known as Asterisk's; `<CONTAINER>` is any container.
+    pub tag: Vec<String>,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
     /// The networks to let pass and to block, and the places where they are written.
@@ -70,6 +72,8 @@ pub struct Config {
     pub wire: SipMonitor,
     /// The facts that are known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
+    /// The `dateformat` of Asterisk's logger.conf, if it names one; found, not written.
+    pub dateformat: Option<String>,
     /// The jails in the order of their names; [`JailId`](crate::model::event::JailId) is an index.
     /// Disabled ones are left out.
     pub jails: Vec<Jail>,

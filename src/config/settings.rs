@@ -158,6 +158,7 @@ impl Config {
             set("default", "ipv6prefix", self.ipv6prefix.to_string()),
             set("default", "maxunverified", self.maxunverified.to_string()),
             set("default", "knowngood", knowngood),
+            set("default", "tag", list(self.tag.iter().map(|tag| quoted(tag)))),
         ]);
         settings
     }

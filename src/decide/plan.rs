@@ -7,6 +7,10 @@ use ipnet::IpNet;
 
 use crate::config::{BanTerms, Config, Counting, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
 use crate::decide::policy;
+use crate::detect::prefilter::PatternSetError;
+use crate::detect::prefix::Tags;
+use crate::detect::scanner::Matcher;
+use crate::detect::timestamp::DateFormat;
 use crate::hosts::discover::asterisk_ports::Found;
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
@@ -156,6 +160,26 @@ impl Plan {
             })
             .map(|(id, _)| id)
             .collect()
+    }
+
+    /// Compiles these rules, for lines that are tagged as the configuration says.
+    ///
+    /// # Errors
+    /// When they are too large together.
+    pub fn matcher(&self, rules: &[RuleId]) -> Result<Matcher, PatternSetError> {
+        Ok(Matcher::new(&self.rules, rules)?.with_tags(self.tags()))
+    }
+
+    /// Returns the tags by which lines in the logs of others are known as Asterisk's.
+    #[must_use]
+    pub fn tags(&self) -> Tags {
+        Tags::new(self.config.tag.iter().map(String::as_str))
+    }
+
+    /// Returns the form of the dates in Asterisk's logs, as far as its configuration says it and it can be read.
+    #[must_use]
+    pub fn date_format(&self) -> Option<DateFormat> {
+        DateFormat::new(self.config.dateformat.as_deref()?)
     }
 
     /// Returns the scope that a jail's bans on this evidence close, and their length.

@@ -21,8 +21,9 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Messages, is_of};
+use super::pieces::{self, Piece};
 use super::scanner::{Line, REST};
-use crate::detect::prefix::{self, Shape};
+use crate::detect::prefix::{self, Level, Shape, Tags};
 use crate::input::line_splitter::Region;
 use crate::model::event::{Event, Evidence, Meaning};
 use crate::model::time::Time;
@@ -108,15 +109,21 @@ pub struct Context {
     /// Whether the region holds the name of a level of free text, where that has been looked at.
     #[serde(skip)]
     named: Option<bool>,
+    /// Whether the region holds entries of the journal that name no level, where that has been looked at.
+    #[serde(skip)]
+    hidden: Option<bool>,
     #[serde(skip)]
     scratch: Vec<u8>,
+    /// A line that was put together.
+    #[serde(skip)]
+    joined: Vec<u8>,
 }
 
 impl Context {
     /// Begins with a region.
     pub fn enter(&mut self, region: &Region<'_>) {
         self.known = if std::mem::take(&mut self.rested) { 0 } else { usize::MAX };
-        self.named = None;
+        (self.named, self.hidden) = (None, None);
         if region.after_gap {
             self.doubt(None, self.base, self.base + REACH);
             self.looked_at = self.base;
@@ -158,7 +165,7 @@ impl Context {
         {
             let here = place;
             place += text.len() as u64;
-            let stripped = prefix::strip(text.trim_ascii_end(), &mut self.scratch);
+            let stripped = prefix::strip(text.trim_ascii_end(), line.tags, &mut self.scratch);
             let Some(date) = stripped.and_then(|stripped| read(stripped.stamp)) else {
                 // In a file it belongs to the message before; on a console it may be of any time.
                 if shape == Shape::Console {
@@ -246,7 +253,7 @@ impl Context {
         let follows_on = match shape {
             Shape::File => self.follows_on(messages, line),
             Shape::Console | Shape::Json => {
-                self.look_for_free_text(line);
+                self.look_for_free_text(messages, line);
                 false
             }
             Shape::Syslog => false,
@@ -301,19 +308,33 @@ impl Context {
         // Most logs have no such lines at all.
         let ahead = line.region.bytes.get(known.len()..).unwrap_or_default();
         let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
-        let text = if *self.named.get_or_insert_with(named) { text } else { &[] };
+        // Only an entry of the journal can hold one without its name.
+        let is_object = line.text.first() == Some(&b'{');
+        let hidden = || memmem::find(ahead, prefix::HIDDEN_ENTRY).is_some();
+        let may_hold = *self.named.get_or_insert_with(named)
+            || (is_object && *self.hidden.get_or_insert_with(hidden));
+        let text = if may_hold { text } else { &[] };
         for at in memchr::memchr_iter(b'[', text) {
             let name = text.get(..at).unwrap_or_default();
-            if !FREE_TEXT.iter().any(|level| name.ends_with(level)) {
+            let is_hidden =
+                is_object && text.get(..=at).is_some_and(|t| t.ends_with(prefix::HIDDEN_ENTRY));
+            if !is_hidden && !FREE_TEXT.iter().any(|level| name.ends_with(level)) {
                 continue;
             }
             let place = known.len() + at;
             let start = line_start(before, place);
             let rest = before.get(start..).unwrap_or_default();
             let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-            let stripped = prefix::strip(rest.get(..end).unwrap_or_default(), &mut self.scratch);
+            let whole = rest.get(..end).unwrap_or_default();
+            let stripped = prefix::strip(whole, line.tags, &mut self.scratch);
             let is_text = |shape| matches!(shape, Shape::File | Shape::Console);
-            if stripped.is_none_or(|stripped| is_text(stripped.shape)) {
+            let holds_text = match stripped {
+                // What the journal wrote as numbers tells its level, or is not Asterisk's.
+                Some(found) if is_hidden => is_text(found.shape) && found.level != Level::Report,
+                None => !is_hidden,
+                Some(found) => is_text(found.shape),
+            };
+            if holds_text {
                 let place = here - (before.len() - place) as u64;
                 self.free_text_at = self.free_text_at.max(Some(place));
             }
@@ -325,7 +346,7 @@ impl Context {
     /// Doubts what follows each line before `line` that begins no message: on a console, that is free
     /// text, of which nobody knows who wrote it. Only what has not been looked at yet and reaches as
     /// far as `line` matters.
-    fn look_for_free_text(&mut self, line: &Line<'_>) {
+    fn look_for_free_text(&mut self, messages: &Messages, line: &Line<'_>) {
         let here = self.base + line.start as u64;
         let unseen = here.saturating_sub(self.looked_at).min(REACH);
         let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
@@ -338,10 +359,12 @@ impl Context {
             let next = place + text.len() as u64;
             let text = text.strip_suffix(b"\n").unwrap_or(text);
             let explained = self.doubts.iter().any(|doubt| place < doubt.until);
+            let ahead = usize::try_from(here - place).unwrap_or(usize::MAX);
+            let start = before.len().saturating_sub(ahead);
             if is_whole
                 && !matches!(text, b"" | b"\r")
                 && !explained
-                && !prefix::begins_message(text, &mut self.scratch)
+                && self.is_free_text(messages, text, before, start, line.tags)
             {
                 self.doubt(None, place, next + REACH);
             }
@@ -350,14 +373,35 @@ impl Context {
         self.looked_at = self.base + line.next() as u64;
     }
 
+    /// Whether a line of a console, which begins at `start`, belongs to no message.
+    fn is_free_text(
+        &mut self,
+        messages: &Messages,
+        text: &[u8],
+        bytes: &[u8],
+        start: usize,
+        tags: &Tags,
+    ) -> bool {
+        let before = bytes.get(..start).unwrap_or_default();
+        match pieces::whole(before, text, &mut self.joined) {
+            Piece::Whole(whole) => {
+                !prefix::begins_message(whole, tags, &mut self.scratch)
+                    && !self.is_second_line(messages, text, bytes, start, tags)
+            }
+            // All of it is looked at with the last piece.
+            Piece::GoesOn => false,
+            Piece::Lost => true,
+        }
+    }
+
     /// Whether the line before is no message, so that this one may belong to what is. The line after
     /// one that was a message itself need not be looked at.
     fn follows_on(&mut self, messages: &Messages, line: &Line<'_>) -> bool {
         let end = line.region.start + line.start;
         line.start != self.known
             && line_before(line.region.bytes, end).is_some_and(|(before, start)| {
-                !prefix::begins_message(before, &mut self.scratch)
-                    && !self.is_second_line(messages, before, line.region.bytes, start)
+                !prefix::begins_message(before, line.tags, &mut self.scratch)
+                    && !self.is_second_line(messages, before, line.region.bytes, start, line.tags)
             })
     }
 
@@ -368,11 +412,17 @@ impl Context {
         text: &[u8],
         bytes: &[u8],
         start: usize,
+        tags: &Tags,
     ) -> bool {
-        messages.with_second_line(text).any(|message| {
-            let first = line_before(bytes, start)
-                .and_then(|(first, _)| prefix::strip(first, &mut self.scratch));
-            first.is_some_and(|first| is_of(message, first.body) && has_end(message, first.body))
+        let text = prefix::unwrapped(text, tags, &mut self.scratch).trim_ascii_end();
+        let known: Vec<_> = messages.with_second_line(text).collect();
+        if known.is_empty() {
+            return false;
+        }
+        let first = line_before(bytes, start)
+            .and_then(|(first, _)| prefix::strip(first, tags, &mut self.scratch));
+        first.is_some_and(|first| {
+            known.iter().any(|message| is_of(message, first.body) && has_end(message, first.body))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::prefix::{self, Level, Shape};
+use super::prefix::{self, Level, Shape, Tags};
 use super::timestamp::TimestampParser;
 
 /// The form of a line that Asterisk or the kernel wrote, with what stands around it.
@@ -13,10 +13,10 @@ pub enum Form {
     File,
     /// The `[plain]` formatter, or a console.
     Plain,
-    /// Either of these behind the header of journald, Docker or a syslog daemon.
+    /// Either of these behind the header of journald, a container runtime or a syslog daemon.
     Captured,
-    /// Either of these in an object of Docker's `json-file`.
-    Docker,
+    /// Either of these in an object: of Docker's `json-file`, or of `journalctl -o json`.
+    Wrapped,
     /// What Asterisk writes to a syslog daemon.
     Syslog,
     /// The `[json]` formatter.
@@ -35,7 +35,7 @@ impl Form {
             Self::File => "[DATE] LEVEL[ID] FILE: MESSAGE",
             Self::Plain => "[DATE] LEVEL[ID]: FILE:LINE ...",
             Self::Captured => "HEADER [DATE] LEVEL[ID] ...",
-            Self::Docker => "{\"log\":\"LINE\",...} (Docker)",
+            Self::Wrapped => "{...:\"LINE\",...} (Docker, journal)",
             Self::Syslog => "HEADER asterisk[ID]: LEVEL[ID]: ...",
             Self::Json => "{\"logmsg\":{...},...} ([json])",
             Self::Kernel => "HEADER kernel: MESSAGE",
@@ -48,16 +48,18 @@ impl Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DateFormat {
-    /// Asterisk's default, and that of traditional syslog.
+    /// Asterisk's default, and that of traditional syslog; with a year, too.
     Default,
-    /// ISO 8601, RFC 3339.
+    /// ISO 8601, RFC 3339; with other separators or none, too.
     Iso,
     /// The same with the date in brackets.
     Bracketed,
-    /// Month, day, year.
-    Us,
+    /// Day and month as numbers with slashes or hyphens, in either order, and the year.
+    Numbers,
     /// Day, month, year.
     German,
+    /// The time before the date.
+    TimeFirst,
     /// `%c`
     Ctime,
     /// RFC 2822.
@@ -84,11 +86,14 @@ impl DateFormat {
         match (digits(text), text) {
             (0, [b'[', ..]) => Self::Bracketed,
             (0, _) => Self::with_word(text, digits),
-            (5.., _) => Self::Seconds,
-            (4, _) => Self::Iso,
+            (9.., _) => Self::Seconds,
+            (4..9, _) => Self::Iso,
             (count, _) => match text.get(count) {
-                Some(b'/') => Self::Us,
+                Some(b'/' | b'-') if text.get(count + 1).is_some_and(u8::is_ascii_digit) => {
+                    Self::Numbers
+                }
                 Some(b'.') => Self::German,
+                Some(b':') => Self::TimeFirst,
                 _ => Self::Rfc2822,
             },
         }
@@ -116,8 +121,9 @@ impl DateFormat {
             Self::Default => "Mon DD HH:MM:SS",
             Self::Iso => "YYYY-MM-DD HH:MM:SS",
             Self::Bracketed => "[YYYY-MM-DD] HH:MM:SS",
-            Self::Us => "MM/DD/YYYY HH:MM:SS",
+            Self::Numbers => "NN/NN/YYYY HH:MM:SS",
             Self::German => "DD.MM.YYYY HH:MM:SS",
+            Self::TimeFirst => "HH:MM:SS, then the date",
             Self::Ctime => "Day Mon DD HH:MM:SS YYYY",
             Self::Rfc2822 => "Day, DD Mon YYYY HH:MM:SS",
             Self::Seconds => "seconds since 1970",
@@ -149,12 +155,12 @@ pub struct LineForm<'a> {
 /// Returns the form of `line` (without its line feed); `None` if neither Asterisk nor the kernel begins a line so.
 /// `scratch` is as in [`prefix::strip`].
 #[must_use]
-pub fn read<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<LineForm<'a>> {
-    if let Some(stripped) = prefix::strip(line, scratch) {
+pub fn read<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<LineForm<'a>> {
+    if let Some(stripped) = prefix::strip(line, tags, scratch) {
         let form = match (stripped.shape, line.first()) {
             (Shape::Json, _) => Form::Json,
             (Shape::Syslog, _) => Form::Syslog,
-            (_, Some(b'{')) => Form::Docker,
+            (_, Some(b'{')) => Form::Wrapped,
             (Shape::File, Some(b'[' | b'\x1b')) => Form::File,
             (Shape::Console, Some(b'[' | b'\x1b')) => Form::Plain,
             (Shape::File | Shape::Console, _) if stripped.stamp.is_empty() => Form::Plain,
@@ -203,7 +209,7 @@ mod tests {
             ),
             (
                 format!(r#"{{"log":"[Nov 22 01:12:24] {located}\n","stream":"stdout","time":"x"}}"#),
-                Form::Docker,
+                Form::Wrapped,
                 "Nov 22 01:12:24",
             ),
             (
@@ -220,20 +226,21 @@ mod tests {
             ),
         ] {
             let mut scratch = Vec::new();
-            let read = read(line.as_bytes(), &mut scratch);
+            let read = read(line.as_bytes(), &Tags::default(), &mut scratch);
             let read = read.unwrap_or_else(|| panic!("{line}"));
             assert_eq!((read.form, read.stamp), (form, stamp.as_bytes()), "{line}");
             if let Some(level) = read.level {
                 assert_eq!((level, read.body), (Level::Report, &b"a.c: b"[..]), "{line}");
             }
         }
-        assert_eq!(read(b"nobody's line", &mut Vec::new()), None);
+        assert_eq!(read(b"nobody's line", &Tags::default(), &mut Vec::new()), None);
     }
 
     #[test]
     fn each_date_format_is_told_from_the_others() {
         use DateFormat::{
-            Bracketed, Ctime, Default, German, Iso, Rfc2822, Seconds, Unreadable, Us,
+            Bracketed, Ctime, Default, German, Iso, Numbers, Rfc2822, Seconds, TimeFirst,
+            Unreadable,
         };
         for (text, format) in [
             ("Nov 22 00:55:30", Default),
@@ -241,7 +248,11 @@ mod tests {
             ("2026-11-22T01:01:13.492+0000", Iso),
             ("Sun 2026-11-22 10:00:00 CET", Iso),
             ("[2026-11-22] 01:01:57", Bracketed),
-            ("11/22/2026 01:01:28 AM", Us),
+            ("2026/11/22 01:01:03", Iso),
+            ("20261122 010103", Iso),
+            ("11/22/2026 01:01:28 AM", Numbers),
+            ("22-11-2026 01:01:28", Numbers),
+            ("01:01:52 22.11.2026", TimeFirst),
             ("22.11.2026 01:01:33", German),
             ("Sun Nov 22 01:01:47 2026", Ctime),
             ("Sun, 22 Nov 2026 01:01:52 +0000", Rfc2822),
@@ -258,7 +269,7 @@ mod tests {
         #[test]
         fn any_bytes_are_answered(line: Vec<u8>) {
             let mut scratch = Vec::new();
-            if let Some(form) = read(&line, &mut scratch) {
+            if let Some(form) = read(&line, &Tags::default(), &mut scratch) {
                 DateFormat::of(form.stamp, &mut parser());
             }
             DateFormat::of(&line, &mut parser());

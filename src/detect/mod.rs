@@ -6,6 +6,7 @@ mod dfa;
 mod extract;
 pub mod line_form;
 mod messages;
+mod pieces;
 pub mod prefilter;
 pub mod prefix;
 pub mod rule_examples;

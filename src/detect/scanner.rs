@@ -10,8 +10,9 @@ use regex_automata::util::prefilter::Prefilter;
 pub use crate::detect::continuation::Context;
 use crate::detect::extract::{Extraction, Extractor};
 use crate::detect::messages::Messages;
+use crate::detect::pieces::{self, Piece};
 use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
-use crate::detect::prefix::{self, Level, Shape};
+use crate::detect::prefix::{self, Level, Shape, Tags};
 use crate::detect::stats::Counts;
 pub use crate::detect::stats::{ScanStats, UnbelievedHits};
 use crate::detect::timestamp::TimestampParser;
@@ -40,6 +41,7 @@ pub struct Matcher {
     pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
     messages: Messages,
     prefilter: Option<Prefilter>,
+    tags: Tags,
 }
 
 /// The rule that a failregex of a pattern set belongs to.
@@ -93,13 +95,23 @@ impl Matcher {
         // literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
         let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
+        // In what the journal writes as numbers, no name can be found, and a container runtime may cut one in two.
+        let hidden = prefix::HIDING.map(|beginning| [beginning.to_vec()]);
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
+            .chain(hidden.iter().map(<[_; 1]>::as_slice))
             .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
             .collect();
         let prefilter = super::prefilter::prefilter(&wanted);
-        Ok(Self { rules: Arc::clone(rules), pattern_sets, messages, prefilter })
+        let tags = Tags::default();
+        Ok(Self { rules: Arc::clone(rules), pattern_sets, messages, prefilter, tags })
+    }
+
+    /// Takes lines in the logs of others for Asterisk's if they have one of these tags.
+    #[must_use]
+    pub fn with_tags(self, tags: Tags) -> Self {
+        Self { tags, ..self }
     }
 
     /// Returns the memory of the automata, in bytes.
@@ -134,7 +146,8 @@ impl Clock<'_> {
 }
 
 /// Runs a [`Matcher`] over one channel and remembers what that channel's lines stand in. Besides
-/// the matcher it needs two buffers of at most a line each, and a lazy pattern set's cache.
+/// the matcher it needs two buffers of at most a line each, one of 16 KiB where a container runtime writes lines
+/// in pieces, and a lazy pattern set's cache.
 #[derive(Debug)]
 pub struct Scanner {
     matcher: Arc<Matcher>,
@@ -146,6 +159,8 @@ pub struct Scanner {
     /// Whether the writer has rested since.
     rested: bool,
     scratch: Vec<u8>,
+    /// A line that was put together.
+    joined: Vec<u8>,
     found: Vec<usize>,
     counts: Counts,
     free_text: Option<Time>,
@@ -167,6 +182,7 @@ impl Scanner {
             begun: false,
             rested: false,
             scratch: Vec::new(),
+            joined: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
             free_text: None,
@@ -243,7 +259,8 @@ impl Scanner {
         }
         self.context.enter(region);
         let (mut from, mut number) = (0, region.first_line);
-        let mut in_a_run = false;
+        // What a line in pieces ends with need not show that it matters.
+        let mut in_a_run = pieces::is_open(region.bytes.get(..region.start).unwrap_or_default());
         while from < text.len() {
             // Lines that may matter come in runs: the one that follows needs no search.
             let place = if in_a_run { Some(from) } else { matcher.next_place(text, from) };
@@ -254,9 +271,23 @@ impl Scanner {
             let end = memchr::memchr(b'\n', rest).map_or(text.len(), |lf| at + lf);
             let passed = text.get(from..start).unwrap_or_default();
             number += memchr::memchr_iter(b'\n', passed).count() as u64;
-            let line =
-                Line { region, start, text: text.get(start..end).unwrap_or_default(), number };
-            in_a_run = self.line(&matcher, &line, clock, events);
+            let line = Line {
+                region,
+                start,
+                text: text.get(start..end).unwrap_or_default(),
+                number,
+                tags: &matcher.tags,
+            };
+            let mut joined = std::mem::take(&mut self.joined);
+            in_a_run = match pieces::whole(line.before(), line.text, &mut joined) {
+                Piece::Whole(text) => self.line(&matcher, &line, text, clock, events),
+                Piece::GoesOn => true,
+                Piece::Lost => {
+                    self.context.note_within(&matcher.messages, line.text, &line);
+                    false
+                }
+            };
+            self.joined = joined;
             from = line.next();
             number += 1;
         }
@@ -276,11 +307,12 @@ impl Scanner {
         (self.counts, self.free_text) = (Counts::default(), None);
     }
 
-    /// Whether the line is of those that may matter.
+    /// Reads a line, of which this is the whole text, and returns whether it is of those that may matter.
     fn line(
         &mut self,
         matcher: &Matcher,
         line: &Line<'_>,
+        text: &[u8],
         clock: &mut Clock<'_>,
         events: &mut Vec<Event>,
     ) -> bool {
@@ -289,17 +321,17 @@ impl Scanner {
             matcher.pattern_sets.iter().zip(&mut self.caches)
         {
             let (stamp, shape, body) = match grammar {
-                Grammar::None => (&[][..], Shape::Syslog, line.text),
-                Grammar::Kernel => match prefix::kernel(line.text) {
+                Grammar::None => (&[][..], Shape::Syslog, text),
+                Grammar::Kernel => match prefix::kernel(text) {
                     Some((stamp, body)) => (stamp, Shape::Syslog, body),
                     None => continue,
                 },
-                Grammar::Asterisk => match prefix::strip(line.text, &mut self.scratch) {
+                Grammar::Asterisk => match prefix::strip(text, line.tags, &mut self.scratch) {
                     Some(stripped) if stripped.level == Level::Report => {
                         (stripped.stamp, stripped.shape, stripped.body)
                     }
                     _ => {
-                        self.context.note_within(&matcher.messages, line.text, line);
+                        self.context.note_within(&matcher.messages, text, line);
                         continue;
                     }
                 },
@@ -392,9 +424,15 @@ pub(super) struct Line<'a> {
     /// Without its line feed.
     pub(super) text: &'a [u8],
     pub(super) number: u64,
+    pub(super) tags: &'a Tags,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// Returns what stands before it: the region's history, and its lines.
+    pub(super) fn before(&self) -> &'a [u8] {
+        self.region.bytes.get(..self.region.start + self.start).unwrap_or_default()
+    }
+
     /// Returns where the next line begins in the region's text.
     pub(super) fn next(&self) -> usize {
         self.start + self.text.len() + 1
@@ -419,7 +457,7 @@ impl Matcher {
         self.pattern_sets.iter().any(|(grammar, ..)| match grammar {
             Grammar::None => true,
             Grammar::Kernel => prefix::kernel(line).is_some(),
-            Grammar::Asterisk => prefix::strip(line, scratch).is_some(),
+            Grammar::Asterisk => prefix::strip(line, &self.tags, scratch).is_some(),
         })
     }
 

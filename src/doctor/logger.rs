@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::facts::World;
 use super::{Finding, some_of};
-use crate::detect::prefix;
-use crate::detect::timestamp::TimestampParser;
+use crate::detect::prefix::{self, Tags};
+use crate::detect::timestamp::{DateFormat, TimestampParser};
 use crate::hosts::asterisk::conf::Conf;
 use crate::hosts::asterisk::ports::is_true;
 use crate::input::glob;
@@ -226,11 +226,11 @@ enum Format {
 }
 
 /// Writes a line with a date in this format, and reads it.
-fn try_format(format: &str, now: Time) -> Format {
+fn try_format(named: &str, now: Time) -> Format {
     let Ok(stamp) = jiff::Timestamp::from_millisecond(now.millis()) else { return Format::Unknown };
     let zoned = stamp.to_zoned(TimeZone::UTC);
     // As the C locale has them.
-    let mut format = format.replace("%c", "%a %b %e %T %Y").replace("%x", "%D").replace("%X", "%T");
+    let mut format = named.replace("%c", "%a %b %e %T %Y").replace("%x", "%D").replace("%X", "%T");
     // `%q` is Asterisk's own: that many digits of the second's fraction, three if not said.
     for digits in 1..=6 {
         format = format.replace(&format!("%{digits}q"), &"1".repeat(digits));
@@ -241,10 +241,11 @@ fn try_format(format: &str, now: Time) -> Format {
     };
     let line = format!("[{date}] NOTICE[1] logger.c: x");
     let mut scratch = Vec::new();
-    let Some(stripped) = prefix::strip(line.as_bytes(), &mut scratch) else {
+    let Some(stripped) = prefix::strip(line.as_bytes(), &Tags::default(), &mut scratch) else {
         return Format::NoLine;
     };
-    match TimestampParser::new(TimeZone::UTC, now).parse(stripped.stamp) {
+    let mut parser = TimestampParser::new(TimeZone::UTC, now).with_format(DateFormat::new(named));
+    match parser.parse(stripped.stamp) {
         // Formats without seconds, or with half days, are near enough.
         Some(time) if time.since(now).max(now.since(time)).as_secs() <= 60 => Format::Read,
         _ => Format::NoTime,

@@ -10,8 +10,9 @@ use jiff::tz::TimeZone;
 use super::facts::World;
 use super::{Finding, logger, some_of};
 use crate::control::health::Check;
-use crate::detect::prefix;
-use crate::detect::timestamp::TimestampParser;
+use crate::decide::plan::Plan;
+use crate::detect::prefix::{self, Tags};
+use crate::detect::timestamp::{DateFormat, TimestampParser};
 use crate::model::time::Time;
 
 /// The longest time between a log's last line and the time when the file was written, in seconds.
@@ -77,12 +78,12 @@ fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
 }
 
 /// Returns when the last line that has a time says that it was written.
-fn last_line(bytes: &[u8], written: Time) -> Option<Time> {
-    let mut parser = TimestampParser::new(TimeZone::system(), written);
+fn last_line(bytes: &[u8], tags: &Tags, format: Option<DateFormat>, written: Time) -> Option<Time> {
+    let mut parser = TimestampParser::new(TimeZone::system(), written).with_format(format);
     let mut scratch = Vec::new();
     let mut lines = bytes.split(|byte| *byte == b'\n').rev().take(1000);
     lines.find_map(|line| {
-        let stamp = prefix::strip(line, &mut scratch)?.stamp.to_vec();
+        let stamp = prefix::strip(line, tags, &mut scratch)?.stamp.to_vec();
         parser.parse(&stamp)
     })
 }
@@ -92,6 +93,7 @@ pub fn clock(world: &World) -> Vec<Finding> {
     const CHECK: &str = "clock";
     let mut found = Vec::new();
     let mut agree = Vec::new();
+    let tags = world.plan.as_ref().map_or_else(|_| Tags::default(), Plan::tags);
     for log in &world.logs {
         let Some((bytes, written)) = end_of(log) else { continue };
         let path = log.display().to_string();
@@ -103,7 +105,8 @@ pub fn clock(world: &World) -> Vec<Finding> {
                     .change("have the clock kept by NTP: timedatectl set-ntp true"),
             );
         }
-        let Some(said) = last_line(&bytes, written) else { continue };
+        let format = world.plan.as_ref().ok().and_then(Plan::date_format);
+        let Some(said) = last_line(&bytes, &tags, format, written) else { continue };
         let skew = said.since(written).max(written.since(said)).as_secs();
         if skew <= MOST_SKEW {
             agree.push(path);
@@ -173,8 +176,11 @@ mod tests {
     fn the_last_time_is_found_behind_lines_that_have_none() {
         let written = Time::from_secs(1_795_309_297);
         let text = b"[2026-11-22 00:00:00] NOTICE[1] a.c: x\n[1795309290] NOTICE[1] a.c: x\nrest of it\n\n";
-        assert_eq!(last_line(text, written), Some(Time::from_secs(1_795_309_290)));
-        assert_eq!(last_line(b"nothing\n", written), None);
+        assert_eq!(
+            last_line(text, &Tags::default(), None, written),
+            Some(Time::from_secs(1_795_309_290))
+        );
+        assert_eq!(last_line(b"nothing\n", &Tags::default(), None, written), None);
     }
 
     #[test]

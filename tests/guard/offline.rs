@@ -708,6 +708,72 @@ fn packed_logs_are_replayed_as_far_as_they_can_be_read() {
 }
 
 #[test]
+fn dates_are_read_as_logger_conf_has_them() {
+    let home = Home::new(&format!("asteriskconf = \"$DIR/asterisk\"\n{CONFIG}"));
+    let log = home.path("messages");
+    let line = |date: &str| at(date, &wrong_password(HOST));
+    home.append("messages", &vec![line("07/11/2026 16:00:00"); 9]);
+    let path = log.to_str().unwrap();
+    let banned = |day: &str| {
+        let (code, out, said) = run(&home, &["replay", path]);
+        assert_eq!(code, 0, "{said}");
+        assert!(out.starts_with(&format!("{day}T16:00:00Z [asterisk-guess] Ban {HOST} ")), "{out}");
+    };
+    for (format, day) in [("%d/%m/%Y %T", "2026-11-07"), ("%m/%d/%Y %T", "2026-07-11")] {
+        home.write("asterisk/logger.conf", &format!("[general]\ndateformat = {format}\n"));
+        banned(day);
+    }
+    // Without it, nothing is guessed, until a date shows which number is the day.
+    fs::remove_file(home.path("asterisk/logger.conf")).unwrap();
+    let (_, out, _) = run(&home, &["replay", path]);
+    assert!(out.contains("no time can be read in its lines"), "{out}");
+    fs::remove_file(&log).unwrap();
+    home.append("messages", &[line("30/10/2026 16:00:00")]);
+    home.append("messages", &vec![line("07/11/2026 16:00:00"); 9]);
+    banned("2026-11-07");
+}
+
+#[test]
+fn lines_of_every_capture_are_read_by_their_tags() {
+    let console = wrong_password(HOST).replace("] chan_sip.c: ", "]: chan_sip.c:6 f: ");
+    let entry = |program: &str, text: &str| {
+        json!({ "_COMM": program, "_TRANSPORT": "stdout", "MESSAGE": text }).to_string()
+    };
+    let numbers = json!({ "_COMM": "asterisk", "MESSAGE": console.as_bytes() }).to_string();
+    let ours = [
+        format!("2026-11-28T10:00:00.123456789Z stdout F {console}"),
+        format!("Nov 28 10:00:00 node freepbx[77]: {console}"),
+        entry("asterisk", &console),
+        numbers,
+        wrong_password(HOST).trim_start_matches('[').replace("] NOTICE", " NOTICE"),
+    ];
+    let others = [
+        format!("Nov 28 10:00:00 host 3f1c2d4e5a6b[1234]: {console}"),
+        format!("pbx-1  | {console}"),
+    ];
+    let offences = |home: &Home, lines: &[String]| {
+        let text = lines.join("\n") + "\n";
+        let path = home.path("log");
+        fs::write(&path, text).unwrap();
+        let mut test = command(home, &["test", "-", "--json"]);
+        let (code, out, said) = told(&test.stdin(File::open(path).unwrap()).output().unwrap());
+        assert_eq!(code, 0, "{said}");
+        let verdicts = objects(&out);
+        verdicts.iter().filter(|said| said["verdict"] == "offence" && said["host"] == HOST).count()
+    };
+    let home = Home::new(CONFIG);
+    assert_eq!(offences(&home, &ours), ours.len());
+    assert_eq!(offences(&home, &others), others.len());
+    // What another program says is not Asterisk's.
+    let foreign = ["logger", "sshd"].map(|program| entry(program, &console));
+    assert_eq!(offences(&home, &foreign), 0);
+    let named = Home::new(&CONFIG.replace("[default]", "[default]\ntag = [\"pbx\"]"));
+    assert_eq!(offences(&named, &others), 1, "only the one that is named");
+    let tagged = format!("Nov 28 10:00:00 host pbx[1]: {console}");
+    assert_eq!(offences(&named, &[tagged, ours[1].clone()]), 1);
+}
+
+#[test]
 fn a_log_without_times_is_named_and_left_out() {
     let home = Home::new(CONFIG);
     home.append("undated", &vec![at("", &wrong_password("198.51.100.7")); 9]);
@@ -725,6 +791,10 @@ fn a_log_without_times_is_named_and_left_out() {
     assert!(code == 1 && said.contains("cannot read /no/such/file: "), "{said}");
     let (bans, summary) = replayed(&out);
     assert_eq!((bans.len(), &summary["unreadable"]), (1, &json!(["/no/such/file"])));
+    // By itself, it has an order all the same.
+    let (code, out, said) = run(&home, &["replay", &undated]);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("Ban 198.51.100.7") && out.contains("as if written all at once"), "{out}");
 
     for (file, words) in [("/no/such/file", "No such file"), ("/", "is a directory")] {
         let (code, out, said) = run(&home, &["replay", file]);

@@ -360,6 +360,8 @@ pub fn config(jails: Vec<Jail>) -> Config {
             maxtries: 50,
         },
         maxunverified: 100,
+        tag: vec!["asterisk".to_owned()],
+        dateformat: None,
         ports: vec![
             ("all".to_owned(), Ports::All),
             ("sip".to_owned(), Ports::Ranges(vec![(SIP, SIP + 1)])),

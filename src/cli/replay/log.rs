@@ -6,11 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::super::line_forms::LineForms;
 use super::super::log_file;
+use crate::decide::plan::Plan;
 use crate::detect::scanner::{Clock, Scanner};
 use crate::detect::timestamp::TimestampParser;
 use crate::input::line_splitter::LineSplitter;
 use crate::model::event::Event;
 use crate::model::time::Time;
+
+/// Whether the lines of a file have times, as far as it was read: whether the first one that matters has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dating {
+    /// No line matters so far.
+    Unknown,
+    /// They have.
+    Dated,
+    /// They have none that can be read.
+    Undated,
+}
 
 /// A log file at rest and the events that it still holds. Reads a piece at a time.
 pub struct Log {
@@ -19,6 +31,8 @@ pub struct Log {
     splitter: LineSplitter,
     pub scanner: Scanner,
     parser: TimestampParser,
+    /// The time when the file was last written.
+    written: Time,
     /// The last time that a line had.
     time: Option<Time>,
     pub events: VecDeque<Event>,
@@ -28,29 +42,31 @@ pub struct Log {
     pub forms: LineForms,
     /// The reason why the rest cannot be read.
     pub broken: Option<io::Error>,
-    /// Whether there has been a line that matters, and whether the first one had no time.
-    begun: bool,
-    pub undated: bool,
+    pub dating: Dating,
+    /// Whether it is the only thing that is read.
+    pub alone: bool,
 }
 
 impl Log {
     /// The log at `path`, which `reader` reads.
-    pub fn new(path: &Path, reader: Box<dyn Read>, scanner: Scanner) -> Self {
-        let reference = log_file::written(path);
+    pub fn new(path: &Path, reader: Box<dyn Read>, scanner: Scanner, plan: &Plan) -> Self {
+        let written = log_file::written(path);
+        let parser = log_file::date_parser(plan, written);
         Self {
             path: path.to_owned(),
             reader,
             splitter: LineSplitter::new(1 << 17),
             scanner,
-            parser: TimestampParser::new(jiff::tz::TimeZone::system(), reference),
+            forms: LineForms::new(plan.tags(), parser.clone()),
+            parser,
+            written,
             time: None,
             events: VecDeque::new(),
             lines: 0,
             at_end: false,
-            forms: LineForms::new(reference),
             broken: None,
-            begun: false,
-            undated: false,
+            dating: Dating::Unknown,
+            alone: false,
         }
     }
 
@@ -82,9 +98,16 @@ impl Log {
                     self.forms.note(number, line);
                 }
             }
-            let first = found.first().filter(|_| !self.begun);
-            self.undated |= first.is_some_and(|event| event.time == Time::default());
-            self.begun |= first.is_some();
+            if let (Some(first), Dating::Unknown) = (found.first(), self.dating) {
+                let has_none = first.time == Time::default();
+                self.dating = if has_none { Dating::Undated } else { Dating::Dated };
+            }
+            // Nothing has to be merged with it: its order is enough.
+            for event in found.iter_mut().filter(|_| self.alone) {
+                if event.time == Time::default() {
+                    event.time = self.written;
+                }
+            }
             self.events.extend(found.drain(..));
         }
     }
@@ -92,6 +115,11 @@ impl Log {
     /// Whether no line looks like Asterisk's, or like one that a rule is for.
     pub fn is_unrecognized(&self) -> bool {
         !self.forms.recognize() && self.scanner.stats().hits == 0
+    }
+
+    /// Whether its lines cannot be merged with those of others.
+    pub fn is_left_out(&self) -> bool {
+        self.dating == Dating::Undated && !self.alone
     }
 
     /// Returns the number of lines that were too long to be read.

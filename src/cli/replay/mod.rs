@@ -25,7 +25,7 @@ use crate::decide::engine::Engine;
 use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
-use crate::detect::scanner::{Matcher, Scanner};
+use crate::detect::scanner::Scanner;
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::{self, Lists};
 use crate::model::event::{Ban, Decision, Event, Evidence, JailId, Meaning};
@@ -82,7 +82,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let plan = Arc::new(load_plan(args.config.config.as_deref())?);
     let jails: Vec<JailId> = plan.jails().map(|(id, _)| id).collect();
     let rules = plan.rules_for(&jails);
-    let matcher = Arc::new(Matcher::new(&plan.rules, &rules).map_err(PlanError::from)?);
+    let matcher = Arc::new(plan.matcher(&rules).map_err(PlanError::from)?);
     let mut engine = Engine::new(Arc::clone(&plan));
     engine.join_within(BY_DATES);
     let allowed =
@@ -106,7 +106,10 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         // The channels have the numbers of the logs.
         let channel = engine.open_channel(jails.clone());
         supposed.open_channel(jails.clone());
-        logs.push(Log::new(path, reader, Scanner::new(Arc::clone(&matcher), channel)));
+        let scanner = Scanner::new(Arc::clone(&matcher), channel);
+        let mut log = Log::new(path, reader, scanner, &plan);
+        log.alone = args.files.len() == 1 && args.pcap.is_empty();
+        logs.push(log);
     }
     if logs.is_empty() && !unreadable.is_empty() {
         return Err(Failure::new(lines(unreadable.into_iter().map(|(_, message)| message))));
@@ -167,8 +170,8 @@ fn complaints(logs: &[Log]) -> Vec<String> {
         Some(format!("cannot read on in {name} after line {}: {error}", log.lines))
     };
     let mut wrong: Vec<_> = logs.iter().filter_map(broken).collect();
-    let undated: Vec<_> =
-        logs.iter().filter(|log| log.undated).map(|log| log_file::name(&log.path)).collect();
+    let left_out = logs.iter().filter(|log| log.is_left_out());
+    let undated: Vec<_> = left_out.map(|log| log_file::name(&log.path)).collect();
     if !undated.is_empty() {
         wrong.push(format!(
             "left out, because their lines have no time to merge them by: {}; set `dateformat` in logger.conf",
@@ -184,7 +187,7 @@ fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
         log.fill();
     }
     captures.fill();
-    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.undated);
+    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.is_left_out());
     let earliest = dated
         .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
         .min_by_key(|(time, _)| *time);

@@ -11,7 +11,7 @@ use super::super::log_file::{self, unrecognized};
 use super::super::output::Output;
 use super::super::text::wrapped;
 use super::captures::CaptureNumbers;
-use super::log::Log;
+use super::log::{Dating, Log};
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Event, Evidence, Meaning, Origin};
 use crate::model::time::Time;
@@ -151,7 +151,7 @@ impl Summary {
             if log.is_unrecognized() {
                 self.unrecognized.push(path());
             }
-            if log.undated {
+            if log.is_left_out() {
                 self.undated_files.push(path());
             }
         }
@@ -250,6 +250,12 @@ pub fn finish(summary: &Summary, plan: &Plan, logs: &[Log], output: &Output) {
     }
     for path in &summary.unrecognized {
         tell(unrecognized(&log_file::name(path.as_ref())));
+    }
+    for log in logs.iter().filter(|log| log.dating == Dating::Undated && log.alone) {
+        tell(format!(
+            "{}: no time can be read in its lines; they were counted in their order, as if written all at once",
+            log_file::name(&log.path)
+        ));
     }
     for log in logs.iter().filter(|log| log.scanner.free_text().is_some()) {
         tell(format!(

@@ -23,7 +23,7 @@ use super::text::{printable, wrapped};
 use super::{ConfigArg, Exit};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan_with};
-use crate::detect::scanner::{Clock, Matcher, Scanner};
+use crate::detect::scanner::{Clock, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Meaning, RuleId};
 use crate::model::time::Time;
@@ -137,7 +137,7 @@ impl<'a> Source<'a> {
 pub fn test(args: &TestArgs, output: &Output) -> Result<Exit, Failure> {
     let plan = args.trial.plan(args.config.config.as_deref())?;
     let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
-    let matcher = Matcher::new(&plan.rules, &all).map_err(PlanError::from)?;
+    let matcher = plan.matcher(&all).map_err(PlanError::from)?;
     let source = Source::new(&args.subject)?;
     let (size, reference) = match source {
         Source::Text(text) => (text.len() as u64, clock::now()),
@@ -151,7 +151,7 @@ pub fn test(args: &TestArgs, output: &Output) -> Result<Exit, Failure> {
         tried: Tried::new(&plan, args),
         plan: &plan,
         scanner: Scanner::new(Arc::new(matcher), ChannelId(0)),
-        forms: LineForms::new(reference),
+        forms: LineForms::new(plan.tags(), log_file::date_parser(&plan, reference)),
         choice: Choice::new(&args.lines, output.json),
         summary: Summary::default(),
         events: Vec::new(),

@@ -35,7 +35,7 @@ pub struct LineVerdict<'a> {
 
 /// Returns what the rules make of the line `text`, of which these are the `events`.
 pub fn verdict<'a>(plan: &'a Plan, line: u64, text: &[u8], events: &[Event]) -> LineVerdict<'a> {
-    let recognized = line_form::read(text, &mut Vec::new()).is_some();
+    let recognized = line_form::read(text, &plan.tags(), &mut Vec::new()).is_some();
     judged(plan, line, recognized, events.first())
 }
 

@@ -50,7 +50,7 @@ fn unknown_keys() {
     a.toml:3:1: unknown key "backend"
     3 | backend = 'auto'
       | ^^^^^^^
-    help: known here: enabled, mode, filter, class, logpath, count, maxretry, findtime, bantime, port, blocktype, ignoreip, ipv6prefix, unverified, hearsay, renew, knowngood, maxunverified
+    help: known here: enabled, mode, filter, class, logpath, count, maxretry, findtime, bantime, port, blocktype, ignoreip, ipv6prefix, unverified, hearsay, renew, knowngood, maxunverified, tag
     "#);
     insta::assert_snapshot!(bad("[jail.asterisk-scan]\nbantime = { first = '1h', factors = 4 }\nunverified = { length = '1h' }\n"), @r#"
     a.toml:2:27: unknown key "factors"

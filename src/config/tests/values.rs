@@ -58,6 +58,7 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(config.asteriskconf.to_str(), Some("/etc/asterisk"));
     assert_eq!(config.ipv6prefix, 64);
     assert_eq!(config.maxunverified, 100);
+    assert_eq!(config.tag, ["asterisk", "freepbx", "<CONTAINER>"]);
     let known_good = KnownGood {
         enabled: true,
         time: Duration::from_secs(86400),

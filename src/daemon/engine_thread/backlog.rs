@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::detect::scanner::Clock;
-use crate::detect::timestamp::TimestampParser;
+use crate::detect::timestamp::{DateFormat, TimestampParser};
 use crate::input::SourceKey;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Event;
@@ -31,11 +31,11 @@ pub struct OldLines {
 }
 
 impl OldLines {
-    /// Returns the lines that were written between `earliest` and `now`.
+    /// Returns the lines that were written between `earliest` and `now`, with dates in this format where it is known.
     #[must_use]
-    pub fn new(earliest: Time, now: Time) -> Self {
+    pub fn new(earliest: Time, now: Time, format: Option<DateFormat>) -> Self {
         let zone = jiff::tz::TimeZone::system();
-        let parser = TimestampParser::new(zone, now);
+        let parser = TimestampParser::new(zone, now).with_format(format);
         Self { earliest, parser, last: None, bytes: 0, hits: 0, begun: now, said: now }
     }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_log_without_lines_says_nothing() {
         let at = Time::from_secs;
-        let mut lines = OldLines::new(at(0), at(100));
+        let mut lines = OldLines::new(at(0), at(100), None);
         assert!((100..1000).all(|second| !lines.is_news(0, at(second))));
         let said = (1000..1060).filter(|second| lines.is_news(1, at(*second))).count();
         assert_eq!(said, 12);

@@ -76,7 +76,7 @@ pub fn compile(plan: &Plan) -> Result<Matchers, PatternSetError> {
     let mut matchers = Matchers::new();
     for jails in wanted(plan).values() {
         if let Entry::Vacant(place) = matchers.entry(plan.rules_for(jails)) {
-            let matcher = Matcher::new(&plan.rules, place.key())?;
+            let matcher = plan.matcher(place.key())?;
             place.insert(Arc::new(matcher));
         }
     }
@@ -188,7 +188,7 @@ impl Reader {
             if let Some((id, left)) = self.awaited.remove(&key) {
                 engine.change_channel(id, jails.clone());
                 self.moved = true;
-                self.channels.push(Channel::resume(id, left, jails, matcher, now));
+                self.channels.push(Channel::resume(id, left, jails, matcher, &plan, now));
                 continue;
             }
             let id = engine.open_channel(jails.clone());
@@ -380,9 +380,10 @@ impl Channel {
         left: LogCheckpoint,
         jails: Vec<JailId>,
         matcher: Arc<Matcher>,
+        plan: &Plan,
         now: Time,
     ) -> Self {
-        let mut old = OldLines::new(left.read_at, now);
+        let mut old = OldLines::new(left.read_at, now, plan.date_format());
         let key = left.key;
         let (source, found) = match &left.checkpoint {
             // There was nothing to read then: all of it is new.
@@ -504,7 +505,7 @@ fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc
     if let Some(matcher) = matchers.get(&rules) {
         return Some(Arc::clone(matcher));
     }
-    match Matcher::new(&plan.rules, &rules) {
+    match plan.matcher(&rules) {
         Ok(matcher) => {
             let matcher = Arc::new(matcher);
             matchers.insert(rules, Arc::clone(&matcher));

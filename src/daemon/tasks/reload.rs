@@ -94,6 +94,7 @@ impl Daemon {
                 let known = Found {
                     ports: plan.config.asterisk.clone(),
                     hep: plan.config.wire.hep.clone(),
+                    dateformat: plan.config.dateformat.clone(),
                 };
                 let changed = (found != known).then(|| {
                     let plan = plan.with_asterisk(found);

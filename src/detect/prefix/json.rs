@@ -1,5 +1,5 @@
-//! Objects that hold a message: those of Asterisk's `[json]` formatter, and those that Docker wraps
-//! around each line of a console (`json-file`).
+//! Objects that hold a message: those of Asterisk's `[json]` formatter, those that Docker wraps
+//! around each line of a console (`json-file`), and entries of the journal (`journalctl -o json`).
 //!
 //! A strict reader of one line, for hostile bytes: it looks at each byte a fixed number of times, never
 //! calls itself, and allocates nothing but the body. An object in which a key that matters stands
@@ -8,25 +8,34 @@
 //! Asterisk escapes whatever a sender wrote, so an object holds one message and all of it. A line feed
 //! inside it becomes a carriage return in the body: rules are about one line, in which a sender can
 //! have a carriage return anyway, and nothing behind it is taken for a line.
+//!
+//! The journal writes a message that holds control bytes as an array of numbers. Whose entry it is say the
+//! fields that a sender cannot write: the unit, the program, the container.
 
 use memchr::{memchr, memchr2};
 
-use super::{LEVELS, Shape, Stripped, ansi, strip_in_place};
+use super::tags::Tags;
+use super::{LEVELS, Shape, Stripped, ansi, console, strip_in_place};
+
+/// The beginning of a message that the journal wrote as an array of numbers, as in every line that holds one.
+pub const HIDDEN_ENTRY: &[u8] = br#""MESSAGE":["#;
 
 /// Strips the wrapping of `object`; `header` is the date of what stood before it. `scratch` never
 /// grows beyond the object's length.
 pub(super) fn strip<'a>(
     header: &'a [u8],
     object: &'a [u8],
+    tags: &Tags,
     scratch: &'a mut Vec<u8>,
 ) -> Option<Stripped<'a>> {
     let object = Object::read(object)?;
     scratch.clear();
-    if let Some(log) = object.log {
-        unescape(log, scratch)?;
+    let stamp = object.timestamp.filter(|stamp| !stamp.is_empty()).unwrap_or(header);
+    if let Some(shape) = object.wrapped(tags, scratch)? {
         trim_end(scratch, 0);
         ansi::remove(scratch);
-        return strip_in_place(scratch);
+        let inner = strip_in_place(scratch, |text| console(text, shape))?;
+        return Some(if inner.stamp.is_empty() { Stripped { stamp, ..inner } } else { inner });
     }
     let name = object.level?;
     let (_, level) = LEVELS.iter().find(|(known, _)| *known == name)?;
@@ -35,8 +44,15 @@ pub(super) fn strip<'a>(
     let start = scratch.len();
     unescape(object.message?, scratch)?;
     trim_end(scratch, start);
-    let stamp = object.timestamp.filter(|stamp| !stamp.is_empty()).unwrap_or(header);
     Some(Stripped { stamp, level: *level, shape: Shape::Json, body: scratch })
+}
+
+/// Returns the text that Docker or the journal put into `object`, without the line feed at its end.
+pub(super) fn text<'a>(object: &[u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    scratch.clear();
+    Object::read(object)?.wrapped(tags, scratch)??;
+    trim_end(scratch, 0);
+    Some(scratch)
 }
 
 /// Removes the line feeds with which messages end, but nothing before `start`.
@@ -55,6 +71,27 @@ struct Object<'a> {
     message: Option<&'a [u8]>,
     /// Docker's: a line of the console.
     log: Option<&'a [u8]>,
+    /// The journal's.
+    entry: Option<Entry<'a>>,
+    sender: Sender<'a>,
+}
+
+/// The message of an entry of the journal.
+enum Entry<'a> {
+    Text(&'a [u8]),
+    /// What stands between the brackets of an array.
+    Bytes(&'a [u8]),
+}
+
+/// Who wrote an entry of the journal, and how.
+#[derive(Default)]
+struct Sender<'a> {
+    transport: Option<&'a [u8]>,
+    unit: Option<&'a [u8]>,
+    program: Option<&'a [u8]>,
+    container: Option<&'a [u8]>,
+    /// What anybody may give himself.
+    identifier: Option<&'a [u8]>,
 }
 
 impl<'a> Object<'a> {
@@ -63,7 +100,7 @@ impl<'a> Object<'a> {
         let mut object = Self::default();
         let mut cursor = Cursor(text);
         cursor.members(|key, cursor| match key {
-            b"timestamp" => set(&mut object.timestamp, cursor.string()?),
+            b"timestamp" | b"__REALTIME_TIMESTAMP" => set(&mut object.timestamp, cursor.string()?),
             b"log" => set(&mut object.log, cursor.string()?),
             b"logmsg" => cursor.members(|key, cursor| match key {
                 b"location" => cursor.members(|key, cursor| match key {
@@ -74,14 +111,72 @@ impl<'a> Object<'a> {
                 b"message" => set(&mut object.message, cursor.string()?),
                 _ => cursor.skip(),
             }),
+            b"MESSAGE" => set(&mut object.entry, cursor.entry()?),
+            b"_TRANSPORT" => set(&mut object.sender.transport, cursor.string()?),
+            b"_SYSTEMD_UNIT" => set(&mut object.sender.unit, cursor.string()?),
+            b"_COMM" => set(&mut object.sender.program, cursor.string()?),
+            b"CONTAINER_NAME" => set(&mut object.sender.container, cursor.string()?),
+            b"SYSLOG_IDENTIFIER" if cursor.0.first() == Some(&b'"') => {
+                set(&mut object.sender.identifier, cursor.string()?)
+            }
             _ => cursor.skip(),
         })?;
         cursor.0.is_empty().then_some(object)
     }
+
+    /// Writes what Docker or the journal wrapped, if they did, and returns its shape. `None`: it is not Asterisk's.
+    #[expect(clippy::option_option, reason = "what is no wrapping, and what is a wrong one")]
+    fn wrapped(&self, tags: &Tags, out: &mut Vec<u8>) -> Option<Option<Shape>> {
+        if let Some(log) = self.log {
+            unescape(log, out)?;
+            return Some(Some(Shape::Console));
+        }
+        let Some(entry) = &self.entry else { return Some(None) };
+        let shape = self.sender.shape(tags)?;
+        match entry {
+            Entry::Text(text) => unescape(text, out)?,
+            Entry::Bytes(numbers) => bytes(numbers, out)?,
+        }
+        Some(Some(shape))
+    }
+}
+
+impl Sender<'_> {
+    /// Returns how this sender's messages are written, if it is Asterisk. A message that came by syslog is whole,
+    /// all others are lines of a console.
+    fn shape(&self, tags: &Tags) -> Option<Shape> {
+        if let Some(container) = self.container {
+            return tags.has_container(container).then_some(Shape::Console);
+        }
+        let has = |name: Option<&[u8]>| name.is_some_and(|name| tags.has(name));
+        let unit = self.unit.map(|unit| {
+            let end = unit.iter().position(|byte| matches!(byte, b'.' | b'@'));
+            unit.get(..end.unwrap_or(unit.len())).unwrap_or_default()
+        });
+        let is_known = self.unit.is_some() || self.program.is_some();
+        let is_ours = has(unit) || has(self.program) || (!is_known && has(self.identifier));
+        let by_syslog = self.transport == Some(b"syslog");
+        is_ours.then_some(if by_syslog { Shape::Syslog } else { Shape::Console })
+    }
+}
+
+/// Writes the bytes whose numbers these are, with commas between them. As in a text, a line feed becomes a
+/// carriage return.
+fn bytes(numbers: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    for number in numbers.split(|byte| *byte == b',') {
+        let is_number = (1..=3).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
+        if !is_number {
+            return None;
+        }
+        let value = number.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+        let byte = u8::try_from(value).ok()?;
+        out.push(if byte == b'\n' { b'\r' } else { byte });
+    }
+    Some(())
 }
 
 /// Sets what is not set yet.
-fn set<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
+fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }
 
@@ -119,6 +214,18 @@ impl<'a> Cursor<'a> {
         }
         self.0 = text.get(at + 1..)?;
         text.get(..at)
+    }
+
+    /// The value of `MESSAGE`: a text, or an array of numbers. (A field that was given twice is an array of
+    /// texts.)
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        if self.0.first() == Some(&b'"') {
+            return Some(Entry::Text(self.string()?));
+        }
+        self.eat(b'[')?;
+        let (numbers, rest) = self.0.split_at_checked(memchr(b']', self.0)?)?;
+        self.0 = rest.get(1..)?;
+        Some(Entry::Bytes(numbers))
     }
 
     /// A value that does not matter. Brackets are counted, not matched.
@@ -227,7 +334,7 @@ mod tests {
 
     fn read(line: &str) -> Option<(String, Level, Shape, String)> {
         let mut scratch = Vec::new();
-        let stripped = strip(b"", line.as_bytes(), &mut scratch)?;
+        let stripped = strip(b"", line.as_bytes(), &Tags::default(), &mut scratch)?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Some((text(stripped.stamp), stripped.level, stripped.shape, text(stripped.body)))
     }
@@ -320,7 +427,7 @@ mod tests {
         fn any_bytes_are_survived(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut scratch = Vec::new();
             for object in [text.clone(), [b"{\"log\":\"", &text[..], b"\"}"].concat()] {
-                let _ = strip(b"", &object, &mut scratch);
+                let _ = strip(b"", &object, &Tags::default(), &mut scratch);
                 prop_assert!(scratch.len() <= object.len());
             }
         }
@@ -339,9 +446,9 @@ mod tests {
             let place = cut.index(broken.len());
             broken[place] = byte;
             let mut scratch = Vec::new();
-            let _ = strip(b"", &broken, &mut scratch);
+            let _ = strip(b"", &broken, &Tags::default(), &mut scratch);
             broken.truncate(place);
-            prop_assert_eq!(strip(b"", &broken, &mut scratch), None);
+            prop_assert_eq!(strip(b"", &broken, &Tags::default(), &mut scratch), None);
         }
     }
 }

@@ -8,14 +8,18 @@
 //! plain, console  [DATE] LEVEL[tid][C-0000001a]: FILE:LINE FUNC: MESSAGE
 //! syslog          HEADER LEVEL[tid][C-0000001a]: FILE:LINE in FUNC: MESSAGE
 //! json            {"hostname":…,"timestamp":DATE,…,"logmsg":{…,"level":LEVEL,"message":MESSAGE}}
+//! 1.2             DATE LEVEL[tid] FILE: MESSAGE
 //! ```
-//! The console may be coloured, and without a date; journald or Docker may have put a header before
-//! it, or the whole of it into an object of Docker's own. Whatever the shape, what is left is the
-//! *body*: `FILE: MESSAGE`.
+//! The console may be coloured, and without a date; journald, Docker or Kubernetes may have put a header
+//! before it, or the whole of it into an object of their own. Whatever the shape, what is left is the
+//! *body*: `FILE: MESSAGE`. One header is taken off, never one within another: what stands there is Asterisk's
+//! text, or a sender's.
 
 mod ansi;
+mod captured;
 mod json;
 mod syslog;
+mod tags;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,9 +29,15 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memmem};
 use regex_automata::meta::Regex;
 
+use crate::detect::timestamp;
 use crate::rules::byte_regex;
 
+use syslog::Carried;
+
+pub use captured::{Record, record};
+pub use json::HIDDEN_ENTRY;
 pub use syslog::kernel;
+pub use tags::{CONTAINER, DEFAULT as DEFAULT_TAGS, Tags};
 
 /// A log level that a message can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +84,10 @@ pub fn report_names() -> impl Iterator<Item = &'static [u8]> {
     LEVELS.iter().filter(|(_, level)| *level == Level::Report).map(|(name, _)| *name)
 }
 
+/// Texts of which every line holds one that may hold such a name where it cannot be found: an entry of the journal
+/// in numbers, and a piece of a line in a log of CRI's.
+pub const HIDING: [&[u8]; 3] = [HIDDEN_ENTRY, b"stdout P", b"stderr P"];
+
 /// A line without its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stripped<'a> {
@@ -102,13 +116,16 @@ const LONGEST_DATE: usize = 64;
 /// Strips the prefix from `line` (without its line feed). `scratch` holds the body where it does
 /// not stand in the line as it is; it never grows beyond the line's length.
 ///
+/// `tags` say which lines in the logs of others are Asterisk's.
+///
 /// `None` when the line does not begin like a message: it belongs to the message before it, or is
-/// no Asterisk log line.
+/// no Asterisk log line. So does the first piece of a line that goes on in the next record: half of it says
+/// nothing.
 #[must_use]
-pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
+pub fn strip<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let Some(Head { stamp, level, located, rest }) = head(line) else {
-        return strip_copied(line, scratch);
+    let Some(Head { stamp, level, located, rest }) = head(line, tags) else {
+        return strip_copied(line, tags, scratch);
     };
     match thread(rest)? {
         [b' ', body @ ..] => Some(Stripped { stamp, level, shape: Shape::File, body }),
@@ -126,15 +143,15 @@ pub fn strip<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a
 
 /// Strips the prefix from lines that have to be rewritten first: objects, colours.
 #[cold]
-fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
-    if let Some((stamp, object)) = json_text(line) {
-        return json::strip(stamp, object, scratch);
+fn strip_copied<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
+    if let Some((stamp, object)) = json_text(line, tags) {
+        return json::strip(stamp, object, tags, scratch);
     }
     if ansi::is_in(line) {
         scratch.clear();
         scratch.extend_from_slice(line);
         ansi::remove(scratch);
-        return strip_in_place(scratch);
+        return strip_in_place(scratch, |text| head(text, tags));
     }
     None
 }
@@ -142,8 +159,25 @@ fn strip_copied<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Stripped
 /// Whether `line` begins like a line of a log: a message, or the banner that Asterisk writes when
 /// it opens a file.
 #[must_use]
-pub fn begins_message(line: &[u8], scratch: &mut Vec<u8>) -> bool {
-    strip(line, scratch).is_some() || is_banner(line)
+pub fn begins_message(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
+    strip(line, tags, scratch).is_some() || is_banner(unwrapped(line, tags, scratch))
+}
+
+/// Returns what stands in a line behind the header, or in the object, that a syslog daemon or a container
+/// runtime gave it, and the line itself where it has none.
+#[must_use]
+pub fn unwrapped<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.first() == Some(&b'{') {
+        return json::text(line, tags, scratch).unwrap_or(line);
+    }
+    let carried = syslog::asterisk(line, tags).map(|carried| carried.text);
+    let text = carried.or_else(|| captured::service(line, tags)).unwrap_or(line);
+    // `docker logs -t`, and `docker compose logs -t`.
+    match syslog::date(text) {
+        Some((stamp, rest)) if stamp.ends_with(b"Z") && timestamp::is_date(stamp) => rest,
+        _ => text,
+    }
 }
 
 /// The bodies of messages that begin within `text`, each up to its end. Asterisk cuts what is longer
@@ -154,12 +188,13 @@ pub fn inner_bodies(text: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("] "));
     static BEGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let names = LEVELS.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).join("|");
-        byte_regex(&format!(r"\] (?:{names}) ?\[[0-9]")).ok()
+        byte_regex(&format!(r"(?:\]|:[0-9][0-9]) (?:{names}) ?\[[0-9]")).ok()
     });
     let begin = BEGIN.as_ref().filter(|_| END.find(text).is_some());
     let begins = begin.into_iter().flat_map(move |begin| begin.find_iter(text));
     begins.filter_map(move |begin| {
-        let (_, rest) = level(text.get(begin.start() + 2..)?)?;
+        let name = begin.start() + memchr(b' ', text.get(begin.start()..)?)? + 1;
+        let (_, rest) = level(text.get(name..)?)?;
         match thread(rest)? {
             [b' ', body @ ..] => Some(Cow::Borrowed(body)),
             [b':', b' ', text @ ..] => {
@@ -181,11 +216,11 @@ pub fn is_banner(line: &[u8]) -> bool {
 
 /// Splits a line of text behind its level.
 #[inline]
-fn head(line: &[u8]) -> Option<Head<'_>> {
+fn head<'a>(line: &'a [u8], tags: &Tags) -> Option<Head<'a>> {
     match line.first()? {
         b'[' => dated(line),
         b'{' => None,
-        _ => undated(line),
+        _ => undated(line, tags),
     }
 }
 
@@ -201,34 +236,81 @@ fn dated(line: &[u8]) -> Option<Head<'_>> {
 }
 
 /// Splits a line that does not begin with a date in brackets.
-fn undated(line: &[u8]) -> Option<Head<'_>> {
+fn undated<'a>(line: &'a [u8], tags: &Tags) -> Option<Head<'a>> {
     // A console without dates, or journald's bare messages.
-    if let Some((level, rest)) = level(line) {
-        let names_function = thread(rest)?.starts_with(b": ");
-        let bare = Head { stamp: b"", level, located: Shape::Console, rest };
-        return names_function.then_some(bare);
+    if let Some(bare) = console(line, Shape::Console) {
+        return Some(bare);
     }
-    let (stamp, rest) = syslog::asterisk(line)?;
-    if rest.first() == Some(&b'[') {
-        return dated(rest);
+    match syslog::asterisk(line, tags) {
+        Some(Carried { stamp, text, shape: Shape::Syslog }) if text.first() != Some(&b'[') => {
+            let (level, rest) = level(text)?;
+            Some(Head { stamp, level, located: Shape::Syslog, rest })
+        }
+        Some(Carried { stamp, text, .. }) => Some(under(stamp, console(text, Shape::Console)?)),
+        None => seldom(line, tags),
     }
-    let (level, rest) = level(rest)?;
-    Some(Head { stamp, level, located: Shape::Syslog, rest })
 }
 
-/// An object, with the date of the syslog header before it, if there is one.
-fn json_text(line: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits a line of Asterisk 1.2, or one that `docker compose logs` prints.
+#[inline(never)]
+fn seldom<'a>(line: &'a [u8], tags: &Tags) -> Option<Head<'a>> {
+    if let Some(bare) = bare(line) {
+        return Some(bare);
+    }
+    let text = captured::service(line, tags)?;
+    console(text, Shape::Console).or_else(|| {
+        let (stamp, text) = syslog::date(text)?;
+        if !timestamp::is_date(stamp) {
+            return None;
+        }
+        Some(under(stamp, console(text, Shape::Console)?))
+    })
+}
+
+/// Splits a line as a console shows it, without anything before it; one without a date is of this shape.
+fn console(line: &[u8], shape: Shape) -> Option<Head<'_>> {
+    if line.first() == Some(&b'[') {
+        return dated(line);
+    }
+    let (level, rest) = level(line)?;
+    let names_function = thread(rest)?.starts_with(b": ");
+    names_function.then_some(Head { stamp: b"", level, located: shape, rest })
+}
+
+/// Gives a line that has no date itself the one of the header before it.
+fn under<'a>(stamp: &'a [u8], head: Head<'a>) -> Head<'a> {
+    if head.stamp.is_empty() { Head { stamp, ..head } } else { head }
+}
+
+/// Splits a line whose date has no brackets, as Asterisk 1.2 and `docker logs -t` begin theirs.
+fn bare(line: &[u8]) -> Option<Head<'_>> {
+    let head = line.get(..LONGEST_DATE).unwrap_or(line);
+    memchr_iter(b' ', head).find_map(|end| {
+        let (level, rest) = level(line.get(end + 1..)?)?;
+        let stamp = line.get(..end).filter(|stamp| timestamp::is_date(stamp))?;
+        Some(Head { stamp, level, located: Shape::Console, rest })
+    })
+}
+
+/// An object, with the date of the header before it, if there is one.
+fn json_text<'a>(line: &'a [u8], tags: &Tags) -> Option<(&'a [u8], &'a [u8])> {
     let (stamp, rest) = match line.first()? {
         b'{' => (&[][..], line),
         b'[' => return None,
-        _ => syslog::asterisk(line)?,
+        _ => match syslog::asterisk(line, tags) {
+            Some(carried) => (carried.stamp, carried.text),
+            None => (&[][..], captured::service(line, tags)?),
+        },
     };
     (rest.first() == Some(&b'{')).then_some((stamp, rest))
 }
 
-/// Strips the prefix from the line that `scratch` holds. Where file and message are apart, the
-/// file's name is moved up to the message.
-fn strip_in_place(scratch: &mut [u8]) -> Option<Stripped<'_>> {
+/// Strips the prefix, which `head` splits, from the line that `scratch` holds. Where file and message are
+/// apart, the file's name is moved up to the message.
+fn strip_in_place(
+    scratch: &mut [u8],
+    head: impl Fn(&[u8]) -> Option<Head<'_>>,
+) -> Option<Stripped<'_>> {
     let Head { stamp, level, located, rest } = head(scratch)?;
     let stamp = place(stamp, scratch);
     let (shape, body) = match thread(rest)? {
@@ -277,15 +359,28 @@ fn thread(text: &[u8]) -> Option<&[u8]> {
     call.get(hex..)?.strip_prefix(b"]")
 }
 
-/// Splits `FILE:LINE FUNC: MESSAGE`, `FILE:LINE in FUNC: MESSAGE` or `FILE: FUNC: MESSAGE`.
+/// Splits `FILE:LINE FUNC: MESSAGE`, `FILE:LINE in FUNC: MESSAGE`, `FILE: FUNC: MESSAGE` or, as Asterisk 1.2
+/// has it, `FILE: MESSAGE`.
 fn located_message(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let file_end = memchr(b':', text)?;
     let file = text.get(..file_end)?;
     let rest = text.get(file_end + 1..)?;
-    let rest = digits(rest).unwrap_or(rest);
+    let numbered = digits(rest);
+    let rest = numbered.unwrap_or(rest);
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-    let function_end = memmem::find(rest, b": ")?;
-    Some((file, rest.get(function_end + 2..)?))
+    let function_end = memmem::find(rest, b": ");
+    let function = function_end.and_then(|end| rest.get(..end)).unwrap_or(b" ");
+    if numbered.is_none() && !is_function(function) {
+        return Some((file, rest));
+    }
+    Some((file, rest.get(function_end? + 2..)?))
+}
+
+/// Whether this can be the name of a function, or what stands for none (`<?>`).
+fn is_function(name: &[u8]) -> bool {
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let name = name.strip_prefix(b"in ").unwrap_or(name);
+    name == b"<?>" || (!name.is_empty() && name.iter().all(belongs))
 }
 
 #[cfg(test)]

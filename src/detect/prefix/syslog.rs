@@ -7,20 +7,63 @@
 //! RFC 5424        <141>1 2026-11-22T10:00:00+01:00 HOST asterisk 555 - [a b="c"]
 //! docker logs -t  2026-11-22T10:00:00.123456789Z
 //! ```
-//! where `TAG` is `asterisk[555]:` or `asterisk:`. `<PRI>` may stand before all of them, or be left out
-//! where it belongs, and the host may be missing.
+//! where `TAG` is `asterisk[555]:` or `asterisk:`, or another of [`Tags`]. `<PRI>` may stand before all of
+//! them, or be left out where it belongs, and the host may be missing.
 
 use memchr::{memchr, memchr2};
 
-use super::{LONGEST_DATE, digits};
+use super::captured;
+use super::tags::Tags;
+use super::{LONGEST_DATE, Shape, digits};
+use crate::detect::timestamp;
 
-/// Splits the header off a line of Asterisk's: its date, and what Asterisk wrote.
-pub(super) fn asterisk(line: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The longest tag that is looked for, in bytes.
+const LONGEST_TAG: usize = 200;
+
+/// A line without the header that somebody else put before it.
+#[derive(Clone, Copy)]
+pub(super) struct Carried<'a> {
+    /// The date in the header.
+    pub stamp: &'a [u8],
+    /// What Asterisk wrote.
+    pub text: &'a [u8],
+    /// The shape of what names its level first.
+    pub shape: Shape,
+}
+
+/// Splits the header off a line of Asterisk's. What another tag than Asterisk's own is for is a console that
+/// was captured, whose lines end where a message has a line feed.
+pub(super) fn asterisk<'a>(line: &'a [u8], tags: &Tags) -> Option<Carried<'a>> {
     let (stamp, rest) = date(line)?;
-    if matches!(rest, [b'[' | b'{', ..]) {
-        return Some((stamp, rest));
+    if matches!(rest, [b'[' | b'{', ..]) && timestamp::is_date(stamp) {
+        return Some(Carried { stamp, text: rest, shape: Shape::Console });
     }
-    Some((stamp, tagged(rest, b"asterisk")?))
+    if let Some(text) = tags.has_asterisk().then(|| tagged(rest, b"asterisk")).flatten() {
+        return Some(Carried { stamp, text, shape: Shape::Syslog });
+    }
+    captured(line, tags)
+}
+
+/// Splits the header off a line of a captured console.
+#[inline(never)]
+fn captured<'a>(line: &'a [u8], tags: &Tags) -> Option<Carried<'a>> {
+    if let Some(record) = captured::record(line) {
+        let whole = Carried { stamp: record.stamp, text: record.text, shape: Shape::Console };
+        return (!record.goes_on).then_some(whole);
+    }
+    let (stamp, rest) = date(line)?;
+    let text = tagged_as(rest, tags)?;
+    Some(Carried { stamp, text, shape: Shape::Console })
+}
+
+/// Strips the host, if there is one, and a tag that is one of `tags`.
+fn tagged_as<'a>(text: &'a [u8], tags: &Tags) -> Option<&'a [u8]> {
+    let known = |text: &'a [u8]| {
+        let head = text.get(..LONGEST_TAG).unwrap_or(text);
+        let end = head.iter().position(|byte| matches!(byte, b'[' | b':' | b' '))?;
+        tag(text, text.get(..end).filter(|name| tags.has(name))?)
+    };
+    known(text).or_else(|| known(text.get(memchr(b' ', text)? + 1..)?))
 }
 
 /// Splits the header off a line of the kernel's: its date, and what the kernel wrote, without the time
@@ -40,7 +83,7 @@ fn without_uptime(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Splits the date off, with what may stand before it: `<PRI>` and version.
-fn date(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn date(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = match line {
         [b'<', rest @ ..] => {
             let end = memchr(b'>', rest.get(..4).unwrap_or(rest))?;

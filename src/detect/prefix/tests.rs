@@ -5,13 +5,13 @@ use proptest::prelude::*;
 
 fn stripped(line: &[u8]) -> Option<(String, Level, Shape, String)> {
     let mut scratch = Vec::new();
-    let stripped = strip(line, &mut scratch)?;
+    let stripped = strip(line, &Tags::default(), &mut scratch)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some((text(stripped.stamp), stripped.level, stripped.shape, text(stripped.body)))
 }
 
 /// The same report in every shape: the line, and the date in it.
-const SHAPES: [(Shape, &str, &str); 38] = [
+const SHAPES: [(Shape, &str, &str); 60] = [
     // the default for files
     (Shape::File, "[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello: you", "Nov 22 00:52:46"),
     (
@@ -191,6 +191,109 @@ const SHAPES: [(Shape, &str, &str); 38] = [
         "{\"hostname\":\"\",\"timestamp\":\"\",\"identifiers\":{\"lwp\":1,\"callid\":\"\"},\"logmsg\":{\"location\":{\"filename\":\"chan_sip.c\",\"function\":\"f\",\"line\":0},\"level\":\"NOTICE\",\"message\":\"Hello: you\"}}\r",
         "",
     ),
+    // Kubernetes, with a console, without its dates, with a log file that is followed
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00.123456789Z stdout F [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00.123456789+01:00 stderr F NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "2026-11-22T10:00:00.123456789+01:00",
+    ),
+    (
+        Shape::File,
+        "2026-11-22T10:00:00.123456789Z stdout F [Nov 22 09:59:59] NOTICE[1] chan_sip.c: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00.123456789Z stdout F [Nov 22 09:59:59] \x1b[1;33mNOTICE\x1b[0m[1]: \x1b[1;37mchan_sip.c\x1b[0m:\x1b[1;37m6\x1b[0m \x1b[1;37mf\x1b[0m: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Json,
+        r#"2026-11-22T10:00:00.123456789Z stdout F {"hostname":"","timestamp":"","identifiers":{"lwp":1,"callid":""},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":6},"level":"NOTICE","message":"Hello: you\n"}}"#,
+        "2026-11-22T10:00:00.123456789Z",
+    ),
+    // docker compose logs: plain, with -t, coloured, the older version, a swarm's service
+    (
+        Shape::Console,
+        "asterisk-1  | [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (Shape::Console, "asterisk-1  | NOTICE[1]: chan_sip.c:6 f: Hello: you", ""),
+    (
+        Shape::Console,
+        "pbx-1       | 2026-11-22T10:00:00.123456789Z [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "\x1b[36mpbx_1  |\x1b[0m [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "voice_pbx.1.x8qk2@node1    | [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Json,
+        r#"pbx-1  | {"hostname":"","timestamp":"","identifiers":{"lwp":1,"callid":""},"logmsg":{"location":{"filename":"chan_sip.c","function":"f","line":6},"level":"NOTICE","message":"Hello: you\n"}}"#,
+        "",
+    ),
+    // Docker's syslog and journald drivers, and NethServer
+    (
+        Shape::Console,
+        "Nov 22 10:00:00 dockerhost 3f1c2d4e5a6b[1234]: [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "Nov 22 10:00:00 dockerhost 3f1c2d4e5a6b[1234]: NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 10:00:00",
+    ),
+    (
+        Shape::Console,
+        "2026-11-22T10:00:00+01:00 dockerhost asterisk/3f1c2d4e5a6b[1234]: [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "<30>1 2026-11-22T10:00:00Z dockerhost 3f1c2d4e5a6b 1234 3f1c2d4e5a6b - [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        "Nov 22 10:00:00 node1 freepbx[77]: [Nov 22 09:59:59] #033[1;33mNOTICE#033[0m[1]: #033[1;37mchan_sip.c#033[0m:#033[1;37m6#033[0m #033[1;37mf#033[0m: Hello: you",
+        "Nov 22 09:59:59",
+    ),
+    // journalctl -o json: the syslog channel, a console, bytes, a container
+    (
+        Shape::Syslog,
+        r#"{"__REALTIME_TIMESTAMP":"1795309302748123","_TRANSPORT":"syslog","_COMM":"asterisk","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"NOTICE[1]: chan_sip.c:6 in f: Hello: you"}"#,
+        "1795309302748123",
+    ),
+    (
+        Shape::Console,
+        r#"{"_TRANSPORT":"stdout","_SYSTEMD_UNIT":"asterisk.service","_COMM":"safe_asterisk","MESSAGE":"[Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you"}"#,
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        r#"{"MESSAGE":[91,78,111,118,32,50,50,32,48,57,58,53,57,58,53,57,93,32,27,91,49,59,51,51,109,78,79,84,73,67,69,27,91,48,109,91,49,93,58,32,99,104,97,110,95,115,105,112,46,99,58,54,32,102,58,32,72,101,108,108,111,58,32,121,111,117],"_TRANSPORT":"stdout","_COMM":"asterisk"}"#,
+        "Nov 22 09:59:59",
+    ),
+    (
+        Shape::Console,
+        r#"{"CONTAINER_NAME":"pbx","_COMM":"dockerd","_TRANSPORT":"journal","MESSAGE":"[Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello: you"}"#,
+        "Nov 22 09:59:59",
+    ),
+    // Asterisk 1.2, in its default dateformat and in another
+    (Shape::File, "Nov 22 09:59:59 NOTICE[1] chan_sip.c: Hello: you", "Nov 22 09:59:59"),
+    (Shape::File, "2026-11-22 09:59:59 NOTICE[1] chan_sip.c: Hello: you", "2026-11-22 09:59:59"),
 ];
 
 #[test]
@@ -199,7 +302,8 @@ fn every_shape_leaves_file_and_message() {
         let expected =
             (stamp.to_owned(), Level::Report, shape, "chan_sip.c: Hello: you".to_owned());
         assert_eq!(stripped(line.as_bytes()), Some(expected), "{line}");
-        assert!(report_names().any(|name| memmem::find(line.as_bytes(), name).is_some()));
+        let mut names = report_names().chain([HIDDEN_ENTRY]);
+        assert!(names.any(|name| memmem::find(line.as_bytes(), name).is_some()), "{line}");
     }
     assert_eq!(stripped(b"[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1, Level::Verbose);
     assert_eq!(
@@ -226,6 +330,25 @@ fn other_text_has_no_prefix() {
         "Nov 22 10:00:00 pbx asterisk[1]:     -- Executing [9@x:1]",
         "Nov 22 10:00:00 pbx asterisk[1]: NOTICE[1]: chan_sip.c Hello",
         "<141>1 2026-11-22T10:00:00Z pbx asterisk 555 - [a NOTICE[1]: chan_sip.c:6 in f: Hello",
+        // half a line, and one header within another
+        "2026-11-22T10:00:00.1Z stdout P [Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello",
+        "2026-11-22T10:00:00.1Z stdout F Nov 22 10:00:00 pbx asterisk[1]: NOTICE[1]: chan_sip.c:6 in f: Hello",
+        "2026-11-22T10:00:00.1Z stdout F 2026-11-22T10:00:00.1Z stdout F [x] NOTICE[1]: chan_sip.c:6 f: Hello",
+        "asterisk-1  | asterisk-1  | [x] NOTICE[1]: chan_sip.c:6 f: Hello",
+        r#"{"log":"Nov 22 10:00:00 pbx asterisk[1]: NOTICE[1]: chan_sip.c:6 in f: Hello\n","stream":"stdout"}"#,
+        // names that are none, and other programs
+        "two words  | [x] NOTICE[1]: chan_sip.c:6 f: Hello",
+        "Nov 22 10:00:00 pbx asterisk-web[1]: [x] NOTICE[1]: chan_sip.c:6 f: Hello",
+        "Nov 22 10:00:00 pbx [asterisk][1]: [x] NOTICE[1]: chan_sip.c:6 f: Hello",
+        "5abc NOTICE[1] chan_sip.c: Hello",
+        "Foo 22 10:00:00 NOTICE[1] chan_sip.c: Hello",
+        // the journal: who says what he is, and arrays that hold no bytes
+        r#"{"_COMM":"logger","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"NOTICE[1]: chan_sip.c:6 in f: Hello"}"#,
+        r#"{"_SYSTEMD_UNIT":"cron.service","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"NOTICE[1]: chan_sip.c:6 in f: Hello"}"#,
+        r#"{"_COMM":"asterisk","MESSAGE":["NOTICE[1]: chan_sip.c:6 in f: Hello"]}"#,
+        r#"{"_COMM":"asterisk","MESSAGE":[78,256]}"#,
+        r#"{"_COMM":"asterisk","MESSAGE":null}"#,
+        r#"{"_COMM":"asterisk","MESSAGE":"NOTICE[1]: a.c:6 in f: x","MESSAGE":"NOTICE[1]: a.c:6 in f: y"}"#,
         // journalctl indents what a line feed in a message left over
         "                                 NOTICE[1]: chan_sip.c:6 in f: Hello",
     ] {
@@ -233,8 +356,64 @@ fn other_text_has_no_prefix() {
     }
     let mut scratch = Vec::new();
     let banner = b"[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64";
-    assert!(begins_message(banner, &mut scratch));
-    assert!(!begins_message(b"Via: SIP/2.0/UDP 198.51.100.119:59564", &mut scratch));
+    assert!(begins_message(banner, &Tags::default(), &mut scratch));
+    assert!(!begins_message(
+        b"Via: SIP/2.0/UDP 198.51.100.119:59564",
+        &Tags::default(),
+        &mut scratch
+    ));
+}
+
+#[test]
+fn a_function_is_taken_for_one_only_if_it_can_be() {
+    for (line, body) in [
+        ("[x] NOTICE[1]: a.c: Hello: you", "a.c: you"),
+        ("[x] NOTICE[1]: a.c: Hello you: there", "a.c: Hello you: there"),
+        (
+            "Nov 22 01:12:24 NOTICE[123]: chan_sip.c: Failed for 'a: b'",
+            "chan_sip.c: Failed for 'a: b'",
+        ),
+        ("[x] NOTICE[1]: pjproject: <?>: text", "pjproject: text"),
+        ("[x] NOTICE[1]: Ext. 9:3 @ in: text", "Ext. 9: text"),
+    ] {
+        assert_eq!(stripped(line.as_bytes()).unwrap().3, body, "{line}");
+    }
+}
+
+#[test]
+fn other_tags_are_read_where_they_are_named() {
+    let named = Tags::new(["pbx"]);
+    let mut scratch = Vec::new();
+    let mut reads = |line: &str| strip(line.as_bytes(), &named, &mut scratch).is_some();
+    let console = "[Nov 22 09:59:59] NOTICE[1]: chan_sip.c:6 f: Hello";
+    for header in ["Nov 22 10:00:00 host pbx[1]: ", "Nov 22 10:00:00 pbx: ", "pbx-1  | ", ""] {
+        assert!(reads(&format!("{header}{console}")), "{header}");
+    }
+    for header in [
+        "Nov 22 10:00:00 host asterisk[1]: ",
+        "Nov 22 10:00:00 host 3f1c2d4e5a6b[1]: ",
+        "web-1  | ",
+    ] {
+        assert!(!reads(&format!("{header}{console}")), "{header}");
+    }
+}
+
+#[test]
+fn what_is_in_a_wrapping_is_found() {
+    let mut scratch = Vec::new();
+    for line in [
+        "Hello\r",
+        "2026-11-22T10:00:00.1Z stdout F Hello",
+        "2026-11-22T10:00:00.1Z Hello",
+        "asterisk-1  | Hello",
+        "asterisk-1  | 2026-11-22T10:00:00.1Z Hello",
+        "Nov 22 10:00:00 pbx asterisk[1]: Hello",
+        r#"{"log":"Hello\n","stream":"stdout"}"#,
+        r#"{"_COMM":"asterisk","MESSAGE":"Hello"}"#,
+    ] {
+        let text = unwrapped(line.as_bytes(), &Tags::default(), &mut scratch);
+        assert_eq!(text, b"Hello", "{line}");
+    }
 }
 
 #[test]
@@ -252,6 +431,7 @@ fn messages_in_a_body_are_seen() {
     let hello = "chan_sip.c: Hello";
     assert_eq!(inner("a.c: Hi[Nov 22 00:52:46] NOTICE[3762] chan_sip.c: Hello"), [hello]);
     assert_eq!(inner("a.c: Hi[] NOTICE[3][C-1]: chan_sip.c:7 log_it: Hello"), [hello]);
+    assert_eq!(inner("a.c: HiNov 22 00:52:46 NOTICE[3762] chan_sip.c: Hello"), [hello]);
     let second = "b.c: x[] NOTICE[3] chan_sip.c: Hello";
     assert_eq!(inner("a.c: [] ERROR[1] b.c: x[] NOTICE[3] chan_sip.c: Hello"), [second, hello]);
     for one in ["a.c: Hi", "a.c: from [2001:db8::9]:5060 NOTICE[3] b.c: x", "a.c: ] NOTICE: b"] {
@@ -263,7 +443,7 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(line in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut scratch = Vec::new();
-        let _ = strip(&line, &mut scratch);
+        let _ = strip(&line, &Tags::default(), &mut scratch);
         prop_assert!(scratch.len() <= line.len());
         let _ = kernel(&line);
     }
@@ -280,7 +460,7 @@ proptest! {
         line[place] = byte;
         line.truncate(cut.index(line.len() + 1));
         let mut scratch = Vec::new();
-        let _ = strip(&line, &mut scratch);
+        let _ = strip(&line, &Tags::default(), &mut scratch);
         prop_assert!(scratch.len() <= line.len());
     }
 }

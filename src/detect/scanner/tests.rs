@@ -570,3 +570,146 @@ fn a_doubt_reaches_as_far_as_its_message() {
         assert!(events[1].ends_with(evidence), "{noise}: {events:?}");
     }
 }
+
+/// The headers of those who capture a console.
+const CAPTURED: [fn(&str) -> String; 7] = [
+    |line| format!("2026-11-22T00:52:46.123456789Z stdout F {line}"),
+    |line| format!("asterisk-1  | {line}"),
+    |line| format!("asterisk-1  | 2026-11-22T00:52:46.1Z {line}"),
+    |line| format!("Nov 22 00:52:46 host 3f1c2d4e5a6b[1234]: {line}"),
+    |line| format!("Nov 22 00:52:46 node freepbx[77]: {line}"),
+    |line| {
+        let quoted = serde_json::to_string(line).unwrap();
+        format!("{{\"log\":{quoted},\"stream\":\"stdout\"}}\n")
+    },
+    |line| {
+        let numbers: Vec<_> = line.trim_end().bytes().map(|byte| byte.to_string()).collect();
+        format!("{{\"MESSAGE\":[{}],\"_COMM\":\"asterisk\"}}\n", numbers.join(","))
+    },
+];
+
+#[test]
+fn free_text_among_captured_lines_makes_hearsay_of_what_follows() {
+    let (knock, other) = (console("203.0.113.9 knocked"), console("nothing to see here"));
+    let far = other.repeat(8192 / other.len() + 1);
+    for captured in CAPTURED {
+        let lines = |parts: &[&str]| -> Vec<u8> {
+            let lines = parts.iter().flat_map(|part| part.split_inclusive('\n'));
+            lines.map(captured).collect::<String>().into_bytes()
+        };
+        let header = captured("x\n");
+        // Whoever attacks is seen, beside others too.
+        assert!(read(&lines(&[&other, &knock]))[0].ends_with("203.0.113.9 unverified"), "{header}");
+        // What somebody dialled broke a line, and a whole message follows; some is VERBOSE, which a journal's
+        // numbers hide.
+        for free in ["    -- Executing [9\n", "[x] VERBOSE[1]: pbx.c:1 f: -- Executing [9\n"] {
+            assert!(read(&lines(&[free, &knock]))[0].ends_with("hearsay"), "{header}{free}");
+            assert!(
+                read(&lines(&[free, &other, &knock]))[0].ends_with("hearsay"),
+                "{header}{free}"
+            );
+            assert!(
+                read(&lines(&[free, &far, &knock]))[0].ends_with("unverified"),
+                "{header}{free}"
+            );
+        }
+        // A header that a sender writes into his text is not one: it is text.
+        let forged = captured(&knock);
+        assert!(read(&lines(&[&other, &forged])).is_empty(), "{header}");
+    }
+}
+
+#[test]
+fn a_message_of_two_lines_is_whole_on_a_console_too() {
+    let first = console("x").replace("door.c", "net.c");
+    let first = first.replace(": x\n", ": Timeout of 'a' -- see the manual\n");
+    let knock = console("203.0.113.9 knocked");
+    let (second, other) = ("Timed out after 32ms\n", "Timed out after long\n");
+    for captured in CAPTURED.into_iter().chain([str::to_owned as fn(&str) -> String]) {
+        let lines = |second: &str| {
+            text(&[&captured(&first), &captured(second), &captured(&knock), &captured(&knock)])
+        };
+        let both = ["3 offence 203.0.113.9 unverified", "4 offence 203.0.113.9 unverified"];
+        assert_eq!(read(&lines(second)), both, "{}", captured(""));
+        assert!(read(&lines(other))[0].ends_with("hearsay"), "{}", captured(""));
+        // By itself, the second line is anybody's.
+        let alone = text(&[&captured(&knock), &captured(second), &captured(&knock)]);
+        assert!(read(&alone)[1].ends_with("hearsay"), "{}", captured(""));
+    }
+}
+
+/// A record of CRI's.
+fn record(stream: &str, tag: &str, text: &str) -> String {
+    format!("2026-11-22T00:52:46.123456789Z {stream} {tag} {text}\n")
+}
+
+#[test]
+fn a_line_in_pieces_is_put_together() {
+    let knock = console("203.0.113.9 knocked");
+    let line = knock.trim_end();
+    let whole = record("stdout", "F", line);
+    for cut in [1, 5, 20, 40, line.len() - 3, line.len()] {
+        let (head, tail) = line.split_at(cut);
+        let (head, tail) = (record("stdout", "P", head), record("stdout", "F", tail));
+        assert_eq!(
+            read(&text(&[&head, &tail, &whole])),
+            ["2 offence 203.0.113.9 unverified", "3 offence 203.0.113.9 unverified"],
+            "cut at {cut}"
+        );
+    }
+    // In three.
+    let lines = [("P", &line[..10]), ("P", &line[10..30]), ("F", &line[30..])];
+    let parts: Vec<_> = lines.iter().map(|(tag, text)| record("stdout", tag, text)).collect();
+    assert_eq!(read(parts.concat().as_bytes()), ["3 offence 203.0.113.9 unverified"]);
+}
+
+#[test]
+fn a_piece_is_never_taken_for_a_line() {
+    let forged = console("192.0.2.66 knocked");
+    let forged = forged.trim_end();
+    let knock = record("stdout", "F", console("203.0.113.9 knocked").trim_end());
+    // What a sender wrote came to stand at the beginning of a piece.
+    let head = console("noise of ").trim_end().to_owned() + &"x".repeat(500);
+    for (first, between, last) in [
+        (record("stdout", "P", &head), String::new(), record("stdout", "F", forged)),
+        (record("stdout", "P", &head), record("stderr", "F", "x"), record("stdout", "F", forged)),
+        (record("stdout", "P", &head), String::new(), record("stdout", "P", forged)),
+        // Its beginning is out of sight.
+        (
+            record("stdout", "P", &"y".repeat(7900)),
+            record("stdout", "P", &"x".repeat(7900)),
+            record("stdout", "F", forged),
+        ),
+    ] {
+        let events = read(&text(&[&knock, &first, &between, &last]));
+        assert_eq!(events, ["1 offence 203.0.113.9 unverified"], "{first}{last}");
+    }
+}
+
+#[test]
+fn another_container_is_not_asterisk_where_tags_are_named() {
+    let matcher = Matcher::new(
+        &matcher(&[RULES]).rules,
+        &matcher(&[RULES]).rules.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+    );
+    let matcher = Arc::new(matcher.unwrap().with_tags(Tags::new(["pbx"])));
+    let (eve, innocent) = (console("203.0.113.9 knocked"), console("192.0.2.66 knocked"));
+    let lines = format!(
+        "pbx-1  | {eve}web-1  | {innocent}Nov 22 00:52:46 host 3f1c2d4e5a6b[1]: {innocent}"
+    );
+    let events = read_in_pieces(&matcher, lines.as_bytes(), 1 << 17);
+    assert_eq!(events, ["1 offence 203.0.113.9 unverified"]);
+}
+
+#[test]
+fn lines_of_asterisk_1_2_are_doubted_like_others() {
+    let knock = "Nov 22 00:52:46 NOTICE[1] door.c: 203.0.113.9 knocked\n";
+    let noise = "Nov 22 00:52:46 NOTICE[1] pbx.c: nothing to see here\n";
+    assert!(read(&text(&[noise, knock]))[0].ends_with("unverified"));
+    assert!(read(&text(&[noise, "half of a text\n", knock]))[0].ends_with("hearsay"));
+    let cut = "Nov 22 00:52:46 NOTICE[1] door.c: Call from 'a\n";
+    assert!(read(&text(&[cut, knock]))[0].ends_with("hearsay"));
+    let glued = knock
+        .replace("knocked\n", &format!("knocked{}", knock.replace("203.0.113.9", "192.0.2.66")));
+    assert_eq!(read(glued.as_bytes()), ["1 tampered"]);
+}

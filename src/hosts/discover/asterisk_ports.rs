@@ -1,4 +1,4 @@
-//! The ports of the Asterisk on this machine, and where it mirrors its SIP messages by HEP.
+//! The ports of the Asterisk on this machine, where it mirrors its SIP messages by HEP, and how it writes dates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -8,6 +8,7 @@ use super::conf_files::ConfFiles;
 use super::file_stamp::{FileStamp, are_current};
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
+use crate::hosts::asterisk::logger_conf;
 use crate::hosts::asterisk::ports::{Driver, Listening, MOST_PORTS, Transport};
 use crate::model::exchange::{AsteriskPorts, HepFlow};
 use crate::model::scope;
@@ -26,6 +27,8 @@ pub struct Found {
     pub ports: AsteriskPorts,
     /// The copies that it mirrors by HEP, if it does.
     pub hep: Option<HepFlow>,
+    /// The form of the dates in its logs, if its configuration says so.
+    pub dateformat: Option<String>,
 }
 
 /// Asterisk's configuration on disk: read, and read again when one of its files has changed.
@@ -36,6 +39,7 @@ pub struct AsteriskFiles {
     seen: BTreeMap<PathBuf, FileStamp>,
     listening: Listening,
     hep: Option<HepConf>,
+    dateformat: Option<String>,
     /// The user that Asterisk ran as when it was last there.
     uid: Option<u32>,
     /// The ports of [`AsteriskPorts::heard`], and those that were found when they were last looked for.
@@ -51,6 +55,7 @@ impl AsteriskFiles {
             let mut disk = ConfFiles::new(directory);
             self.listening = Listening::read(&mut disk);
             self.hep = HepConf::read(&mut disk);
+            self.dateformat = logger_conf::dateformat(&mut disk);
             (self.seen, _) = disk.finish();
         }
         let sockets = sockets().unwrap_or_default();
@@ -58,6 +63,7 @@ impl AsteriskFiles {
         self.hear(heard(&self.listening, &sockets, uid));
         let mut found = Found::of(&self.listening, self.hep.as_ref(), uid);
         found.ports.heard.clone_from(&self.heard);
+        found.dateformat.clone_from(&self.dateformat);
         found
     }
 
@@ -148,13 +154,14 @@ impl Found {
                     .chain([listening.rtp, listening.udptl]),
             ),
         });
-        Self { ports, hep }
+        Self { ports, hep, dateformat: None }
     }
 
     /// Puts what was found into a configuration.
     pub fn apply(self, config: &mut Config) {
         config.wire.hep = self.hep;
         config.asterisk = self.ports;
+        config.dateformat = self.dateformat;
     }
 }
 
@@ -216,7 +223,7 @@ mod tests {
     #[test]
     fn ports_are_told_apart_by_what_they_carry() {
         let (listening, hep) = read();
-        let Found { ports, hep } = Found::of(&listening, hep.as_ref(), 77);
+        let Found { ports, hep, .. } = Found::of(&listening, hep.as_ref(), 77);
         assert!(ports.sip.contains(&5160) && ports.pjsip.contains(&5160));
         assert!(ports.streams.contains(&5161) && !ports.streams.contains(&5160));
         assert!(ports.wrapped.iter().eq(&[5161]));

@@ -135,6 +135,26 @@ fn what_is_about_all_jails_together() {
 }
 
 #[test]
+fn tags() {
+    insta::assert_snapshot!(bad("[jail.asterisk-scan]\ntag = 'x'\n[default]\ntag = ['asterisk[1]', 'a b']\n"), @r#"
+    a.toml:2:1: "tag" is about all jails together
+    2 | tag = 'x'
+      | ^^^
+    help: write it below [default]
+
+    a.toml:4:8: "asterisk[1]" is no tag
+    4 | tag = ['asterisk[1]', 'a b']
+      |        ^^^^^^^^^^^^^
+    help: write the names before the brackets or the colon in the log, for example ["asterisk", "pbx"]; "<CONTAINER>" stands for any container
+
+    a.toml:4:23: "a b" is no tag
+    4 | tag = ['asterisk[1]', 'a b']
+      |                       ^^^^^
+    help: write the names before the brackets or the colon in the log, for example ["asterisk", "pbx"]; "<CONTAINER>" stands for any container
+    "#);
+}
+
+#[test]
 fn lists() {
     insta::assert_snapshot!(bad("[lists]\nallow = ['203.0.113.256', 'sip.example.com']\nblock = '0.0.0.0/0'\nblockfile = '/x'\nblockfiles = 'x'\n"), @r#"
     a.toml:2:10: "203.0.113.256" is not an address or network

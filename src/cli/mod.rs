@@ -31,6 +31,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::control::SOCKET;
@@ -195,7 +196,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(error),
     };
     let output = Output::new(cli.json);
     let result = match cli.command {
@@ -229,7 +230,14 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what is wrong with the command line, or the help or version that it asks for.
-fn not_understood(error: &clap::Error) -> ExitCode {
+fn not_understood(mut error: clap::Error) -> ExitCode {
+    // Behind `--`, a negative number would be the name of a host.
+    let is_number =
+        |word: &str| word.starts_with('-') && word.contains(|c: char| c.is_ascii_digit());
+    if matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if is_number(word))
+    {
+        error.remove(ContextKind::Suggested);
+    }
     let is_wrong = error.use_stderr();
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
     if is_wrong && words.any(|word| word == "--json") {

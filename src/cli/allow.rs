@@ -24,7 +24,7 @@ pub struct AllowArgs {
     )]
     hosts: Vec<Subject>,
     /// How long: 8h, 1d 12h, seconds, or permanent (until `--remove`)
-    #[arg(long = "for", value_name = "TIME", default_value = "permanent", value_parser = lasting)]
+    #[arg(long = "for", value_name = "TIME", default_value = "permanent", value_parser = lasting, allow_hyphen_values = true)]
     length: BanDuration,
     /// Why, for whoever looks at it later: one line
     #[arg(long, value_name = "TEXT")]

@@ -28,7 +28,7 @@ pub struct BanArgs {
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
-    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, allow_hyphen_values = true)]
     length: Option<BanDuration>,
     /// Why, for whoever looks at it later: one line, shown by `banned` and `explain`
     #[arg(long, value_name = "TEXT")]
@@ -41,7 +41,7 @@ pub struct BanArgs {
     #[arg(long, short)]
     yes: bool,
     /// Ban for this time only, unless you press Enter within it: for whoever may ban themselves
-    #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "ensure")]
+    #[arg(long, value_name = "TIME", value_parser = length, allow_hyphen_values = true, conflicts_with = "ensure")]
     confirm: Option<Duration>,
     #[command(flatten)]
     socket: SocketArg,
@@ -49,12 +49,14 @@ pub struct BanArgs {
 
 /// Reads a length of time, or `permanent`.
 pub(super) fn lasting(text: &str) -> Result<BanDuration, String> {
-    duration::parse_ban_duration(text).map_err(|error| error.to_string())
+    duration::parse_ban_duration(text)
+        .map_err(|error| format!("{error}; write for example 10m, 1d, 3600 (seconds) or permanent"))
 }
 
 /// Reads a length of time.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
-    duration::parse(text).map_err(|error| error.to_string())
+    duration::parse(text)
+        .map_err(|error| format!("{error}; write for example 10m, 1d or 3600 (seconds)"))
 }
 
 /// Returns the seconds of a length of time; `None`: it has no end.

@@ -1,7 +1,6 @@
 //! `asterguard check`
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,7 +10,7 @@ use super::{ConfigArg, Exit};
 use crate::control::list::FeedReport;
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
-use crate::decide::plan_files::{PlanError, load_plan};
+use crate::decide::plan_files::{PlanError, load_plan, unread_names};
 use crate::detect::rule_examples;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
@@ -50,7 +49,8 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
     let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
-    let warnings = plan.config.warnings(&plan.rules.filters());
+    let mut warnings = plan.config.warnings(&plan.rules.filters());
+    warnings.extend(unread_names(args.config.config.as_deref()).iter().map(ToString::to_string));
     let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {
         output.object(&serde_json::json!({
@@ -83,10 +83,10 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             output.line(format_args!("  {}: {}", jail.name, jail.terms()));
         }
         for source in files.keys() {
-            let note = if source.path().is_none_or(Path::is_file) {
-                ""
-            } else {
-                "  (not there yet: awaited)"
+            let note = match source.path() {
+                Some(path) if glob::irregular(path).is_some() => "  (not a file: not read)",
+                Some(path) if !path.is_file() => "  (not there yet: awaited)",
+                _ => "",
             };
             output.line(format_args!("  {source}{note}"));
         }

@@ -11,7 +11,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
 use crate::control::status::{Detail, Status, StatusRequest};
-use crate::decide::plan_files::load_plan;
+use crate::decide::plan_files::{load_plan, unread_names};
 use crate::doctor::{CHECKS, Finding, NoStatus, Verdict, World};
 
 #[derive(Debug, Args)]
@@ -34,7 +34,8 @@ pub fn doctor(args: &DoctorArgs, output: &Output) -> Exit {
     let plan =
         load_plan(args.config.config.as_deref()).map_err(|error| Failure::from(error).message);
     step("daemon");
-    let world = World::look(plan, status(args), step);
+    let unread = unread_names(args.config.config.as_deref());
+    let world = World { unread, ..World::look(plan, status(args), step) };
     let mut findings = Vec::new();
     for (name, check) in CHECKS {
         step(name);

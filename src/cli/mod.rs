@@ -37,6 +37,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use jiff::tz::TimeZone;
@@ -216,7 +217,7 @@ pub fn main() -> ExitCode {
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(error),
     };
     cli.color.write_global();
     let output = Output::new(cli.json);
@@ -251,7 +252,14 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what is wrong with the command line, or the help or version that it asks for.
-fn not_understood(error: &clap::Error) -> ExitCode {
+fn not_understood(mut error: clap::Error) -> ExitCode {
+    // Behind `--`, a negative number would be the name of a host.
+    let is_number =
+        |word: &str| word.starts_with('-') && word.contains(|c: char| c.is_ascii_digit());
+    if matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if is_number(word))
+    {
+        error.remove(ContextKind::Suggested);
+    }
     let is_wrong = error.use_stderr();
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
     if is_wrong && words.any(|word| word == "--json") {

@@ -32,7 +32,7 @@ pub struct UnbanArgs {
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     /// And let them through for this time from now on, whatever they do
-    #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "all")]
+    #[arg(long, value_name = "TIME", value_parser = length, allow_hyphen_values = true, conflicts_with = "all")]
     allow_for: Option<Duration>,
     #[command(flatten)]
     places: PlacesArgs,

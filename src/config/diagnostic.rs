@@ -37,7 +37,7 @@ pub struct Diagnostic {
     pub span: Range<usize>,
     /// The text that says what is wrong.
     pub message: String,
-    /// The text that says what to write instead.
+    /// The text that says what to write instead; further lines of it are such as can be copied.
     pub help: Option<String>,
 }
 
@@ -69,7 +69,11 @@ impl Diagnostic {
         let _ = write!(out, "{blue}{gutter} |{blue:#} {}", " ".repeat(excerpt.indent));
         let _ = write!(out, "{red}{}{red:#}", "^".repeat(excerpt.width));
         if let Some(help) = &self.help {
-            let _ = write!(out, "\n{cyan}help:{cyan:#} {}", escape(help));
+            let mut lines = help.split('\n').map(escape);
+            let _ = write!(out, "\n{cyan}help:{cyan:#} {}", lines.next().unwrap_or_default());
+            for line in lines {
+                let _ = write!(out, "\n      {line}");
+            }
         }
         out
     }
@@ -277,12 +281,13 @@ mod tests {
         let mut hostile = at("x", 0..1);
         hostile.path = PathBuf::from("a\u{1b}]0;b\u{7}.toml");
         hostile.message = "no such name \"\r\u{1b}[2K\"".to_owned();
-        hostile.help = Some("not \u{200b}\n".to_owned());
+        hostile.help = Some("not \u{200b}\r\n\u{1b}[2K".to_owned());
         insta::assert_snapshot!(hostile, @r#"
         a\u{1b}]0;b\u{7}.toml:1:1: no such name "\r\u{1b}[2K"
         1 | x
           | ^
-        help: not \u{200b}\n
+        help: not \u{200b}\r
+              \u{1b}[2K
         "#);
     }
 

@@ -7,6 +7,7 @@ use glob::Pattern;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostic::nearest;
 use super::network::{ADDRESS_HELP, network};
 use super::toml_reader::{PathOf, TomlReader, TomlValue, did_you_mean};
 use super::{BanTerms, Counting, Hearsay, Jail, Mode, global};
@@ -391,7 +392,16 @@ fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<P
             }
         }
         if !known.iter().any(|name| pattern.matches(name)) {
-            let help = did_you_mean(text, &known, "rule files");
+            let help = if text.starts_with("aster")
+                && text != "asterisk"
+                && nearest(text, known.iter().copied()).is_none()
+            {
+                "did you mean \"asterisk-*\"?".to_owned()
+            } else if text == "asterisk" {
+                "leave it out where a jail is built in; for one of your own, write for example [\"asterisk-*\"]".to_owned()
+            } else {
+                did_you_mean(text, &known, "rule files")
+            };
             reader.error(span, format_args!("no rule file is called {text:?}"), help);
         }
         patterns.push(pattern);
@@ -438,8 +448,24 @@ fn port(reader: &mut TomlReader, value: &TomlValue, known: &[&str]) -> Option<St
     if known.contains(&text) {
         return Some(text.to_owned());
     }
-    let help = if text.starts_with(|c: char| c.is_ascii_digit()) {
-        "give these ports a name under [ports], and write that name here".to_owned()
+    let all = ["any", "anyport", "0:65535", "1:65535", "0-65535", "1-65535"];
+    let help = if all.contains(&text) {
+        "write \"all\"".to_owned()
+    } else if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let ports = text.split([',', ' ']).filter(|part| !part.is_empty());
+        let ports: Vec<_> = ports
+            .map(|part| {
+                if part.parse::<u16>().is_ok() {
+                    part.to_owned()
+                } else {
+                    format!("{:?}", part.replace(':', "-"))
+                }
+            })
+            .collect();
+        format!(
+            "name these ports below [ports], for example mine = [{}], and write port = \"mine\" here; the ports of SIP are \"sip\"",
+            ports.join(", ")
+        )
     } else {
         did_you_mean(text, known, "port lists")
     };

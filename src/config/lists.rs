@@ -153,8 +153,9 @@ fn nets(
     check: fn(&IpNet) -> Option<&'static str>,
 ) -> Vec<ListedNetwork> {
     let mut nets = Vec::new();
-    for (text, span) in reader.texts(value, NETS_HELP) {
-        match network(text.trim()) {
+    for (word, span) in words(reader, value, NETS_HELP) {
+        let text = word.as_str();
+        match network(text) {
             Ok(net) => match check(&net) {
                 None => nets.push(ListedNetwork { net, place: reader.place(&span) }),
                 Some(message) => reader.error(span, message, "leave it out"),
@@ -169,6 +170,25 @@ fn nets(
         }
     }
     nets
+}
+
+/// Returns the words of a value: a text may hold several, as in `ignoreip`.
+pub(super) fn words(
+    reader: &mut TomlReader,
+    value: &TomlValue,
+    help: &str,
+) -> Vec<(String, Range<usize>)> {
+    let mut words = Vec::new();
+    for (text, span) in reader.texts(value, help) {
+        let found =
+            text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
+        let before = words.len();
+        words.extend(found.map(|word| (word.to_owned(), reader.inside(&span, text, word))));
+        if words.len() == before {
+            reader.error(span, format_args!("{text:?} is not an address or network"), help);
+        }
+    }
+    words
 }
 
 fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<PathBuf> {

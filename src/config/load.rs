@@ -12,11 +12,13 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
+use super::fail2ban;
 use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
 use super::places::Places;
 use super::ports::PortLists;
+use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
 use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
@@ -48,6 +50,9 @@ const LARGEST: u64 = 16 << 20;
 
 /// Jails that there may be.
 const MOST_JAILS: usize = 1000;
+
+/// What to write in the place of fail2ban's jail.
+const BUILT_IN_JAILS: &str = "write [jail.asterisk-scan] (strangers) and [jail.asterisk-guess] (wrong passwords) in its place, without filter: they are built in";
 
 /// The tables at the top of a file.
 const SECTIONS: [&str; 6] = ["ports", "wire", "default", "jail", "lists", "feed"];
@@ -92,19 +97,20 @@ pub fn load(main: Option<&Path>, filters: &[String]) -> Result<Config, LoadError
 /// # Errors
 /// All that is wrong in the files.
 pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config, Diagnostics> {
-    let built_in = (Path::new(BUILT_IN_NAME), BUILT_IN.as_str());
-    let written = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
-    let (mut readers, tables): (Vec<_>, Vec<_>) = std::iter::once(built_in)
-        .chain(written)
-        .map(|(path, text)| TomlReader::parse(path, text))
-        .unzip();
+    let built_in = (Path::new(BUILT_IN_NAME), BUILT_IN.as_str(), Repaired::nothing(&BUILT_IN));
+    let written = sources
+        .iter()
+        .map(|(path, text)| (path.as_path(), text.as_str(), Repaired::of(text, Some(&is_section))));
+    let files: Vec<_> = std::iter::once(built_in).chain(written).collect();
+    let (mut readers, tables): (Vec<_>, Vec<_>) =
+        files.iter().map(|(path, text, repaired)| TomlReader::parse(path, text, repaired)).unzip();
     let mut general = TopLevel::default();
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
     let mut places = Places::default();
 
     // With a file half understood, errors about what it defines would lead astray.
-    if !readers.iter().any(TomlReader::failed) {
+    if !readers.iter().any(TomlReader::is_half_understood) {
         for (reader, table) in readers.iter_mut().zip(&tables) {
             general.merge(reader, table.get_ref());
         }
@@ -177,6 +183,20 @@ impl TopLevel {
     }
 }
 
+/// Returns a section, or what is meant by it: one whose name is wrong is noted, and what is in it is read.
+fn section<'t, 'i>(table: &'t DeTable<'i>, name: &str) -> Option<&'t TomlValue<'i>> {
+    let is_meant = |key: &str| nearest(key, SECTIONS) == Some(name);
+    let near = || table.iter().find(|(key, _)| is_meant(key.get_ref())).map(|(_, value)| value);
+    table.get(name).or_else(near)
+}
+
+/// Whether the header of a section is ours, or one of ours with a mistake in it.
+fn is_section(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or(name);
+    let is_near = name != "DEFAULT" && nearest(first, SECTIONS).is_some();
+    is_near || BUILT_IN.contains(&format!("[jail.{name}]"))
+}
+
 /// Notes a key that does not belong at the top of a file, and where it may belong.
 fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
     let name = key.get_ref();
@@ -232,14 +252,14 @@ impl Sections {
         table: &DeTable,
         known: KnownNames,
     ) {
-        if let Some(value) = table.get("default") {
+        if let Some(value) = section(table, "default") {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
                 self.global.merge(reader, table);
                 self.default.of(layer).merge(reader, table, known);
             }
         }
-        let Some(value) = table.get("jail") else { return };
+        let Some(value) = section(table, "jail") else { return };
         let help = "write [jail.NAME], and its keys below it";
         for (key, value) in reader.table(value, help).into_iter().flatten() {
             if !reader.is_name(key) {
@@ -256,6 +276,13 @@ impl Sections {
                 let help = "several logs or filters can share one jail";
                 reader.error(key.span(), format_args!("more than {MOST_JAILS} jails"), help);
                 return;
+            }
+            let filter =
+                table.iter().find(|(key, value)| key.get_ref() == "filter" && is_its_filter(value));
+            if let Some((filter, _)) = filter.filter(|_| fail2ban::is_asterisk(name)) {
+                let message = format_args!("[jail.{name}] with this filter is a jail of fail2ban");
+                reader.error(filter.span(), message, BUILT_IN_JAILS);
+                continue;
             }
             let placed = self.jails.entry(name.to_string()).or_insert_with(|| PlacedSection {
                 file,
@@ -283,6 +310,11 @@ impl Sections {
                 (Ok(jail), _) if is_enabled => jails.push(jail),
                 (Ok(jail), _) => disabled.push(jail.name),
                 // Of all keys, only `filter` has no default.
+                (Err(key), Some(reader)) if fail2ban::is_asterisk(name) => {
+                    let message =
+                        format_args!("jail {name:?} is fail2ban's, and has no {key} here");
+                    reader.error(span.clone(), message, BUILT_IN_JAILS);
+                }
                 (Err(key), Some(reader)) => {
                     let others = known.iter().copied().filter(|other| other != name);
                     let help = match nearest(name, others) {
@@ -296,6 +328,11 @@ impl Sections {
         }
         jails
     }
+}
+
+/// Whether a filter is fail2ban's for Asterisk.
+fn is_its_filter(value: &TomlValue) -> bool {
+    matches!(value.get_ref(), DeValue::String(name) if fail2ban::is_asterisk(name))
 }
 
 /// Notes the keys that the jail [`RECIDIVE`] cannot have.

@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod duration;
+pub(crate) mod fail2ban;
 mod global;
 mod jail_section;
 mod lists;
@@ -11,9 +12,11 @@ mod places;
 mod ports;
 pub mod settings;
 mod sip_monitor;
+pub(crate) mod spelling;
 #[cfg(test)]
 mod tests;
 mod toml_reader;
+pub mod unread_names;
 mod warnings;
 
 use std::path::PathBuf;

@@ -70,7 +70,20 @@ fn range(reader: &mut TomlReader, value: &TomlValue) -> Option<(u16, u16)> {
     let range = first.trim().parse().ok().zip(last.trim().parse().ok());
     let range = range.filter(|(first, last)| 0 < *first && first <= last);
     if range.is_none() {
-        reader.error(value.span(), format_args!("{text:?} is not a range of ports"), HELP);
+        let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+        let parts: Vec<_> = parts.map(|part| part.replace(':', "-")).collect();
+        let are_ports = parts.iter().all(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if 0 < first && first <= last)
+        });
+        let quoted =
+            |part: &String| if part.contains('-') { format!("{part:?}") } else { part.clone() };
+        let help = match parts.len() {
+            0 => HELP.to_owned(),
+            _ if !are_ports => HELP.to_owned(),
+            _ => format!("write [{}]", parts.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+        };
+        reader.error(value.span(), format_args!("{text:?} is not a range of ports"), help);
     }
     range
 }

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::lists::words;
 use super::network::network;
 use super::toml_reader::{TomlReader, TomlValue};
 use crate::model::exchange::HepFlow;
@@ -102,8 +103,8 @@ impl SipMonitor {
 fn networks(reader: &mut TomlReader, value: &TomlValue) -> Vec<IpNet> {
     let help = "write the addresses of PBXs behind this machine: [\"172.17.0.2\", \"10.0.3.0/24\"]";
     let mut nets = Vec::new();
-    for (text, span) in reader.texts(value, help) {
-        match network(text) {
+    for (text, span) in words(reader, value, help) {
+        match network(&text) {
             Ok(net) => nets.push(net),
             Err(_) => {
                 reader.error(span, format_args!("{text:?} is not an address or network"), help);

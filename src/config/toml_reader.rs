@@ -1,5 +1,6 @@
 //! Reads typed values from a parsed TOML file and notes every error at the bytes it is about.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,10 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
+use super::fail2ban;
+use super::spelling::{
+    Beside, Edits, Fault, IN_QUOTES, Repaired, as_boolean, is_typographic, syntax, without_quotes,
+};
 use crate::model::listed::FileLine;
 use crate::model::time::BanDuration;
 
@@ -32,47 +37,101 @@ pub(super) enum PathOf {
 /// wrong, and have noted why.
 pub(super) struct TomlReader {
     path: PathBuf,
+    /// The text of the file.
     source: Arc<str>,
+    /// The text that is read in its place, and what was changed in it.
+    read: Arc<str>,
+    edits: Edits,
+    faults: Vec<Fault>,
     errors: Vec<Diagnostic>,
+    is_half_understood: bool,
 }
 
 impl TomlReader {
-    /// Parses a file, as far as it goes.
-    pub fn parse<'i>(path: &Path, text: &'i str) -> (Self, Spanned<DeTable<'i>>) {
-        let mut reader = Self { path: path.to_owned(), source: text.into(), errors: Vec::new() };
-        let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
+    /// Parses a file, as far as it goes: the `source` of `path`, as it was `repaired`.
+    pub fn parse<'i>(
+        path: &Path,
+        source: &str,
+        repaired: &'i Repaired<'i>,
+    ) -> (Self, Spanned<DeTable<'i>>) {
+        let mut reader = Self {
+            path: path.to_owned(),
+            source: source.into(),
+            read: repaired.text.as_ref().into(),
+            edits: repaired.edits.clone(),
+            faults: repaired.faults.clone(),
+            errors: Vec::new(),
+            is_half_understood: repaired.hopeless,
+        };
+        let (table, errors) = DeTable::parse_recoverable(&repaired.text);
+        let ends: Vec<_> = memchr::memchr_iter(b'\n', repaired.text.as_bytes()).collect();
+        let mut lines = HashSet::new();
+        for error in errors.into_iter().filter(|_| !repaired.hopeless) {
             let span = error.span().unwrap_or(0..0);
-            let (message, help) = syntax(error.message(), text.get(span.clone()).unwrap_or(""));
+            // The others of a line follow from the first.
+            if !lines.insert(ends.partition_point(|end| *end < span.start)) {
+                continue;
+            }
+            let (message, help) =
+                syntax(error.message(), repaired.text.get(span.clone()).unwrap_or(""));
+            reader.is_half_understood = true;
             reader.note(span, message, help);
         }
         (reader, table)
     }
 
-    /// Whether an error has been noted.
-    pub fn failed(&self) -> bool {
-        !self.errors.is_empty()
+    /// Whether the file could be read in part only.
+    pub fn is_half_understood(&self) -> bool {
+        self.is_half_understood
     }
 
     /// The errors in the order of their places.
-    pub fn into_errors(mut self) -> Vec<Diagnostic> {
-        self.errors.sort_by_key(|error| error.span.start);
-        self.errors
+    pub fn into_errors(self) -> Vec<Diagnostic> {
+        let Self { path, source, faults, mut errors, .. } = self;
+        for Fault { span, whole, message, mut help, beside } in faults {
+            match beside {
+                Beside::Everything => {}
+                Beside::Nothing => errors.retain(|other| !whole.contains(&other.span.start)),
+                Beside::Value => {
+                    let is_at = |other: &&mut Diagnostic, at| other.span.start == at;
+                    if errors.iter_mut().any(|other| is_at(&other, whole.start)) {
+                        continue;
+                    }
+                    if let Some(other) = errors.iter_mut().find(|other| is_at(other, span.start)) {
+                        other.message = format!("{}, and {message}", other.message);
+                        continue;
+                    }
+                    if errors.iter().any(|other| whole.contains(&other.span.start)) {
+                        IN_QUOTES.clone_into(&mut help);
+                    }
+                }
+            }
+            let (path, source) = (path.clone(), Arc::clone(&source));
+            errors.push(Diagnostic { path, source, span, message, help: Some(help) });
+        }
+        errors.sort_by_key(|error| error.span.start);
+        errors
     }
 
     /// Notes an error.
     pub fn error(&mut self, span: Range<usize>, message: impl Display, help: impl Display) {
-        self.note(span, message.to_string(), Some(help.to_string()));
+        // Only what is written here has several lines.
+        let help = help.to_string().replace('\n', "\\n");
+        self.note(span, message.to_string(), Some(help));
     }
 
     fn note(&mut self, span: Range<usize>, message: String, help: Option<String>) {
         let (path, source) = (self.path.clone(), Arc::clone(&self.source));
+        let span = self.edits.place(&self.source, &self.read, &span);
         self.errors.push(Diagnostic { path, source, span, message, help });
     }
 
     /// Notes that a key is none of `known`.
     pub fn unknown_key(&mut self, key: &TomlKey, known: &[&str]) {
-        let help = did_you_mean(key.get_ref(), known, "known here");
+        let help = match fail2ban::advice(key.get_ref()) {
+            Some(advice) => advice.to_owned(),
+            None => did_you_mean(key.get_ref(), known, "known here"),
+        };
         self.error(key.span(), format_args!("unknown key {:?}", key.get_ref()), help);
     }
 
@@ -104,6 +163,14 @@ impl TomlReader {
     pub fn boolean(&mut self, value: &TomlValue) -> Option<bool> {
         match value.get_ref() {
             DeValue::Boolean(yes) => Some(*yes),
+            DeValue::String(word) if as_boolean(word).is_some() => {
+                let meant = as_boolean(word) == Some(true);
+                self.wrong_type(value, "true or false", &format!("write {meant}, without quotes"))
+            }
+            DeValue::Integer(number) if ["0", "1"].contains(&number.as_str()) => {
+                let meant = number.as_str() == "1";
+                self.wrong_type(value, "true or false", &format!("write {meant}"))
+            }
             _ => self.wrong_type(value, "true or false", "write true or false, without quotes"),
         }
     }
@@ -119,7 +186,21 @@ impl TomlReader {
         T: TryFrom<i64> + PartialOrd + Display,
     {
         let DeValue::Integer(digits) = value.get_ref() else {
-            return self.wrong_type(value, "a whole number", help);
+            let DeValue::String(text) = value.get_ref() else {
+                return self.wrong_type(value, "a whole number", help);
+            };
+            if fail2ban::is_variable(text) && !self.is_plain(text, value.span()) {
+                return None;
+            }
+            let meant = without_quotes(text).parse::<i64>().ok();
+            let meant = meant.and_then(|number| T::try_from(number).ok());
+            return match meant.filter(|number| bounds.contains(number)) {
+                Some(number) => {
+                    let help = format!("write {number}, without quotes");
+                    self.wrong_type(value, "a whole number", &help)
+                }
+                None => self.wrong_type(value, "a whole number", help),
+            };
         };
         let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
         let number =
@@ -138,9 +219,25 @@ impl TomlReader {
     /// A string.
     pub fn text<'v>(&mut self, value: &'v TomlValue, help: &str) -> Option<&'v str> {
         match value.get_ref() {
-            DeValue::String(text) => Some(text),
+            DeValue::String(text) => self.is_plain(text, value.span()).then_some(text),
             _ => self.wrong_type(value, "a string", help),
         }
+    }
+
+    /// Whether a string is nothing but its text; notes it if it holds what other programs put there.
+    fn is_plain(&mut self, text: &str, span: Range<usize>) -> bool {
+        if fail2ban::is_variable(text) {
+            let help =
+                "write the value itself in quotes, or leave the line out to keep what is built in";
+            self.error(span, "%(…)s is a variable of fail2ban: there are none here", help);
+            return false;
+        }
+        if is_typographic(text) {
+            let help = "leave them out: the straight quotes around them are enough";
+            self.error(span, "there are typographic quotes in this text", help);
+            return false;
+        }
+        true
     }
 
     /// A string, or an array of strings.
@@ -236,6 +333,7 @@ impl TomlReader {
         from_seconds: fn(i64) -> Result<T, DurationError>,
     ) -> Option<T> {
         let length = match value.get_ref() {
+            DeValue::String(text) if !self.is_plain(text, value.span()) => return None,
             DeValue::String(text) => from_text(text),
             DeValue::Integer(digits) => {
                 let number = i64::from_str_radix(digits.as_str(), digits.radix());
@@ -248,7 +346,7 @@ impl TomlReader {
 
     /// The file and line in which something stands.
     pub fn place(&self, span: &Range<usize>) -> FileLine {
-        let before = self.source.get(..span.start).unwrap_or(&self.source);
+        let before = self.read.get(..span.start).unwrap_or(&self.read);
         let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1;
         FileLine { file: self.path.to_string_lossy().into(), line }
     }
@@ -256,7 +354,7 @@ impl TomlReader {
     /// Returns where `part`, a slice of the string `whole`, stands, if the string stands at `span`: exactly,
     /// unless the file spells the string with escapes.
     pub fn inside(&self, span: &Range<usize>, whole: &str, part: &str) -> Range<usize> {
-        let text = self.source.get(span.clone()).and_then(|raw| raw.find(whole));
+        let text = self.read.get(span.clone()).and_then(|raw| raw.find(whole));
         let offset = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
         match (text, offset) {
             (Some(text), Some(offset)) => {
@@ -294,20 +392,4 @@ pub(super) fn did_you_mean(word: &str, known: &[&str], introduction: &str) -> St
         Some(name) => format!("did you mean {name:?}?"),
         None => format!("{introduction}: {}", known.join(", ")),
     }
-}
-
-/// Puts what the TOML parser says about `text` in words for people who do not think in TOML.
-fn syntax(message: &str, text: &str) -> (String, Option<String>) {
-    if message.starts_with("string values must be quoted") {
-        return if text.is_empty() {
-            ("a value is missing".to_owned(), Some("write it after the =".to_owned()))
-        } else {
-            ("quotes are missing".to_owned(), Some(format!("write \"{text}\"")))
-        };
-    }
-    let help = match message {
-        "duplicate key" => "it is there already, further up: keep one of the two",
-        _ => return (message.to_owned(), None),
-    };
-    (message.to_owned(), Some(help.to_owned()))
 }

@@ -7,7 +7,9 @@ use thiserror::Error;
 
 use super::plan::Plan;
 use crate::config::Config;
+use crate::config::fail2ban;
 use crate::config::load::{self, LoadError, MAIN};
+use crate::config::unread_names::{self, UnreadName};
 use crate::detect::prefilter::PatternSetError;
 use crate::hosts::discover::asterisk_ports::AsteriskFiles;
 use crate::hosts::lists::ListsError;
@@ -28,6 +30,17 @@ pub enum PlanError {
     /// The rules are too large together.
     #[error(transparent)]
     Gate(#[from] PatternSetError),
+}
+
+/// Returns what lies in `conf.d` and `rules.d` and is not read; see [`load_plan`].
+#[must_use]
+pub fn unread_names(config: Option<&Path>) -> Vec<UnreadName> {
+    let Some(directory) = config.unwrap_or(Path::new(MAIN)).parent() else { return Vec::new() };
+    let pages = [("conf.d", fail2ban::PAGE), ("rules.d", "docs/rules.md")];
+    pages
+        .into_iter()
+        .flat_map(|(name, page)| unread_names::look(&directory.join(name), page))
+        .collect()
 }
 
 /// Reads configuration and rules: `rules.d` and `conf.d` are next to the main file (if `config` is

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::unread_names::UnreadName;
 use crate::control::health::{Check, CheckResult};
 use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
@@ -36,6 +37,8 @@ pub enum NoStatus {
 pub struct World {
     /// The plan that the guard goes by.
     pub plan: Result<Plan, String>,
+    /// The files beside the configuration that are not read.
+    pub unread: Vec<UnreadName>,
     /// The logs that the jails read, whether they exist or not.
     pub logs: Vec<PathBuf>,
     /// The directory of Asterisk's configuration.
@@ -83,6 +86,7 @@ impl World {
         let destroys = destroys.map_err(|error| error.to_string());
         Self {
             plan,
+            unread: Vec::new(),
             logs,
             asterisk,
             status,

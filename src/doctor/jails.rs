@@ -17,13 +17,18 @@ const MANY: u64 = 100;
 /// Checks the guard's own configuration.
 pub fn configuration(world: &World) -> Vec<Finding> {
     const CHECK: &str = "configuration";
+    let unread = world.unread.iter().map(|unread| {
+        let place = unread.path.display().to_string();
+        Finding::advice(CHECK, unread.to_string()).at(place).change("rename, move or delete it")
+    });
     let plan = match &world.plan {
         Ok(plan) => plan,
         // The daemon says it.
-        Err(_) if world.has_problem(Check::Configuration) => return Vec::new(),
+        Err(_) if world.has_problem(Check::Configuration) => return unread.collect(),
         Err(why) => {
             let seen = format!("it cannot be used: {}", why.trim_end());
-            return vec![Finding::problem(CHECK, seen).change("asterguard check")];
+            let broken = Finding::problem(CHECK, seen).change("asterguard check");
+            return std::iter::once(broken).chain(unread).collect();
         }
     };
     let mut found = vec![match plan.config.described().count() {
@@ -33,6 +38,7 @@ pub fn configuration(world: &World) -> Vec<Finding> {
     }];
     let warnings = plan.config.warnings(&plan.rules.filters());
     found.extend(warnings.into_iter().map(|warning| Finding::advice(CHECK, warning)));
+    found.extend(unread);
     found
 }
 

@@ -1,6 +1,5 @@
 //! Checks of the log files themselves: whether they are there, their clock, and what is missing.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -13,7 +12,9 @@ use crate::control::health::Check;
 use crate::decide::plan::Plan;
 use crate::detect::prefix::{self, Tags};
 use crate::detect::timestamp::{DateFormat, TimestampParser};
+use crate::input::glob::{self, Unread};
 use crate::model::time::Time;
+use crate::sys::text_file;
 
 /// The longest time between a log's last line and the time when the file was written, in seconds.
 const MOST_SKEW: u64 = 120;
@@ -46,6 +47,16 @@ pub fn logpath(world: &World) -> Vec<Finding> {
                 ),
         );
     }
+    let mut other: Vec<_> = plan.readers().flat_map(|(_, jail)| &jail.logpath).collect();
+    other.sort_unstable();
+    other.dedup();
+    for logpath in other {
+        if let Some(why @ Unread::Irregular(_)) = glob::unread(logpath) {
+            let seen = format!("{logpath} {why}");
+            let change = "write where Asterisk's logs are, for example /var/log/asterisk/messages";
+            found.push(Finding::problem(CHECK, seen).at("`logpath`").change(change));
+        }
+    }
     let mut patterns: Vec<String> =
         plan.jails().flat_map(|(_, jail)| logger::rotated(&jail.logpath)).collect();
     patterns.sort_unstable();
@@ -63,8 +74,7 @@ pub fn logpath(world: &World) -> Vec<Finding> {
 
 /// Returns the end of a log, from a line's beginning on, and the time when it was written.
 fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
-    let file = File::open(path).ok()?;
-    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let (file, metadata) = text_file::open_regular(path).ok()?;
     let written = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     let begin = metadata.len().saturating_sub(END);
     let mut bytes = vec![0; usize::try_from(metadata.len() - begin).ok()?];

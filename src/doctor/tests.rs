@@ -42,6 +42,7 @@ impl Machine {
         let world = World {
             logs: crate::daemon::engine_thread::log_reader::files(&plan),
             plan: Ok(plan),
+            unread: Vec::new(),
             asterisk: home.path().to_owned(),
             status: Err(NoStatus::Dead("no daemon answers".to_owned())),
             ruleset: Err("not permitted".to_owned()),

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use glob::MatchOptions;
 
+use crate::sys::text_file::{self, FileError};
+
 /// The most paths that one list of patterns can give; the rest is left out. A directory that
 /// somebody fills with files must not make the guard open all of them.
 pub const MAX_PATHS: usize = 256;
@@ -58,6 +60,8 @@ pub enum Unread {
     NoFile,
     /// Only rotated logs have such names.
     Rotated,
+    /// Something else than a file has this name: its kind.
+    Irregular(&'static str),
 }
 
 /// Returns why nothing is read for `pattern` now, if that shows; a plain path without a file is awaited.
@@ -67,12 +71,31 @@ pub fn unread(pattern: &str) -> Option<Unread> {
     if found.is_empty() {
         return Some(Unread::NoFile);
     }
-    found.iter().all(|path| is_rotated_name(path)).then_some(Unread::Rotated)
+    if found.iter().all(|path| is_rotated_name(path)) {
+        return Some(Unread::Rotated);
+    }
+    let kinds: Option<Vec<_>> = found.iter().map(|path| irregular(path)).collect();
+    kinds?.first().copied().map(Unread::Irregular)
+}
+
+/// Returns what has this name, if it is there and no file.
+#[must_use]
+pub fn irregular(path: &Path) -> Option<&'static str> {
+    match text_file::refuse_irregular(&fs::metadata(path).ok()?) {
+        Err(FileError::NotRegular(kind)) => Some(kind),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Irregular("directory") => {
+                "is a directory, of which nothing is read; name the log files in it"
+            }
+            Self::Irregular(kind) => {
+                return write!(f, "is a {kind}, of which nothing is read; name a log file");
+            }
             Self::NoFile => "matches no file yet",
             Self::Rotated => {
                 "names only logs that were rotated away, and these are never followed; name the log that Asterisk writes"

@@ -8,11 +8,17 @@ use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, PatternError};
 use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile, Service, TextPlace};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::fail2ban;
+use crate::config::spelling::{Repaired, syntax};
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning};
+
+const FILTER_HELP: &str = "what Asterisk writes is read already: leave this file out, or write each failregex as a [[rule]] with id, class and evidence, from ^ to $ and without %(…)s (docs/rules.md)";
+const RULE_HELP: &str =
+    "a [[rule]] has id, failregex, class and evidence; docs/rules.md has all keys";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,10 +107,14 @@ struct RawExample {
 pub fn parse(path: &Path, source: &str) -> Result<RuleFile, Diagnostics> {
     let source: Arc<str> = source.into();
     let mut reader = Reader { path, source: Arc::clone(&source), problems: Vec::new() };
+    if let Some(span) = fail2ban::filter_file(&source) {
+        reader.problem(span, "this is a filter of fail2ban, and no rule file", Some(FILTER_HELP));
+        return Err(Diagnostics(reader.problems));
+    }
     let raw: RawFile = match toml::from_str(&source) {
         Ok(raw) => raw,
         Err(error) => {
-            reader.problem(error.span().unwrap_or(0..0), error.message().to_owned(), None);
+            reader.no_rules(&error);
             return Err(Diagnostics(reader.problems));
         }
     };
@@ -132,6 +142,46 @@ impl Reader<'_> {
             message: message.into(),
             help: help.map(str::to_owned),
         });
+    }
+
+    /// Notes why this cannot be read.
+    fn no_rules(&mut self, error: &toml::de::Error) {
+        let source = Arc::clone(&self.source);
+        for fault in Repaired::of(&source, None).faults {
+            self.problem(fault.span, fault.message, Some(&fault.help));
+        }
+        if self.problems.is_empty() {
+            let span = error.span().unwrap_or(0..0);
+            let message = error.message();
+            let is_about_keys =
+                message.contains("unknown field") || message.contains("missing field");
+            let (message, help) = syntax(message, source.get(span.clone()).unwrap_or_default());
+            let help = help.or_else(|| is_about_keys.then(|| RULE_HELP.to_owned()));
+            self.problem(span, message, help.as_deref());
+        }
+    }
+
+    /// Notes what is wrong with a failregex.
+    fn no_pattern(&mut self, span: &std::ops::Range<usize>, source: &str, error: &PatternError) {
+        if !fail2ban::is_variable(source) {
+            self.problem(span.clone(), error.to_string(), pattern_help(source, error));
+            return;
+        }
+        let help =
+            "leave it out: date, level and thread are taken away before a failregex sees a line";
+        self.problem(
+            span.clone(),
+            "%(…)s is a variable of fail2ban: there are none here",
+            Some(help),
+        );
+        let mut plain = source.to_owned();
+        while let Some((start, rest)) = plain.split_once("%(") {
+            let Some((_, end)) = rest.split_once(")s") else { break };
+            plain = format!("{start}{end}");
+        }
+        if let Err(error) = Pattern::new(&plain) {
+            self.problem(span.clone(), error.to_string(), pattern_help(&plain, &error));
+        }
     }
 
     fn file(&mut self, raw: RawFile) -> RuleFile {
@@ -241,7 +291,7 @@ impl Reader<'_> {
         for source in sources {
             match Pattern::new(source) {
                 Ok(pattern) => patterns.push(pattern),
-                Err(error) => self.problem(raw.failregex.span(), error.to_string(), None),
+                Err(error) => self.no_pattern(&raw.failregex.span(), source, &error),
             }
         }
         let per_attempt = raw.per_attempt.as_ref().map_or(1, |count| *count.get_ref());
@@ -308,6 +358,27 @@ impl Reader<'_> {
             },
         };
         Some(Example { span: raw.line.span(), line: raw.line.into_inner().into_bytes(), host })
+    }
+}
+
+/// Returns what to write in place of what fail2ban knows.
+fn pattern_help(source: &str, error: &PatternError) -> Option<&'static str> {
+    let has = |tags: &[&str]| tags.iter().any(|tag| source.contains(tag));
+    match error {
+        _ if has(&[
+            "<ADDR>", "<IP4>", "<IP6>", "<DNS>", "<CIDR>", "<SUBNET>", "?P<host>", "?<host>",
+        ]) =>
+        {
+            Some("write <HOST> where the address stands")
+        }
+        _ if has(&["<F-", "</F-"]) => Some("write <TEXT> for what a caller chooses, without <F-…>"),
+        _ if has(&["<SKIPLINES>", "<HOST>(?:", "<HOST>(:"]) => {
+            Some("see the address tags in docs/rules.md")
+        }
+        PatternError::NotAnchored => {
+            Some("write the message from ^ to $, with .* where anything may stand")
+        }
+        _ => None,
     }
 }
 

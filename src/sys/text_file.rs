@@ -1,6 +1,7 @@
 //! Reads text files that people write, up to a bound, and lists those of a directory. Never waits:
 //! what is no regular file is refused with a message instead of read.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -109,13 +110,19 @@ pub fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, TextError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(unreadable)?.file_name();
-        let bytes = name.as_encoded_bytes();
-        if bytes.ends_with(b".toml") && !bytes.starts_with(b".") {
+        if is_toml_name(&name) {
             names.push(name);
         }
     }
     names.sort();
     Ok(names.into_iter().map(|name| directory.join(name)).collect())
+}
+
+/// Whether a file of this name is read: `*.toml`, and not hidden.
+#[must_use]
+pub fn is_toml_name(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    bytes.ends_with(b".toml") && !bytes.starts_with(b".")
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod kernel_lost;
 mod kills;
 mod life;
 mod lists;
+mod mistakes;
 mod no_kernel;
 mod offline;
 mod orders;

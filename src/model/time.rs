@@ -163,11 +163,13 @@ impl fmt::Display for RoughDuration {
         let secs = self.0.as_secs();
         let units = HumanDuration::UNITS;
         let largest = units.iter().position(|(unit, _)| secs >= *unit).unwrap_or(units.len() - 1);
-        let second = units.get(largest + 1).or(units.last()).map_or(1, |(unit, _)| *unit);
-        let rounded = secs.div_ceil(second).saturating_mul(second);
-        // A month is no whole number of days: what is over a unit by rounding is none.
-        let whole = units.iter().find(|(unit, _)| secs < *unit && rounded >= *unit);
-        let rounded = whole.map_or(rounded, |(unit, _)| *unit);
+        let length = |index: usize| units.get(index).map_or(1, |(unit, _)| *unit);
+        let (unit, second) = (length(largest), length(largest + 1));
+        let rest = (secs % unit).div_ceil(second).saturating_mul(second).min(unit);
+        let rounded = (secs - secs % unit).saturating_add(rest);
+        // A year is no whole number of months, and a month is none of days.
+        let longer = largest.checked_sub(1).map_or(u64::MAX, length);
+        let rounded = rounded.min(longer);
         let text = HumanDuration(Duration::from_secs(rounded)).to_string();
         let two: Vec<_> = text.split(' ').take(2).collect();
         f.write_str(&two.join(" "))

@@ -310,7 +310,7 @@ fn a_guard_tells_the_values_of_a_jail() {
     assert_eq!(
         objects(&json),
         [
-            json!({ "section": "jail.asterisk-scan", "key": "maxretry", "value": "3", "place": null })
+            json!({ "schema": 1, "section": "jail.asterisk-scan", "key": "maxretry", "value": "3", "place": null })
         ]
     );
     // They are those of the guard, not those of the file on disk.

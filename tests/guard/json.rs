@@ -339,7 +339,7 @@ fn wrong_usage_is_told_as_json() {
         &["unban"],
         &["unban", "--all", "192.0.2.7"],
         &["unban", "192.0.2.7/33"],
-        &["pause", "--for", "-1"],
+        &["pause", "--for", "-5"],
         &["list"],
         &["list", "friends"],
         &["get"],

@@ -33,8 +33,8 @@ pub const FURTHEST_BACK: u64 = 1 << 30;
 ///   long as they are not compressed, then the new one from its start. Nothing is lost and nothing
 ///   comes twice if one writer moves from file to file and writes whole lines. While files are
 ///   being renamed, the change waits for a later poll.
-/// - **Truncated in place** (`copytruncate`): found by the size, or by the first 256 bytes, which
-///   are compared after each read. What had not been read by then is read from the copy that was
+/// - **Truncated in place** (`copytruncate`): found by the first and the last 256 bytes that were
+///   read, which are compared after each read. What had not been read by then is read from the copy that was
 ///   made, if it lies next to the path, uncompressed. Lost are only the lines written between copy
 ///   and truncation, which no file holds; without such a copy those since the last poll; and a
 ///   file's whole content if it was begun and truncated between two polls.
@@ -79,24 +79,27 @@ struct OpenLog {
     offset: u64,
     /// The first of them, at most [`FINGERPRINT`].
     fingerprint: Vec<u8>,
+    /// The last of them, at most [`FINGERPRINT`].
+    last: Vec<u8>,
 }
 
 impl OpenLog {
     /// Reads on: the number of bytes, 0 at the end; `None` if the file was truncated.
     fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let n = self.file.read_at(space, self.offset)?;
+        let read = space.get(..n).unwrap_or_default();
         let known = self.fingerprint.len();
-        let unknown = n.min(FINGERPRINT - known);
-        self.fingerprint.extend(space.iter().take(unknown));
+        self.fingerprint.extend(read.iter().take(FINGERPRINT - known));
         // Checked after the read: bytes of a file that was truncated before it must not be joined
-        // with what was read earlier.
-        let mut first = [0; FINGERPRINT];
-        let first = first.get_mut(..self.fingerprint.len()).unwrap_or_default();
-        let intact = self.file.read_at(first, 0)? == first.len() && *first == *self.fingerprint;
-        if !intact || (n == 0 && self.file.len()? < self.offset) {
+        // with what was read earlier. A file that has grown again may begin as the old one did.
+        let begun = self.file.read_before(self.fingerprint.len() as u64, FINGERPRINT)?;
+        let before = self.file.read_before(self.offset, self.last.len())?;
+        if begun != self.fingerprint || before != self.last {
             self.fingerprint.truncate(known);
             return Ok(None);
         }
+        self.last.extend_from_slice(read.get(n.saturating_sub(FINGERPRINT)..).unwrap_or_default());
+        self.last.drain(..self.last.len().saturating_sub(FINGERPRINT));
         self.offset += n as u64;
         Ok(Some(n))
     }
@@ -409,7 +412,7 @@ impl Follower {
             OpenLog { file: copy, ..reading }
         } else {
             self.drop_rest();
-            OpenLog { offset: 0, fingerprint: Vec::new(), ..reading }
+            OpenLog { offset: 0, fingerprint: Vec::new(), last: Vec::new(), ..reading }
         });
         Ok(())
     }
@@ -427,11 +430,14 @@ impl Follower {
             .and_then(|fingerprint| Ok((fingerprint, file.read_before(offset, HISTORY)?)));
         match known {
             Ok((fingerprint, before)) => {
+                let last =
+                    before.get(before.len().saturating_sub(FINGERPRINT)..).unwrap_or_default();
+                let last = last.to_vec();
                 if offset > 0 {
                     self.splitter.continue_after(&before);
                 }
                 self.events.push(SourceEvent::Opened { file: file.path.clone(), offset });
-                self.current = Some(OpenLog { file, offset, fingerprint });
+                self.current = Some(OpenLog { file, offset, fingerprint, last });
             }
             Err(error) => self.failed(error),
         }

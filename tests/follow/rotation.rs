@@ -242,6 +242,20 @@ fn a_truncated_file_is_read_from_its_start() {
 }
 
 #[test]
+fn a_file_that_begins_as_before_it_was_truncated_is_read_from_its_start() {
+    let mut bench = Bench::new();
+    // As objects of one program do, up to the message.
+    let line = |message: &str| format!("{}{message}", "x".repeat(600));
+    bench.append("log", line("one") + "\n");
+    assert_eq!(bench.read(), [line("one")]);
+    for messages in [["two", "three"], ["four", "five"]] {
+        let lines = messages.map(line);
+        fs::write(bench.at("log"), lines.join("\n") + "\n").unwrap();
+        assert_eq!(bench.read(), lines);
+    }
+}
+
+#[test]
 fn lines_unread_before_a_truncation_come_from_the_copy() {
     let mut bench = Bench::with(Origin::Start, |log| crate::append(log, numbered(0, 30)));
     bench.append("log", "[00000030] cut");

@@ -79,27 +79,27 @@ struct OpenLog {
     offset: u64,
     /// The first of them, at most [`FINGERPRINT`].
     fingerprint: Vec<u8>,
-    /// The last of them, at most [`FINGERPRINT`].
-    last: Vec<u8>,
 }
 
 impl OpenLog {
-    /// Reads on: the number of bytes, 0 at the end; `None` if the file was truncated.
-    fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Reads on into `splitter`, which has what was read before: the number of bytes, 0 at the end; `None` if the
+    /// file was truncated.
+    fn read(&mut self, splitter: &mut LineSplitter) -> io::Result<Option<usize>> {
+        let space = splitter.space();
         let n = self.file.read_at(space, self.offset)?;
-        let read = space.get(..n).unwrap_or_default();
         let known = self.fingerprint.len();
-        self.fingerprint.extend(read.iter().take(FINGERPRINT - known));
+        self.fingerprint.extend(space.iter().take(n.min(FINGERPRINT - known)));
         // Checked after the read: bytes of a file that was truncated before it must not be joined
         // with what was read earlier. A file that has grown again may begin as the old one did.
         let begun = self.file.read_before(self.fingerprint.len() as u64, FINGERPRINT)?;
-        let before = self.file.read_before(self.offset, self.last.len())?;
-        if begun != self.fingerprint || before != self.last {
+        let last = splitter.last_read(
+            usize::try_from(self.offset).map_or(FINGERPRINT, |read| FINGERPRINT.min(read)),
+        );
+        if begun != self.fingerprint || self.file.read_before(self.offset, last.len())? != last {
             self.fingerprint.truncate(known);
             return Ok(None);
         }
-        self.last.extend_from_slice(read.get(n.saturating_sub(FINGERPRINT)..).unwrap_or_default());
-        self.last.drain(..self.last.len().saturating_sub(FINGERPRINT));
+        splitter.filled(n);
         self.offset += n as u64;
         Ok(Some(n))
     }
@@ -299,14 +299,13 @@ impl Follower {
     fn read(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> Stopped {
         let Some(reading) = &mut self.current else { return Stopped::AtEnd };
         while *bytes < budget {
-            let n = match reading.read(self.splitter.space()) {
+            let n = match reading.read(&mut self.splitter) {
                 Ok(Some(0)) => return Stopped::AtEnd,
                 Ok(Some(n)) => n,
                 Ok(None) => return Stopped::ByTruncation,
                 Err(error) => return Stopped::ByError(error),
             };
             *bytes += n as u64;
-            self.splitter.filled(n);
             while let Some(region) = self.splitter.next_region() {
                 each(region);
             }
@@ -412,7 +411,7 @@ impl Follower {
             OpenLog { file: copy, ..reading }
         } else {
             self.drop_rest();
-            OpenLog { offset: 0, fingerprint: Vec::new(), last: Vec::new(), ..reading }
+            OpenLog { offset: 0, fingerprint: Vec::new(), ..reading }
         });
         Ok(())
     }
@@ -430,14 +429,11 @@ impl Follower {
             .and_then(|fingerprint| Ok((fingerprint, file.read_before(offset, HISTORY)?)));
         match known {
             Ok((fingerprint, before)) => {
-                let last =
-                    before.get(before.len().saturating_sub(FINGERPRINT)..).unwrap_or_default();
-                let last = last.to_vec();
                 if offset > 0 {
                     self.splitter.continue_after(&before);
                 }
                 self.events.push(SourceEvent::Opened { file: file.path.clone(), offset });
-                self.current = Some(OpenLog { file, offset, fingerprint, last });
+                self.current = Some(OpenLog { file, offset, fingerprint });
             }
             Err(error) => self.failed(error),
         }

@@ -126,6 +126,28 @@ pub struct Rule {
     pub examples: Vec<Example>,
 }
 
+impl Rule {
+    /// A rule that is only this: nothing proves its hosts, and it tells of no account and no call.
+    pub(crate) fn plain(id: String, patterns: Vec<Pattern>, meaning: Meaning) -> Self {
+        Self {
+            id,
+            file: 0,
+            patterns,
+            meaning,
+            evidence: Evidence::Unverified,
+            account: None,
+            call: None,
+            nonce: None,
+            per_attempt: 1,
+            cut: false,
+            service: Service::None,
+            since: None,
+            until: None,
+            examples: Vec::new(),
+        }
+    }
+}
+
 /// The place of a text in a rule's messages: behind the first `after`, up to the next `until`.
 #[derive(Clone, Debug)]
 pub struct TextPlace {
@@ -276,22 +298,11 @@ impl RuleSet {
             messages: Vec::new(),
             rules: Vec::new(),
         });
-        self.rules.extend(rules.iter().map(|(id, meaning)| Rule {
-            id: (*id).to_owned(),
+        let rule = |(id, meaning): &(&str, Meaning)| Rule {
             file,
-            patterns: Vec::new(),
-            meaning: *meaning,
-            evidence: Evidence::Unverified,
-            account: None,
-            call: None,
-            nonce: None,
-            per_attempt: 1,
-            cut: false,
-            service: Service::None,
-            since: None,
-            until: None,
-            examples: Vec::new(),
-        }));
+            ..Rule::plain((*id).to_owned(), Vec::new(), *meaning)
+        };
+        self.rules.extend(rules.iter().map(rule));
     }
 
     /// Adds the rules of a file.

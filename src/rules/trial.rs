@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::{Grammar, Rule, RuleFile, Service, byte_regex};
+use super::{Grammar, Rule, RuleFile, byte_regex};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::model::event::{Evidence, Meaning};
+use crate::model::event::Meaning;
 
 /// The name under which they are reported: no rule file has it.
 pub const FILTER: &str = "--regex";
@@ -34,7 +34,9 @@ impl Trial<'_> {
         let mut rules = Vec::new();
         for (number, regex) in (1..).zip(self.failregex) {
             match Pattern::new(regex) {
-                Ok(pattern) => rules.push(self.rule(number, pattern)),
+                Ok(pattern) => {
+                    rules.push(Rule::plain(number.to_string(), vec![pattern], self.meaning));
+                }
                 Err(error) => problems.push(problem(FILTER, regex, error.to_string())),
             }
         }
@@ -60,25 +62,6 @@ impl Trial<'_> {
             messages: Vec::new(),
             rules,
         })
-    }
-
-    fn rule(&self, number: usize, pattern: Pattern) -> Rule {
-        Rule {
-            id: number.to_string(),
-            file: 0,
-            patterns: vec![pattern],
-            meaning: self.meaning,
-            evidence: Evidence::Unverified,
-            account: None,
-            call: None,
-            nonce: None,
-            per_attempt: 1,
-            cut: false,
-            service: Service::None,
-            since: None,
-            until: None,
-            examples: Vec::new(),
-        }
     }
 }
 

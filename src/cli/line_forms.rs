@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::text::{cut, printable};
-use crate::detect::line_form::{self, DateFormat, Form};
+use crate::detect::line_form::{self, DateForm, Form};
 use crate::detect::prefix::{Level, Tags};
 use crate::detect::timestamp::TimestampParser;
 
@@ -40,7 +40,7 @@ pub struct LineForms {
     parser: TimestampParser,
     scratch: Vec<u8>,
     forms: BTreeMap<Form, Seen>,
-    dates: BTreeMap<DateFormat, Seen>,
+    dates: BTreeMap<DateForm, Seen>,
     /// Lines of Asterisk's levels that rules do not read.
     pub other_levels: u64,
     /// Lines that neither Asterisk nor the kernel begins so.
@@ -80,7 +80,7 @@ impl LineForms {
         };
         self.forms.entry(read.form).or_default().add(number, line);
         if read.form != Form::Banner {
-            let format = DateFormat::of(read.stamp, &mut self.parser);
+            let format = DateForm::of(read.stamp, &mut self.parser);
             self.dates.entry(format).or_default().add(number, read.stamp);
         }
         match (read.form, read.level) {
@@ -110,7 +110,7 @@ impl LineForms {
     }
 
     /// The formats of dates, most lines first.
-    pub fn dates(&self) -> Vec<FormCount<DateFormat>> {
+    pub fn dates(&self) -> Vec<FormCount<DateForm>> {
         listed(&self.dates)
     }
 
@@ -120,7 +120,7 @@ impl LineForms {
         let time = self.parser.parse(read.stamp);
         let date = match time {
             Some(time) => format!("{} is {time}", printable(read.stamp)),
-            None => DateFormat::of(read.stamp, &mut self.parser).sample().to_owned(),
+            None => DateForm::of(read.stamp, &mut self.parser).sample().to_owned(),
         };
         Some(format!("{}; {date}", read.form.sample()))
     }

@@ -47,7 +47,7 @@ impl Form {
 /// The format of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum DateFormat {
+pub enum DateForm {
     /// Asterisk's default, and that of traditional syslog; with a year, too.
     Default,
     /// ISO 8601, RFC 3339; with other separators or none, too.
@@ -72,7 +72,7 @@ pub enum DateFormat {
     None,
 }
 
-impl DateFormat {
+impl DateForm {
     /// Returns the format of `stamp`, the date as it is written, without brackets.
     pub fn of(stamp: &[u8], parser: &mut TimestampParser) -> Self {
         let text = stamp.trim_ascii();
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_date_format_is_told_from_the_others() {
-        use DateFormat::{
+        use DateForm::{
             Bracketed, Ctime, Default, German, Iso, Numbers, Rfc2822, Seconds, TimeFirst,
             Unreadable,
         };
@@ -259,9 +259,9 @@ mod tests {
             ("22 Nov 2026 01:01:52", Rfc2822),
             ("1795309302.748", Seconds),
             ("yesterday", Unreadable),
-            (" ", DateFormat::None),
+            (" ", DateForm::None),
         ] {
-            assert_eq!(DateFormat::of(text.as_bytes(), &mut parser()), format, "{text}");
+            assert_eq!(DateForm::of(text.as_bytes(), &mut parser()), format, "{text}");
         }
     }
 
@@ -270,9 +270,9 @@ mod tests {
         fn any_bytes_are_answered(line: Vec<u8>) {
             let mut scratch = Vec::new();
             if let Some(form) = read(&line, &Tags::default(), &mut scratch) {
-                DateFormat::of(form.stamp, &mut parser());
+                DateForm::of(form.stamp, &mut parser());
             }
-            DateFormat::of(&line, &mut parser());
+            DateForm::of(&line, &mut parser());
         }
     }
 }

@@ -12,7 +12,7 @@ use super::hosts::NamedHosts;
 use super::lines::Kind;
 use super::verdict::{LineVerdict, Verdict};
 use crate::decide::plan::Plan;
-use crate::detect::line_form::{DateFormat, Form};
+use crate::detect::line_form::{DateForm, Form};
 use crate::model::event::{Class, Event, Evidence, Meaning, RuleId};
 
 /// Hosts that are told.
@@ -52,7 +52,7 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unused: Option<Vec<String>>,
     line_formats: Vec<FormCount<Form>>,
-    date_formats: Vec<FormCount<DateFormat>>,
+    date_formats: Vec<FormCount<DateForm>>,
     hosts: Vec<HostCount>,
     /// The lines that a host may have been named in beside those that are counted.
     hosts_uncounted: u64,

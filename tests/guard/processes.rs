@@ -52,14 +52,6 @@ fn assert_holds(pid: u32, capabilities: &str, more: &[(&str, &str)]) {
     }
 }
 
-/// The program where everybody can execute it.
-fn program(home: &Home) -> std::path::PathBuf {
-    let program = home.path("bin/asterguard");
-    fs::create_dir_all(home.path("bin")).unwrap();
-    fs::hard_link(PROGRAM, &program).or_else(|_| fs::copy(PROGRAM, &program).map(drop)).unwrap();
-    program
-}
-
 #[test]
 fn a_service_reads_without_any_capability() {
     if !kit::usable() {
@@ -67,7 +59,7 @@ fn a_service_reads_without_any_capability() {
     }
     let netns = Netns::new();
     let home = Home::new(&format!("{CONFIG}\n[lists]\nblock = [\"203.0.113.0/24\"]\n"));
-    let program = program(&home);
+    let program = home.public_program();
     let own = |path: &Path| chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     own(&home.path(""));
     // As systemd starts it.
@@ -224,7 +216,7 @@ fn user_that_is_not_there_is_a_mistake() {
     run.args(["--user", "no-such-user"]);
     refused(run, "there is no user no-such-user; make that user (useradd --system no-such-user)");
     assert!(!home.path("state").exists());
-    let mut run = home.run(Command::new(program(&home)));
+    let mut run = home.run(Command::new(home.public_program()));
     fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     run.uid(NOBODY).gid(NOBODY);
     refused(run, "only root can become the user root: start it as root, or leave --user out");

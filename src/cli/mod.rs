@@ -34,7 +34,7 @@ mod without_daemon;
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -47,6 +47,7 @@ use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
+use crate::sys::peer::Peers;
 use crate::sys::sandbox::{self, Needs, Sockets};
 use output::{Failure, Output};
 
@@ -117,6 +118,26 @@ struct SocketArg {
     socket: PathBuf,
 }
 
+#[derive(Clone, Debug, Args)]
+struct PeerArgs {
+    /// Have names looked up by the helper at this socket (asterguard-names.socket)
+    #[arg(long, value_name = "PATH")]
+    names: Option<PathBuf>,
+    /// Have the journal read by the helper at this socket (asterguard-journal.socket)
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+    /// Have events of the manager interface read by the helper at this socket (asterguard-ami.socket)
+    #[arg(long, value_name = "PATH")]
+    ami: Option<PathBuf>,
+}
+
+impl From<PeerArgs> for Peers {
+    fn from(args: PeerArgs) -> Self {
+        let PeerArgs { names, journal, ami } = args;
+        Self { names, journal, ami }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the guard in the foreground, as a service does
@@ -182,11 +203,7 @@ enum Command {
     LookUp,
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
-    Writer {
-        /// Socket of the process that looks names up: the only one that it connects to
-        #[arg(long)]
-        names: Option<PathBuf>,
-    },
+    Writer(PeerArgs),
 }
 
 /// Reads the address of a host, or the address and one port of a host.
@@ -243,7 +260,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
-        Command::Writer { names } => write_to_firewall(names.as_deref()).map_err(Failure::new),
+        Command::Writer(peers) => write_to_firewall(&peers.into()).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
         }
@@ -277,16 +294,16 @@ fn not_understood(mut error: clap::Error) -> ExitCode {
 }
 
 /// Serves the guard that started this process, with nothing but what that takes. It connects to no socket but `names`.
-fn write_to_firewall(names: Option<&Path>) -> anyhow::Result<()> {
+fn write_to_firewall(peers: &Peers) -> anyhow::Result<()> {
     let line = std::io::stdin().as_fd().try_clone_to_owned()?;
     // It was executed by the name `exe`. Under which name it runs changes nothing.
     let _ = rustix::thread::set_name(c"asterguard");
     // What cannot be given up is said by the guard, which cannot either.
     let _ = sandbox::keep_net_admin();
     let execute = sandbox::programs();
-    let sockets = if names.is_some() { Sockets::Local } else { Sockets::None };
+    let sockets = if peers.each().next().is_some() { Sockets::Local } else { Sockets::None };
     let _ = sandbox::confine(&Needs { execute, sockets, ..Needs::default() });
-    Ok(helper::serve(line.into(), names)?)
+    Ok(helper::serve(line.into(), peers)?)
 }
 
 /// Returns the exit code, after saying what went wrong if something did.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::Failure;
-use super::{ConfigArg, Exit, SocketArg};
+use super::{ConfigArg, Exit, PeerArgs, SocketArg};
 use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
 
 #[derive(Debug, Args)]
@@ -23,9 +23,8 @@ pub struct RunArgs {
     /// How bans get into the kernel: there is one way, `netlink`
     #[arg(long, hide = true, default_value = "netlink", value_parser = sink)]
     sink: SinkKind,
-    /// Have names looked up by the helper at this socket (asterguard-names.socket)
-    #[arg(long, value_name = "PATH")]
-    names: Option<PathBuf>,
+    #[command(flatten)]
+    peers: PeerArgs,
     /// User that a guard which is started as root becomes, with its groups; `root`: it stays root
     /// [default: asterguard, if there is such a user]
     #[arg(long, value_name = "NAME")]
@@ -55,7 +54,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
         sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
-        names: args.names.clone(),
+        peers: args.peers.clone().into(),
         user: args.user.clone(),
         supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;

@@ -433,8 +433,10 @@ fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
     let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        if reader.absolute_path(text, &span, PathOf::File, help).is_some()
-            && glob(reader, text, span).is_some()
+        let is_source = text.starts_with("journal:") || text == "ami:";
+        if (is_source
+            || (reader.absolute_path(text, &span, PathOf::File, help).is_some()
+                && glob(reader, text, span).is_some()))
             && !paths.iter().any(|path| path == text)
         {
             paths.push(text.to_owned());

@@ -42,7 +42,7 @@ use crate::sys::program::Program;
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Address of a host, or address and port: why it is banned or not. Or a log line: what each jail
-    /// makes of it
+    /// does with it
     #[arg(value_name = "HOST|LINE", add = ArgValueCandidates::new(completions::banned))]
     subject: String,
     #[command(flatten)]

@@ -26,9 +26,9 @@ use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Which list
+    /// The list
     list: ListName,
-    /// Only what this host is in it for
+    /// Show only the entries that contain this host
     host: Option<IpAddr>,
     #[command(flatten)]
     socket: SocketArg,

@@ -10,7 +10,7 @@ use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Have the kernel hold what it should: what is missing comes back, what is no ban goes
+    /// Repair the table in the kernel: add what is missing, and remove what is no ban
     #[arg(long)]
     repair: bool,
     #[command(flatten)]

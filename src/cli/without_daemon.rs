@@ -30,7 +30,7 @@ pub struct PlacesArgs {
     pub config: ConfigArg,
     #[command(flatten)]
     pub socket: SocketArg,
-    /// Directory that the daemon keeps its state in
+    /// Directory where the daemon stores its state
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
 }

@@ -62,7 +62,7 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<Exit, Failure> {
     let mut bans = match asked {
         Some(bans) => bans,
         None if args.observe => {
-            let message = "no daemon answers: only it knows whom jails would ban".to_owned();
+            let message = "no daemon answers: only it knows which hosts jails would ban".to_owned();
             return Err(Failure { exit: Exit::NoDaemon, message });
         }
         None => args.places.bans(args.host, output)?,
@@ -146,7 +146,7 @@ fn not_banned(args: &BannedArgs, is_answered: bool, output: &Output) -> Result<(
         args.places.in_kernel(whom).map_or_else(Vec::new, |(_, listed)| listed)
     };
     for listed in listed {
-        output.line(format_args!("  dropped all the same: {listed}"));
+        output.line(format_args!("  dropped without a ban: {listed}"));
     }
     tell_elsewhere(&elsewhere(whom.address()), output);
     Ok(())

@@ -35,9 +35,9 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     if differences.iter().any(|difference| left(difference.kind)) {
         let is_kernels = |one: &Difference| one.kind != DifferenceKind::Configuration;
         let hint = if !repaired && differences.iter().any(is_kernels) {
-            "to mend the kernel: asterguard verify --repair"
+            "to repair the kernel's table: asterguard verify --repair"
         } else {
-            "to go by the configuration as it is now: asterguard reload"
+            "to use the configuration as it is now: asterguard reload"
         };
         return Err(Failure::new(format!("{counted}; {hint}")));
     }

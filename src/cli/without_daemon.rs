@@ -56,7 +56,7 @@ impl PlacesArgs {
         output.note("no daemon answers: this is about the kernel and the state file");
         if let Some(problem) = problem {
             output.note(&format!(
-                "the configuration cannot be used ({problem}): bans of port lists of your own are left out"
+                "the configuration cannot be used ({problem}): bans of your own port lists are left out"
             ));
         }
         Ok(offline)

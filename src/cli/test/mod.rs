@@ -127,7 +127,7 @@ impl<'a> Source<'a> {
         let name = log_file::name(path);
         let exit = Exit::Failed;
         let message = format!(
-            "there is no file {name}, and one word is no log line (to test it as one all the same, write it to standard input: `echo '{name}' | asterguard test -`)"
+            "there is no file {name}, and one word is no log line (to test it anyway, write it to standard input: `echo '{name}' | asterguard test -`)"
         );
         Err(Failure { exit, message })
     }

@@ -148,7 +148,10 @@ fn verify_reports_and_repairs_each_difference() {
         (code, out.as_str()),
         (1, "198.51.100.1 (sip ports): in the kernel, but not banned\n")
     );
-    assert_eq!(said, "asterguard: 1 difference; to repair the kernel's table: asterguard verify --repair\n");
+    assert_eq!(
+        said,
+        "asterguard: 1 difference; to repair the kernel's table: asterguard verify --repair\n"
+    );
     let (code, out, _) = guard.ctl(&["verify", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &found["count"], &found["repaired"]), (1, &1.into(), &false.into()));

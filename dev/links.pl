@@ -24,8 +24,9 @@ my $bad = 0;
 for my $page (@ARGV) {
     open(my $in, '<', $page) or die "$page: $!";
     my ($directory) = $page =~ m{^(.*/)}; $directory //= '';
-    my $code = 0;
+    my ($code, $number) = (0, 0);
     while (my $line = <$in>) {
+        $number++;
         $code = !$code if $line =~ /^```/;
         next if $code;
         $line =~ s/``.*?``|`[^`]*`//g;
@@ -35,8 +36,8 @@ for my $page (@ARGV) {
             my ($file, $anchor) = split /#/, $link, 2;
             my $target = $file ? "$directory$file" : $page;
             1 while $target =~ s{[^/]+/\.\./}{};
-            if (!-e $target) { print "$page:$.: there is no $target\n"; $bad = 1; }
-            elsif (defined $anchor && !anchors($target)->{$anchor}) { print "$page:$.: $target has no heading #$anchor\n"; $bad = 1; }
+            if (!-e $target) { print "$page:$number: there is no $target\n"; $bad = 1; }
+            elsif (defined $anchor && !anchors($target)->{$anchor}) { print "$page:$number: $target has no heading #$anchor\n"; $bad = 1; }
         }
     }
 }

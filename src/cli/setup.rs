@@ -1,5 +1,6 @@
 //! `asterguard setup`
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::decide::plan_files::load_plan;
 use crate::model::words::counted;
 use crate::setup::apply::apply;
 use crate::setup::difference;
-use crate::setup::plan::{Plan, Wanted, logs_in_words, watched};
+use crate::setup::plan::{Plan, Wanted, Wishes, logs_in_words, watched};
 use crate::setup::record::{Entry, Record};
 use crate::setup::survey::{Places, Survey};
 use crate::setup::trial::{self, Changed, Guard, Outcome};
@@ -38,6 +39,9 @@ pub struct SetupArgs {
     /// Have the guard ban. Without this, it begins by reporting whom it would ban
     #[arg(long)]
     enforce: bool,
+    /// Do not give the guard a user of the manager interface (AMI)
+    #[arg(long)]
+    without_ami: bool,
     /// Do not ask before changing anything
     #[arg(long, short)]
     yes: bool,
@@ -107,8 +111,8 @@ pub fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
             ),
         });
     }
-    let wanted = if args.enforce { Wanted::Enforce } else { Wanted::Observe };
-    let plan = Plan::make(&survey, wanted);
+    let mode = if args.enforce { Wanted::Enforce } else { Wanted::Observe };
+    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami });
     show_found(&survey, output);
     show_plan(&plan, output);
     if args.dry_run {
@@ -156,6 +160,7 @@ fn finish(
     let changed = Changed {
         logger: below("logger"),
         hep: below("hep") || below("modules.conf"),
+        manager: below("manager"),
         groups: !plan.groups.is_empty(),
         undone: false,
     };
@@ -246,7 +251,7 @@ fn take_back(args: &SetupArgs, guard: &GuardPlan, output: &Output) -> Result<Exi
         let (status, reload) = (|| args.status(), || args.reload());
         let guard = Guard { status: &status, reload: &reload };
         let mut out = Outcome::default();
-        let changed = Changed { logger: true, hep: false, groups, undone: true };
+        let changed = Changed { logger: true, hep: false, manager: true, groups, undone: true };
         trial::reload(changed, &mut record, &guard, &mut out);
         out.missing.iter().for_each(|words| output.note(words));
     }
@@ -263,12 +268,13 @@ fn show_found(survey: &Survey, output: &Output) {
     let version = survey.version.map_or("of an unknown version".to_owned(), |v| v.to_string());
     let runs = if survey.runs { "runs" } else { "does not run" };
     let logs = logs_in_words(survey);
-    let ports: Vec<_> = survey
+    let ports: BTreeSet<_> = survey
         .listening
         .sip
         .iter()
         .map(|port| format!("{}/{}", port.number, format!("{:?}", port.transport).to_lowercase()))
         .collect();
+    let ports: Vec<_> = ports.into_iter().collect();
     let caller = survey.caller.map(|address| address.to_string());
     if output.json {
         output.object(&json!({ "found": {
@@ -319,7 +325,7 @@ fn show_plan(plan: &Plan, output: &Output) {
     };
     for edit in &plan.files {
         let path = edit.path.display().to_string();
-        let difference = difference(&path, edit.old.as_deref(), Some(&edit.new), &plan.secret);
+        let difference = difference(&path, edit.old.as_deref(), Some(&edit.new), &plan.secrets);
         if output.json {
             output.object(
                 &json!({ "change": "file", "path": path, "why": edit.why, "diff": difference }),

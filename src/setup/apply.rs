@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fsetxattr};
@@ -24,6 +24,9 @@ pub enum ApplyError {
     /// A file is not as it was when the plan was made.
     #[error("{} has changed meanwhile: run `asterguard setup` again", .0.display())]
     Changed(PathBuf),
+    /// A link of another user leads to a file that is not its own.
+    #[error("{} is a link that leads to somebody else's file: it is not followed", .0.display())]
+    Link(PathBuf),
     /// A file cannot be read or written.
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
@@ -52,7 +55,7 @@ pub fn apply(
     mut done: impl FnMut(&str),
 ) -> Result<(), ApplyError> {
     for edit in &plan.files {
-        let path = real(&edit.path);
+        let path = real(&edit.path)?;
         if read(&path).map_err(ApplyError::file(&path))? != edit.old {
             return Err(ApplyError::Changed(edit.path.clone()));
         }
@@ -68,9 +71,17 @@ pub fn apply(
     Ok(())
 }
 
-/// Returns the file that a path leads to, through links.
-fn real(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+/// Returns the file that a path leads to, through links. Asterisk's user may make links in Asterisk's directory: one
+/// that leads out of its own files is not followed.
+fn real(path: &Path) -> Result<PathBuf, ApplyError> {
+    let Ok(real) = fs::canonicalize(path) else { return Ok(path.to_owned()) };
+    let (Ok(link), Some(file)) = (fs::symlink_metadata(path), Owner::of(&real)) else {
+        return Ok(real);
+    };
+    if link.is_symlink() && link.uid() != 0 && link.uid() != file.uid {
+        return Err(ApplyError::Link(path.to_owned()));
+    }
+    Ok(real)
 }
 
 /// Returns what is in a file; `None` if there is none.

@@ -15,16 +15,22 @@ pub mod undo;
 
 use similar::TextDiff;
 
-/// Returns how a text differs from what it was, as `diff -u` does; `secret` is not shown.
+/// Returns how a text differs from what it was, as `diff -u` does; `secrets` are not shown.
 #[must_use]
-pub fn difference(name: &str, old: Option<&[u8]>, new: Option<&[u8]>, secret: &str) -> String {
+pub fn difference(
+    name: &str,
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+    secrets: &[String],
+) -> String {
     let text =
         |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let (before, after) = (text(old), text(new));
     let name = |bytes: Option<&[u8]>| bytes.map_or("/dev/null", |_| name).to_owned();
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().header(&name(old), &name(new)).to_string();
-    if secret.is_empty() { text } else { text.replace(secret, "************") }
+    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+    secrets.fold(text, |text, secret| text.replace(secret, "************"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! texts, each with its reason. What Asterisk makes of a text is checked with its parser before it is proposed.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use glob::Pattern;
@@ -16,7 +16,7 @@ use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::asterisk::hep_conf::{CaptureAddress, HepConf};
 use crate::hosts::asterisk::logger_conf::{LogFile, LoggerConf};
 use crate::hosts::asterisk::modules_conf;
-use crate::hosts::asterisk::ports::Driver;
+use crate::hosts::asterisk::ports::{Driver, is_true};
 
 /// The file that Asterisk writes for the guard.
 const JSON: &str = "asterguard.json";
@@ -26,6 +26,8 @@ const JSON_LEVELS: &str = "[json]notice,warning,error,security";
 const SAMPLE: &str = "192.168.1.1:9061";
 /// The ports that copies may be sent to: the first that nobody uses.
 const HEP_PORTS: std::ops::Range<u16> = 9060..9070;
+/// The port of the manager interface.
+const AMI_PORT: u16 = 5038;
 /// The modules that send copies.
 pub const HEP_MODULES: [&str; 2] = ["res_hep", "res_hep_pjsip"];
 /// The name of logrotate's file.
@@ -38,6 +40,15 @@ pub enum Wanted {
     Observe,
     /// It bans.
     Enforce,
+}
+
+/// What setup is to do besides the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// Whether the guard bans.
+    pub mode: Wanted,
+    /// Whether the guard gets a user of the manager interface.
+    pub ami: bool,
 }
 
 /// One file to write.
@@ -88,8 +99,8 @@ pub struct Plan {
     pub by_hand: Vec<ByHand>,
     /// What is left as it is, and why.
     pub notes: Vec<String>,
-    /// A word that is not shown.
-    pub secret: String,
+    /// Words that are not shown.
+    pub secrets: Vec<String>,
 }
 
 impl Plan {
@@ -107,14 +118,15 @@ impl Plan {
 
     /// Returns the plan for what is there.
     #[must_use]
-    pub fn make(survey: &Survey, wanted: Wanted) -> Self {
-        let secret = survey.secret.clone();
-        let mut planner =
-            Planner { survey, tree: survey.tree.clone(), plan: Self { secret, ..Self::default() } };
+    pub fn make(survey: &Survey, wishes: Wishes) -> Self {
+        let secrets = vec![survey.secret.clone()];
+        let plan = Self { secrets, ..Self::default() };
+        let mut planner = Planner { survey, tree: survey.tree.clone(), plan };
         let added = planner.logger();
         planner.hep();
         planner.rotation(&added);
-        planner.own(wanted);
+        let ami = wishes.ami && planner.ami();
+        planner.own(wishes.mode, ami);
         planner.group();
         planner.plan
     }
@@ -519,8 +531,93 @@ impl Planner<'_> {
         self.write(path, text.into(), owner, "logrotate keeps a week of the new logs");
     }
 
+    /// Plans a user of the manager interface, which tells of refused logins whatever is logged. Whether the guard has one.
+    fn ami(&mut self) -> bool {
+        if !self.survey.knows_ami {
+            return false;
+        }
+        let (conf, opened) = self.read(&self.tree, "manager.conf");
+        let general = |key: &str| {
+            let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
+            named.filter_map(|section| section.last(key)).next_back()
+        };
+        if !general("enabled").is_some_and(is_true) {
+            self.note("the manager interface (AMI) is switched off, and stays so");
+            return false;
+        }
+        let bound = general("bindaddr").and_then(|text| text.parse::<IpAddr>().ok());
+        if bound.is_some_and(|address| !address.is_unspecified() && !address.is_loopback()) {
+            self.note("the manager interface (AMI) is not at 127.0.0.1: the guard does without it");
+            return false;
+        }
+        let is_ours = |conf: &Conf| {
+            let mut users = conf.sections.iter().filter(|section| section.name == USER);
+            users.any(|user| user.last("read") == Some("security"))
+        };
+        let path = self.survey.places.secret.clone();
+        let known =
+            self.tree.get(&path).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+        if is_ours(&conf) {
+            if known.is_none() {
+                let shown = path.display();
+                self.note(format!(
+                    "manager.conf has a user {USER}, and there is no {shown} with its secret"
+                ));
+            }
+            return known.is_some();
+        }
+        let secret = known.clone().unwrap_or_else(|| self.survey.ami_secret.clone());
+        if secret.is_empty() {
+            self.note("there are no random numbers for a secret: the guard gets no user of the manager interface");
+            return false;
+        }
+        self.plan.secrets.push(secret.clone());
+        let user = format!(
+            "[{USER}]\nsecret = {secret}\ndeny = 0.0.0.0/0.0.0.0\npermit = 127.0.0.1/255.255.255.255\ndeny = ::/0\npermit = ::1/128\nread = security\nwrite =\n"
+        );
+        let by_hand = user.replace(&secret, "(what asterguard ami-user --generate says)");
+        let place = self.asterisk("manager.conf");
+        let shown = place.display().to_string();
+        if let Some(place) = self.survey.distribution.writes_by_itself() {
+            let name = self.survey.distribution.name();
+            self.by_hand(
+                place,
+                format!("{name} writes manager.conf anew: it would be lost there"),
+                by_hand,
+            );
+            return false;
+        }
+        let custom = "manager_custom.conf";
+        let (path_of_user, old) = if self.includes(&opened, custom) {
+            let path = self.asterisk(custom);
+            let old = self.tree.get(&path).unwrap_or_default().to_vec();
+            (path, old)
+        } else if self.includes(&opened, "manager.d/*.conf") {
+            (self.asterisk("manager.d/90-asterguard.conf"), Vec::new())
+        } else {
+            let old = self.tree.get(&place).unwrap_or_default().to_vec();
+            (place, old)
+        };
+        let new = edits::append(&old, &format!("{MARK}\n{user}"));
+        let mut tree = self.tree.clone();
+        tree.put(&path_of_user, new.clone());
+        if !is_ours(&self.read(&tree, "manager.conf").0) {
+            self.by_hand(shown, "Asterisk would not read it where setup would write it", by_hand);
+            return false;
+        }
+        let owner = self.owner(true);
+        let why = "the guard may read security events here, and nothing else: they tell of refused logins, whatever is logged";
+        self.write(path_of_user, new, owner, why);
+        if known.is_none() {
+            let gid = self.survey.user.as_ref().map_or(0, |user| user.gid.as_raw());
+            let owner = Owner { uid: 0, gid, mode: 0o640 };
+            self.write(path, format!("{secret}\n").into_bytes(), owner, "the secret of that user");
+        }
+        true
+    }
+
     /// Plans what the guard's own configuration says.
-    fn own(&mut self, wanted: Wanted) {
+    fn own(&mut self, wanted: Wanted, ami: bool) {
         let survey = self.survey;
         let path = survey.places.own.clone();
         let old = own_settings(survey);
@@ -560,11 +657,23 @@ impl Planner<'_> {
             default.insert("logpath".to_owned(), Value::Array(all));
             why.push(format!("the guard reads {}", unread.join(", ")));
         }
+        let mut file = old.unwrap_or_default();
+        if ami && !file.contains_key("ami") {
+            let (conf, _) = self.read(&self.tree, "manager.conf");
+            let ports = conf.sections.iter().filter_map(|section| section.last("port"));
+            let port =
+                ports.filter_map(|port| port.parse::<u16>().ok()).find(|port| *port != AMI_PORT);
+            let mut section = Table::new();
+            section.extend(port.map(|port| ("port".to_owned(), Value::Integer(port.into()))));
+            file.insert("ami".to_owned(), Value::Table(section));
+            why.push("the guard asks the manager interface".to_owned());
+        }
         if why.is_empty() {
             return;
         }
-        let mut file = old.unwrap_or_default();
-        file.insert("default".to_owned(), Value::Table(default));
+        if !default.is_empty() || file.contains_key("default") {
+            file.insert("default".to_owned(), Value::Table(default));
+        }
         let owner = Owner { uid: 0, gid: 0, mode: 0o644 };
         self.write(path, own_text(&file).into(), owner, why.join("\n"));
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use toml::Table;
 
 use super::tree::Tree;
+use crate::config::load::knows_section;
 use crate::config::{Config, Mode};
 use crate::control::status::Status;
 use crate::decide::plan::Plan as GuardPlan;
@@ -109,6 +110,8 @@ pub struct Places {
     pub asterisk: PathBuf,
     /// The guard's configuration that setup writes.
     pub own: PathBuf,
+    /// The file with the secret of the guard's user of the manager interface.
+    pub secret: PathBuf,
     /// The directory of logrotate's configuration; `None`: logrotate is not there.
     pub logrotate: Option<PathBuf>,
     /// The record of what setup wrote.
@@ -124,6 +127,7 @@ impl Places {
         Self {
             asterisk: below(asterisk),
             own: below(&beside.join("conf.d/10-setup.toml")),
+            secret: below(&beside.join("ami.secret")),
             logrotate: Some(below(Path::new("/etc/logrotate.d"))).filter(|path| path.is_dir()),
             record: below(&state.join("setup")),
         }
@@ -172,6 +176,8 @@ pub struct Survey {
     pub host: Option<String>,
     /// What the guard reads.
     pub logpath: Vec<String>,
+    /// Whether the guard can ask the manager interface (`[ami]`).
+    pub knows_ami: bool,
     /// Whether the guard watches network traffic.
     pub wire: bool,
     /// The file that says whether the guard bans, if one does.
@@ -195,8 +201,10 @@ pub struct Survey {
     pub contacts: Vec<String>,
     /// The address from which the person who runs setup is logged in.
     pub caller: Option<IpAddr>,
-    /// A word that nobody knows.
+    /// A word that nobody knows, for HEP.
     pub secret: String,
+    /// Another one, for the manager interface.
+    pub ami_secret: String,
 }
 
 impl Survey {
@@ -212,6 +220,7 @@ impl Survey {
             put_all(logrotate, &mut tree);
         }
         put(&places.own, &mut tree);
+        put(&places.secret, &mut tree);
         let logs_here = root.join(logs.strip_prefix("/").unwrap_or(&logs));
         let mut disk = ConfFiles::new(&places.asterisk);
         let listening = Listening::read(&mut disk);
@@ -230,10 +239,13 @@ impl Survey {
             conf_owner: CONFS.iter().find_map(|name| Owner::of(&places.asterisk.join(name))),
             host: text(&root.join("etc/hostname")).map(|name| name.trim().to_owned()),
             logpath: logpath(config),
+            knows_ami: knows_section("ami"),
             wire: config.wire.enabled,
             mode_written: config.places.of_default("mode").map(|place| PathBuf::from(&*place.file)),
             has_banned: status.is_some_and(has_banned),
-            trunks: trunks.trunks.iter().map(|trunk| trunk.name.clone()).collect(),
+            trunks: BTreeSet::from_iter(trunks.trunks.iter().map(|trunk| trunk.name.clone()))
+                .into_iter()
+                .collect(),
             hep_module: hep_module(root, &places.asterisk),
             user: User::find(USER).ok().flatten().filter(|_| here),
             users: names(&root.join("etc/passwd")),
@@ -241,6 +253,7 @@ impl Survey {
             contacts: contacts.lines().filter(|line| line.contains("sip:")).map(contact).collect(),
             caller: if here { caller() } else { None },
             secret: secret(),
+            ami_secret: secret(),
             places,
             tree,
             logs,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::apply::{ApplyError, apply};
-use super::plan::{Plan, Wanted, logs_in_words, watched};
+use super::plan::{Plan, Wanted, Wishes, logs_in_words, watched};
 use super::record::Record;
 use super::survey::{Owner, Places, Survey};
 use super::undo::{Undone, undo};
@@ -20,6 +20,7 @@ use crate::hosts::asterisk::version::AsteriskVersion;
 
 /// The word that stands for a random one.
 const SECRET: &str = "nobodyknowsthis";
+const AMI_SECRET: &str = "norhasseenthis";
 
 /// A machine with the files of a distribution.
 struct Machine {
@@ -60,11 +61,17 @@ impl Machine {
             (Path::new("/etc/asterisk"), Path::new("/etc/asterguard/asterguard.toml"));
         let places = Places::below(self.root.path(), etc, main, Path::new("/var/lib/asterguard"));
         let survey = Survey::look(self.root.path(), places, &guard, None);
-        Survey { version: self.version, secret: SECRET.to_owned(), ..survey }
+        Survey {
+            version: self.version,
+            secret: SECRET.to_owned(),
+            ami_secret: AMI_SECRET.to_owned(),
+            knows_ami: false,
+            ..survey
+        }
     }
 
-    fn plan(&self, wanted: Wanted) -> Plan {
-        Plan::make(&self.look(), wanted)
+    fn plan(&self, mode: Wanted) -> Plan {
+        Plan::make(&self.look(), Wishes { mode, ami: true })
     }
 
     fn record(&self) -> Record {
@@ -96,7 +103,7 @@ impl Machine {
         for edit in &plan.files {
             let path = edit.path.display().to_string();
             let why = edit.why.join("\n").replace('\n', "\n  ");
-            let shown = difference(&path, edit.old.as_deref(), Some(&edit.new), SECRET);
+            let shown = difference(&path, edit.old.as_deref(), Some(&edit.new), &plan.secrets);
             text += &format!("{path}\n  {why}\n{shown}\n");
         }
         for hand in &plan.by_hand {
@@ -303,6 +310,25 @@ fn links_stay_links() {
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
 }
 
+#[test]
+fn links_of_others_to_what_is_not_theirs_are_not_followed() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let machine = Machine::of("samples-22");
+    let (path, real) = (machine.path("etc/asterisk/logger.conf"), machine.path("of-root"));
+    fs::rename(&path, &real).unwrap();
+    symlink(&real, &path).unwrap();
+    std::os::unix::fs::lchown(&path, Some(12_345), None).unwrap();
+    let before = fs::read(&real).unwrap();
+    let error = machine.apply(&machine.plan(Wanted::Observe)).unwrap_err();
+    assert!(matches!(&error, ApplyError::Link(link) if *link == path), "{error}");
+    assert_eq!(fs::read(&real).unwrap(), before);
+    std::os::unix::fs::chown(&real, Some(12_345), None).unwrap();
+    machine.set_up();
+    assert_ne!(fs::read(&real).unwrap(), before);
+}
+
 /// What is planned for a hep.conf: its new content, if it gets one, and what is said.
 fn hep(text: &str) -> (Option<String>, String) {
     let machine = Machine::of("samples-22");
@@ -338,7 +364,7 @@ fn a_port_in_use_is_not_taken() {
     let machine = Machine::of("samples-22");
     let mut survey = machine.look();
     survey.udp.extend([9060, 9061]);
-    let plan = Plan::make(&survey, Wanted::Observe);
+    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: true });
     assert!(machine.shown(&plan).contains("+capture_address = 127.0.0.1:9062\n"));
 }
 
@@ -370,6 +396,40 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
+fn the_guard_gets_a_user_of_the_manager_interface() {
+    let plan = |machine: &Machine, ami| {
+        let survey = Survey { knows_ami: true, ..machine.look() };
+        Plan::make(&survey, Wishes { mode: Wanted::Observe, ami })
+    };
+    let machine = Machine::of("freepbx");
+    assert!(!machine.shown(&plan(&machine, false)).contains("manager_custom.conf"));
+    machine.write("etc/asterisk/manager_additional.conf", "[general](+)\nport = 5039\n");
+    machine.apply(&plan(&machine, true)).unwrap();
+    let user = machine.read("etc/asterisk/manager_custom.conf");
+    assert!(user.contains("[asterguard]\nsecret = norhasseenthis\n"), "{user}");
+    assert!(user.contains("\nread = security\nwrite =\n"), "{user}");
+    assert_eq!(machine.read("etc/asterguard/ami.secret"), "norhasseenthis\n");
+    assert_eq!(Owner::of(&machine.path("etc/asterguard/ami.secret")).unwrap().mode, 0o640);
+    let own = machine.read("etc/asterguard/conf.d/10-setup.toml");
+    assert!(own.contains("[ami]\nport = 5039\n"), "{own}");
+    if crate::config::load::knows_section("ami") {
+        let again = plan(&machine, true);
+        assert!(again.is_empty(), "{}", machine.shown(&again));
+    }
+    // Where it is switched off, or far away, it stays so.
+    for general in ["[general]\nenabled = no\n", "[general]\nenabled = yes\nbindaddr = 192.0.2.1\n"]
+    {
+        let machine = Machine::of("freepbx");
+        machine.write("etc/asterisk/manager.conf", general);
+        let plan = plan(&machine, true);
+        let manager =
+            |edit: &super::plan::FileEdit| edit.path.to_string_lossy().contains("manager");
+        assert!(!plan.files.iter().any(manager), "{}", machine.shown(&plan));
+        assert!(plan.notes.iter().any(|note| note.contains("manager interface")));
+    }
+}
+
+#[test]
 fn the_guard_observes_only_where_nobody_decided() {
     let own = |machine: &Machine, wanted| {
         let plan = machine.plan(wanted);
@@ -386,7 +446,7 @@ fn the_guard_observes_only_where_nobody_decided() {
     machine.write("etc/asterguard/conf.d/10-setup.toml", "[default]\nmaxretry = 4\n");
     assert_eq!(own(&machine, Wanted::Observe), None);
     let survey = Survey { has_banned: true, ..Machine::of("samples-22").look() };
-    let plan = Plan::make(&survey, Wanted::Observe);
+    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: true });
     assert!(!plan.files.iter().any(|edit| edit.path.ends_with("10-setup.toml")));
     assert!(plan.notes.iter().any(|note| note.contains("has banned hosts already")));
 }

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The time between two attempts to provoke a line.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Requests at once: Asterisk may report an unknown account only from the fifth within 5 s on
+/// Requests at once, if one is not enough: Asterisk may report an unknown account only from the fifth within 5 s on
 /// (`unidentified_request_count` of pjsip.conf).
 const REQUESTS: usize = 6;
 /// Bytes of a log that are searched for the line, at most.
@@ -57,6 +57,8 @@ pub struct Changed {
     pub logger: bool,
     /// What Asterisk sends by HEP.
     pub hep: bool,
+    /// The users of the manager interface.
+    pub manager: bool,
     /// The groups of the service's user.
     pub groups: bool,
     /// Whether this takes a setup back.
@@ -68,6 +70,9 @@ pub fn reload(changed: Changed, record: &mut Record, guard: &Guard<'_>, out: &mu
     let tell = |words: &str| ask(&["asterisk", "-rx", words]);
     if changed.logger && tell("logger reload").is_none() {
         out.missing.push("`asterisk -rx 'logger reload'` failed: run it yourself".to_owned());
+    }
+    if changed.manager && tell("manager reload").is_none() {
+        out.missing.push("`asterisk -rx 'manager reload'` failed: run it yourself".to_owned());
     }
     if changed.hep && !changed.undone {
         for name in HEP_MODULES {
@@ -129,7 +134,7 @@ pub fn wait(
     while began.elapsed() < PATIENCE {
         if last.is_none_or(|last| last.elapsed() >= AGAIN) {
             step("provoking a line");
-            provoke(&sockets, &mark);
+            provoke(&sockets, &mark, if last.is_none() { 1 } else { REQUESTS });
             last = Some(Instant::now());
         }
         step("waiting for it");
@@ -202,34 +207,34 @@ fn lines(status: Option<&Status>, logs: &[PathBuf]) -> u64 {
     sources.filter(|source| ours(&source.path)).map(|source| source.lines).sum()
 }
 
-/// Returns a socket for each place where PJSIP listens on UDP, connected to it.
+/// Returns a socket for each UDP port of PJSIP, connected to it.
 fn sockets(survey: &Survey) -> Vec<UdpSocket> {
     let ports = survey.listening.sip.iter();
     let ports =
         ports.filter(|port| port.driver == Driver::Pjsip && port.transport == Transport::Udp);
-    let connect = |to: SocketAddr| {
-        let any = if to.is_ipv4() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
+    // One port may be open at several addresses.
+    let ports: BTreeMap<u16, Option<IpAddr>> =
+        ports.map(|port| (port.number, port.address)).collect();
+    let connect = |(number, address): (u16, Option<IpAddr>)| {
+        let to = match address {
+            Some(address) if !address.is_unspecified() => address,
+            Some(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+            _ => Ipv4Addr::LOCALHOST.into(),
         };
+        let any: IpAddr =
+            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).ok()?;
-        socket.connect(to).ok()?;
+        socket.connect((to, number)).ok()?;
         Some(socket)
     };
-    let address = |port: &crate::hosts::asterisk::ports::Port| match port.address {
-        Some(address) if !address.is_unspecified() => SocketAddr::new(address, port.number),
-        Some(IpAddr::V6(_)) => SocketAddr::from((Ipv6Addr::LOCALHOST, port.number)),
-        _ => SocketAddr::from((Ipv4Addr::LOCALHOST, port.number)),
-    };
-    ports.map(address).filter_map(connect).collect()
+    ports.into_iter().filter_map(connect).collect()
 }
 
 /// Does what Asterisk logs as NOTICE, with `mark` in the line.
-fn provoke(sockets: &[UdpSocket], mark: &str) {
+fn provoke(sockets: &[UdpSocket], mark: &str, requests: usize) {
     for socket in sockets {
         let (Ok(from), Ok(to)) = (socket.local_addr(), socket.peer_addr()) else { continue };
-        for number in 0..REQUESTS {
+        for number in 0..requests {
             // What does not arrive is sent again.
             let _ = socket.send(register(from, to, mark, number).as_bytes());
         }

@@ -84,7 +84,7 @@ fn file(
     }
     if now.as_deref() != Some(new) {
         let name = path.display().to_string();
-        let difference = difference(&name, Some(new), now.as_deref(), "");
+        let difference = difference(&name, Some(new), now.as_deref(), &[]);
         return Ok(Undone::Changed { path: path.to_owned(), difference });
     }
     let Some(old) = old else {

@@ -30,6 +30,8 @@ const HEP_PORTS: std::ops::Range<u16> = 9060..9070;
 const AMI_PORT: u16 = 5038;
 /// The modules that send copies.
 pub const HEP_MODULES: [&str; 2] = ["res_hep", "res_hep_pjsip"];
+/// The journal of Asterisk's service, as the guard reads it.
+const JOURNAL: &str = "journal:asterisk.service";
 /// The name of logrotate's file.
 const ROTATION: &str = "asterguard-asterisk";
 
@@ -693,7 +695,14 @@ impl Planner<'_> {
             file.is_believed() && !self.is_read(&file.path) && (tells || file.path == ours)
         };
         let missed = logger.files.iter().filter(is_missed);
-        missed.map(|file| file.path.display().to_string()).collect()
+        let mut missed: Vec<_> = missed.map(|file| file.path.display().to_string()).collect();
+        // Where no file can be had, what goes to syslog is in the journal, too.
+        let tells = |file: &LogFile| file.has("notice") && file.is_believed();
+        let is_known = self.survey.logpath.iter().any(|path| path == JOURNAL);
+        if logger.syslog && !is_known && !logger.files.iter().any(tells) {
+            missed.push(JOURNAL.to_owned());
+        }
+        missed
     }
 
     /// Plans that the service may read what it has to.

@@ -74,7 +74,7 @@ impl SetupArgs {
         Ok(load_plan(self.places.config.config.as_deref())?)
     }
 
-    fn places(&self, guard: &GuardPlan) -> Places {
+    fn places(&self, asterisk: &Path) -> Places {
         let main = self.places.config.config.as_deref().unwrap_or(Path::new(MAIN));
         // Whoever names a file names it from here.
         let main =
@@ -82,11 +82,12 @@ impl SetupArgs {
         let state = &self.places.state_dir;
         let state =
             state.strip_prefix(&self.root).map_or(state.clone(), |dir| Path::new("/").join(dir));
-        Places::below(&self.root, &guard.config.asteriskconf, &main, &state)
+        Places::below(&self.root, asterisk, &main, &state)
     }
 
     fn look(&self, guard: &GuardPlan, status: Option<&Status>) -> Survey {
-        Survey::look(&self.root, self.places(guard), guard, status)
+        let places = self.places(&guard.config.asteriskconf);
+        Survey::look(&self.root, places, guard, status)
     }
 }
 
@@ -97,10 +98,10 @@ pub fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
             message: "setup reads and writes Asterisk's configuration: run it as root (sudo asterguard setup)".to_owned(),
         });
     }
-    let guard = args.plan_of_guard()?;
     if args.undo {
-        return take_back(args, &guard, output);
+        return take_back(args, output);
     }
+    let guard = args.plan_of_guard()?;
     let survey = args.look(&guard, args.status().as_ref());
     if !survey.places.asterisk.is_dir() {
         let place = survey.places.asterisk.display();
@@ -198,8 +199,9 @@ fn is_below(path: &Path, survey: &Survey, name: &str) -> bool {
     inside.is_ok_and(|inside| inside.to_string_lossy().starts_with(name))
 }
 
-fn take_back(args: &SetupArgs, guard: &GuardPlan, output: &Output) -> Result<Exit, Failure> {
-    let places = args.places(guard);
+fn take_back(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
+    // The record has the paths of Asterisk's files. A configuration with a mistake keeps nobody from this.
+    let places = args.places(Path::new("/etc/asterisk"));
     let mut record = Record::open(&places.record).map_err(Failure::new)?;
     if record.entries().is_empty() {
         return Err(Failure {
@@ -251,7 +253,7 @@ fn take_back(args: &SetupArgs, guard: &GuardPlan, output: &Output) -> Result<Exi
         let (status, reload) = (|| args.status(), || args.reload());
         let guard = Guard { status: &status, reload: &reload };
         let mut out = Outcome::default();
-        let changed = Changed { logger: true, hep: false, manager: true, groups, undone: true };
+        let changed = Changed { logger: true, hep: true, manager: true, groups, undone: true };
         trial::reload(changed, &mut record, &guard, &mut out);
         out.missing.iter().for_each(|words| output.note(words));
     }

@@ -88,15 +88,17 @@ pub fn files(world: &World) -> Vec<Finding> {
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
     let mut found = Vec::new();
-    let repeats = |file: &LogFile| {
+    let read = || logger.files.iter().filter(|other| is_read(world, other));
+    let has_both = |file: &LogFile, is_enough: &dyn Fn(&LogFile) -> bool| {
         // What a log that is read holds too is not missed.
-        let read = || logger.files.iter().filter(|other| is_read(world, other));
-        ["notice", "security"]
-            .iter()
-            .all(|level| !file.has(level) || read().any(|other| other.has(level)))
+        ["notice", "security"].iter().all(|level| {
+            !file.has(level) || read().any(|other| other.has(level) && is_enough(other))
+        })
     };
+    let repeats = |file: &LogFile| has_both(file, &|_| true);
+    let is_spare = |file: &LogFile| has_both(file, &LogFile::is_believed);
     for file in &logger.files {
-        if is_read(world, file) && !file.is_believed() && file.has("notice") {
+        if is_read(world, file) && !file.is_believed() && file.has("notice") && !is_spare(file) {
             let path = file.path.display();
             found.push(
                 Finding::problem(

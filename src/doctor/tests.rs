@@ -167,6 +167,10 @@ fn logs_that_say_nothing_are_found() {
     let both = "$DIR/messages => notice,security,verbose(3)\n";
     let said = logger(both).says("logger-files");
     assert!(said[0].starts_with("Problem: $DIR/messages holds VERBOSE lines"), "{said:?}");
+    // What can be believed of it stands in another file.
+    let spare = "$DIR/messages => notice,verbose\n$DIR/security => [json]notice,security\n";
+    let said = logger(spare).says("logger-files");
+    assert!(said[0].starts_with("Ok"), "{said:?}");
 }
 
 #[test]

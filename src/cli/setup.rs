@@ -14,7 +14,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::person::agreed;
 use super::without_daemon::PlacesArgs;
-use crate::config::load::MAIN;
+use crate::config::load::{MAIN, knows_section};
 use crate::control::reload::ReloadRequest;
 use crate::control::status::{Detail, Status, StatusRequest};
 use crate::decide::plan::Plan as GuardPlan;
@@ -25,10 +25,11 @@ use crate::setup::difference;
 use crate::setup::plan::{Plan, Wanted, Wishes, logs_in_words, watched};
 use crate::setup::record::{Entry, Record};
 use crate::setup::survey::{Places, Survey};
-use crate::setup::trial::{self, Changed, Guard, Outcome};
+use crate::setup::trial::{self, Direction, Guard, Outcome, Part};
 use crate::setup::undo::{Undone, undo};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 pub struct SetupArgs {
     /// Show what would be changed, and change nothing; exit code 1 if there is something
     #[arg(long)]
@@ -76,13 +77,7 @@ impl SetupArgs {
 
     fn places(&self, asterisk: &Path) -> Places {
         let main = self.places.config.config.as_deref().unwrap_or(Path::new(MAIN));
-        // Whoever names a file names it from here.
-        let main =
-            main.strip_prefix(&self.root).map_or(main.to_owned(), |main| Path::new("/").join(main));
-        let state = &self.places.state_dir;
-        let state =
-            state.strip_prefix(&self.root).map_or(state.clone(), |dir| Path::new("/").join(dir));
-        Places::below(&self.root, asterisk, &main, &state)
+        Places::below(&self.root, asterisk, main, &self.places.state_dir)
     }
 
     fn look(&self, guard: &GuardPlan, status: Option<&Status>) -> Survey {
@@ -113,7 +108,7 @@ pub fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
         });
     }
     let mode = if args.enforce { Wanted::Enforce } else { Wanted::Observe };
-    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami });
+    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami && knows_section("ami") });
     show_found(&survey, output);
     show_plan(&plan, output);
     if args.dry_run {
@@ -158,21 +153,22 @@ fn finish(
     let guard = Guard { status: &status, reload: &reload };
     let mut out = Outcome::default();
     let below = |name: &str| plan.files.iter().any(|edit| is_below(&edit.path, before, name));
-    let changed = Changed {
-        logger: below("logger"),
-        hep: below("hep") || below("modules.conf"),
-        manager: below("manager"),
-        groups: !plan.groups.is_empty(),
-        undone: false,
-    };
+    let parts = [
+        (Part::Logger, below("logger")),
+        (Part::Hep, below("hep") || below("modules.conf")),
+        (Part::Manager, below("manager")),
+        (Part::Groups, !plan.groups.is_empty()),
+    ];
+    let parts: Vec<_> =
+        parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect();
     if before.runs {
         if !plan.is_empty() {
-            trial::reload(changed, record, &guard, &mut out);
+            trial::reload(&parts, Direction::There, record, &guard, &mut out);
         }
         if !args.no_trial {
             let now = args.plan_of_guard()?;
             let survey = args.look(&now, None);
-            let expects_hep = changed.hep;
+            let expects_hep = parts.contains(&Part::Hep);
             let outcome = trial::wait(&survey, &watched(&survey), &guard, expects_hep, |_| {});
             out.seen.extend(outcome.seen);
             out.missing.extend(outcome.missing);
@@ -187,8 +183,12 @@ fn finish(
         output.object(&json!({ "result": result, "files": plan.files.len(), "seen": seen, "missing": missing }));
     } else {
         output.line(format_args!("\n{changed} changed; asterguard setup --undo takes it back"));
-        seen.iter().for_each(|words| output.line(format_args!("  ok: {words}")));
-        missing.iter().for_each(|words| output.line(format_args!("  missing: {words}")));
+        for words in seen {
+            output.line(format_args!("  ok: {words}"));
+        }
+        for words in missing {
+            output.line(format_args!("  missing: {words}"));
+        }
     }
     Ok(if missing.is_empty() { Exit::Done } else { Exit::Failed })
 }
@@ -253,8 +253,9 @@ fn take_back(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
         let (status, reload) = (|| args.status(), || args.reload());
         let guard = Guard { status: &status, reload: &reload };
         let mut out = Outcome::default();
-        let changed = Changed { logger: true, hep: true, manager: true, groups, undone: true };
-        trial::reload(changed, &mut record, &guard, &mut out);
+        let mut parts = vec![Part::Logger, Part::Hep, Part::Manager];
+        parts.extend(groups.then_some(Part::Groups));
+        trial::reload(&parts, Direction::Back, &mut record, &guard, &mut out);
         out.missing.iter().for_each(|words| output.note(words));
     }
     let own = |one: &Undone| matches!(one, Undone::Removed(path) | Undone::Restored(path) if *path == places.own);
@@ -295,7 +296,9 @@ fn show_found(survey: &Survey, output: &Output) {
         None => line("logs", "none"),
         Some((first, rest)) => {
             line("logs", first);
-            rest.iter().for_each(|log| line("", log));
+            for log in rest {
+                line("", log);
+            }
         }
     }
     line("SIP", &some(&ports, "no port"));

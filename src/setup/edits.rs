@@ -38,6 +38,7 @@ fn value_of(line: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// Returns the text with `added` (whole lines) at its end.
+#[must_use]
 pub fn append(text: &[u8], added: &str) -> Vec<u8> {
     let mut new = text.to_vec();
     if !new.is_empty() && !new.ends_with(b"\n") {
@@ -48,6 +49,7 @@ pub fn append(text: &[u8], added: &str) -> Vec<u8> {
 }
 
 /// Returns the text with `added` (whole lines) right behind the first header of a section; `None` if there is none.
+#[must_use]
 pub fn into_section(text: &[u8], section: &str, added: &str) -> Option<Vec<u8>> {
     let is_it =
         |line: &[u8]| section_of(line).is_some_and(|name| name.eq_ignore_ascii_case(section));
@@ -60,6 +62,7 @@ pub fn into_section(text: &[u8], section: &str, added: &str) -> Option<Vec<u8>> 
 
 /// Returns the text with these values of keys in a section: in the place of the last value of each, else behind the
 /// header of the first such section. `None` if there is no such section.
+#[must_use]
 pub fn with_values(text: &[u8], section: &str, values: &[(&str, &str)]) -> Option<Vec<u8>> {
     let (mut within, mut begun) = (false, false);
     let mut last = vec![None; values.len()];

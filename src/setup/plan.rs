@@ -17,6 +17,7 @@ use crate::hosts::asterisk::hep_conf::{CaptureAddress, HepConf};
 use crate::hosts::asterisk::logger_conf::{LogFile, LoggerConf};
 use crate::hosts::asterisk::modules_conf;
 use crate::hosts::asterisk::ports::{Driver, is_true};
+use crate::hosts::asterisk::version::AsteriskVersion;
 
 /// The file that Asterisk writes for the guard.
 const JSON: &str = "asterguard.json";
@@ -225,7 +226,7 @@ impl Planner<'_> {
     /// Plans what Asterisk logs; returns the paths of the new logs.
     fn logger(&mut self) -> Vec<PathBuf> {
         let logger = self.logger_conf(&self.tree);
-        let json = self.survey.version.is_some_and(|version| version.writes_json());
+        let json = self.survey.version.is_some_and(AsteriskVersion::writes_json);
         let has = |level: &str, is_it: &dyn Fn(&LogFile) -> bool| {
             logger.files.iter().any(|file| file.has(level) && is_it(file))
         };
@@ -254,8 +255,8 @@ impl Planner<'_> {
             self.note("Asterisk's logs have all that they can have: logger.conf stays as it is");
             return Vec::new();
         }
-        let text: String =
-            lines.iter().map(|(name, levels, _)| format!("{name} => {levels}\n")).collect();
+        let text = lines.iter().map(|(name, levels, _)| format!("{name} => {levels}\n"));
+        let text = text.collect::<Vec<_>>().concat();
         let why = lines
             .iter()
             .map(|(name, _, why)| format!("{name}: {why}"))
@@ -380,8 +381,8 @@ impl Planner<'_> {
             ("capture_password", secret.as_str()),
             ("uuid_type", "call-id"),
         ];
-        let lines: String =
-            values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let lines = values.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        let lines = lines.collect::<Vec<_>>().concat();
         let by_hand =
             format!("[general]\n{lines}").replace(&secret, "(a long word that nobody knows)");
         let place = self.asterisk("hep.conf");
@@ -535,9 +536,6 @@ impl Planner<'_> {
 
     /// Plans a user of the manager interface, which tells of refused logins whatever is logged. Whether the guard has one.
     fn ami(&mut self) -> bool {
-        if !self.survey.knows_ami {
-            return false;
-        }
         let (conf, opened) = self.read(&self.tree, "manager.conf");
         let general = |key: &str| {
             let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));

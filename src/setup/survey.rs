@@ -12,7 +12,6 @@ use serde::Serialize;
 use toml::Table;
 
 use super::tree::Tree;
-use crate::config::load::knows_section;
 use crate::config::{Config, Mode};
 use crate::control::status::Status;
 use crate::decide::plan::Plan as GuardPlan;
@@ -122,7 +121,11 @@ impl Places {
     /// The places below `root`; `main` is the guard's main configuration file.
     #[must_use]
     pub fn below(root: &Path, asterisk: &Path, main: &Path, state: &Path) -> Self {
-        let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let below = |path: &Path| match path.strip_prefix(root) {
+            // It is named from outside.
+            Ok(_) => path.to_owned(),
+            Err(_) => root.join(path.strip_prefix("/").unwrap_or(path)),
+        };
         let beside = main.parent().unwrap_or(Path::new("/etc/asterguard"));
         Self {
             asterisk: below(asterisk),
@@ -176,8 +179,6 @@ pub struct Survey {
     pub host: Option<String>,
     /// What the guard reads.
     pub logpath: Vec<String>,
-    /// Whether the guard can ask the manager interface (`[ami]`).
-    pub knows_ami: bool,
     /// Whether the guard watches network traffic.
     pub wire: bool,
     /// The file that says whether the guard bans, if one does.
@@ -224,7 +225,9 @@ impl Survey {
         let logs_here = root.join(logs.strip_prefix("/").unwrap_or(&logs));
         let mut disk = ConfFiles::new(&places.asterisk);
         let listening = Listening::read(&mut disk);
-        let trunks = Trunks::find(&mut ConfFiles::new(&places.asterisk));
+        let trunks = Trunks::find(&mut ConfFiles::new(&places.asterisk)).trunks;
+        let mut trunks: Vec<_> = trunks.into_iter().map(|trunk| trunk.name).collect();
+        trunks.dedup();
         let udp = if here { udp_ports() } else { BTreeSet::new() };
         let contacts = ask(&["asterisk", "-rx", "pjsip show contacts"]).unwrap_or_default();
         let version = ask(&["asterisk", "-V"]);
@@ -239,13 +242,10 @@ impl Survey {
             conf_owner: CONFS.iter().find_map(|name| Owner::of(&places.asterisk.join(name))),
             host: text(&root.join("etc/hostname")).map(|name| name.trim().to_owned()),
             logpath: logpath(config),
-            knows_ami: knows_section("ami"),
             wire: config.wire.enabled,
             mode_written: config.places.of_default("mode").map(|place| PathBuf::from(&*place.file)),
             has_banned: status.is_some_and(has_banned),
-            trunks: BTreeSet::from_iter(trunks.trunks.iter().map(|trunk| trunk.name.clone()))
-                .into_iter()
-                .collect(),
+            trunks,
             hep_module: hep_module(root, &places.asterisk),
             user: User::find(USER).ok().flatten().filter(|_| here),
             users: names(&root.join("etc/passwd")),
@@ -311,6 +311,7 @@ fn text(path: &Path) -> Option<String> {
 }
 
 /// Returns what a program prints; `None` if it does not run well.
+#[must_use]
 pub fn ask(argv: &[&str]) -> Option<String> {
     let program = Program::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20);
     let output = program.run(&[], b"").ok()?;
@@ -397,6 +398,9 @@ fn caller() -> Option<IpAddr> {
     None
 }
 
+/// The characters of a secret.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
 /// Returns 24 random characters that no configuration file means anything by.
 fn secret() -> String {
     let mut bytes = [0_u8; 24];
@@ -405,7 +409,6 @@ fn secret() -> String {
     if read.is_err() {
         return String::new();
     }
-    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letter = |byte: u8| LETTERS.get(usize::from(byte % 32)).copied().map_or('x', char::from);
     bytes.iter().map(|byte| letter(*byte)).collect()
 }

@@ -2,6 +2,7 @@
 //! and that undo leaves what was there.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -65,13 +66,13 @@ impl Machine {
             version: self.version,
             secret: SECRET.to_owned(),
             ami_secret: AMI_SECRET.to_owned(),
-            knows_ami: false,
+
             ..survey
         }
     }
 
     fn plan(&self, mode: Wanted) -> Plan {
-        Plan::make(&self.look(), Wishes { mode, ami: true })
+        Plan::make(&self.look(), Wishes { mode, ami: false })
     }
 
     fn record(&self) -> Record {
@@ -104,13 +105,13 @@ impl Machine {
             let path = edit.path.display().to_string();
             let why = edit.why.join("\n").replace('\n', "\n  ");
             let shown = difference(&path, edit.old.as_deref(), Some(&edit.new), &plan.secrets);
-            text += &format!("{path}\n  {why}\n{shown}\n");
+            writeln!(text, "{path}\n  {why}\n{shown}").unwrap();
         }
         for hand in &plan.by_hand {
-            text += &format!("by hand: {}: {}\n{}\n", hand.place, hand.why, hand.text);
+            writeln!(text, "by hand: {}: {}\n{}", hand.place, hand.why, hand.text).unwrap();
         }
         for note in &plan.notes {
-            text += &format!("note: {note}\n");
+            writeln!(text, "note: {note}").unwrap();
         }
         text.replace(&self.root.path().display().to_string(), "")
     }
@@ -364,7 +365,7 @@ fn a_port_in_use_is_not_taken() {
     let machine = Machine::of("samples-22");
     let mut survey = machine.look();
     survey.udp.extend([9060, 9061]);
-    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: true });
+    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: false });
     assert!(machine.shown(&plan).contains("+capture_address = 127.0.0.1:9062\n"));
 }
 
@@ -397,10 +398,8 @@ fn passwords_are_not_shown() {
 
 #[test]
 fn the_guard_gets_a_user_of_the_manager_interface() {
-    let plan = |machine: &Machine, ami| {
-        let survey = Survey { knows_ami: true, ..machine.look() };
-        Plan::make(&survey, Wishes { mode: Wanted::Observe, ami })
-    };
+    let plan =
+        |machine: &Machine, ami| Plan::make(&machine.look(), Wishes { mode: Wanted::Observe, ami });
     let machine = Machine::of("freepbx");
     assert!(!machine.shown(&plan(&machine, false)).contains("manager_custom.conf"));
     machine.write("etc/asterisk/manager_additional.conf", "[general](+)\nport = 5039\n");
@@ -446,7 +445,7 @@ fn the_guard_observes_only_where_nobody_decided() {
     machine.write("etc/asterguard/conf.d/10-setup.toml", "[default]\nmaxretry = 4\n");
     assert_eq!(own(&machine, Wanted::Observe), None);
     let survey = Survey { has_banned: true, ..Machine::of("samples-22").look() };
-    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: true });
+    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: false });
     assert!(!plan.files.iter().any(|edit| edit.path.ends_with("10-setup.toml")));
     assert!(plan.notes.iter().any(|note| note.contains("has banned hosts already")));
 }

@@ -50,38 +50,51 @@ pub struct Outcome {
     pub missing: Vec<String>,
 }
 
-/// What of the configuration has changed.
-#[derive(Clone, Copy, Debug)]
-pub struct Changed {
+/// A part of the configuration that has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
     /// Asterisk's logger.
-    pub logger: bool,
+    Logger,
     /// What Asterisk sends by HEP.
-    pub hep: bool,
+    Hep,
     /// The users of the manager interface.
-    pub manager: bool,
+    Manager,
     /// The groups of the service's user.
-    pub groups: bool,
-    /// Whether this takes a setup back.
-    pub undone: bool,
+    Groups,
+}
+
+/// Whether a setup is made or taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It is made.
+    There,
+    /// It is taken back.
+    Back,
 }
 
 /// Has Asterisk and the guard read what has changed.
-pub fn reload(changed: Changed, record: &mut Record, guard: &Guard<'_>, out: &mut Outcome) {
+pub fn reload(
+    parts: &[Part],
+    direction: Direction,
+    record: &mut Record,
+    guard: &Guard<'_>,
+    out: &mut Outcome,
+) {
     let tell = |words: &str| ask(&["asterisk", "-rx", words]);
     // What does not run reads everything when it starts.
     let runs = tell("core show version").is_some();
-    if runs && changed.logger && tell("logger reload").is_none() {
+    if runs && parts.contains(&Part::Logger) && tell("logger reload").is_none() {
         out.missing.push("`asterisk -rx 'logger reload'` failed: run it yourself".to_owned());
     }
-    if runs && changed.manager && tell("manager reload").is_none() {
+    if runs && parts.contains(&Part::Manager) && tell("manager reload").is_none() {
         out.missing.push("`asterisk -rx 'manager reload'` failed: run it yourself".to_owned());
     }
-    if runs && changed.hep {
+    if runs && parts.contains(&Part::Hep) {
         for name in HEP_MODULES {
             let module = format!("{name}.so");
             let shown = tell(&format!("module show like {module}")).unwrap_or_default();
             let loaded = shown.lines().any(|line| line.starts_with(&module));
-            if !loaded && changed.undone {
+            if !loaded && direction == Direction::Back {
                 continue;
             }
             let verb = if loaded { "reload" } else { "load" };
@@ -93,7 +106,7 @@ pub fn reload(changed: Changed, record: &mut Record, guard: &Guard<'_>, out: &mu
             }
         }
     }
-    if changed.groups && Path::new("/run/systemd/system").is_dir() {
+    if parts.contains(&Part::Groups) && Path::new("/run/systemd/system").is_dir() {
         // A process gets its groups when it starts.
         if ask(&["systemctl", "try-restart", "asterguard.service"]).is_none() {
             out.missing.push("restart the service: systemctl restart asterguard".to_owned());
@@ -158,7 +171,7 @@ pub fn wait(
     let seconds = began.elapsed().as_secs_f64();
     match there {
         Some(log) => {
-            out.seen.push(format!("a line arrived in {} after {seconds:.1} s", log.display()))
+            out.seen.push(format!("a line arrived in {} after {seconds:.1} s", log.display()));
         }
         None => {
             let names: Vec<_> = logs.iter().map(|log| log.display().to_string()).collect();

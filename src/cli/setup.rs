@@ -249,7 +249,9 @@ fn take_back(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
     }
     if args.is_here() {
         // In the opposite order: one uses the other.
-        modules.iter().rev().for_each(|module| trial::unload(module));
+        for module in modules.iter().rev() {
+            trial::unload(module);
+        }
         let (status, reload) = (|| args.status(), || args.reload());
         let guard = Guard { status: &status, reload: &reload };
         let mut out = Outcome::default();
@@ -331,13 +333,13 @@ fn show_plan(plan: &Plan, output: &Output) {
     for edit in &plan.files {
         let path = edit.path.display().to_string();
         let difference = difference(&path, edit.old.as_deref(), Some(&edit.new), &plan.secrets);
+        let why: Vec<_> = edit.why.iter().flat_map(|why| why.lines()).collect();
         if output.json {
-            output.object(
-                &json!({ "change": "file", "path": path, "why": edit.why, "diff": difference }),
-            );
+            output
+                .object(&json!({ "change": "file", "path": path, "why": why, "diff": difference }));
         } else {
             output.line(format_args!("\n{}. {path}", next()));
-            for why in edit.why.iter().flat_map(|why| why.lines()) {
+            for why in why {
                 output.line(format_args!("   {why}"));
             }
             output.line(format_args!("\n{}", difference.trim_end()));

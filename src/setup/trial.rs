@@ -147,8 +147,8 @@ pub fn wait(
     let hep_before = before.as_ref().map_or(0, |status| status.wire.numbers.hep);
     let sockets = sockets(survey);
     let (began, mut last) = (Instant::now(), None::<Instant>);
-    let (mut there, mut read, mut copied) =
-        (None, before.is_none(), !expects_hep || before.is_none());
+    let mut awaited: Vec<&PathBuf> = logs.iter().collect();
+    let (mut read, mut copied) = (before.is_none(), !expects_hep || before.is_none());
     while began.elapsed() < PATIENCE {
         if last.is_none_or(|last| last.elapsed() >= AGAIN) {
             step("provoking a line");
@@ -158,34 +158,36 @@ pub fn wait(
         step("waiting for it");
         std::thread::sleep(PAUSE);
         let holds = |log: &&PathBuf| has_line(log, begins.get(log).copied().unwrap_or(0), &mark);
-        there = there.or_else(|| logs.iter().find(holds));
-        let now = if there.is_some() && before.is_some() { (guard.status)() } else { None };
+        awaited.retain(|log| !holds(log));
+        let some = awaited.len() < logs.len();
+        let now = if some && before.is_some() { (guard.status)() } else { None };
         if let Some(status) = &now {
             read |= lines(Some(status), logs) > lines_before;
             copied |= status.wire.numbers.hep > hep_before;
         }
-        if there.is_some() && read && copied {
+        if awaited.is_empty() && read && copied {
             break;
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    match there {
-        Some(log) => {
-            out.seen.push(format!("a line arrived in {} after {seconds:.1} s", log.display()));
-        }
-        None => {
-            let names: Vec<_> = logs.iter().map(|log| log.display().to_string()).collect();
-            out.missing.push(format!(
-                "no line arrived within {} s in {}: is that what the running Asterisk writes (asterisk -rx 'logger show channels'), and may it write there?",
-                PATIENCE.as_secs(),
-                names.join(", ")
-            ));
-        }
+    let names = |logs: &[&PathBuf]| {
+        logs.iter().map(|log| log.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let there: Vec<_> = logs.iter().filter(|log| !awaited.contains(log)).collect();
+    if !there.is_empty() {
+        out.seen.push(format!("a line arrived in {} after {seconds:.1} s", names(&there)));
+    }
+    if !awaited.is_empty() {
+        out.missing.push(format!(
+            "no line arrived within {} s in {}: is that what the running Asterisk writes (asterisk -rx 'logger show channels'), and may it write there?",
+            PATIENCE.as_secs(),
+            names(&awaited)
+        ));
     }
     match (&before, read) {
         (None, _) => out.missing.push("no guard runs: systemctl start asterguard".to_owned()),
         (Some(_), true) => out.seen.push("the guard read it".to_owned()),
-        (Some(_), false) if there.is_some() => out.missing.push(
+        (Some(_), false) if !there.is_empty() => out.missing.push(
             "the guard has not read it: `asterguard status` shows which files it follows, and why not".to_owned(),
         ),
         (Some(_), false) => {}

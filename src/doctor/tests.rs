@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Mode;
 use crate::control::Answer;
 use crate::control::status::Status;
 use crate::decide::plan::Plan;
@@ -465,6 +466,21 @@ fn jails_without_effect_are_named() {
         machine.says_one("jails", expected);
     }
     machine.says_one("daemon", "Ok: pid 1");
+}
+
+#[test]
+fn one_setting_is_told_once_for_all_jails() {
+    let mut machine = Machine::new(&[]);
+    let mut status = status(3600, &jail(0, 0, 0));
+    status.jails[0].mode = Mode::Observe;
+    machine.world.status = Ok(status.clone());
+    machine.says_one("jails", "Advice: it observes and bans nobody");
+    status.jails.push(status.jails[0].clone());
+    machine.world.status = Ok(status.clone());
+    machine.says_one("jails", "Advice: all jails observe: nobody is banned");
+    status.jails[1].mode = Mode::Enforce;
+    machine.world.status = Ok(status);
+    machine.says_one("jails", "Advice: it observes and bans nobody");
 }
 
 const PJSIP: &str = "[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5160\n\

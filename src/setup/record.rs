@@ -1,12 +1,14 @@
 //! The record of what setup wrote: for each file its bytes before and after, so that all of it can be taken back.
 //!
-//! It is in the state directory, readable for root alone. An entry is written ahead of the file that it is about.
+//! It is readable for root alone, and one that somebody else could have written is not used. An entry is written ahead of
+//! the file that it is about.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -52,6 +54,21 @@ pub struct Record {
     next: u64,
 }
 
+/// Refuses a directory that is another user's, or that others can write into: root writes what is in it into `/etc`.
+fn refuse_others(directory: &Path) -> Result<(), RecordError> {
+    let wrong = |error| RecordError { path: directory.to_owned(), error };
+    match fs::symlink_metadata(directory) {
+        Ok(meta)
+            if meta.is_dir() && meta.uid() == geteuid().as_raw() && meta.mode() & 0o022 == 0 =>
+        {
+            Ok(())
+        }
+        Ok(_) => Err(wrong(io::Error::other("others could have written it, so it is not used"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(wrong(error)),
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct List {
     next: u64,
@@ -65,6 +82,7 @@ impl Record {
     /// When it cannot be read.
     pub fn open(directory: &Path) -> Result<Self, RecordError> {
         let path = directory.join(LIST);
+        refuse_others(directory)?;
         let list = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| RecordError { path, error: error.into() })?,

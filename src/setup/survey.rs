@@ -132,9 +132,17 @@ impl Places {
             own: below(&beside.join("conf.d/10-setup.toml")),
             secret: below(&beside.join("ami.secret")),
             logrotate: Some(below(Path::new("/etc/logrotate.d"))).filter(|path| path.is_dir()),
-            record: below(&state.join("setup")),
+            // Beside the state directory: what root takes back must not be in a directory of the service's user.
+            record: below(&with_suffix(state, "-setup")),
         }
     }
+}
+
+/// Returns a path whose last name is longer.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 /// The owner and mode of a file or directory.

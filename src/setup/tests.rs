@@ -76,7 +76,7 @@ impl Machine {
     }
 
     fn record(&self) -> Record {
-        Record::open(&self.path("var/lib/asterguard/setup")).unwrap()
+        Record::open(&self.path("var/lib/asterguard-setup")).unwrap()
     }
 
     fn apply(&self, plan: &Plan) -> Result<(), ApplyError> {
@@ -172,7 +172,7 @@ fn each_distribution_gets_what_fits_it() {
 fn second_run_plans_nothing_and_undo_leaves_no_trace() {
     for name in DISTRIBUTIONS {
         let machine = Machine::of(name);
-        fs::create_dir_all(machine.path("var/lib/asterguard")).unwrap();
+        fs::create_dir_all(machine.path("var/lib")).unwrap();
         for (number, (path, _)) in
             machine.all().into_iter().filter(|(path, _)| path.is_file()).enumerate()
         {
@@ -288,11 +288,28 @@ fn a_run_that_was_killed_can_be_taken_back() {
 fn the_record_is_for_root_alone() {
     let machine = Machine::of("samples-22");
     machine.set_up();
-    let directory = machine.path("var/lib/asterguard/setup");
+    let directory = machine.path("var/lib/asterguard-setup");
     assert_eq!(Owner::of(&directory).unwrap().mode, 0o700);
     for entry in fs::read_dir(directory).unwrap() {
         assert_eq!(Owner::of(&entry.unwrap().path()).unwrap().mode, 0o600);
     }
+}
+
+#[test]
+fn a_record_of_others_is_not_used() {
+    let machine = Machine::of("samples-22");
+    machine.set_up();
+    let directory = machine.path("var/lib/asterguard-setup");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o770)).unwrap();
+    let error = Record::open(&directory).unwrap_err();
+    assert!(error.to_string().contains("others could have written it"), "{error}");
+    // Nor one behind a link.
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+    let real = machine.path("var/lib/else");
+    fs::rename(&directory, &real).unwrap();
+    symlink(&real, &directory).unwrap();
+    assert!(Record::open(&directory).is_err());
+    assert!(Record::open(&real).is_ok());
 }
 
 #[test]

@@ -45,6 +45,7 @@ use jiff::tz::TimeZone;
 use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
+use crate::input::journal;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
 use crate::sys::sandbox::{self, Needs, Sockets};
@@ -180,6 +181,9 @@ enum Command {
     /// Look up the name on standard input: what asterguard-names@.service runs
     #[command(hide = true)]
     LookUp,
+    /// Read the journal for the guard at the socket on standard input: what asterguard-journal@.service runs
+    #[command(hide = true)]
+    JournalSource,
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
     Writer {
@@ -246,6 +250,10 @@ pub fn main() -> ExitCode {
         Command::Writer { names } => write_to_firewall(names.as_deref()).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
+        }
+        Command::JournalSource => {
+            journal::helper::serve(std::io::stdin().as_fd(), std::io::stdout())
+                .map_err(Failure::new)
         }
     };
     ended(result.map(|()| Exit::Done), &output)

@@ -8,6 +8,7 @@ mod accounts;
 mod facts;
 mod health;
 mod jails;
+mod journal;
 mod log_access;
 mod logger;
 mod logs;
@@ -93,6 +94,7 @@ pub const CHECKS: &[Check] = &[
     ("dateformat", logger::dateformat),
     ("logger-filter", logger::filter),
     ("logpath", logs::logpath),
+    ("journal", journal::entries),
     ("permissions", log_access::permissions),
     ("clock", logs::clock),
     ("log-queue", logs::queue),

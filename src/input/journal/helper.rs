@@ -16,19 +16,15 @@ use std::time::{Duration, Instant};
 use memchr::{memchr, memmem};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use serde::Deserialize;
 
 use super::entry::{DROPPED, Entry, FIELDS, Told, matches};
+use crate::input::remote::{LONGEST_PLACE, LONGEST_REQUEST, RemoteRequest};
 use crate::model::journal_part::JournalPart;
 use crate::model::time::Time;
 use crate::sys::clock;
 
-/// The longest request, in bytes.
-const LONGEST_REQUEST: usize = 4 << 10;
 /// Parts of the journal in a request.
 const MOST_PARTS: usize = 16;
-/// The longest place, in bytes.
-const LONGEST_PLACE: usize = 512;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// The longest line of `journalctl` that is read, in bytes. A message of Asterisk's has 8192, of which `journalctl`
@@ -40,14 +36,6 @@ const LONGEST_COMPLAINT: usize = 1 << 10;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest time before `journalctl` is started again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// What the guard asks for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    select: Vec<String>,
-    after: Option<String>,
-}
 
 /// A place in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +106,7 @@ fn is_same(one: &str, other: &str) -> bool {
 /// # Errors
 /// Returns an error if the request cannot be read or makes no sense.
 pub fn serve(guard: BorrowedFd<'_>, answer: impl Write) -> io::Result<()> {
-    let Request { select, after } = request(guard)?;
+    let RemoteRequest { select, after } = request(guard)?;
     if select.is_empty() || select.len() > MOST_PARTS {
         return Err(nonsense(format!("1 to {MOST_PARTS} parts of the journal are read")));
     }
@@ -138,7 +126,7 @@ pub fn serve(guard: BorrowedFd<'_>, answer: impl Write) -> io::Result<()> {
 }
 
 /// Reads the request.
-fn request(guard: BorrowedFd<'_>) -> io::Result<Request> {
+fn request(guard: BorrowedFd<'_>) -> io::Result<RemoteRequest> {
     let mut line = Vec::new();
     let mut bytes = [0; 1024];
     while memchr(b'\n', &line).is_none() {
@@ -181,6 +169,12 @@ enum Until {
     End,
     /// For ever.
     Killed,
+}
+
+/// The entry that is read first, although it has been read before.
+struct Expected {
+    cursor: String,
+    until: Until,
 }
 
 /// The end of a `journalctl`.
@@ -233,7 +227,7 @@ impl<W: Write> Reader<W> {
         let (mut lines, mut complaint) = (Lines::default(), Vec::new());
         // The first entry is the one at the place, if there was one.
         let mut expected = match &self.place {
-            Place::After(cursor) => Some(cursor.clone()),
+            Place::After(cursor) => Some(Expected { cursor: cursor.clone(), until }),
             Place::Since(_) => None,
         };
         let mut bytes = vec![0; CHUNK];
@@ -283,19 +277,22 @@ impl<W: Write> Reader<W> {
         Ok(Ended::Done)
     }
 
-    /// Takes an entry; `expected` is the cursor of the first one, until that has come.
-    fn entry(&mut self, line: Line<'_>, expected: &mut Option<String>) {
+    /// Takes an entry; `expected` is the first one, until that has come.
+    fn entry(&mut self, line: Line<'_>, expected: &mut Option<Expected>) {
         let Line::Whole(line) = line else {
             let left_out = Entry::left_out();
             self.record(b'L', &left_out);
             return;
         };
         let Some(entry) = Entry::read(line) else { return };
-        if let Some(cursor) = expected.take() {
+        if let Some(Expected { cursor, until }) = expected.take() {
             if is_same(&cursor, entry.cursor()) {
                 return;
             }
-            self.vanished();
+            // What follows is of this boot alone, and all before it has been read.
+            if until == Until::End {
+                self.vanished();
+            }
         }
         let told = entry.told(&self.parts);
         let cursor = entry.cursor();

@@ -304,7 +304,7 @@ impl<W: Write> Reader<W> {
             Told::Line(line) => self.record(b'L', &line),
             Told::Dropped(words) => {
                 self.gap(&format!(
-                    "journald says \"{words}\": raise RateLimitBurst= in journald.conf, or set LogRateLimitIntervalSec=0 in the unit"
+                    "journald says \"{words}\": raise RateLimitBurst= in journald.conf, or LogRateLimitBurst= in the unit"
                 ));
                 self.tell_place();
             }

@@ -154,7 +154,7 @@ fn a_part_of_the_journal_without_entries_is_found() {
     let unknown = "Unchecked: journal:asterisk.service: no journalctl";
     assert_eq!(with(Err("no journalctl")), unknown);
     // Where the journal alone is read, no file is missing.
-    machine.says_one("logpath", "Ok: journal:asterisk.service");
+    machine.says_one("logpath", "Ok: read: journal:asterisk.service");
 }
 
 #[test]

@@ -540,7 +540,7 @@ mod tests {
             "s=0a;rm -rf /",
             "--help",
             "s=0a;=1",
-            &format!("s={}", "0".repeat(600)),
+            &format!("s={}", "0".repeat(1100)),
         ] {
             assert_eq!(Place::read(text), None, "{text}");
         }

@@ -551,7 +551,12 @@ impl Matcher {
                     host: canonical(found_address.host),
                     evidence: evidence.min(most),
                     account: rule.account.as_ref().and_then(|place| place.read(body)),
-                    basis: if framed { Basis::Framed } else { Basis::Text },
+                    // Where exchanges are seen, one whose evidence is little even so goes by them.
+                    basis: if framed && rule.framed.is_none() {
+                        Basis::Framed
+                    } else {
+                        Basis::Text
+                    },
                     clue: Clue {
                         call: id(&rule.call),
                         nonce: id(&rule.nonce),

@@ -10,6 +10,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,11 @@ fn is_same(one: &str, other: &str) -> bool {
 /// # Errors
 /// Returns an error if the request cannot be read or makes no sense.
 pub fn serve(guard: BorrowedFd<'_>, answer: impl Write) -> io::Result<()> {
+    serve_by(Path::new("journalctl"), guard, answer)
+}
+
+/// Does the same, by this program.
+fn serve_by(program: &Path, guard: BorrowedFd<'_>, answer: impl Write) -> io::Result<()> {
     let RemoteRequest { select, after } = request(guard)?;
     if select.is_empty() || select.len() > MOST_PARTS {
         return Err(nonsense(format!("1 to {MOST_PARTS} parts of the journal are read")));
@@ -114,7 +120,8 @@ pub fn serve(guard: BorrowedFd<'_>, answer: impl Write) -> io::Result<()> {
     let parts = parts.map_err(|error| nonsense(error.to_string()))?;
     let known = after.as_deref().map(Place::read);
     let place = known.clone().flatten().unwrap_or_else(now);
-    let mut reader = Reader { parts, place, answer, out: Vec::new(), said: None, is_told: false };
+    let (program, out) = (program.to_owned(), Vec::new());
+    let mut reader = Reader { program, parts, place, answer, out, said: None, is_told: false };
     if known == Some(None) {
         reader.gap("the place at which to go on makes no sense");
     }
@@ -150,6 +157,7 @@ fn now() -> Place {
 
 /// Reads the journal, and tells the guard.
 struct Reader<W> {
+    program: PathBuf,
     parts: Vec<JournalPart>,
     /// The place behind the last entry that was read.
     place: Place,
@@ -220,7 +228,8 @@ impl<W: Write> Reader<W> {
     /// Runs `journalctl` once, from the place on.
     fn read(&mut self, until: Until, guard: BorrowedFd<'_>) -> io::Result<Ended> {
         let begin = now();
-        let mut journalctl = match Journalctl::start(&self.place, &self.parts, until) {
+        let mut journalctl = match Journalctl::start(&self.program, &self.place, &self.parts, until)
+        {
             Ok(journalctl) => journalctl,
             Err(error) => return Ok(Ended::Failed(format!("journalctl cannot be run: {error}"))),
         };
@@ -264,15 +273,16 @@ impl<W: Write> Reader<W> {
                 && let Some(time) = self.place.time()
             {
                 self.place = Place::Since(time);
-                self.is_told = false;
                 self.gap("the place at which to go on is not known any more");
+                self.tell_place();
             }
             let said = if said.is_empty() { status.to_string() } else { said };
             return Ok(Ended::Failed(format!("journalctl has ended: {said}")));
         }
         if expected.is_some() {
             self.vanished();
-            (self.place, self.is_told) = (begin, false);
+            self.place = begin;
+            self.tell_place();
         }
         Ok(Ended::Done)
     }
@@ -410,8 +420,13 @@ enum Ready {
 }
 
 impl Journalctl {
-    fn start(place: &Place, parts: &[JournalPart], until: Until) -> io::Result<Self> {
-        let mut command = Command::new("journalctl");
+    fn start(
+        program: &Path,
+        place: &Place,
+        parts: &[JournalPart],
+        until: Until,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command.args(["--output=json", "--all", "--no-pager", "--no-tail", &place.argument()]);
         command.arg(format!("--output-fields={FIELDS}"));
         if until == Until::Killed {
@@ -517,6 +532,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead as _;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixStream;
 
     use proptest::prelude::*;
@@ -572,6 +589,104 @@ mod tests {
             let error = serve(helper.as_fd(), io::sink()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{asked}");
         }
+    }
+
+    /// Asks a helper whose `journalctl` is this script, and returns what it answers, up to a record that begins with
+    /// `last`. The script knows by `$n` how often it was run before, and `$all` are its arguments.
+    fn answers(script: &str, after: &str, last: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("journalctl");
+        let text = format!(
+            "#!/bin/sh\nall=\"$*\"; echo >>\"$0.runs\"; n=$(wc -l <\"$0.runs\")\n\
+             entry() {{ echo '{{\"__CURSOR\":\"'\"$1\"'\",\"__REALTIME_TIMESTAMP\":\"17\",\"_TRANSPORT\":\"stdout\",\"_SYSTEMD_UNIT\":\"asterisk.service\",\"MESSAGE\":\"'\"$2\"'\"}}'; }}\n\
+             {script}\n"
+        );
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (guard, helper) = UnixStream::pair().unwrap();
+        (&guard)
+            .write_all(
+                format!("{{\"select\":[\"asterisk.service\"],\"after\":{after}}}\n").as_bytes(),
+            )
+            .unwrap();
+        let serving = std::thread::spawn(move || serve_by(&program, helper.as_fd(), &helper));
+        let mut told = Vec::new();
+        for line in io::BufReader::new(&guard).lines() {
+            told.push(line.unwrap());
+            if told.last().is_some_and(|line| line.starts_with(last)) {
+                break;
+            }
+        }
+        drop(guard);
+        serving.join().unwrap().unwrap();
+        told
+    }
+
+    #[test]
+    fn journalctl_that_ends_goes_on_where_it_was() {
+        let script = r#"
+            case $n in
+            1) entry b=1 known; entry b=2 one;;
+            2) entry b=2 one; entry b=3 two;;
+            *) case $all in *--cursor=b=3*) entry b=3 two; entry b=4 three;; esac; sleep 5;;
+            esac"#;
+        let told = answers(script, "\"b=1\"", "L|three");
+        let records: Vec<_> = told.iter().filter(|line| !line.starts_with('S')).collect();
+        // The place is told with each that was read.
+        assert_eq!(records, ["Cb=1", "L|one", "Cb=2", "L|two", "Cb=3", "L|three"]);
+        let states: Vec<_> = told.iter().filter(|line| line.starts_with('S')).collect();
+        assert_eq!(states[0], "S");
+        assert!(states[1].starts_with("Sjournalctl has ended: exit status: 0"), "{states:?}");
+    }
+
+    #[test]
+    fn what_has_been_removed_is_told() {
+        let told = answers("entry b=7 late", "\"b=1;t=10\"", "S");
+        assert!(told[1].starts_with("Gentries since 1970-01-01"), "{told:?}");
+        assert_eq!(told[2..], ["L|late", "Cb=7", "S"]);
+        let told = answers("exit 0", "\"b=1;t=10\"", "S");
+        assert!(told[1].starts_with("Gentries since"), "{told:?}");
+        assert!(told[2..].iter().any(|line| line.starts_with("Csince=")), "{told:?}");
+        let unknown = "echo 'Failed to seek to cursor: Invalid argument' >&2; exit 1";
+        let told = answers(unknown, "\"b=1;t=10\"", "S");
+        assert_eq!(told[1], "Gthe place at which to go on is not known any more");
+        assert!(told[2..].contains(&"Csince=16".to_owned()), "{told:?}");
+        let told = answers("exit 0", "\"nonsense\"", "S");
+        assert_eq!(told[0], "Gthe place at which to go on makes no sense");
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_told() {
+        let denied =
+            "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1";
+        for (script, words) in [
+            (denied, "Sjournalctl may not read the journal: set SupplementaryGroups"),
+            ("echo 'out of memory' >&2; exit 3", "Sjournalctl has ended: out of memory"),
+            ("kill -9 $$", "Sjournalctl has ended: signal: 9"),
+        ] {
+            let told = answers(script, "null", "S");
+            assert!(told.last().unwrap().starts_with(words), "{told:?}");
+        }
+        let (guard, helper) = UnixStream::pair().unwrap();
+        (&guard).write_all(b"{\"select\":[\"asterisk.service\"],\"after\":null}\n").unwrap();
+        let missing = Path::new("/nonexistent/journalctl");
+        let serving = std::thread::spawn(move || serve_by(missing, helper.as_fd(), &helper));
+        let mut lines = io::BufReader::new(&guard).lines();
+        let state = lines.find_map(|line| line.ok().filter(|line| line.starts_with('S'))).unwrap();
+        assert!(state.starts_with("Sjournalctl cannot be run: No such file"), "{state}");
+        drop(lines);
+        drop(guard);
+        serving.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn nonsense_of_journalctl_is_passed_over() {
+        let script = r#"
+            echo '-- Journal begins --'; echo '{'; head -c 300000 /dev/zero | tr '\\0' x; echo
+            entry b=2 one; echo; printf '{"__CURSOR":"b=3","MESSAGE":[1,'"#;
+        let told = answers(script, "null", "S");
+        let lines: Vec<_> = told.iter().filter(|line| line.starts_with('L')).collect();
+        assert_eq!(lines, ["L|(left out: too long)", "L|one"]);
     }
 
     #[test]

@@ -58,10 +58,6 @@ struct Target {
     whole: bool,
     /// See [`Pattern::open`].
     open: bool,
-    /// See [`Rule::unbroken`].
-    unbroken: bool,
-    /// See [`Rule::twin`].
-    twin: bool,
     extractor: Extractor,
 }
 
@@ -91,8 +87,6 @@ impl Matcher {
                         rule: *id,
                         whole: !rule.cut,
                         open: pattern.open,
-                        unbroken: rule.unbroken,
-                        twin: rule.twin,
                         extractor: Extractor::new(pattern),
                     })
                     .collect();
@@ -366,15 +360,19 @@ impl Scanner {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
                 // shows that. To a syslog daemon each message is one, however it ends, and an ESC may
                 // have hidden how long it was: all but its head may be its sender's.
+                let rule = matcher.rules.get(target.rule);
                 let unseen_cut = match shape {
                     Shape::Syslog => *grammar == Grammar::Asterisk,
-                    Shape::Datagram(DatagramEnd::LineFeed) => !target.unbroken,
+                    Shape::Datagram(DatagramEnd::LineFeed) => {
+                        !rule.is_some_and(|rule| rule.unbroken)
+                    }
                     Shape::Datagram(DatagramEnd::Unseen) => true,
                     _ => false,
                 };
                 let time = clock.time(stamp);
                 let told = self.security.is_some_and(|last| time.since(last) < SECURITY_IS_ON);
-                let distrust = (unseen_cut && target.open) || (target.twin && told);
+                let twin = rule.is_some_and(|rule| rule.twin);
+                let distrust = (unseen_cut && target.open) || (twin && told);
                 events.extend(matcher.judge(target, body, framing).map(|reading| Event {
                     time,
                     channel: self.channel,

@@ -253,7 +253,8 @@ impl<'a> Entry<'a> {
 
 /// Whether a unit is that of a container runtime.
 fn is_runtime(unit: &str) -> bool {
-    RUNTIMES.contains(&unit) || (unit.starts_with(MONITOR) && unit.ends_with(".scope"))
+    let monitor = unit.strip_prefix(MONITOR).and_then(|rest| rest.strip_suffix(".scope"));
+    RUNTIMES.contains(&unit) || monitor.is_some()
 }
 
 /// Returns the fields by which `journalctl` finds the entries of a part: all of them must hold.

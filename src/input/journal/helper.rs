@@ -501,7 +501,7 @@ struct Lines {
 }
 
 /// A line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line<'a> {
     Whole(&'a [u8]),
     TooLong,

@@ -462,7 +462,7 @@ mod tests {
 
     /// So many keys that say nothing.
     fn keys(number: usize) -> String {
-        (0..number).map(|n| format!(r#""k{n}":0,"#)).collect()
+        (0..number).fold(String::new(), |keys, n| keys + &format!(r#""k{n}":0,"#))
     }
 
     #[test]
@@ -527,7 +527,6 @@ mod tests {
         let seen = |stamp: &str, shape| {
             Some((stamp.to_owned(), shape, "chan_sip.c: Hello: you".to_owned()))
         };
-        use DatagramEnd::{LineFeed, Object, Unseen};
         for (line, expected) in [
             (datagram(text), seen("17", Shape::Datagram(Unseen))),
             (datagram(&format!("{text}\n")), seen("17", Shape::Datagram(LineFeed))),

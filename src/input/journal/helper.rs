@@ -624,12 +624,12 @@ mod tests {
 
     #[test]
     fn journalctl_that_ends_goes_on_where_it_was() {
-        let script = r#"
+        let script = r"
             case $n in
             1) entry b=1 known; entry b=2 one;;
             2) entry b=2 one; entry b=3 two;;
             *) case $all in *--cursor=b=3*) entry b=3 two; entry b=4 three;; esac; sleep 5;;
-            esac"#;
+            esac";
         let told = answers(script, "\"b=1\"", "L|three");
         let records: Vec<_> = told.iter().filter(|line| !line.starts_with('S')).collect();
         // The place is told with each that was read.
@@ -700,7 +700,7 @@ mod tests {
             });
         };
         for _ in 0..5 {
-            lines.split(&[b'x'; CHUNK], &mut note);
+            lines.split(&vec![b'x'; CHUNK], &mut note);
         }
         lines.split(b"x\nabc\n", &mut note);
         assert_eq!(found, [usize::MAX, 3]);

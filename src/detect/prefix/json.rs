@@ -528,9 +528,9 @@ mod tests {
             Some((stamp.to_owned(), shape, "chan_sip.c: Hello: you".to_owned()))
         };
         for (line, expected) in [
-            (datagram(text), seen("17", Shape::Datagram(Unseen))),
-            (datagram(&format!("{text}\n")), seen("17", Shape::Datagram(LineFeed))),
-            (datagram(&object), seen("Nov 22 10:00:00", Shape::Datagram(Object))),
+            (datagram(text), seen("17", Shape::Datagram(DatagramEnd::Unseen))),
+            (datagram(&format!("{text}\n")), seen("17", Shape::Datagram(DatagramEnd::LineFeed))),
+            (datagram(&object), seen("Nov 22 10:00:00", Shape::Datagram(DatagramEnd::Object))),
             (format!("|{console}"), seen("x", Shape::Console)),
             (format!("|{object}"), seen("Nov 22 10:00:00", Shape::Json)),
             // What is made to look like a datagram, or like a line with a header, is text.

@@ -12,6 +12,7 @@ mod journal;
 mod log_access;
 mod logger;
 mod logs;
+mod manager;
 mod nftables;
 pub mod other_tables;
 mod other_tools;
@@ -93,6 +94,7 @@ pub const CHECKS: &[Check] = &[
     ("logger-files", logger::files),
     ("dateformat", logger::dateformat),
     ("logger-filter", logger::filter),
+    ("logger-limit", logger::limit),
     ("logpath", logs::logpath),
     ("journal", journal::entries),
     ("permissions", log_access::permissions),
@@ -113,7 +115,9 @@ pub const CHECKS: &[Check] = &[
     ("account-names", accounts::alwaysauthreject),
     ("passwords", accounts::passwords),
     ("acl", accounts::acl),
-    ("manager", accounts::manager),
+    ("manager", manager::manager),
+    ("manager-events", manager::events),
+    ("iax-authdebug", accounts::authdebug),
     ("rtp-timeout", accounts::rtp_timeout),
 ];
 

@@ -31,7 +31,18 @@ impl Config {
             warnings.extend(self.lower_limits(&built_in));
         }
         warnings.extend(self.doubles(filters));
+        warnings.extend(self.open_ami());
         warnings
+    }
+
+    fn open_ami(&self) -> Option<String> {
+        let ami = self.ami.as_ref().filter(|ami| ami.enabled && !ami.tls && !ami.is_local())?;
+        Some(format!(
+            "{}events come from {} without TLS: whoever can change packets on the way can name any host. Write tls = true \
+             below [ami]",
+            at(self.places.of("ami.host")),
+            ami.host
+        ))
     }
 
     fn without_effect(&self) -> Vec<String> {

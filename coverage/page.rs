@@ -82,50 +82,63 @@ impl<'a> Row<'a> {
 }
 
 const TOP: &str = "\
-# Coverage
+# Which Asterisk messages count?
 
-The messages that Asterisk 1.2 to 23 writes about hosts, and what guards make of them. A row is a message in the
-wording of some versions. Refusals that leave no line have a row too (*no line*): what nobody can read is not left
-out of the count. The rows are those of [messages.toml](../coverage/messages.toml). Written by `make coverage`.
+This page has the messages that Asterisk 1.2 to 23 writes about hosts, and shows what asterguard, fail2ban and CrowdSec
+do with each. First come two tables of sums, then [how to read the tables](#how-to-read-the-tables), then a table for
+each family of messages. `make coverage` writes this page from [messages.toml](../coverage/messages.toml).
+";
 
-How each column comes about:
+const LEGEND: &str = "
+## How to read the tables
 
-* **text alone**: asterguard reads the line with its shipped rules, as `replay` does without a capture.
-* **with exchanges**: it sees the exchange that brings the message about, too, as `replay --pcap` and the running guard
-  do. Column *answer of the PBX*: `REGISTER+ 403` is a REGISTER with credentials for the nonce before, answered by 403;
-  `REGISTER*` has credentials for a nonce that was never sent. They come from Asterisk's sources
-  ([exchanges.toml](../coverage/exchanges.toml)), are written as packets have them, paired and counted by the same
-  code that does so for packets, and joined with the line. chan_pjsip is seen by HEP, chan_sip on the wire: over UDP and
-  TCP only. AMI, HTTP and IAX2 are not seen: there, the line stands alone. A line about SIP that has no exchange beside it
-  counts for nothing here, even if it does by text alone: where exchanges are seen, they are the evidence.
-  A **✗** in this column: a phone of ours that brings the message about is counted, see the note.
-* **fail2ban**: `fail2ban-regex` with the filter for Asterisk that comes with it, on the same lines. The older version
-  is that of this Debian, the newer one that of Debian's sid.
-* **CrowdSec**: `crowdsec` with the collection `crowdsecurity/asterisk` of the hub that Debian ships with it; what its
-  scenarios count. Debian has no newer one.
+A row is a message in the words of some versions. If Asterisk refuses a host and writes no line, there is a row too
+(*no line*). A refusal that nobody can read in a log is not left out of the count.
 
-To try one yourself: `asterguard test 'LINE'`, `fail2ban-regex 'LINE' asterisk`, `cscli explain --log 'LINE' --type
-asterisk`.
+Each program gets two samples of each message:
 
-Each program is asked about two samples. *Plain*: the message as it is written when a host 203.0.113.9 (or
-2001:db8:bad::9) attacks, or one of ours, 198.51.100.4, does what is in order. *Forged*: the same message when its sender
-wants the innocent host 192.0.2.66 to be banned. Where there are two marks, the second is of the forged sample.
+* *Plain*: the message as Asterisk writes it when the host 203.0.113.9 (or 2001:db8:bad::9) attacks. If the message is
+  not about an attack, it is about the harmless host 198.51.100.4.
+* *Forged*: the same message when its sender wants the innocent host 192.0.2.66 to be banned.
 
-| | |
+Where a cell has two marks, the second is about the forged sample.
+
+| mark | the program |
 |---|---|
 | **✓** | names the attacker |
-| (✓) | names nobody, because another line of the same attempt does: see the note |
+| (✓) | names nobody, because another line of the same attempt names the attacker: see the note |
 | – | names nobody, and misses an attack |
-| · | names nobody, which is right by this line: see the note |
+| · | names nobody, which is right for this line: see the note |
 | ? | names the attacker, but the same line could name anybody: see the note |
 | **✗** | names a host that did nothing wrong |
-| **✗✗** | names a host that has nothing to do with it |
+| **✗✗** | names a host that has nothing to do with the message |
 
-Beside our mark stands the verdict: *proven* and *unverified* count; *hearsay*, *ignored*, *tampered*,
-*success* (a login) and *none* do not ([what they mean](rules.md#evidence)). With several lines, each has
-its own. *Challenge unanswered* has a limit of its own, ten in ten minutes ([the jail
-asterisk-probe](configuration.md#jails-that-are-built-in)). The kernel's lines are judged with the jail that
+After asterguard's mark comes its verdict ([what it means](rules.md#evidence)). Verdicts with `proven` and `unverified`
+count. `hearsay` (untrusted), `ignored`, `tampered` (ambiguous), `success` (a login) and `none` do not count. If there
+are several lines, each has its own verdict. *Challenge unanswered* has its own limit, ten in ten minutes ([the jail
+asterisk-probe](configuration.md#jails-that-are-built-in)). For the kernel's lines, the jail is used that
 rules/kernel-firewall.toml describes.
+
+The columns:
+
+* **text alone**: asterguard reads only the line, with its built-in rules. `replay` without a capture does the same.
+* **answer of the PBX**: what Asterisk answers when this message is written. `REGISTER+ 403` is a REGISTER with
+  credentials for the nonce before, answered by 403. `REGISTER*` has credentials for a nonce that was never sent. These
+  exchanges come from Asterisk's sources ([exchanges.toml](../coverage/exchanges.toml)).
+* **with exchanges**: asterguard sees the line and this exchange. `replay --pcap` and the running service do the same.
+  The exchanges are written as packets, and the same code as for real packets reads and counts them.
+  * chan_pjsip is seen by HEP. chan_sip is seen in network traffic, over UDP and TCP only. AMI, HTTP and IAX2 are not
+    seen here, so their lines stand alone.
+  * A line about SIP without an exchange counts for nothing here, even if it counts by text alone. Where exchanges are
+    seen, they are the evidence.
+  * A **✗** in this column: a harmless phone that causes the message is counted too. See the note.
+* **fail2ban**: `fail2ban-regex` reads the same lines with the filter for Asterisk that comes with it. The older version
+  is that of the Debian on which this page was written. The newer one is that of Debian sid.
+* **CrowdSec**: what the scenarios of `crowdsec` count, with the collection `crowdsecurity/asterisk` of the hub that
+  Debian ships with it. Debian has no newer version.
+
+To try a line yourself: `asterguard test 'LINE'`, `fail2ban-regex 'LINE' asterisk`, `cscli explain --log 'LINE' --type
+asterisk`.
 ";
 
 /// The whole page.
@@ -133,6 +146,7 @@ pub fn write(rows: &[Row<'_>], others: &[Other]) -> String {
     let mut page = TOP.to_owned();
     page.push_str(&sums(rows, others));
     page.push_str(&harm(rows, others));
+    page.push_str(LEGEND);
     let names: Vec<_> = others.iter().map(|other| other.name.as_str()).collect();
     for family in families(rows) {
         let _ = write!(
@@ -250,7 +264,7 @@ fn table<'a>(
 pub fn sums(rows: &[Row<'_>], others: &[Other]) -> String {
     let names: Vec<_> = others.iter().map(|other| other.name.as_str()).collect();
     let head = format!(
-        "messages | attackers bring about | asterguard, text alone | only told | asterguard, with exchanges | {}",
+        "messages | attackers can cause | asterguard, text alone | only shown | asterguard, with exchanges | {}",
         names.join(" | ")
     );
     let table = table(rows, &head, 5 + others.len(), |rows| {
@@ -266,10 +280,10 @@ pub fn sums(rows: &[Row<'_>], others: &[Other]) -> String {
     });
     format!(
         "\n## Who is counted\n\n{table}
-*Attackers bring about*: all messages that somebody without an account can cause, also those that name nobody, that are
-written at VERBOSE only, or that phones of ours cause as well. A program gets the point for each of them by whose plain
-line its sender counts, be that right (**✓**), luck (?) or too much (**✗**). *Only told*: as hearsay, in `replay` and
-`explain`.
+*Attackers can cause*: all messages that somebody without an account can cause. Messages that name nobody, that are
+written at VERBOSE only, or that phones cause as well are among them. A program gets a point for a message if it counts
+the sender of the plain line. It does not matter whether this is right (**✓**), luck (?) or too much (**✗**). *Only
+shown*: untrusted lines (`hearsay`), which `replay` and `explain` show.
 "
     )
 }
@@ -288,8 +302,8 @@ pub fn harm(rows: &[Row<'_>], others: &[Other]) -> String {
     });
     format!(
         "\n## Who is counted wrongly\n\n{table}
-Of all messages: **✗** or **✗✗**, by the plain sample or the forged one. With exchanges, a phone of ours that brings the
-message about has its own exchange: `innocent` in messages.toml.
+This counts all messages with **✗** or **✗✗**, by the plain sample or by the forged one. *With exchanges*, a harmless
+phone that causes the message has its own exchange: `innocent` in messages.toml.
 "
     )
 }

@@ -82,9 +82,9 @@ fn files(page: &mut Roff) {
         ("/etc/asterguard/conf.d/*.toml", "Read after it, in the order of their names."),
         (
             "/etc/asterguard/rules.d/*.toml",
-            "Rules beside those that are built in, or in their place.",
+            "Your own rules: added to the built-in ones, or in their place.",
         ),
-        (asterguard::daemon::STATE_DIR, "What must outlive the daemon."),
+        (asterguard::daemon::STATE_DIR, "The state of the daemon."),
         (asterguard::control::SOCKET, "The control socket."),
     ] {
         page.control("TP", []).text([bold(file)]).text([roman(what)]);

@@ -16,23 +16,23 @@ use crate::model::time::{BanDuration, Time};
 
 #[derive(Debug, Args)]
 pub struct AllowArgs {
-    /// Addresses or networks that nothing is dropped of, whatever is banned or blocked
+    /// Addresses or networks that are let through, even if they are banned or on a list
     #[arg(
         value_name = "HOST|NETWORK",
         required_unless_present = "list",
         add = ArgValueCandidates::new(completions::allowed)
     )]
     hosts: Vec<Subject>,
-    /// How long: 8h, 1d 12h, seconds, or permanent (until `--remove`)
+    /// Duration: 8h, 1d 12h, seconds, or permanent (until `--remove`)
     #[arg(long = "for", value_name = "TIME", default_value = "permanent", value_parser = lasting, allow_hyphen_values = true)]
     length: BanDuration,
-    /// Why, for whoever looks at it later: one line
+    /// The reason, in one line
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Let them through no longer
+    /// Remove them from the list
     #[arg(long, conflicts_with_all = ["length", "comment", "list"])]
     remove: bool,
-    /// Show what is let through by order; `asterguard list allow` shows all that is let through
+    /// Show the hosts that this command lets through. `asterguard list allow` shows all hosts that are let through
     #[arg(long, conflicts_with_all = ["hosts", "length", "comment"])]
     list: bool,
     #[command(flatten)]

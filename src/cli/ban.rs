@@ -20,27 +20,27 @@ use crate::model::time::{BanDuration, HumanDuration};
 #[derive(Debug, Args)]
 pub struct BanArgs {
     /// Addresses of the hosts; an IPv6 address stands for its network. With a port
-    /// (`192.0.2.7:40000`, `[2001:db8::7]:40000`), only what comes from there. Or networks
-    /// (`192.0.2.0/24`), at most 4096 of them
+    /// (`192.0.2.7:40000`, `[2001:db8::7]:40000`), only packets from this port are blocked. Networks
+    /// (`192.0.2.0/24`) are possible too, at most 4096 of them
     #[arg(required = true, value_name = "HOST|NETWORK")]
     hosts: Vec<Subject>,
-    /// In the name of this jail, with its bantime and ports [default: all ports]
+    /// Ban in the name of this jail, with its bantime and ports [default: no jail, all ports]
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
-    /// How long: 10m, 1d 12h, seconds, or permanent [default: what the jail says, else permanent]
+    /// Duration: 10m, 1d 12h, seconds, or permanent [default: that of the jail, else permanent]
     #[arg(long = "for", value_name = "TIME", value_parser = lasting, allow_hyphen_values = true)]
     length: Option<BanDuration>,
-    /// Why, for whoever looks at it later: one line, shown by `banned` and `explain`
+    /// The reason, in one line; `banned` and `explain` show it
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Leave a ban that is in force and as long as it is; `--json` says in `changed` whether anything is
-    /// other than before
+    /// Do not change a ban that is in force and lasts at least as long. With `--json`, `changed` says whether
+    /// anything was changed
     #[arg(long)]
     ensure: bool,
-    /// Do not ask, though somebody has logged in from there lately
+    /// Do not ask, even if an account has logged in from there lately
     #[arg(long, short)]
     yes: bool,
-    /// Ban for this time only, unless you press Enter within it: for whoever may ban themselves
+    /// Ban for this time only. If you press Enter within it, the ban stays. So you cannot lock yourself out
     #[arg(long, value_name = "TIME", value_parser = length, allow_hyphen_values = true, conflicts_with = "ensure")]
     confirm: Option<Duration>,
     #[command(flatten)]

@@ -22,16 +22,16 @@ use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct BannedArgs {
-    /// Only the bans that hold this host, or ports of it; or this port of a host; or that overlap this network
+    /// Show only the bans of this host and its ports, or of this port of a host, or that overlap this network
     #[arg(value_name = "HOST|NETWORK", add = ArgValueCandidates::new(completions::banned))]
     host: Option<Subject>,
-    /// Instead, the bans that jails in observe mode would have made, for as long as they would last
+    /// Show the bans that jails in observe mode would have made, each for as long as it would last
     #[arg(long)]
     observe: bool,
-    /// What comes first
+    /// Which bans come first
     #[arg(long, value_name = "ORDER", default_value = "left")]
     sort: Order,
-    /// The most bans that are shown
+    /// Show at most this many bans
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
     #[command(flatten)]
@@ -41,17 +41,17 @@ pub struct BannedArgs {
 /// The order of bans.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Order {
-    /// The one that lasts longest
+    /// Those that last longest
     Left,
-    /// The last one
+    /// The newest
     Since,
     /// By address
     Host,
     /// By jail, then by address
     Jail,
-    /// The one with the most packets dropped
+    /// Those with the most dropped packets
     Dropped,
-    /// The one whose host sent a packet last
+    /// Those of the hosts that sent a packet last
     Last,
 }
 
@@ -62,7 +62,7 @@ pub fn banned(args: &BannedArgs, output: &Output) -> Result<Exit, Failure> {
     let mut bans = match asked {
         Some(bans) => bans,
         None if args.observe => {
-            let message = "no daemon answers: only it knows whom jails would ban".to_owned();
+            let message = "no daemon answers: only it knows which hosts jails would ban".to_owned();
             return Err(Failure { exit: Exit::NoDaemon, message });
         }
         None => args.places.bans(args.host, output)?,
@@ -146,7 +146,7 @@ fn not_banned(args: &BannedArgs, is_answered: bool, output: &Output) -> Result<(
         args.places.in_kernel(whom).map_or_else(Vec::new, |(_, listed)| listed)
     };
     for listed in listed {
-        output.line(format_args!("  dropped all the same: {listed}"));
+        output.line(format_args!("  dropped without a ban: {listed}"));
     }
     tell_elsewhere(&elsewhere(whom.address()), output);
     Ok(())

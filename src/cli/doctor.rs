@@ -16,7 +16,7 @@ use crate::doctor::{CHECKS, Finding, NoStatus, Verdict, World};
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Show what is as it should be, too
+    /// Also show what is in order
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]

@@ -8,14 +8,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
         "run",
         &[
             ("asterguard run", "in the foreground, as root"),
-            ("asterguard run --dry-run", "say whom it would ban, and change nothing"),
+            ("asterguard run --dry-run", "show which hosts it would ban, and change nothing"),
         ],
     ),
     ("reload", &[("asterguard reload", "after a change of the configuration")]),
     (
         "status",
         &[
-            ("asterguard status", "how it is, and each jail in a line"),
+            ("asterguard status", "whether it works, and one line for each jail"),
             ("asterguard status asterisk-guess", "all about one jail"),
             ("asterguard status --check", "for monitoring: exit code 1 unless all is well"),
         ],
@@ -25,14 +25,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
         &[
             ("asterguard banned", "all bans"),
             ("asterguard banned 198.51.100.7", "is this host banned?"),
-            ("asterguard banned --sort dropped --limit 10", "who sends the most"),
+            ("asterguard banned --sort dropped --limit 10", "the hosts that send the most packets"),
         ],
     ),
     (
         "list",
         &[
-            ("asterguard list allow", "who is never dropped, and why"),
-            ("asterguard list block 198.51.100.7", "which entries hold this host"),
+            ("asterguard list allow", "which hosts are never blocked, and why"),
+            ("asterguard list block 198.51.100.7", "which entries contain this host"),
         ],
     ),
     (
@@ -41,14 +41,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
             ("asterguard ban 198.51.100.7 --for 2d --comment 'ticket 4711'", "one host"),
             ("asterguard ban 198.51.100.0/24 --for 1h", "a network"),
             ("asterguard ban 198.51.100.7:40000 --for 10m", "one port of a host"),
-            ("asterguard ban 198.51.100.7 --confirm 60s", "let it go again unless you press Enter"),
+            ("asterguard ban 198.51.100.7 --confirm 60s", "remove it again unless you press Enter"),
         ],
     ),
     (
         "unban",
         &[
-            ("asterguard unban 198.51.100.7", "let it in"),
-            ("asterguard unban 198.51.100.7 --allow-for 1h", "and whatever it does for an hour"),
+            ("asterguard unban 198.51.100.7", "remove its bans"),
+            ("asterguard unban 198.51.100.7 --allow-for 1h", "and let it through for an hour"),
             ("asterguard unban --all --jail asterisk-scan", "all bans of a jail"),
         ],
     ),
@@ -62,9 +62,9 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
     (
         "allow",
         &[
-            ("asterguard allow 203.0.113.7 --for 8h --comment 'on a train'", "for a day's work"),
-            ("asterguard allow --list", "what is let through by order"),
-            ("asterguard allow 203.0.113.7 --remove", "no longer"),
+            ("asterguard allow 203.0.113.7 --for 8h --comment 'on a train'", "for a working day"),
+            ("asterguard allow --list", "the hosts on this list"),
+            ("asterguard allow 203.0.113.7 --remove", "remove it from this list"),
         ],
     ),
     ("export", &[("asterguard export bans.json", "all bans, with end, reason and person")]),
@@ -72,21 +72,21 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
     (
         "pause",
         &[
-            ("asterguard pause", "nothing is dropped for 15 minutes"),
+            ("asterguard pause", "nothing is blocked for 15 minutes"),
             ("asterguard pause --jail asterisk-guess --for 1h", "only the bans of a jail"),
         ],
     ),
-    ("resume", &[("asterguard resume", "drop again now")]),
+    ("resume", &[("asterguard resume", "block again now")]),
     (
         "get",
         &[
             ("asterguard get asterisk-guess", "all its values, and where they are written"),
-            ("asterguard get asterisk-guess maxretry", "one of them"),
-            ("asterguard get ignoreip", "who is never banned"),
+            ("asterguard get asterisk-guess maxretry", "one of its values"),
+            ("asterguard get ignoreip", "which hosts are never banned"),
         ],
     ),
-    ("ruleset", &[("asterguard ruleset > asterguard.nft", "to be included in your firewall")]),
-    ("verify", &[("asterguard verify --repair", "make the kernel hold what it should")]),
+    ("ruleset", &[("asterguard ruleset > asterguard.nft", "to include it in your firewall")]),
+    ("verify", &[("asterguard verify --repair", "repair the table in the kernel")]),
     (
         "check",
         &[
@@ -94,14 +94,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
             ("asterguard check --show", "every value in force, with file and line"),
         ],
     ),
-    ("doctor", &[("asterguard doctor", "what goes wrong, and what to do")]),
-    ("test", &[("asterguard test /var/log/asterisk/messages", "what the rules make of a log")]),
+    ("doctor", &[("asterguard doctor", "problems, and what to do")]),
+    ("test", &[("asterguard test /var/log/asterisk/messages", "what the rules find in a log")]),
     ("explain", &[("asterguard explain 198.51.100.7", "why it is banned, or not")]),
     (
         "replay",
         &[
-            ("asterguard replay /var/log/asterisk/messages", "whom it would have banned"),
-            ("asterguard replay --pcap pbx.pcap", "the same of a capture"),
+            ("asterguard replay /var/log/asterisk/messages", "which hosts it would have banned"),
+            ("asterguard replay --pcap pbx.pcap", "the same for a capture"),
         ],
     ),
     ("restore", &[("asterguard restore", "at boot, before the network comes up")]),

@@ -42,7 +42,7 @@ use crate::sys::program::Program;
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Address of a host, or address and port: why it is banned or not. Or a log line: what each jail
-    /// makes of it
+    /// does with it
     #[arg(value_name = "HOST|LINE", add = ArgValueCandidates::new(completions::banned))]
     subject: String,
     #[command(flatten)]
@@ -147,7 +147,7 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
         }
         (true, _) if report.bans.is_none() => "nobody could look whether it is banned".to_owned(),
         (true, 0) if report.protected.is_none() && !listed.is_empty() => {
-            "not banned, and dropped all the same".to_owned()
+            "not banned, but dropped".to_owned()
         }
         (true, 0) => "not banned".to_owned(),
         (true, bans) if bans == ports && report.port.is_none() => {

@@ -24,7 +24,7 @@ const MOST_TOLD: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Where to write them; `-` is standard output
+    /// File to write; `-` is standard output
     #[arg(default_value = "-")]
     file: PathBuf,
     #[command(flatten)]

@@ -20,7 +20,7 @@ pub struct GetArgs {
     /// The jail; or `ignoreip`, for the hosts that no jail bans
     #[arg(value_name = "JAIL", add = ArgValueCandidates::new(completions::jails))]
     first: String,
-    /// One of its values; `failregex`: what it counts; `ignoreip`: the hosts that it never bans, and why
+    /// One of its values; or `failregex`: what it counts; or `ignoreip`: the hosts that it never bans, and why
     /// [default: all values, and where each is written]
     #[arg(value_name = "WHAT")]
     what: Option<String>,

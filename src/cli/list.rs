@@ -26,9 +26,9 @@ use crate::sys::clock::now;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Which list
+    /// The list
     list: ListName,
-    /// Only what this host is in it for
+    /// Show only the entries that contain this host
     host: Option<IpAddr>,
     #[command(flatten)]
     socket: SocketArg,
@@ -79,9 +79,7 @@ fn is_empty(entries: &ListEntries) -> bool {
 /// Returns what is said of a list that nothing is in, or not this host.
 fn nobody(list: ListName, host: Option<IpAddr>) -> String {
     let (nothing, not) = match list {
-        ListName::Allow => {
-            ("nobody is let through whatever is banned", "is not let through whatever is banned")
-        }
+        ListName::Allow => ("the allow list is empty", "is not in the allow list"),
         ListName::Block => ("nothing is blocked", "is not blocked"),
         ListName::Feed => ("there is no feed", "is in no feed"),
         ListName::KnownGood => ("nobody has logged in lately", "has not logged in lately"),

@@ -35,7 +35,7 @@ mod without_daemon;
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -49,6 +49,7 @@ use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
 use crate::sources;
+use crate::sys::peer::Peers;
 use crate::sys::sandbox::{self, Needs, Sockets};
 use output::{Failure, Output};
 
@@ -80,22 +81,22 @@ pub enum Exit {
 
 const AFTER_HELP: &str = "\
 Try it without changing anything:
-  asterguard replay /var/log/asterisk/messages   whom would it have banned?
+  asterguard replay /var/log/asterisk/messages   which hosts would it have banned?
 Run it:
-  asterguard run                                 (as root; or as a service)
+  asterguard run                                 (as root, or as a service)
 Locked out?
-  asterguard pause                               nothing is dropped for 15 minutes
+  asterguard pause                               nothing is blocked for 15 minutes
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or something named that cannot be,
+Exit codes: 0 done, 1 failed, 2 wrong command line (also: an unknown jail or a protected host),
 3 wrong configuration or rules, 4 no daemon answers, 5 nftables cannot be used,
-6 the state file cannot be used, 7 a supervised guard requests a restart,
+6 the state file cannot be used, 7 a supervised daemon requests a restart,
 8 this user may not do that, 9 nothing was found.";
 
-/// Guards Asterisk phone systems: reads its logs, and has the kernel drop the hosts that attack it.
+/// Protect an Asterisk phone system: find the hosts that attack it, and block them in the firewall.
 #[derive(Debug, Parser)]
 #[command(name = "asterguard", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
@@ -106,8 +107,8 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct ConfigArg {
-    /// Configuration file; conf.d/ and rules.d/ are looked for next to it
-    /// [default: /etc/asterguard/asterguard.toml if it exists, else what is built in]
+    /// Configuration file. The directories conf.d and rules.d next to it are read too
+    /// [default: /etc/asterguard/asterguard.toml if it exists, else the built-in configuration]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -119,65 +120,86 @@ struct SocketArg {
     socket: PathBuf,
 }
 
+#[derive(Clone, Debug, Args)]
+struct PeerArgs {
+    /// Socket of the helper that looks up names (asterguard-names.socket)
+    #[arg(long, value_name = "PATH")]
+    names: Option<PathBuf>,
+    /// Socket of the helper that reads the journal (asterguard-journal.socket)
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+    /// Socket of the helper that reads events of the manager interface (asterguard-ami.socket)
+    #[arg(long, value_name = "PATH")]
+    ami: Option<PathBuf>,
+}
+
+impl From<PeerArgs> for Peers {
+    fn from(args: PeerArgs) -> Self {
+        let PeerArgs { names, journal, ami } = args;
+        Self { names, journal, ami }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the guard in the foreground, as a service does
+    /// Run asterguard in the foreground, as the service does
     Run(run::RunArgs),
-    /// Read configuration and rules again; bans, counts and unread lines stay
+    /// Read configuration and rules again; no ban, no count and no log line is lost
     Reload(SocketArg),
-    /// Show what was counted and which hosts are banned. With --check, exit code 1 if the guard is not well
+    /// Show whether it works, what each jail counted, and how many hosts are banned
     Status(status::StatusArgs),
-    /// Show which hosts are banned, and whether they are still sending packets
+    /// Show which hosts are banned, and whether they still send packets
     Banned(banned::BannedArgs),
-    /// Show a list: what is in it, why, and what was dropped
+    /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
     ///
-    /// Without a jail, the ban closes all ports and never ends, unless `--for` says when. A ban that is in force gets
-    /// the length that `--for` says; without `--for`, it stays as it is.
+    /// Without a jail, the ban closes all ports and never ends, unless `--for` sets its duration. If the host is banned
+    /// already, `--for` sets the duration of this ban. Without `--for`, the ban stays as it is.
     Ban(ban::BanArgs),
-    /// Lift the bans of hosts, networks or single ports of hosts, or all
+    /// Remove the bans of hosts, networks or single ports of hosts, or all bans
     Unban(unban::UnbanArgs),
-    /// Let hosts or networks through, whatever is banned: for a while, or until you say otherwise
+    /// Let hosts or networks through, even if they are banned: for a time, or until you remove them
     ///
-    /// It works without the daemon too, and stays over restarts.
+    /// It works without the daemon too, and stays after a restart.
     Allow(allow::AllowArgs),
-    /// Write the bans in force, with end, reason and person, one JSON object a line
+    /// Write the bans in force with end, reason and person, one JSON object per line
     Export(export::ExportArgs),
-    /// Take up bans that `export` wrote, until the times at which they end
+    /// Add the bans that `export` wrote, each until its end
     Import(export::ImportArgs),
-    /// Stop dropping immediately, for a while; works without the daemon too
+    /// Stop blocking now, for a time; works without the daemon too
     Pause(pause::PauseArgs),
-    /// End all pauses, or that of a jail
+    /// End all pauses, or the pause of one jail
     Resume(resume::ResumeArgs),
     /// Show the values of a jail that are in force, what it counts, or which hosts are never banned
     Get(get::GetArgs),
-    /// Print the nftables table without its bans, to be included in a firewall of yours
+    /// Print the nftables table without its bans, to include it in your firewall
     Ruleset(ruleset::RulesetArgs),
-    /// Say where kernel, configuration and memory differ
+    /// Show where kernel, configuration and memory differ
     ///
-    /// The exit code is 1 if they do.
+    /// The exit code is 1 if they differ.
     Verify(verify::VerifyArgs),
-    /// Check configuration and rules, and run every rule's examples
+    /// Check the configuration and the rules, and test the examples of every rule
     Check(check::CheckArgs),
-    /// Look for what goes wrong in practice, and say what to change
+    /// Find problems, and say what to change
     ///
     /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
     Doctor(doctor::DoctorArgs),
-    /// Show what the rules make of a line or a log: which hit how often, in which formats, and which lines none hit
+    /// Show what the rules find in a line or a log: how often each rule matches, and which lines no rule matches
     ///
-    /// Of a log, a summary is printed; `--matched` and `--missed` print lines, `--regex` tries a failregex without a rule
-    /// file. The exit code is 9 if nothing is hit, and 1 if the file cannot be read, or not to its end.
+    /// For a log, it prints a summary, also with the formats of lines and dates. `--matched` and `--missed` print lines.
+    /// `--regex` tries a failregex without a rule file. The exit code is 9 if nothing matches, and 1 if the file cannot
+    /// be read, or not to its end.
     Test(test::TestArgs),
-    /// Say why a host is banned or not, or what each jail makes of a line
+    /// Show why a host is banned or not, or what each jail does with a log line
     Explain(explain::ExplainArgs),
-    /// Say which hosts these logs and captures would have had banned, when and why; changes nothing
+    /// Show the bans that these logs and captures would have caused, when and why; changes nothing
     ///
-    /// What the PBX did with a host is in a capture (--pcap) alone: without one, the last line says that it is unknown.
-    /// At the end stands what was left out and why, what was withheld, and which jails only observe.
-    /// The exit code is 1 if a file cannot be read, or not to its end; what can be read counts.
+    /// Only a capture (--pcap) shows what the PBX did with a host. Without one, the last line says that it is unknown.
+    /// The end of the output shows what was left out and why, which bans were withheld, and which jails only observe.
+    /// The exit code is 1 if a file cannot be read, or not to its end. The lines that can be read count.
     Replay(replay::ReplayArgs),
-    /// Put stored bans into the kernel, before the network comes up and the guard runs
+    /// Put the stored bans into the kernel, before the network comes up and the daemon starts
     Restore(restore::RestoreArgs),
     /// Print the user that asterguard needs in Asterisk's manager.conf
     ///
@@ -191,11 +213,7 @@ enum Command {
     LookUp,
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
-    Writer {
-        /// Socket of the process that looks names up: the only one that it connects to
-        #[arg(long)]
-        names: Option<PathBuf>,
-    },
+    Writer(PeerArgs),
 }
 
 /// Reads the address of a host, or the address and one port of a host.
@@ -252,7 +270,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
-        Command::Writer { names } => write_to_firewall(names.as_deref()).map_err(Failure::new),
+        Command::Writer(peers) => write_to_firewall(&peers.into()).map_err(Failure::new),
         Command::AmiUser(args) => ami_user::ami_user(&args, &output),
         Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),
         Command::LookUp => {
@@ -288,16 +306,16 @@ fn not_understood(mut error: clap::Error) -> ExitCode {
 }
 
 /// Serves the guard that started this process, with nothing but what that takes. It connects to no socket but `names`.
-fn write_to_firewall(names: Option<&Path>) -> anyhow::Result<()> {
+fn write_to_firewall(peers: &Peers) -> anyhow::Result<()> {
     let line = std::io::stdin().as_fd().try_clone_to_owned()?;
     // It was executed by the name `exe`. Under which name it runs changes nothing.
     let _ = rustix::thread::set_name(c"asterguard");
     // What cannot be given up is said by the guard, which cannot either.
     let _ = sandbox::keep_net_admin();
     let execute = sandbox::programs();
-    let sockets = if names.is_some() { Sockets::Local } else { Sockets::None };
+    let sockets = if peers.each().next().is_some() { Sockets::Local } else { Sockets::None };
     let _ = sandbox::confine(&Needs { execute, sockets, ..Needs::default() });
-    Ok(helper::serve(line.into(), names)?)
+    Ok(helper::serve(line.into(), peers)?)
 }
 
 /// Serves the guard on standard input with events of the manager interface, with nothing but what that takes.

@@ -17,10 +17,10 @@ use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// How long: 15m, 1h, seconds, or permanent (until `asterguard resume`)
+    /// Duration: 15m, 1h, seconds, or permanent (until `asterguard resume`)
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_parser = lasting, allow_hyphen_values = true)]
     length: BanDuration,
-    /// Only the bans of this jail: all others stay in force
+    /// Pause only the bans of this jail; all others stay in force
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::daemon::{self, Restored, STATE_DIR};
 pub struct RestoreArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Directory that the daemon keeps its state in
+    /// Directory where the daemon stores its state
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
 }

@@ -14,7 +14,7 @@ use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// Only the pause of this jail [default: all pauses]
+    /// End only the pause of this jail [default: all pauses]
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
     #[command(flatten)]

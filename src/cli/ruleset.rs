@@ -17,7 +17,7 @@ use crate::table::structure::Structure;
 
 #[derive(Debug, Args)]
 pub struct RulesetArgs {
-    /// Write it there, in one step, once `nft` has found nothing wrong with it
+    /// Write the table to this file, in one step, after `nft` has found no mistake in it
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]

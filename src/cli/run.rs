@@ -5,32 +5,31 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::Failure;
-use super::{ConfigArg, Exit, SocketArg};
+use super::{ConfigArg, Exit, PeerArgs, SocketArg};
 use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Directory for what must outlive the daemon
+    /// Directory where the daemon stores its state
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
     #[command(flatten)]
     socket: SocketArg,
-    /// Only say what would be banned; leave the kernel alone
+    /// Only say which hosts would be banned; do not change the kernel
     #[arg(long, conflicts_with = "sink")]
     dry_run: bool,
     /// How bans get into the kernel: there is one way, `netlink`
     #[arg(long, hide = true, default_value = "netlink", value_parser = sink)]
     sink: SinkKind,
-    /// Have names looked up by the helper at this socket (asterguard-names.socket)
-    #[arg(long, value_name = "PATH")]
-    names: Option<PathBuf>,
-    /// User that a guard which is started as root becomes, with its groups; `root`: it stays root
-    /// [default: asterguard, if there is such a user]
+    #[command(flatten)]
+    peers: PeerArgs,
+    /// User that the daemon becomes, with its groups, if it is started as root. With `root`, it stays root
+    /// [default: asterguard, if this user exists]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Something starts the guard again when it ends with exit code 7. So it ends when a reload needs a
+    /// Something starts the daemon again when it ends with exit code 7. It ends like this if a reload needs a
     /// directory that this process may not read any more
     #[arg(long)]
     supervised: bool,
@@ -55,7 +54,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
         sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
-        names: args.names.clone(),
+        peers: args.peers.clone().into(),
         user: args.user.clone(),
         supervisor: if args.supervised { Supervisor::Somebody } else { Supervisor::Nobody },
     })?;

@@ -30,14 +30,14 @@ const MOST_RULES: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// All about this jail, with its bans
+    /// Show only this jail, with its bans
     #[arg(add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
-    /// Show jails without a failure, too
+    /// Also show jails without a failed attempt
     #[arg(long, short, conflicts_with = "jail")]
     all: bool,
-    /// For monitoring: only how the guard is and what is wrong, and exit code 1 unless it is OK
-    /// (DEGRADED or PAUSED)
+    /// For monitoring: print only whether it works and what is wrong. The exit code is 1 unless it is OK
+    /// (so if it is DEGRADED or PAUSED)
     #[arg(long)]
     check: bool,
     #[command(flatten)]

@@ -18,20 +18,20 @@ use crate::model::subject::Subject;
 
 #[derive(Debug, Args)]
 pub struct UnbanArgs {
-    /// Addresses (with the bans of their ports), networks (all bans in them), or an address and port
+    /// Addresses (also the bans of their ports), networks (all bans in them), or an address and port
     #[arg(
         value_name = "HOST",
         required_unless_present = "all",
         add = ArgValueCandidates::new(completions::banned)
     )]
     hosts: Vec<Subject>,
-    /// Lift all bans, or all of the jail
+    /// Remove all bans, or all bans of the jail
     #[arg(long, conflicts_with = "hosts")]
     all: bool,
-    /// Only bans of this jail
+    /// Remove only bans of this jail
     #[arg(long, short, add = ArgValueCandidates::new(completions::jails))]
     jail: Option<String>,
-    /// And let them through for this time from now on, whatever they do
+    /// Also let them through from now on, for this time
     #[arg(long, value_name = "TIME", value_parser = length, allow_hyphen_values = true, conflicts_with = "all")]
     allow_for: Option<Duration>,
     #[command(flatten)]

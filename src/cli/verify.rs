@@ -10,7 +10,7 @@ use crate::model::words::counted;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Have the kernel hold what it should: what is missing comes back, what is no ban goes
+    /// Repair the table in the kernel: add what is missing, and remove what is no ban
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -35,9 +35,9 @@ pub fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     if differences.iter().any(|difference| left(difference.kind)) {
         let is_kernels = |one: &Difference| one.kind != DifferenceKind::Configuration;
         let hint = if !repaired && differences.iter().any(is_kernels) {
-            "to mend the kernel: asterguard verify --repair"
+            "to repair the kernel's table: asterguard verify --repair"
         } else {
-            "to go by the configuration as it is now: asterguard reload"
+            "to use the configuration as it is now: asterguard reload"
         };
         return Err(Failure::new(format!("{counted}; {hint}")));
     }

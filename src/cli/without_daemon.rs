@@ -30,7 +30,7 @@ pub struct PlacesArgs {
     pub config: ConfigArg,
     #[command(flatten)]
     pub socket: SocketArg,
-    /// Directory that the daemon keeps its state in
+    /// Directory where the daemon stores its state
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
 }
@@ -56,7 +56,7 @@ impl PlacesArgs {
         output.note("no daemon answers: this is about the kernel and the state file");
         if let Some(problem) = problem {
             output.note(&format!(
-                "the configuration cannot be used ({problem}): bans of port lists of your own are left out"
+                "the configuration cannot be used ({problem}): bans of your own port lists are left out"
             ));
         }
         Ok(offline)

@@ -172,7 +172,7 @@ fn told(name: &str, body: &str, own: impl Fn(&str) -> bool) -> Option<(String, S
             return Some(("there are no includes here".to_owned(), help.to_owned()));
         }
         "Definition" | "Init" => {
-            let help = "leave it out: rules for what Asterisk writes are built in; rules of your own are files in rules.d (docs/rules.md)";
+            let help = "leave it out: rules for what Asterisk writes are built in; your own rules are files in rules.d (docs/rules.md)";
             return Some((format!("[{name}] is a part of a filter of fail2ban"), help.to_owned()));
         }
         _ => {}

@@ -188,7 +188,7 @@ impl Section {
                 }
                 "ignoreip" => self.ignoreip = Some(ignored(reader, value)),
                 "ipv6prefix" => {
-                    let help = "write 64: whoever has one IPv6 address has its whole /64";
+                    let help = "write 64: a host with one IPv6 address usually has its whole /64";
                     set(&mut self.ipv6prefix, reader.number(value, 1..=128, help));
                 }
                 "renew" => set(&mut self.renew, reader.boolean(value)),
@@ -398,7 +398,7 @@ fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<P
             {
                 "did you mean \"asterisk-*\"?".to_owned()
             } else if text == "asterisk" {
-                "leave it out where a jail is built in; for one of your own, write for example [\"asterisk-*\"]".to_owned()
+                "leave it out where a jail is built in; for your own jail, write for example [\"asterisk-*\"]".to_owned()
             } else {
                 did_you_mean(text, &known, "rule files")
             };
@@ -433,8 +433,10 @@ fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
     let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        if reader.absolute_path(text, &span, PathOf::File, help).is_some()
-            && glob(reader, text, span).is_some()
+        let is_source = text.starts_with("journal:") || text == "ami:";
+        if (is_source
+            || (reader.absolute_path(text, &span, PathOf::File, help).is_some()
+                && glob(reader, text, span).is_some()))
             && !paths.iter().any(|path| path == text)
         {
             paths.push(text.to_owned());

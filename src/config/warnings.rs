@@ -104,8 +104,8 @@ impl Config {
         let jails = self.described().filter(long).filter(|jail| jail.count != Counting::Bans);
         let words = |jail: &Jail| {
             format!(
-                "{}[jail.{}] bans senders that may be forged for up to {}: whoever forges packets in the name of an \
-                 innocent host has it banned for so long",
+                "{}[jail.{}] bans senders that may be forged for up to {}: an attacker who forges packets of an \
+                 innocent host can cause such a ban of it",
                 at(self.places.of_jail(&jail.name, "unverified")),
                 jail.name,
                 jail.unverified.bantime.max

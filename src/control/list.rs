@@ -67,11 +67,11 @@ impl From<ListEntries> for Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListName {
-    /// Networks that are let through, whatever is banned
+    /// Networks that are let through, even if they are banned
     Allow,
-    /// Networks that are dropped because you say so
+    /// Networks that are blocked because you wrote them
     Block,
-    /// Networks that others say are bad: feeds
+    /// Feeds: networks on the lists of others
     Feed,
     /// Hosts from which an account has logged in lately
     KnownGood,

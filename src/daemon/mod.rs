@@ -32,13 +32,14 @@ use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
 use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
-use crate::input::Watcher;
+use crate::input::{Remotes, Watcher};
 use crate::model::clock_step::WallClock;
 use crate::model::event::KernelElement;
 use crate::model::orders::Orders;
 use crate::model::pause::Pause;
 use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
+use crate::sys::peer::Peers;
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
 use engine_thread::decision_log::DecisionLog;
@@ -50,7 +51,7 @@ use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
 pub use startup::offline::{LiftedOffline, Offline, OrderError};
-use startup::privsep::{self, KernelHandles, Parted};
+use startup::privsep::{self, Dialers, KernelHandles, Parted};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
 pub use startup::sandbox_paths::needs;
@@ -77,8 +78,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// The place where bans go.
     pub sink: SinkKind,
-    /// The socket of a process that looks names up; `None`: this one does.
-    pub names: Option<PathBuf>,
+    /// The sockets of processes that reach what this one may not. Without one for names, this one looks them up.
+    pub peers: Peers,
     /// The user that this process becomes if it was started as root; `None`: [`USER`], if there is one.
     pub user: Option<String>,
     /// The supervisor, which starts it again.
@@ -165,11 +166,11 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
     let Prepared { manager, control, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
-    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, names, child } =
+    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, dial, child } =
         handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
-    let resolver = privsep::resolver(options, names);
+    let Dialers { resolver, sources } = privsep::dialers(options, dial);
     let orders = stored_orders(options);
     let installed = install(resolver, plan, (lists, orders), sink, list_sink, &engine_handle)?;
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
@@ -177,7 +178,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
 
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut decisions = Vec::new();
-    let mut reader = Reader::new(matchers);
+    let remotes = Remotes::new(sources, Arc::new(engine_handle.waker()));
+    let mut reader = Reader::new(matchers).with_remotes(remotes);
     let recorder =
         recovery::take_up(options, &mut engine, &mut reader, (&found, &orders), &mut decisions)?;
     engine.protect(Arc::new(exempt.and(orders.exempt())), &mut decisions);

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::plan::Plan;
 use crate::config::Config;
+use crate::config::diagnostic::Diagnostics;
 use crate::config::fail2ban;
 use crate::config::load::{self, LoadError, MAIN};
 use crate::config::unread_names::{self, UnreadName};
@@ -52,6 +53,18 @@ pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
     load_plan_with(config, None)
 }
 
+/// Returns what is wrong in the rules, and in the configuration: all mistakes are told at once.
+fn also_of_config(
+    mut wrong: Diagnostics,
+    config: Option<&Path>,
+    rules_d: Option<&Path>,
+) -> Diagnostics {
+    if let Err(LoadError::Invalid(more)) = load::load(config, &RuleSet::names(rules_d)) {
+        wrong.0.extend(more.0);
+    }
+    wrong
+}
+
 /// The same, with one more rule file.
 ///
 /// # Errors
@@ -59,7 +72,10 @@ pub fn load_plan(config: Option<&Path>) -> Result<Plan, PlanError> {
 pub fn load_plan_with(config: Option<&Path>, more: Option<RuleFile>) -> Result<Plan, PlanError> {
     let main = config.unwrap_or(Path::new(MAIN));
     let rules_d = main.parent().map(|directory| directory.join("rules.d"));
-    let mut rules = RuleSet::load(rules_d.as_deref())?;
+    let mut rules = RuleSet::load(rules_d.as_deref()).map_err(|error| match error {
+        RulesError::Wrong(wrong) => also_of_config(wrong, config, rules_d.as_deref()).into(),
+        error @ RulesError::Text(_) => error,
+    })?;
     if let Some(file) = more {
         rules.add(file);
     }

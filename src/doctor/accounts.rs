@@ -256,8 +256,10 @@ pub fn passwords(world: &World) -> Vec<Finding> {
     let mut found = Vec::new();
     let open = names(all.iter().filter(|a| a.password == Password::None && !a.by_address));
     if !open.is_empty() {
-        let seen =
-            format!("{} accounts need no password: whoever uses their names calls", open.len());
+        let seen = format!(
+            "{} accounts need no password: anybody who uses their names can make calls",
+            open.len()
+        );
         found.push(Finding::problem(CHECK, seen).at(some_of(&open)).change(
             "give each a long random password, or an address by which it is known (PJSIP: type=identify)",
         ));

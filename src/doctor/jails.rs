@@ -56,7 +56,8 @@ pub fn daemon(world: &World) -> Vec<Finding> {
         }
     };
     vec![if status.dry_run {
-        Finding::advice(CHECK, "it only says whom it would ban").change("run it without --dry-run")
+        Finding::advice(CHECK, "it only says which hosts it would ban")
+            .change("run it without --dry-run")
     } else {
         Finding::ok(CHECK, format!("pid {}, up {}", status.pid, words(status.uptime)))
     }]

@@ -148,7 +148,7 @@ fn skewed(check: &'static str, path: &str, said: Time, written: Time, skew: u64)
         ("so one of two clocks is wrong", "have both clocks kept by NTP: timedatectl set-ntp true")
     };
     let seen = format!(
-        "the last line says {said}, and was written at {written}, {why}. The running guard goes by when lines arrive; `replay` goes by what they say"
+        "the last line says {said}, and was written at {written}, {why}. The running guard uses the time when lines arrive; `replay` uses the time in the lines"
     );
     Finding::advice(check, seen).at(path).change(change)
 }

@@ -24,25 +24,25 @@ const GUARDS: &[Guard] = &[
         name: "FreePBX's firewall",
         processes: &["voipfirewalld"],
         names: &["fpbx"],
-        change: "an `unban` here does not lift its bans, nor the other way round: put your own addresses into both",
+        change: "an `unban` here does not remove its bans, nor the other way round: put your own addresses into both",
     },
     Guard {
         name: "CrowdSec",
         processes: &["crowdsec", "crowdsec-firewall-bouncer"],
         names: &["crowdsec"],
-        change: "an `unban` here does not lift its bans: put your own addresses into its allow list too",
+        change: "an `unban` here does not remove its bans: put your own addresses into its allow list too",
     },
     Guard {
         name: "sshguard",
         processes: &["sshguard"],
         names: &["sshguard"],
-        change: "an `unban` here does not lift its bans: put your own addresses into its allow list too",
+        change: "an `unban` here does not remove its bans: put your own addresses into its allow list too",
     },
     Guard {
         name: "CSF",
         processes: &["lfd"],
         names: &["DENYIN", "LOCALINPUT"],
-        change: "an `unban` here does not lift its bans: put your own addresses into csf.allow too",
+        change: "an `unban` here does not remove its bans: put your own addresses into csf.allow too",
     },
 ];
 
@@ -65,7 +65,7 @@ pub fn guards(world: &World) -> Vec<Finding> {
             Some(mark) => Finding::problem(
                 CHECK,
                 format!(
-                    "{} {how} and bans for Asterisk too: what one lifts, the other keeps",
+                    "{} {how} and bans for Asterisk too: a ban that one removes stays in the other",
                     guard.name
                 ),
             )

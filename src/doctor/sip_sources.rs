@@ -69,7 +69,7 @@ pub fn ports(world: &World) -> Vec<Finding> {
             if !closed.is_empty() {
                 let closed = unique(closed);
                 let seen = format!(
-                    "nobody listens at {}: Asterisk does not run, or has not loaded that module; bans of SIP's ports close them all the same",
+                    "nobody listens at {}: Asterisk does not run, or has not loaded that module; bans of SIP's ports close these ports, too",
                     some_of(&closed)
                 );
                 found.push(Finding::unchecked(CHECK, seen));

@@ -231,6 +231,7 @@ impl Follower {
         Poll {
             bytes,
             more,
+            behind: false,
             between_lines: self.splitter.is_between_lines(),
             events: std::mem::take(&mut self.events),
         }

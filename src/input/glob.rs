@@ -37,8 +37,9 @@ const PUT_ASIDE: [&[u8]; 6] = [b"~", b".old", b".bak", b".orig", b".save", b".pr
 /// - A file called `full` or `full.log` is left out while another path of the list is a file: it
 ///   repeats what the others hold, in between free text.
 #[must_use]
-pub fn resolve(patterns: &[String]) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = patterns.iter().flat_map(|pattern| expand(pattern)).collect();
+pub fn resolve<'a>(patterns: impl IntoIterator<Item = &'a String>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        patterns.into_iter().flat_map(|pattern| expand(pattern)).collect();
     paths.retain(|path| !is_rotated_name(path));
     if paths.iter().any(|path| !holds_everything(path) && path.is_file()) {
         paths.retain(|path| !holds_everything(path));

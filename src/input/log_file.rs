@@ -30,6 +30,9 @@ pub enum FollowError {
     /// The error that the system gave instead.
     #[error("{0}")]
     Failed(String),
+    /// The reason that the helper gave which reads the source, and what to do.
+    #[error("{0}")]
+    Helper(String),
 }
 
 impl From<io::Error> for FollowError {

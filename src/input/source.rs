@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use super::follower::Follower;
 use super::line_splitter::Region;
 use super::log_file::{FollowError, Position};
+use super::remote::{RemoteRequest, Remotes};
+use crate::sys::peer::Peer;
 
 /// Hands out the lines of one source; never blocks, never fails: see [`LineSource::state`].
 pub trait LineSource: fmt::Debug + Send {
@@ -121,6 +123,11 @@ pub enum SourceEvent {
         /// Length of the rest.
         bytes: usize,
     },
+    /// Lines may be missing here.
+    Gap {
+        /// Since when, and why.
+        why: String,
+    },
     /// The open source could not be read; it is opened again.
     ReadFailed {
         /// The error that the system gave.
@@ -135,6 +142,8 @@ pub struct Poll {
     pub bytes: u64,
     /// The budget ran out: poll again without waiting for anything.
     pub more: bool,
+    /// Lines from before the start are still to come, although there are none now.
+    pub behind: bool,
     /// Whether what has been read ends with a line's end.
     pub between_lines: bool,
     /// The events that happened; bounded by the source.
@@ -155,7 +164,16 @@ pub struct SourceNumbers {
 pub enum SourceKey {
     /// The log file at this absolute path.
     File(PathBuf),
+    /// This part of the journal, as a helper reads it: a unit such as `asterisk.service`.
+    Journal(String),
+    /// Events of Asterisk's manager interface, as a helper gets them.
+    Ami,
 }
+
+/// How the name of a part of the journal begins, in `logpath` and in the state file.
+const JOURNAL: &str = "journal:";
+/// The name of the manager interface there.
+const AMI: &str = "ami:";
 
 /// A source that goes on where it was left.
 pub struct Resumed {
@@ -166,19 +184,48 @@ pub struct Resumed {
 }
 
 impl SourceKey {
-    /// Opens the source. If there is nothing yet, it is awaited, and then read from its start.
+    /// Returns the source that an entry of `logpath` names, if it is no pattern of files.
     #[must_use]
-    pub fn open(&self, origin: Origin) -> Box<dyn LineSource> {
+    pub fn named(entry: &str) -> Option<Self> {
+        match entry.strip_prefix(JOURNAL) {
+            Some(part) => Some(Self::Journal(part.to_owned())),
+            None => (entry == AMI).then_some(Self::Ami),
+        }
+    }
+
+    /// Opens the source. If there is nothing yet, it is awaited, and then read from its start. What helpers read is
+    /// read from its end.
+    #[must_use]
+    pub fn open(&self, origin: Origin, remotes: &Remotes) -> Box<dyn LineSource> {
         match self {
             Self::File(path) => Box::new(Follower::new(path, origin)),
+            Self::Journal(_) | Self::Ami => {
+                let (peer, request) = self.request();
+                Box::new(remotes.open(peer, request))
+            }
+        }
+    }
+
+    /// Returns which helper reads the source, and what it is asked for.
+    fn request(&self) -> (Peer, RemoteRequest) {
+        match self {
+            Self::Journal(part) => {
+                (Peer::Journal, RemoteRequest { select: vec![part.clone()], after: None })
+            }
+            _ => (Peer::Ami, RemoteRequest::default()),
         }
     }
 
     /// Goes on where the source was left; what is there is read from its start if it is not what was
     /// left. `None` if the checkpoint makes no sense.
     #[must_use]
-    pub fn resume(&self, checkpoint: &SourceCheckpoint) -> Option<Resumed> {
+    pub fn resume(&self, checkpoint: &SourceCheckpoint, remotes: &Remotes) -> Option<Resumed> {
         match self {
+            Self::Journal(_) | Self::Ami => {
+                let (peer, request) = self.request();
+                let source = Box::new(remotes.resume(peer, request, checkpoint)?);
+                Some(Resumed { source, found: true })
+            }
             Self::File(path) => {
                 let follower = Follower::resume(path, Position::from_checkpoint(checkpoint)?);
                 let found = follower.has_resumed();
@@ -190,10 +237,11 @@ impl SourceKey {
     /// Returns where the source ends now, for a process that may read it; `None` if there is nothing.
     ///
     /// # Errors
-    /// Returns an error if that cannot be seen.
+    /// Returns an error if that cannot be seen, as that of a source which a helper reads.
     pub fn end(&self) -> Result<Option<SourceCheckpoint>, FollowError> {
         match self {
             Self::File(path) => Ok(Position::end_of(path)?.map(|end| end.to_checkpoint())),
+            Self::Journal(_) | Self::Ami => Err(FollowError::Missing),
         }
     }
 
@@ -202,6 +250,7 @@ impl SourceKey {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
+            Self::Journal(_) | Self::Ami => None,
         }
     }
 
@@ -211,13 +260,18 @@ impl SourceKey {
     pub fn to_bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::File(path) => path.as_os_str().as_bytes().into(),
+            Self::Journal(part) => format!("{JOURNAL}{part}").into_bytes().into(),
+            Self::Ami => AMI.as_bytes().into(),
         }
     }
 
     /// Reads a key of the state file; `None` if it is of a kind that this version does not know.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.starts_with(b"/").then(|| Self::File(OsStr::from_bytes(bytes).into()))
+        if bytes.starts_with(b"/") {
+            return Some(Self::File(OsStr::from_bytes(bytes).into()));
+        }
+        std::str::from_utf8(bytes).ok().and_then(Self::named)
     }
 }
 
@@ -225,6 +279,8 @@ impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Journal(part) => write!(f, "{JOURNAL}{part}"),
+            Self::Ami => f.write_str(AMI),
         }
     }
 }

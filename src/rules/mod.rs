@@ -263,6 +263,15 @@ impl RuleSet {
         Ok(rules)
     }
 
+    /// Returns the names of the filters that there are with the files of `directory`, be they right or wrong.
+    #[must_use]
+    pub fn names(directory: Option<&Path>) -> Vec<String> {
+        let files = directory.map_or(Ok(Vec::new()), text_file::toml_files).unwrap_or_default();
+        let stems = files.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+        let shipped = Self::load(None).map(|rules| rules.filters()).unwrap_or_default();
+        shipped.into_iter().chain(stems).collect()
+    }
+
     /// Adds what is seen on the wire: rules without a failregex, which no line can match.
     fn add_wire(&mut self) {
         let refused = (event::REFUSED, Meaning::Offence(Class::Guess));

@@ -1,9 +1,10 @@
-//! Thin wrappers of what Linux offers: programs, users, the sandbox, the service manager, netlink attributes, sockets,
-//! bounded text files.
+//! Thin wrappers of what Linux offers: programs, users, other processes of ours, the sandbox, the service manager,
+//! netlink attributes, sockets, bounded text files.
 
 pub mod clock;
 pub mod mutex;
 pub mod netlink;
+pub mod peer;
 pub mod program;
 pub mod sandbox;
 pub mod service_manager;

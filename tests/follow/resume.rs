@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use asterguard::input::{Follower, LineSource as _, Origin, Position, SourceCheckpoint, SourceKey};
+use asterguard::input::{
+    Follower, LineSource as _, Origin, Position, Remotes, SourceCheckpoint, SourceKey,
+};
 
 use crate::{Bench, append, numbered, numbers};
 
@@ -145,12 +147,16 @@ fn source_is_known_by_its_key_and_resumes_from_bytes() {
     let bench = Bench::with(Origin::Start, |log| append(log, numbered(0, 20)));
     let key = SourceKey::File(bench.at("log"));
     assert_eq!(SourceKey::from_bytes(&key.to_bytes()), Some(key.clone()));
-    assert_eq!(SourceKey::from_bytes(b"journal:asterisk.service"), None);
+    for named in [SourceKey::Journal("asterisk.service".to_owned()), SourceKey::Ami] {
+        assert_eq!(SourceKey::from_bytes(&named.to_bytes()), Some(named.clone()));
+        assert_eq!(SourceKey::named(&named.to_string()), Some(named));
+    }
+    assert_eq!(SourceKey::from_bytes(b"kafka:asterisk"), None);
     assert_eq!(SourceKey::from_bytes(b""), None);
 
     let end = key.end().unwrap().unwrap();
     bench.append("log", numbered(20, 1));
-    let mut resumed = key.resume(&end).unwrap();
+    let mut resumed = key.resume(&end, &Remotes::default()).unwrap();
     assert!(resumed.found);
     let mut lines = Vec::new();
     resumed.source.poll(u64::MAX, &mut |region| {
@@ -158,7 +164,9 @@ fn source_is_known_by_its_key_and_resumes_from_bytes() {
     });
     assert_eq!(numbers(&lines), [20]);
     for nonsense in [&b""[..], b"{}", b"\xff"] {
-        assert!(key.resume(&SourceCheckpoint::new(nonsense.to_vec())).is_none());
+        assert!(
+            key.resume(&SourceCheckpoint::new(nonsense.to_vec()), &Remotes::default()).is_none()
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use std::thread;
 
 use asterguard::daemon::{self, Options, SinkKind, Supervisor};
 use asterguard::decide::plan_files::load_plan;
+use asterguard::sys::peer::Peers;
 use asterguard::sys::sandbox::{self, Needs};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -155,7 +156,7 @@ impl Place {
             state_dir: self.home.path("state"),
             socket: self.home.path("state/socket"),
             sink,
-            names: names.map(Into::into),
+            peers: Peers { names: names.map(Into::into), ..Peers::default() },
             user: None,
             supervisor: Supervisor::Nobody,
         };

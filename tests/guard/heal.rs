@@ -148,7 +148,10 @@ fn verify_reports_and_repairs_each_difference() {
         (code, out.as_str()),
         (1, "198.51.100.1 (sip ports): in the kernel, but not banned\n")
     );
-    assert_eq!(said, "asterguard: 1 difference; to mend the kernel: asterguard verify --repair\n");
+    assert_eq!(
+        said,
+        "asterguard: 1 difference; to repair the kernel's table: asterguard verify --repair\n"
+    );
     let (code, out, _) = guard.ctl(&["verify", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &found["count"], &found["repaired"]), (1, &1.into(), &false.into()));
@@ -163,7 +166,7 @@ fn verify_reports_and_repairs_each_difference() {
     assert!(code == 1 && out.starts_with(changed), "{out}");
     assert_eq!(addresses(&netns, "sip4").len(), 0);
     let (_, _, said) = guard.ctl(&["verify"]);
-    let words = "1 difference; to go by the configuration as it is now: asterguard reload";
+    let words = "1 difference; to use the configuration as it is now: asterguard reload";
     assert_eq!(said, format!("asterguard: {words}\n"));
     guard.order(&["reload"]);
     assert_eq!(guard.order(&["verify"]), same);

@@ -199,6 +199,22 @@ fn names_that_are_not_read_are_told() {
     assert!(out.contains(&format!("hint     configuration: {}", expected[0])), "{out}");
 }
 
+#[test]
+fn mistakes_in_rules_hide_none_in_the_configuration() {
+    let home =
+        Home::new("[default]\nmaxretri = 5\n[jail.door]\nenabled = true\nfilter = \"door\"\n");
+    home.write(
+        "rules.d/door.toml",
+        "[[rule]]\nid = \"knock\"\nclass = \"guess\"\nevidence = \"proven\"\nfailregex = 'x'\n",
+    );
+    let (code, _, errors) = run(&home, &["check"]);
+    assert_eq!(code, 3, "{errors}");
+    for mistake in ["door.toml:5:", "asterguard.toml:2:1: unknown key \"maxretri\""] {
+        assert!(errors.contains(mistake), "{mistake}: {errors}");
+    }
+    assert!(!errors.contains("no filter"), "the filter is there, if wrong: {errors}");
+}
+
 /// What is no log file, how it is made, and what it is called.
 const NO_LOGS: [(&str, &str, &str); 3] = [
     ("logs", "mkdir", "is a directory, of which nothing is read; name the log files in it"),

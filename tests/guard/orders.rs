@@ -155,7 +155,7 @@ fn an_empty_list_says_that_it_is() {
         (&["list", "block", EVE], "192.0.2.66 is not blocked\n"),
         (&["list", "feed"], "there is no feed\n"),
         (&["list", "known-good"], "nobody has logged in lately\n"),
-        (&["list", "allow", EVE], "192.0.2.66 is not let through whatever is banned\n"),
+        (&["list", "allow", EVE], "192.0.2.66 is not in the allow list\n"),
     ] {
         // That nothing is there is the answer; that the one is not there that was asked for is a code, too.
         let expected = if args.last() == Some(&EVE) { 9 } else { 0 };

@@ -37,16 +37,15 @@ use summary::{Summary, finish};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Log files, also packed ones (.gz), or - for standard input; their lines are merged by the times that stand in
-    /// them
+    /// Log files, also packed ones (.gz), or - for standard input. Their lines are put in the order of their times
     #[arg(required_unless_present = "pcap", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Capture of the packets of a PBX, taken on it (pcap or pcapng, also .gz, or - for standard input): what the PBX did
-    /// with each host is read in it. Can be given more than once
+    /// Capture of the packets of a PBX, made on the PBX (pcap or pcapng, also .gz, or - for standard input). It shows
+    /// what the PBX did with each host. Can be given more than once
     #[arg(long, value_name = "FILE")]
     pcap: Vec<PathBuf>,
     /// Address of the PBX in the captures; can be given more than once
-    /// [default: those that talk with the most others at the SIP ports]
+    /// [default: the addresses that communicate with the most others at the SIP ports]
     #[arg(long, value_name = "ADDRESS", requires = "pcap")]
     own: Vec<IpAddr>,
     #[command(flatten)]

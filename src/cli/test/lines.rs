@@ -68,19 +68,19 @@ impl std::str::FromStr for Limit {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct LinesArgs {
-    /// Print the lines that a rule hit, with what each rule makes of them
+    /// Print the lines that a rule matches, with the result of each rule
     #[arg(long)]
     matched: bool,
-    /// Print the lines that rules read (NOTICE, WARNING, ERROR, SECURITY) and that none hit
+    /// Print the lines that the rules read (NOTICE, WARNING, ERROR, SECURITY) but that none matches
     #[arg(long)]
     missed: bool,
-    /// Print the lines that are ignored: harmless, or of a host that is never banned
+    /// Print the ignored lines: harmless, or about a host that is never banned
     #[arg(long)]
     ignored: bool,
-    /// Print the lines that can be read as naming two hosts
+    /// Print the ambiguous lines, which can be read in two ways with two hosts
     #[arg(long)]
     tampered: bool,
-    /// Print at most so many lines of each kind, or `all` [default: 100; with --json: all]
+    /// Print at most this many lines of each kind, or `all` [default: 100; with --json: all]
     #[arg(long, value_name = "N|all")]
     limit: Option<Limit>,
 }

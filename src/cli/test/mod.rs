@@ -44,7 +44,7 @@ pub struct TestArgs {
     subject: String,
     #[command(flatten)]
     lines: LinesArgs,
-    /// Name the rules that hit no line, too
+    /// Also name the rules that match no line
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
@@ -58,13 +58,13 @@ struct TrialArgs {
     /// Try this failregex instead of the rules; can be given more than once
     #[arg(long, value_name = "FAILREGEX", allow_hyphen_values = true)]
     regex: Vec<String>,
-    /// Ignore lines in whose message this regex matches anywhere; can be given more than once
+    /// Ignore the lines in which this regex matches anywhere in the message; can be given more than once
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true, requires = "regex")]
     ignoreregex: Vec<String>,
-    /// Class of what the regexes hit
+    /// Class of the lines that the regexes match
     #[arg(long, default_value = "guess", requires = "regex", value_parser = classes())]
     class: String,
-    /// Prefix that is taken off a line before the regexes see it
+    /// Prefix that is removed from a line before the regexes see it
     #[arg(long, default_value = "asterisk", requires = "regex", value_parser = ["asterisk", "kernel", "none"])]
     prefix: String,
 }
@@ -127,7 +127,7 @@ impl<'a> Source<'a> {
         let name = log_file::name(path);
         let exit = Exit::Failed;
         let message = format!(
-            "there is no file {name}, and one word is no log line (to test it as one all the same, write it to standard input: `echo '{name}' | asterguard test -`)"
+            "there is no file {name}, and one word is no log line (to test it anyway, write it to standard input: `echo '{name}' | asterguard test -`)"
         );
         Err(Failure { exit, message })
     }

@@ -26,6 +26,13 @@ impl EngineHandle {
         self.0.send(message).map_err(|_| stopping())
     }
 
+    /// Returns what wakes the engine, so that it polls its sources.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let inbox = self.0.clone();
+        // Fails when the engine has ended.
+        move || drop(inbox.send(Message::Wake))
+    }
+
     /// Runs `question` on the engine's thread and returns its answer. It must not wait for anything:
     /// no line is read meanwhile.
     ///

@@ -15,7 +15,8 @@ use crate::decide::plan::Plan;
 use crate::detect::prefilter::PatternSetError;
 use crate::detect::scanner::{Clock, Matcher, REST, Scanner, UnbelievedHits};
 use crate::input::{
-    LineSource, Origin, Resumed, SourceEvent, SourceKey, SourceNumbers, SourceState, glob,
+    FollowError, LineSource, Origin, Remotes, Resumed, SourceEvent, SourceKey, SourceNumbers,
+    SourceState, glob,
 };
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
@@ -51,8 +52,12 @@ pub fn wanted(plan: &Plan) -> BTreeMap<SourceKey, Vec<JailId>> {
     }
     let mut sources: BTreeMap<SourceKey, Vec<JailId>> = BTreeMap::new();
     for (logpath, jails) in lists {
-        for path in glob::resolve(logpath) {
-            sources.entry(SourceKey::File(path)).or_default().extend(&jails);
+        let (named, patterns): (Vec<_>, Vec<_>) =
+            logpath.iter().partition(|entry| SourceKey::named(entry).is_some());
+        let named = named.into_iter().filter_map(|entry| SourceKey::named(entry));
+        let files = glob::resolve(patterns).into_iter().map(SourceKey::File);
+        for key in files.chain(named) {
+            sources.entry(key).or_default().extend(&jails);
         }
     }
     // The order of the ids is part of what they are compared by.
@@ -89,6 +94,8 @@ pub struct Reader {
     matchers: Matchers,
     /// Whether paths, or the files they name, have changed.
     moved: bool,
+    /// The ways to the helpers that read sources.
+    remotes: Remotes,
     /// Sources as they were left before the start, until they are wanted again, and the channels that
     /// stand for them.
     awaited: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
@@ -146,7 +153,14 @@ impl Reader {
     /// Returns a reader without files; [`Reader::refresh`] finds them.
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
-        Self { channels: Vec::new(), matchers, moved: false, awaited: HashMap::new() }
+        let (channels, remotes, awaited) = (Vec::new(), Remotes::default(), HashMap::new());
+        Self { channels, matchers, moved: false, remotes, awaited }
+    }
+
+    /// The same reader, with these ways to the helpers that read sources.
+    #[must_use]
+    pub fn with_remotes(self, remotes: Remotes) -> Self {
+        Self { remotes, ..self }
     }
 
     /// Goes on with the rules of another plan. Each file is read on from where it is; lines up to
@@ -188,13 +202,15 @@ impl Reader {
             if let Some((id, left)) = self.awaited.remove(&key) {
                 engine.change_channel(id, jails.clone());
                 self.moved = true;
-                self.channels.push(Channel::resume(id, left, jails, matcher, &plan, now));
+                let resumed =
+                    Channel::resume(id, left, jails, matcher, (&plan, &self.remotes), now);
+                self.channels.push(resumed);
                 continue;
             }
             let id = engine.open_channel(jails.clone());
             let is_old = key.path().is_some_and(|path| !is_young(path));
             let from = if from == Origin::Start && is_old { Origin::End } else { from };
-            let source = key.open(from);
+            let source = key.open(from, &self.remotes);
             self.moved = true;
             self.channels.push(Channel::new(id, key, jails, source, matcher));
         }
@@ -238,11 +254,15 @@ impl Reader {
                     SourceEvent::PassedOver { bytes } => {
                         warn!("{}: {bytes} bytes of old lines are left out", channel.key);
                     }
+                    SourceEvent::Gap { why } => {
+                        warn!("{}: lines may be missing: {why}", channel.key);
+                        channel.pace.error(now, why);
+                    }
                     _ => {}
                 }
             }
             channel.pace.note(now, channel.lines != before, !poll.more);
-            channel.note_old(poll.bytes, !poll.more, now);
+            channel.note_old(poll.bytes, !poll.more && !poll.behind, now);
             channel.say_state(now);
         }
         if self.channels.iter().all(|channel| channel.old.is_none()) {
@@ -380,19 +400,19 @@ impl Channel {
         left: LogCheckpoint,
         jails: Vec<JailId>,
         matcher: Arc<Matcher>,
-        plan: &Plan,
+        (plan, remotes): (&Plan, &Remotes),
         now: Time,
     ) -> Self {
         let mut old = OldLines::new(left.read_at, now, plan.date_format());
         let key = left.key;
         let (source, found) = match &left.checkpoint {
             // There was nothing to read then: all of it is new.
-            None => (key.open(Origin::Start), false),
-            Some(checkpoint) => match key.resume(checkpoint) {
+            None => (key.open(Origin::Start, remotes), false),
+            Some(checkpoint) => match key.resume(checkpoint, remotes) {
                 Some(Resumed { source, found }) => (source, found),
                 // One that makes no sense is as good as none that was ever stored.
                 None => {
-                    let source = key.open(Origin::End);
+                    let source = key.open(Origin::End, remotes);
                     return Self::new(id, key, jails, source, matcher);
                 }
             },
@@ -448,8 +468,12 @@ impl Channel {
     fn say_state(&mut self, now: Time) {
         let state = self.source.state().to_string();
         if state != self.said {
-            if matches!(self.source.state(), SourceState::Unreadable { .. }) {
-                warn!("{}", Trouble::new(format!("{}: {state}", self.key), LET_READ));
+            if let SourceState::Unreadable { why } = self.source.state() {
+                match why {
+                    // It says what to do.
+                    FollowError::Helper(_) => warn!("{}: {state}", self.key),
+                    _ => warn!("{}", Trouble::new(format!("{}: {state}", self.key), LET_READ)),
+                }
                 self.pace.error(now, &state);
             } else {
                 info!("{}: {state}", self.key);

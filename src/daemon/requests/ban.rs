@@ -125,13 +125,13 @@ pub(super) fn may_be_banned(engine: &Engine, whom: Subject) -> Result<(), Proble
     }
     if policy::covers(&engine.plan().config.ignoreip, &net) {
         return Err(Problem::refused(format!(
-            "{whom} is in ignoreip: the kernel lets it through whatever is banned"
+            "{whom} is in ignoreip: the kernel always lets it through"
         )));
     }
     let holds = |entry: &&crate::model::listed::ExemptNetwork| entry.net.contains(&net);
     if let Some(entry) = engine.ignored().entries().iter().find(holds) {
         return Err(Problem::refused(format!(
-            "{whom} is {}: the kernel lets it through whatever is banned",
+            "{whom} is {}: the kernel always lets it through",
             entry.origin
         )));
     }
@@ -174,13 +174,9 @@ fn let_through(engine: &Engine, subject: Subject) -> String {
     let named: Vec<_> = named.map(|(net, why)| format!("{} ({why})", written(net))).collect();
     match (named.is_empty(), inside.len().saturating_sub(MOST_NAMED)) {
         (true, _) => String::new(),
-        (false, 0) => format!("; let through all the same: {}", named.join(", ")),
+        (false, 0) => format!("; still let through: {}", named.join(", ")),
         (false, others) => {
-            format!(
-                "; let through all the same: {} and {}",
-                named.join(", "),
-                counted(others, "other")
-            )
+            format!("; still let through: {} and {}", named.join(", "), counted(others, "other"))
         }
     }
 }

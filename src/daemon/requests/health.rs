@@ -37,7 +37,7 @@ const CHECKS: [(Check, Look, &str); 20] = [
     (Check::StateDamage, state_damage, "the state file is the one that was left"),
     (Check::Limiter, limiter, "the kernel's limiter has room"),
     (Check::Wire, wire, "the wire is available, or not wanted"),
-    (Check::NeverBanned, never_banned, "whoever is never banned is known"),
+    (Check::NeverBanned, never_banned, "the hosts that are never banned are known"),
     (Check::Lists, feeds, "the feeds are what their files say"),
 ];
 
@@ -137,7 +137,7 @@ fn kernel_sets(facts: &Facts<'_>) -> Vec<Trouble> {
             format!(
                 "{refused} bans are not in force, because the kernel does not take them (a set is full?)"
             ),
-            "see the reason in the log, and lift bans that are not needed; they are tried again all the time",
+            "see the reason in the log, and remove bans that are not needed; they are tried again all the time",
         )
     });
     wrong.into_iter().collect()
@@ -148,7 +148,7 @@ fn ban_count(facts: &Facts<'_>) -> Vec<Trouble> {
     let wrong = (refused > 0).then(|| {
         Trouble::new(
             format!("{refused} bans were not entered: there are too many"),
-            "shorten `bantime`, or lift bans that are not needed",
+            "shorten `bantime`, or remove bans that are not needed",
         )
     });
     wrong.into_iter().collect()
@@ -287,7 +287,7 @@ fn wire(facts: &Facts<'_>) -> Vec<Trouble> {
     let wrong = wrong.map(|why| {
         Trouble::new(
             format!("the wire is not available: {why}; only the logs are"),
-            "mend that (in a container: CAP_NET_ADMIN, and nfnetlink_log loaded on the host), or write `enabled = false` below [wire]",
+            "repair that (in a container: CAP_NET_ADMIN, and nfnetlink_log loaded on the host), or write `enabled = false` below [wire]",
         )
     });
     wrong.into_iter().collect()

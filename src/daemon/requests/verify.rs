@@ -83,5 +83,5 @@ fn scope_name(plan: &Plan, id: ScopeId) -> String {
 }
 
 fn end(until: Option<Time>) -> String {
-    until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"))
+    until.map_or_else(|| "without an end".to_owned(), |until| format!("until {until}"))
 }

@@ -1,7 +1,7 @@
 //! The two processes: the firewall helper is started, and this one gives up what it does not need.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 
@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::daemon::{Options, RunError};
 use crate::enforce::helper::{Channel, FirewallHelper, Remote, Request};
 use crate::enforce::{BanSink, DryRunSink, ListSink, SinkError, SinkKind};
-use crate::hosts::discover::dns_helper::{Connect, Resolver};
+use crate::hosts::discover::dns_helper::Resolver;
 use crate::sys::mutex::lock;
+use crate::sys::peer::{Connect, Peer};
 use crate::sys::sandbox::{self, SandboxError};
 
 /// The processes, once they are two.
@@ -39,22 +40,54 @@ pub fn part(options: &Options) -> Result<Parted, RunError> {
         SinkKind::DryRun => None,
         SinkKind::Netlink => {
             let failed = |error| SinkError::NoHelper(format!("it cannot be started: {error}"));
-            Some(FirewallHelper::start(options.names.as_deref()).map_err(failed)?)
+            Some(FirewallHelper::start(&options.peers).map_err(failed)?)
         }
     };
     Ok(Parted { helper, incomplete: sandbox::give_up_capabilities().err(), notes })
 }
 
-/// Returns what looks names up: this process, or one that it gets a connection to.
-pub fn resolver(options: &Options, line: Option<Channel>) -> Resolver {
-    let Some(socket) = options.names.clone() else { return Resolver::Here };
-    let path = socket.clone();
-    let connect: Connect = match line.map(Mutex::new) {
-        Some(line) => Arc::new(move || Ok(lock(&line).socket(&Request::Names)?.into())),
-        // In a dry run there is no firewall helper.
-        None => Arc::new(move || UnixStream::connect(&path)),
+/// What goes by the connections to our other processes.
+pub struct Dialers {
+    /// Looks names up.
+    pub resolver: Resolver,
+    /// The ways to the helpers that read sources.
+    pub sources: Vec<(Peer, Connect)>,
+}
+
+/// The channels by which the firewall helper is asked for connections to our other processes.
+pub struct DialChannels {
+    /// To the one that looks names up.
+    names: Channel,
+    /// To those that read sources.
+    sources: Channel,
+}
+
+/// Returns what goes by our other processes. Without `channels`, as in a dry run, this process connects to them.
+pub fn dialers(options: &Options, channels: Option<DialChannels>) -> Dialers {
+    let (names, sources) = match channels {
+        Some(DialChannels { names, sources }) => (Some(shared(names)), Some(shared(sources))),
+        None => (None, None),
     };
-    Resolver::Helper(socket, connect)
+    let connect = |peer, socket: &Path, channel: Option<&SharedChannel>| -> Connect {
+        let (socket, channel) = (socket.to_owned(), channel.cloned());
+        Arc::new(move || match &channel {
+            Some(channel) => Ok(lock(channel).socket(&Request::Dial(peer))?.into()),
+            None => UnixStream::connect(&socket),
+        })
+    };
+    let resolver = options.peers.socket(Peer::Names).map_or(Resolver::Here, |socket| {
+        Resolver::Helper(socket.to_owned(), connect(Peer::Names, socket, names.as_ref()))
+    });
+    let readers = options.peers.each().filter(|(peer, _)| *peer != Peer::Names);
+    let sources = readers.map(|(peer, socket)| (peer, connect(peer, socket, sources.as_ref())));
+    Dialers { resolver, sources: sources.collect() }
+}
+
+/// A channel that several threads use.
+type SharedChannel = Arc<Mutex<Channel>>;
+
+fn shared(channel: Channel) -> SharedChannel {
+    Arc::new(Mutex::new(channel))
 }
 
 /// Gives up all files and system calls that are not needed, and says which files may be read from now on;
@@ -95,8 +128,8 @@ pub struct KernelHandles {
     pub passed: Option<Channel>,
     /// The channels for what is seen of the PBX.
     pub wire: Option<WireChannels>,
-    /// Hands out connections to the process that looks names up.
-    pub names: Option<Channel>,
+    /// Hand out connections to our other processes.
+    pub dial: Option<DialChannels>,
     /// The process that they lead to.
     pub child: Option<Child>,
 }
@@ -109,12 +142,13 @@ impl KernelHandles {
     pub fn open(writer: Option<FirewallHelper>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
-            let (watch, counters, passed, names) = (None, None, None, None);
+            let (watch, counters, passed, dial) = (None, None, None, None);
             let (wire, child) = (None, None);
-            return Ok(Self { sink, lists, watch, counters, passed, wire, names, child });
+            return Ok(Self { sink, lists, watch, counters, passed, wire, dial, child });
         };
         let (remote, child) = writer.open()?;
-        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names } = remote;
+        #[rustfmt::skip]
+        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names, sources } = remote;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
@@ -122,7 +156,7 @@ impl KernelHandles {
             counters: Some(counters),
             passed: Some(passed),
             wire: Some(WireChannels { wire, limiter, talked }),
-            names: Some(names),
+            dial: Some(DialChannels { names, sources }),
             child: Some(child),
         })
     }

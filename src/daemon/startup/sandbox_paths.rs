@@ -7,6 +7,7 @@ use crate::config::load::MAIN;
 use crate::config::{Config, ListConfig};
 use crate::daemon::{Options, SinkKind};
 use crate::hosts::discover::conf_directories;
+use crate::input::SourceKey;
 use crate::sys::sandbox::{Needs, Sockets};
 
 /// The paths that it reads whatever the configuration says: logs, who is logged in, name servers,
@@ -26,7 +27,7 @@ pub fn needs(options: &Options, config: &Config) -> Needs {
             .chain(beside(&options.socket))
             .collect(),
         execute: Vec::new(),
-        sockets: match (&options.names, options.sink) {
+        sockets: match (&options.peers.names, options.sink) {
             (None, _) => Sockets::Internet,
             // The firewall helper connects for it.
             (Some(_), SinkKind::Netlink) => Sockets::None,
@@ -59,7 +60,8 @@ pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);
     let files = files.chain(lists.feeds.iter().map(|feed| &feed.path)).map(PathBuf::as_path);
     let files = files.chain([main]).filter_map(Path::parent).map(Path::to_owned);
-    let logs = config.jails.iter().flat_map(|jail| &jail.logpath).map(|path| directory(path));
+    let logs = config.jails.iter().flat_map(|jail| &jail.logpath);
+    let logs = logs.filter(|path| SourceKey::named(path).is_none()).map(|path| directory(path));
     let configured = files.chain(logs).chain([config.asteriskconf.clone()]);
     let configured = configured.map(|path| existing(&path)).flat_map(with_links);
     let mut all: Vec<_> = ALWAYS.iter().map(PathBuf::from).chain(configured).collect();

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Channel, Request};
 use crate::enforce::{Operation, SinkError};
+use crate::sys::peer::Peers;
 
 /// A firewall helper that has been started.
 #[derive(Debug)]
@@ -39,38 +40,42 @@ pub struct Remote {
     pub talked: Channel,
     /// [`Request::Passed`].
     pub passed: Channel,
-    /// [`Request::Names`].
+    /// [`Request::Dial`], to the process that looks names up.
     pub names: Channel,
+    /// [`Request::Dial`], to those that read sources.
+    pub sources: Channel,
 }
 
 impl FirewallHelper {
     /// Starts it, with the capabilities and in the network namespace that this thread has now. It ends
-    /// when it and the ways to the kernel that come of it are dropped. It connects to no socket but `names`, at which another
-    /// process looks names up.
+    /// when it and the ways to the kernel that come of it are dropped. It connects to no sockets but those of
+    /// `peers`.
     ///
     /// # Errors
     /// When this program cannot be executed.
-    pub fn start(names: Option<&Path>) -> io::Result<Self> {
+    pub fn start(peers: &Peers) -> io::Result<Self> {
         // The very program that runs, whatever has been installed in its place since.
-        Self::spawn(Path::new("/proc/self/exe"), names)
+        Self::spawn(Path::new("/proc/self/exe"), peers)
     }
 
-    /// Does the same, by another program, and without a process that looks names up.
+    /// Does the same, by another program, and without other processes.
     ///
     /// # Errors
     /// When it cannot be executed.
     pub fn start_program(program: &Path) -> io::Result<Self> {
-        Self::spawn(program, None)
+        Self::spawn(program, &Peers::default())
     }
 
-    fn spawn(program: &Path, names: Option<&Path>) -> io::Result<Self> {
+    fn spawn(program: &Path, peers: &Peers) -> io::Result<Self> {
         let (channel, end) = Channel::pair()?;
         // A group of its own, so that whoever interrupts the guard at a terminal does not end the firewall helper
         // ahead of it.
         let child = Command::new(program)
             .arg0("asterguard")
             .arg("writer")
-            .args(names.into_iter().flat_map(|path| [OsStr::new("--names"), path.as_os_str()]))
+            .args(
+                peers.each().flat_map(|(peer, path)| [OsStr::new(peer.option()), path.as_os_str()]),
+            )
             .stdin(Stdio::from(end))
             .stdout(Stdio::null())
             .process_group(0)
@@ -86,14 +91,15 @@ impl FirewallHelper {
         let Self { mut channel, child } = self;
         channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
-        let [watch, lists, counters, limiter, wire, talked, passed, names] = [(); 8]
+        let [watch, lists, counters, limiter, wire, talked, passed, names, sources] = [(); 9]
             .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
             .try_into()
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let bans = RemoteSink(channel);
-        let remote = Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names };
+        #[rustfmt::skip]
+        let remote = Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names, sources };
         Ok((remote, child))
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::enforce::Operation;
 use crate::model::subject::Subject;
+use crate::sys::peer::Peer;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
 
@@ -53,7 +54,7 @@ pub enum Request<'a> {
     /// List what comes through from banned hosts; see
     /// [`CounterSocket::passed`](crate::enforce::CounterSocket::passed).
     Passed,
-    /// Connect to the process that looks names up, at the socket that this one was started with; the connection comes
+    /// Connect to one of our other processes, at the socket that this one was started with; the connection comes
     /// with the answer.
-    Names,
+    Dial(Peer),
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -12,16 +11,17 @@ use super::policy_guard::{CheckedSink, check_lists};
 use super::{Channel, Request};
 use crate::enforce::{CounterSocket, ListSink, Monitor, NetlinkSink, SinkError};
 use crate::exchange::capture::nflog_socket;
+use crate::sys::peer::Peers;
 use crate::sys::program::Program;
 
 /// The most connections besides the first.
-const MOST: usize = 8;
+const MOST: usize = 9;
 
-/// Serves the guard at the other end of `channel` until that closes. At the socket `names`, another process looks names up.
+/// Serves the guard at the other end of `channel` until that closes. At the sockets of `peers`, our other processes listen.
 ///
 /// # Errors
 /// When the guard says something that makes no sense.
-pub fn serve(mut channel: Channel, names: Option<&Path>) -> io::Result<()> {
+pub fn serve(mut channel: Channel, peers: &Peers) -> io::Result<()> {
     let (mut sink, mut beside): (Option<CheckedSink>, Option<Beside>) = (None, None);
     let connections = AtomicUsize::new(0);
     while let Some((request, fd)) = next(&mut channel)? {
@@ -30,7 +30,7 @@ pub fn serve(mut channel: Channel, names: Option<&Path>) -> io::Result<()> {
                 let opened = open().map(|(opened, watch)| {
                     let connections = Connections::start().ok();
                     sink = Some(CheckedSink::new(Box::new(opened), connections));
-                    beside = Some(Beside::new(Some(watch), names.map(Path::to_owned)));
+                    beside = Some(Beside::new(Some(watch), peers.clone()));
                 });
                 channel.answer(&opened)?;
             }
@@ -82,18 +82,18 @@ struct Beside {
     watch: Option<Monitor>,
     lists: Option<ListSink>,
     counters: Option<CounterSocket>,
-    /// The socket of the process that looks names up.
-    names: Option<PathBuf>,
+    /// The sockets of our other processes.
+    peers: Peers,
 }
 
 impl Beside {
-    fn new(watch: Option<Monitor>, names: Option<PathBuf>) -> Self {
-        Self { watch, lists: None, counters: None, names }
+    fn new(watch: Option<Monitor>, peers: Peers) -> Self {
+        Self { watch, lists: None, counters: None, peers }
     }
 
     /// One for another connection, which gets the ear if there is one left.
     fn split(&mut self) -> Self {
-        Self::new(self.watch.take(), self.names.clone())
+        Self::new(self.watch.take(), self.peers.clone())
     }
 
     /// Serves until the connection closes, or makes no sense.
@@ -127,8 +127,8 @@ impl Beside {
             Request::Talked(flow) => channel.answer(&self.counters().and_then(|c| c.talked(flow))),
             Request::Passed => channel.answer(&self.counters().and_then(CounterSocket::passed)),
             Request::Wire(group) => hand(channel, nflog_socket(group)),
-            Request::Names => {
-                let path = self.names.as_deref().ok_or_else(out_of_place)?;
+            Request::Dial(peer) => {
+                let path = self.peers.socket(peer).ok_or_else(out_of_place)?;
                 hand(channel, UnixStream::connect(path).map(OwnedFd::from))
             }
             _ => Err(out_of_place()),

@@ -6,13 +6,12 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::dns::{self, LookupResult};
 use crate::model::hostname::HostName;
+use crate::sys::peer::Connect;
 
 /// The time that a helper may take: longer than `getaddrinfo` takes with three name servers that are mute.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,9 +28,6 @@ pub enum Resolver {
     /// The process that listens at this socket, and how a connection to it is had: the guard may make none itself.
     Helper(PathBuf, Connect),
 }
-
-/// Returns a connection to the process that looks names up.
-pub type Connect = Arc<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
 impl Resolver {
     /// The addresses of `name`. This may take a minute.
@@ -75,7 +71,8 @@ pub fn serve(question: impl Read, mut answer: impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::Arc;
     use std::thread;
 
     use super::*;

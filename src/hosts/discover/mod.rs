@@ -287,7 +287,7 @@ impl Discovered {
             let why = self.names.get(name)?.never_known()?;
             let seen =
                 format!("{name} in ignoreip can be banned, for its address is not known: {why}");
-            Some(Trouble::new(seen, "write its address into `ignoreip` too, or mend the name"))
+            Some(Trouble::new(seen, "write its address into `ignoreip` too, or correct the name"))
         });
         blind.into_iter().chain(self.trunks.problem()).chain(unknown).collect()
     }

@@ -55,7 +55,7 @@ fn numbers_out_of_bounds() {
     a.toml:3:14: 129 is not between 1 and 128
     3 | ipv6prefix = 129
       |              ^^^
-    help: write 64: whoever has one IPv6 address has its whole /64
+    help: write 64: a host with one IPv6 address usually has its whole /64
     ");
     insta::assert_snapshot!(bad("[default]\nmaxretry = 0x1_0000_0000\nipv6prefix = 0\nbantime = { first = '1h', factor = 0 }\n"), @"
     a.toml:2:12: 0x100000000 is not between 1 and 4294967295
@@ -66,7 +66,7 @@ fn numbers_out_of_bounds() {
     a.toml:3:14: 0 is not between 1 and 128
     3 | ipv6prefix = 0
       |              ^
-    help: write 64: whoever has one IPv6 address has its whole /64
+    help: write 64: a host with one IPv6 address usually has its whole /64
 
     a.toml:4:36: 0 is not between 1 and 4294967295
     4 | bantime = { first = '1h', factor = 0 }

@@ -32,7 +32,20 @@ impl Config {
         }
         warnings.extend(self.doubles(filters));
         warnings.extend(self.open_ami());
+        warnings.extend(self.unread_ami());
         warnings
+    }
+
+    fn unread_ami(&self) -> Option<String> {
+        let ami = self.ami.as_ref().filter(|ami| ami.enabled)?;
+        let mut read = self.described().filter(|jail| jail.logpath.iter().any(|path| path == "ami:"));
+        let place = at(self.places.of_default("logpath"));
+        read.next().is_none().then(|| {
+            format!(
+                "{place}no events are taken from {}: no jail has \"ami:\" in its logpath",
+                ami.host
+            )
+        })
     }
 
     fn open_ami(&self) -> Option<String> {

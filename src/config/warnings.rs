@@ -38,7 +38,8 @@ impl Config {
 
     fn unread_ami(&self) -> Option<String> {
         let ami = self.ami.as_ref().filter(|ami| ami.enabled)?;
-        let mut read = self.described().filter(|jail| jail.logpath.iter().any(|path| path == "ami:"));
+        let mut read =
+            self.described().filter(|jail| jail.logpath.iter().any(|path| path == "ami:"));
         let place = at(self.places.of_default("logpath"));
         read.next().is_none().then(|| {
             format!(

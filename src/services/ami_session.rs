@@ -117,6 +117,8 @@ pub struct Session {
     /// When something came last, and when that was asked for.
     heard: Time,
     asked: Option<Time>,
+    /// Whether an event has come.
+    has_events: bool,
     reader: Reader,
 }
 
@@ -133,13 +135,20 @@ impl Session {
     #[must_use]
     pub fn new(login: Login, now: Time) -> Self {
         let reader = Reader::default();
-        Self { login, phase: Phase::Banner, since: now, heard: now, asked: None, reader }
+        let phase = Phase::Banner;
+        Self { login, phase, since: now, heard: now, asked: None, has_events: false, reader }
     }
 
     /// Whether it has logged in, so that events come.
     #[must_use]
     pub fn is_following(&self) -> bool {
         self.phase == Phase::Following
+    }
+
+    /// Whether it has logged in, and not even the event of that has come: the user gets no security events.
+    #[must_use]
+    pub fn is_blind(&self, now: Time) -> bool {
+        self.is_following() && !self.has_events && now.since(self.since) >= PATIENCE
     }
 
     /// Takes bytes that came.
@@ -150,9 +159,10 @@ impl Session {
         self.rest(now);
         self.heard = now;
         self.asked = None;
-        let Self { login, phase, since, reader, .. } = self;
+        let Self { login, phase, since, has_events, reader, .. } = self;
         let mut result = Ok(());
         reader.read(bytes, |item| {
+            *has_events |= matches!(item, Item::Event(_));
             if result.is_ok() {
                 result = take(login, phase, item, out).map(|is_next| {
                     if is_next {
@@ -396,6 +406,14 @@ mod tests {
             }
         }
         assert_eq!(pings, 119);
+    }
+
+    #[test]
+    fn a_user_without_events_is_noticed() {
+        let (mut session, _) = following(LoginWay::Plain);
+        assert!(!session.is_blind(at(10)) && session.is_blind(at(11)));
+        session.read(EVENT, at(20), &mut Output::default()).unwrap();
+        assert!(!session.is_blind(at(99)));
     }
 
     #[test]

@@ -66,8 +66,14 @@ pub fn serve(
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the request has no end"));
     }
     let outbox = Arc::new(Outbox::default());
-    let asker =
-        Asker { config, credentials, outbox: Arc::clone(&outbox), lost: None, following: false };
+    let asker = Asker {
+        config,
+        credentials,
+        outbox: Arc::clone(&outbox),
+        lost: None,
+        following: false,
+        blind: false,
+    };
     thread::Builder::new().name("ami".to_owned()).spawn(move || asker.run())?;
     thread::Builder::new().name("guard".to_owned()).spawn(move || outbox.write_to(to_guard))?;
     // Nothing more comes from the guard, but the end.
@@ -81,8 +87,9 @@ struct Asker {
     outbox: Arc<Outbox>,
     /// When a session ended that had worked, and why.
     lost: Option<(Time, String)>,
-    /// Whether events come.
+    /// Whether it has logged in, and whether it was said that no events come even so.
     following: bool,
+    blind: bool,
 }
 
 impl Asker {
@@ -143,6 +150,11 @@ impl Asker {
             if session.is_following() && !self.following {
                 self.has_begun();
             }
+            if session.is_blind(now) != self.blind {
+                self.blind = !self.blind;
+                let words = if self.blind { blind(&access).to_string() } else { String::new() };
+                self.outbox.state(words);
+            }
             let sent = if out.send.is_empty() { Ok(()) } else { connection.send(&out.send) };
             out.send.clear();
             let address = connection.address();
@@ -159,7 +171,7 @@ impl Asker {
             let lasted = HumanDuration(Duration::from_secs(clock::now().since(since).as_secs()));
             self.outbox.gap(&format!("no events of AMI since {since}, for {lasted}: {why}"));
         }
-        self.following = true;
+        (self.following, self.blind) = (true, false);
         self.outbox.state("");
     }
 
@@ -176,6 +188,17 @@ impl Asker {
             }
         }
     }
+}
+
+/// What is wrong when not even the event of our own login comes.
+fn blind(access: &AmiAccess) -> Trouble {
+    Trouble::new(
+        "Asterisk has accepted the login, and tells no security events",
+        format!(
+            "write read = security into [{}] of manager.conf; then asterisk -rx 'manager reload'",
+            access.user
+        ),
+    )
 }
 
 fn trouble(error: &SessionError, address: &str, access: &AmiAccess) -> Trouble {
@@ -206,7 +229,8 @@ fn wait(failures: u32, chance: u64) -> Duration {
     half + Duration::from_millis(chance % span)
 }
 
-/// Events that were not used, since the last report.
+/// Events that were not used, since the last report. Doubtful ones alone are no news: with chan_sip, each event makes the
+/// next one doubtful.
 #[derive(Debug, Default)]
 struct Unused {
     tampered: u64,
@@ -222,15 +246,15 @@ impl Unused {
 
     fn report(&mut self, now: Time) -> Option<String> {
         let is_time = self.reported.is_none_or(|then| now.since(then) >= BETWEEN_REPORTS);
-        if !is_time || (self.tampered == 0 && self.doubtful == 0) {
+        if !is_time || self.tampered == 0 {
             return None;
         }
         self.reported = Some(now);
-        let (tampered, doubtful) =
-            (std::mem::take(&mut self.tampered), std::mem::take(&mut self.doubtful));
+        let tampered = std::mem::take(&mut self.tampered);
+        let doubtful = std::mem::take(&mut self.doubtful);
         Some(format!(
-            "events of AMI that were not used: {tampered} tampered (their headers are not those that Asterisk writes: \
-             somebody writes line ends into names), {doubtful} right behind text that may hold forged events"
+            "{tampered} events were not used, because their headers are not those that Asterisk writes (somebody sends \
+             names with line breaks), and {doubtful} because they came right after such text"
         ))
     }
 }
@@ -254,10 +278,11 @@ mod tests {
         let at = Time::from_secs;
         assert_eq!(unused.report(at(0)), None);
         unused.add(&mut Output { tampered: 2, doubtful: 1, ..Output::default() });
-        assert!(unused.report(at(0)).unwrap().contains("2 tampered"));
+        assert!(unused.report(at(0)).unwrap().starts_with("2 events were not used"));
         unused.add(&mut Output { tampered: 5, ..Output::default() });
         assert_eq!(unused.report(at(59)), None);
-        assert!(unused.report(at(60)).unwrap().contains("5 tampered"));
+        assert!(unused.report(at(60)).unwrap().starts_with("5 events were not used"));
+        unused.add(&mut Output { doubtful: 5, ..Output::default() });
         assert_eq!(unused.report(at(600)), None);
     }
 }

@@ -183,7 +183,8 @@ fn logs(facts: &Facts<'_>) -> Vec<Trouble> {
 }
 
 fn log_access(facts: &Facts<'_>) -> Vec<Trouble> {
-    let concerned = |source: &SourceStatus| !is_ami(source) && source.state.starts_with("unreadable");
+    let concerned =
+        |source: &SourceStatus| !is_ami(source) && source.state.starts_with("unreadable");
     of_sources(facts, concerned, |source| {
         Trouble::new(format!("{} is {}", source.path, source.state), LET_READ)
     })
@@ -195,7 +196,8 @@ fn is_ami(source: &SourceStatus) -> bool {
 }
 
 fn ami(facts: &Facts<'_>) -> Vec<Trouble> {
-    let concerned = |source: &SourceStatus| is_ami(source) && source.state.starts_with("unreadable");
+    let concerned =
+        |source: &SourceStatus| is_ami(source) && source.state.starts_with("unreadable");
     of_sources(facts, concerned, |SourceStatus { state, .. }| {
         // Its helper says both.
         let why = state.strip_prefix("unreadable: ").unwrap_or(state);

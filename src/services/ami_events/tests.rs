@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -53,10 +53,12 @@ fn read_in(reader: &mut Reader, bytes: &[u8]) -> Vec<String> {
 
 /// The hosts that the built-in rules count in lines.
 fn hosts(lines: &[String]) -> Vec<String> {
-    let rules = Arc::new(RuleSet::load(None).unwrap());
-    let wanted: Vec<_> = rules.iter().map(|(id, _)| id).collect();
-    let matcher = Arc::new(Matcher::new(&rules, &wanted).unwrap());
-    let mut scanner = Scanner::new(matcher, ChannelId(0));
+    static MATCHER: LazyLock<Arc<Matcher>> = LazyLock::new(|| {
+        let rules = Arc::new(RuleSet::load(None).unwrap());
+        let wanted: Vec<_> = rules.iter().map(|(id, _)| id).collect();
+        Arc::new(Matcher::new(&rules, &wanted).unwrap())
+    });
+    let mut scanner = Scanner::new(Arc::clone(&MATCHER), ChannelId(0));
     let mut events = Vec::new();
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     scanner.scan(&Region::of(text.as_bytes(), 0), &mut Clock::At(Time::default()), &mut events);
@@ -193,6 +195,26 @@ fn whole_forged_events_are_doubtful() {
     let believed: Vec<_> = found.iter().filter(|item| item.starts_with('[')).cloned().collect();
     assert!(found.len() > 30 && believed.len() == 1, "{found:?}");
     assert_eq!(hosts(&believed), [""; 0]);
+}
+
+/// What real Asterisks said while strangers wrote 192.0.2.66 wherever they could.
+#[test]
+fn real_injections_forge_nobody() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/hostile-ami.txt");
+    let mut reader = reader();
+    let mut found = Vec::new();
+    for message in std::fs::read_to_string(path).unwrap().split_inclusive("\r\n\r\n") {
+        // Each came by itself.
+        reader.rested();
+        found.extend(read_in(&mut reader, message.as_bytes()));
+    }
+    let named = hosts(&found);
+    assert!(named.iter().all(|host| !host.contains("192.0.2.")), "{named:?}");
+    let count = |is: fn(&str) -> bool| found.iter().filter(|item| is(item)).count();
+    assert!(
+        count(|item| item == "tampered") > 0 && count(|item| item.starts_with('[')) > 0,
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -207,6 +207,11 @@ fn lists() {
 }
 
 #[test]
+fn the_manager_interface() {
+    insta::assert_snapshot!(bad("[ami]\nhost = '1.2.3'\nport = 0\nuser = 'a b'\nsecret = 'x'\nsecretfile = 'x'\ntsl = true\n"), @"");
+}
+
+#[test]
 fn the_wire() {
     insta::assert_snapshot!(bad("[wire]\nenable = true\ngroup = 0\nsnaplen = 64\nforward = ['pbx']\n"), @r#"
     a.toml:2:1: unknown key "enable"

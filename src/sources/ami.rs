@@ -77,7 +77,10 @@ pub fn serve(
     thread::Builder::new().name("ami".to_owned()).spawn(move || asker.run())?;
     thread::Builder::new().name("guard".to_owned()).spawn(move || outbox.write_to(to_guard))?;
     // Nothing more comes from the guard, but the end.
-    io::copy(&mut guard, &mut io::sink()).map(drop)
+    match io::copy(&mut guard, &mut io::sink()) {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The side of Asterisk.
@@ -104,7 +107,7 @@ impl Asker {
             if worked {
                 self.lost = Some((clock::now(), trouble.seen.clone()));
             }
-            self.outbox.state(trouble.to_string());
+            self.outbox.state(&trouble.to_string());
             thread::sleep(wait(failures, RandomState::new().hash_one(0)));
         }
     }
@@ -141,19 +144,19 @@ impl Asker {
                 _ => Ok(()),
             };
             let taken = taken.and_then(|()| session.tick(now, &mut out));
+            if session.is_following() && !self.following {
+                self.has_begun();
+            }
             self.outbox.lines(&out.lines);
             out.lines.clear();
             unused.add(&mut out);
             if let Some(words) = unused.report(now) {
                 self.outbox.gap(&words);
             }
-            if session.is_following() && !self.following {
-                self.has_begun();
-            }
             if session.is_blind(now) != self.blind {
                 self.blind = !self.blind;
                 let words = if self.blind { blind(&access).to_string() } else { String::new() };
-                self.outbox.state(words);
+                self.outbox.state(&words);
             }
             let sent = if out.send.is_empty() { Ok(()) } else { connection.send(&out.send) };
             out.send.clear();

@@ -1,13 +1,14 @@
 //! Records on their way to the guard: a bounded buffer, so that whoever fills it never waits.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::sys::mutex::lock;
 
-/// Bytes of lines that wait for the guard. Further ones are dropped, and the guard is told how many.
+/// Bytes of records that wait for the guard. Lines for which there is no room are dropped, and the guard is told how many.
 const MOST: usize = 8 << 20;
+/// Bytes of further records that are no lines.
+const RESERVE: usize = 64 << 10;
 /// The longest text of a state or a gap, in bytes.
 const LONGEST_WORDS: usize = 1000;
 
@@ -20,39 +21,34 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Lines, as records.
-    lines: Vec<u8>,
-    /// Lines for which there was no room.
+    records: Vec<u8>,
+    /// Lines for which there was no room after these records.
     dropped: u64,
-    gap: Option<String>,
+    /// The state for which there was none.
     state: Option<String>,
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.dropped == 0 && self.gap.is_none() && self.state.is_none()
+    /// Adds a state or a gap, if there is room.
+    fn note(&mut self, kind: char, words: &str) -> bool {
+        let is_room = self.records.len() < MOST + RESERVE - LONGEST_WORDS;
+        if is_room {
+            let words = words.replace(['\n', '\r'], " ");
+            let record = format!("{kind}{}\n", beginning(&words, LONGEST_WORDS));
+            self.records.extend_from_slice(record.as_bytes());
+        }
+        is_room
     }
 
-    /// Returns the records.
-    fn into_bytes(self) -> Vec<u8> {
-        let mut bytes = self.lines;
-        let mut words = String::new();
-        if self.dropped > 0 {
-            // Writing to a string does not fail.
-            let _ = writeln!(
-                words,
-                "G{} lines were dropped, because asterguard did not take them in time",
-                self.dropped
-            );
+    /// Says how many lines were dropped here, if any were.
+    fn note_dropped(&mut self) {
+        let words = format!(
+            "{} lines were dropped, because asterguard did not take them in time",
+            self.dropped
+        );
+        if self.dropped > 0 && self.note('G', &words) {
+            self.dropped = 0;
         }
-        for (kind, text) in [('G', self.gap), ('S', self.state)] {
-            let text = text.map(|text| text.replace(['\n', '\r'], " "));
-            if let Some(text) = text {
-                let _ = writeln!(words, "{kind}{}", beginning(&text, LONGEST_WORDS));
-            }
-        }
-        bytes.extend_from_slice(words.as_bytes());
-        bytes
     }
 }
 
@@ -69,9 +65,9 @@ impl Outbox {
         }
         let mut waiting = lock(&self.waiting);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            if waiting.lines.len() + line.len() < MOST {
-                waiting.lines.push(b'L');
-                waiting.lines.extend_from_slice(line);
+            if waiting.records.len() + line.len() < MOST {
+                waiting.records.push(b'L');
+                waiting.records.extend_from_slice(line);
             } else {
                 waiting.dropped += 1;
             }
@@ -80,22 +76,28 @@ impl Outbox {
     }
 
     /// Says why no lines come, and what to do; nothing if they come.
-    pub fn state(&self, words: impl Into<String>) {
-        lock(&self.waiting).state = Some(words.into());
+    pub fn state(&self, words: &str) {
+        let mut waiting = lock(&self.waiting);
+        waiting.state = if waiting.note('S', words) { None } else { Some(words.to_owned()) };
         self.changed.notify_one();
     }
 
-    /// Says that lines are missing, since when, and why. If the last such text was not written yet, this is added to it.
+    /// Says that lines are missing, since when, and why. If very much waits, this is left out: then lines are dropped, and
+    /// that is said.
     pub fn gap(&self, words: &str) {
-        let mut waiting = lock(&self.waiting);
-        let gap = waiting.gap.get_or_insert_default();
-        if gap.len() < LONGEST_WORDS {
-            if !gap.is_empty() {
-                gap.push_str("; ");
-            }
-            gap.push_str(words);
-        }
+        lock(&self.waiting).note('G', words);
         self.changed.notify_one();
+    }
+
+    /// Takes what waits.
+    fn take(waiting: &mut Waiting) -> Vec<u8> {
+        waiting.note_dropped();
+        let records = std::mem::take(&mut waiting.records);
+        waiting.note_dropped();
+        if let Some(words) = waiting.state.take() {
+            waiting.note('S', &words);
+        }
+        records
     }
 
     /// Writes records as they come, until that fails.
@@ -105,12 +107,12 @@ impl Outbox {
     pub fn write_to(&self, mut guard: impl Write) -> io::Result<()> {
         loop {
             let mut waiting = lock(&self.waiting);
-            while waiting.is_empty() {
+            while waiting.records.is_empty() {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
-            let taken = std::mem::take(&mut *waiting);
+            let records = Self::take(&mut waiting);
             drop(waiting);
-            guard.write_all(&taken.into_bytes())?;
+            guard.write_all(&records)?;
             guard.flush()?;
         }
     }
@@ -121,8 +123,7 @@ mod tests {
     use super::*;
 
     fn taken(outbox: &Outbox) -> String {
-        let waiting = std::mem::take(&mut *lock(&outbox.waiting));
-        String::from_utf8(waiting.into_bytes()).unwrap()
+        String::from_utf8(Outbox::take(&mut lock(&outbox.waiting))).unwrap()
     }
 
     #[test]
@@ -131,12 +132,20 @@ mod tests {
         outbox.lines(b"one\ntwo\n");
         outbox.gap("first");
         outbox.state("no\nanswer");
-        outbox.gap("second");
-        outbox.state("still none");
-        assert_eq!(taken(&outbox), "Lone\nLtwo\nGfirst; second\nSstill none\n");
+        outbox.lines(b"three\n");
+        assert_eq!(taken(&outbox), "Lone\nLtwo\nGfirst\nSno answer\nLthree\n");
         outbox.state("");
         assert_eq!(taken(&outbox), "S\n");
-        assert!(lock(&outbox.waiting).is_empty());
+        assert_eq!(taken(&outbox), "");
+    }
+
+    #[test]
+    fn the_last_state_is_said_however_much_waits() {
+        let outbox = Outbox::default();
+        (0..10_000).for_each(|_| outbox.state(&"x".repeat(999)));
+        outbox.state("last");
+        assert!(taken(&outbox).len() <= MOST + RESERVE);
+        assert_eq!(taken(&outbox), "Slast\n");
     }
 
     #[test]
@@ -147,7 +156,7 @@ mod tests {
             outbox.lines(&line);
         }
         let told = taken(&outbox);
-        assert!(told.len() <= MOST + 200);
+        assert!(told.len() <= MOST + RESERVE);
         let kept = told.lines().filter(|record| record.starts_with("Lx")).count();
         let gap = told.lines().last().unwrap();
         assert_eq!(
@@ -164,8 +173,8 @@ mod tests {
     #[test]
     fn words_have_an_end() {
         let outbox = Outbox::default();
-        outbox.state("\u{e4}".repeat(5000));
-        (0..1000).for_each(|_| outbox.gap("again"));
+        outbox.state(&"\u{e4}".repeat(5000));
+        outbox.gap(&"x".repeat(5000));
         assert!(taken(&outbox).lines().all(|record| record.len() <= LONGEST_WORDS + 1));
     }
 }

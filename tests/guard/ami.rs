@@ -222,7 +222,8 @@ fn a_refused_login_is_said_with_what_to_do() {
     assert!(said.contains("Asterisk refused the login (Authentication failed); do: "), "{said}");
     assert!(said.contains("user guard") && said.contains("/secret;"), "{said}");
     // It is tried again, and works once the password is right.
-    server.accept().let_in();
+    let mut session = server.accept();
+    session.let_in();
     helper.follows();
 }
 
@@ -273,7 +274,8 @@ fn over_tls_only_asterisk_gets_the_secret() {
             );
             let said = helper.next();
             assert!(said.starts_with("Sno TLS with 127.0.0.1:"), "{said}");
-            assert!(said.contains("UnknownIssuer") && said.contains("ami.crt holds"), "{said}");
+            assert!(said.contains("invalid peer certificate"), "{said}");
+            assert!(said.contains("ami.crt holds Asterisk's certificate"), "{said}");
         }
     }
 }
@@ -296,21 +298,21 @@ fn asterisk_never_waits_for_the_guard() {
     // Asterisk ends a session that does not read for 100 ms; half of the time is the debug build's.
     assert!(took < PATIENCE, "{EVENTS} events took {took:?}");
     println!("{EVENTS} events in {took:?}");
-    let mut lines = 0;
-    for record in BufReader::new(&helper.socket).lines() {
-        let record = record.unwrap();
+    helper.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut lines, mut dropped) = (0, 0);
+    let mut records = BufReader::new(&helper.socket).lines();
+    while lines + dropped < EVENTS {
+        let record = records.next().unwrap().unwrap();
         match record.as_bytes()[0] {
             b'L' => lines += 1,
             b'G' => {
-                let dropped = record[1..].split_once(" lines were dropped").unwrap().0;
-                assert_eq!(lines + dropped.parse::<usize>().unwrap(), EVENTS);
-                assert!(lines > 10_000);
-                return;
+                let (number, _) = record[1..].split_once(" lines were dropped").unwrap();
+                dropped += number.parse::<usize>().unwrap();
             }
             _ => {}
         }
     }
-    panic!("it ended after {lines} lines");
+    assert!(lines > 10_000 && dropped > 10_000, "{lines} {dropped}");
 }
 
 #[test]
@@ -337,7 +339,8 @@ fn a_server_that_never_answers_is_left() {
     let _mute = server.accept();
     let said = helper.next();
     assert!(said.contains("Asterisk does not answer: it sends no greeting; do: "), "{said}");
-    server.accept().let_in();
+    let mut session = server.accept();
+    session.let_in();
     helper.follows();
 }
 
@@ -354,7 +357,9 @@ fn what_is_in_the_way_of_a_login_is_said() {
         format!("Sothers may read or change {secret} (mode 0644); do: chmod 640 {secret}")
     );
     fs::set_permissions(helper.home.path("secret"), Permissions::from_mode(0o640)).unwrap();
-    server.accept().let_in();
+    let mut session = server.accept();
+    session.let_in();
+    helper.follows();
 
     let said = |config: &str| {
         let home = Home::new(config);
@@ -398,7 +403,8 @@ fn the_user_for_asterisk_is_printed_with_its_secret() {
 fn the_helper_ends_with_the_guard() {
     let server = Server::new();
     let mut helper = Helper::start(server.home(""));
-    server.accept().let_in();
+    let mut session = server.accept();
+    session.let_in();
     helper.follows();
     helper.socket.shutdown(std::net::Shutdown::Both).unwrap();
     assert!(helper.child.wait().unwrap().success());
@@ -464,13 +470,13 @@ fn its_events_ban_and_one_attempt_counts_once() {
     kit::until("all are read", || lines("ami:") == 4 && lines("messages") == 4);
     assert_eq!(elements(&netns, "sip4").len(), 0);
     session.say(&event(EVE, 4));
-    let ban = guard.says(&format!("[asterisk-guess] Ban {EVE}"));
-    assert!(ban.contains("ami:"), "{ban}");
+    guard.says(&format!("[asterisk-guess] Ban {EVE}"));
     kit::until("it is in the kernel", || elements(&netns, "sip4").len() == 1);
     drop(session);
     kit::until("it is said", || check(&guard).contains("has closed the connection"));
     assert!(guard.order(&["status"]).contains("ami:"));
-    server.accept().let_in();
+    let mut session = server.accept();
+    session.let_in();
     guard.says("ami:: lines may be missing: no events of AMI since ");
     kit::until("events come again", || check(&guard).starts_with("ok"));
 }

@@ -351,16 +351,17 @@ fn read_event<'a>(
     Some(())
 }
 
-/// Adds a field. What could end its value, or hide a part of the line, becomes a question mark: nothing in a value
-/// changes which host the line names.
+/// Adds a field. What could end its value, hide a part of the line or look like the prefix of another one becomes a
+/// question mark: nothing in a value changes which host the line names.
 fn field(written: &mut Vec<u8>, name: &str, value: &[u8]) {
     written.push(b',');
     written.extend_from_slice(name.as_bytes());
     written.extend_from_slice(b"=\"");
-    written.extend(value.iter().map(|byte| match byte {
-        b'"' | b'\\' | 0x7f => b'?',
-        byte if *byte < b' ' => b'?',
-        byte => *byte,
+    let mut last = 0;
+    written.extend(value.iter().map(|byte| match (std::mem::replace(&mut last, *byte), byte) {
+        (_, b'"' | b'\\' | 0x7f) | (b']', b' ') => b'?',
+        (_, byte) if *byte < b' ' => b'?',
+        (_, byte) => *byte,
     }));
     written.push(b'"');
 }

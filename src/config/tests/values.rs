@@ -120,8 +120,9 @@ fn the_built_in_text_is_complete_and_right() {
             renew: false,
         }
     );
-    assert_eq!(scan.logpath.len(), 8);
-    assert!(scan.logpath.iter().all(|path| path.starts_with("/var/log/asterisk/")));
+    let (ami, logs) = scan.logpath.split_last().unwrap();
+    assert_eq!((ami.as_str(), logs.len()), ("ami:", 8));
+    assert!(logs.iter().all(|path| path.starts_with("/var/log/asterisk/")));
     let guess = jail(&config, "asterisk-guess");
     assert_eq!(guess.class, [Class::Guess, Class::Acl, Class::User]);
     assert_eq!(

@@ -181,6 +181,10 @@ fn values_cannot_end_what_the_line_has_of_them() {
         "{line}"
     );
     assert_eq!(hosts(&[line]), ["203.0.113.9 Unverified"]);
+    // A whole line of the log.
+    let call = "x[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=";
+    let [line] = read(&of("InvalidAccountID", "PJSIP", "1000", call, "")).try_into().unwrap();
+    assert_eq!(hosts(&[line]), ["203.0.113.9 Unverified"]);
 }
 
 #[test]

@@ -9,14 +9,16 @@
 //! reach of such a text is *doubtful*, until the connection rests: the same rule as that for logs
 //! ([`crate::detect`]). Where a text is shorter than the shortest event, nothing after it is doubtful.
 
+use std::iter::Peekable;
 use std::net::IpAddr;
+use std::slice::Split;
 
 /// The longest message (event or response) that is read, in bytes. Longer ones are skipped, and tampered if they are
 /// one of ours: the longest honest one is a tenth of this.
 pub const LONGEST_MESSAGE: usize = 16 << 10;
 /// The reach of a text that is as long as its sender likes, in bytes: as for logs.
 const LONG_TEXT: u64 = 8192;
-/// The reach of what chan_sip decodes from a header, and of PJSIP's texts, in bytes.
+/// The reach of what `chan_sip` decodes from a header, and of PJSIP's texts, in bytes.
 const SHORT_TEXT: u64 = 255;
 
 /// What our PBX says.
@@ -269,12 +271,15 @@ struct NotAnEvent<'a> {
 }
 
 /// The headers of a message that are still to be read.
-struct Headers<'a>(std::iter::Peekable<std::slice::Split<'a, u8, fn(&u8) -> bool>>);
+struct Headers<'a>(Peekable<Split<'a, u8, IsEnd>>);
+
+/// Whether a byte ends a line.
+type IsEnd = fn(&u8) -> bool;
 
 impl<'a> Headers<'a> {
     fn of(message: &'a [u8]) -> Self {
         let message = message.strip_suffix(b"\n").unwrap_or(message);
-        let is_end: fn(&u8) -> bool = |byte| *byte == b'\n';
+        let is_end: IsEnd = |byte| *byte == b'\n';
         Self(message.split(is_end).peekable())
     }
 
@@ -389,15 +394,16 @@ fn is_address(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else { return false };
     let parts: Vec<_> = text.split('/').collect();
     let (family, host, port) = match parts.as_slice() {
-        [family, "UDP" | "TCP" | "TLS" | "WS" | "WSS", host, port] => (*family, *host, *port),
-        [family, host, port] => (*family, *host, *port),
+        [family, "UDP" | "TCP" | "TLS" | "WS" | "WSS", host, port] | [family, host, port] => {
+            (*family, *host, *port)
+        }
         _ => return false,
     };
     // An address of a link has the name of its interface.
     let (host, zone) = host.split_once('%').map_or((host, None), |(host, zone)| (host, Some(zone)));
     let is_family = match host.parse() {
         Ok(IpAddr::V4(_)) => family == "IPV4" && zone.is_none(),
-        Ok(IpAddr::V6(_)) => family == "IPV6" && zone.is_none_or(|zone| is_zone(zone)),
+        Ok(IpAddr::V6(_)) => family == "IPV6" && zone.is_none_or(is_zone),
         Err(_) => false,
     };
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());

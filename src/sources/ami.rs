@@ -232,7 +232,7 @@ fn wait(failures: u32, chance: u64) -> Duration {
     half + Duration::from_millis(chance % span)
 }
 
-/// Events that were not used, since the last report. Doubtful ones alone are no news: with chan_sip, each event makes the
+/// Events that were not used, since the last report. Doubtful ones alone are no news: with `chan_sip`, each event makes the
 /// next one doubtful.
 #[derive(Debug, Default)]
 struct Unused {

@@ -9,7 +9,7 @@ use rustix::process::{Gid, geteuid};
 use thiserror::Error;
 
 use crate::model::trouble::Trouble;
-use crate::services::ami_session::{NoSecret, Secret};
+use crate::services::ami_session::{NoSecret, Secret, hex};
 use crate::sys::text_file::{FileError, open_regular};
 
 /// The name of the secret among systemd's credentials (`LoadCredential=ami-secret:/path`).
@@ -92,7 +92,7 @@ pub fn read(file: &Path, credentials: Option<&Path>) -> Result<Secret, SecretErr
 pub fn generate(path: &Path, group: Option<Gid>) -> io::Result<String> {
     let mut random = [0; RANDOM];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = hex(&random);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
     let written = rustix::fs::fchown(&file, None, group)
         .map_err(io::Error::from)

@@ -9,7 +9,7 @@ use crate::model::event::{ChannelId, Evidence, Meaning};
 use crate::model::time::Time;
 use crate::rules::RuleSet;
 
-/// The event of a stranger's `user`, as chan_pjsip raises it.
+/// The event of a stranger's `user`, as `chan_pjsip` raises it.
 fn unknown(user: &str) -> String {
     of("InvalidAccountID", "PJSIP", user, "3686a690-51b54926", "")
 }

@@ -4,6 +4,7 @@
 #   codespell  finds misspelled words. Words that it must accept are in dev/words/accepted.
 #   diction    finds words and phrases that are hard to read, those of dev/words/phrases, and doubled words.
 #   style      finds sentences that are too long.
+#   links.pl   finds links that lead nowhere.
 #
 #   docs-check.sh         checks all of them
 #   docs-check.sh PAGE... only these pages
@@ -44,9 +45,11 @@ sentences() {
     ' "$1"
 }
 
+bad=0
+perl dev/links.pl "${pages[@]}" || bad=1
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-bad=0
 for page in "${pages[@]}"; do
     sentences "$page" >"$work/page"
     found=$(diction --suggest --no-default-file --file dev/words/phrases --quiet "$work/page")

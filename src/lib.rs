@@ -27,6 +27,7 @@
 //! | [`control`] | requests and replies between the command line and the daemon |
 //! | [`daemon`] | the running guard: start, threads, reload, requests |
 //! | [`doctor`] | checks of the machine, and other tools' firewall tables |
+//! | [`setup`] | changes Asterisk's configuration for the guard, and takes that back |
 //! | [`cli`] | the commands |
 //!
 //! A pure room knows no clock, no I/O and no runtime: time is an argument, so that `run`, `replay`,
@@ -71,6 +72,8 @@ pub mod control;
 pub mod daemon;
 
 pub mod doctor;
+
+pub mod setup;
 
 pub mod cli;
 

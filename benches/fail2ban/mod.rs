@@ -13,6 +13,17 @@ pub fn unpacked() -> Option<PathBuf> {
     std::env::var_os("ASTERGUARD_FAIL2BAN").map(PathBuf::from)
 }
 
+/// Its version, by the name of the package.
+pub fn version(package: &Path) -> String {
+    let names =
+        fs::read_dir(package).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let package =
+        names.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".deb"));
+    let version =
+        package.as_deref().and_then(|name| name.split(['_', '-']).nth(1)).unwrap_or_default();
+    version.to_owned()
+}
+
 /// Where a server keeps its bans, and how far it has read.
 pub fn database(home: &Path) -> PathBuf {
     home.join("fail2ban.sqlite3")

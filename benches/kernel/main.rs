@@ -446,8 +446,10 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     row(format!("restore {bans} bans at boot"), of(ours.restored), of(theirs.start), "≤ 100");
     if asked {
         let single = amount.their_single;
+        let version =
+            fail2ban::unpacked().map(|package| fail2ban::version(&package)).unwrap_or_default();
         println!(
-            "(fail2ban: {single} bans one by one. Its {bans} bans were put into its database.)"
+            "(fail2ban {version}: {single} bans one by one. Its {bans} bans were put into its database.)"
         );
         if theirs.flushed.is_empty() {
             println!("(fail2ban puts no bans back after a flush: only those it decides later.)");

@@ -124,7 +124,8 @@ const PEER_MIB: u64 = 16;
 
 /// Prints how fast fail2ban reads, and how many times as fast we are.
 fn beside(package: &Path, logs: &[Log], mib: u64) -> Result<(), Error> {
-    println!("\nlog       fail2ban: MB/s   lines/s  asterguard is so many times as fast");
+    println!("\n(beside fail2ban {})", fail2ban::version(package));
+    println!("log       fail2ban: MB/s   lines/s  asterguard is so many times as fast");
     for mut beginning in made_up(mib << 20)? {
         let name = &beginning.name;
         let Some(log) = logs.iter().find(|log| log.name == *name) else { continue };

@@ -1,6 +1,6 @@
 //! `asterguard ban`
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::client::{Reply, ask, ask_unsure, one_by_one};
 use super::completions;
 use super::output::{Failure, Output};
+use super::person::{agreed, ask_person};
 use super::{Exit, SocketArg};
 use crate::config::duration;
 use crate::control::ban::{BanManner, BanRequest};
@@ -127,20 +128,6 @@ fn order(args: &BanArgs, request: BanRequest) -> Result<(Done, bool), Failure> {
             Ok((ask(&args.socket.socket, &sure)?, true))
         }
     }
-}
-
-/// Asks the person at the terminal a question.
-fn agreed(question: &str) -> bool {
-    ask_person(&format!("{question} [y/N] "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-/// Writes a question to standard error.
-fn ask_person(question: &str) {
-    let mut stderr = anstream::stderr().lock();
-    // Where nobody can read it, nobody answers either.
-    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
 }
 
 /// Whether a line comes from standard input within this time.

@@ -109,10 +109,18 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the patterns of each jail for which nothing is read now, with the reason why.
+/// Returns the patterns of each jail for which nothing is read now, with the reason why. That a built-in one matches
+/// nothing is as it should be: they are the names of all distributions.
 fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
-    let patterns = plan.readers().flat_map(|(_, jail)| &jail.logpath);
-    patterns.filter_map(|pattern| Some((pattern.as_str(), glob::unread(pattern)?))).collect()
+    let patterns = plan.readers().flat_map(|(_, jail)| {
+        let built_in = plan.config.places.of_jail(&jail.name, "logpath").is_none();
+        jail.logpath.iter().map(move |pattern| (pattern.as_str(), built_in))
+    });
+    let why = |(pattern, built_in)| match glob::unread(pattern)? {
+        Unread::NoFile if built_in => None,
+        why => Some((pattern, why)),
+    };
+    patterns.filter_map(why).collect()
 }
 
 fn told(feed: &lists::Feed) -> FeedReport {

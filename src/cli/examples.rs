@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 23] = [
     (
         "run",
         &[
@@ -95,6 +95,15 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 22] = [
         ],
     ),
     ("doctor", &[("asterguard doctor", "problems, and what to do")]),
+    (
+        "setup",
+        &[
+            ("asterguard setup --dry-run", "what it would change"),
+            ("asterguard setup", "change it, after asking"),
+            ("asterguard setup --enforce --yes", "begin to ban"),
+            ("asterguard setup --undo", "take all of it back"),
+        ],
+    ),
     ("test", &[("asterguard test /var/log/asterisk/messages", "what the rules find in a log")]),
     ("explain", &[("asterguard explain 198.51.100.7", "why it is banned, or not")]),
     (

@@ -18,12 +18,14 @@ mod list;
 mod log_file;
 mod output;
 mod pause;
+mod person;
 mod reload;
 mod replay;
 mod restore;
 mod resume;
 mod ruleset;
 mod run;
+mod setup;
 mod state_file;
 mod status;
 mod test;
@@ -185,6 +187,12 @@ enum Command {
     ///
     /// It changes nothing, and works without the daemon too. The exit code is 1 if there is a problem.
     Doctor(doctor::DoctorArgs),
+    /// Have Asterisk log what the guard needs, and wait until a line arrives
+    ///
+    /// It looks for Asterisk, its version, distribution and logs, shows each change with its reason, and asks before it
+    /// writes. A second run changes nothing more. `--undo` takes all of it back. The exit code is 1 if something is
+    /// missing at the end.
+    Setup(setup::SetupArgs),
     /// Show what the rules find in a line or a log: how often each rule matches, and which lines no rule matches
     ///
     /// For a log, it prints a summary, also with the formats of lines and dates. `--matched` and `--missed` print lines.
@@ -266,6 +274,7 @@ pub fn main() -> ExitCode {
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),
         Command::Verify(args) => verify::verify(&args, &output),
         Command::Check(args) => check::check(&args, &output),
+        Command::Setup(args) => return ended(setup::setup(&args, &output), &output),
         Command::Test(args) => return ended(test::test(&args, &output), &output),
         Command::Explain(args) => explain::explain(&args, &output),
         Command::Replay(args) => replay::replay(&args, &output),

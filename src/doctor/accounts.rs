@@ -23,7 +23,7 @@ struct Account {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Password {
+pub(super) enum Password {
     None,
     /// It is the user's name, which is what attackers try first.
     Guessable,
@@ -31,7 +31,7 @@ enum Password {
 }
 
 impl Password {
-    fn of(secret: Option<&str>, names: &[&str]) -> Self {
+    pub(super) fn of(secret: Option<&str>, names: &[&str]) -> Self {
         match secret {
             None | Some("") => Self::None,
             Some(secret) if names.iter().any(|name| name.eq_ignore_ascii_case(secret)) => {
@@ -45,19 +45,19 @@ impl Password {
 /// The keys that limit from where somebody may log in.
 const LISTS: [&str; 3] = ["permit", "deny", "acl"];
 
-fn is_limited(section: &ConfSection) -> bool {
+pub(super) fn is_limited(section: &ConfSection) -> bool {
     LISTS.iter().any(|key| section.last(key).is_some())
 }
 
-fn place(file: &str, section: &ConfSection) -> String {
+pub(super) fn place(file: &str, section: &ConfSection) -> String {
     format!("{file} [{}]", section.name)
 }
 
-fn real(conf: &Conf) -> impl Iterator<Item = &ConfSection> {
+pub(super) fn real(conf: &Conf) -> impl Iterator<Item = &ConfSection> {
     conf.sections.iter().filter(|section| !section.template)
 }
 
-fn general<'a>(conf: &'a Conf, key: &str) -> Option<&'a str> {
+pub(super) fn general<'a>(conf: &'a Conf, key: &str) -> Option<&'a str> {
     let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
     named.filter_map(|section| section.last(key)).next_back()
 }
@@ -331,49 +331,28 @@ pub fn acl(world: &World) -> Vec<Finding> {
     }]
 }
 
-/// Checks the manager interface.
-pub fn manager(world: &World) -> Vec<Finding> {
-    const CHECK: &str = "manager";
-    const KEYS: &[&str] = &["enabled", "bindaddr", "secret", "permit", "deny", "acl"];
-    let conf = match world.conf("manager.conf", KEYS) {
+/// Checks whether Asterisk says which registrations over IAX2 it refuses.
+pub fn authdebug(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "iax-authdebug";
+    if !world.loads("chan_iax2") {
+        return vec![Finding::ok(CHECK, "chan_iax2 is not in use")];
+    }
+    let conf = match world.conf("iax.conf", &["authdebug"]) {
         Ok(conf) => conf,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
-    if !general(&conf, "enabled").is_some_and(is_true) {
-        return vec![Finding::ok(CHECK, "it is switched off")];
-    }
-    let address = general(&conf, "bindaddr").unwrap_or("0.0.0.0");
-    let local = address.starts_with("127.") || address == "::1" || address.starts_with("[::1]");
-    let users = || real(&conf).filter(|section| !section.name.eq_ignore_ascii_case("general"));
-    let mut found = Vec::new();
-    let open: Vec<_> =
-        users().filter(|u| !local && !is_limited(u)).map(|u| place("manager.conf", u)).collect();
-    if !open.is_empty() {
-        let seen =
-            format!("it listens at {address}, and {} users may log in from anywhere", open.len());
-        found.push(Finding::problem(CHECK, seen).at(some_of(&open)).change(
-            "write `bindaddr = 127.0.0.1` into [general], or `deny = 0.0.0.0/0.0.0.0` and `permit = NETWORK` for each",
-        ));
-    }
-    let weak: Vec<_> = users()
-        .filter(|user| Password::of(user.last("secret"), &[&user.name]) == Password::Guessable)
-        .map(|user| place("manager.conf", user))
-        .collect();
-    if !weak.is_empty() {
-        let seen = format!("{} users have their own names as passwords", weak.len());
-        found.push(
-            Finding::problem(CHECK, seen)
-                .at(some_of(&weak))
-                .change("give each a long random secret"),
-        );
-    }
-    if found.is_empty() {
-        found.push(Finding::ok(
-            CHECK,
-            format!("it listens at {address}, for {} users", users().count()),
-        ));
-    }
-    found
+    let wire = world.status.as_ref().is_ok_and(|s| s.wire.state.starts_with("listening"));
+    vec![if general(&conf, "authdebug").is_some_and(is_true) {
+        Finding::ok(CHECK, "refused registrations over IAX2 are logged")
+    } else if wire {
+        Finding::ok(CHECK, "refused registrations over IAX2 are not logged, and seen without that")
+    } else {
+        Finding::advice(CHECK, "refused registrations over IAX2 are not logged")
+            .at(world.path("iax.conf"))
+            .change(
+                "write `authdebug = yes` into [general], or let the guard see them: [wire] enabled = true",
+            )
+    }]
 }
 
 /// Checks whether calls end when the other side falls silent.

@@ -11,7 +11,7 @@ use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
-use crate::hosts::asterisk::ports::is_true;
+use crate::hosts::asterisk::modules_conf;
 use crate::hosts::discover::{ConfFiles, asterisk_ports};
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -49,6 +49,8 @@ pub struct World {
     pub ruleset: Result<Ruleset, String>,
     /// The text that `nft --version` prints.
     pub nft: Result<String, String>,
+    /// The text that `asterisk -V` prints.
+    pub version: Result<String, String>,
     /// The answer of Asterisk to `logger filter show`.
     pub filter: Result<String, String>,
     /// The kernel's release.
@@ -77,6 +79,7 @@ impl World {
         let nft = ask(&["nft", "--version"]);
         let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());
         step("asterisk");
+        let version = ask(&["asterisk", "-V"]);
         let filter = ask(&["asterisk", "-rx", "logger filter show"]);
         step("processes");
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
@@ -92,6 +95,7 @@ impl World {
             status,
             ruleset,
             nft,
+            version,
             filter,
             kernel,
             sockets,
@@ -147,16 +151,8 @@ impl World {
     /// Whether Asterisk loads this module, as far as `modules.conf` says.
     #[must_use]
     pub fn loads(&self, module: &str) -> bool {
-        let Ok(conf) = self.conf("modules.conf", &["autoload", "load", "noload", "preload"]) else {
-            return true;
-        };
-        let named = |key: &'static str| {
-            let named = move |value: &str| value.trim_end_matches(".so") == module;
-            conf.sections.iter().any(|section| section.all(key).any(named))
-        };
-        let autoload =
-            conf.sections.iter().filter_map(|section| section.last("autoload")).next_back();
-        !named("noload") && (autoload.is_some_and(is_true) || named("load") || named("preload"))
+        let conf = self.conf("modules.conf", &modules_conf::KEYS);
+        conf.map_or(true, |conf| modules_conf::loads(&conf, module))
     }
 }
 

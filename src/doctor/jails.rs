@@ -77,10 +77,21 @@ pub fn jails(world: &World) -> Vec<Finding> {
         )];
     };
     let mut found = Vec::new();
-    for jail in status.jails.iter().filter(|jail| jail.jail != MANUAL) {
-        found.extend(
-            of_jail(world, status, jail).map(|finding| finding.at(format!("[jail.{}]", jail.jail))),
-        );
+    let jails = || status.jails.iter().filter(|jail| jail.jail != MANUAL);
+    // One setting, and not one for each jail.
+    let all_observe = jails().count() > 1 && jails().all(|jail| jail.mode == Mode::Observe);
+    if all_observe {
+        let seen = "all jails observe: nobody is banned";
+        let change = "when you agree with `asterguard banned --observe`: `mode = \"enforce\"`";
+        found.push(Finding::advice(CHECK, seen).at("[default]").change(change));
+    }
+    for jail in jails() {
+        let observes = !all_observe && jail.mode == Mode::Observe;
+        let of_jail = of_jail(world, status, jail).or_else(|| {
+            let finding = Finding::advice(CHECK, "it observes and bans nobody");
+            observes.then(|| finding.change("`mode = \"enforce\"`"))
+        });
+        found.extend(of_jail.map(|finding| finding.at(format!("[jail.{}]", jail.jail))));
     }
     for source in status.sources.iter().filter(|source| source.oversized > 0) {
         let seen = format!("{} lines were too long to be believed", source.oversized);
@@ -111,11 +122,6 @@ fn of_jail(world: &World, status: &Status, jail: &JailStatus) -> Option<Finding>
         return Some(Finding::problem(CHECK, seen).change(
             "lower `maxretry`, or lengthen `findtime`: the attempts come too slowly for them",
         ));
-    }
-    if jail.mode == Mode::Observe {
-        return Some(
-            Finding::advice(CHECK, "it observes and bans nobody").change("`mode = \"enforce\"`"),
-        );
     }
     let silent = total_failed + hearsay + ignored + excused == 0;
     (silent && status.uptime >= LONG).then(|| {

@@ -1,6 +1,6 @@
 //! Checks of Asterisk's `logger.conf` against the logs that the jails read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::tz::TimeZone;
 
@@ -8,89 +8,23 @@ use super::facts::World;
 use super::{Finding, some_of};
 use crate::detect::prefix::{self, Tags};
 use crate::detect::timestamp::{DateFormat, TimestampParser};
-use crate::hosts::asterisk::conf::Conf;
-use crate::hosts::asterisk::ports::is_true;
+use crate::hosts::asterisk::logger_conf::{LOG_DIRECTORY, LogFile, LoggerConf, log_directory};
+use crate::hosts::asterisk::version::AsteriskVersion;
 use crate::input::glob;
 use crate::model::time::Time;
 
 /// The advice after a change of `logger.conf`.
 const RELOAD: &str = "then: asterisk -rx 'logger reload'";
+/// The messages that wait at most, if `logger.conf` does not say otherwise.
+const QUEUE: u32 = 1000;
 
-/// A file that Asterisk writes messages into.
-struct LogFile {
-    path: PathBuf,
-    levels: Vec<String>,
-    json: bool,
-}
-
-impl LogFile {
-    fn has(&self, level: &str) -> bool {
-        self.levels.iter().any(|known| known == level || known == "*")
-    }
-
-    /// Whether its lines can be told from what strangers wrote.
-    fn is_believed(&self) -> bool {
-        self.json || !self.has("verbose")
-    }
-}
-
-/// The settings that `logger.conf` has.
-struct Logger {
-    files: Vec<LogFile>,
-    syslog: bool,
-    dateformat: Option<String>,
-}
-
-impl Logger {
-    fn read(world: &World) -> Result<Self, String> {
-        let conf = world.conf_all("logger.conf")?;
-        let general = |key: &str| last(&conf, "general", key);
-        let suffix = general("appendhostname").filter(|value| is_true(value)).and_then(|_| {
-            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-            Some(format!(".{}", name.trim()))
-        });
-        let directory = directory(world);
-        let mut logger =
-            Self { files: Vec::new(), syslog: false, dateformat: general("dateformat") };
-        for section in conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("logfiles")) {
-            for (name, value) in &section.values {
-                let (json, levels) = levels(value);
-                if name.to_ascii_lowercase().starts_with("syslog.") {
-                    logger.syslog |= levels.iter().any(|l| l == "notice" || l == "*");
-                } else if !name.eq_ignore_ascii_case("console") {
-                    let name = format!("{name}{}", suffix.as_deref().unwrap_or_default());
-                    logger.files.push(LogFile { path: directory.join(name), levels, json });
-                }
-            }
-        }
-        Ok(logger)
-    }
-}
-
-/// Returns the last value of a key in a section.
-fn last(conf: &Conf, section: &str, key: &str) -> Option<String> {
-    let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case(section));
-    named.filter_map(|section| section.last(key)).next_back().map(str::to_owned)
-}
-
-/// Returns the directory where Asterisk writes files that are named without one.
-fn directory(world: &World) -> PathBuf {
-    let named = world.conf("asterisk.conf", &["astlogdir"]).ok().and_then(|conf| {
-        let real = conf.sections.iter().filter(|section| !section.template);
-        real.filter_map(|section| section.last("astlogdir")).next_back().map(PathBuf::from)
-    });
-    named.unwrap_or_else(|| "/var/log/asterisk".into())
-}
-
-/// Reads a value such as `[json]notice,verbose(3)`: whether it is JSON, and the levels in lower case.
-fn levels(value: &str) -> (bool, Vec<String>) {
-    let value = value.trim().to_ascii_lowercase();
-    let (formatter, levels) = match value.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((formatter, levels)) => (formatter, levels),
-        None => ("", value.as_str()),
-    };
-    let level = |word: &str| word.split('(').next().unwrap_or_default().trim().to_owned();
-    (formatter.trim() == "json", levels.split(',').map(level).collect())
+/// Returns the settings that `logger.conf` has.
+fn settings(world: &World) -> Result<LoggerConf, String> {
+    let conf = world.conf_all("logger.conf")?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let directory = world.conf("asterisk.conf", &["astlogdir"]);
+    let directory = directory.map_or_else(|_| LOG_DIRECTORY.into(), |conf| log_directory(&conf));
+    Ok(LoggerConf::of(&conf, &directory, host.as_deref().map(str::trim)))
 }
 
 /// Whether two paths name one file.
@@ -106,7 +40,7 @@ fn is_read(world: &World, file: &LogFile) -> bool {
 pub fn levels_of(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logger";
     let place = world.path("logger.conf");
-    let logger = match Logger::read(world) {
+    let logger = match settings(world) {
         Ok(logger) => logger,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
@@ -118,7 +52,7 @@ pub fn levels_of(world: &World) -> Vec<Finding> {
         let has: Vec<_> = logger.files.iter().filter(|file| file.has(level)).collect();
         let upper = level.to_ascii_uppercase();
         let levels = if level == "notice" { "notice,warning,error" } else { level };
-        let add = format!("add `{name} => {levels}` to [logfiles], {RELOAD}");
+        let add = format!("asterguard setup; or add `{name} => {levels}` to [logfiles], {RELOAD}");
         found.push(if has.is_empty() && level == "notice" && logger.syslog {
             Finding::advice(CHECK, "NOTICE goes to syslog only")
                 .change("name the file that the syslog daemon writes in `logpath`, or add a file of its own")
@@ -149,20 +83,22 @@ pub fn levels_of(world: &World) -> Vec<Finding> {
 /// Finds files with messages about hosts that no jail reads.
 pub fn files(world: &World) -> Vec<Finding> {
     const CHECK: &str = "logger-files";
-    let logger = match Logger::read(world) {
+    let logger = match settings(world) {
         Ok(logger) => logger,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
     let mut found = Vec::new();
-    let repeats = |file: &LogFile| {
+    let read = || logger.files.iter().filter(|other| is_read(world, other));
+    let has_both = |file: &LogFile, is_enough: &dyn Fn(&LogFile) -> bool| {
         // What a log that is read holds too is not missed.
-        let read = || logger.files.iter().filter(|other| is_read(world, other));
-        ["notice", "security"]
-            .iter()
-            .all(|level| !file.has(level) || read().any(|other| other.has(level)))
+        ["notice", "security"].iter().all(|level| {
+            !file.has(level) || read().any(|other| other.has(level) && is_enough(other))
+        })
     };
+    let repeats = |file: &LogFile| has_both(file, &|_| true);
+    let is_spare = |file: &LogFile| has_both(file, &LogFile::is_believed);
     for file in &logger.files {
-        if is_read(world, file) && !file.is_believed() && file.has("notice") {
+        if is_read(world, file) && !file.is_believed() && file.has("notice") && !is_spare(file) {
             let path = file.path.display();
             found.push(
                 Finding::problem(
@@ -190,8 +126,8 @@ pub fn files(world: &World) -> Vec<Finding> {
 /// Checks whether dates in this format can be read.
 pub fn dateformat(world: &World) -> Vec<Finding> {
     const CHECK: &str = "dateformat";
-    let format = match Logger::read(world) {
-        Ok(Logger { dateformat: Some(format), .. }) => format,
+    let format = match settings(world) {
+        Ok(LoggerConf { dateformat: Some(format), .. }) => format,
         Ok(_) => return vec![Finding::ok(CHECK, "the default, which can be read")],
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
@@ -215,6 +151,48 @@ pub fn dateformat(world: &World) -> Vec<Finding> {
             format!("`{format}` has marks that are not known here; see `asterguard test LINE`"),
         ),
     }]
+}
+
+/// Checks how many messages wait, and which are dropped when too many do.
+pub fn limit(world: &World) -> Vec<Finding> {
+    const CHECK: &str = "logger-limit";
+    let limit = match settings(world) {
+        Ok(logger) => logger.queue_limit.unwrap_or(QUEUE),
+        Err(why) => return vec![Finding::unchecked(CHECK, why)],
+    };
+    let mut found = Vec::new();
+    if limit < QUEUE {
+        let seen =
+            format!("only {limit} messages wait to be written; of a flood, the rest is lost");
+        found.push(
+            Finding::advice(CHECK, seen)
+                .at(world.path("logger.conf"))
+                .change(format!("write `logger_queue_limit = 10000` into [general], {RELOAD}")),
+        );
+    }
+    match world.version.as_deref().map(AsteriskVersion::parse) {
+        Ok(Some(version)) if version.drops_notices_first() && !sees_without_logs(world) => {
+            let seen = format!(
+                "in a flood, Asterisk {version} drops NOTICE and SECURITY first, and those are what the guard reads"
+            );
+            let change = "let the guard see attempts without the log: [wire] enabled = true, and HEP (asterguard setup)";
+            found.push(Finding::advice(CHECK, seen).at(world.path("logger.conf")).change(change));
+        }
+        Err(why) if found.is_empty() => {
+            let seen = format!("{limit} messages wait at most; which are dropped first: {why}");
+            found.push(Finding::unchecked(CHECK, seen));
+        }
+        _ => {}
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(CHECK, format!("{limit} messages wait at most")));
+    }
+    found
+}
+
+/// Whether a running guard sees what Asterisk answers, whatever is logged.
+fn sees_without_logs(world: &World) -> bool {
+    world.status.as_ref().is_ok_and(|status| status.wire.state.starts_with("listening"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,17 +256,6 @@ pub fn rotated(patterns: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn levels_are_taken_apart() {
-        let words = |text: &str| levels(text);
-        assert_eq!(words("notice,warning"), (false, vec!["notice".into(), "warning".into()]));
-        assert_eq!(
-            words("[json]Notice, verbose(3)"),
-            (true, vec!["notice".into(), "verbose".into()])
-        );
-        assert_eq!(words("[default] *"), (false, vec!["*".into()]));
-    }
 
     #[test]
     fn dateformats_are_tried_out() {

@@ -43,7 +43,7 @@ pub fn logpath(world: &World) -> Vec<Finding> {
             Finding::problem(CHECK, "none of the logs that the jails read is there")
                 .at("`logpath`")
                 .change(
-                    "write where Asterisk's logs are; `asterguard check` shows what is awaited",
+                    "asterguard setup; or write where Asterisk's logs are (`asterguard check` shows what is awaited)",
                 ),
         );
     }

@@ -11,6 +11,7 @@ mod jails;
 mod log_access;
 mod logger;
 mod logs;
+mod manager;
 mod nftables;
 pub mod other_tables;
 mod other_tools;
@@ -92,6 +93,7 @@ pub const CHECKS: &[Check] = &[
     ("logger-files", logger::files),
     ("dateformat", logger::dateformat),
     ("logger-filter", logger::filter),
+    ("logger-limit", logger::limit),
     ("logpath", logs::logpath),
     ("permissions", log_access::permissions),
     ("clock", logs::clock),
@@ -111,7 +113,9 @@ pub const CHECKS: &[Check] = &[
     ("account-names", accounts::alwaysauthreject),
     ("passwords", accounts::passwords),
     ("acl", accounts::acl),
-    ("manager", accounts::manager),
+    ("manager", manager::manager),
+    ("manager-events", manager::events),
+    ("iax-authdebug", accounts::authdebug),
     ("rtp-timeout", accounts::rtp_timeout),
 ];
 

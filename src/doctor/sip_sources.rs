@@ -11,7 +11,7 @@ use crate::hosts::discover::ConfFiles;
 use crate::sys::sock_diag::Protocol;
 
 /// What makes Asterisk send HEP, in hep.conf and without a restart.
-const HEP: &str = "write into hep.conf:\n  [general]\n  enabled = yes\n  capture_address = 127.0.0.1:9060\n  \
+const HEP: &str = "asterguard setup; or write into hep.conf:\n  [general]\n  enabled = yes\n  capture_address = 127.0.0.1:9060\n  \
                    capture_password = (a long word that nobody knows)\n  uuid_type = call-id\n\
                    then: asterisk -rx 'module load res_hep.so'; asterisk -rx 'module load res_hep_pjsip.so'; asterguard reload";
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Mode;
 use crate::control::Answer;
 use crate::control::status::Status;
 use crate::decide::plan::Plan;
@@ -47,6 +48,7 @@ impl Machine {
             status: Err(NoStatus::Dead("no daemon answers".to_owned())),
             ruleset: Err("not permitted".to_owned()),
             nft: Ok("nftables v1.0.6 (Lester Gooch #5)".to_owned()),
+            version: Err("there is no `asterisk` here".to_owned()),
             filter: Err("there is no `asterisk` here".to_owned()),
             kernel: Some("6.1.0-13-amd64\n".to_owned()),
             sockets: Ok(Vec::new()),
@@ -166,6 +168,10 @@ fn logs_that_say_nothing_are_found() {
     let both = "$DIR/messages => notice,security,verbose(3)\n";
     let said = logger(both).says("logger-files");
     assert!(said[0].starts_with("Problem: $DIR/messages holds VERBOSE lines"), "{said:?}");
+    // What can be believed of it stands in another file.
+    let spare = "$DIR/messages => notice,verbose\n$DIR/security => [json]notice,security\n";
+    let said = logger(spare).says("logger-files");
+    assert!(said[0].starts_with("Ok"), "{said:?}");
 }
 
 #[test]
@@ -361,6 +367,58 @@ fn tables_are_judged_by_their_order() {
 }
 
 #[test]
+fn versions_that_drop_what_is_read_first_are_named() {
+    let mut machine = Machine::new(&[("logger.conf", LOGGER)]);
+    machine.says_one("logger-limit", "Unchecked: 1000 messages wait at most; which are dropped");
+    machine.world.version = Ok("Asterisk 22.11.0".to_owned());
+    machine.says_one("logger-limit", "Advice: in a flood, Asterisk 22.11 drops NOTICE");
+    let mut status = status(60, &jail(0, 0, 0));
+    "listening".clone_into(&mut status.wire.state);
+    machine.world.status = Ok(status);
+    machine.says_one("logger-limit", "Ok: 1000 messages");
+    let few = LOGGER.replace("[general]\n", "[general]\nlogger_queue_limit = 250\n");
+    let mut machine = Machine::new(&[("logger.conf", &few)]);
+    machine.world.version = Ok("Asterisk 22.10.0".to_owned());
+    machine.says_one("logger-limit", "Advice: only 250 messages wait");
+}
+
+#[test]
+fn events_that_the_manager_leaves_out_are_named() {
+    let says = |text: &str| Machine::new(&[("manager.conf", text)]).says("manager-events");
+    let on = "[general]\nenabled = yes\n";
+    assert_eq!(
+        says("[general]\nenabled = no\ndisabledevents = FailedACL\n"),
+        ["Ok: it is switched off"]
+    );
+    let said =
+        says(&format!("{on}disabledevents = Newexten, invalidpassword\n[x]\nread = security\n"));
+    assert_eq!(
+        said,
+        ["Advice: `disabledevents` leaves out InvalidPassword for all users ($DIR/manager.conf)"]
+    );
+    let said = says(&format!(
+        "{on}[a]\nread=call\neventfilter=x\n[b]\nread=call,security\neventfilter=!Event: x\n"
+    ));
+    assert!(said.len() == 1 && said[0].contains("for 1 user:"), "{said:?}");
+    assert!(said[0].ends_with("(manager.conf [b])"), "{said:?}");
+    assert_eq!(says(on), ["Ok: it leaves out no event about logins"]);
+}
+
+#[test]
+fn refusals_of_iax_that_nobody_sees_are_named() {
+    let mut machine = Machine::new(&[("iax.conf", "[general]\nport = 4569\n")]);
+    machine.says_one("iax-authdebug", "Advice: refused registrations over IAX2 are not logged");
+    let mut status = status(60, &jail(0, 0, 0));
+    "listening".clone_into(&mut status.wire.state);
+    machine.world.status = Ok(status);
+    machine.says_one("iax-authdebug", "Ok: refused registrations over IAX2 are not logged, and");
+    let logged = [("iax.conf", "[general]\nauthdebug = yes\n")];
+    Machine::new(&logged).says_one("iax-authdebug", "Ok: refused");
+    let none = [("modules.conf", "[modules]\nautoload=yes\nnoload=chan_iax2.so\n")];
+    Machine::new(&none).says_one("iax-authdebug", "Ok: chan_iax2 is not in use");
+}
+
+#[test]
 fn trunks_that_could_be_banned_are_named() {
     let pjsip =
         "[carrier]\ntype=identify\nmatch=203.0.113.1\n[world]\ntype=identify\nmatch=0.0.0.0/0\n";
@@ -408,6 +466,21 @@ fn jails_without_effect_are_named() {
         machine.says_one("jails", expected);
     }
     machine.says_one("daemon", "Ok: pid 1");
+}
+
+#[test]
+fn one_setting_is_told_once_for_all_jails() {
+    let mut machine = Machine::new(&[]);
+    let mut status = status(3600, &jail(0, 0, 0));
+    status.jails[0].mode = Mode::Observe;
+    machine.world.status = Ok(status.clone());
+    machine.says_one("jails", "Advice: it observes and bans nobody");
+    status.jails.push(status.jails[0].clone());
+    machine.world.status = Ok(status.clone());
+    machine.says_one("jails", "Advice: all jails observe: nobody is banned");
+    status.jails[1].mode = Mode::Enforce;
+    machine.world.status = Ok(status);
+    machine.says_one("jails", "Advice: it observes and bans nobody");
 }
 
 const PJSIP: &str = "[u]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5160\n\

@@ -286,7 +286,7 @@ impl<'a> Transcript<'a> {
     fn run(&self, mut command: Command, args: &[&str]) -> Told {
         let files: &[(&str, &str)] = match args[0] {
             "check" | "test" | "replay" | "ruleset" | "ami-user" => &[CONFIG_FILE],
-            "explain" | "run" => &[CONFIG_FILE, SOCKET, STATE],
+            "explain" | "run" | "setup" => &[CONFIG_FILE, SOCKET, STATE],
             "doctor" => &[CONFIG_FILE, SOCKET],
             "restore" => &[CONFIG_FILE, STATE],
             _ => &[SOCKET],
@@ -437,6 +437,11 @@ fn what_needs_no_guard_is_told_as_json() {
     age(&home.path("messages"));
     // By itself, so that other guards of this machine do not matter.
     told.tell(alone(&program()), &["doctor"]);
+    let image = home.path("");
+    let image = image.to_str().unwrap();
+    for more in [&["--dry-run"][..], &[], &["--yes"], &["--yes"], &["--undo"], &["--undo"]] {
+        told.tell(program(), &[&["setup", "--root", image], more].concat());
+    }
     told.tell(program(), &["explain", EVE]);
     for args in [
         &["status"][..],

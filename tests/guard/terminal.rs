@@ -174,6 +174,20 @@ fn every_command_is_used_at_a_terminal_in_a_pipe_and_by_scripts() {
 }
 
 #[test]
+fn setup_is_for_root_alone() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = Guard::start(&netns, CONFIG);
+    let mut command = Command::new(guard.public_program());
+    command.args(["setup", "--dry-run"]).stdin(Stdio::null()).uid(NOBODY).gid(NOBODY);
+    let (code, out, said) = told(&command.output().unwrap());
+    assert_eq!((code, out.as_str()), (8, ""), "{said}");
+    assert!(said.contains("run it as root"), "{said}");
+}
+
+#[test]
 fn what_is_in_columns_fits_the_terminal() {
     if !kit::usable() {
         return;

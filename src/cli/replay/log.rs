@@ -112,9 +112,9 @@ impl Log {
         }
     }
 
-    /// Whether no line looks like Asterisk's, or like one that a rule is for.
+    /// Whether there are lines, and none looks like Asterisk's, or like one that a rule is for.
     pub fn is_unrecognized(&self) -> bool {
-        !self.forms.recognize() && self.scanner.stats().hits == 0
+        self.lines > 0 && !self.forms.recognize() && self.scanner.stats().hits == 0
     }
 
     /// Whether its lines cannot be merged with those of others.

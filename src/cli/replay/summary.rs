@@ -271,11 +271,10 @@ pub fn finish(summary: &Summary, plan: &Plan, logs: &[Log], output: &Output) {
         ));
     }
     if !summary.observing.is_empty() {
-        tell(format!(
-            "observed only: {} of {}, because of `mode = \"observe\"`",
-            counted(summary.observed, "ban"),
-            summary.observing.join(", ")
-        ));
+        let all = summary.observing.len() == plan.config.described().count();
+        let jails = if all { "all jails".to_owned() } else { summary.observing.join(", ") };
+        let bans = counted(summary.observed, "ban");
+        tell(format!("observed only: {bans} of {jails}, because of `mode = \"observe\"`"));
     }
     for line in summary.captures.iter().flat_map(CaptureNumbers::lines) {
         tell(line);

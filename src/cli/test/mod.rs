@@ -335,7 +335,7 @@ impl Test<'_> {
     }
 
     fn finish(&self, path: &Path, verbose: bool) {
-        let known = self.forms.recognize() || self.summary.has_hits();
+        let known = self.summary.lines == 0 || self.forms.recognize() || self.summary.has_hits();
         let subject = Subject {
             plan: self.plan,
             forms: &self.forms,

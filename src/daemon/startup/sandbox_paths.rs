@@ -61,13 +61,20 @@ pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     let files = files.chain(lists.feeds.iter().map(|feed| &feed.path)).map(PathBuf::as_path);
     let files = files.chain([main]).filter_map(Path::parent).map(Path::to_owned);
     let logs = config.jails.iter().flat_map(|jail| &jail.logpath);
-    let logs = logs.filter(|path| SourceKey::named(path).is_none()).map(|path| directory(path));
+    let logs = logs.filter(|path| SourceKey::named(path).is_none() && !is_far(path));
+    let logs = logs.map(|path| directory(path));
     let configured = files.chain(logs).chain([config.asteriskconf.clone()]);
     let configured = configured.map(|path| existing(&path)).flat_map(with_links);
     let mut all: Vec<_> = ALWAYS.iter().map(PathBuf::from).chain(configured).collect();
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Whether nothing of the directories of a pattern is there: to wait for it, the guard would have to be allowed to
+/// read the whole machine. When they come, a reload asks for a restart.
+fn is_far(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[']) && existing(&directory(pattern)) == Path::new("/")
 }
 
 /// Returns the directory that all files of a pattern are in or below.
@@ -107,6 +114,14 @@ mod tests {
             ("messages", ""),
         ] {
             assert_eq!(directory(pattern), Path::new(parent), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_far_away_opens_nothing() {
+        assert!(is_far("/no-such-directory-here/*/messages"));
+        for near in ["/no-such-directory-here/messages", "/var/no-such-directory-here/*/messages"] {
+            assert!(!is_far(near), "{near}");
         }
     }
 

@@ -173,7 +173,9 @@ impl Reader {
         self.message.extend_from_slice(part);
         if self.message.len() > LONGEST_MESSAGE {
             self.too_long = true;
-            let end = memchr::memchr(b'\n', &self.message).map_or(0, |end| end + 1);
+            // However it is cut, a first line that is too long is none.
+            let begin = self.message.get(..LONGEST_MESSAGE).unwrap_or_default();
+            let end = memchr::memchr(b'\n', begin).map_or(0, |end| end + 1);
             self.message.truncate(end);
             self.message.shrink_to(LONGEST_MESSAGE);
         }

@@ -269,6 +269,12 @@ fn memory_ends_whatever_comes() {
     let long = unknown("1").replace("SessionID", &format!("{lines}SessionID"));
     assert_eq!(read_in(&mut reader, long.as_bytes()), ["tampered"]);
     reader.rested();
+    let first = format!("Event: {}\r\n\r\n", "x".repeat(LONGEST_MESSAGE));
+    assert_eq!(read_in(&mut reader, first.as_bytes()), ["tampered"]);
+    for byte in first.bytes() {
+        reader.read(&[byte], |item| assert_eq!(item, Item::Tampered));
+    }
+    reader.rested();
     for _ in 0..1000 {
         assert_eq!(read_in(&mut reader, &[b'x'; 1000]), [""; 0]);
     }

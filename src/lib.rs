@@ -19,6 +19,7 @@
 //! | [`detect`] | a line to an event: prefix, time, prefilter, context, address (pure) |
 //! | [`sip`] | SIP messages, as the kernel copies them or Asterisk mirrors them by HEP |
 //! | [`services`] | IAX2, AMI and HTTP as bytes (pure) |
+//! | [`sources`] | sources of lines that the guard may not reach itself, as processes of their own |
 //! | [`exchange`] | requests and our PBX's answers to observations: what a host did (pure) |
 //! | [`decide`] | events to decisions: counts offences, decides on bans (pure) |
 //! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
@@ -55,6 +56,8 @@ pub mod detect;
 pub mod sip;
 
 pub mod services;
+
+pub mod sources;
 
 pub mod exchange;
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod allow;
+mod ami_user;
 mod ban;
 mod banned;
 mod check;
@@ -50,6 +51,7 @@ use crate::hosts::discover::dns_helper;
 use crate::input::journal;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
+use crate::sources;
 use crate::sys::peer::Peers;
 use crate::sys::sandbox::{self, Needs, Sockets};
 use output::{Failure, Output};
@@ -208,6 +210,13 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Put the stored bans into the kernel, before the network comes up and the daemon starts
     Restore(restore::RestoreArgs),
+    /// Print the user that asterguard needs in Asterisk's manager.conf
+    ///
+    /// The user gets security events and nothing else. See docs/ami.md for what to do with it.
+    AmiUser(ami_user::AmiUserArgs),
+    /// Read events of the manager interface for the guard on standard input: what asterguard-ami@.service runs
+    #[command(hide = true)]
+    AmiSource(ConfigArg),
     /// Look up the name on standard input: what asterguard-names@.service runs
     #[command(hide = true)]
     LookUp,
@@ -275,6 +284,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args, &output),
         Command::Restore(args) => restore::restore(&args, &output),
         Command::Writer(peers) => write_to_firewall(&peers.into()).map_err(Failure::new),
+        Command::AmiUser(args) => ami_user::ami_user(&args, &output),
+        Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
         }
@@ -322,6 +333,16 @@ fn write_to_firewall(peers: &Peers) -> anyhow::Result<()> {
     let sockets = if peers.each().next().is_some() { Sockets::Local } else { Sockets::None };
     let _ = sandbox::confine(&Needs { execute, sockets, ..Needs::default() });
     Ok(helper::serve(line.into(), peers)?)
+}
+
+/// Serves the guard on standard input with events of the manager interface, with nothing but what that takes.
+fn read_ami(config: Option<PathBuf>) -> anyhow::Result<()> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let read = sources::ami::files(config.as_deref(), credentials.as_deref());
+    // What cannot be given up here is what the unit takes away.
+    let _ = sandbox::give_up_capabilities();
+    let _ = sandbox::confine(&Needs { read, sockets: Sockets::Internet, ..Needs::default() });
+    Ok(sources::ami::serve(config, credentials, std::io::stdin(), std::io::stdout())?)
 }
 
 /// Returns the exit code, after saying what went wrong if something did.

@@ -20,7 +20,7 @@ use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
-use super::{Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
+use super::{AmiAccess, Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
 
@@ -55,7 +55,7 @@ const MOST_JAILS: usize = 1000;
 const BUILT_IN_JAILS: &str = "write [jail.asterisk-scan] (strangers) and [jail.asterisk-guess] (wrong passwords) in its place, without filter: they are built in";
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 6] = ["ports", "wire", "default", "jail", "lists", "feed"];
+const SECTIONS: [&str; 7] = ["ports", "wire", "ami", "default", "jail", "lists", "feed"];
 
 pub(super) const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -152,9 +152,33 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ports: general.ports.finish(),
         lists,
         wire: general.wire,
+        ami: general.ami,
         jails,
         places,
     })
+}
+
+/// Reads nothing but `[ami]`, from the same files as [`load`]: for a process that needs no more of them. Other sections may
+/// be wrong.
+///
+/// # Errors
+/// Returns an error if a file cannot be read, or for all that is wrong in that section.
+pub fn load_ami(main: Option<&Path>) -> Result<Option<AmiAccess>, LoadError> {
+    let sources = match main {
+        Some(main) => sources(main, true)?,
+        None => sources(Path::new(MAIN), false)?,
+    };
+    let mut ami = None::<AmiAccess>;
+    let mut errors = Vec::new();
+    for (path, text) in &sources {
+        let repaired = Repaired::of(text, Some(&is_section));
+        let (mut reader, table) = TomlReader::parse(path, text, &repaired);
+        if let Some(value) = table.get_ref().get("ami").filter(|_| !reader.is_half_understood()) {
+            ami.get_or_insert_default().merge(&mut reader, value);
+        }
+        errors.extend(reader.into_errors());
+    }
+    if errors.is_empty() { Ok(ami) } else { Err(Diagnostics(errors).into()) }
 }
 
 /// The keys outside the sections.
@@ -165,6 +189,7 @@ struct TopLevel {
     asteriskconf: PathBuf,
     ports: PortLists,
     wire: SipMonitor,
+    ami: Option<AmiAccess>,
 }
 
 impl TopLevel {
@@ -182,6 +207,7 @@ impl TopLevel {
                 }
                 "ports" => self.ports.merge(reader, value),
                 "wire" => self.wire.merge(reader, value),
+                "ami" => self.ami.get_or_insert_default().merge(reader, value),
                 "default" | "jail" | "lists" | "feed" => {} // Sections::merge, ListSections::merge
                 _ => unknown(reader, key, value),
             }
@@ -219,6 +245,7 @@ fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
             "asteriskconf",
             "ports",
             "wire",
+            "ami",
             "default",
             "jail",
             "lists",

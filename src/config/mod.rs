@@ -1,5 +1,6 @@
 //! The configuration: the settings of the guard and of each jail.
 
+mod ami;
 pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use ami::{AmiAccess, is_user};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
@@ -73,6 +75,8 @@ pub struct Config {
     pub lists: ListConfig,
     /// The settings for what is looked at of our PBX's own answers.
     pub wire: SipMonitor,
+    /// Where the manager interface (AMI) is asked for events; `None` without a section for it.
+    pub ami: Option<AmiAccess>,
     /// The facts that are known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
     /// The `dateformat` of Asterisk's logger.conf, if it names one; found, not written.

@@ -125,6 +125,17 @@ impl Config {
             set("wire", "maxrefusals", wire.maxrefusals.to_string()),
             set("wire", "maxpackets", wire.maxpackets.to_string()),
         ]);
+        if let Some(ami) = &self.ami {
+            settings.extend([
+                set("ami", "enabled", ami.enabled.to_string()),
+                set("ami", "host", quoted(&ami.host)),
+                set("ami", "port", ami.port().to_string()),
+                set("ami", "tls", ami.tls.to_string()),
+                set("ami", "cafile", quoted(&ami.cafile.to_string_lossy())),
+                set("ami", "user", quoted(&ami.user)),
+                set("ami", "secretfile", quoted(&ami.secretfile.to_string_lossy())),
+            ]);
+        }
         let nets = |nets: &[ListedNetwork]| {
             list(nets.iter().map(|listed| quoted(&Subject::from(listed.net).to_string())))
         };

@@ -31,7 +31,32 @@ impl Config {
             warnings.extend(self.lower_limits(&built_in));
         }
         warnings.extend(self.doubles(filters));
+        warnings.extend(self.open_ami());
+        warnings.extend(self.unread_ami());
         warnings
+    }
+
+    fn unread_ami(&self) -> Option<String> {
+        let ami = self.ami.as_ref().filter(|ami| ami.enabled)?;
+        let mut read =
+            self.described().filter(|jail| jail.logpath.iter().any(|path| path == "ami:"));
+        let place = at(self.places.of_default("logpath"));
+        read.next().is_none().then(|| {
+            format!(
+                "{place}no events are taken from {}: no jail has \"ami:\" in its logpath",
+                ami.host
+            )
+        })
+    }
+
+    fn open_ami(&self) -> Option<String> {
+        let ami = self.ami.as_ref().filter(|ami| ami.enabled && !ami.tls && !ami.is_local())?;
+        Some(format!(
+            "{}events come from {} without TLS: whoever can change packets on the way can name any host. Write tls = true \
+             below [ami]",
+            at(self.places.of("ami.host")),
+            ami.host
+        ))
     }
 
     fn without_effect(&self) -> Vec<String> {

@@ -31,6 +31,8 @@ pub enum Check {
     Logs,
     /// Whether each log can be read.
     LogAccess,
+    /// Whether the manager interface tells its events, if it is asked.
+    Ami,
     /// Whether logs hold lines of Asterisk.
     LogFormat,
     /// Whether anything of what is seen can be believed.
@@ -69,6 +71,7 @@ impl Check {
             Self::Flood => "flood",
             Self::Logs => "logs",
             Self::LogAccess => "log-access",
+            Self::Ami => "ami",
             Self::LogFormat => "log-format",
             Self::Evidence => "evidence",
             Self::Configuration => "configuration",

@@ -1,5 +1,5 @@
-//! Connections whose content is not seen: how many lines about one can be believed, which is as many as the PBX sent
-//! segments on it, and at how many ports of a host.
+//! Connections whose content is not seen: how many lines about one can be believed, which is in each log as many as the
+//! PBX sent segments on it, and at how many ports of a host.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 
 use crate::decide::recent_ports::{MANY, RecentPorts};
 use crate::model::clock_step::ClockStep;
+use crate::model::event::ChannelId;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -21,8 +22,9 @@ const CAPACITY: usize = 65_536;
 /// The connections that lines have been believed about.
 #[derive(Debug, Default)]
 pub struct TalkedFlows {
-    /// The segments that lines have used up, by the host's address and port.
-    used: HashMap<(IpAddr, u16), Used, RandomState>,
+    /// The segments that the lines of a log have used up, by the host's address and port. Each log may tell of an attempt,
+    /// and the attempts of a host are counted for each log apart.
+    used: HashMap<(IpAddr, u16, ChannelId), Used, RandomState>,
     /// The last ports of a host that lines told of.
     ports: HashMap<Subject, RecentPorts<MANY>, RandomState>,
 }
@@ -34,20 +36,22 @@ struct Used {
 }
 
 impl TalkedFlows {
-    /// Uses one up of the segments that were `sent` on a connection of a host (banned as `subject`), and returns
-    /// whether there was one left.
+    /// Uses one up of the segments that were `sent` on a connection of a host (banned as `subject`), for a line in the log
+    /// `channel`, and returns whether there was one left.
     pub fn use_up(
         &mut self,
         flow: (IpAddr, u16),
+        channel: ChannelId,
         subject: Subject,
         sent: Option<u64>,
         now: Time,
     ) -> bool {
         let Some(sent) = sent else { return false };
-        if self.used.len() >= CAPACITY && !self.used.contains_key(&flow) {
+        let key = (flow.0, flow.1, channel);
+        if self.used.len() >= CAPACITY && !self.used.contains_key(&key) {
             return false;
         }
-        let used = self.used.entry(flow).or_insert(Used { segments: 0, last: now });
+        let used = self.used.entry(key).or_insert(Used { segments: 0, last: now });
         // The kernel has begun to count anew.
         if now.since(used.last) >= LASTS || used.segments > sent {
             used.segments = 0;
@@ -84,20 +88,25 @@ impl TalkedFlows {
 mod tests {
     use super::*;
 
+    const LOG: ChannelId = ChannelId(0);
+
     #[test]
     fn each_line_uses_up_a_segment() {
         let mut talked = TalkedFlows::default();
         let host = "203.0.113.9".parse().unwrap();
         let subject = Subject::of(host, 64);
         let at = Time::from_millis;
-        assert!(!talked.use_up((host, 1), subject, None, at(0)));
-        assert!(!talked.use_up((host, 1), subject, Some(0), at(0)));
+        assert!(!talked.use_up((host, 1), LOG, subject, None, at(0)));
+        assert!(!talked.use_up((host, 1), LOG, subject, Some(0), at(0)));
         let used = |talked: &mut TalkedFlows, sent, now| {
-            (0..5).filter(|_| talked.use_up((host, 1), subject, Some(sent), at(now))).count()
+            (0..5).filter(|_| talked.use_up((host, 1), LOG, subject, Some(sent), at(now))).count()
         };
         assert_eq!(used(&mut talked, 3, 0), 3);
         assert_eq!(used(&mut talked, 4, 1000), 1);
-        assert!(talked.use_up((host, 2), subject, Some(1), at(1000)), "another has its own");
+        assert!(talked.use_up((host, 2), LOG, subject, Some(1), at(1000)), "another has its own");
+        let other_log = ChannelId(1);
+        assert!(talked.use_up((host, 1), other_log, subject, Some(1), at(1000)));
+        assert!(!talked.use_up((host, 1), other_log, subject, Some(1), at(1000)));
         // A set that was emptied, and one whose element was over.
         assert_eq!(used(&mut talked, 2, 1500), 2);
         assert_eq!(used(&mut talked, 2, 6500), 2);
@@ -113,7 +122,7 @@ mod tests {
         let at = Time::from_secs;
         for (port, secs, known) in [(1, 100, 1), (1, 101, 1), (2, 102, 2), (3, 103, 3), (4, 104, 3)]
         {
-            assert!(talked.use_up((host, port), subject, Some(9), at(secs)));
+            assert!(talked.use_up((host, port), LOG, subject, Some(9), at(secs)));
             assert_eq!(talked.ports(subject, at(secs)), known);
         }
         assert_eq!(talked.ports(subject, at(703)), 1);

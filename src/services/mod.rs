@@ -4,6 +4,8 @@
 //! cut anywhere.
 
 pub mod ami;
+pub mod ami_events;
+pub mod ami_session;
 mod framing;
 pub mod http;
 pub mod iax;

@@ -285,7 +285,7 @@ impl<'a> Transcript<'a> {
 
     fn run(&self, mut command: Command, args: &[&str]) -> Told {
         let files: &[(&str, &str)] = match args[0] {
-            "check" | "test" | "replay" | "ruleset" => &[CONFIG_FILE],
+            "check" | "test" | "replay" | "ruleset" | "ami-user" => &[CONFIG_FILE],
             "explain" | "run" | "setup" => &[CONFIG_FILE, SOCKET, STATE],
             "doctor" => &[CONFIG_FILE, SOCKET],
             "restore" => &[CONFIG_FILE, STATE],
@@ -429,6 +429,7 @@ fn what_needs_no_guard_is_told_as_json() {
     told.hide(fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim(), "<kernel>");
 
     told.tell(program(), &["check"]);
+    told.tell(program(), &["ami-user"]);
     told.tell(program(), &["ruleset"]);
     told.tell(program(), &["ruleset", "--output", home.path("out.nft").to_str().unwrap()]);
     told.tell(program(), &["ruleset", "--output", "/no/such/directory/out.nft"]);

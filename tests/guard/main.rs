@@ -13,6 +13,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod ami;
 mod answers;
 mod bans;
 mod by_order;

@@ -369,6 +369,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
         ],
         lists: ListConfig::default(),
         wire: SipMonitor { enabled: false, ..SipMonitor::default() },
+        ami: None,
         jails,
         places: Places::default(),
     }

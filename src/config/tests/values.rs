@@ -120,9 +120,10 @@ fn the_built_in_text_is_complete_and_right() {
             renew: false,
         }
     );
-    assert_eq!(scan.logpath.len(), 12);
+    assert_eq!(scan.logpath.len(), 13);
     let usual = scan.logpath.iter().filter(|path| path.starts_with("/var/log/asterisk/"));
     assert_eq!(usual.count(), 10);
+    assert_eq!(scan.logpath.last().map(String::as_str), Some("ami:"));
     let guess = jail(&config, "asterisk-guess");
     assert_eq!(guess.class, [Class::Guess, Class::Acl, Class::User]);
     assert_eq!(
@@ -341,6 +342,34 @@ fn a_later_file_wins_key_by_key() {
     assert_eq!((scan.maxretry, scan.port.as_str()), (10, "pbx"));
     assert_eq!(scan.findtime, Duration::from_secs(2 * 86400));
     assert_eq!(config.loglevel, LogLevel::Info);
+}
+
+#[test]
+fn the_manager_interface_is_asked_where_there_is_a_section() {
+    assert_eq!(good("").ami, None);
+    let ami = good("[ami]\n").ami.unwrap();
+    assert_eq!((ami.enabled, ami.port(), ami.is_local()), (true, 5038, true));
+    assert_eq!(ami, AmiAccess::default());
+    let config = good(
+        "[ami]\nhost = '192.0.2.7'\ntls = true\ncafile = '/c'\nuser = 'guard'\nsecretfile = '/s'\n",
+    );
+    let ami = config.ami.clone().unwrap();
+    assert_eq!((ami.port(), ami.is_local(), ami.user.as_str()), (5039, false, "guard"));
+    assert_eq!((ami.cafile.to_str(), ami.secretfile.to_str()), (Some("/c"), Some("/s")));
+    let shown = config.settings();
+    let port = shown.iter().find(|setting| setting.section == "ami" && setting.key == "port");
+    assert_eq!(port.unwrap().value, "5039");
+    let warned = |text: &str| -> Vec<String> {
+        let warnings = good(text).warnings(&[]);
+        warnings.into_iter().filter(|warning| warning.contains("events")).collect()
+    };
+    assert_eq!(warned("[ami]\ntls = true\nhost = '192.0.2.7'\n"), [""; 0]);
+    assert!(warned("[ami]\nhost = '192.0.2.7'\n")[0].starts_with("a.toml:2: events come from"));
+    let unread = warned("[ami]\n[default]\nlogpath = '/var/log/asterisk/full'\n");
+    assert_eq!(
+        unread,
+        ["a.toml:3: no events are taken from 127.0.0.1: no jail has \"ami:\" in its logpath"]
+    );
 }
 
 #[test]

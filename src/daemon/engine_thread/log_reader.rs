@@ -20,7 +20,7 @@ use crate::input::{
     SourceState, glob,
 };
 use crate::model::clock_step::ClockStep;
-use crate::model::event::{BANS, ChannelId, Decision, JailId, RuleId, SIP_RESPONSES};
+use crate::model::event::{BANS, ChannelId, Decision, Evidence, JailId, RuleId, SIP_RESPONSES};
 use crate::model::journal_part::JournalPart;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
@@ -84,7 +84,10 @@ pub fn wanted(plan: &Plan) -> BTreeMap<SourceKey, Vec<JailId>> {
             logpath.iter().partition(|entry| SourceKey::named(entry).is_some());
         let named = named.into_iter().filter_map(|entry| SourceKey::named(entry));
         let files = glob::resolve(patterns).into_iter().map(SourceKey::File);
-        for key in files.chain(named) {
+        // The name of the manager interface stands in every jail that reads logs, whether it is asked or not.
+        let has_ami = plan.config.ami.as_ref().is_some_and(|ami| ami.enabled);
+        let keys = files.chain(named).filter(|key| *key != SourceKey::Ami || has_ami);
+        for key in keys {
             sources.entry(key).or_default().extend(&jails);
         }
     }
@@ -267,6 +270,7 @@ impl Reader {
             let before = channel.lines;
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
             let old = &mut channel.old;
+            let most = most_evidence(&channel.key);
             let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
             let poll = channel.source.poll(TURN, &mut |region| {
                 if std::mem::take(&mut rested) {
@@ -275,7 +279,8 @@ impl Reader {
                 let mut clock = old.as_mut().map_or(Clock::At(now), OldLines::clock);
                 scanner.scan(&region, &mut clock, &mut events);
                 *lines = region.next_line - 1;
-                for event in events.drain(..) {
+                for mut event in events.drain(..) {
+                    event.evidence = event.evidence.min(most);
                     match old {
                         Some(old) => engine.on_old_event(&old.dated(event, now), now, decisions),
                         None => engine.on_event(&event, decisions),
@@ -556,6 +561,14 @@ impl Channel {
                 .is_some_and(|last| now.since(last) < FREE_TEXT_LASTS),
             recognized: self.scanner.recognizes(),
         }
+    }
+}
+
+/// Returns the best evidence that a line of a source can be. Asterisk's manager escapes nothing, whatever the rules say.
+fn most_evidence(key: &SourceKey) -> Evidence {
+    match key {
+        SourceKey::Ami => Evidence::Unverified,
+        SourceKey::File(_) | SourceKey::Journal(_) => Evidence::Proven,
     }
 }
 

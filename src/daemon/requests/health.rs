@@ -18,7 +18,7 @@ const FEW: u64 = 20;
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 20] = [
+const CHECKS: [(Check, Look, &str); 21] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),
@@ -28,6 +28,7 @@ const CHECKS: [(Check, Look, &str); 20] = [
     (Check::Flood, flood, "no ban is withheld"),
     (Check::Logs, logs, "a log is being read"),
     (Check::LogAccess, log_access, "each log that is there can be read"),
+    (Check::Ami, ami, "the manager interface tells its events, or is not asked"),
     (Check::LogFormat, log_format, "the logs hold what Asterisk writes"),
     (Check::Evidence, evidence, "what is seen can be believed"),
     (Check::Configuration, configuration, "the configuration on disk can be used"),
@@ -182,7 +183,8 @@ fn logs(facts: &Facts<'_>) -> Vec<Trouble> {
 }
 
 fn log_access(facts: &Facts<'_>) -> Vec<Trouble> {
-    let concerned = |source: &SourceStatus| source.state.starts_with("unreadable");
+    let concerned =
+        |source: &SourceStatus| !is_ami(source) && source.state.starts_with("unreadable");
     of_sources(facts, concerned, |source| {
         let change = if source.path.starts_with('/') {
             LET_READ
@@ -190,6 +192,22 @@ fn log_access(facts: &Facts<'_>) -> Vec<Trouble> {
             "do what this says, or take it out of `logpath`"
         };
         Trouble::new(format!("{} is {}", source.path, source.state), change)
+    })
+}
+
+/// Whether a source is the manager interface.
+fn is_ami(source: &SourceStatus) -> bool {
+    source.path == "ami:"
+}
+
+fn ami(facts: &Facts<'_>) -> Vec<Trouble> {
+    let concerned =
+        |source: &SourceStatus| is_ami(source) && source.state.starts_with("unreadable");
+    of_sources(facts, concerned, |SourceStatus { state, .. }| {
+        // Its helper says both.
+        let why = state.strip_prefix("unreadable: ").unwrap_or(state);
+        let (seen, todo) = why.split_once("; do: ").unwrap_or((why, "asterguard doctor"));
+        Trouble::new(format!("no events of the manager interface: {seen}"), todo)
     })
 }
 

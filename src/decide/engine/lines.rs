@@ -54,7 +54,7 @@ impl Engine {
     pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
         let flow = (event.host, event.clue.port);
         let subject = self.known_as(event.host);
-        if self.talked.use_up(flow, subject, sent, event.time) {
+        if self.talked.use_up(flow, event.channel, subject, sent, event.time) {
             let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
             // Lines that were written before the ban took hold.
             let is_closed = |flow| self.bans.of(flow).next().is_some();

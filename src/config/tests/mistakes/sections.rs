@@ -207,6 +207,41 @@ fn lists() {
 }
 
 #[test]
+fn the_manager_interface() {
+    insta::assert_snapshot!(bad("[ami]\nhost = '1.2.3'\nport = 0\nuser = 'a b'\nsecret = 'x'\nsecretfile = 'x'\ntsl = true\n"), @r#"
+    a.toml:2:8: "1.2.3" is not the address or name of a host
+    2 | host = '1.2.3'
+      |        ^^^^^^^
+    help: write the address of Asterisk: "127.0.0.1"
+
+    a.toml:3:8: 0 is not between 1 and 65535
+    3 | port = 0
+      |        ^
+    help: write the port of the manager interface: 5038, or 5039 with TLS
+
+    a.toml:4:8: "a b" is not the name of a user
+    4 | user = 'a b'
+      |        ^^^^^
+    help: write the name in brackets in manager.conf: letters, digits, - and _, at most 64
+
+    a.toml:5:1: no secret may stand in this file
+    5 | secret = 'x'
+      | ^^^^^^
+    help: write the secret into a file of its own, and here secretfile = "/etc/asterguard/ami.secret" (`asterguard ami-user --generate` does both)
+
+    a.toml:6:14: "x" is not the path of a file
+    6 | secretfile = 'x'
+      |              ^^^
+    help: write the path of the file with the secret: "/etc/asterguard/ami.secret"
+
+    a.toml:7:1: unknown key "tsl"
+    7 | tsl = true
+      | ^^^
+    help: known here: enabled, host, port, tls, cafile, user, secretfile
+    "#);
+}
+
+#[test]
 fn the_wire() {
     insta::assert_snapshot!(bad("[wire]\nenable = true\ngroup = 0\nsnaplen = 64\nforward = ['pbx']\n"), @r#"
     a.toml:2:1: unknown key "enable"

@@ -21,7 +21,7 @@ use crate::model::event::{
     Basis, Change, Class, Clue, Event, KernelElement, Meaning, RuleId, SIP_RESPONSES,
 };
 use crate::model::exchange::Transport;
-use crate::model::exchange::{Carrier, Exchange, Method, Outcome, Protocol, Source};
+use crate::model::exchange::{Carrier, Exchange, ExchangeId, Method, Outcome, Protocol, Source};
 use crate::model::time::BanDuration;
 use crate::rules::RuleSet;
 
@@ -552,6 +552,31 @@ fn a_line_counts_by_what_the_pbx_did() {
     // What is no matter of SIP is not looked for in its exchanges.
     bench.event(GUESS, host, 22, Evidence::Unverified);
     assert_eq!(counted(&bench, host, 22), (3, 1));
+}
+
+#[test]
+fn an_attempt_in_two_logs_and_an_answer_counts_once() {
+    let mut bench = Bench::new("[jail.asterisk-guess]\nmaxretry = 20");
+    bench.engine.see(ANSWERS);
+    let jails = bench.engine.plan().jails().map(|(id, _)| id).collect();
+    let other_log = bench.engine.open_channel(jails);
+    let host = "192.0.2.1";
+    for attempt in 1..=4 {
+        let secs = 10 * i64::from(attempt);
+        let call = ExchangeId::of(format!("call-{attempt}").as_bytes());
+        let clue = Clue { call, port: 5071, ..Clue::default() };
+        let answer = bench.fresh_event(SIP_GUESS, host, secs, Evidence::Proven);
+        let basis = Basis::Exchange(refused(Source::Wire));
+        let answer = Event { channel: SIP_RESPONSES, basis, clue, ..answer };
+        bench.engine.on_event(&answer, &mut bench.decisions);
+        // Each log has it, and one has it twice.
+        for channel in [ChannelId(0), other_log, other_log] {
+            let line = bench.fresh_event(SIP_GUESS, host, secs, Evidence::Unverified);
+            bench.engine.on_event(&Event { channel, clue, ..line }, &mut bench.decisions);
+        }
+        bench.engine.on_tick(Time::from_secs(secs + 2), &mut bench.decisions);
+        assert_eq!(counted(&bench, host, secs), (attempt, attempt));
+    }
 }
 
 /// Providers and monitors ask by OPTIONS, and a record about that tells of a stranger.

@@ -13,15 +13,14 @@ pub fn unpacked() -> Option<PathBuf> {
     std::env::var_os("ASTERGUARD_FAIL2BAN").map(PathBuf::from)
 }
 
-/// Its version, by the name of the package.
+/// Its version, as the package's directory of Python modules has it.
 pub fn version(package: &Path) -> String {
-    let names =
-        fs::read_dir(package).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let package =
-        names.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".deb"));
+    let modules = package.join("usr/lib/python3/dist-packages");
+    let names = fs::read_dir(modules).into_iter().flatten().flatten();
+    let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
     let version =
-        package.as_deref().and_then(|name| name.split(['_', '-']).nth(1)).unwrap_or_default();
-    version.to_owned()
+        |name: String| Some(name.strip_prefix("fail2ban-")?.strip_suffix(".egg-info")?.to_owned());
+    names.find_map(version).unwrap_or_default()
 }
 
 /// Where a server keeps its bans, and how far it has read.

@@ -48,6 +48,7 @@ use jiff::tz::TimeZone;
 use crate::control::SOCKET;
 use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
+use crate::input::journal;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
 use crate::sources;
@@ -219,6 +220,9 @@ enum Command {
     /// Look up the name on standard input: what asterguard-names@.service runs
     #[command(hide = true)]
     LookUp,
+    /// Read the journal for the guard at the socket on standard input: what asterguard-journal@.service runs
+    #[command(hide = true)]
+    JournalSource,
     /// Write to the firewall what the socket on standard input asks for: what `run` runs
     #[command(hide = true)]
     Writer(PeerArgs),
@@ -284,6 +288,10 @@ pub fn main() -> ExitCode {
         Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
+        }
+        Command::JournalSource => {
+            journal::helper::serve(std::io::stdin().as_fd(), std::io::stdout())
+                .map_err(Failure::new)
         }
     };
     ended(result.map(|()| Exit::Done), &output)

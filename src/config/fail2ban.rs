@@ -37,8 +37,11 @@ const KEYS: [(&str, &str); 44] = [
     ("ignoreself", "leave it out: this machine's own addresses are never banned"),
     ("ignorecache", "leave it out: there is no ignorecommand"),
     ("usedns", "leave it out: names in logs are never looked up"),
-    ("backend", "leave it out: log files are read as they grow; the journal is not read"),
-    ("journalmatch", "leave it out: the journal is not read; logpath names the log files"),
+    (
+        "backend",
+        "leave it out: log files are read as they grow; for the journal, write logpath = [\"journal:asterisk.service\"]",
+    ),
+    ("journalmatch", "leave it out, and write logpath = [\"journal:asterisk.service\"]"),
     ("logencoding", "leave it out: logs may have any encoding"),
     ("logtimezone", "leave it out: lines count when they are written"),
     ("datepattern", "leave it out: the dates of every `dateformat` are read"),

@@ -14,6 +14,7 @@ use super::{BanTerms, Counting, Hearsay, Jail, Mode, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
+use crate::model::journal_part::JournalPart;
 use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
@@ -433,7 +434,20 @@ fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
     let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        let is_source = text.starts_with("journal:") || text == "ami:";
+        let is_source = match text.strip_prefix("journal:") {
+            Some(part) => match part.parse::<JournalPart>() {
+                Ok(_) => true,
+                Err(error) => {
+                    reader.error(
+                        span,
+                        format_args!("{text:?} names no part of the journal"),
+                        error,
+                    );
+                    continue;
+                }
+            },
+            None => text == "ami:",
+        };
         if (is_source
             || (reader.absolute_path(text, &span, PathOf::File, help).is_some()
                 && glob(reader, text, span).is_some()))

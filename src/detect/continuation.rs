@@ -257,6 +257,8 @@ impl Context {
                 false
             }
             Shape::Syslog => false,
+            // What stands beside it in the journal, others wrote.
+            Shape::Datagram(_) => return false,
         };
         // An object, or a line as a syslog daemon writes it, may stand in text, too.
         let free_text = self.holds_free_text(line);
@@ -288,12 +290,20 @@ impl Context {
             place += record.len() as u64;
             let record = record.trim_ascii_end();
             let passed = record.is_empty() || (at == 0 && cut);
-            if !passed && !is_record(record) && !is_banner(record) {
+            if !passed && !self.is_record(record, line.tags) {
                 self.unframed_until = place + REACH;
             }
         }
         self.framing_seen = here + line.text.len() as u64 + 1;
-        is_record(line.text.trim_ascii_end()) && here >= self.unframed_until
+        let is_record = prefix::is_record(line.text, line.tags, &mut self.scratch);
+        is_record && here >= self.unframed_until
+    }
+
+    /// Whether a line is an object that holds all of a message, or the line that Asterisk writes ahead of them into a
+    /// new file (`main/logger.c`).
+    fn is_record(&mut self, text: &[u8], tags: &Tags) -> bool {
+        prefix::is_record(text, tags, &mut self.scratch)
+            || prefix::is_banner(prefix::unwrapped(text, tags, &mut self.scratch))
     }
 
     /// Whether a VERBOSE or DEBUG line stands within reach before `line`: packets and dialplan text stand in
@@ -310,14 +320,16 @@ impl Context {
         let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
         // Only an entry of the journal can hold one without its name.
         let is_object = line.text.first() == Some(&b'{');
-        let hidden = || memmem::find(ahead, prefix::HIDDEN_ENTRY).is_some();
+        let hidden_entry =
+            |text: &[u8]| prefix::HIDDEN_ENTRIES.iter().any(|entry| text.ends_with(entry));
+        let hidden =
+            || prefix::HIDDEN_ENTRIES.iter().any(|entry| memmem::find(ahead, entry).is_some());
         let may_hold = *self.named.get_or_insert_with(named)
             || (is_object && *self.hidden.get_or_insert_with(hidden));
         let text = if may_hold { text } else { &[] };
         for at in memchr::memchr_iter(b'[', text) {
             let name = text.get(..at).unwrap_or_default();
-            let is_hidden =
-                is_object && text.get(..=at).is_some_and(|t| t.ends_with(prefix::HIDDEN_ENTRY));
+            let is_hidden = is_object && text.get(..=at).is_some_and(hidden_entry);
             if !is_hidden && !FREE_TEXT.iter().any(|level| name.ends_with(level)) {
                 continue;
             }
@@ -437,16 +449,6 @@ fn line_start(text: &[u8], place: usize) -> usize {
     let reach = place.saturating_sub(LONGEST_MESSAGE);
     let within = text.get(reach..place).unwrap_or_default();
     memchr::memrchr(b'\n', within).map_or(reach, |lf| reach + lf + 1)
-}
-
-/// Whether this is an object, as far as its ends show.
-fn is_record(text: &[u8]) -> bool {
-    text.starts_with(b"{") && text.ends_with(b"}")
-}
-
-/// Whether this is the line that Asterisk writes ahead of all records into a new file (`main/logger.c`).
-fn is_banner(text: &[u8]) -> bool {
-    memmem::find(text, b"] Asterisk ").is_some() && memmem::find(text, b" built by ").is_some()
 }
 
 /// The last line before `end` that is not empty, and where it begins; Asterisk ends some messages with an

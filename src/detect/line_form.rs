@@ -159,7 +159,7 @@ pub fn read<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option
     if let Some(stripped) = prefix::strip(line, tags, scratch) {
         let form = match (stripped.shape, line.first()) {
             (Shape::Json, _) => Form::Json,
-            (Shape::Syslog, _) => Form::Syslog,
+            (Shape::Syslog | Shape::Datagram(_), _) => Form::Syslog,
             (_, Some(b'{')) => Form::Wrapped,
             (Shape::File, Some(b'[' | b'\x1b')) => Form::File,
             (Shape::Console, Some(b'[' | b'\x1b')) => Form::Plain,

@@ -12,7 +12,7 @@ use crate::detect::extract::{Extraction, Extractor};
 use crate::detect::messages::Messages;
 use crate::detect::pieces::{self, Piece};
 use crate::detect::prefilter::{PatternSet, PatternSetCache, PatternSetError};
-use crate::detect::prefix::{self, Level, Shape, Tags};
+use crate::detect::prefix::{self, DatagramEnd, Level, Shape, Tags};
 use crate::detect::stats::Counts;
 pub use crate::detect::stats::{ScanStats, UnbelievedHits};
 use crate::detect::timestamp::TimestampParser;
@@ -28,6 +28,12 @@ use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
 /// The time without anything new after which a message was whole. Asterisk writes a message without
 /// a pause, in two or three writes if it is long.
 pub const REST: Duration = Duration::from_secs(1);
+
+/// The file of Asterisk's that writes the events of the SECURITY level, as a body begins with it.
+const SECURITY_FILE: &[u8] = b"res_security_log.c: ";
+
+/// The time after such an event within which a log is taken to hold that level.
+const SECURITY_IS_ON: Duration = Duration::from_secs(3600);
 
 /// Lines of what is read at once that are looked at for their form, while no line was in one that rules are for.
 const SAMPLED: usize = 64;
@@ -164,6 +170,8 @@ pub struct Scanner {
     found: Vec<usize>,
     counts: Counts,
     free_text: Option<Time>,
+    /// The time of the last event of the SECURITY level that stood in a record.
+    security: Option<Time>,
     /// Whether a line was in a form that one of the rules is for.
     recognized: bool,
 }
@@ -186,6 +194,7 @@ impl Scanner {
             found: Vec::new(),
             counts: Counts::default(),
             free_text: None,
+            security: None,
             recognized: false,
         }
     }
@@ -339,15 +348,33 @@ impl Scanner {
             self.found.clear();
             pattern_set.matching(cache, body, &mut self.found);
             let first = events.len();
+            let framing = match shape {
+                Shape::Json if !self.found.is_empty() && self.context.is_framed(line) => {
+                    Framing::Escaped
+                }
+                Shape::Datagram(DatagramEnd::Object) => Framing::Escaped,
+                Shape::Datagram(_) => Framing::Stripped,
+                _ => Framing::None,
+            };
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
                 // shows that. To a syslog daemon each message is one, however it ends, and an ESC may
                 // have hidden how long it was: all but its head may be its sender's.
-                let unseen_cut = *grammar == Grammar::Asterisk && shape == Shape::Syslog;
-                let distrust = unseen_cut && target.open;
-                let framed = shape == Shape::Json && self.context.is_framed(line);
-                events.extend(matcher.judge(target, body, framed).map(|reading| Event {
-                    time: clock.time(stamp),
+                let rule = matcher.rules.get(target.rule);
+                let unseen_cut = match shape {
+                    Shape::Syslog => *grammar == Grammar::Asterisk,
+                    Shape::Datagram(DatagramEnd::LineFeed) => {
+                        !rule.is_some_and(|rule| rule.unbroken)
+                    }
+                    Shape::Datagram(DatagramEnd::Unseen) => true,
+                    _ => false,
+                };
+                let time = clock.time(stamp);
+                let told = self.security.is_some_and(|last| time.since(last) < SECURITY_IS_ON);
+                let twin = rule.is_some_and(|rule| rule.twin);
+                let distrust = (unseen_cut && target.open) || (twin && told);
+                events.extend(matcher.judge(target, body, framing).map(|reading| Event {
+                    time,
                     channel: self.channel,
                     rule: target.rule,
                     meaning: reading.meaning,
@@ -358,6 +385,9 @@ impl Scanner {
                     basis: reading.basis,
                     clue: reading.clue,
                 }));
+            }
+            if framing == Framing::Escaped && body.starts_with(SECURITY_FILE) {
+                self.security = events.last().map(|event| event.time).or(self.security);
             }
             may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
             let hits = events.get_mut(first..).unwrap_or_default();
@@ -439,6 +469,17 @@ impl<'a> Line<'a> {
     }
 }
 
+/// How far the bounds of a message, and its text, are known to be Asterisk's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// A sender may have ended it, or begun another.
+    None,
+    /// It is one message, from which Asterisk has removed everything from an ESC to the next "m".
+    Stripped,
+    /// It is one message, as Asterisk wrote it.
+    Escaped,
+}
+
 /// The judgement of one failregex on a body.
 struct Judgement {
     meaning: Meaning,
@@ -471,8 +512,8 @@ impl Matcher {
     }
 
     /// Returns what one failregex makes of a body that it matches; `None`: there is no host in it. What
-    /// Asterisk writes proves nothing unless it is `framed`.
-    fn judge(&self, target: &Target, body: &[u8], framed: bool) -> Option<Judgement> {
+    /// Asterisk writes proves nothing unless it is framed.
+    fn judge(&self, target: &Target, body: &[u8], framing: Framing) -> Option<Judgement> {
         let rule = self.rules.get(target.rule)?;
         let file = self.rules.file_of(rule)?;
         let excused = file.ignoreregex.iter().any(|regex| regex.is_match(body));
@@ -488,14 +529,18 @@ impl Matcher {
                 clue: Clue::default(),
             }),
             Extraction::One(found_address) => {
-                let evidence = match (rule.evidence, found_address.transport) {
+                let told = match framing {
+                    Framing::Escaped => rule.framed.unwrap_or(rule.evidence),
+                    Framing::None | Framing::Stripped => rule.evidence,
+                };
+                let evidence = match (told, found_address.transport) {
                     (Evidence::Hearsay, _) => Evidence::Hearsay,
                     (_, Transport::Stream | Transport::Wrapped) => Evidence::Proven,
                     // Who was let in has answered our nonce.
                     (_, Transport::Datagram) if meaning != Meaning::Success => Evidence::Unverified,
                     (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
-                let framed = framed && !rule.service.escapes_nothing();
+                let framed = framing != Framing::None && !rule.service.escapes_nothing();
                 let proves = framed || file.grammar != Grammar::Asterisk;
                 let most = if proves { Evidence::Proven } else { Evidence::Unverified };
                 let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
@@ -504,7 +549,12 @@ impl Matcher {
                     host: canonical(found_address.host),
                     evidence: evidence.min(most),
                     account: rule.account.as_ref().and_then(|place| place.read(body)),
-                    basis: if framed { Basis::Framed } else { Basis::Text },
+                    // Where exchanges are seen, one whose evidence is little even so goes by them.
+                    basis: if framed && rule.framed.is_none() {
+                        Basis::Framed
+                    } else {
+                        Basis::Text
+                    },
                     clue: Clue {
                         call: id(&rule.call),
                         nonce: id(&rule.nonce),

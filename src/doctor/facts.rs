@@ -9,10 +9,13 @@ use crate::control::health::{Check, CheckResult};
 use crate::control::status::Status;
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
+use crate::doctor::journal;
 use crate::doctor::other_tables::{self, Ruleset};
 use crate::hosts::asterisk::conf::{self, Conf};
 use crate::hosts::asterisk::modules_conf;
 use crate::hosts::discover::{ConfFiles, asterisk_ports};
+use crate::input::journal::entry;
+use crate::model::journal_part::JournalPart;
 use crate::model::time::Time;
 use crate::sys::clock::now;
 use crate::sys::program::{Program, ProgramError};
@@ -41,6 +44,8 @@ pub struct World {
     pub unread: Vec<UnreadName>,
     /// The logs that the jails read, whether they exist or not.
     pub logs: Vec<PathBuf>,
+    /// The parts of the journal that the jails read.
+    pub journal: Vec<journal::Part>,
     /// The directory of Asterisk's configuration.
     pub asterisk: PathBuf,
     /// The state of the daemon.
@@ -75,6 +80,9 @@ impl World {
         let unknown = Path::new("/etc/asterisk");
         let asterisk = plan.as_ref().map_or(unknown, |plan| &plan.config.asteriskconf).to_owned();
         let logs = plan.as_ref().map_or_else(|_| Vec::new(), log_reader::files);
+        step("journal");
+        let parts = plan.as_ref().map_or_else(|_| Vec::new(), log_reader::parts_of_journal);
+        let journal = parts.into_iter().map(|part| (part.clone(), last_entry(&part))).collect();
         step("nft");
         let nft = ask(&["nft", "--version"]);
         let ruleset = other_tables::list(&Program::nft()).map_err(|error| error.to_string());
@@ -91,6 +99,7 @@ impl World {
             plan,
             unread: Vec::new(),
             logs,
+            journal,
             asterisk,
             status,
             ruleset,
@@ -160,6 +169,14 @@ impl World {
 #[must_use]
 pub fn is_no(value: &str) -> bool {
     ["no", "false", "n", "f", "0", "off"].iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Returns the last entry of a part of the journal, as `journalctl` prints it; nothing if there is none.
+fn last_entry(part: &JournalPart) -> Result<String, String> {
+    let fields = entry::matches(part);
+    let mut argv = vec!["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1"];
+    argv.extend(fields.iter().map(String::as_str));
+    ask(&argv)
 }
 
 /// Returns what a program prints.

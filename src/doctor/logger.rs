@@ -55,7 +55,7 @@ pub fn levels_of(world: &World) -> Vec<Finding> {
         let add = format!("asterguard setup; or add `{name} => {levels}` to [logfiles], {RELOAD}");
         found.push(if has.is_empty() && level == "notice" && logger.syslog {
             Finding::advice(CHECK, "NOTICE goes to syslog only")
-                .change("name the file that the syslog daemon writes in `logpath`, or add a file of its own")
+                .change("read the journal (`logpath = [\"journal:asterisk.service\"]`), or name the file that the syslog daemon writes")
         } else if has.is_empty() {
             Finding::problem(CHECK, format!("no file gets {upper}: {what} are not seen")).change(add)
         } else if !has.iter().any(|file| file.is_believed()) {

@@ -29,12 +29,9 @@ pub fn logpath(world: &World) -> Vec<Finding> {
     let Ok(plan) = &world.plan else {
         return vec![Finding::unchecked(CHECK, "the configuration cannot be read")];
     };
-    let there: Vec<_> = world
-        .logs
-        .iter()
-        .filter(|log| log.is_file())
-        .map(|log| log.display().to_string())
-        .collect();
+    let files = world.logs.iter().filter(|log| log.is_file()).map(|log| log.display().to_string());
+    let journal = world.journal.iter().map(|(part, _)| format!("journal:{part}"));
+    let there: Vec<_> = files.chain(journal).collect();
     let mut found = Vec::new();
     if !there.is_empty() {
         found.push(Finding::ok(CHECK, format!("read: {}", some_of(&there))));

@@ -8,6 +8,7 @@ mod accounts;
 mod facts;
 mod health;
 mod jails;
+mod journal;
 mod log_access;
 mod logger;
 mod logs;
@@ -95,6 +96,7 @@ pub const CHECKS: &[Check] = &[
     ("logger-filter", logger::filter),
     ("logger-limit", logger::limit),
     ("logpath", logs::logpath),
+    ("journal", journal::entries),
     ("permissions", log_access::permissions),
     ("clock", logs::clock),
     ("log-queue", logs::queue),

@@ -43,6 +43,7 @@ impl Machine {
         let world = World {
             logs: crate::daemon::engine_thread::log_reader::files(&plan),
             plan: Ok(plan),
+            journal: Vec::new(),
             unread: Vec::new(),
             asterisk: home.path().to_owned(),
             status: Err(NoStatus::Dead("no daemon answers".to_owned())),
@@ -138,6 +139,24 @@ fn a_machine_as_it_should_be_passes() {
             assert!(said.starts_with("Ok"), "{check}: {said}");
         }
     }
+}
+
+#[test]
+fn a_part_of_the_journal_without_entries_is_found() {
+    let mut machine = Machine::new(&[]);
+    machine.says_one("journal", "Ok: not read");
+    let mut with = |last: Result<&str, &str>| {
+        let last = last.map(str::to_owned).map_err(str::to_owned);
+        machine.world.journal = vec![("asterisk.service".parse().unwrap(), last)];
+        machine.says("journal").concat()
+    };
+    assert_eq!(with(Ok("Asterisk Ready.\n")), "Ok: journal:asterisk.service has entries");
+    let nothing = with(Ok("\n"));
+    assert!(nothing.starts_with("Problem: journal:asterisk.service: the journal has no entry"));
+    let unknown = "Unchecked: journal:asterisk.service: no journalctl";
+    assert_eq!(with(Err("no journalctl")), unknown);
+    // Where the journal alone is read, no file is missing.
+    machine.says_one("logpath", "Ok: read: journal:asterisk.service");
 }
 
 #[test]

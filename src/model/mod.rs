@@ -6,6 +6,7 @@ pub mod event;
 pub mod eviction;
 pub mod exchange;
 pub mod hostname;
+pub mod journal_part;
 pub mod listed;
 pub mod network_set;
 pub mod orders;

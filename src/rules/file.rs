@@ -63,6 +63,11 @@ struct RawRule {
     per_attempt: Option<Spanned<u8>>,
     #[serde(default)]
     cut: bool,
+    framed: Option<Evidence>,
+    #[serde(default)]
+    twin: bool,
+    #[serde(default)]
+    unbroken: bool,
     service: Option<Service>,
     since: Option<Spanned<String>>,
     until: Option<Spanned<String>>,
@@ -325,6 +330,9 @@ impl Reader<'_> {
             nonce: raw.nonce.map(text_place),
             per_attempt,
             cut: raw.cut,
+            framed: raw.framed,
+            twin: raw.twin,
+            unbroken: raw.unbroken,
             service: raw.service.or(service).unwrap_or(Service::None),
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),

@@ -116,6 +116,14 @@ pub struct Rule {
     /// Whether it reads the first half of a message that was cut in two: the line is not whole
     /// although a rule matches it.
     pub cut: bool,
+    /// The evidence in a record whose text is as Asterisk wrote it and that no sender can break in two, if that is more.
+    pub framed: Option<Evidence>,
+    /// Whether an event of the SECURITY level tells the same. In records of a log that has that level, it counts for
+    /// nothing.
+    pub twin: bool,
+    /// Whether no text of a sender's in it can hold a line feed where Asterisk may cut it: one that ends with a line feed
+    /// is whole.
+    pub unbroken: bool,
     /// The service that it is about.
     pub service: Service,
     /// The first Asterisk version that writes this message.
@@ -140,6 +148,9 @@ impl Rule {
             nonce: None,
             per_attempt: 1,
             cut: false,
+            framed: None,
+            twin: false,
+            unbroken: false,
             service: Service::None,
             since: None,
             until: None,

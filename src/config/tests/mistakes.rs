@@ -96,7 +96,7 @@ fn unknown_keys() {
     a.toml:3:1: unknown key "backend"
     3 | backend = 'auto'
       | ^^^^^^^
-    help: leave it out: log files are read as they grow; the journal is not read
+    help: leave it out: log files are read as they grow; for the journal, write logpath = ["journal:asterisk.service"]
     "#);
     insta::assert_snapshot!(bad("[jail.asterisk-scan]\nbantime = { first = '1h', factors = 4 }\nunverified = { length = '1h' }\n"), @r#"
     a.toml:2:27: unknown key "factors"

@@ -13,6 +13,7 @@ use crate::control::status::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::detect::prefilter::PatternSetError;
+use crate::detect::prefix::Tags;
 use crate::detect::scanner::{Clock, Matcher, REST, Scanner, UnbelievedHits};
 use crate::input::{
     FollowError, LineSource, Origin, Remotes, Resumed, SourceEvent, SourceKey, SourceNumbers,
@@ -20,6 +21,7 @@ use crate::input::{
 };
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, Evidence, JailId, RuleId, SIP_RESPONSES};
+use crate::model::journal_part::JournalPart;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
 use crate::rules::RuleSet;
@@ -37,8 +39,34 @@ const FREE_TEXT_LASTS: Duration = Duration::from_secs(600);
 /// What to do about a log that cannot be read.
 pub const LET_READ: &str = "let the guard's group read it, or take it out of `logpath`";
 
-/// Compiled rules by the rules they are made of: channels with the same jails share one.
-pub type Matchers = HashMap<Vec<RuleId>, Arc<Matcher>>;
+/// Compiled rules by the rules they are made of, and the lines that they are for: channels with the same jails share one.
+pub type Matchers = HashMap<(Lines, Vec<RuleId>), Arc<Matcher>>;
+
+/// The lines that a source hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lines {
+    /// Those of a log, with whatever header its writer gave them.
+    OfLog,
+    /// Those of the journal's own source: all are Asterisk's.
+    OfJournal,
+}
+
+impl Lines {
+    fn of(key: &SourceKey) -> Self {
+        match key {
+            SourceKey::Journal(_) => Self::OfJournal,
+            SourceKey::File(_) | SourceKey::Ami => Self::OfLog,
+        }
+    }
+
+    fn compile(self, plan: &Plan, rules: &[RuleId]) -> Result<Matcher, PatternSetError> {
+        let matcher = plan.matcher(rules)?;
+        Ok(match self {
+            Self::OfLog => matcher,
+            Self::OfJournal => matcher.with_tags(Tags::journal()),
+        })
+    }
+}
 
 /// Returns the sources that a plan reads now, each with the jails that read it.
 ///
@@ -76,15 +104,26 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
     wanted(plan).keys().filter_map(SourceKey::path).map(Path::to_owned).collect()
 }
 
+/// Returns the parts of the journal among them.
+#[must_use]
+pub fn parts_of_journal(plan: &Plan) -> Vec<JournalPart> {
+    let part = |key: &SourceKey| match key {
+        SourceKey::Journal(part) => part.parse().ok(),
+        SourceKey::File(_) | SourceKey::Ami => None,
+    };
+    wanted(plan).keys().filter_map(part).collect()
+}
+
 /// Compiles the rules of every source that `plan` reads now. Takes tens of milliseconds.
 ///
 /// # Errors
 /// When the rules are too large together.
 pub fn compile(plan: &Plan) -> Result<Matchers, PatternSetError> {
     let mut matchers = Matchers::new();
-    for jails in wanted(plan).values() {
-        if let Entry::Vacant(place) = matchers.entry(plan.rules_for(jails)) {
-            let matcher = plan.matcher(place.key())?;
+    for (key, jails) in wanted(plan) {
+        if let Entry::Vacant(place) = matchers.entry((Lines::of(&key), plan.rules_for(&jails))) {
+            let (lines, rules) = place.key();
+            let matcher = lines.compile(plan, rules)?;
             place.insert(Arc::new(matcher));
         }
     }
@@ -194,14 +233,17 @@ impl Reader {
         for channel in &mut self.channels {
             let Some(jails) = wanted.remove(&channel.key) else { continue };
             if channel.jails != jails {
-                let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
+                let lines = Lines::of(&channel.key);
+                let matcher = matcher(&mut self.matchers, lines, &plan, &jails);
+                let Some(matcher) = matcher else { continue };
                 channel.scanner.change(matcher, channel.id);
                 engine.change_channel(channel.id, jails.clone());
                 channel.jails = jails;
             }
         }
         for (key, jails) in wanted {
-            let Some(matcher) = matcher(&mut self.matchers, &plan, &jails) else { continue };
+            let lines = Lines::of(&key);
+            let Some(matcher) = matcher(&mut self.matchers, lines, &plan, &jails) else { continue };
             if let Some((id, left)) = self.awaited.remove(&key) {
                 engine.change_channel(id, jails.clone());
                 self.moved = true;
@@ -536,16 +578,21 @@ fn is_young(path: &Path) -> bool {
     made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < YOUNG))
 }
 
-/// Returns the compiled rules for a file that these jails read.
-fn matcher(matchers: &mut Matchers, plan: &Plan, jails: &[JailId]) -> Option<Arc<Matcher>> {
-    let rules = plan.rules_for(jails);
-    if let Some(matcher) = matchers.get(&rules) {
+/// Returns the compiled rules for lines that these jails read.
+fn matcher(
+    matchers: &mut Matchers,
+    lines: Lines,
+    plan: &Plan,
+    jails: &[JailId],
+) -> Option<Arc<Matcher>> {
+    let key = (lines, plan.rules_for(jails));
+    if let Some(matcher) = matchers.get(&key) {
         return Some(Arc::clone(matcher));
     }
-    match plan.matcher(&rules) {
+    match lines.compile(plan, &key.1) {
         Ok(matcher) => {
             let matcher = Arc::new(matcher);
-            matchers.insert(rules, Arc::clone(&matcher));
+            matchers.insert(key, Arc::clone(&matcher));
             Some(matcher)
         }
         Err(error) => {

@@ -61,7 +61,7 @@ impl Snapshot {
     /// Returns the bans, longest first, with what was dropped of them if they are not more than `most`.
     pub(super) fn named(self, kernel: &Kernel, most: usize) -> Vec<NamedBan> {
         let Self { plan, mut bans, paused, state_dir } = self;
-        bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
+        bans.sort_by_key(|ban| (std::cmp::Reverse(end(ban)), ban.subject, ban.jail));
         let counts = if (1..=most).contains(&bans.len()) {
             kernel.counters.banned(&plan.structure)
         } else {

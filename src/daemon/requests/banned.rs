@@ -34,6 +34,6 @@ fn observed(engine: &Engine, selection: &Selection) -> Vec<NamedBan> {
     let (plan, now) = (engine.plan(), now());
     let mut bans: Vec<_> =
         engine.observed().iter().filter(|ban| selection.has(plan, ban)).collect();
-    bans.sort_by_key(|ban| std::cmp::Reverse(end(ban)));
+    bans.sort_by_key(|ban| (std::cmp::Reverse(end(ban)), ban.subject, ban.jail));
     bans.into_iter().map(|ban| named_ban(plan, ban, now)).collect()
 }

@@ -186,7 +186,12 @@ fn log_access(facts: &Facts<'_>) -> Vec<Trouble> {
     let concerned =
         |source: &SourceStatus| !is_ami(source) && source.state.starts_with("unreadable");
     of_sources(facts, concerned, |source| {
-        Trouble::new(format!("{} is {}", source.path, source.state), LET_READ)
+        let change = if source.path.starts_with('/') {
+            LET_READ
+        } else {
+            "do what this says, or take it out of `logpath`"
+        };
+        Trouble::new(format!("{} is {}", source.path, source.state), change)
     })
 }
 
@@ -209,9 +214,13 @@ fn ami(facts: &Facts<'_>) -> Vec<Trouble> {
 fn log_format(facts: &Facts<'_>) -> Vec<Trouble> {
     let concerned = |source: &SourceStatus| source.lines >= FEW && !source.recognized;
     of_sources(facts, concerned, |SourceStatus { path, lines, .. }| {
+        let see = match path.strip_prefix("journal:") {
+            Some(_) => "journalctl".to_owned(),
+            None => format!("asterguard test {path}"),
+        };
         Trouble::new(
             format!("{path}: {lines} lines, and not one as Asterisk writes them"),
-            format!("see `asterguard test {path}`, and write the right log into `logpath`"),
+            format!("see `{see}`, and write the right log into `logpath`"),
         )
     })
 }

@@ -1,24 +1,31 @@
 //! Objects that hold a message: those of Asterisk's `[json]` formatter, those that Docker wraps
-//! around each line of a console (`json-file`), and entries of the journal (`journalctl -o json`).
+//! around each line of a console (`json-file`), and entries of the journal (`journalctl -o json`). An object of
+//! Asterisk's may stand in one of the others.
 //!
-//! A strict reader of one line, for hostile bytes: it looks at each byte a fixed number of times, never
-//! calls itself, and allocates nothing but the body. An object in which a key that matters stands
-//! twice, or that something follows, is none.
+//! A strict reader of one line, for hostile bytes: it looks at each byte a fixed number of times, and allocates
+//! nothing but the body. Blanks between its parts and the order of its keys say nothing. An object in which a key
+//! stands twice, or that something follows, is none.
 //!
 //! Asterisk escapes whatever a sender wrote, so an object holds one message and all of it. A line feed
 //! inside it becomes a carriage return in the body: rules are about one line, in which a sender can
 //! have a carriage return anyway, and nothing behind it is taken for a line.
 //!
 //! The journal writes a message that holds control bytes as an array of numbers. Whose entry it is say the
-//! fields that a sender cannot write: the unit, the program, the container.
+//! fields that a sender cannot write: the unit, the program, the container. Where the source is the journal itself
+//! ([`Tags::journal`]), the entries are of Asterisk's unit, user or container already, and what Asterisk sent to the
+//! journal's syslog socket is one message.
 
 use memchr::{memchr, memchr2};
 
 use super::tags::Tags;
-use super::{LEVELS, Shape, Stripped, ansi, console, strip_in_place};
+use super::{DatagramEnd, LEVELS, Level, Shape, Stripped, ansi, console, strip_in_place};
 
-/// The beginning of a message that the journal wrote as an array of numbers, as in every line that holds one.
-pub const HIDDEN_ENTRY: &[u8] = br#""MESSAGE":["#;
+/// The beginning of a message that the journal wrote as an array of numbers, as in every line that holds one; the
+/// second as `journalctl` wrote it before systemd 240.
+pub const HIDDEN_ENTRIES: [&[u8]; 2] = [br#""MESSAGE":["#, br#""MESSAGE" : ["#];
+
+/// The most keys that an object may have. An entry of the journal has some forty.
+const MOST_KEYS: usize = 128;
 
 /// Strips the wrapping of `object`; `header` is the date of what stood before it. `scratch` never
 /// grows beyond the object's length.
@@ -31,20 +38,50 @@ pub(super) fn strip<'a>(
     let object = Object::read(object)?;
     scratch.clear();
     let stamp = object.timestamp.filter(|stamp| !stamp.is_empty()).unwrap_or(header);
-    if let Some(shape) = object.wrapped(tags, scratch)? {
-        trim_end(scratch, 0);
-        ansi::remove(scratch);
-        let inner = strip_in_place(scratch, |text| console(text, shape))?;
-        return Some(if inner.stamp.is_empty() { Stripped { stamp, ..inner } } else { inner });
+    let Some(mut shape) = object.wrapped(tags, scratch)? else {
+        let level = object.message(scratch)?;
+        return Some(Stripped { stamp, level, shape: Shape::Json, body: scratch });
+    };
+    if shape == Shape::Datagram(DatagramEnd::Unseen) && scratch.last() == Some(&b'\r') {
+        shape = Shape::Datagram(DatagramEnd::LineFeed);
     }
-    let name = object.level?;
-    let (_, level) = LEVELS.iter().find(|(known, _)| *known == name)?;
-    unescape(object.filename?, scratch)?;
-    scratch.extend_from_slice(b": ");
-    let start = scratch.len();
-    unescape(object.message?, scratch)?;
-    trim_end(scratch, start);
-    Some(Stripped { stamp, level: *level, shape: Shape::Json, body: scratch })
+    trim_end(scratch, 0);
+    if scratch.first() == Some(&b'{') {
+        return nested(stamp, shape, scratch);
+    }
+    ansi::remove(scratch);
+    let inner = strip_in_place(scratch, |text| console(text, shape))?;
+    Some(if inner.stamp.is_empty() { Stripped { stamp, ..inner } } else { inner })
+}
+
+/// Strips the object of Asterisk's that `scratch` holds, which was wrapped in another; one within that is text.
+fn nested<'a>(header: &'a [u8], wrapping: Shape, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
+    let whole = std::mem::take(scratch);
+    let object = Object::read(&whole).filter(|object| !object.is_wrapping())?;
+    let shape = match wrapping {
+        Shape::Datagram(_) => Shape::Datagram(DatagramEnd::Object),
+        _ => Shape::Json,
+    };
+    let stamp = object.timestamp.unwrap_or_default();
+    scratch.extend_from_slice(stamp);
+    let mut body = Vec::new();
+    let level = object.message(&mut body)?;
+    scratch.extend_from_slice(&body);
+    let (stamp, body) = scratch.split_at_checked(stamp.len())?;
+    Some(Stripped { stamp: if stamp.is_empty() { header } else { stamp }, level, shape, body })
+}
+
+/// Whether a line is an object that holds one message and all of it: one of Asterisk's, or one that a container
+/// runtime wrapped around a line that is nothing but such an object.
+pub(super) fn is_record(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
+    let Some(object) = Object::read(line) else { return false };
+    scratch.clear();
+    match object.wrapped(tags, scratch) {
+        // A datagram is one, whatever it holds.
+        Some(None | Some(Shape::Datagram(_))) => true,
+        Some(Some(_)) => Object::read(scratch).is_some_and(|inner| !inner.is_wrapping()),
+        None => false,
+    }
 }
 
 /// Returns the text that Docker or the journal put into `object`, without the line feed at its end.
@@ -95,6 +132,22 @@ struct Sender<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Whether it is of the kind that wraps a line.
+    fn is_wrapping(&self) -> bool {
+        self.log.is_some() || self.entry.is_some()
+    }
+
+    /// Writes `FILE: MESSAGE` of an object of Asterisk's, and returns its level.
+    fn message(&self, out: &mut Vec<u8>) -> Option<Level> {
+        let (_, level) = LEVELS.iter().find(|(known, _)| Some(*known) == self.level)?;
+        unescape(self.filename?, out)?;
+        out.extend_from_slice(b": ");
+        let start = out.len();
+        unescape(self.message?, out)?;
+        trim_end(out, start);
+        Some(*level)
+    }
+
     /// Reads `{…}`, and nothing behind it.
     fn read(text: &'a [u8]) -> Option<Self> {
         let mut object = Self::default();
@@ -102,6 +155,10 @@ impl<'a> Object<'a> {
         cursor.members(|key, cursor| match key {
             b"timestamp" | b"__REALTIME_TIMESTAMP" => set(&mut object.timestamp, cursor.string()?),
             b"log" => set(&mut object.log, cursor.string()?),
+            b"identifiers" => match cursor.peek() {
+                Some(b'{') => cursor.members(|_, cursor| cursor.skip()),
+                _ => cursor.skip(),
+            },
             b"logmsg" => cursor.members(|key, cursor| match key {
                 b"location" => cursor.members(|key, cursor| match key {
                     b"filename" => set(&mut object.filename, cursor.string()?),
@@ -116,12 +173,12 @@ impl<'a> Object<'a> {
             b"_SYSTEMD_UNIT" => set(&mut object.sender.unit, cursor.string()?),
             b"_COMM" => set(&mut object.sender.program, cursor.string()?),
             b"CONTAINER_NAME" => set(&mut object.sender.container, cursor.string()?),
-            b"SYSLOG_IDENTIFIER" if cursor.0.first() == Some(&b'"') => {
+            b"SYSLOG_IDENTIFIER" if cursor.peek() == Some(b'"') => {
                 set(&mut object.sender.identifier, cursor.string()?)
             }
             _ => cursor.skip(),
         })?;
-        cursor.0.is_empty().then_some(object)
+        cursor.peek().is_none().then_some(object)
     }
 
     /// Writes what Docker or the journal wrapped, if they did, and returns its shape. `None`: it is not Asterisk's.
@@ -145,6 +202,9 @@ impl Sender<'_> {
     /// Returns how this sender's messages are written, if it is Asterisk. A message that came by syslog is whole,
     /// all others are lines of a console.
     fn shape(&self, tags: &Tags) -> Option<Shape> {
+        if tags.is_journal() {
+            return Some(Shape::Datagram(DatagramEnd::Unseen));
+        }
         if let Some(container) = self.container {
             return tags.has_container(container).then_some(Shape::Console);
         }
@@ -164,6 +224,7 @@ impl Sender<'_> {
 /// carriage return.
 fn bytes(numbers: &[u8], out: &mut Vec<u8>) -> Option<()> {
     for number in numbers.split(|byte| *byte == b',') {
+        let number = number.trim_ascii();
         let is_number = (1..=3).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
         if !is_number {
             return None;
@@ -184,20 +245,35 @@ fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    /// An object; `member` takes each value off.
+    /// The next byte that is no blank.
+    fn peek(&mut self) -> Option<u8> {
+        while let [b' ' | b'\t' | b'\r', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        self.0.first().copied()
+    }
+
+    /// An object; `member` takes each value off. A key that stands twice, or is written with escapes, which could be
+    /// another one in disguise, makes it none.
     fn members(&mut self, mut member: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
         self.eat(b'{')?;
         if self.eat(b'}').is_some() {
             return Some(());
         }
-        loop {
+        let mut keys = [&[][..]; MOST_KEYS];
+        for count in 0..MOST_KEYS {
             let key = self.string()?;
+            if key.contains(&b'\\') || keys.get(..count)?.contains(&key) {
+                return None;
+            }
+            *keys.get_mut(count)? = key;
             self.eat(b':')?;
             member(key, self)?;
             if self.eat(b',').is_none() {
                 return self.eat(b'}');
             }
         }
+        None
     }
 
     /// A string; what stands between its quotes is left escaped.
@@ -219,7 +295,7 @@ impl<'a> Cursor<'a> {
     /// The value of `MESSAGE`: a text, or an array of numbers. (A field that was given twice is an array of
     /// texts.)
     fn entry(&mut self) -> Option<Entry<'a>> {
-        if self.0.first() == Some(&b'"') {
+        if self.peek() == Some(b'"') {
             return Some(Entry::Text(self.string()?));
         }
         self.eat(b'[')?;
@@ -232,7 +308,7 @@ impl<'a> Cursor<'a> {
     fn skip(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
-            match self.0.first()? {
+            match self.peek()? {
                 b'"' => {
                     self.string()?;
                 }
@@ -262,6 +338,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn eat(&mut self, byte: u8) -> Option<()> {
+        self.peek();
         self.0 = self.0.strip_prefix(&[byte])?;
         Some(())
     }
@@ -329,7 +406,6 @@ fn hex(text: &[u8]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::prefix::Level;
     use proptest::prelude::*;
 
     fn read(line: &str) -> Option<(String, Level, Shape, String)> {
@@ -384,6 +460,94 @@ mod tests {
         assert_eq!((stamp.as_str(), level, body.as_str()), ("", Level::Verbose, "f.c: m"));
     }
 
+    /// So many keys that say nothing.
+    fn keys(number: usize) -> String {
+        (0..number).fold(String::new(), |keys, n| keys + &format!(r#""k{n}":0,"#))
+    }
+
+    #[test]
+    fn blanks_and_further_keys_change_nothing() {
+        let whole = asterisk(r#"a: {b}, \"c\""#);
+        let value: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        let laid_out = serde_json::to_string_pretty(&value).unwrap().replace('\n', " \t\r ");
+        let expected = read(&whole);
+        assert!(expected.is_some());
+        for line in [
+            laid_out.clone(),
+            format!("{laid_out} "),
+            whole.replace(r#""hostname":"#, r#""x" : [ 1 , { "y" : "}" } ] , "hostname" : "#),
+            whole.replace(r#""hostname":"#, &format!("{}\"hostname\":", keys(MOST_KEYS - 4))),
+        ] {
+            assert_eq!(read(&line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_object_may_stand_in_another() {
+        let whole = asterisk("Hello: you");
+        let docker = |log: &str| {
+            let log = serde_json::to_string(log).unwrap();
+            format!(r#"{{ "stream" : "stdout", "log" : {log}, "time":"2026-11-22T10:00:00.1Z" }}"#)
+        };
+        let journal = |message: &str| {
+            let message = serde_json::to_string(message).unwrap();
+            format!(r#"{{"MESSAGE":{message},"_COMM":"asterisk","_TRANSPORT":"stdout"}}"#)
+        };
+        for line in [docker(&format!("{whole}\r\n")), journal(&whole)] {
+            assert_eq!(read(&line), read(&whole), "{line}");
+            assert!(is_record(line.as_bytes(), &Tags::default(), &mut Vec::new()));
+        }
+        // No further than that.
+        let console = "[Nov 22 10:00:00] NOTICE[566]: chan_sip.c:123 func: Hello: you";
+        for line in [docker(&docker(&whole)), docker(&journal(console)), journal(&docker(console))]
+        {
+            assert_eq!(read(&line), None, "{line}");
+        }
+        for line in [docker(console), docker(&whole[1..]), docker(&docker(&whole)), docker("")] {
+            assert!(!is_record(line.as_bytes(), &Tags::default(), &mut Vec::new()), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_journals_own_source_tells_datagrams_from_text() {
+        let strip = |line: &str| {
+            let mut scratch = Vec::new();
+            let tags = Tags::journal();
+            let stripped = super::super::strip(line.as_bytes(), &tags, &mut scratch)?;
+            let body = String::from_utf8(stripped.body.to_vec()).unwrap();
+            Some((String::from_utf8(stripped.stamp.to_vec()).unwrap(), stripped.shape, body))
+        };
+        let datagram = |message: &str| {
+            let message = serde_json::to_string(message).unwrap();
+            format!(r#"{{"__REALTIME_TIMESTAMP":"17","_TRANSPORT":"syslog","MESSAGE":{message}}}"#)
+        };
+        let text = "NOTICE[5]: chan_sip.c:1 in f: Hello: you";
+        let console = "[x] NOTICE[5]: chan_sip.c:1 f: Hello: you";
+        let object = asterisk("Hello: you");
+        let seen = |stamp: &str, shape| {
+            Some((stamp.to_owned(), shape, "chan_sip.c: Hello: you".to_owned()))
+        };
+        for (line, expected) in [
+            (datagram(text), seen("17", Shape::Datagram(DatagramEnd::Unseen))),
+            (datagram(&format!("{text}\n")), seen("17", Shape::Datagram(DatagramEnd::LineFeed))),
+            (datagram(&object), seen("Nov 22 10:00:00", Shape::Datagram(DatagramEnd::Object))),
+            (format!("|{console}"), seen("x", Shape::Console)),
+            (format!("|{object}"), seen("Nov 22 10:00:00", Shape::Json)),
+            // What is made to look like a datagram, or like a line with a header, is text.
+            (format!("|{}", datagram(text)), None),
+            (format!("|{}", datagram(&object)), None),
+            (format!("|Nov 22 10:00:00 pbx asterisk[5]: {text}"), None),
+            (format!("||{console}"), None),
+            (console.to_owned(), None),
+        ] {
+            assert_eq!(strip(&line), expected, "{line}");
+        }
+        // Elsewhere, no line begins like that.
+        let mut scratch = Vec::new();
+        let line = format!("|{console}");
+        assert_eq!(super::super::strip(line.as_bytes(), &Tags::default(), &mut scratch), None);
+    }
+
     #[test]
     fn other_objects_hold_no_message() {
         let whole = asterisk("m");
@@ -393,10 +557,16 @@ mod tests {
             format!("{}1{}", r#"{"x":"#.repeat(1000), "}".repeat(1000)),
             format!(r#"{{"x":{}}}"#, "[".repeat(7000)),
             format!("{whole}{whole}"),
-            format!("{whole} "),
+            format!("{whole} x"),
             whole.replace("NOTICE", "NOTICES"),
             whole.replace(r#""level""#, r#""levels""#),
             whole.replace(r#""level":"#, r#""level":"ERROR","level":"#),
+            whole.replace(r#""function":"#, r#""line":1,"function":"#),
+            whole.replace(r#""hostname":"#, r#""logmsg":{},"hostname":"#),
+            whole.replace(r#""hostname":"#, r#""timestamp":"x","hostname":"#),
+            whole.replace(r#""lwp":"#, r#""lwp":1,"lwp":"#),
+            whole.replace(r#""function":"#, r#""f\u0069lename":"x","function":"#),
+            whole.replace(r#""hostname":"#, &format!("{}\"hostname\":", keys(MOST_KEYS))),
             whole.replace(r#""hostname":"""#, r#""hostname":]"#),
             whole.trim_end_matches('}').to_owned(),
         ] {

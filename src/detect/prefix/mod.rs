@@ -35,7 +35,7 @@ use crate::rules::byte_regex;
 use syslog::Carried;
 
 pub use captured::{Record, record};
-pub use json::HIDDEN_ENTRY;
+pub use json::HIDDEN_ENTRIES;
 pub use syslog::kernel;
 pub use tags::{CONTAINER, DEFAULT as DEFAULT_TAGS, Tags};
 
@@ -60,9 +60,23 @@ pub enum Shape {
     Console,
     /// A line that a syslog daemon writes: it escapes line feeds.
     Syslog,
+    /// A datagram of Asterisk's to the journal, as the journal's own source hands it on: one message, and nobody
+    /// else's.
+    Datagram(DatagramEnd),
     /// An object of the `[json]` formatter: it holds the whole message, whatever is in it. On a
     /// console, free text stands between the objects.
     Json,
+}
+
+/// The end of a datagram: Asterisk cuts a message that is longer than its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramEnd {
+    /// It holds an object, which is closed: nothing is missing.
+    Object,
+    /// It ends with a line feed, as a message does. One that was cut could too, if its sender's text may hold line feeds.
+    LineFeed,
+    /// It cannot be seen.
+    Unseen,
 }
 
 /// The names of the levels.
@@ -86,7 +100,7 @@ pub fn report_names() -> impl Iterator<Item = &'static [u8]> {
 
 /// Texts of which every line holds one that may hold such a name where it cannot be found: an entry of the journal
 /// in numbers, and a piece of a line in a log of CRI's.
-pub const HIDING: [&[u8]; 3] = [HIDDEN_ENTRY, b"stdout P", b"stderr P"];
+pub const HIDING: [&[u8]; 4] = [HIDDEN_ENTRIES[0], HIDDEN_ENTRIES[1], b"stdout P", b"stderr P"];
 
 /// A line without its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +138,34 @@ const LONGEST_DATE: usize = 64;
 #[must_use]
 pub fn strip<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if !tags.is_journal() {
+        return strip_line(line, tags, scratch);
+    }
+    match of_journal(line)? {
+        OfJournal::Console(text) => strip_line(text, &tags::NONE, scratch),
+        OfJournal::Datagram(object) => json::strip(b"", object, tags, scratch),
+    }
+}
+
+/// A line of the journal's own source.
+enum OfJournal<'a> {
+    /// A line of a console.
+    Console(&'a [u8]),
+    /// An object that holds a datagram.
+    Datagram(&'a [u8]),
+}
+
+fn of_journal(line: &[u8]) -> Option<OfJournal<'_>> {
+    match line {
+        [b'|', text @ ..] => Some(OfJournal::Console(text)),
+        [b'{', ..] => Some(OfJournal::Datagram(line)),
+        _ => None,
+    }
+}
+
+/// Strips the prefix from a line of a log.
+#[inline]
+fn strip_line<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> Option<Stripped<'a>> {
     let Some(Head { stamp, level, located, rest }) = head(line, tags) else {
         return strip_copied(line, tags, scratch);
     };
@@ -163,11 +205,24 @@ pub fn begins_message(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
     strip(line, tags, scratch).is_some() || is_banner(unwrapped(line, tags, scratch))
 }
 
+/// Whether `line` is an object that holds one message and all of it: nothing that a sender wrote ends it, or begins
+/// another. So are objects of the `[json]` formatter, and those that a container runtime wrapped around one of them.
+#[must_use]
+pub fn is_record(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
+    if line.first() == Some(&b'|') && tags.is_journal() {
+        return json::is_record(line.get(1..).unwrap_or_default(), &tags::NONE, scratch);
+    }
+    json::is_record(line, tags, scratch)
+}
+
 /// Returns what stands in a line behind the header, or in the object, that a syslog daemon or a container
 /// runtime gave it, and the line itself where it has none.
 #[must_use]
 pub fn unwrapped<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_console = tags.is_journal() && line.first() == Some(&b'|');
+    let (line, tags) =
+        if is_console { (line.get(1..).unwrap_or_default(), &tags::NONE) } else { (line, tags) };
     if line.first() == Some(&b'{') {
         return json::text(line, tags, scratch).unwrap_or(line);
     }

@@ -19,7 +19,13 @@ pub struct Tags {
     names: Vec<Vec<u8>>,
     asterisk: bool,
     containers: bool,
+    /// Whether these are lines that the journal's own source has chosen.
+    journal: bool,
 }
+
+/// No tags: of a line that has no header.
+pub(super) static NONE: Tags =
+    Tags { names: Vec::new(), asterisk: false, containers: false, journal: false };
 
 impl Default for Tags {
     fn default() -> Self {
@@ -36,7 +42,20 @@ impl Tags {
             asterisk: names.contains(&ASTERISK),
             containers: !containers.is_empty(),
             names: names.into_iter().map(|name| name.as_bytes().to_vec()).collect(),
+            journal: false,
         }
+    }
+
+    /// Of the lines that the process which reads the journal hands on: all are Asterisk's, by what journald says of them. A
+    /// line that begins with `|` holds a line of a console, and an object holds a datagram.
+    #[must_use]
+    pub fn journal() -> Self {
+        Self { journal: true, ..Self::new([]) }
+    }
+
+    /// Whether they are for lines of the journal's own source.
+    pub(super) fn is_journal(&self) -> bool {
+        self.journal
     }
 
     /// Whether the tag that Asterisk gives itself is one of them.

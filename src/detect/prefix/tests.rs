@@ -302,7 +302,7 @@ fn every_shape_leaves_file_and_message() {
         let expected =
             (stamp.to_owned(), Level::Report, shape, "chan_sip.c: Hello: you".to_owned());
         assert_eq!(stripped(line.as_bytes()), Some(expected), "{line}");
-        let mut names = report_names().chain([HIDDEN_ENTRY]);
+        let mut names = report_names().chain(HIDDEN_ENTRIES);
         assert!(names.any(|name| memmem::find(line.as_bytes(), name).is_some()), "{line}");
     }
     assert_eq!(stripped(b"[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1, Level::Verbose);

@@ -713,3 +713,131 @@ fn lines_of_asterisk_1_2_are_doubted_like_others() {
         .replace("knocked\n", &format!("knocked{}", knock.replace("203.0.113.9", "192.0.2.66")));
     assert_eq!(read(glued.as_bytes()), ["1 tampered"]);
 }
+
+/// A Docker record of a line.
+fn docker(line: &str) -> String {
+    let log = serde_json::to_string(line).unwrap();
+    format!("{{\"log\":{log},\"stream\":\"stdout\"}}\n")
+}
+
+#[test]
+fn records_within_dockers_are_framed_if_all_are() {
+    let packet =
+        |to: &str| object("net.c", "NOTICE", &format!("Raw packet from {to}:5060 follows"));
+    let (tcp, udp) = (docker(&packet("TCP 203.0.113.9")), docker(&packet("UDP 203.0.113.9")));
+    let banner = docker("[Nov 22 00:49:11] Asterisk 16.28.0 built by root @ pbx on a x86_64\n");
+    let other = docker(&object("pbx.c", "VERBOSE", r"-- Executing [9\n[x] NOTICE[1]: a"));
+    let proven = ["1 offence 203.0.113.9 proven"];
+    assert_eq!(read(tcp.as_bytes()), proven);
+    assert_eq!(read(udp.as_bytes()), ["1 offence 203.0.113.9 unverified"]);
+    for before in [&other, &banner] {
+        assert!(read(&text(&[before, &tcp]))[0].ends_with("proven"), "{before}");
+    }
+    // A console that also shows text is one on which anybody may write an object.
+    for before in [docker("    -- Executing [9\n"), docker("\n"), docker("{\n"), docker("{}")] {
+        let far = other.repeat(8192 / other.len() + 1);
+        let evidence = |lines: &[u8]| read(lines).pop().unwrap();
+        assert!(!evidence(&text(&[&before, &tcp])).ends_with("proven"), "{before}");
+        assert!(evidence(&text(&[&before, &far, &tcp])).ends_with("proven"), "{before}");
+    }
+}
+
+/// Rules that are better in records.
+const BETTER: &str = r#"
+[[rule]]
+id = "asked"
+failregex = '^door\.c: .* asked from <HOST:PORT> for .*$'
+class = "guess"
+evidence = "hearsay"
+framed = "unverified"
+[[rule]]
+id = "twin"
+failregex = '^bell\.c: .* rung at <HOST:PORT> for .*$'
+class = "guess"
+evidence = "hearsay"
+framed = "unverified"
+twin = true
+[[rule]]
+id = "security"
+failregex = '^res_security_log\.c: .*Address="<TRANSPORT HOST:PORT>"$'
+class = "guess"
+evidence = "unverified"
+unbroken = true
+[[rule]]
+id = "head"
+failregex = '^head\.c: <TRANSPORT HOST:PORT> .*$'
+class = "guess"
+evidence = "unverified"
+"#;
+
+/// Reads lines of the journal's own source.
+fn read_journal(lines: &[&str]) -> Vec<String> {
+    let matcher = Arc::into_inner(matcher(&[RULES, BETTER])).unwrap().with_tags(Tags::journal());
+    read_in_pieces(&Arc::new(matcher), &text(lines), 61)
+}
+
+#[test]
+fn a_rule_may_say_more_in_records() {
+    let matcher = matcher(&[RULES, BETTER]);
+    let evidence = |lines: &[u8]| {
+        let events = read_in_pieces(&matcher, lines, 1 << 12);
+        events.iter().map(|event| event.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let asked =
+        |who: &str| object("door.c", "NOTICE", &format!("'{who}' asked from 203.0.113.9:5 for x"));
+    assert_eq!(evidence(asked("a").as_bytes()), ["unverified"]);
+    let line = "[x] NOTICE[1] door.c: 'a' asked from 203.0.113.9:5 for x\n";
+    assert_eq!(evidence(line.as_bytes()), ["hearsay"]);
+    // What a sender adds makes it name nobody, but never somebody else.
+    let forged = asked("a' asked from 192.0.2.66:5 for '");
+    assert_eq!(evidence(forged.as_bytes()), ["tampered"]);
+    // In a log with both levels, one of two messages counts.
+    let twin = object("bell.c", "NOTICE", "a rung at 203.0.113.9:5 for x");
+    let security = object("res_security_log.c", "SECURITY", r#"Address=\"UDP 203.0.113.9:5\""#);
+    assert_eq!(evidence(&text(&[&twin, &twin])), ["unverified"; 2]);
+    assert_eq!(
+        evidence(&text(&[&security, &twin, &security])),
+        ["unverified", "hearsay", "unverified"]
+    );
+}
+
+#[test]
+fn a_datagram_is_one_message_and_its_senders() {
+    let datagram = |message: &str| {
+        let message = serde_json::to_string(message).unwrap();
+        format!(
+            "{{\"__REALTIME_TIMESTAMP\":\"1764441234123456\",\"_TRANSPORT\":\"syslog\",\"MESSAGE\":{message}}}\n"
+        )
+    };
+    let head = datagram("NOTICE[1]: head.c:1 in f: TLS 203.0.113.9:5 x\n");
+    let security = |end: &str| {
+        datagram(&format!(
+            "SECURITY[1]: res_security_log.c:1 in f: A=\"x\",Address=\"TLS 203.0.113.9:5\"{end}"
+        ))
+    };
+    assert_eq!(read_journal(&[&head]), ["1 offence 203.0.113.9 proven"]);
+    assert_eq!(read_journal(&[&head.replace("TLS", "UDP")]), ["1 offence 203.0.113.9 unverified"]);
+    assert_eq!(read_journal(&[&security("\n")]), ["1 offence 203.0.113.9 proven"]);
+    // Without its end, it may be one that was cut where its sender liked.
+    assert_eq!(read_journal(&[&security("")]), ["1 offence 203.0.113.9 hearsay"]);
+    // The text of others beside it is no part of it.
+    let dialled = "|    -- Executing [9\n";
+    assert_eq!(read_journal(&[dialled, &head]), ["2 offence 203.0.113.9 proven"]);
+    // Line feeds in it stay in it.
+    let forged =
+        datagram("NOTICE[1]: x.c:1 in f: y\nNOTICE[1]: head.c:1 in f: TLS 192.0.2.66:5 x\n");
+    assert!(read_journal(&[&forged]).is_empty());
+    // An object is whole, and its text is as it was.
+    let object = object("door.c", "NOTICE", "a asked from 203.0.113.9:5 for x");
+    assert_eq!(read_journal(&[dialled, &datagram(&object)]), ["2 offence 203.0.113.9 unverified"]);
+    assert_eq!(
+        read_journal(&[&datagram("NOTICE[1]: door.c:1 in f: a asked from 203.0.113.9:5 for x\n")]),
+        ["1 offence 203.0.113.9 hearsay"]
+    );
+    // A captured console is one.
+    let captured = |line: &str| format!("|{line}");
+    let knock = captured(&console("203.0.113.9 knocked"));
+    assert_eq!(read_journal(&[&knock]), ["1 offence 203.0.113.9 unverified"]);
+    assert_eq!(read_journal(&[dialled, &knock]), ["2 offence 203.0.113.9 hearsay"]);
+    assert!(read_journal(&[&captured(&head)]).is_empty());
+}

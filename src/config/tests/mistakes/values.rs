@@ -150,6 +150,37 @@ fn paths() {
 }
 
 #[test]
+fn parts_of_the_journal() {
+    insta::assert_snapshot!(bad("[default]\nlogpath = ['journal:asterisk', 'journal:*.service']\n"), @r#"
+    a.toml:2:12: "journal:asterisk" names no part of the journal
+    2 | logpath = ['journal:asterisk', 'journal:*.service']
+      |            ^^^^^^^^^^^^^^^^^^
+    help: a unit ends with .service or .scope: write for example journal:asterisk.service
+
+    a.toml:2:32: "journal:*.service" names no part of the journal
+    2 | logpath = ['journal:asterisk', 'journal:*.service']
+      |                                ^^^^^^^^^^^^^^^^^^^
+    help: a part of the journal is no pattern: name one unit, for example journal:asterisk.service
+    "#);
+    insta::assert_snapshot!(bad("[default]\nlogpath = ['journal:uid:asterisk', 'journal:a b.service', 'journal:']\n"), @r#"
+    a.toml:2:12: "journal:uid:asterisk" names no part of the journal
+    2 | logpath = ['journal:uid:asterisk', 'journal:a b.service', 'journal:']
+      |            ^^^^^^^^^^^^^^^^^^^^^^
+    help: a user is named by its number (id -u asterisk): write for example journal:uid:996
+
+    a.toml:2:36: "journal:a b.service" names no part of the journal
+    2 | logpath = ['journal:uid:asterisk', 'journal:a b.service', 'journal:']
+      |                                    ^^^^^^^^^^^^^^^^^^^^^
+    help: this is no name of a unit or container
+
+    a.toml:2:59: "journal:" names no part of the journal
+    2 | logpath = ['journal:uid:asterisk', 'journal:a b.service', 'journal:']
+      |                                                           ^^^^^^^^^^
+    help: the unit is missing: write for example journal:asterisk.service
+    "#);
+}
+
+#[test]
 fn port_lists() {
     insta::assert_snapshot!(bad("[default]\nport = 'sipp'\nunverified = { port = 'web' }\n"), @r#"
     a.toml:2:8: unknown port list "sipp"

@@ -114,7 +114,9 @@ impl Log {
 
     /// Whether there are lines, and none looks like Asterisk's, or like one that a rule is for.
     pub fn is_unrecognized(&self) -> bool {
-        self.lines > 0 && !self.forms.recognize() && self.scanner.stats().hits == 0
+        self.lines + self.oversized() > 0
+            && !self.forms.recognize()
+            && self.scanner.stats().hits == 0
     }
 
     /// Whether its lines cannot be merged with those of others.

@@ -85,7 +85,10 @@ pub fn progress(bytes: u64, typed: bool) -> ProgressBar {
 }
 
 /// Returns what is said of a file without a line of Asterisk's or the kernel's.
-pub fn unrecognized(file: &str) -> String {
+pub fn unrecognized(file: &str, is_empty: bool) -> String {
+    if is_empty {
+        return format!("{file} is empty");
+    }
     format!("no line of {file} looks like one that Asterisk writes: is it the right file?")
 }
 

@@ -395,8 +395,12 @@ fn a_file_that_is_no_log_is_said_to_be_none() {
         [("hostname", true), ("bytes", true), ("empty", true), ("quiet", false), ("kernel", false)]
     {
         let file = if name == "empty" { "/dev/null".to_owned() } else { path(name) };
-        let words =
-            format!("no line of {file} looks like one that Asterisk writes: is it the right file?");
+        let words = match name {
+            "empty" => format!("{file} is empty"),
+            _ => format!(
+                "no line of {file} looks like one that Asterisk writes: is it the right file?"
+            ),
+        };
         for (command, expected) in [("replay", 0), ("test", 9)] {
             let (code, out, said) = run(&home, &[command, &file]);
             assert_eq!((code, said.as_str()), (expected, ""));

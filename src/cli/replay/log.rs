@@ -112,11 +112,14 @@ impl Log {
         }
     }
 
-    /// Whether there are lines, and none looks like Asterisk's, or like one that a rule is for.
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.lines + self.oversized() == 0
+    }
+
+    /// Whether no line looks like Asterisk's, or like one that a rule is for.
     pub fn is_unrecognized(&self) -> bool {
-        self.lines + self.oversized() > 0
-            && !self.forms.recognize()
-            && self.scanner.stats().hits == 0
+        !self.forms.recognize() && self.scanner.stats().hits == 0
     }
 
     /// Whether its lines cannot be merged with those of others.

@@ -248,8 +248,8 @@ pub fn finish(summary: &Summary, plan: &Plan, logs: &[Log], output: &Output) {
         let name = log_file::name(path.as_ref());
         tell(format!("left out: the lines of {name} have no time to merge them by"));
     }
-    for path in &summary.unrecognized {
-        tell(unrecognized(&log_file::name(path.as_ref())));
+    for log in logs.iter().filter(|log| log.is_unrecognized()) {
+        tell(unrecognized(&log_file::name(&log.path), log.is_empty()));
     }
     for log in logs.iter().filter(|log| log.dating == Dating::Undated && log.alone) {
         tell(format!(

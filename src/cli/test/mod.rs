@@ -335,14 +335,15 @@ impl Test<'_> {
     }
 
     fn finish(&self, path: &Path, verbose: bool) {
-        let known = self.summary.lines == 0 || self.forms.recognize() || self.summary.has_hits();
+        let known = self.forms.recognize() || self.summary.has_hits();
+        let is_empty = self.summary.lines == 0;
         let subject = Subject {
             plan: self.plan,
             forms: &self.forms,
             left_out: &self.choice.left_out,
             rules: self.tried.rules.clone(),
             verbose,
-            unrecognized: (!known).then(|| unrecognized(&log_file::name(path))),
+            unrecognized: (!known).then(|| unrecognized(&log_file::name(path), is_empty)),
         };
         self.summary.print(&subject, self.output);
         let is_trial = self.tried.first != RuleId(0);

@@ -52,6 +52,7 @@ use reader::Reader;
 const CONFIG: &str = r#"
 loglevel = "warning"
 [default]
+maxunverified = 1000000 # lines alone are unverified, and 100 such bans a minute are the default
 logpath = ["$DIR/messages"]
 knowngood = { enabled = false }
 [jail.asterisk-guess]

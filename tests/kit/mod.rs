@@ -68,11 +68,11 @@ pub fn now() -> Time {
     Time::from_millis(since_epoch.as_millis().try_into().unwrap())
 }
 
-/// Waits until `condition` holds, for at most a minute.
+/// Waits until `condition` holds, for at most 20 seconds.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
         sleep(Duration::from_millis(20));
     }
 }

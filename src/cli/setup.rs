@@ -14,7 +14,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::person::agreed;
 use super::without_daemon::PlacesArgs;
-use crate::config::load::{MAIN, knows_section};
+use crate::config::load::MAIN;
 use crate::control::reload::ReloadRequest;
 use crate::control::status::{Detail, Status, StatusRequest};
 use crate::decide::plan::Plan as GuardPlan;
@@ -108,7 +108,7 @@ pub fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
         });
     }
     let mode = if args.enforce { Wanted::Enforce } else { Wanted::Observe };
-    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami && knows_section("ami") });
+    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami });
     show_found(&survey, output);
     show_plan(&plan, output);
     if args.dry_run {

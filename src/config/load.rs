@@ -77,12 +77,6 @@ pub enum LoadError {
     Invalid(#[from] Diagnostics),
 }
 
-/// Whether a section of this name can be written at the top of a file.
-#[must_use]
-pub fn knows_section(name: &str) -> bool {
-    SECTIONS.contains(&name)
-}
-
 /// Reads the configuration from `main` (if `None`: [`MAIN`], which may be absent) and the files
 /// `conf.d/*.toml` next to it, in the order of their names. `filters` are the names of the rule
 /// files.

@@ -10,6 +10,7 @@ use super::{ConfigArg, Exit};
 use crate::config::is_user;
 use crate::config::load::load_ami;
 use crate::decide::plan_files::PlanError;
+use crate::services::ami_session::stanza;
 use crate::sources::ami_secret;
 use crate::sys::user::User;
 
@@ -42,18 +43,18 @@ pub fn ami_user(args: &AmiUserArgs, output: &Output) -> Result<(), Failure> {
     let name = args.name.as_deref().unwrap_or(&access.user);
     let file = &access.secretfile;
     let (secret, made) = if args.generate { secret(file)? } else { (NO_SECRET.to_owned(), false) };
-    let stanza = stanza(name, &secret);
+    let text = text(name, &secret);
     if output.json {
         output.object(&serde_json::json!({
             "result": "done",
             "user": name,
             "secretfile": file.display().to_string(),
             "generated": made,
-            "stanza": stanza,
+            "stanza": text,
         }));
         return Ok(());
     }
-    output.line(stanza.trim_end());
+    output.line(text.trim_end());
     Ok(())
 }
 
@@ -78,20 +79,13 @@ fn secret(file: &Path) -> Result<(String, bool), Failure> {
     }
 }
 
-/// Returns the section of manager.conf. Only this machine may log in with it.
-fn stanza(name: &str, secret: &str) -> String {
+/// Returns the section of manager.conf, and where it goes.
+fn text(name: &str, secret: &str) -> String {
     format!(
         "\
 ; asterguard: security events, nothing else, and only from this machine.
 ; Add this to /etc/asterisk/manager.conf (FreePBX: manager_custom.conf), then: asterisk -rx 'manager reload'
-[{name}]
-secret = {secret}
-deny = 0.0.0.0/0.0.0.0
-permit = 127.0.0.1/255.255.255.255
-deny = ::/0
-permit = ::1/128
-read = security
-write =
-"
+{}",
+        stanza(name, secret)
     )
 }

@@ -285,6 +285,24 @@ fn shown(bytes: &[u8]) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect()
 }
 
+/// Returns the section of manager.conf for a user who gets security events and does nothing else, and logs in from
+/// this machine only.
+#[must_use]
+pub fn stanza(user: &str, secret: &str) -> String {
+    format!(
+        "\
+[{user}]
+secret = {secret}
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+deny = ::/0
+permit = ::1/128
+read = security
+write =
+"
+    )
+}
+
 /// Returns bytes as hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {

@@ -18,6 +18,7 @@ use crate::hosts::asterisk::logger_conf::{LogFile, LoggerConf};
 use crate::hosts::asterisk::modules_conf;
 use crate::hosts::asterisk::ports::{Driver, is_true};
 use crate::hosts::asterisk::version::AsteriskVersion;
+use crate::services::ami_session::stanza;
 
 /// The file that Asterisk writes for the guard.
 const JSON: &str = "asterguard.json";
@@ -572,9 +573,7 @@ impl Planner<'_> {
             return false;
         }
         self.plan.secrets.push(secret.clone());
-        let user = format!(
-            "[{USER}]\nsecret = {secret}\ndeny = 0.0.0.0/0.0.0.0\npermit = 127.0.0.1/255.255.255.255\ndeny = ::/0\npermit = ::1/128\nread = security\nwrite =\n"
-        );
+        let user = stanza(USER, &secret);
         let by_hand = user.replace(&secret, "(what asterguard ami-user --generate says)");
         let place = self.asterisk("manager.conf");
         let shown = place.display().to_string();

@@ -57,11 +57,6 @@ pub(super) fn real(conf: &Conf) -> impl Iterator<Item = &ConfSection> {
     conf.sections.iter().filter(|section| !section.template)
 }
 
-pub(super) fn general<'a>(conf: &'a Conf, key: &str) -> Option<&'a str> {
-    let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
-    named.filter_map(|section| section.last(key)).next_back()
-}
-
 fn kind(section: &ConfSection) -> String {
     section.last("type").unwrap_or_default().to_ascii_lowercase()
 }
@@ -113,7 +108,7 @@ fn pjsip_conf(world: &World) -> Option<Conf> {
 }
 
 fn sip_accounts(conf: &Conf) -> Vec<Account> {
-    let ends = is_set(general(conf, "rtptimeout"));
+    let ends = is_set(conf.general("rtptimeout"));
     let of_peer = |section: &ConfSection| Account {
         name: place("sip.conf", section),
         password: match section.last("md5secret") {
@@ -196,8 +191,8 @@ pub fn guests(world: &World) -> Vec<Finding> {
     let (sip, pjsip) = (sip_conf(world), pjsip_conf(world));
     let mut found = Vec::new();
     if let Some(conf) = &sip {
-        let context = general(conf, "context").unwrap_or("default");
-        if general(conf, "allowguest").is_none_or(|value| !is_no(value)) {
+        let context = conf.general("context").unwrap_or("default");
+        if conf.general("allowguest").is_none_or(|value| !is_no(value)) {
             found.push(
                 Finding::problem(
                     CHECK,
@@ -234,7 +229,7 @@ pub fn guests(world: &World) -> Vec<Finding> {
 pub fn alwaysauthreject(world: &World) -> Vec<Finding> {
     const CHECK: &str = "account-names";
     vec![match sip_conf(world) {
-        Some(conf) if general(&conf, "alwaysauthreject").is_some_and(is_no) => Finding::problem(
+        Some(conf) if conf.general("alwaysauthreject").is_some_and(is_no) => Finding::problem(
             CHECK,
             "chan_sip tells attackers which accounts exist, and the lines about those that do not can be forged: they do not count",
         )
@@ -342,7 +337,7 @@ pub fn authdebug(world: &World) -> Vec<Finding> {
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
     let wire = world.status.as_ref().is_ok_and(|s| s.wire.state.starts_with("listening"));
-    vec![if general(&conf, "authdebug").is_some_and(is_true) {
+    vec![if conf.general("authdebug").is_some_and(is_true) {
         Finding::ok(CHECK, "refused registrations over IAX2 are logged")
     } else if wire {
         Finding::ok(CHECK, "refused registrations over IAX2 are not logged, and seen without that")

@@ -1,6 +1,6 @@
 //! Checks of the manager interface (AMI): who may log in, and which events it keeps to itself.
 
-use super::accounts::{Password, general, is_limited, place, real};
+use super::accounts::{Password, is_limited, place, real};
 use super::facts::World;
 use super::{Finding, some_of};
 use crate::hosts::asterisk::conf::{Conf, ConfSection};
@@ -28,10 +28,10 @@ pub fn manager(world: &World) -> Vec<Finding> {
         Ok(conf) => conf,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
-    if !general(&conf, "enabled").is_some_and(is_true) {
+    if !conf.general("enabled").is_some_and(is_true) {
         return vec![Finding::ok(CHECK, "it is switched off")];
     }
-    let address = general(&conf, "bindaddr").unwrap_or("0.0.0.0");
+    let address = conf.general("bindaddr").unwrap_or("0.0.0.0");
     let local = address.starts_with("127.") || address == "::1" || address.starts_with("[::1]");
     let users = || real(&conf).filter(|section| !section.name.eq_ignore_ascii_case("general"));
     let mut found = Vec::new();
@@ -73,11 +73,11 @@ pub fn events(world: &World) -> Vec<Finding> {
         Ok(conf) => conf,
         Err(why) => return vec![Finding::unchecked(CHECK, why)],
     };
-    if !general(&conf, "enabled").is_some_and(is_true) {
+    if !conf.general("enabled").is_some_and(is_true) {
         return vec![Finding::ok(CHECK, "it is switched off")];
     }
     let mut found = Vec::new();
-    let disabled = general(&conf, "disabledevents").unwrap_or_default();
+    let disabled = conf.general("disabledevents").unwrap_or_default();
     let left_out: Vec<_> = EVENTS
         .iter()
         .filter(|event| disabled.split(',').any(|name| name.trim().eq_ignore_ascii_case(event)))

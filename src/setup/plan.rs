@@ -538,15 +538,11 @@ impl Planner<'_> {
     /// Plans a user of the manager interface, which tells of refused logins whatever is logged. Whether the guard has one.
     fn ami(&mut self) -> bool {
         let (conf, opened) = self.read(&self.tree, "manager.conf");
-        let general = |key: &str| {
-            let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
-            named.filter_map(|section| section.last(key)).next_back()
-        };
-        if !general("enabled").is_some_and(is_true) {
+        if !conf.general("enabled").is_some_and(is_true) {
             self.note("the manager interface (AMI) is switched off, and stays so");
             return false;
         }
-        let bound = general("bindaddr").and_then(|text| text.parse::<IpAddr>().ok());
+        let bound = conf.general("bindaddr").and_then(|text| text.parse::<IpAddr>().ok());
         if bound.is_some_and(|address| !address.is_unspecified() && !address.is_loopback()) {
             self.note("the manager interface (AMI) is not at 127.0.0.1: the guard does without it");
             return false;

@@ -59,6 +59,15 @@ pub struct Conf {
     pub left_out: Vec<String>,
 }
 
+impl Conf {
+    /// The last value of a key in sections of the name `general`, whose letters may be large.
+    #[must_use]
+    pub fn general(&self, key: &str) -> Option<&str> {
+        let named = self.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
+        named.filter_map(|section| section.last(key)).next_back()
+    }
+}
+
 /// Reads `main` and what it includes. Only the values of `keys` (lower case) are kept.
 pub fn read(files: &mut dyn Files, main: &str, keys: &[&str]) -> Conf {
     parse(files, main, Some(keys.iter().map(|key| Rc::from(*key)).collect()))

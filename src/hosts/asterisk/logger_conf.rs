@@ -51,15 +51,13 @@ impl LoggerConf {
     /// `host` is the name that `appendhostname` appends.
     #[must_use]
     pub fn of(conf: &Conf, directory: &Path, host: Option<&str>) -> Self {
-        let general = |key: &str| {
-            let named = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
-            named.filter_map(|section| section.last(key)).next_back()
-        };
-        let suffix = general("appendhostname").filter(|value| is_true(value)).and(host);
+        let suffix = conf.general("appendhostname").filter(|value| is_true(value)).and(host);
         let suffix = suffix.map_or_else(String::new, |host| format!(".{host}"));
         let mut logger = Self {
-            dateformat: general("dateformat").map(str::to_owned),
-            queue_limit: general("logger_queue_limit").and_then(|limit| limit.trim().parse().ok()),
+            dateformat: conf.general("dateformat").map(str::to_owned),
+            queue_limit: conf
+                .general("logger_queue_limit")
+                .and_then(|limit| limit.trim().parse().ok()),
             ..Self::default()
         };
         // Of several sections, Asterisk reads the first.
@@ -99,8 +97,7 @@ fn levels(value: &str) -> (bool, Vec<String>) {
 /// Returns the `dateformat` of `[general]`; `None` is Asterisk's default, `%b %e %T`.
 pub fn dateformat(files: &mut dyn Files) -> Option<String> {
     let conf = conf::read(files, "logger.conf", &["dateformat"]);
-    let general = conf.sections.iter().filter(|s| s.name.eq_ignore_ascii_case("general"));
-    let named = general.filter_map(|section| section.last("dateformat")).next_back();
+    let named = conf.general("dateformat");
     named.filter(|format| !format.is_empty()).map(str::to_owned)
 }
 

@@ -181,14 +181,12 @@ fn last_entry(part: &JournalPart) -> Result<String, String> {
 
 /// Returns what a program prints.
 fn ask(argv: &[&str]) -> Result<String, String> {
-    let program = argv.first().copied().unwrap_or_default();
-    let run =
-        Program::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20).run(&[], b"");
-    match run {
-        Ok(output) => Ok(String::from_utf8_lossy(&output).trim().to_owned()),
-        Err(ProgramError::NotFound { .. }) => Err(format!("there is no `{program}` here")),
-        Err(error) => Err(error.to_string()),
-    }
+    Program::ask(argv, PATIENCE).map_err(|error| match error {
+        ProgramError::NotFound { .. } => {
+            format!("there is no `{}` here", argv.first().copied().unwrap_or_default())
+        }
+        error => error.to_string(),
+    })
 }
 
 /// Returns the names of all processes; of those that an interpreter runs, the script's.

@@ -321,9 +321,7 @@ fn text(path: &Path) -> Option<String> {
 /// Returns what a program prints; `None` if it does not run well.
 #[must_use]
 pub fn ask(argv: &[&str]) -> Option<String> {
-    let program = Program::with_argv(argv.iter().copied()).limited(PATIENCE).capped(1 << 20);
-    let output = program.run(&[], b"").ok()?;
-    Some(String::from_utf8_lossy(&output).trim().to_owned())
+    Program::ask(argv, PATIENCE).ok()
 }
 
 /// Returns how the operating system calls itself.

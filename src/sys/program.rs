@@ -63,6 +63,17 @@ impl Program {
         Self { most, ..self.clone() }
     }
 
+    /// Asks a program that is given by its name and arguments, and returns what it prints, of at most a MiB, without
+    /// blanks around it.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn ask(argv: &[&str], limit: Duration) -> Result<String, ProgramError> {
+        let program = Self::with_argv(argv.iter().copied()).limited(limit).capped(1 << 20);
+        let output = program.run(&[], b"")?;
+        Ok(String::from_utf8_lossy(&output).trim().to_owned())
+    }
+
     /// Returns the time that a run may take.
     #[must_use]
     pub fn limit(&self) -> Duration {

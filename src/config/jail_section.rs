@@ -14,7 +14,7 @@ use super::{BanTerms, Counting, Hearsay, Jail, Mode, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
-use crate::model::journal_part::JournalPart;
+use crate::model::remote_source::RemoteSource;
 use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
@@ -434,21 +434,14 @@ fn paths(reader: &mut TomlReader, value: &TomlValue) -> Vec<String> {
     let help = "write absolute paths, for example \"/var/log/asterisk/messages\"";
     let mut paths = Vec::new();
     for (text, span) in reader.some_texts(value, help) {
-        let is_source = match text.strip_prefix("journal:") {
-            Some(part) => match part.parse::<JournalPart>() {
-                Ok(_) => true,
-                Err(error) => {
-                    reader.error(
-                        span,
-                        format_args!("{text:?} names no part of the journal"),
-                        error,
-                    );
-                    continue;
-                }
-            },
-            None => text == "ami:",
+        let source = match RemoteSource::named(text) {
+            Ok(source) => source,
+            Err(error) => {
+                reader.error(span, format_args!("{text:?} names no part of the journal"), error);
+                continue;
+            }
         };
-        if (is_source
+        if (source.is_some()
             || (reader.absolute_path(text, &span, PathOf::File, help).is_some()
                 && glob(reader, text, span).is_some()))
             && !paths.iter().any(|path| path == text)

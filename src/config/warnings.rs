@@ -9,6 +9,7 @@ use super::load::parse;
 use super::{Config, Counting, Jail, Mode};
 use crate::model::event::{is_wire_filter, wire_filters};
 use crate::model::listed::FileLine;
+use crate::model::remote_source::RemoteSource;
 use crate::model::time::BanDuration;
 
 /// Bans of senders that may be forged are as long as this at most, as they are built in.
@@ -38,8 +39,8 @@ impl Config {
 
     fn unread_ami(&self) -> Option<String> {
         let ami = self.ami.as_ref().filter(|ami| ami.enabled)?;
-        let mut read =
-            self.described().filter(|jail| jail.logpath.iter().any(|path| path == "ami:"));
+        let is_ami = |path: &String| RemoteSource::named(path) == Ok(Some(RemoteSource::Ami));
+        let mut read = self.described().filter(|jail| jail.logpath.iter().any(is_ami));
         let place = at(self.places.of_default("logpath"));
         read.next().is_none().then(|| {
             format!(

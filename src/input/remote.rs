@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::FollowError;
 use super::line_splitter::{HISTORY, Region};
 use super::source::{LineSource, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, SourceState};
+use crate::model::remote_source::RemoteSource;
 use crate::sys::mutex::lock;
 use crate::sys::peer::{Connect, Peer};
 
@@ -84,23 +85,27 @@ impl Remotes {
         Self { peers, wake: Some(wake), first_wait: FIRST_WAIT }
     }
 
-    /// Opens a source that this helper reads.
-    pub(super) fn open(&self, peer: Peer, request: RemoteRequest) -> Remote {
-        self.start(peer, request, Place::default())
+    /// Opens a source.
+    pub(super) fn open(&self, source: &RemoteSource) -> Remote {
+        self.start(source, Place::default())
     }
 
     /// Goes on with a source after a checkpoint. `None` if that makes no sense.
     pub(super) fn resume(
         &self,
-        peer: Peer,
-        request: RemoteRequest,
+        source: &RemoteSource,
         checkpoint: &SourceCheckpoint,
     ) -> Option<Remote> {
         let place = serde_json::from_slice(checkpoint.as_bytes()).ok()?;
-        Some(self.start(peer, request, place))
+        Some(self.start(source, place))
     }
 
-    fn start(&self, peer: Peer, request: RemoteRequest, place: Place) -> Remote {
+    fn start(&self, source: &RemoteSource, place: Place) -> Remote {
+        let (peer, select) = match source {
+            RemoteSource::Journal(part) => (Peer::Journal, vec![part.to_string()]),
+            RemoteSource::Ami => (Peer::Ami, Vec::new()),
+        };
+        let request = RemoteRequest { select, after: None };
         let connect = self.peers.iter().find(|(known, _)| *known == peer);
         let state = if connect.is_some() {
             SourceState::Waiting { why: FollowError::Helper("its helper is started".to_owned()) }
@@ -309,19 +314,16 @@ impl Session {
     /// Connects, and reads records until the helper ends.
     fn connected(&self) -> io::Result<()> {
         let mut stream = (self.connect)()?;
-        let mut skip = {
+        let Place { after, lines } = {
             let mut inbox = lock(&self.shared.inbox);
             if inbox.closed {
                 return Ok(());
             }
             inbox.stream = Some(stream.try_clone()?);
-            inbox.place.lines
+            inbox.place.clone()
         };
-        let after = lock(&self.shared.inbox).place.after.clone();
         // Without a place, nothing that comes was there before.
-        if after.is_none() {
-            skip = 0;
-        }
+        let mut skip = if after.is_some() { lines } else { 0 };
         let mut request = serde_json::to_vec(&RemoteRequest { after, ..self.request.clone() })?;
         request.push(b'\n');
         stream.write_all(&request)?;
@@ -429,6 +431,10 @@ mod tests {
 
     use super::*;
 
+    fn journal() -> RemoteSource {
+        RemoteSource::Journal("asterisk.service".parse().unwrap())
+    }
+
     /// A helper that the test plays, and the engine's end of it.
     struct Lab {
         listener: UnixListener,
@@ -457,8 +463,7 @@ mod tests {
         }
 
         fn open(&self) -> Remote {
-            let select = vec!["asterisk.service".to_owned()];
-            self.remotes.open(Peer::Journal, RemoteRequest { select, after: None })
+            self.remotes.open(&journal())
         }
 
         fn accept(&self) -> Helper {
@@ -519,8 +524,7 @@ mod tests {
         let checkpoint = remote.checkpoint().unwrap();
         drop(remote);
         // What the guard does after a restart, and what the thread does if the helper ends.
-        let request = RemoteRequest { select: vec!["asterisk.service".to_owned()], after: None };
-        let mut remote = lab.remotes.resume(Peer::Journal, request, &checkpoint).unwrap();
+        let mut remote = lab.remotes.resume(&journal(), &checkpoint).unwrap();
         let mut helper = lab.accept();
         assert_eq!(helper.request.after.as_deref(), Some("one"));
         helper.say("La\nLb\nLc\nCtwo\nLd\nCthree\nLe\n");
@@ -570,7 +574,7 @@ mod tests {
 
     #[test]
     fn without_a_helper_it_is_said_how_to_get_one() {
-        let remote = Remotes::default().open(Peer::Ami, RemoteRequest::default());
+        let remote = Remotes::default().open(&RemoteSource::Ami);
         let state = remote.state().to_string();
         assert!(state.contains("--ami") && state.contains("asterguard-ami.socket"), "{state}");
     }

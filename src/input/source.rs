@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use super::follower::Follower;
 use super::line_splitter::Region;
 use super::log_file::{FollowError, Position};
-use super::remote::{RemoteRequest, Remotes};
-use crate::sys::peer::Peer;
+use super::remote::Remotes;
+use crate::model::remote_source::RemoteSource;
 
 /// Hands out the lines of one source; never blocks, never fails: see [`LineSource::state`].
 pub trait LineSource: fmt::Debug + Send {
@@ -164,16 +164,9 @@ pub struct SourceNumbers {
 pub enum SourceKey {
     /// The log file at this absolute path.
     File(PathBuf),
-    /// This part of the journal, as a helper reads it: a unit such as `asterisk.service`.
-    Journal(String),
-    /// Events of Asterisk's manager interface, as a helper gets them.
-    Ami,
+    /// What a helper reads.
+    Remote(RemoteSource),
 }
-
-/// How the name of a part of the journal begins, in `logpath` and in the state file.
-const JOURNAL: &str = "journal:";
-/// The name of the manager interface there.
-const AMI: &str = "ami:";
 
 /// A source that goes on where it was left.
 pub struct Resumed {
@@ -187,10 +180,7 @@ impl SourceKey {
     /// Returns the source that an entry of `logpath` names, if it is no pattern of files.
     #[must_use]
     pub fn named(entry: &str) -> Option<Self> {
-        match entry.strip_prefix(JOURNAL) {
-            Some(part) => Some(Self::Journal(part.to_owned())),
-            None => (entry == AMI).then_some(Self::Ami),
-        }
+        RemoteSource::named(entry).ok().flatten().map(Self::Remote)
     }
 
     /// Opens the source. If there is nothing yet, it is awaited, and then read from its start. What helpers read is
@@ -199,20 +189,7 @@ impl SourceKey {
     pub fn open(&self, origin: Origin, remotes: &Remotes) -> Box<dyn LineSource> {
         match self {
             Self::File(path) => Box::new(Follower::new(path, origin)),
-            Self::Journal(_) | Self::Ami => {
-                let (peer, request) = self.request();
-                Box::new(remotes.open(peer, request))
-            }
-        }
-    }
-
-    /// Returns which helper reads the source, and what it is asked for.
-    fn request(&self) -> (Peer, RemoteRequest) {
-        match self {
-            Self::Journal(part) => {
-                (Peer::Journal, RemoteRequest { select: vec![part.clone()], after: None })
-            }
-            _ => (Peer::Ami, RemoteRequest::default()),
+            Self::Remote(source) => Box::new(remotes.open(source)),
         }
     }
 
@@ -221,9 +198,8 @@ impl SourceKey {
     #[must_use]
     pub fn resume(&self, checkpoint: &SourceCheckpoint, remotes: &Remotes) -> Option<Resumed> {
         match self {
-            Self::Journal(_) | Self::Ami => {
-                let (peer, request) = self.request();
-                let source = Box::new(remotes.resume(peer, request, checkpoint)?);
+            Self::Remote(source) => {
+                let source = Box::new(remotes.resume(source, checkpoint)?);
                 Some(Resumed { source, found: true })
             }
             Self::File(path) => {
@@ -241,7 +217,7 @@ impl SourceKey {
     pub fn end(&self) -> Result<Option<SourceCheckpoint>, FollowError> {
         match self {
             Self::File(path) => Ok(Position::end_of(path)?.map(|end| end.to_checkpoint())),
-            Self::Journal(_) | Self::Ami => Err(FollowError::Missing),
+            Self::Remote(_) => Err(FollowError::Missing),
         }
     }
 
@@ -250,7 +226,7 @@ impl SourceKey {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Journal(_) | Self::Ami => None,
+            Self::Remote(_) => None,
         }
     }
 
@@ -260,8 +236,7 @@ impl SourceKey {
     pub fn to_bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::File(path) => path.as_os_str().as_bytes().into(),
-            Self::Journal(part) => format!("{JOURNAL}{part}").into_bytes().into(),
-            Self::Ami => AMI.as_bytes().into(),
+            Self::Remote(source) => source.to_string().into_bytes().into(),
         }
     }
 
@@ -279,8 +254,7 @@ impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Journal(part) => write!(f, "{JOURNAL}{part}"),
-            Self::Ami => f.write_str(AMI),
+            Self::Remote(source) => source.fmt(f),
         }
     }
 }

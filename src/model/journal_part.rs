@@ -12,7 +12,7 @@ const LONGEST_UNIT: usize = 255;
 const KINDS: [&str; 2] = [".service", ".scope"];
 
 /// Whose entries of the journal are read. journald itself says who wrote an entry, so a part is named by what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JournalPart {
     /// The processes of a unit: `asterisk.service`.
     Unit(String),

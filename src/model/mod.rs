@@ -11,6 +11,7 @@ pub mod listed;
 pub mod network_set;
 pub mod orders;
 pub mod pause;
+pub mod remote_source;
 pub mod scope;
 pub mod subject;
 pub mod time;

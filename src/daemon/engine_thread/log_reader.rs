@@ -22,6 +22,7 @@ use crate::input::{
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{BANS, ChannelId, Decision, Evidence, JailId, RuleId, SIP_RESPONSES};
 use crate::model::journal_part::JournalPart;
+use crate::model::remote_source::RemoteSource;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
 use crate::rules::RuleSet;
@@ -54,8 +55,8 @@ pub enum Lines {
 impl Lines {
     fn of(key: &SourceKey) -> Self {
         match key {
-            SourceKey::Journal(_) => Self::OfJournal,
-            SourceKey::File(_) | SourceKey::Ami => Self::OfLog,
+            SourceKey::Remote(RemoteSource::Journal(_)) => Self::OfJournal,
+            SourceKey::File(_) | SourceKey::Remote(RemoteSource::Ami) => Self::OfLog,
         }
     }
 
@@ -78,16 +79,20 @@ pub fn wanted(plan: &Plan) -> BTreeMap<SourceKey, Vec<JailId>> {
     for (id, jail) in plan.readers() {
         lists.entry(&jail.logpath).or_default().push(id);
     }
+    let has_ami = plan.config.ami.as_ref().is_some_and(|ami| ami.enabled);
     let mut sources: BTreeMap<SourceKey, Vec<JailId>> = BTreeMap::new();
     for (logpath, jails) in lists {
-        let (named, patterns): (Vec<_>, Vec<_>) =
-            logpath.iter().partition(|entry| SourceKey::named(entry).is_some());
-        let named = named.into_iter().filter_map(|entry| SourceKey::named(entry));
-        let files = glob::resolve(patterns).into_iter().map(SourceKey::File);
+        let (mut named, mut patterns) = (Vec::new(), Vec::new());
+        for entry in logpath {
+            match SourceKey::named(entry) {
+                Some(key) => named.push(key),
+                None => patterns.push(entry),
+            }
+        }
         // The name of the manager interface stands in every jail that reads logs, whether it is asked or not.
-        let has_ami = plan.config.ami.as_ref().is_some_and(|ami| ami.enabled);
-        let keys = files.chain(named).filter(|key| *key != SourceKey::Ami || has_ami);
-        for key in keys {
+        named.retain(|key| *key != SourceKey::Remote(RemoteSource::Ami) || has_ami);
+        let files = glob::resolve(patterns).into_iter().map(SourceKey::File);
+        for key in files.chain(named) {
             sources.entry(key).or_default().extend(&jails);
         }
     }
@@ -107,11 +112,11 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
 /// Returns the parts of the journal among them.
 #[must_use]
 pub fn parts_of_journal(plan: &Plan) -> Vec<JournalPart> {
-    let part = |key: &SourceKey| match key {
-        SourceKey::Journal(part) => part.parse().ok(),
-        SourceKey::File(_) | SourceKey::Ami => None,
+    let part = |key| match key {
+        SourceKey::Remote(RemoteSource::Journal(part)) => Some(part),
+        SourceKey::File(_) | SourceKey::Remote(RemoteSource::Ami) => None,
     };
-    wanted(plan).keys().filter_map(part).collect()
+    wanted(plan).into_keys().filter_map(part).collect()
 }
 
 /// Compiles the rules of every source that `plan` reads now. Takes tens of milliseconds.
@@ -567,8 +572,8 @@ impl Channel {
 /// Returns the best evidence that a line of a source can be. Asterisk's manager escapes nothing, whatever the rules say.
 fn most_evidence(key: &SourceKey) -> Evidence {
     match key {
-        SourceKey::Ami => Evidence::Unverified,
-        SourceKey::File(_) | SourceKey::Journal(_) => Evidence::Proven,
+        SourceKey::Remote(RemoteSource::Ami) => Evidence::Unverified,
+        SourceKey::File(_) | SourceKey::Remote(RemoteSource::Journal(_)) => Evidence::Proven,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::daemon::engine_thread::log_reader::LET_READ;
 use crate::daemon::firewall_thread::SinkHealth;
 use crate::hosts::lists;
 use crate::model::pause::Pause;
+use crate::model::remote_source::RemoteSource;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
 
@@ -197,7 +198,7 @@ fn log_access(facts: &Facts<'_>) -> Vec<Trouble> {
 
 /// Whether a source is the manager interface.
 fn is_ami(source: &SourceStatus) -> bool {
-    source.path == "ami:"
+    RemoteSource::named(&source.path) == Ok(Some(RemoteSource::Ami))
 }
 
 fn ami(facts: &Facts<'_>) -> Vec<Trouble> {
@@ -214,9 +215,9 @@ fn ami(facts: &Facts<'_>) -> Vec<Trouble> {
 fn log_format(facts: &Facts<'_>) -> Vec<Trouble> {
     let concerned = |source: &SourceStatus| source.lines >= FEW && !source.recognized;
     of_sources(facts, concerned, |SourceStatus { path, lines, .. }| {
-        let see = match path.strip_prefix("journal:") {
-            Some(_) => "journalctl".to_owned(),
-            None => format!("asterguard test {path}"),
+        let see = match RemoteSource::named(path) {
+            Ok(Some(RemoteSource::Journal(_))) => "journalctl".to_owned(),
+            _ => format!("asterguard test {path}"),
         };
         Trouble::new(
             format!("{path}: {lines} lines, and not one as Asterisk writes them"),

@@ -15,7 +15,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::FollowError;
 use super::line_splitter::{HISTORY, Region};
 use super::source::{LineSource, Poll, SourceCheckpoint, SourceEvent, SourceNumbers, SourceState};
+use crate::model::backoff;
 use crate::model::remote_source::RemoteSource;
 use crate::sys::mutex::lock;
 use crate::sys::peer::{Connect, Peer};
@@ -274,7 +275,7 @@ struct Session {
 
 impl Session {
     fn run(&self) {
-        let mut wait = self.first_wait;
+        let mut doublings = 0_u32;
         loop {
             let why = match self.connected() {
                 Ok(()) => "its helper has ended".to_owned(),
@@ -287,7 +288,7 @@ impl Session {
             }
             // A helper that got as far as to say that all is well had no lasting fault.
             if matches!(inbox.state, SourceState::Following) {
-                wait = self.first_wait;
+                doublings = 0;
             }
             if inbox.place.after.is_none() && matches!(inbox.state, SourceState::Following) {
                 inbox.note_gap(format!(
@@ -297,17 +298,18 @@ impl Session {
             let (socket, logs) = (self.peer.unit(), self.peer.unit().replace(".socket", "@*"));
             inbox.state = failed(format!("{why} ({socket}); see journalctl -u '{logs}'"));
             self.wake(&mut inbox);
-            let half = wait / 2;
+            let chance = RandomState::new().hash_one(0);
+            let wait = backoff::wait(self.first_wait, LONGEST_WAIT, doublings, chance);
             let (inbox, _) = self
                 .shared
                 .changed
-                .wait_timeout_while(inbox, half + half.mul_f64(random()), |inbox| !inbox.closed)
+                .wait_timeout_while(inbox, wait, |inbox| !inbox.closed)
                 .unwrap_or_else(PoisonError::into_inner);
             if inbox.closed {
                 return;
             }
             drop(inbox);
-            wait = (wait * 2).min(LONGEST_WAIT);
+            doublings = doublings.saturating_add(1);
         }
     }
 
@@ -416,12 +418,6 @@ fn nonsense() -> io::Error {
 fn words(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST_WORDS).collect()
-}
-
-/// A number from 0 to 1, so that not all machines of a network come back at once.
-fn random() -> f64 {
-    let number = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

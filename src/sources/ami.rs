@@ -16,13 +16,13 @@ use super::ami_secret;
 use super::outbox::Outbox;
 use crate::config::AmiAccess;
 use crate::config::load::load_ami;
+use crate::input::remote::LONGEST_REQUEST;
+use crate::model::backoff;
 use crate::model::time::{HumanDuration, Time};
 use crate::model::trouble::Trouble;
 use crate::services::ami_session::{Login, LoginWay, Output, Session, SessionError};
 use crate::sys::clock;
 
-/// The longest request of the guard, in bytes.
-const LONGEST_REQUEST: u64 = 4096;
 /// The time before the first try after a connection that worked. It doubles with each try that fails …
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// … up to this. (A refused login is a line in Asterisk's log each time.)
@@ -61,7 +61,7 @@ pub fn serve(
     let mut guard = BufReader::new(guard);
     // What it says is for other sources: there is one stream of events, and none is repeated.
     let mut request = Vec::new();
-    (&mut guard).take(LONGEST_REQUEST).read_until(b'\n', &mut request)?;
+    (&mut guard).take(LONGEST_REQUEST as u64).read_until(b'\n', &mut request)?;
     if !request.ends_with(b"\n") {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the request has no end"));
     }
@@ -97,7 +97,7 @@ struct Asker {
 
 impl Asker {
     fn run(mut self) {
-        let mut failures = 0;
+        let mut failures = 0_u32;
         loop {
             let began = clock::monotonic_now();
             let trouble = self.ask();
@@ -108,7 +108,8 @@ impl Asker {
                 self.lost = Some((clock::now(), trouble.seen.clone()));
             }
             self.outbox.state(&trouble.to_string());
-            thread::sleep(wait(failures, RandomState::new().hash_one(0)));
+            let (doublings, chance) = (failures.saturating_sub(1), RandomState::new().hash_one(0));
+            thread::sleep(backoff::wait(FIRST_WAIT, LONGEST_WAIT, doublings, chance));
         }
     }
 
@@ -223,15 +224,6 @@ fn trouble(error: &SessionError, address: &str, access: &AmiAccess) -> Trouble {
     Trouble::new(format!("{address}: {error}"), todo)
 }
 
-/// Returns how long to wait after so many tries in a row that failed: between a half of that and all of it, as chance says.
-fn wait(failures: u32, chance: u64) -> Duration {
-    let longest =
-        FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
-    let half = longest / 2;
-    let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
-    half + Duration::from_millis(chance % span)
-}
-
 /// Events that were not used, since the last report. Doubtful ones alone are no news: with `chan_sip`, each event makes the
 /// next one doubtful.
 #[derive(Debug, Default)]
@@ -265,15 +257,6 @@ impl Unused {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tries_become_rare_and_none_is_predictable() {
-        let longest = |failures| wait(failures, u64::MAX - (u64::MAX % 500) - 1);
-        assert!((0..100).all(|failures| wait(failures, 0) >= FIRST_WAIT / 2));
-        assert!((0..100).all(|failures| longest(failures) <= LONGEST_WAIT));
-        assert!(wait(30, 0) == LONGEST_WAIT / 2 && wait(30, 29_999) > Duration::from_secs(59));
-        assert!(wait(3, 0) < wait(4, 0));
-    }
 
     #[test]
     fn unused_events_are_reported_once_a_minute() {

@@ -1,8 +1,6 @@
 //! `asterguard ruleset`
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -13,6 +11,7 @@ use crate::enforce::SinkError;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::lists::{self, Lists};
 use crate::sys::program::Program;
+use crate::sys::replace::replace;
 use crate::table::structure::Structure;
 
 #[derive(Debug, Args)]
@@ -39,25 +38,9 @@ pub fn ruleset(args: &RulesetArgs, output: &Output) -> Result<(), Failure> {
         return Ok(());
     };
     Program::nft().run(&["-c", "-f", "-"], text.as_bytes()).map_err(SinkError::from)?;
-    replace(path, &text)
+    // Meanwhile it has a name that a glob for *.nft does not find.
+    replace(path, text.as_bytes(), 0o666, |_| Ok(()))
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
     output.done(&format!("{} is written", path.display()));
     Ok(())
-}
-
-/// Writes a file so that whoever reads it finds the old text or the new, whatever happens.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    // Hidden, and of no name that a glob for *.nft finds.
-    let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let replaced = written.and_then(|()| fs::rename(&beside, path));
-    if replaced.is_err() {
-        // It may not even be there; what went wrong is told.
-        let _ = fs::remove_file(&beside);
-    }
-    replaced
 }

@@ -2,8 +2,8 @@
 //! that it has.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fsetxattr};
@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::record::{Entry, Record, RecordError};
 use super::survey::Owner;
 use crate::sys::program::{Program, ProgramError};
+use crate::sys::replace::replace;
 
 /// The longest list of the names of a file's attributes, and the longest value, in bytes; what Linux allows.
 const LONGEST_ATTRIBUTE: usize = 1 << 16;
@@ -101,31 +102,16 @@ fn missing(path: &Path) -> Vec<PathBuf> {
 
 /// Puts `bytes` into a file. One that exists keeps its owner, its mode and its attributes; a new one gets `owner`.
 pub(super) fn write(path: &Path, bytes: &[u8], owner: Owner) -> io::Result<()> {
-    let nameless = || io::Error::other("it has no name");
-    let directory = path.parent().ok_or_else(nameless)?;
-    let name = path.file_name().ok_or_else(nameless)?.to_string_lossy().into_owned();
-    fs::create_dir_all(directory)?;
-    let temporary = directory.join(format!(".{name}.asterguard-setup"));
-    // One of a run that was killed.
-    let _ = fs::remove_file(&temporary);
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let finish = || {
-        file.write_all(bytes)?;
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+    replace(path, bytes, 0o600, |file| {
         let owner = Owner::of(path).unwrap_or(owner);
-        fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+        fchown(file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
         file.set_permissions(Permissions::from_mode(owner.mode))?;
         if let Ok(old) = File::open(path) {
-            copy_attributes(&old, &file);
+            copy_attributes(&old, file);
         }
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    };
-    let result: io::Result<()> = { finish }();
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    result
+        Ok(())
+    })
 }
 
 /// Gives a file the extended attributes of another: access lists, and labels. A file system that has none has none to

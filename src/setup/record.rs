@@ -3,14 +3,16 @@
 //! It is readable for root alone, and one that somebody else could have written is not used. An entry is written ahead of
 //! the file that it is about.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::sys::replace::replace;
 
 /// The name of the list of entries.
 const LIST: &str = "record.json";
@@ -184,15 +186,9 @@ impl Record {
     /// Writes a file of the record, whole or not at all.
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), RecordError> {
         let path = self.directory.join(name);
-        let temporary = self.directory.join(format!(".{name}"));
         let write = || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-            let mut options = File::options();
-            let options = options.write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
+            replace(&path, bytes, 0o600, |_| Ok(()))
         };
         write().map_err(|error| RecordError { path: path.clone(), error })
     }

@@ -6,6 +6,7 @@ pub mod mutex;
 pub mod netlink;
 pub mod peer;
 pub mod program;
+pub mod replace;
 pub mod sandbox;
 pub mod service_manager;
 pub mod sock_diag;

@@ -34,6 +34,8 @@ const AMI_PORT: u16 = 5038;
 pub const HEP_MODULES: [&str; 2] = ["res_hep", "res_hep_pjsip"];
 /// The journal of Asterisk's service, as the guard reads it.
 const JOURNAL: &str = "journal:asterisk.service";
+/// Why a text is not written: checked with Asterisk's parser, it is not there.
+const UNREAD: &str = "Asterisk would not read it where setup would write it";
 /// The name of logrotate's file.
 const ROTATION: &str = "asterguard-asterisk";
 
@@ -210,6 +212,14 @@ impl Planner<'_> {
         self.plan.by_hand.push(ByHand { place: place.into(), why: why.into(), text: text.into() });
     }
 
+    /// Whether the distribution `writes` Asterisk's files itself; then people are told where to write the `text`.
+    fn is_written_anew(&mut self, writes: &str, text: &str) -> bool {
+        let distribution = self.survey.distribution;
+        let Some(place) = distribution.writes_by_itself() else { return false };
+        self.by_hand(place, format!("{} writes {writes}", distribution.name()), text);
+        true
+    }
+
     fn note(&mut self, note: impl Into<String>) {
         self.plan.notes.push(note.into());
     }
@@ -277,13 +287,7 @@ impl Planner<'_> {
         let place = self.asterisk("logger.conf");
         let shown = place.display().to_string();
         let text = format!("[logfiles]\n{lines}");
-        if let Some(place) = self.survey.distribution.writes_by_itself() {
-            let name = self.survey.distribution.name();
-            self.by_hand(
-                place,
-                format!("{name} writes logger.conf anew: it would be lost there"),
-                text,
-            );
+        if self.is_written_anew("logger.conf anew: it would be lost there", &text) {
             return false;
         }
         if self.executes(&opened) {
@@ -318,7 +322,7 @@ impl Planner<'_> {
             tree.put(&path, new.clone());
             read(&tree) == files
         }) else {
-            self.by_hand(shown, "Asterisk would not read it where setup would write it", text);
+            self.by_hand(shown, UNREAD, text);
             return false;
         };
         let owner = self.owner(false);
@@ -388,13 +392,8 @@ impl Planner<'_> {
             format!("[general]\n{lines}").replace(&secret, "(a long word that nobody knows)");
         let place = self.asterisk("hep.conf");
         let shown = place.display().to_string();
-        if let Some(place) = self.survey.distribution.writes_by_itself() {
-            let name = self.survey.distribution.name();
-            return self.by_hand(
-                place,
-                format!("{name} writes Asterisk's configuration anew (hep.conf)"),
-                by_hand,
-            );
+        if self.is_written_anew("Asterisk's configuration anew (hep.conf)", &by_hand) {
+            return;
         }
         if self.executes(&opened) {
             return self.by_hand(shown, "a program writes a part of hep.conf (#exec)", by_hand);
@@ -424,11 +423,7 @@ impl Planner<'_> {
             read.is_some_and(|hep| hep.target() == Some(address))
         });
         let Some(new) = new else {
-            return self.by_hand(
-                shown,
-                "Asterisk would not read it where setup would write it",
-                by_hand,
-            );
+            return self.by_hand(shown, UNREAD, by_hand);
         };
         let owner = self.owner(true);
         let why = format!(
@@ -472,11 +467,7 @@ impl Planner<'_> {
         if !loads_all(&tree) {
             let shown = self.asterisk("modules.conf").display().to_string();
             let text = "load = res_hep.so\nload = res_hep_pjsip.so\n";
-            return self.by_hand(
-                shown,
-                "Asterisk would not read it where setup would write it",
-                text,
-            );
+            return self.by_hand(shown, UNREAD, text);
         }
         let owner = self.owner(false);
         for (path, new) in changed {
@@ -573,13 +564,7 @@ impl Planner<'_> {
         let by_hand = user.replace(&secret, "(what asterguard ami-user --generate says)");
         let place = self.asterisk("manager.conf");
         let shown = place.display().to_string();
-        if let Some(place) = self.survey.distribution.writes_by_itself() {
-            let name = self.survey.distribution.name();
-            self.by_hand(
-                place,
-                format!("{name} writes manager.conf anew: it would be lost there"),
-                by_hand,
-            );
+        if self.is_written_anew("manager.conf anew: it would be lost there", &by_hand) {
             return false;
         }
         let custom = "manager_custom.conf";
@@ -597,7 +582,7 @@ impl Planner<'_> {
         let mut tree = self.tree.clone();
         tree.put(&path_of_user, new.clone());
         if !is_ours(&self.read(&tree, "manager.conf").0) {
-            self.by_hand(shown, "Asterisk would not read it where setup would write it", by_hand);
+            self.by_hand(shown, UNREAD, by_hand);
             return false;
         }
         let owner = self.owner(true);

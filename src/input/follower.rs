@@ -28,9 +28,9 @@ pub const FURTHEST_BACK: u64 = 1 << 30;
 
 /// Follows the bytes of one path; never blocks, never fails: see [`state`](Self::state).
 ///
-/// - **Renamed, deleted or switched**: the old file is read until the one that took its place has
+/// - **Renamed, deleted or switched**: the old file is read until one that was begun after it has
 ///   its first byte, and to its end. Then come the files that were rotated away in between, as
-///   long as they are not compressed, then the new one from its start. Nothing is lost and nothing
+///   long as they are not compressed, then the path's from its start. Nothing is lost and nothing
 ///   comes twice if one writer moves from file to file and writes whole lines. While files are
 ///   being renamed, the change waits for a later poll.
 /// - **Truncated in place** (`copytruncate`): found by the first and the last 256 bytes that were
@@ -51,6 +51,8 @@ pub struct Follower {
     current: Option<OpenLog>,
     /// Files that were left behind, the last one at the back.
     finished: VecDeque<Position>,
+    /// The path's file, if it was empty when it was found that nothing lies between it and the file being read.
+    last_empty: Option<FileId>,
     splitter: LineSplitter,
     state: SourceState,
     /// Told by the next poll.
@@ -157,6 +159,7 @@ impl Follower {
             start,
             current: None,
             finished: VecDeque::new(),
+            last_empty: None,
             splitter: LineSplitter::new(READ_SIZE),
             state: FollowError::Missing.into(),
             events: Vec::new(),
@@ -276,10 +279,8 @@ impl Follower {
         match LogFile::open(&self.path) {
             Ok(file) => {
                 self.state = SourceState::Following;
-                // While the new file is empty, its writer may still write to the old one.
-                let empty = file.len().is_ok_and(|length| length == 0);
                 let same = current == Some(file.id);
-                if same || (empty && current.is_some()) {
+                if same || self.may_still_be_written_to(&file) {
                     PathLook::Nothing
                 } else {
                     PathLook::Other(file)
@@ -295,6 +296,23 @@ impl Follower {
                 PathLook::Nothing
             }
         }
+    }
+
+    /// Whether the writer may still write to the file being read: its `newest` one is empty, and so is what was
+    /// rotated away in between.
+    fn may_still_be_written_to(&mut self, newest: &LogFile) -> bool {
+        if self.current.is_none() || newest.len().is_ok_and(|length| length > 0) {
+            return false;
+        }
+        if self.last_empty != Some(newest.id) {
+            match self.next_rotated() {
+                Ok(Some(_)) => return false,
+                Ok(None) => self.last_empty = Some(newest.id),
+                // The next poll finds them settled.
+                Err(InMotion) => {}
+            }
+        }
+        true
     }
 
     fn read(&mut self, budget: u64, bytes: &mut u64, each: &mut dyn FnMut(Region<'_>)) -> Stopped {
@@ -381,19 +399,22 @@ impl Follower {
 
     /// Leaves a file that was read to its end for the next one in the line that ends at `newest`.
     fn advance(&mut self, newest: LogFile) -> Result<(), InMotion> {
-        let (Some(old), Some(position)) = (&self.current, self.position()) else { return Ok(()) };
-        let is_known = |file: &LogFile| {
-            let mut known = self.finished.iter().chain([&position]);
-            known.any(|position| file.continues(position).unwrap_or(false))
-        };
-        let successors = rotation::successors(&self.path, &old.file)?;
-        let next = find(successors, |file| !is_known(file))?;
-        let next = next.unwrap_or(newest);
+        let next = self.next_rotated()?.unwrap_or(newest);
         self.close();
         let left_at = self.left_at(&next);
         let offset = self.pass_over(&next, left_at);
         self.enter(next, offset);
         Ok(())
+    }
+
+    /// The first file that was rotated away after the one being read was.
+    fn next_rotated(&self) -> Result<Option<LogFile>, InMotion> {
+        let (Some(old), Some(position)) = (&self.current, self.position()) else { return Ok(None) };
+        let is_known = |file: &LogFile| {
+            let mut known = self.finished.iter().chain([&position]);
+            known.any(|position| file.continues(position).unwrap_or(false))
+        };
+        find(rotation::successors(&self.path, &old.file)?, |file| !is_known(file))
     }
 
     /// The file was truncated: what had not been read is in a copy, or lost.

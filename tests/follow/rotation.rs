@@ -292,6 +292,30 @@ fn empty_files_in_a_row_are_passed() {
     assert_eq!(numbers(&bench.read()), [1]);
 }
 
+/// Nobody waits for the first line of a new file to read what was rotated away before it.
+#[test]
+fn files_between_are_read_while_the_new_one_is_empty() {
+    let mut bench = Bench::new();
+    bench.append("log", numbered(0, 1));
+    assert_eq!(numbers(&bench.read()), [0]);
+    let mut writer = appender(&bench.at("log"));
+    bench.rename("log", "log.1");
+    File::create(bench.at("log")).unwrap();
+    assert_eq!(bench.read(), [""; 0]);
+    writer.write_all(numbered(1, 1).as_bytes()).unwrap();
+    for (line, file) in [(2, "log.2"), (3, "log.3")] {
+        bench.append("log", numbered(line, 1));
+        bench.rename("log", file);
+        File::create(bench.at("log")).unwrap();
+    }
+    assert_eq!(numbers(&bench.read()), [1, 2, 3]);
+    // Its writer may still write to the last of them.
+    bench.append("log.3", numbered(4, 1));
+    assert_eq!(numbers(&bench.read()), [4]);
+    bench.append("log", numbered(5, 1));
+    assert_eq!(numbers(&bench.read()), [5]);
+}
+
 #[test]
 fn rotations_behind_a_link_are_found() {
     let mut bench = Bench::new();

@@ -10,7 +10,6 @@
 pub mod capture_file;
 mod follower;
 pub mod glob;
-pub mod journal;
 pub mod line_splitter;
 pub mod link_layer;
 mod log_file;

@@ -5,4 +5,5 @@
 pub mod ami;
 mod ami_connection;
 pub mod ami_secret;
+pub mod journal;
 mod outbox;

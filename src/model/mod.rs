@@ -6,6 +6,7 @@ pub mod clock_step;
 pub mod event;
 pub mod eviction;
 pub mod exchange;
+pub mod guard_event;
 pub mod hostname;
 pub mod journal_part;
 pub mod listed;

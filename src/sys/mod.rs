@@ -2,6 +2,7 @@
 //! netlink attributes, sockets, bounded text files.
 
 pub mod clock;
+pub mod journal_socket;
 pub mod mutex;
 pub mod netlink;
 pub mod peer;

@@ -35,6 +35,7 @@ use crate::hosts::lists::Lists;
 use crate::input::{Remotes, Watcher};
 use crate::model::clock_step::WallClock;
 use crate::model::event::KernelElement;
+use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::orders::Orders;
 use crate::model::pause::Pause;
 use crate::store;
@@ -42,7 +43,7 @@ use crate::sys::clock::{both_clocks, monotonic_now, now};
 use crate::sys::peer::Peers;
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
-use engine_thread::decision_log::DecisionLog;
+use engine_thread::event_log::EventLog;
 use engine_thread::log_reader::{self, Matchers, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
@@ -188,12 +189,14 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
             engine.pause_jail(id, true, &mut decisions);
         }
     }
-    info!(
+    let mut events = EventLog::default();
+    let begins = format!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
         plan.config.jails.len() - 1,
         found.len()
     );
+    events.tell(GuardEvent::new(now(), EventKind::Start, begins));
     engine_thread::note_pause(paused);
 
     let worker = Worker::start(sink, structure, notifier(engine_handle.clone()))
@@ -219,7 +222,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         found: exempt,
         orders,
         decisions,
-        observers: vec![Box::new(DecisionLog)],
+        events,
         unusable: None,
         manager: Arc::clone(&manager),
         health_log: HealthLog::default(),
@@ -369,6 +372,7 @@ fn notifier(engine: EngineHandle) -> impl Fn(WorkerEvent) {
         // Fails when the engine has ended; then nobody has to know.
         let _ = engine.send(match event {
             WorkerEvent::Lost => Message::Lost,
+            WorkerEvent::Healed(how) => Message::Healed(how),
             WorkerEvent::Paused(paused) => Message::Paused(paused),
         });
     }

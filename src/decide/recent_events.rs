@@ -40,6 +40,11 @@ impl RecentEvents {
         self.0.iter().rev().filter(move |event| net.contains(&event.host))
     }
 
+    /// Returns those of them that are among the last `within` of all hosts, newest first.
+    pub fn of_last(&self, within: usize, net: IpNet) -> impl Iterator<Item = &Event> {
+        self.0.iter().rev().take(within).filter(move |event| net.contains(&event.host))
+    }
+
     /// Returns how many events there are, of all hosts.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -45,6 +45,25 @@ impl Account {
         Some(Self { hash, name: shown })
     }
 
+    /// Returns the beginning of the name, a colon, and 16 hexadecimal digits that only this account has.
+    #[must_use]
+    pub fn to_stored(self) -> String {
+        format!("{self}:{:016x}", self.hash)
+    }
+
+    /// Returns the account of which [`Account::to_stored`] returned this.
+    #[must_use]
+    pub fn from_stored(stored: &str) -> Option<Self> {
+        let (beginning, number) = stored.rsplit_once(':')?;
+        let hash = NonZeroU64::new(u64::from_str_radix(number, 16).ok()?)?;
+        let mut name = [0; SHOWN];
+        // What is shown is what this program shows of a name.
+        if beginning.bytes().all(|byte| is_plain(byte) || byte == b'*') {
+            name.iter_mut().zip(beginning.bytes()).for_each(|(place, byte)| *place = byte);
+        }
+        Some(Self { hash, name })
+    }
+
     /// Returns a number that two accounts have in common only by chance, never 0.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -152,7 +171,17 @@ mod tests {
             let stored = serde_json::to_string(&account).unwrap();
             let restored: Account = serde_json::from_str(&stored).unwrap();
             assert_eq!((restored, restored.to_string().as_str()), (account, "?"));
+            let restored = Account::from_stored(&account.to_stored()).unwrap();
+            assert_eq!((restored, restored.to_string().as_str()), (account, shown));
         }
+    }
+
+    #[test]
+    fn what_was_not_stored_by_us_is_no_account() {
+        for stored in ["", "1001", "1001:", "1001:0", "1001:x", "1001:1ffffffffffffffff"] {
+            assert_eq!(Account::from_stored(stored), None, "{stored}");
+        }
+        assert_eq!(Account::from_stored("\u{1b}[31m:1").unwrap().to_string(), "?");
     }
 
     #[test]

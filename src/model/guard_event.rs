@@ -117,6 +117,18 @@ impl GuardEvent {
             ban: None,
         }
     }
+
+    /// Returns that somebody ordered something.
+    #[must_use]
+    pub fn order(at: Time, text: impl Into<String>, by: impl fmt::Display) -> Self {
+        Self { by: Some(by.to_string()), ..Self::new(at, EventKind::Order, text) }
+    }
+
+    /// The same, about this host or network.
+    #[must_use]
+    pub fn about(self, host: impl fmt::Display) -> Self {
+        Self { host: Some(host.to_string()), ..self }
+    }
 }
 
 /// More about a ban.

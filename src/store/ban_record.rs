@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::decide::plan::Plan;
+use crate::model::account::Account;
 use crate::model::event::{Ban, Element, Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::orders::Note;
 use crate::model::subject::Subject;
@@ -35,6 +36,8 @@ pub struct BanRecord {
     pub ended: Option<(Time, Lifted)>,
     /// Who ordered it, if somebody did. Stored by [`annotate`](super::bans::annotate).
     pub note: Option<Note>,
+    /// The accounts that the host tried, as far as they are known. Stored by [`tried`](super::bans::tried).
+    pub accounts: Vec<Account>,
 }
 
 /// The key that a ban is found by: host, jail and set.

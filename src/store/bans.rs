@@ -7,9 +7,12 @@ use std::time::Duration;
 use rusqlite::{Connection, Row, params};
 
 use super::ban_record::{BanRecord, StoredKey};
+use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, Lifted};
+use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::orders::Note;
+use crate::model::subject::Subject;
 use crate::model::time::Time;
 
 /// Bans that are over and are kept, at most; about 250 bytes each.
@@ -21,16 +24,17 @@ const MOST_RECALLED: i64 = 1 << 17;
 /// Bans that were lifted, and that the kernel may still have, read at a start.
 const MOST_LIFTED: i64 = 1 << 16;
 
-/// Returns the columns that a ban is read from. A file that an earlier version wrote, and that is only read, lacks two.
+/// Returns the columns that a ban is read from. A file that an earlier version wrote, and that is only read, lacks some.
 fn columns(connection: &Connection) -> rusqlite::Result<String> {
-    let order = if connection.column_exists(None, "bans", "ordered_by")? {
-        "ordered_by, comment"
-    } else {
-        "NULL, NULL"
-    };
-    Ok(format!(
-        "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how, {order}"
-    ))
+    let mut columns =
+        "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how"
+            .to_owned();
+    for column in ["ordered_by", "comment", "accounts"] {
+        let there = connection.column_exists(None, "bans", column)?;
+        columns += ", ";
+        columns += if there { column } else { "NULL" };
+    }
+    Ok(columns)
 }
 
 /// Writes that a ban is in force, in place of one with the same host, jail and set.
@@ -111,6 +115,78 @@ pub fn annotate(
              WHERE host = ?3 AND jail = ?4 AND nft_set = ?5 AND ended IS NULL",
         )?
         .execute(params![note.by, note.comment, host, jail, set])?;
+    Ok(())
+}
+
+/// Writes which accounts a host tried, of an event that tells of its ban.
+pub fn tried(
+    connection: &Connection,
+    event: &GuardEvent,
+    accounts: &[Account],
+) -> rusqlite::Result<()> {
+    if event.kind != EventKind::Ban || accounts.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<_> = accounts.iter().copied().map(Account::to_stored).collect();
+    connection
+        .prepare_cached(
+            "UPDATE bans SET accounts = ?1 WHERE host = ?2 AND jail = ?3 AND ended IS NULL",
+        )?
+        .execute(params![words.join(" "), event.host, event.jail])?;
+    Ok(())
+}
+
+/// What of the past is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryQuery {
+    /// Bans of this host or network, of its ports, and of networks that hold it.
+    pub whom: Option<Subject>,
+    /// Bans that began then or later.
+    pub since: Option<Time>,
+    /// Bans by this jail.
+    pub jail: Option<String>,
+    /// Bans of hosts that tried this account.
+    pub account: Option<Account>,
+}
+
+/// Hands over each ban that is asked for, newest first, until `each` returns false.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn history(
+    connection: &Connection,
+    query: &HistoryQuery,
+    mut each: impl FnMut(BanRecord) -> bool,
+) -> rusqlite::Result<()> {
+    let columns = columns(connection)?;
+    // An account is looked for by its number, which stands in one column alone.
+    let account = query.account.map(Account::to_stored);
+    let number = account.as_deref().and_then(|stored| stored.split_once(':')).map(|(_, n)| n);
+    if number.is_some() && !connection.column_exists(None, "bans", "accounts")? {
+        return Ok(());
+    }
+    let tried = if number.is_some() { "instr(accounts, ?3) > 0" } else { "?3 IS NULL" };
+    let sql = format!(
+        "SELECT {columns} FROM bans WHERE since >= ?1 AND (?2 IS NULL OR jail = ?2) AND {tried}
+         ORDER BY id DESC"
+    );
+    let since = query.since.map_or(i64::MIN, Time::millis);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![since, query.jail, number])?;
+    while let Some(row) = rows.next()? {
+        if let Some(whom) = query.whom {
+            // Most rows are of others: only the host is read of them.
+            let host: Option<Subject> = parsed(row, 0)?;
+            if !host.is_some_and(|host| host.overlaps(&whom)) {
+                continue;
+            }
+        }
+        if let Some(ban) = record(row)? {
+            if !each(ban) {
+                break;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -293,6 +369,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
         rule: rule.map(|rule| (rule, line.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))),
         ended: time(row.get(10)?).zip(how.as_deref().map(lifted_as)),
         note: by.map(|by| Note { by, comment }),
+        accounts: row.get_ref(14)?.as_str().map_or_else(
+            |_| Vec::new(),
+            |words| words.split(' ').filter_map(Account::from_stored).collect(),
+        ),
     }))
 }
 

@@ -9,6 +9,7 @@
 pub(crate) mod ban_record;
 pub(crate) mod bans;
 pub(crate) mod checkpoint;
+pub(crate) mod events;
 mod orders;
 mod quarantine;
 mod schema;
@@ -27,16 +28,19 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use ban_record::BanRecord;
-pub use bans::word;
+pub use bans::{HistoryQuery, word};
 pub use checkpoint::LogCheckpoint;
+pub use events::{EventId, EventQuery};
 pub use schema::StoreError;
 pub use stats::StoreStats;
 
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::StoredBans;
 use crate::decide::plan::Plan;
+use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Lifted};
+use crate::model::guard_event::GuardEvent;
 use crate::model::orders::{Note, Orders};
 use crate::model::time::Time;
 use crate::sys::mutex::lock;
@@ -64,6 +68,8 @@ enum WriterMessage {
     Note(StoredKey, Note, Time),
     /// What is ordered besides bans.
     Orders(Orders, Time),
+    /// What happened, each with the accounts that a banned host tried.
+    Events(Vec<(GuardEvent, Vec<Account>)>, Time),
     /// The clock was set.
     ClockStep(ClockStep, Time),
     /// Call this once all that was sent before is stored, or cannot be.
@@ -283,6 +289,52 @@ pub fn of_hosts(
     bans::of_hosts(&connection, hosts, all_ports, most).ok()
 }
 
+/// Hands over each past ban that is asked for, and those in force, newest first, until `each` returns false.
+///
+/// # Errors
+/// When the state file in `directory` cannot be read.
+pub fn history(
+    directory: &Path,
+    query: &HistoryQuery,
+    each: impl FnMut(BanRecord) -> bool,
+) -> Result<(), StoreError> {
+    Ok(bans::history(&schema::open_unchecked(&directory.join(FILE))?, query, each)?)
+}
+
+/// The events in a state file, for who reads them while a guard writes.
+#[derive(Debug)]
+pub struct EventReader(Connection);
+
+impl EventReader {
+    /// Opens the state file in `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Ok(Self(schema::open_unchecked(&directory.join(FILE))?))
+    }
+
+    /// Returns the events that are asked for, the oldest first, and the place behind the last one that there is.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn read(&self, query: &EventQuery) -> Result<(Vec<GuardEvent>, EventId), StoreError> {
+        Ok(events::read(&self.0, query)?)
+    }
+
+    /// Returns the events behind a place that are asked for, and the place behind the last of them.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn after(
+        &self,
+        place: EventId,
+        query: &EventQuery,
+    ) -> Result<(Vec<GuardEvent>, EventId), StoreError> {
+        Ok(events::after(&self.0, place, query)?)
+    }
+}
+
 /// Quarantines a file that is of no use, opens a new one, and returns a notice about it.
 ///
 /// # Errors
@@ -446,6 +498,12 @@ impl Store {
         if self.queue.try_send(WriterMessage::Orders(orders, now)).is_err() {
             lock(&self.health).behind = true;
         }
+    }
+
+    /// Stores what happened; never waits. Of a ban, it comes behind the change.
+    pub fn events(&self, happened: Vec<(GuardEvent, Vec<Account>)>, now: Time) {
+        // Without them, the bans are there all the same.
+        let _ = self.queue.try_send(WriterMessage::Events(happened, now));
     }
 
     /// Calls `then` once all that was handed over before is stored, or cannot be stored.

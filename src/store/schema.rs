@@ -24,7 +24,7 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -114,6 +114,18 @@ const STEPS: [&str; 3] = [
         hearsay INTEGER NOT NULL,
         last INTEGER
     ) WITHOUT ROWID;
+",
+    "
+    -- The accounts that a banned host tried (null: none is known), each as its beginning, a colon and its number.
+    ALTER TABLE bans ADD COLUMN accounts TEXT;
+    -- What the guard did: `at` in milliseconds since 1970, `body` as JSON.
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX events_at ON events (at);
 ",
 ];
 

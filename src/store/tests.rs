@@ -15,6 +15,7 @@ use crate::decide::engine::{JailTotals, Tally};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
+use crate::model::guard_event::{BanDetails, EventKind};
 use crate::model::orders::{AllowedNetwork, OrderedPause};
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
@@ -208,7 +209,7 @@ fn history_is_bounded() {
         let host = format!("192.0.2.{n}");
         connection
             .execute(
-                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired', NULL, NULL)",
+                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired', NULL, NULL, NULL)",
                 rusqlite::params![host, ended],
             )
             .unwrap();
@@ -494,7 +495,7 @@ fn failed_writes_are_retried() {
 }
 
 /// Makes a file as version 2 has it of one as version 3 has it.
-const TO_VERSION_2: &str = "DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
+const TO_VERSION_2: &str = "DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts; DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
     ALTER TABLE bans DROP COLUMN ordered_by; ALTER TABLE bans DROP COLUMN comment;
     PRAGMA user_version = 2";
 
@@ -639,4 +640,139 @@ fn state_of_version_0_1_0_is_read_and_migrated() {
     store.checkpoint(Checkpoint { logs: logs.clone(), ..Checkpoint::default() }, at);
     close(store);
     assert_eq!(reopened(home.path(), at).loaded.progress.logs, logs);
+}
+
+/// The event that a host was banned.
+fn event(kind: EventKind, at: Time, host: &str) -> GuardEvent {
+    GuardEvent {
+        jail: Some(plan().jail(JailId(0)).unwrap().name.clone()),
+        ban: Some(BanDetails { lines: vec!["a line".to_owned()], ..BanDetails::default() }),
+        ..GuardEvent::new(at, kind, format!("Ban {host}")).about(host)
+    }
+}
+
+#[test]
+fn accounts_are_stored_with_the_ban_that_they_led_to() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let [known, other] = ["1000", "a-very-long-name"].map(|name| Account::named(name.as_bytes()));
+    let first = ban("192.0.2.1", Some(600));
+    store.note(&plan, vec![JournalEntry::Entered(first)], NOW);
+    let accounts = vec![known.unwrap(), other.unwrap()];
+    store.events(vec![(event(EventKind::Ban, NOW, "192.0.2.1"), accounts)], NOW);
+    let later = NOW.plus(Duration::from_secs(9));
+    let second = Ban { since: later, cause: None, ..first };
+    store.note(&plan, vec![JournalEntry::Entered(second)], later);
+    close(store);
+    let of = |account| {
+        let query = HistoryQuery { account, ..HistoryQuery::default() };
+        let mut found = Vec::new();
+        let take = |ban: BanRecord| {
+            found.push((ban.since, ban.accounts.iter().map(ToString::to_string).collect()));
+            true
+        };
+        history(home.path(), &query, take).unwrap();
+        found
+    };
+    let tried: Vec<String> = vec!["1000".to_owned(), "a-very-*".to_owned()];
+    assert_eq!(of(None), [(later, Vec::new()), (NOW, tried.clone())], "the newest first");
+    assert_eq!(of(other), [(NOW, tried)], "found by the whole name");
+    assert_eq!(of(Account::named(b"a-very-other-name")), []);
+}
+
+#[test]
+fn events_are_read_from_the_end_and_from_a_place() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let at = |n: u64| NOW.plus(Duration::from_secs(n));
+    let some = (0..10_u64).map(|n| {
+        let kind = if n % 2 == 0 { EventKind::Ban } else { EventKind::Unban };
+        (event(kind, at(n), "192.0.2.1"), Vec::new())
+    });
+    store.events(some.collect(), NOW);
+    settle(&store);
+    let reader = EventReader::open(home.path()).unwrap();
+    let times = |events: &[GuardEvent]| -> Vec<_> { events.iter().map(|event| event.at).collect() };
+    let last = EventQuery { last: Some(2), ..EventQuery::default() };
+    let (found, place) = reader.read(&last).unwrap();
+    assert_eq!(times(&found), [at(8), at(9)]);
+    assert!(found[0].ban.as_ref().unwrap().lines.is_empty(), "log lines are not stored");
+    let bans = EventQuery { since: Some(at(3)), kinds: vec![EventKind::Ban], last: None };
+    assert_eq!(times(&reader.read(&bans).unwrap().0), [at(4), at(6), at(8)]);
+    assert_eq!(reader.after(place, &bans).unwrap().0, []);
+    store.events(vec![(event(EventKind::Ban, at(11), "192.0.2.2"), Vec::new())], NOW);
+    store.events(vec![(event(EventKind::Stop, at(12), "192.0.2.2"), Vec::new())], NOW);
+    settle(&store);
+    let (found, end) = reader.after(place, &bans).unwrap();
+    assert_eq!((times(&found), end), (vec![at(11)], place + 2));
+    close(store);
+}
+
+#[test]
+fn events_are_bounded() {
+    let home = tempfile::tempdir().unwrap();
+    let connection = open(home.path(), NOW).connection.unwrap();
+    let most = usize::try_from(events::MOST_EVENTS).unwrap();
+    let old = event(EventKind::Ban, NOW, "192.0.2.1");
+    let transaction = connection.unchecked_transaction().unwrap();
+    for _ in 0..most + 10 {
+        events::enter(&transaction, &old).unwrap();
+    }
+    events::prune(&transaction, NOW).unwrap();
+    transaction.commit().unwrap();
+    let read = || EventReader::open(home.path()).unwrap().read(&EventQuery::default()).unwrap();
+    assert_eq!(read().0.len(), most);
+    let stats = stats::count(&connection, &home.path().join(FILE)).unwrap();
+    assert!(stats.bytes < 40 << 20, "{} bytes", stats.bytes);
+    events::prune(&connection, NOW.plus(events::KEPT + Duration::from_secs(1))).unwrap();
+    assert_eq!(read().0, []);
+}
+
+#[test]
+fn history_of_100_000_bans_is_read_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let connection = open(home.path(), NOW).connection.unwrap();
+    let transaction = connection.unchecked_transaction().unwrap();
+    let sql = "INSERT INTO bans VALUES (NULL, ?1, ?2, 'sip4', ?1, ?3, ?3 + 600000, 5, 'proven', 'asterisk-sip/wrong-password', 7, ?3 + 600000, 'expired', NULL, NULL, ?4)";
+    let mut insert = transaction.prepare(sql).unwrap();
+    for n in 0..100_000_u32 {
+        let host = std::net::Ipv4Addr::from(0xc612_0000 + n).to_string();
+        let jail = ["asterisk-guess", "asterisk-scan"][n as usize % 2];
+        let account = Account::named(format!("10{}", n % 1000).as_bytes()).unwrap().to_stored();
+        let since = NOW.plus(Duration::from_secs(n.into())).millis();
+        insert.execute(rusqlite::params![host, jail, since, account]).unwrap();
+    }
+    drop(insert);
+    transaction.commit().unwrap();
+    let subject = |text: &str| Some(text.parse().unwrap());
+    let queries = [
+        (HistoryQuery::default(), 100_000),
+        (HistoryQuery { whom: subject("198.18.1.1"), ..HistoryQuery::default() }, 1),
+        (HistoryQuery { whom: subject("198.18.0.0/22"), ..HistoryQuery::default() }, 1024),
+        (HistoryQuery { account: Account::named(b"10999"), ..HistoryQuery::default() }, 100),
+        (
+            HistoryQuery { jail: Some("asterisk-scan".to_owned()), ..HistoryQuery::default() },
+            50_000,
+        ),
+        (
+            HistoryQuery {
+                since: Some(NOW.plus(Duration::from_secs(99_990))),
+                ..HistoryQuery::default()
+            },
+            10,
+        ),
+    ];
+    for (query, expected) in queries {
+        let (begin, mut count) = (std::time::Instant::now(), 0);
+        let each = |_| {
+            count += 1;
+            true
+        };
+        history(home.path(), &query, each).unwrap();
+        assert_eq!(count, expected, "{query:?}");
+        // A debug build on a busy machine; a release build takes a twentieth.
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?} {query:?}");
+        eprintln!("{took:?} {query:?}");
+    }
 }

@@ -16,8 +16,8 @@ use tracing::{debug, error, warn};
 use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
 use super::{
-    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, lock, orders, quarantine,
-    stats,
+    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, events, lock, orders,
+    quarantine, stats,
 };
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
@@ -140,6 +140,7 @@ impl WriterThread {
                 | WriterMessage::Checkpoint(_, now)
                 | WriterMessage::Note(_, _, now)
                 | WriterMessage::Orders(_, now)
+                | WriterMessage::Events(_, now)
                 | WriterMessage::ClockStep(_, now) => {
                     self.now = *now;
                 }
@@ -202,6 +203,12 @@ impl WriterThread {
                     checkpoint::write(&transaction, checkpoint)?;
                 }
                 WriterMessage::Note(key, note, _) => bans::annotate(&transaction, key, note)?,
+                WriterMessage::Events(happened, _) => {
+                    for (event, accounts) in happened {
+                        events::enter(&transaction, event)?;
+                        bans::tried(&transaction, event, accounts)?;
+                    }
+                }
                 WriterMessage::Orders(all, _) => orders::replace(&transaction, all)?,
                 WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
                 WriterMessage::Then(_) | WriterMessage::Stop => {}
@@ -209,6 +216,7 @@ impl WriterThread {
         }
         if prune {
             let forgotten = bans::prune(&transaction, self.now)?;
+            events::prune(&transaction, self.now)?;
             debug!("{forgotten} bans of the past are forgotten");
             self.prune = Instant::now() + PRUNE;
         }
@@ -381,5 +389,6 @@ fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
         rule: ban.cause.and_then(|(rule, line)| Some((plan.rule_name(rule)?, line))),
         ended: None,
         note: None,
+        accounts: Vec::new(),
     })
 }

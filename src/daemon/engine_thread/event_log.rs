@@ -1,43 +1,87 @@
-//! Tells decisions: the one place for the log, and for every other channel.
+//! Tells what the guard did: in the log, in the state file, and to the notifier.
 
 use tracing::{debug, info, warn};
 
+use super::log_reader::Reader;
 use crate::daemon::requests::without_effect;
+use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
-use crate::model::event::{AccountFailures, Ban, Decision, JailId, Targeted};
-use crate::model::time::BanDuration;
+use crate::model::account::Account;
+use crate::model::event::{
+    AccountFailures, Ban, Decision, Event, JailId, Lifted, SIP_RESPONSES, Targeted,
+};
+use crate::model::guard_event::{BanDetails, EventKind, GuardEvent, MOST_LINES};
+use crate::model::time::{BanDuration, Time};
 use crate::model::words::counted;
 
-/// An observer that is told what the engine decides, in order, on the engine's thread: it must not wait
-/// for anything.
-pub trait DecisionObserver {
-    /// Accepts a decision that the engine has made, going by `plan`.
-    fn decided(&mut self, plan: &Plan, decision: &Decision);
+/// Attempts of a host that are looked at, to tell with a ban which accounts it tried.
+const MOST_ATTEMPTS: usize = 64;
+
+/// What happened, with the accounts that a banned host tried.
+pub type Happened = (GuardEvent, Vec<Account>);
+
+/// Tells what happened: each event once, to all who are told.
+#[derive(Debug, Default)]
+pub struct EventLog {
+    /// Events that were logged and not stored yet.
+    waiting: Vec<Happened>,
 }
 
-/// The observer that writes decisions to the log, as fail2ban's users know them.
-#[derive(Debug)]
-pub struct DecisionLog;
+impl EventLog {
+    /// Logs an event, and tells all others of it.
+    pub fn tell(&mut self, event: GuardEvent) {
+        self.tell_with(event, Vec::new());
+    }
 
-impl DecisionObserver for DecisionLog {
-    fn decided(&mut self, plan: &Plan, decision: &Decision) {
+    /// Tells all others of an event that the log has in another place.
+    pub fn tell_others(&mut self, event: GuardEvent) {
+        self.waiting.push((event, Vec::new()));
+    }
+
+    /// Returns the events that are to be stored.
+    pub fn take(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    fn tell_with(&mut self, event: GuardEvent, accounts: Vec<Account>) {
+        let GuardEvent { kind, text, jail, host, account, by, .. } = &event;
+        let evidence = event.evidence.map(|evidence| evidence.to_string());
+        let (jail, host, evidence) = (jail.as_deref(), host.as_deref(), evidence.as_deref());
+        let (account, by) = (account.as_deref(), by.as_deref());
+        // Fields of the journal beside the text; what reads standard error gets the text alone.
+        if event.good == Some(false) || *kind == EventKind::Heal {
+            warn!(event = %kind, jail, host, evidence, account, by, "{text}");
+        } else {
+            info!(event = %kind, jail, host, evidence, account, by, "{text}");
+        }
+        self.waiting.push((event, accounts));
+    }
+
+    /// Tells what the engine decided, after the kernel was told.
+    pub fn decided(&mut self, decision: &Decision, engine: &Engine, reader: &Reader, now: Time) {
+        let plan = engine.plan();
         let name = |jail: JailId| plan.jail(jail).map_or("?", |jail| &jail.name);
+        let warning = |text: String| GuardEvent {
+            good: Some(false),
+            ..GuardEvent::new(now, EventKind::Health, text)
+        };
         match decision {
             Decision::Found { jail, host, offences, .. } => {
                 debug!("[{}] Found {host} ({offences})", name(*jail));
             }
-            Decision::Ban(ban) => {
-                info!("[{}] Ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
+            Decision::Ban(ban) => self.banned(EventKind::Ban, "Ban", ban, engine, reader),
+            Decision::Observed(ban) => {
+                self.banned(EventKind::Observed, "Would ban", ban, engine, reader);
             }
             Decision::Renewed(ban) => {
                 info!("[{}] Renew {} (still sending)", name(ban.jail), ban.subject);
             }
-            Decision::Observed(ban) => {
-                info!("[{}] Would ban {} ({})", name(ban.jail), ban.subject, reason(plan, ban));
+            Decision::Unban { jail, subject, why } => {
+                let text = format!("[{}] Unban {subject}{}", name(*jail), ended(*why));
+                let event = GuardEvent::new(now, EventKind::Unban, text).about(subject);
+                self.tell(GuardEvent { jail: Some(name(*jail).to_owned()), ..event });
             }
-            Decision::Unban { jail, subject, why: _ } => {
-                info!("[{}] Unban {subject}", name(*jail));
-            }
+            // That, and a ban without effect, are checks of the health too: these tell others.
             Decision::FloodBegins(origin) => warn!(
                 "more than {} unverified bans a minute by {origin}: source addresses are being forged; only proven bans by {origin} until that is over; do: raise `maxunverified` if so many hosts do attack",
                 plan.config.maxunverified
@@ -45,33 +89,113 @@ impl DecisionObserver for DecisionLog {
             Decision::FloodEbbs { origin, withheld } => {
                 warn!("the flood is over: {withheld} unverified bans by {origin} were withheld");
             }
-            Decision::AccountsFail(report) => warn!("{}", accounts_fail(report)),
+            Decision::WithoutEffect(found) => {
+                warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
+            }
+            Decision::AccountsFail(report) => {
+                self.tell(warning(accounts_fail(report)).about(report.subject));
+            }
             Decision::StrangerFails { jail, subject, account, failures, since, others } => {
                 let who = account.map_or("an account".to_owned(), |name| format!("account {name}"));
-                warn!(
+                let event = warning(format!(
                     "[{}] {who} fails at {subject} ({} since {since}), where {} logged in: not banned, correct that phone",
                     name(*jail),
                     counted(*failures, "failure"),
                     accounts_are(*others),
-                );
+                ));
+                let account = account.map(|account| account.to_string());
+                self.tell(GuardEvent { account, ..event.about(subject) });
             }
-            Decision::AccountTargeted(Targeted { account, hosts, since }) => warn!(
-                "account {account} is guessed at by {hosts} hosts since {since}: give it a name and a password that nobody guesses"
-            ),
-            Decision::WithoutEffect(found) => {
-                warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
+            Decision::AccountTargeted(Targeted { account, hosts, since }) => {
+                let event = warning(format!(
+                    "account {account} is guessed at by {hosts} hosts since {since}: give it a name and a password that nobody guesses"
+                ));
+                self.tell(GuardEvent { account: Some(account.to_string()), ..event });
             }
             Decision::AskTalked(_) | Decision::Change(_) => {}
         }
     }
+
+    /// Tells of a ban, or of what would be one, with what led to it.
+    fn banned(&mut self, kind: EventKind, word: &str, ban: &Ban, engine: &Engine, reader: &Reader) {
+        let plan = engine.plan();
+        let jail = plan.jail(ban.jail).map_or("?", |jail| &jail.name).to_owned();
+        let mut accounts: Vec<Account> = Vec::new();
+        let mut lines = Vec::new();
+        if ban.cause.is_some() {
+            for event in engine.attempts(&ban.subject).take(MOST_ATTEMPTS) {
+                if lines.len() < MOST_LINES {
+                    lines.push(line(plan, event, reader));
+                }
+                let account = event.account.filter(|account| !accounts.contains(account));
+                accounts.extend(account.filter(|_| accounts.len() < MOST_LINES));
+            }
+            lines.reverse();
+        }
+        let text = format!("[{jail}] {word} {} ({})", ban.subject, reason(plan, ban));
+        let event = GuardEvent {
+            jail: Some(jail),
+            evidence: Some(ban.evidence),
+            ban: Some(BanDetails {
+                ports: scope(plan, ban).to_owned(),
+                until: ban.until,
+                attempts: ban.offences,
+                rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
+                accounts: accounts.iter().map(ToString::to_string).collect(),
+                lines,
+            }),
+            ..GuardEvent::new(ban.since, kind, text).about(ban.subject)
+        };
+        self.tell_with(event, accounts);
+    }
+}
+
+/// Returns the line of an attempt, or what was seen of it where there is none.
+fn line(plan: &Plan, event: &Event, reader: &Reader) -> String {
+    if let Some(text) = reader.text_of(event.channel, event.line) {
+        return one_line(&String::from_utf8_lossy(text));
+    }
+    let from = match event.channel {
+        SIP_RESPONSES => event.origin().to_string(),
+        channel => format!("{}, line {}", reader.path_of(channel), event.line),
+    };
+    let account = event.account.map_or(String::new(), |account| format!(", account {account}"));
+    let rule = plan.rule_name(event.rule).unwrap_or_default();
+    format!("{} {}: {rule}{account} ({from})", event.time, event.host)
+}
+
+/// Returns a text with its control characters as escapes.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            control if control.is_control() => line.extend(control.escape_default()),
+            other => line.push(other),
+        }
+    }
+    line
+}
+
+/// Returns how a ban ended, where that does not go without saying.
+fn ended(why: Lifted) -> &'static str {
+    match why {
+        Lifted::Expired => "",
+        Lifted::ByHand => " (lifted by hand)",
+        Lifted::Ignored => " (it is never banned now)",
+        Lifted::Replaced => " (another ban took its place)",
+    }
+}
+
+/// Returns the name of the ports that a ban closes.
+fn scope<'a>(plan: &'a Plan, ban: &Ban) -> &'a str {
+    plan.structure.scope(ban.scope).map_or("?", |scope| &scope.name)
 }
 
 /// Returns why a host is banned.
 fn reason(plan: &Plan, ban: &Ban) -> String {
     let length =
         ban.until.map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
-    let scope =
-        plan.structure.scopes.get(usize::from(ban.scope.0)).map_or("?", |scope| &scope.name);
+    let scope = scope(plan, ban);
     match ban.cause.and_then(|(rule, _)| plan.rule_name(rule)) {
         Some(rule) => {
             format!("{} offences, {}, {rule}, ports {scope}, {length}", ban.offences, ban.evidence)

@@ -22,6 +22,17 @@ const SAID_THERE: [Check; 7] = [
     Check::Lists,
 ];
 
+/// A check that has turned.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// How it stands now.
+    pub state: CheckState,
+    /// The same in words.
+    pub line: String,
+    /// Whether the log has it already, from where it turned.
+    pub is_logged: bool,
+}
+
 /// What the log has about the checks.
 #[derive(Debug, Default)]
 pub struct HealthLog {
@@ -39,20 +50,20 @@ struct Said {
 }
 
 impl HealthLog {
-    /// Returns the lines to be logged, each with the state that it tells of. `now` is of a clock that nobody sets.
-    /// Results of one check stand together.
-    pub fn turned(&mut self, checks: &[CheckResult], now: Time) -> Vec<(CheckState, String)> {
-        let mut lines = Vec::new();
+    /// Returns the checks that have turned. `now` is of a clock that nobody sets. Results of one check stand together.
+    pub fn turned(&mut self, checks: &[CheckResult], now: Time) -> Vec<Turned> {
+        let mut turned = Vec::new();
         for results in checks.chunk_by(|one, next| one.check == next.check) {
-            let Some(first) = results.first().filter(|first| !SAID_THERE.contains(&first.check))
-            else {
-                continue;
-            };
+            let Some(first) = results.first() else { continue };
             if self.may_say(first.check, first.state, now) {
-                lines.push((first.state, line(first, results.len() - 1)));
+                turned.push(Turned {
+                    state: first.state,
+                    line: line(first, results.len() - 1),
+                    is_logged: SAID_THERE.contains(&first.check),
+                });
             }
         }
-        lines
+        turned
     }
 
     /// Whether it is to be said now that a check is in this state; then it counts as said.
@@ -99,7 +110,7 @@ mod tests {
         let mut log = HealthLog::default();
         let fine = CheckResult::ok(Check::Logs, "well");
         let mut told = |checks: &[CheckResult], secs| -> Vec<String> {
-            log.turned(checks, at(secs)).into_iter().map(|(_, line)| line).collect()
+            log.turned(checks, at(secs)).into_iter().map(|turned| turned.line).collect()
         };
         assert_eq!(told(std::slice::from_ref(&fine), 0), [""; 0]);
         assert_eq!(told(&[wrong(Check::Logs, "a")], 1), ["logs: a; do: todo"]);
@@ -110,7 +121,8 @@ mod tests {
         let two = [wrong(Check::FreeText, "x\ny"), wrong(Check::FreeText, "z")];
         assert_eq!(told(&two, 9), ["free-text: x y; do: todo (and 1 more)"]);
         // Of each file there is a line already.
-        assert_eq!(told(&[wrong(Check::LogAccess, "x")], 9), [""; 0]);
+        let turned = log.turned(&[wrong(Check::LogAccess, "x")], at(9));
+        assert!(turned.iter().all(|turned| turned.is_logged) && turned.len() == 1, "{turned:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::backlog::OldLines;
+use super::recent_lines::{LineCursor, RecentLines};
 use crate::control::status::{PastError, RuleCount, SourceStatus};
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
@@ -20,7 +21,9 @@ use crate::input::{
     SourceState, glob,
 };
 use crate::model::clock_step::ClockStep;
-use crate::model::event::{BANS, ChannelId, Decision, Evidence, JailId, RuleId, SIP_RESPONSES};
+use crate::model::event::{
+    BANS, ChannelId, Decision, Evidence, JailId, Meaning, RuleId, SIP_RESPONSES,
+};
 use crate::model::journal_part::JournalPart;
 use crate::model::remote_source::RemoteSource;
 use crate::model::time::Time;
@@ -146,6 +149,8 @@ pub struct Reader {
     /// Sources as they were left before the start, until they are wanted again, and the channels that
     /// stand for them.
     awaited: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
+    /// The text of the last lines that counted.
+    recent: RecentLines,
 }
 
 struct Channel {
@@ -201,7 +206,8 @@ impl Reader {
     #[must_use]
     pub fn new(matchers: Matchers) -> Self {
         let (channels, remotes, awaited) = (Vec::new(), Remotes::default(), HashMap::new());
-        Self { channels, matchers, moved: false, remotes, awaited }
+        let recent = RecentLines::default();
+        Self { channels, matchers, moved: false, remotes, awaited, recent }
     }
 
     /// The same reader, with these ways to the helpers that read sources.
@@ -276,6 +282,7 @@ impl Reader {
             let (scanner, lines) = (&mut channel.scanner, &mut channel.lines);
             let old = &mut channel.old;
             let most = most_evidence(&channel.key);
+            let recent = &mut self.recent;
             let mut rested = channel.rests_since.is_some_and(|since| now.since(since) >= REST);
             let poll = channel.source.poll(TURN, &mut |region| {
                 if std::mem::take(&mut rested) {
@@ -284,7 +291,13 @@ impl Reader {
                 let mut clock = old.as_mut().map_or(Clock::At(now), OldLines::clock);
                 scanner.scan(&region, &mut clock, &mut events);
                 *lines = region.next_line - 1;
+                let mut texts = LineCursor::new(&region);
                 for mut event in events.drain(..) {
+                    if let Meaning::Offence(_) = event.meaning {
+                        if let Some(text) = texts.line(event.line) {
+                            recent.push(event.channel, event.line, text);
+                        }
+                    }
                     event.evidence = event.evidence.min(most);
                     match old {
                         Some(old) => engine.on_old_event(&old.dated(event, now), now, decisions),
@@ -407,6 +420,12 @@ impl Reader {
         }
         let channel = self.channels.iter().find(|channel| channel.id == id);
         channel.map_or_else(|| "?".to_owned(), |channel| channel.key.to_string())
+    }
+
+    /// Returns the text of a line that counted lately, if it is still known.
+    #[must_use]
+    pub fn text_of(&self, channel: ChannelId, line: u64) -> Option<&[u8]> {
+        self.recent.get(channel, line)
     }
 
     /// Returns the files that a jail reads.

@@ -2,10 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "an edge: it waits for the next tick")]
 
 mod backlog;
-pub(super) mod decision_log;
+pub(super) mod event_log;
 mod handle;
 mod health_log;
 pub mod log_reader;
+mod recent_lines;
 pub(super) mod recorder;
 pub(super) mod refused_bans;
 pub(super) mod sip_channel;
@@ -16,15 +17,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::firewall_thread::{DesiredState, Worker};
 use super::tasks::list_refresh::ListKeeper;
 pub use handle::EngineHandle;
 pub use health_log::HealthLog;
+use health_log::Turned;
 
 use crate::control::health::CheckState;
-use crate::daemon::engine_thread::decision_log::DecisionObserver;
+use crate::daemon::engine_thread::event_log::EventLog;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
@@ -36,6 +38,7 @@ use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
 use crate::model::event::{Decision, Event, Passed};
+use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::orders::{AllowedNetwork, Orders};
 use crate::model::pause::Pause;
 use crate::model::subject::written;
@@ -62,6 +65,8 @@ pub enum Message {
     Paused(Pause),
     /// The sink may have lost something: tell it the whole.
     Lost,
+    /// The sink lost something, and has it again: in words.
+    Healed(String),
     /// Read what there is, and end.
     Stop,
 }
@@ -90,8 +95,8 @@ pub struct Core {
     pub orders: Orders,
     /// The decisions that were made and not yet carried out.
     pub decisions: Vec<Decision>,
-    /// The observers of what was decided.
-    pub observers: Vec<Box<dyn DecisionObserver + Send>>,
+    /// What happened, for all who are told.
+    pub events: EventLog,
     /// The reason why the configuration on disk cannot be used; `None` if it can.
     pub unusable: Option<String>,
     /// The one that is told that this thread is alive.
@@ -144,6 +149,9 @@ impl Core {
                     Message::Ignore(list) => self.ignore(list),
                     Message::Paused(paused) => self.paused = paused,
                     Message::Lost => self.catch_up(),
+                    Message::Healed(how) => {
+                        self.events.tell(GuardEvent::new(now(), EventKind::Heal, how));
+                    }
                     Message::Stop => return self.stop(),
                 }
                 message = inbox.try_recv().ok();
@@ -153,12 +161,20 @@ impl Core {
             } else {
                 self.observe();
             }
+            self.recorder.events(self.events.take(), now());
             self.recorder.checkpoint(&mut self.engine, &self.reader, now());
         }
     }
 
     fn stop(mut self) -> (Worker, Recorder) {
         self.poll();
+        // The log has it when all threads have ended.
+        self.events.tell_others(GuardEvent::new(
+            now(),
+            EventKind::Stop,
+            "asterguard stops; bans stay in force",
+        ));
+        self.recorder.events(self.events.take(), now());
         self.recorder.checkpoint_now(&mut self.engine, &self.reader, now());
         (self.worker, self.recorder)
     }
@@ -209,7 +225,7 @@ impl Core {
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if self.paused.is_over(now()) {
-            info!("the pause is over");
+            self.events.tell(GuardEvent::new(now(), EventKind::Order, "the pause is over"));
             self.paused = Pause::Off;
         }
         self.end_orders();
@@ -220,14 +236,15 @@ impl Core {
         self.say_health();
     }
 
-    /// Logs which checks of the health have turned.
+    /// Tells which checks of the health have turned.
     fn say_health(&mut self) {
         let checks = self.facts(now()).checks();
-        for (state, line) in self.health_log.turned(&checks, monotonic_now()) {
-            match state {
-                CheckState::Ok => info!("{line}"),
-                CheckState::Problem => warn!("{line}"),
-            }
+        for Turned { state, line, is_logged } in self.health_log.turned(&checks, monotonic_now()) {
+            let event = GuardEvent {
+                good: Some(state == CheckState::Ok),
+                ..GuardEvent::new(now(), EventKind::Health, line)
+            };
+            if is_logged { self.events.tell_others(event) } else { self.events.tell(event) }
         }
     }
 
@@ -249,13 +266,15 @@ impl Core {
     fn end_orders(&mut self) {
         let over = self.orders.expire(now());
         for AllowedNetwork { net, .. } in &over.allowed {
-            info!("{} is no longer let through: its time is over", written(net));
+            let text = format!("{} is no longer let through: its time is over", written(net));
+            self.events.tell(GuardEvent::new(now(), EventKind::Order, text).about(written(net)));
         }
         if !over.allowed.is_empty() {
             self.protect();
         }
         for jail in over.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
-            info!("the pause of the jail {jail} is over");
+            let text = format!("the pause of the jail {jail} is over");
+            self.events.tell(GuardEvent::new(now(), EventKind::Order, text));
             self.resume_jail(jail);
         }
         self.recorder.orders(&self.orders, now());
@@ -343,17 +362,14 @@ impl Core {
         Ok(())
     }
 
-    /// Tells the observers what was decided, and hands the changes over to the kernel.
+    /// Hands the changes over to the kernel, and tells what was decided.
     pub(super) fn carry_out(&mut self) {
-        let (mut changes, mut asked) = (Vec::new(), Vec::new());
+        let (mut changes, mut asked, mut decided) = (Vec::new(), Vec::new(), Vec::new());
         for decision in self.decisions.drain(..) {
-            for observer in &mut self.observers {
-                observer.decided(self.engine.plan(), &decision);
-            }
             match decision {
                 Decision::Change(change) => changes.push(change),
                 Decision::AskTalked(line) => asked.push(line),
-                _ => {}
+                other => decided.push(other),
             }
         }
         for line in asked.iter().filter(|line| !self.wire.ask_talked(line)) {
@@ -363,6 +379,9 @@ impl Core {
             self.worker.apply(changes);
         }
         self.recorder.note(&mut self.engine, now());
+        for decision in &decided {
+            self.events.decided(decision, &self.engine, &self.reader, now());
+        }
     }
 }
 

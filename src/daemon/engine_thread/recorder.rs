@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::event_log::Happened;
 use super::log_reader::Reader;
 use crate::control::status::StoreStatus;
 use crate::decide::engine::Engine;
@@ -72,6 +73,13 @@ impl Recorder {
         self.note(engine, now);
         if let (Some(store), Some(key)) = (&self.store, ban_record::key(engine.plan(), ban)) {
             store.annotate(key, note, now);
+        }
+    }
+
+    /// Stores what happened, after the changes that it is about.
+    pub fn events(&self, happened: Vec<Happened>, now: Time) {
+        if let (Some(store), false) = (&self.store, happened.is_empty()) {
+            store.events(happened, now);
         }
     }
 

@@ -93,6 +93,8 @@ pub struct DesiredState {
 pub enum WorkerEvent {
     /// The sink may have lost something: it has to be sent all of its desired state.
     Lost,
+    /// It lost something, and has it again: in words.
+    Healed(String),
     /// Somebody paused the sink or ended a pause.
     Paused(Pause),
 }

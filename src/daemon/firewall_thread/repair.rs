@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::backoff::Pace;
 use super::{DesiredState, Repair, State, Verified, WorkerEvent};
@@ -181,7 +181,9 @@ impl State {
                 let bans = report.done;
                 if let Some((heard, since)) = asked.filter(|_| mended || bans > 0) {
                     let millis = since.elapsed().as_millis();
-                    warn!("{heard}: put back, {bans} bans in {millis} ms");
+                    (self.notify)(WorkerEvent::Healed(format!(
+                        "{heard}: put back, {bans} bans in {millis} ms"
+                    )));
                 }
             }
             Err(error) => {

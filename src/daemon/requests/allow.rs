@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tracing::info;
 
 use super::note;
 use crate::control::allow::{AllowRequest, AllowedReport};
 use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
+use crate::model::guard_event::GuardEvent;
 use crate::model::listed::too_wide;
 use crate::model::orders::{AllowedNetwork, Caller, Note, Orders, end};
 use crate::model::subject::{Subject, canonical_net, written};
@@ -76,7 +76,8 @@ pub(super) fn let_through(
     let now = now();
     let until = end(seconds.map(Duration::from_secs), now);
     let words = allowed(net, until);
-    info!("{words}, ordered by {}", note.by);
+    let told = format!("{words}, ordered by {}", note.by);
+    core.events.tell(GuardEvent::order(now, told, &note.by).about(written(&net)));
     let new = AllowedNetwork { net, since: now, until, note };
     let before = core.orders.allow(new).map_err(Problem::refused)?;
     let bans = core.engine.bans().within(&net).count();
@@ -116,7 +117,8 @@ fn no_longer(core: &mut Core, net: IpNet, note: &Note) -> Done {
     core.protect();
     core.recorder.orders(&core.orders, now());
     let words = format!("{} is no longer let through by order", written(&net));
-    info!("{words}, by {}", note.by);
+    let told = format!("{words}, by {}", note.by);
+    core.events.tell(GuardEvent::order(now(), told, &note.by).about(written(&net)));
     Done::changing(true, words)
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tracing::info;
 
 use super::{jail_named, note};
 use crate::control::ban::{BanManner, BanRequest};
@@ -13,6 +12,7 @@ use crate::daemon::engine_thread::Core;
 use crate::decide::engine::{Engine, Manner, ManualBan, Ordered};
 use crate::decide::policy;
 use crate::model::event::Ban;
+use crate::model::guard_event::GuardEvent;
 use crate::model::listed::unblockable;
 use crate::model::orders::{Caller, Note};
 use crate::model::subject::{Subject, bannable, written};
@@ -57,7 +57,8 @@ fn ban(core: &mut Core, request: &BanRequest, note: Note) -> Result<Done, Proble
     core.carry_out();
     match ordered {
         Ordered::Banned { ban, before } => {
-            info!("{} was ordered by {}", ban.subject, in_words(&note));
+            let words = format!("{} was ordered by {}", ban.subject, in_words(&note));
+            core.events.tell(GuardEvent::order(now, words, &note.by).about(ban.subject));
             core.recorder.annotate(&mut core.engine, &ban, note, now);
             let before = before.map_or(String::new(), |ban| format!(" (before: {})", end(&ban)));
             let inside = let_through(&core.engine, ban.subject);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::info;
 
 use super::{jail_named, kernel_is_silent};
 use crate::control::pause::{PauseRequest, ResumeRequest};
 use crate::control::{Done, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
+use crate::model::guard_event::GuardEvent;
 use crate::model::orders::{Caller, OrderedPause};
 use crate::model::pause::Pause;
 use crate::model::scope::range_words;
@@ -59,8 +59,8 @@ async fn set(daemon: &Daemon, pause: Pause, caller: &Caller) -> Result<(), Probl
     daemon.engine.ask(move |core| core.worker.pause(pause, pass_on)).await?;
     answer.await.map_err(|_| kernel_is_silent())?.map_err(Problem::failed)?;
     let by = caller.to_string();
-    info!("{pause}, ordered by {by}");
     let note = move |core: &mut Core| {
+        core.events.tell(GuardEvent::order(now(), format!("{pause}, ordered by {by}"), &by));
         core.paused = pause;
         if pause.is_on() {
             core.orders.pause(OrderedPause { jail: None, until: pause.end(), by });
@@ -110,7 +110,8 @@ fn pause_jail(
         pause.end().map_or("until `asterguard resume`".to_owned(), |end| format!("until {end}"));
     let words =
         format!("the bans of {jail} are not in force {end}: this opens {}", counted(bans, "ban"));
-    info!("{words}, ordered by {caller}");
+    let told = format!("{words}, ordered by {caller}");
+    core.events.tell(GuardEvent::order(now(), told, caller));
     core.orders.pause(OrderedPause {
         jail: Some(jail),
         until: pause.end(),
@@ -131,6 +132,7 @@ fn resume_jail(core: &mut Core, jail: &str, caller: &Caller) -> Result<Done, Pro
     } else {
         format!("the bans of {jail} were not paused: nothing changed")
     };
-    info!("{words}, ordered by {caller}");
+    let told = format!("{words}, ordered by {caller}");
+    core.events.tell(GuardEvent::order(now(), told, caller));
     Ok(Done::changing(was_paused, words))
 }

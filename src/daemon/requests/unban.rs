@@ -2,16 +2,16 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use tracing::info;
-
 use super::{allow, jail_named, note};
 use crate::control::unban::UnbanRequest;
 use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
+use crate::model::guard_event::GuardEvent;
 use crate::model::orders::Caller;
 use crate::model::subject::Subject;
 use crate::model::words::counted;
+use crate::sys::clock::now;
 
 pub(super) async fn answer(
     daemon: &Daemon,
@@ -34,7 +34,11 @@ fn unban(core: &mut Core, request: &UnbanRequest, caller: &Caller) -> Result<Don
     let count: usize = whom.into_iter().map(lift).sum();
     core.carry_out();
     let lifted = lifted(request.net.map(|SubjectText(whom)| whom), request.jail.as_deref(), count);
-    info!("{lifted}, ordered by {caller}");
+    let told = GuardEvent::order(now(), format!("{lifted}, ordered by {caller}"), caller);
+    core.events.tell(match request.net {
+        Some(SubjectText(whom)) => told.about(whom),
+        None => told,
+    });
     let Some((net, seconds)) = allowed else { return Ok(Done::changing(count > 0, lifted)) };
     let Done { message, .. } =
         allow::let_through(core, net, Some(seconds), note(caller, Some("unban"))?)?;

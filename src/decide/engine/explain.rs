@@ -9,11 +9,14 @@ use crate::decide::known_good;
 use crate::decide::offences::Count;
 use crate::decide::policy;
 use crate::decide::shared;
-use crate::model::event::{Ban, ChannelId, Event, JailId};
+use crate::model::event::{Ban, ChannelId, Event, JailId, Meaning};
 use crate::model::hostname::HostName;
 use crate::model::listed::ExemptReason;
 use crate::model::subject::{Subject, bannable, canonical, written};
 use crate::model::time::Time;
+
+/// Events among which the last attempts of a host are looked for.
+const ATTEMPTS_WITHIN: usize = 4096;
 
 /// The standing of a host.
 #[derive(Debug)]
@@ -84,5 +87,12 @@ impl Engine {
             bans: self.bans.iter().filter(concerns).copied().collect(),
             lines: self.recent.of(subject.net()).take(most).copied().collect(),
         }
+    }
+
+    /// Returns the last offences of a host or network, newest first: of the last thousands of events, so that it
+    /// takes no time worth mentioning even where thousands of hosts are banned at once.
+    pub fn attempts(&self, subject: &Subject) -> impl Iterator<Item = &Event> {
+        let events = self.recent.of_last(ATTEMPTS_WITHIN, subject.net());
+        events.filter(|event| matches!(event.meaning, Meaning::Offence(_)))
     }
 }

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 23] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 25] = [
     (
         "run",
         &[
@@ -26,6 +26,22 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 23] = [
             ("asterguard banned", "all bans"),
             ("asterguard banned 198.51.100.7", "is this host banned?"),
             ("asterguard banned --sort dropped --limit 10", "the hosts that send the most packets"),
+        ],
+    ),
+    (
+        "history",
+        &[
+            ("asterguard history 198.51.100.7", "all bans that this host had"),
+            ("asterguard history --since 7d --jail asterisk-guess", "a week of one jail"),
+            ("asterguard history --account 1000", "hosts that tried this account"),
+        ],
+    ),
+    (
+        "events",
+        &[
+            ("asterguard events", "what happened last"),
+            ("asterguard events -f", "what happens from now on"),
+            ("asterguard events --since 1d --kind order,health", "orders and problems of a day"),
         ],
     ),
     (

@@ -16,7 +16,7 @@ use super::client::ask;
 use super::completions;
 use super::list::{Listed, listed};
 use super::output::{Failure, Output};
-use super::state_file::{self, Earlier};
+use super::state_file::{self, StoredBan};
 use super::test::{LineVerdict, in_words, verdict};
 use super::without_daemon::PlacesArgs;
 use super::{Exit, host};
@@ -103,7 +103,7 @@ struct Whole<'a> {
     /// The rules elsewhere that turn the host away; `None`: the rest of the firewall could not be looked at.
     elsewhere: Option<&'a [Dropper]>,
     /// Bans that are over; `None`: the state file cannot be read.
-    earlier: Option<&'a [Earlier]>,
+    earlier: Option<&'a [StoredBan]>,
 }
 
 fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Output) {

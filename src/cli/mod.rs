@@ -9,10 +9,12 @@ mod client;
 mod columns;
 mod completions;
 mod doctor;
+mod events;
 mod examples;
 mod explain;
 mod export;
 mod get;
+mod history;
 mod line_forms;
 mod list;
 mod log_file;
@@ -153,6 +155,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Show which hosts are banned, and whether they still send packets
     Banned(banned::BannedArgs),
+    /// Show past bans: which hosts, when, why, which accounts they tried, and how each ban ended
+    ///
+    /// It works without the daemon too. The exit code is 9 if there is none.
+    History(history::HistoryArgs),
+    /// Show what the guard did: bans, orders, problems and repairs
+    ///
+    /// It works without the daemon too. The exit code is 9 if nothing is known.
+    Events(events::EventsArgs),
     /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
@@ -266,6 +276,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::reload(&args.socket, &output),
         Command::Status(args) => return ended(status::status(&args, &output), &output),
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
+        Command::History(args) => return ended(history::history(&args, &output), &output),
+        Command::Events(args) => return ended(events::events(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),

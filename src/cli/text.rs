@@ -19,6 +19,14 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns a text of one line with all that could do something to a terminal as escapes.
+pub fn printable_text(text: &str) -> String {
+    let harmless = |c: &char| c.is_alphanumeric() || matches!(c, ' '..='~');
+    text.chars()
+        .map(|c| if harmless(&c) { c.to_string() } else { c.escape_default().to_string() })
+        .collect()
+}
+
 /// Returns the first `width` characters of `text`; `...` are the last of them if more would follow.
 pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {

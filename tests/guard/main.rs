@@ -26,6 +26,7 @@ mod flows;
 mod full;
 mod heal;
 mod health;
+mod history;
 mod hostile;
 mod ignored;
 mod in_force;

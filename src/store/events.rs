@@ -15,14 +15,10 @@ pub const KEPT: Duration = Duration::from_secs(400 * 86400);
 /// The place of an event in the file: later ones have larger numbers.
 pub type EventId = i64;
 
-/// Stores an event, without the log lines: these hold what strangers wrote, and are long.
+/// Stores an event.
 pub fn enter(connection: &Connection, event: &GuardEvent) -> rusqlite::Result<()> {
-    let mut stored = event.clone();
-    if let Some(ban) = &mut stored.ban {
-        ban.lines.clear();
-    }
     // It is made of strings and numbers.
-    let body = serde_json::to_string(&stored).unwrap_or_default();
+    let body = serde_json::to_string(event).unwrap_or_default();
     connection
         .prepare_cached("INSERT INTO events (at, kind, body) VALUES (?1, ?2, ?3)")?
         .execute(params![event.at.millis(), event.kind.to_string(), body])?;

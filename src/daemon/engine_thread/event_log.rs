@@ -17,6 +17,9 @@ use crate::model::words::counted;
 /// Attempts of a host that are looked at, to tell with a ban which accounts it tried.
 const MOST_ATTEMPTS: usize = 64;
 
+/// Events that wait to be stored: about 500 bytes each. The state file keeps no more of them.
+const MOST_WAITING: usize = 1 << 16;
+
 /// What happened, with the accounts that a banned host tried.
 pub type Happened = (GuardEvent, Vec<Account>);
 
@@ -35,7 +38,7 @@ impl EventLog {
 
     /// Tells all others of an event that the log has in another place.
     pub fn tell_others(&mut self, event: GuardEvent) {
-        self.waiting.push((event, Vec::new()));
+        self.pass_on(event, Vec::new());
     }
 
     /// Returns the events that are to be stored.
@@ -54,7 +57,17 @@ impl EventLog {
         } else {
             info!(event = %kind, jail, host, evidence, account, by, "{text}");
         }
-        self.waiting.push((event, accounts));
+        self.pass_on(event, accounts);
+    }
+
+    fn pass_on(&mut self, mut event: GuardEvent, accounts: Vec<Account>) {
+        // Log lines are long, and hold what strangers wrote: they are not stored.
+        if let Some(ban) = &mut event.ban {
+            ban.lines = Vec::new();
+        }
+        if self.waiting.len() < MOST_WAITING {
+            self.waiting.push((event, accounts));
+        }
     }
 
     /// Tells what the engine decided, after the kernel was told.

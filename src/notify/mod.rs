@@ -9,6 +9,7 @@ pub mod payload;
 pub mod protocol;
 pub mod queue;
 pub mod schedule;
+pub mod send;
 pub mod words;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub mod engine_thread;
 mod firewall_thread;
+pub mod notify_link;
 pub(crate) mod requests;
 mod startup;
 mod tasks;
@@ -47,6 +48,7 @@ use engine_thread::log_reader::{self, Matchers, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
+use notify_link::NotifyLink;
 use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
@@ -170,7 +172,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
-    let Dialers { resolver, sources } = privsep::dialers(options, dial);
+    let Dialers { resolver, sources, notify } = privsep::dialers(options, dial);
     let orders = stored_orders(options);
     let installed = install(resolver, plan, (lists, orders), sink, list_sink, &engine_handle)?;
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
@@ -203,7 +205,10 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     }
     let (watch, watched) = mpsc::unbounded_channel();
     let wire = Wire::start(wire, &plan, &engine_handle).context("cannot start a thread")?;
+    let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
+    let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
     let core = Core {
+        notify: notify.clone(),
         wire,
         engine,
         reader,
@@ -229,6 +234,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         options: options.clone(),
         volume,
         finder,
+        notify,
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         passed: passed.map(Mutex::new).map(Arc::new),
         readable,
@@ -358,6 +364,9 @@ fn serve_until_end(
         }
         Err(_) => error!("the engine's thread failed"),
     }
+    if let Some(notify) = &daemon.notify {
+        notify.stop(Duration::from_millis(700));
+    }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(socket);
     cause.result()
@@ -386,6 +395,8 @@ pub(crate) struct Daemon {
     options: Options,
     volume: logging::Volume,
     finder: Finder,
+    /// The way to the process that tells people; `None` if it was started without one.
+    notify: Option<Arc<NotifyLink>>,
     kernel: Arc<Kernel>,
     /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
     passed: Option<Arc<Mutex<Channel>>>,

@@ -4,6 +4,8 @@
 //! programs. What is told, and when, is pure: [`batch`], [`message`], [`payload`], [`schedule`], [`words`].
 
 pub mod batch;
+pub mod desk;
+pub mod helper;
 pub mod message;
 pub mod payload;
 pub mod protocol;

@@ -28,6 +28,7 @@ use crate::daemon::engine_thread::decision_log::DecisionObserver;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
+use crate::daemon::notify_link::NotifyLink;
 use crate::decide::ban_activity::ElementKey;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
@@ -68,6 +69,8 @@ pub enum Message {
 
 /// All that the thread owns.
 pub struct Core {
+    /// The way to the process that tells people; `None` if the guard was started without one.
+    pub notify: Option<Arc<NotifyLink>>,
     pub engine: Engine,
     pub reader: Reader,
     pub wire: Wire,

@@ -66,9 +66,12 @@ impl Batch {
             None => self.counts.push(Count { kind: event.kind, jail, number: 1 }),
         }
         self.last = self.last.max(event.at);
+        if self.events.len() >= MOST_EVENTS {
+            return;
+        }
         let size = serde_json::to_vec(&event).map_or(usize::MAX, |json| json.len());
         let bytes = self.bytes.saturating_add(size);
-        if self.events.len() < MOST_EVENTS && bytes <= MOST_BYTES {
+        if bytes <= MOST_BYTES {
             self.bytes = bytes;
             self.events.push(event);
         }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -36,6 +36,8 @@ const MOST_CONNECTIONS: usize = 4;
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 /// The time after which a guard that does not read is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The time after which the process ends if there is no notifier.
+const IDLE: Duration = Duration::from_secs(60);
 /// The time that messages on their way have before the process ends for another configuration.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -103,6 +105,7 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
         desks.push(desk);
     }
     let (leave, left) = channel();
+    let is_idle = desks.is_empty() && trouble.is_none();
     let office = Arc::new(Office {
         config,
         notifiers,
@@ -116,7 +119,8 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
     let accepting = Arc::clone(&office);
     thread::Builder::new().name("accept".to_owned()).spawn(move || accepting.accept(&listener))?;
     // A socket that does not listen is an error; a changed configuration is none.
-    let ended = left.recv().unwrap_or(Ok(()));
+    let ended = if is_idle { left.recv_timeout(IDLE).ok() } else { left.recv().ok() };
+    let ended = ended.unwrap_or(Ok(()));
     if ended.is_ok() {
         thread::sleep(GRACE);
     }
@@ -203,10 +207,11 @@ struct Office {
 }
 
 /// A connection of the guard.
+#[derive(Default)]
 struct Line {
-    /// The lines that are dealt with.
-    taken: Mutex<u64>,
-    closed: Mutex<bool>,
+    /// The lines that were read.
+    read: AtomicU64,
+    closed: AtomicBool,
     /// What became of a test.
     tested: Mutex<Option<Vec<Outcome>>>,
 }
@@ -249,23 +254,23 @@ impl Office {
     /// Takes lines until the connection ends, and reports.
     fn connected(&self, stream: &UnixStream) -> io::Result<()> {
         stream.set_write_timeout(Some(PATIENCE))?;
-        let at = Line { taken: Mutex::new(0), closed: Mutex::new(false), tested: Mutex::new(None) };
+        let at = Line::default();
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _ = self.report(stream, &at);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
             });
             let read = self.read(stream, &at);
-            *lock(&at.closed) = true;
+            at.closed.store(true, Ordering::Release);
             self.news.changed();
             read
         })
     }
 
-    /// Reads lines. Those that come together are put on the disk together.
+    /// Reads lines. They are put on the disk by [`Office::report`]: those that come within a moment together.
     fn read(&self, stream: &UnixStream, at: &Line) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(64 << 10, stream);
-        let (mut text, mut lines) = (Vec::new(), 0);
+        let mut text = Vec::new();
         loop {
             text.clear();
             (&mut reader).take(LONGEST_LINE as u64).read_until(b'\n', &mut text)?;
@@ -276,28 +281,19 @@ impl Office {
             if !text.ends_with(b"\n") {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            lines += 1;
-            let reload = match read::<ToNotifier>(&text) {
-                Some(ToNotifier::Event(event)) => {
-                    self.add(&event);
-                    false
-                }
-                Some(ToNotifier::Reload) => true,
+            let mut leaves = false;
+            match read::<ToNotifier>(&text) {
+                Some(ToNotifier::Event(event)) => self.add(&event),
+                Some(ToNotifier::Reload) => leaves = self.reload(),
                 Some(ToNotifier::Test(name)) => {
                     *lock(&at.tested) = Some(test(&self.notifiers, name.as_deref()));
-                    false
                 }
-                None => false,
-            };
-            // More of them are here already.
-            let is_last = !reader.buffer().contains(&b'\n');
-            if is_last || reload {
-                self.save();
-                *lock(&at.taken) += std::mem::take(&mut lines);
-                self.news.changed();
+                None => {}
             }
+            at.read.fetch_add(1, Ordering::Release);
+            self.news.changed();
             // What follows is for the next process.
-            if reload && self.reload() {
+            if leaves {
                 return Ok(());
             }
         }
@@ -344,20 +340,24 @@ impl Office {
         leaves
     }
 
+    /// Puts what was read on the disk, and says so, until the connection ends.
     fn report(&self, mut stream: &UnixStream, at: &Line) -> io::Result<()> {
         let mut seen = 0;
         loop {
+            let is_last = at.closed.load(Ordering::Acquire);
+            let taken = at.read.load(Ordering::Acquire);
+            self.save();
             let report = Report {
-                taken: *lock(&at.taken),
+                taken,
                 notifiers: self.desks.iter().map(|desk| desk.status()).collect(),
                 trouble: lock(&self.trouble).clone(),
                 tested: lock(&at.tested).take(),
             };
             stream.write_all(&line(&report))?;
-            seen = self.news.after(seen);
-            if *lock(&at.closed) {
+            if is_last {
                 return Ok(());
             }
+            seen = self.news.after(seen);
             thread::sleep(BETWEEN_REPORTS);
         }
     }

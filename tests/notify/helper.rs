@@ -128,11 +128,11 @@ fn memory_is_bounded() {
     let mut large = ban("203.0.113.9");
     large.text = "x".repeat(500);
     large.ban.as_mut().unwrap().lines = vec!["y".repeat(500); 10];
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         helper.tell(&large);
     }
-    helper.taken(20_000);
-    helper.until("office", |status| status.queued == 20_000);
+    helper.taken(10_000);
+    helper.until("office", |status| status.queued == 10_000);
     let status = fs::read_to_string(format!("/proc/{}/status", helper.child.id())).unwrap();
     let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     let kib: u64 = memory.split_whitespace().nth(1).unwrap().parse().unwrap();

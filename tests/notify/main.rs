@@ -12,6 +12,7 @@
 mod kit;
 
 mod commands;
+mod guard;
 mod helper;
 mod mails;
 mod webhooks;

@@ -37,7 +37,7 @@ class Handler:
             "text": mail.get_body(("plain",)).get_content(),
             "html": mail.get_body(("html",)).get_content(),
             "user": str(session.auth_data) if session.auth_data else None,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
         }
         print(json.dumps(said), flush=True)
         return "250 taken"

@@ -133,7 +133,13 @@ fn hide(text: &str, url: &Uri) -> String {
 
 fn failed(hook: &Webhook, host: &str, url: &Uri, error: &ureq::Error) -> Failure {
     let why = hide(&chain(error), url);
-    if is_certificate(error) {
+    // It does not name what it is caused by.
+    let is_about_certificate = match error {
+        ureq::Error::Io(error) => is_certificate(error),
+        ureq::Error::Rustls(error) => is_certificate(error),
+        error => is_certificate(error),
+    };
+    if is_about_certificate {
         let todo = hook.cafile.as_deref().map_or_else(
             || "let the service have a certificate that the system knows, or name its authority: cafile = \"/path\"".to_owned(),
             |file| format!("see that the certificate of the service is signed by one in {}, and names it", file.display()),

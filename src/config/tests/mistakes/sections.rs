@@ -274,10 +274,10 @@ fn notifiers_that_are_not_whole() {
             all.lines().filter(|line| line.starts_with("a.toml:") || line.starts_with("help:"));
         lines.map(str::to_owned).collect()
     };
-    insta::assert_snapshot!(bad("[notify.a]\nkind = 'mial'\nqiet = '22:00-07:00'\n"), @r#"
-    a.toml:2:8: unknown kind "mial"
-    2 | kind = 'mial'
-      |        ^^^^^^
+    insta::assert_snapshot!(bad("[notify.a]\nkind = 'mailx'\nqiet = '22:00-07:00'\n"), @r#"
+    a.toml:2:8: unknown kind "mailx"
+    2 | kind = 'mailx'
+      |        ^^^^^^^
     help: known: mail, webhook, command
 
     a.toml:3:1: unknown key "qiet"

@@ -498,118 +498,34 @@ impl Values {
 
 impl Section {
     fn finish(self, name: String, readers: &mut [TomlReader]) -> Option<Notifier> {
-        let mut note = |place: Option<&(usize, Range<usize>)>, message: String, help: &str| {
-            let (file, span) = place.cloned().unwrap_or((self.file, self.span.clone()));
-            if let Some(reader) = readers.get_mut(file) {
-                reader.error(span, message, help);
-            }
-        };
-        let values = self.values;
-        let written = |key: &str| self.written.get(key);
+        let Self { file, span, mut values, written } = self;
+        let mut notes =
+            Notes { name: &name, start: (file, span), written: &written, readers, wrong: false };
         let Some(kind) = values.kind else {
-            if written("kind").is_none() {
-                let help = "write kind = \"mail\", \"webhook\" or \"command\"";
-                note(None, format!("notifier {name:?} has no kind"), help);
-            }
+            // What is no kind was noted where it stands.
+            notes.missing("kind", "write kind = \"mail\", \"webhook\" or \"command\"");
             return None;
         };
-        let mut is_right = true;
-        for (key, place) in &self.written {
+        for key in written.keys() {
             let is_other = [&MAIL[..], &WEBHOOK, &COMMAND].concat().contains(&key.as_str());
             if is_other && !kind.keys().contains(&key.as_str()) {
                 let kind_name = name_of(&kind, &KINDS);
-                let message = format!("{key} is not for kind = {kind_name:?}");
-                note(Some(place), message, &format!("its keys: {}", kind.keys().join(", ")));
-                is_right = false;
+                let help = format!("its keys: {}", kind.keys().join(", "));
+                notes.note(key, &format!("{key} is not for kind = {kind_name:?}"), &help);
             }
         }
-        let mut missing = |key: &str, help: &str| {
-            if written(key).is_none() {
-                note(None, format!("notifier {name:?} has no {key}"), help);
-            }
-        };
         let way = match kind {
-            Kind::Mail => {
-                let server = values.server.unwrap_or_else(|| "127.0.0.1".to_owned());
-                let usual = if is_loopback(&server) { Security::None } else { Security::StartTls };
-                let security = values.security.unwrap_or(usual);
-                if values.to.is_none() {
-                    missing("to", "write whom to send the mails: to = [\"admin@example.com\"]");
-                }
-                let login = match (values.user, values.passwordfile) {
-                    (Some(user), Some(file)) => Some((user, file)),
-                    (Some(_), None) => {
-                        missing("passwordfile", "write the file with the password of this user");
-                        None
-                    }
-                    (None, Some(_)) => {
-                        missing("user", "write the name that belongs to this password");
-                        None
-                    }
-                    (None, None) => None,
-                };
-                if security == Security::None && !is_loopback(&server) {
-                    let help = "write security = \"starttls\" or \"tls\"; \"none\" is only for a server on this machine";
-                    let message =
-                        format!("everybody on the way to {server} could read these mails");
-                    note(written("security"), message, help);
-                    is_right = false;
-                }
-                Way::Mail(Mail {
-                    server,
-                    written_port: values.port,
-                    security,
-                    login,
-                    cafile: values.cafile,
-                    from: values.from,
-                    to: values.to?,
-                })
-            }
-            Kind::Webhook => {
-                let preset = values.preset.unwrap_or(Preset::Json);
-                let url = match (values.url, values.urlfile) {
-                    (Some(_), Some(_)) => {
-                        let help = "write one of them; the address is a secret, so better urlfile";
-                        note(written("url"), "both url and urlfile are written".to_owned(), help);
-                        return None;
-                    }
-                    (Some(url), None) => Some(Place::Written(url)),
-                    (None, Some(file)) => Some(Place::File(file)),
-                    (None, None) => None,
-                };
-                if url.is_none() && written("urlfile").is_none() && written("url").is_none() {
-                    let help = "write the file that holds the address: urlfile = \"/etc/asterguard/notify.url\"";
-                    missing("urlfile", help);
-                }
-                match (preset, &values.chat) {
-                    (Preset::Telegram, None) => {
-                        missing("chat", "write the number of the chat: chat = \"-1001234567890\"");
-                    }
-                    (Preset::Telegram, Some(_)) | (_, None) => {}
-                    (_, Some(_)) => {
-                        let help = "leave it out, or write preset = \"telegram\"";
-                        let message = "only preset = \"telegram\" has a chat".to_owned();
-                        note(written("chat"), message, help);
-                        is_right = false;
-                    }
-                }
-                Way::Webhook(Webhook {
-                    preset,
-                    url: url?,
-                    tokenfile: values.tokenfile,
-                    cafile: values.cafile,
-                    chat: values.chat,
-                })
-            }
+            Kind::Mail => mail(&mut values, &mut notes)?,
+            Kind::Webhook => webhook(&mut values, &mut notes)?,
             Kind::Command => {
-                if values.command.is_none() {
-                    missing("command", "write command = [\"/path/of/program\", \"argument\"]");
-                }
+                let help = "write command = [\"/path/of/program\", \"argument\"]";
+                notes.missing("command", help);
                 let timeout = values.timeout.unwrap_or(Duration::from_secs(30));
                 Way::Command(Command { argv: values.command?, timeout })
             }
         };
         let usual = vec![EventKind::Ban, EventKind::Health, EventKind::Login];
+        let is_right = !notes.wrong;
         is_right.then(|| Notifier {
             name,
             on: values.on.unwrap_or(usual),
@@ -621,6 +537,87 @@ impl Section {
             way,
         })
     }
+}
+
+/// Notes what is wrong with a section as a whole.
+struct Notes<'a> {
+    name: &'a str,
+    /// Where it is first named.
+    start: (usize, Range<usize>),
+    written: &'a BTreeMap<String, (usize, Range<usize>)>,
+    readers: &'a mut [TomlReader],
+    wrong: bool,
+}
+
+impl Notes<'_> {
+    /// Notes an error where a key is written; if it is not, where the section begins.
+    fn note(&mut self, key: &str, message: &str, help: &str) {
+        let (file, span) = self.written.get(key).unwrap_or(&self.start).clone();
+        if let Some(reader) = self.readers.get_mut(file) {
+            reader.error(span, message, help);
+        }
+        self.wrong = true;
+    }
+
+    /// Notes that a key is missing, unless it is written.
+    fn missing(&mut self, key: &str, help: &str) {
+        if !self.written.contains_key(key) {
+            self.note(key, &format!("notifier {:?} has no {key}", self.name), help);
+        }
+    }
+}
+
+fn mail(values: &mut Values, notes: &mut Notes) -> Option<Way> {
+    let server = values.server.take().unwrap_or_else(|| "127.0.0.1".to_owned());
+    let usual = if is_loopback(&server) { Security::None } else { Security::StartTls };
+    let security = values.security.unwrap_or(usual);
+    notes.missing("to", "write whom to send the mails: to = [\"admin@example.com\"]");
+    if notes.written.contains_key("user") {
+        notes.missing("passwordfile", "write the file with the password of this user");
+    }
+    if notes.written.contains_key("passwordfile") {
+        notes.missing("user", "write the name that belongs to this password");
+    }
+    if security == Security::None && !is_loopback(&server) {
+        let help = "write security = \"starttls\" or \"tls\"; \"none\" is only for a server on this machine";
+        let message = format!("everybody on the way to {server} could read these mails");
+        notes.note("security", &message, help);
+    }
+    Some(Way::Mail(Mail {
+        server,
+        written_port: values.port,
+        security,
+        login: values.user.take().zip(values.passwordfile.take()),
+        cafile: values.cafile.take(),
+        from: values.from.take(),
+        to: values.to.take()?,
+    }))
+}
+
+fn webhook(values: &mut Values, notes: &mut Notes) -> Option<Way> {
+    let preset = values.preset.unwrap_or(Preset::Json);
+    if notes.written.contains_key("url") && notes.written.contains_key("urlfile") {
+        let help = "write one of them; the address is a secret, so better urlfile";
+        notes.note("url", "both url and urlfile are written", help);
+    } else if !notes.written.contains_key("url") {
+        let help =
+            "write the file that holds the address: urlfile = \"/etc/asterguard/notify.url\"";
+        notes.missing("urlfile", help);
+    }
+    if preset == Preset::Telegram {
+        notes.missing("chat", "write the number of the chat: chat = \"-1001234567890\"");
+    } else if notes.written.contains_key("chat") {
+        let help = "leave it out, or write preset = \"telegram\"";
+        notes.note("chat", "only preset = \"telegram\" has a chat", help);
+    }
+    let url = values.url.take().map(Place::Written);
+    Some(Way::Webhook(Webhook {
+        preset,
+        url: url.or(values.urlfile.take().map(Place::File))?,
+        tokenfile: values.tokenfile.take(),
+        cafile: values.cafile.take(),
+        chat: values.chat.take(),
+    }))
 }
 
 fn names<T: Copy + PartialEq>(

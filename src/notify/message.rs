@@ -358,7 +358,9 @@ mod tests {
         #[test]
         fn hostile_values_stay_on_their_lines(events in prop::collection::vec(any_event(), 1..4), machine: String) {
             let mut batch = Batch::default();
-            events.into_iter().for_each(|event| batch.add(event));
+            for event in events {
+                batch.add(event);
+            }
             let message = message(&batch, &machine);
             prop_assert!(!message.subject.chars().any(char::is_control));
             prop_assert!(message.subject.chars().count() <= LONGEST_SUBJECT);

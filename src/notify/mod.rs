@@ -63,7 +63,7 @@ pub(crate) mod tests {
         (any::<i64>(), kind, any::<String>(), some(), some(), some(), texts).prop_map(
             |(at, kind, text, jail, host, account, lines)| {
                 let accounts = lines.clone();
-                let details = BanDetails { lines, accounts, ..BanDetails::default() };
+                let details = BanDetails { accounts, lines, ..BanDetails::default() };
                 GuardEvent {
                     jail,
                     host,

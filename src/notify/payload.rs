@@ -230,7 +230,9 @@ mod tests {
         #[test]
         fn limits_of_the_services_hold(events in prop::collection::vec(any_event(), 1..30)) {
             let mut batch = Batch::default();
-            events.into_iter().for_each(|event| batch.add(event));
+            for event in events {
+                batch.add(event);
+            }
             let chars = |value: &Value| value.as_str().unwrap().chars().count();
             prop_assert!(chars(&told(Preset::Slack, &batch)["blocks"][0]["text"]["text"]) <= 3000);
             prop_assert!(chars(&told(Preset::Telegram, &batch)["text"]) <= 4096);

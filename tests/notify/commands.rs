@@ -82,12 +82,10 @@ fn a_thousand_events_are_one_run() {
 
 #[test]
 fn no_more_than_two_programs_run_at_once() {
-    let sections: String = (0..6)
-        .map(|number| {
-            format!("[notify.tool-{number}]\nkind = 'command'\ncommand = ['$DIR/tool']\n")
-        })
-        .collect();
-    let home = home(&sections);
+    let section =
+        |number| format!("[notify.tool-{number}]\nkind = 'command'\ncommand = ['$DIR/tool']\n");
+    let sections: Vec<_> = (0..6).map(section).collect();
+    let home = home(&sections.concat());
     home.script(
         "tool",
         "#!/bin/sh\necho + >> $DIR/out; sleep 0.3; echo - >> $DIR/out; cat > /dev/null\n",

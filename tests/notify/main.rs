@@ -37,22 +37,22 @@ use serde_json::Value;
 use kit::guard::{Home, PATIENCE, PROGRAM};
 
 /// What a stranger may write into a name.
-pub const HOSTILE: &str = "x\"'\\ $(touch /tmp/pwned) `id`; <b>&amp; *bold* _it_ [a](http://evil.example) @everyone <!channel> <@U1>\r\nBcc: eve@example.com\r\n\r\n\u{1b}[2J\u{0}\u{202e}gpj";
+const HOSTILE: &str = "x\"'\\ $(touch /tmp/pwned) `id`; <b>&amp; *bold* _it_ [a](http://evil.example) @everyone <!channel> <@U1>\r\nBcc: eve@example.com\r\n\r\n\u{1b}[2J\u{0}\u{202e}gpj";
 
 /// One of the certificates that the tests of the manager interface have, too.
-pub fn certificate(name: &str) -> String {
+fn certificate(name: &str) -> String {
     format!("{}/tests/data/ami/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A server that is a script; it prints its port, and then a line for each thing that it gets.
-pub struct Server {
+struct Server {
     child: Child,
-    pub port: u16,
+    port: u16,
     lines: Receiver<String>,
 }
 
 impl Server {
-    pub fn start(script: &str, args: &[&str]) -> Self {
+    fn start(script: &str, args: &[&str]) -> Self {
         let path = format!("{}/tests/notify/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut child = Command::new(kit::python())
             .arg(path)
@@ -68,12 +68,12 @@ impl Server {
     }
 
     /// The next thing that it gets.
-    pub fn next(&self) -> Value {
+    fn next(&self) -> Value {
         serde_json::from_str(&self.lines.recv_timeout(PATIENCE).unwrap()).unwrap()
     }
 
     /// Whether it gets nothing more for a while.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.lines.recv_timeout(Duration::from_secs(3)).is_err()
     }
 }
@@ -86,16 +86,16 @@ impl Drop for Server {
 }
 
 /// The process that tells, and a connection as the guard has it.
-pub struct Helper {
-    pub home: Home,
-    pub child: Child,
+struct Helper {
+    home: Home,
+    child: Child,
     listener: UnixListener,
-    pub stream: UnixStream,
+    stream: UnixStream,
     report: Arc<Mutex<Report>>,
 }
 
 /// A home with this configuration and a file with a secret.
-pub fn home(config: &str) -> Home {
+fn home(config: &str) -> Home {
     let home = Home::new(config);
     home.write("secret", "s3cret\n");
     fs::set_permissions(home.path("secret"), Permissions::from_mode(0o640)).unwrap();
@@ -117,11 +117,11 @@ fn spawn(home: &Home, listener: &UnixListener) -> Child {
 }
 
 impl Helper {
-    pub fn start(config: &str) -> Self {
+    fn start(config: &str) -> Self {
         Self::start_in(home(config))
     }
 
-    pub fn start_in(home: Home) -> Self {
+    fn start_in(home: Home) -> Self {
         let listener = UnixListener::bind(home.path("notify")).unwrap();
         let child = spawn(&home, &listener);
         let (stream, report) = Self::connect(&home);
@@ -141,36 +141,36 @@ impl Helper {
     }
 
     /// Kills it, and starts another one, as systemd does.
-    pub fn restart(&mut self) {
+    fn restart(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.child = spawn(&self.home, &self.listener);
         (self.stream, self.report) = Self::connect(&self.home);
     }
 
-    pub fn tell(&mut self, event: &GuardEvent) {
+    fn tell(&mut self, event: &GuardEvent) {
         self.say(&ToNotifier::Event(Box::new(event.clone())));
     }
 
-    pub fn say(&mut self, what: &ToNotifier) {
+    fn say(&mut self, what: &ToNotifier) {
         self.stream.write_all(&line(what)).unwrap();
     }
 
-    pub fn report(&self) -> Report {
+    fn report(&self) -> Report {
         self.report.lock().unwrap().clone()
     }
 
     /// Waits until so many lines are on the disk.
-    pub fn taken(&self, lines: u64) {
+    fn taken(&self, lines: u64) {
         kit::until("all is on the disk", || self.report().taken == lines);
     }
 
     /// Waits until the state of a notifier is like this.
-    pub fn until(&self, name: &str, is: impl Fn(&NotifyStatus) -> bool) -> NotifyStatus {
+    fn until(&self, name: &str, is: impl Fn(&NotifyStatus) -> bool) -> NotifyStatus {
         self.until_in(Duration::from_secs(20), name, is)
     }
 
-    pub fn until_in(
+    fn until_in(
         &self,
         time: Duration,
         name: &str,
@@ -196,7 +196,7 @@ impl Drop for Helper {
 }
 
 /// A ban of which all is known.
-pub fn ban(host: &str) -> GuardEvent {
+fn ban(host: &str) -> GuardEvent {
     let at = Time::from_secs(1_795_308_766);
     GuardEvent {
         jail: Some("asterisk-guess".to_owned()),
@@ -215,9 +215,9 @@ pub fn ban(host: &str) -> GuardEvent {
 }
 
 /// A ban in which everything that a stranger may choose is hostile.
-pub fn hostile() -> GuardEvent {
+fn hostile() -> GuardEvent {
     let mut event = ban("203.0.113.9");
-    event.text = HOSTILE.to_owned();
+    HOSTILE.clone_into(&mut event.text);
     event.account = Some(HOSTILE.to_owned());
     event.jail = Some(HOSTILE.to_owned());
     let details = event.ban.as_mut().unwrap();
@@ -227,6 +227,6 @@ pub fn hostile() -> GuardEvent {
 }
 
 /// Many bans, each of another host.
-pub fn many(count: usize) -> impl Iterator<Item = GuardEvent> {
+fn many(count: usize) -> impl Iterator<Item = GuardEvent> {
     (0..count).map(|number| ban(&format!("198.51.{}.{}", number / 250, number % 250)))
 }

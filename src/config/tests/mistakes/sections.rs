@@ -266,14 +266,15 @@ fn the_wire() {
     "#);
 }
 
+/// The messages and the advice, without what is between them.
+fn messages(text: &str) -> Vec<String> {
+    let all = bad(text);
+    let lines = all.lines().filter(|line| line.starts_with("a.toml:") || line.starts_with("help:"));
+    lines.map(str::to_owned).collect()
+}
+
 #[test]
 fn notifiers_that_are_not_whole() {
-    let messages = |text: &str| -> Vec<String> {
-        let all = bad(text);
-        let lines =
-            all.lines().filter(|line| line.starts_with("a.toml:") || line.starts_with("help:"));
-        lines.map(str::to_owned).collect()
-    };
     insta::assert_snapshot!(bad("[notify.a]\nkind = 'mailx'\nqiet = '22:00-07:00'\n"), @r#"
     a.toml:2:8: unknown kind "mailx"
     2 | kind = 'mailx'
@@ -335,6 +336,14 @@ fn notifiers_that_are_not_whole() {
                 "help: write it into a file of its own that others may not read, and here passwordfile = \"/etc/asterguard/notify.secret\"",
             ],
         ),
+    ] {
+        assert_eq!(messages(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn notifiers_whose_values_are_wrong() {
+    for (text, expected) in [
         (
             "[notify.a]\nkind = 'webhook'\nurl = 'http://example.com/x'\n",
             [

@@ -20,6 +20,7 @@
 //! | [`sip`] | SIP messages, as the kernel copies them or Asterisk mirrors them by HEP |
 //! | [`services`] | IAX2, AMI and HTTP as bytes (pure) |
 //! | [`sources`] | sources of lines that the guard may not reach itself, as processes of their own |
+//! | [`notify`] | tells people and programs what the guard does, as a process of its own |
 //! | [`exchange`] | requests and our PBX's answers to observations: what a host did (pure) |
 //! | [`decide`] | events to decisions: counts offences, decides on bans (pure) |
 //! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
@@ -58,6 +59,8 @@ pub mod sip;
 pub mod services;
 
 pub mod sources;
+
+pub mod notify;
 
 pub mod exchange;
 

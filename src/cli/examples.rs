@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 25] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 26] = [
     (
         "run",
         &[
@@ -66,6 +66,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 25] = [
             ("asterguard unban 198.51.100.7", "remove its bans"),
             ("asterguard unban 198.51.100.7 --allow-for 1h", "and let it through for an hour"),
             ("asterguard unban --all --jail asterisk-scan", "all bans of a jail"),
+        ],
+    ),
+    (
+        "notify",
+        &[
+            ("asterguard notify test", "send a test message by each notifier"),
+            ("asterguard notify test office", "by [notify.office] only"),
         ],
     ),
     (

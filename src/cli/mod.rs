@@ -18,6 +18,7 @@ mod history;
 mod line_forms;
 mod list;
 mod log_file;
+mod notify;
 mod output;
 mod pause;
 mod person;
@@ -52,6 +53,7 @@ use crate::enforce::helper;
 use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
+use crate::notify::helper as notifier;
 use crate::sources;
 use crate::sources::journal;
 use crate::sys::peer::Peers;
@@ -136,12 +138,15 @@ struct PeerArgs {
     /// Socket of the helper that reads events of the manager interface (asterguard-ami.socket)
     #[arg(long, value_name = "PATH")]
     ami: Option<PathBuf>,
+    /// Socket of the helper that sends notifications (asterguard-notify.socket)
+    #[arg(long, value_name = "PATH")]
+    notify: Option<PathBuf>,
 }
 
 impl From<PeerArgs> for Peers {
     fn from(args: PeerArgs) -> Self {
-        let PeerArgs { names, journal, ami } = args;
-        Self { names, journal, ami }
+        let PeerArgs { names, journal, ami, notify } = args;
+        Self { names, journal, ami, notify }
     }
 }
 
@@ -224,6 +229,11 @@ enum Command {
     ///
     /// The user gets security events and nothing else. See docs/ami.md for what to do with it.
     AmiUser(ami_user::AmiUserArgs),
+    /// Try the notifications
+    Notify(notify::NotifyArgs),
+    /// Send notifications for the guard at the listening socket on standard input: what asterguard-notify.service runs
+    #[command(hide = true)]
+    Notifier(notify::NotifierArgs),
     /// Read events of the manager interface for the guard on standard input: what asterguard-ami@.service runs
     #[command(hide = true)]
     AmiSource(ConfigArg),
@@ -297,6 +307,8 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::restore(&args, &output),
         Command::Writer(peers) => write_to_firewall(&peers.into()).map_err(Failure::new),
         Command::AmiUser(args) => ami_user::ami_user(&args, &output),
+        Command::Notify(args) => return ended(notify::notify(&args, &output), &output),
+        Command::Notifier(args) => tell(args).map_err(Failure::new),
         Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
@@ -355,6 +367,25 @@ fn read_ami(config: Option<PathBuf>) -> anyhow::Result<()> {
     let _ = sandbox::give_up_capabilities();
     let _ = sandbox::confine(&Needs { read, sockets: Sockets::Internet, ..Needs::default() });
     Ok(sources::ami::serve(config, credentials, std::io::stdin(), std::io::stdout())?)
+}
+
+/// Serves the guard at the listening socket on standard input with messages for people, with nothing but what that takes.
+fn tell(args: notify::NotifierArgs) -> anyhow::Result<()> {
+    let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let (read, runs_commands) = notifier::files(args.config.config.as_deref());
+    // What cannot be given up here is what the unit takes away.
+    let _ = sandbox::give_up_capabilities();
+    // Commands would inherit this, and nobody knows what they need.
+    if !runs_commands {
+        let write = vec![args.state_dir.clone()];
+        let _ = sandbox::confine(&Needs {
+            read,
+            write,
+            sockets: Sockets::Internet,
+            ..Needs::default()
+        });
+    }
+    Ok(notifier::serve(listener.into(), args.config.config, &args.state_dir)?)
 }
 
 /// Returns the exit code, after saying what went wrong if something did.

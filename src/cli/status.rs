@@ -23,6 +23,7 @@ use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
 use crate::model::time::{RoughDuration, Time};
 use crate::model::words::counted;
+use crate::notify::protocol::NotifyStatus;
 use crate::sys::clock::now;
 
 /// Rules with hearsay that are shown for one file.
@@ -215,6 +216,9 @@ fn overview(status: &Status) -> String {
     }
     status.sinks.iter().for_each(|sink| text += &sink_line(sink));
     let _ = writeln!(text, "  {}", store_line(&status.store));
+    for notifier in &status.notify {
+        let _ = writeln!(text, "  {}", notify_line(notifier));
+    }
     if !status.logins.banned_hosts.is_empty() {
         let hosts = status.logins.banned_hosts.join(" ");
         let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
@@ -288,6 +292,23 @@ fn store_line(store: &StoreStatus) -> String {
     if let (Some(ago), Some(took)) = (store.checkpoint_ago, store.checkpoint_took) {
         // Writing to a string does not fail.
         let _ = write!(text, "; last checkpoint {} ago, in {took} ms", brief(ago));
+    }
+    text
+}
+
+/// Returns the state of a notifier.
+fn notify_line(notifier: &NotifyStatus) -> String {
+    let NotifyStatus { name, kind, sent, queued, dropped, failing_since, .. } = notifier;
+    let mut text = format!("notify {name} ({kind}): {} sent", counted(*sent, "message"));
+    // Writing to a string does not fail.
+    if *queued > 0 {
+        let _ = write!(text, ", {} waiting", counted(*queued, "event"));
+    }
+    if *dropped > 0 {
+        let _ = write!(text, ", {} given up", counted(*dropped, "event"));
+    }
+    if let Some(since) = failing_since {
+        let _ = write!(text, ", failing since {}", Time::from_secs(*since));
     }
     text
 }

@@ -12,6 +12,9 @@ use crate::model::hostname::HostName;
 /// The page that has all of it.
 pub(crate) const PAGE: &str = "docs/from-fail2ban.md";
 
+/// What to write in the place of fail2ban's keys for mails.
+const MAIL: &str = "write [notify.NAME] with kind = \"mail\" and to = [\"you@example.com\"]: docs/notifications.md";
+
 /// Sections of a file that are looked at.
 const MOST: usize = 200;
 
@@ -26,10 +29,13 @@ const KEYS: [(&str, &str); 44] = [
         "banaction*",
         "leave it out: nftables is always used; port = \"all\" closes all ports, port = \"sip\" those of SIP",
     ),
-    ("action*", "leave it out: bans are made by nftables, and nothing else is run"),
-    ("destemail", "leave it out: no mail is sent"),
-    ("sender*", "leave it out: no mail is sent"),
-    ("mta", "leave it out: no mail is sent"),
+    (
+        "action*",
+        "leave it out: bans are made by nftables; to run a script too, write [notify.NAME]: docs/notifications.md",
+    ),
+    ("destemail", MAIL),
+    ("sender*", MAIL),
+    ("mta", MAIL),
     (
         "ignorecommand",
         "leave it out: no program is run; ignoreip takes addresses, networks and names",

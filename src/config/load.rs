@@ -16,11 +16,12 @@ use super::fail2ban;
 use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
+use super::notify::NotifySections;
 use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
-use super::{AmiAccess, Config, Jail, LogLevel, MANUAL, RECIDIVE, SipMonitor};
+use super::{AmiAccess, Config, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
 
@@ -55,7 +56,7 @@ const MOST_JAILS: usize = 1000;
 const BUILT_IN_JAILS: &str = "write [jail.asterisk-scan] (strangers) and [jail.asterisk-guess] (wrong passwords) in its place, without filter: they are built in";
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 7] = ["ports", "wire", "ami", "default", "jail", "lists", "feed"];
+const SECTIONS: [&str; 8] = ["ports", "wire", "ami", "default", "jail", "lists", "feed", "notify"];
 
 pub(super) const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -107,6 +108,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let mut general = TopLevel::default();
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
+    let mut notify = NotifySections::default();
     let mut places = Places::default();
 
     // With a file half understood, errors about what it defines would lead astray.
@@ -120,11 +122,15 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
             let layer = if file == 0 { Layer::BuiltIn } else { Layer::Written };
             sections.merge(reader, file, layer, table.get_ref(), known);
             lists.merge(reader, file, table.get_ref());
+            if let Some(value) = section(table.get_ref(), "notify") {
+                notify.merge(reader, file, value);
+            }
             places.merge(reader, layer, table.get_ref());
         }
     }
     let jails = sections.jails(&mut readers, &mut places.disabled);
     let lists = lists.finish(&mut readers);
+    let notify = notify.finish(&mut readers);
 
     let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
     if !errors.is_empty() {
@@ -147,6 +153,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         lists,
         wire: general.wire,
         ami: general.ami,
+        notify,
         jails,
         places,
     })
@@ -173,6 +180,33 @@ pub fn load_ami(main: Option<&Path>) -> Result<Option<AmiAccess>, LoadError> {
         errors.extend(reader.into_errors());
     }
     if errors.is_empty() { Ok(ami) } else { Err(Diagnostics(errors).into()) }
+}
+
+/// Reads nothing but `[notify.NAME]`, from the same files as [`load`], as [`load_ami`] does.
+///
+/// # Errors
+/// Returns an error if a file cannot be read, or for all that is wrong in these sections.
+pub fn load_notify(main: Option<&Path>) -> Result<Vec<Notifier>, LoadError> {
+    let sources = match main {
+        Some(main) => sources(main, true)?,
+        None => sources(Path::new(MAIN), false)?,
+    };
+    let repaired: Vec<_> =
+        sources.iter().map(|(_, text)| Repaired::of(text, Some(&is_section))).collect();
+    let parsed = sources.iter().zip(&repaired);
+    let (mut readers, tables): (Vec<_>, Vec<_>) =
+        parsed.map(|((path, text), repaired)| TomlReader::parse(path, text, repaired)).unzip();
+    let mut notify = NotifySections::default();
+    if !readers.iter().any(TomlReader::is_half_understood) {
+        for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
+            if let Some(value) = table.get_ref().get("notify") {
+                notify.merge(reader, file, value);
+            }
+        }
+    }
+    let notify = notify.finish(&mut readers);
+    let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
+    if errors.is_empty() { Ok(notify) } else { Err(Diagnostics(errors).into()) }
 }
 
 /// The keys outside the sections.
@@ -202,7 +236,8 @@ impl TopLevel {
                 "ports" => self.ports.merge(reader, value),
                 "wire" => self.wire.merge(reader, value),
                 "ami" => self.ami.get_or_insert_default().merge(reader, value),
-                "default" | "jail" | "lists" | "feed" => {} // Sections::merge, ListSections::merge
+                // Sections::merge, ListSections::merge, NotifySections::merge
+                "default" | "jail" | "lists" | "feed" | "notify" => {}
                 _ => unknown(reader, key, value),
             }
         }
@@ -244,6 +279,7 @@ fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
             "jail",
             "lists",
             "feed",
+            "notify",
         ];
         reader.unknown_key(key, &known);
     }

@@ -9,6 +9,7 @@ mod jail_section;
 mod lists;
 pub mod load;
 mod network;
+pub mod notify;
 mod places;
 mod ports;
 pub mod settings;
@@ -31,6 +32,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub(crate) use network::network;
+pub use notify::Notifier;
 pub use places::Places;
 pub use settings::Setting;
 pub use sip_monitor::{Limiter, SipMonitor};
@@ -77,6 +79,8 @@ pub struct Config {
     pub wire: SipMonitor,
     /// Where the manager interface (AMI) is asked for events; `None` without a section for it.
     pub ami: Option<AmiAccess>,
+    /// Who is told what the guard does, by name.
+    pub notify: Vec<Notifier>,
     /// The facts that are known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
     /// The `dateformat` of Asterisk's logger.conf, if it names one; found, not written.

@@ -91,7 +91,7 @@ fn note(
 ) {
     for (key, value) in table {
         let name = format!("{before}{}", key.get_ref());
-        let is_section = before.is_empty() || matches!(before, "jail." | "feed.");
+        let is_section = before.is_empty() || matches!(before, "jail." | "feed." | "notify.");
         if let DeValue::Table(inner) = value.get_ref() {
             if is_section {
                 note(places, reader, &format!("{name}."), inner);

@@ -136,6 +136,11 @@ impl Config {
                 set("ami", "secretfile", quoted(&ami.secretfile.to_string_lossy())),
             ]);
         }
+        for notifier in &self.notify {
+            let section = format!("notify.{}", notifier.name);
+            let all = notifier.settings();
+            settings.extend(all.into_iter().map(|(key, value)| set(&section, key, value)));
+        }
         let nets = |nets: &[ListedNetwork]| {
             list(nets.iter().map(|listed| quoted(&Subject::from(listed.net).to_string())))
         };

@@ -55,6 +55,8 @@ pub enum Check {
     NeverBanned,
     /// Whether feeds are what their files say.
     Lists,
+    /// Whether those who are to be told something are told.
+    Notify,
 }
 
 impl Check {
@@ -83,6 +85,7 @@ impl Check {
             Self::Wire => "wire",
             Self::NeverBanned => "never-banned",
             Self::Lists => "lists",
+            Self::Notify => "notify",
         }
     }
 }

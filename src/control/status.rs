@@ -10,6 +10,7 @@ use super::{Answer, Query, Request};
 use crate::model::event::Remedy;
 use crate::model::time::Time;
 use crate::model::words::counted;
+use crate::notify::protocol::NotifyStatus;
 
 /// Asks for the state of the guard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,9 @@ pub struct Status {
     /// The state that outlives the daemon.
     #[serde(default)]
     pub store: StoreStatus,
+    /// The notifiers, as the process that tells said it last.
+    #[serde(default)]
+    pub notify: Vec<NotifyStatus>,
 }
 
 /// A pause in force.

@@ -3,6 +3,7 @@
 
 pub mod engine_thread;
 mod firewall_thread;
+pub mod notify_link;
 pub(crate) mod requests;
 mod startup;
 mod tasks;
@@ -48,6 +49,7 @@ use engine_thread::log_reader::{self, Matchers, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
+use notify_link::NotifyLink;
 use requests::server;
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
@@ -171,7 +173,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
-    let Dialers { resolver, sources } = privsep::dialers(options, dial);
+    let Dialers { resolver, sources, notify } = privsep::dialers(options, dial);
     let orders = stored_orders(options);
     let installed = install(resolver, plan, (lists, orders), sink, list_sink, &engine_handle)?;
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
@@ -189,7 +191,9 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
             engine.pause_jail(id, true, &mut decisions);
         }
     }
-    let mut events = EventLog::default();
+    let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
+    let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
+    let mut events = EventLog::new(notify.clone());
     let begins = format!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
@@ -232,6 +236,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         options: options.clone(),
         volume,
         finder,
+        notify,
         kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
         passed: passed.map(Mutex::new).map(Arc::new),
         readable,
@@ -361,6 +366,9 @@ fn serve_until_end(
         }
         Err(_) => error!("the engine's thread failed"),
     }
+    if let Some(notify) = &daemon.notify {
+        notify.stop(Duration::from_millis(700));
+    }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(socket);
     cause.result()
@@ -390,6 +398,8 @@ pub(crate) struct Daemon {
     options: Options,
     volume: logging::Volume,
     finder: Finder,
+    /// The way to the process that tells people; `None` if it was started without one.
+    notify: Option<Arc<NotifyLink>>,
     kernel: Arc<Kernel>,
     /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
     passed: Option<Arc<Mutex<Channel>>>,

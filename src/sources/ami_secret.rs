@@ -2,37 +2,27 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Gid, geteuid};
+use rustix::process::Gid;
 use thiserror::Error;
 
 use crate::model::trouble::Trouble;
 use crate::services::ami_session::{NoSecret, Secret, hex};
-use crate::sys::text_file::{FileError, open_regular};
+use crate::sys::secret_file::{self, MODE, SecretFileError};
 
 /// The name of the secret among systemd's credentials (`LoadCredential=ami-secret:/path`).
 const CREDENTIAL: &str = "ami-secret";
-/// The mode of the file: its owner reads and writes it, its group reads it.
-const MODE: u32 = 0o640;
-/// The bytes of a file that are read.
-const LARGEST: u64 = 1024;
 /// The random bytes of a new secret; it is written in hexadecimal digits.
 const RANDOM: usize = 24;
 
 /// The reason why there is no secret.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// It cannot be read.
-    #[error("cannot read the secret in {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: FileError },
-    /// Others may read or change it.
-    #[error("others may read or change {} (mode {mode:04o})", path.display())]
-    Mode { path: PathBuf, mode: u32 },
-    /// It belongs to somebody else.
-    #[error("{} belongs to the user with the number {owner}", path.display())]
-    Owner { path: PathBuf, owner: u32 },
+    /// Its file is not read.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     /// It holds something else.
     #[error("{} does not hold a secret: {error}", path.display())]
     NoSecret { path: PathBuf, error: NoSecret },
@@ -43,17 +33,8 @@ impl SecretError {
     #[must_use]
     pub fn trouble(&self) -> Trouble {
         let todo = match self {
-            Self::Unreadable { error: FileError::Io(error), .. }
-                if error.kind() == io::ErrorKind::NotFound =>
-            {
-                "asterguard ami-user --generate".to_owned()
-            }
-            Self::Unreadable { path, .. } => {
-                let path = path.display();
-                format!("chown root:asterguard {path}; chmod 640 {path}")
-            }
-            Self::Mode { path, .. } => format!("chmod 640 {}", path.display()),
-            Self::Owner { path, .. } => format!("chown root:asterguard {}", path.display()),
+            Self::File(error) if error.is_missing() => "asterguard ami-user --generate".to_owned(),
+            Self::File(error) => return error.trouble(),
             Self::NoSecret { path, .. } => {
                 format!("write the secret of manager.conf into {}", path.display())
             }
@@ -63,25 +44,14 @@ impl SecretError {
 }
 
 /// Reads the secret: what the service manager hands over in the directory `credentials` if it is there, otherwise this
-/// file. Only root, or the user of this process, may own the file; nobody but the owner may write it, and others may not
-/// read it.
+/// file; see [`secret_file`].
 ///
 /// # Errors
 /// See [`SecretError`].
 pub fn read(file: &Path, credentials: Option<&Path>) -> Result<Secret, SecretError> {
     let handed = credentials.map(|directory| directory.join(CREDENTIAL));
     let path = handed.filter(|path| path.exists()).unwrap_or_else(|| file.to_owned());
-    let unreadable = |error| SecretError::Unreadable { path: path.clone(), error };
-    let (file, metadata) = open_regular(&path).map_err(unreadable)?;
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    if mode & !MODE != 0 {
-        return Err(SecretError::Mode { path, mode });
-    }
-    if owner != 0 && owner != geteuid().as_raw() {
-        return Err(SecretError::Owner { path, owner });
-    }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).map_err(|error| unreadable(error.into()))?;
+    let text = secret_file::read(&path)?;
     Secret::new(&text).map_err(|error| SecretError::NoSecret { path, error })
 }
 
@@ -109,7 +79,7 @@ pub fn generate(path: &Path, group: Option<Gid>) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 

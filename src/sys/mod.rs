@@ -9,6 +9,7 @@ pub mod peer;
 pub mod program;
 pub mod replace;
 pub mod sandbox;
+pub mod secret_file;
 pub mod service_manager;
 pub mod sock_diag;
 pub mod text_file;

@@ -16,6 +16,8 @@ pub enum Peer {
     Journal,
     /// Reads events of Asterisk's manager interface.
     Ami,
+    /// Tells people and programs what the guard does. Other than the others, it is one process for all connections.
+    Notify,
 }
 
 impl Peer {
@@ -26,6 +28,7 @@ impl Peer {
             Self::Names => "asterguard-names.socket",
             Self::Journal => "asterguard-journal.socket",
             Self::Ami => "asterguard-ami.socket",
+            Self::Notify => "asterguard-notify.socket",
         }
     }
 
@@ -36,6 +39,7 @@ impl Peer {
             Self::Names => "--names",
             Self::Journal => "--journal",
             Self::Ami => "--ami",
+            Self::Notify => "--notify",
         }
     }
 }
@@ -49,6 +53,8 @@ pub struct Peers {
     pub journal: Option<PathBuf>,
     /// [`Peer::Ami`].
     pub ami: Option<PathBuf>,
+    /// [`Peer::Notify`].
+    pub notify: Option<PathBuf>,
 }
 
 impl Peers {
@@ -59,12 +65,13 @@ impl Peers {
             Peer::Names => self.names.as_deref(),
             Peer::Journal => self.journal.as_deref(),
             Peer::Ami => self.ami.as_deref(),
+            Peer::Notify => self.notify.as_deref(),
         }
     }
 
     /// Those that there are, each with its socket.
     pub fn each(&self) -> impl Iterator<Item = (Peer, &Path)> {
-        let all = [Peer::Names, Peer::Journal, Peer::Ami];
+        let all = [Peer::Names, Peer::Journal, Peer::Ami, Peer::Notify];
         all.into_iter().filter_map(|peer| Some((peer, self.socket(peer)?)))
     }
 }

@@ -34,6 +34,8 @@ pub struct Program {
     limit: Duration,
     /// The most that is read from its standard output, in bytes.
     most: usize,
+    /// Whether it gets no variable of the environment but `PATH`.
+    bare: bool,
     /// The processes of the last runs, of all clones of this.
     ran: Arc<Mutex<VecDeque<u32>>>,
 }
@@ -48,7 +50,7 @@ impl Program {
     /// Returns the program and its first arguments, which come before those of each run.
     pub fn with_argv<A: Into<OsString>>(argv: impl IntoIterator<Item = A>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self { argv, limit: LIMIT, most: STDOUT_MAX, ran: Arc::default() }
+        Self { argv, limit: LIMIT, most: STDOUT_MAX, bare: false, ran: Arc::default() }
     }
 
     /// Returns the same, stopped after `limit`.
@@ -61,6 +63,12 @@ impl Program {
     #[must_use]
     pub fn capped(&self, most: usize) -> Self {
         Self { most, ..self.clone() }
+    }
+
+    /// Returns the same, without any variable of the environment but `PATH`.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { bare: true, ..self.clone() }
     }
 
     /// Asks a program that is given by its name and arguments, and returns what it prints, of at most a MiB, without
@@ -127,7 +135,7 @@ impl Program {
     fn complaint(&self, stderr: &[u8], status: ExitStatus) -> ProgramError {
         let text = String::from_utf8_lossy(stderr).trim().to_owned();
         let said = if text.is_empty() { format!("no reason given ({status})") } else { text };
-        ProgramError::Failed { program: self.name(), said }
+        ProgramError::Failed { program: self.name(), said, code: status.code() }
     }
 
     fn remember(&self, pid: u32) {
@@ -143,11 +151,17 @@ impl Program {
             program: String::new(),
             error: ErrorKind::InvalidInput.into(),
         })?;
-        Command::new(program)
+        let mut command = Command::new(program);
+        if self.bare {
+            command.env_clear();
+            command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        } else {
+            // The complaints are sorted by their words.
+            command.env("LC_ALL", "C");
+        }
+        command
             .args(first)
             .args(args)
-            // The complaints are sorted by their words.
-            .env("LC_ALL", "C")
             // A group of its own, so that all that it starts can be stopped with it.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -174,7 +188,7 @@ pub enum ProgramError {
     Hangs { program: String, limit: Duration },
     /// It ended with an error; its own words follow.
     #[error("`{program}` refused: {said}")]
-    Failed { program: String, said: String },
+    Failed { program: String, said: String, code: Option<i32> },
     /// It printed more than it may, in bytes.
     #[error("`{program}` printed more than {} MiB and was stopped", most >> 20)]
     Endless { program: String, most: usize },

@@ -289,6 +289,7 @@ impl<'a> Transcript<'a> {
             "explain" | "run" | "setup" => &[CONFIG_FILE, SOCKET, STATE],
             "doctor" => &[CONFIG_FILE, SOCKET],
             "restore" => &[CONFIG_FILE, STATE],
+            "notify" => &[],
             _ => &[SOCKET],
         };
         command.args(args).env("TZ", "UTC").stdin(Stdio::null());
@@ -430,6 +431,10 @@ fn what_needs_no_guard_is_told_as_json() {
 
     told.tell(program(), &["check"]);
     told.tell(program(), &["ami-user"]);
+    home.write("notify.toml", "[notify.tool]\nkind = 'command'\ncommand = ['/bin/true']\n");
+    let path = |name: &str| home.path(name).to_str().unwrap().to_owned();
+    let files = ["--config", &path("notify.toml"), "--helper", &path("nobody")];
+    told.tell(program(), &[&["notify", "test", "tool"], &files[..]].concat());
     told.tell(program(), &["ruleset"]);
     told.tell(program(), &["ruleset", "--output", home.path("out.nft").to_str().unwrap()]);
     told.tell(program(), &["ruleset", "--output", "/no/such/directory/out.nft"]);

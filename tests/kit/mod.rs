@@ -370,6 +370,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
         lists: ListConfig::default(),
         wire: SipMonitor { enabled: false, ..SipMonitor::default() },
         ami: None,
+        notify: Vec::new(),
         jails,
         places: Places::default(),
     }

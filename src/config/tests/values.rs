@@ -392,3 +392,32 @@ fn the_wire_can_be_set() {
     };
     assert_eq!(config.wire, expected);
 }
+
+#[test]
+fn notifiers_are_merged_key_by_key_and_show_no_secret() {
+    use crate::config::notify::{Security, Way};
+    assert_eq!(good("").notify, []);
+    let config = good(
+        "[notify.office]\nkind = 'mail'\nserver = 'mail.example.com'\nto = ['a@example.com', 'Bo <b@example.com>']\n\
+         user = 'pbx'\npasswordfile = '/etc/p'\nquiet = '22:00-07:00'\n\
+         [notify.off]\nenabled = false\nkind = 'command'\ncommand = ['/bin/true']\n\
+         [notify.chat]\nkind = 'webhook'\nurl = 'https://example.com/s3cret'\n\
+         [notify.tool]\nkind = 'command'\ncommand = ['/bin/tell', 's3cret']\ntimeout = 5\n",
+    );
+    let names: Vec<_> = config.notify.iter().map(|it| (it.name.as_str(), it.kind())).collect();
+    assert_eq!(names, [("chat", "webhook"), ("office", "mail"), ("tool", "command")]);
+    let Way::Mail(mail) = &config.notify[1].way else { panic!() };
+    assert_eq!((mail.security, mail.port(), mail.to.len()), (Security::StartTls, 587, 2));
+    let shown = crate::config::settings::as_file(&config.settings()).join("\n");
+    assert!(!shown.contains("s3cret") && shown.contains("url = \"***\""), "{shown}");
+    assert!(
+        shown.contains("quiet = \"22:00-07:00\"") && shown.contains("[notify.office]"),
+        "{shown}"
+    );
+    let local = good("[notify.a]\nkind = 'mail'\nto = 'root@localhost'\n");
+    let Way::Mail(mail) = &local.notify[0].way else { panic!() };
+    assert_eq!(
+        (mail.server.as_str(), mail.security, mail.port()),
+        ("127.0.0.1", Security::None, 25)
+    );
+}

@@ -1,8 +1,11 @@
 //! Tells what the guard did: in the log, in the state file, and to the notifier.
 
+use std::sync::Arc;
+
 use tracing::{debug, info, warn};
 
 use super::log_reader::Reader;
+use crate::daemon::notify_link::NotifyLink;
 use crate::daemon::requests::without_effect;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
@@ -28,9 +31,17 @@ pub type Happened = (GuardEvent, Vec<Account>);
 pub struct EventLog {
     /// Events that were logged and not stored yet.
     waiting: Vec<Happened>,
+    /// The way to the process that tells people; `None` if the guard was started without one.
+    pub notify: Option<Arc<NotifyLink>>,
 }
 
 impl EventLog {
+    /// Returns one that tells people by `notify`.
+    #[must_use]
+    pub fn new(notify: Option<Arc<NotifyLink>>) -> Self {
+        Self { notify, ..Self::default() }
+    }
+
     /// Logs an event, and tells all others of it.
     pub fn tell(&mut self, event: GuardEvent) {
         self.tell_with(event, Vec::new());
@@ -61,6 +72,9 @@ impl EventLog {
     }
 
     fn pass_on(&mut self, mut event: GuardEvent, accounts: Vec<Account>) {
+        if let Some(notify) = &self.notify {
+            notify.tell(&event);
+        }
         // Log lines are long, and hold what strangers wrote: they are not stored.
         if let Some(ban) = &mut event.ban {
             ban.lines = Vec::new();

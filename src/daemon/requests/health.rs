@@ -11,6 +11,7 @@ use crate::model::pause::Pause;
 use crate::model::remote_source::RemoteSource;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
+use crate::sys::peer::Peer;
 
 /// Lines after which it is certain what a log holds.
 const FEW: u64 = 20;
@@ -19,7 +20,7 @@ const FEW: u64 = 20;
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 21] = [
+const CHECKS: [(Check, Look, &str); 22] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),
@@ -41,6 +42,7 @@ const CHECKS: [(Check, Look, &str); 21] = [
     (Check::Wire, wire, "the wire is available, or not wanted"),
     (Check::NeverBanned, never_banned, "the hosts that are never banned are known"),
     (Check::Lists, feeds, "the feeds are what their files say"),
+    (Check::Notify, notify, "notifications are sent, or none are configured"),
 ];
 
 /// All that the checks look at.
@@ -328,6 +330,25 @@ fn never_banned(facts: &Facts<'_>) -> Vec<Trouble> {
 fn feeds(facts: &Facts<'_>) -> Vec<Trouble> {
     let wrong = facts.core.engine.plan().lists.problems();
     wrong.map(|seen| Trouble::new(seen, lists::MEND)).collect()
+}
+
+fn notify(facts: &Facts<'_>) -> Vec<Trouble> {
+    let wanted = &facts.core.engine.plan().config.notify;
+    match &facts.core.events.notify {
+        _ if wanted.is_empty() => Vec::new(),
+        Some(link) => link.troubles(),
+        None => vec![Trouble::new(
+            format!(
+                "nobody is told anything: the guard was started without {}",
+                Peer::Notify.option()
+            ),
+            format!(
+                "start the guard with {} and the socket of {}",
+                Peer::Notify.option(),
+                Peer::Notify.unit()
+            ),
+        )],
+    }
 }
 
 #[cfg(test)]

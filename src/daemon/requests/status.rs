@@ -98,6 +98,7 @@ impl Core {
             targeted: self.targeted(),
             sinks: vec![sink_status(self.sink, &sink)],
             store: self.recorder.status(now),
+            notify: self.events.notify.as_ref().map(|link| link.status()).unwrap_or_default(),
         })
     }
 

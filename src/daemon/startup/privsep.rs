@@ -52,6 +52,8 @@ pub struct Dialers {
     pub resolver: Resolver,
     /// The ways to the helpers that read sources.
     pub sources: Vec<(Peer, Connect)>,
+    /// The way to the process that tells people.
+    pub notify: Option<Connect>,
 }
 
 /// The channels by which the firewall helper is asked for connections to our other processes.
@@ -78,9 +80,12 @@ pub fn dialers(options: &Options, channels: Option<DialChannels>) -> Dialers {
     let resolver = options.peers.socket(Peer::Names).map_or(Resolver::Here, |socket| {
         Resolver::Helper(socket.to_owned(), connect(Peer::Names, socket, names.as_ref()))
     });
-    let readers = options.peers.each().filter(|(peer, _)| *peer != Peer::Names);
+    let notify = options.peers.socket(Peer::Notify);
+    let notify = notify.map(|socket| connect(Peer::Notify, socket, sources.as_ref()));
+    let is_reader = |peer| matches!(peer, Peer::Journal | Peer::Ami);
+    let readers = options.peers.each().filter(|(peer, _)| is_reader(*peer));
     let sources = readers.map(|(peer, socket)| (peer, connect(peer, socket, sources.as_ref())));
-    Dialers { resolver, sources: sources.collect() }
+    Dialers { resolver, sources: sources.collect(), notify }
 }
 
 /// A channel that several threads use.

@@ -172,6 +172,9 @@ impl Daemon {
             return Err(stays(&error.into()));
         }
         self.volume.set(loglevel);
+        if let Some(notify) = &self.notify {
+            notify.reload(!plan.config.notify.is_empty());
+        }
         self.finder.change(wanted);
         let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
         // Fails only if it panics; then old sets stay.

@@ -265,3 +265,132 @@ fn the_wire() {
     help: write the addresses of PBXs behind this machine: ["172.17.0.2", "10.0.3.0/24"]
     "#);
 }
+
+/// The messages and the advice, without what is between them.
+fn messages(text: &str) -> Vec<String> {
+    let all = bad(text);
+    let lines = all.lines().filter(|line| line.starts_with("a.toml:") || line.starts_with("help:"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn notifiers_that_are_not_whole() {
+    insta::assert_snapshot!(bad("[notify.a]\nkind = 'mailx'\nqiet = '22:00-07:00'\n"), @r#"
+    a.toml:2:8: unknown kind "mailx"
+    2 | kind = 'mailx'
+      |        ^^^^^^^
+    help: known: mail, webhook, command
+
+    a.toml:3:1: unknown key "qiet"
+    3 | qiet = '22:00-07:00'
+      | ^^^^
+    help: did you mean "quiet"?
+    "#);
+    for (text, expected) in [
+        (
+            "[notify.a]\n",
+            [
+                "a.toml:1:9: notifier \"a\" has no kind",
+                "help: write kind = \"mail\", \"webhook\" or \"command\"",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\n",
+            [
+                "a.toml:1:9: notifier \"a\" has no to",
+                "help: write whom to send the mails: to = [\"admin@example.com\"]",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\nto = 'x@example.com'\nurl = 'https://example.com'\n",
+            [
+                "a.toml:4:1: url is not for kind = \"mail\"",
+                "help: its keys: server, port, security, user, passwordfile, cafile, from, to",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\nto = 'x@example.com'\nserver = 'mail.example.com'\nsecurity = 'none'\n",
+            [
+                "a.toml:5:1: everybody on the way to mail.example.com could read these mails",
+                "help: write security = \"starttls\" or \"tls\"; \"none\" is only for a server on this machine",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\nto = 'admin'\n",
+            [
+                "a.toml:3:6: \"admin\" is not an address for mail",
+                "help: write whom to send the mails: [\"admin@example.com\"]",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\nto = 'x@example.com'\nuser = 'x'\n",
+            [
+                "a.toml:1:9: notifier \"a\" has no passwordfile",
+                "help: write the file with the password of this user",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'mail'\nto = 'x@example.com'\npassword = 'x'\n",
+            [
+                "a.toml:4:1: no secret may stand in this file",
+                "help: write it into a file of its own that others may not read, and here passwordfile = \"/etc/asterguard/notify.secret\"",
+            ],
+        ),
+    ] {
+        assert_eq!(messages(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn notifiers_whose_values_are_wrong() {
+    for (text, expected) in [
+        (
+            "[notify.a]\nkind = 'webhook'\nurl = 'http://example.com/x'\n",
+            [
+                "a.toml:3:7: with http:// everybody on the way could read this",
+                "help: write the address that the service gave you: \"https://hooks.example.com/…\"; better, write it into a file, and here urlfile = \"/etc/asterguard/notify.url\"",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'webhook'\npreset = 'telegram'\nurlfile = '/etc/x'\n",
+            [
+                "a.toml:1:9: notifier \"a\" has no chat",
+                "help: write the number of the chat: chat = \"-1001234567890\"",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = 'mail root'\n",
+            [
+                "a.toml:3:11: expected an array of strings, found a string",
+                "help: write the path of a program and its arguments: [\"/usr/local/bin/tell\", \"--ban\"]; no shell reads them",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = ['tell']\n",
+            [
+                "a.toml:3:12: \"tell\" is not the path of a file",
+                "help: write the path of a program and its arguments: [\"/usr/local/bin/tell\", \"--ban\"]; no shell reads them",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = ['/bin/tell']\nquiet = '22-7'\n",
+            [
+                "a.toml:4:9: \"22-7\" are no hours of a day",
+                "help: write from when until when, in the time of this machine: \"22:00-07:00\"",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = ['/bin/tell']\non = ['login']\n",
+            [
+                "a.toml:4:7: unknown event \"login\"",
+                "help: known: ban, unban, observed, login-from-new-network, health, order, heal, start, stop",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = ['/bin/tell']\ndigest = '8d'\n",
+            ["a.toml:4:10: longer than 7d", "help: write a shorter time"],
+        ),
+    ] {
+        assert_eq!(messages(text), expected, "{text}");
+    }
+}

@@ -1,0 +1,509 @@
+//! The way to the process that tells people (`asterguard notifier`): a bounded queue, and a thread that hands it over.
+//!
+//! Whoever tells something never waits. An event stays here until the other process has it on its disk; then it says so. If
+//! the connection ends before that, the event is said again by the next one.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::model::backoff;
+use crate::model::guard_event::{EventKind, GuardEvent};
+use crate::model::time::Time;
+use crate::model::trouble::Trouble;
+use crate::notify::protocol::{LONGEST_REPORT, NotifyStatus, Report, ToNotifier, line, read};
+use crate::sys::mutex::lock;
+use crate::sys::peer::{Connect, Peer};
+
+/// Events that wait for the other process, and bytes that they take. For more there is no room: they are counted, and the
+/// number is told when there is.
+const MOST_EVENTS: usize = 1024;
+/// See [`MOST_EVENTS`].
+const MOST_BYTES: usize = 4 << 20;
+/// Bytes that are written at once.
+const AT_ONCE: usize = 64 << 10;
+/// Notifiers that are shown.
+const MOST_NOTIFIERS: usize = crate::config::notify::MOST_NOTIFIERS;
+/// The time that the other process may take to read.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The shortest time before the thread connects again; it doubles each time …
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// … up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The way to the process that tells. It takes at most 4 MiB, and two threads.
+pub struct NotifyLink {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for NotifyLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NotifyLink")
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether anybody is to be told anything; otherwise, events are not kept, and nothing is connected.
+    wanted: bool,
+    /// The lines that the other process does not have on its disk, oldest first, and their size.
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// How many of them were written by this connection.
+    written: usize,
+    /// Events for which there was no room, and the time of the last one.
+    lost: u64,
+    lost_at: Time,
+    report: Report,
+    /// Why there is no connection.
+    trouble: Option<String>,
+    stream: Option<UnixStream>,
+    /// Whether the connection has ended, and whether this link has.
+    broken: bool,
+    stopped: bool,
+}
+
+impl State {
+    /// Adds a line, if there is room.
+    fn push(&mut self, line: Vec<u8>) -> bool {
+        let bytes = self.bytes + line.len();
+        let is_room = self.lines.len() < MOST_EVENTS && bytes <= MOST_BYTES;
+        if is_room {
+            self.bytes = bytes;
+            self.lines.push_back(line);
+        }
+        is_room
+    }
+
+    /// Says how many events there was no room for, once there is some.
+    fn tell_lost(&mut self) {
+        if self.lost == 0 {
+            return;
+        }
+        let text = format!(
+            "{} events could not be told: the process that tells did not take them in time (asterguard events has them)",
+            self.lost
+        );
+        let mut event = GuardEvent::new(self.lost_at, EventKind::Health, text);
+        event.good = Some(false);
+        if self.push(line(&ToNotifier::Event(Box::new(event)))) {
+            self.lost = 0;
+        }
+    }
+
+    /// Takes up what the other process says; `told` is how many lines of this connection it had dealt with before.
+    fn take(&mut self, report: Report, told: &mut u64) {
+        let new = usize::try_from(report.taken.saturating_sub(*told)).unwrap_or(usize::MAX);
+        for _ in 0..new.min(self.written) {
+            if let Some(line) = self.lines.pop_front() {
+                self.bytes = self.bytes.saturating_sub(line.len());
+                self.written -= 1;
+            }
+        }
+        *told = report.taken.max(*told);
+        self.report = report;
+        self.report.notifiers.truncate(MOST_NOTIFIERS);
+        self.tell_lost();
+    }
+}
+
+impl NotifyLink {
+    /// Starts the thread. `wanted` says whether the configuration has notifiers; without any, nothing is connected.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(connect: Connect, wanted: bool) -> io::Result<Self> {
+        Self::start_after(connect, wanted, FIRST_WAIT)
+    }
+
+    fn start_after(connect: Connect, wanted: bool, first_wait: Duration) -> io::Result<Self> {
+        let state = State { wanted, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let session = Session { shared: Arc::clone(&shared), connect, first_wait };
+        thread::Builder::new().name("notify".to_owned()).spawn(move || session.run())?;
+        Ok(Self { shared })
+    }
+
+    /// Hands an event over. It never waits.
+    pub fn tell(&self, event: &GuardEvent) {
+        let mut state = lock(&self.shared.state);
+        if !state.wanted || state.stopped {
+            return;
+        }
+        state.tell_lost();
+        let line = line(&ToNotifier::Event(Box::new(event.clone())));
+        // Order matters less than that nothing is told before what is missing is.
+        if state.lost > 0 || !state.push(line) {
+            state.lost = state.lost.saturating_add(1);
+            state.lost_at = event.at;
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Says that the configuration was read again; `wanted` as at the start.
+    pub fn reload(&self, wanted: bool) {
+        let mut state = lock(&self.shared.state);
+        let was_wanted = std::mem::replace(&mut state.wanted, wanted);
+        if was_wanted || wanted {
+            // Without room, very much waits that the next process gets with the new configuration.
+            state.push(line(&ToNotifier::Reload));
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Returns the state of each notifier, as the other process said it last.
+    #[must_use]
+    pub fn status(&self) -> Vec<NotifyStatus> {
+        let state = lock(&self.shared.state);
+        if state.wanted { state.report.notifiers.clone() } else { Vec::new() }
+    }
+
+    /// Returns what is wrong, if anything is.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let state = lock(&self.shared.state);
+        if !state.wanted {
+            return Vec::new();
+        }
+        let (socket, logs) = (Peer::Notify.unit(), Peer::Notify.unit().replace(".socket", ""));
+        let mut troubles = Vec::new();
+        if let Some(why) = &state.trouble {
+            troubles.push(Trouble::new(
+                format!(
+                    "nobody is told anything now: {why} ({socket}); {} events wait",
+                    state.lines.len()
+                ),
+                format!("see journalctl -u {logs}; systemctl status {socket}"),
+            ));
+        }
+        if let Some(why) = &state.report.trouble {
+            troubles.push(Trouble::new(format!("notifications: {why}"), "asterguard check"));
+        }
+        if state.lost > 0 {
+            troubles.push(Trouble::new(
+                format!("{} events were not told, because too many wait", state.lost),
+                format!("see journalctl -u {logs}"),
+            ));
+        }
+        for notifier in &state.report.notifiers {
+            if let (Some(since), Some(why)) = (notifier.failing_since, &notifier.why) {
+                let NotifyStatus { name, queued, .. } = notifier;
+                let since = Time::from_secs(since);
+                troubles.push(Trouble::new(
+                    format!("nothing is told by [notify.{name}] since {since}: {why}; {queued} events wait"),
+                    notifier.todo.clone().unwrap_or_else(|| format!("asterguard notify test {name}")),
+                ));
+            }
+        }
+        troubles
+    }
+
+    /// Ends the connection when all is handed over, or after this time.
+    pub fn stop(&self, limit: Duration) {
+        let mut state = lock(&self.shared.state);
+        state.tell_lost();
+        self.shared.changed.notify_all();
+        if state.wanted && state.stream.is_some() {
+            let waits = |state: &mut State| !state.lines.is_empty() && state.stream.is_some();
+            let waited = self.shared.changed.wait_timeout_while(state, limit, waits);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.stopped = true;
+        if let Some(stream) = state.stream.take() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for NotifyLink {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// The thread that talks with the other process.
+struct Session {
+    shared: Arc<Shared>,
+    connect: Connect,
+    first_wait: Duration,
+}
+
+impl Session {
+    fn run(&self) {
+        let mut doublings = 0_u32;
+        loop {
+            let idle =
+                |state: &mut State| !state.wanted && state.lines.is_empty() && !state.stopped;
+            let state = self.shared.changed.wait_while(lock(&self.shared.state), idle);
+            if state.unwrap_or_else(PoisonError::into_inner).stopped {
+                return;
+            }
+            let (why, worked) = self.connected();
+            doublings = if worked { 0 } else { doublings.saturating_add(1) };
+            let mut state = lock(&self.shared.state);
+            (state.stream, state.written, state.broken) = (None, 0, false);
+            if !worked {
+                state.trouble = Some(why);
+            }
+            // A reload that was the last word ends with the process that it was for.
+            if !state.wanted {
+                state.lines.clear();
+                state.bytes = 0;
+            }
+            self.shared.changed.notify_all();
+            let chance = RandomState::new().hash_one(0);
+            let wait = backoff::wait(self.first_wait, LONGEST_WAIT, doublings, chance);
+            let goes_on = |state: &mut State| !state.stopped;
+            let waited = self.shared.changed.wait_timeout_while(state, wait, goes_on);
+            if waited.unwrap_or_else(PoisonError::into_inner).0.stopped {
+                return;
+            }
+        }
+    }
+
+    /// Connects, and hands lines over until the connection ends; returns why it did, and whether it had worked.
+    fn connected(&self) -> (String, bool) {
+        let opened = (self.connect)().and_then(|stream| {
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok((stream.try_clone()?, stream))
+        });
+        let (own, stream) = match opened {
+            Ok(streams) => streams,
+            Err(error) => return (error.to_string(), false),
+        };
+        {
+            let mut state = lock(&self.shared.state);
+            (state.stream, state.written, state.broken) = (Some(own), 0, false);
+        }
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().name("notify-says".to_owned());
+            let said = reader.spawn_scoped(scope, || self.read(&stream));
+            let written = if said.is_ok() {
+                self.write(&stream)
+            } else {
+                Err(io::ErrorKind::OutOfMemory.into())
+            };
+            let _ = stream.shutdown(Shutdown::Both);
+            let said = said.ok().and_then(|said| said.join().ok());
+            let worked = said.as_ref().is_some_and(|(_, worked)| *worked);
+            let said = said.map_or(Ok(()), |(said, _)| said);
+            let why = match written.and(said) {
+                Err(error) => error.to_string(),
+                Ok(()) => "its process has ended".to_owned(),
+            };
+            (why, worked)
+        })
+    }
+
+    fn write(&self, mut stream: &UnixStream) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut state = lock(&self.shared.state);
+            let idle = |state: &mut State| {
+                state.written >= state.lines.len() && !state.broken && !state.stopped
+            };
+            state =
+                self.shared.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+            if state.broken || state.stopped {
+                return Ok(());
+            }
+            bytes.clear();
+            let mut lines = 0;
+            for line in state.lines.iter().skip(state.written) {
+                if lines > 0 && bytes.len() + line.len() > AT_ONCE {
+                    break;
+                }
+                bytes.extend_from_slice(line);
+                lines += 1;
+            }
+            // Before they are written: the answer may be here at once.
+            state.written += lines;
+            drop(state);
+            stream.write_all(&bytes)?;
+        }
+    }
+
+    /// Reads reports until the connection ends; says whether there was one.
+    fn read(&self, stream: &UnixStream) -> (io::Result<()>, bool) {
+        let (mut reader, mut text) = (BufReader::new(stream), Vec::new());
+        let (mut told, mut worked) = (0, false);
+        let ended = loop {
+            text.clear();
+            match (&mut reader).take(LONGEST_REPORT as u64).read_until(b'\n', &mut text) {
+                Err(error) => break Err(error),
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+            }
+            let Some(report) = read::<Report>(&text).filter(|_| text.ends_with(b"\n")) else {
+                let nonsense = "its process says what makes no sense";
+                break Err(io::Error::new(io::ErrorKind::InvalidData, nonsense));
+            };
+            worked = true;
+            let mut state = lock(&self.shared.state);
+            state.trouble = None;
+            state.take(report, &mut told);
+            self.shared.changed.notify_all();
+        };
+        lock(&self.shared.state).broken = true;
+        self.shared.changed.notify_all();
+        (ended, worked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::sys::clock::monotonic_now;
+
+    /// The other process, played by the test.
+    struct Lab {
+        link: NotifyLink,
+        streams: Receiver<UnixStream>,
+        _directory: tempfile::TempDir,
+    }
+
+    struct Other(BufReader<UnixStream>);
+
+    impl Lab {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let socket = directory.path().join("socket");
+            let listener = UnixListener::bind(&socket).unwrap();
+            let connect: Connect = Arc::new(move || UnixStream::connect(&socket));
+            let (accepted, streams) = channel();
+            thread::spawn(move || {
+                listener.incoming().flatten().try_for_each(|it| accepted.send(it))
+            });
+            let link = NotifyLink::start_after(connect, true, Duration::from_millis(1)).unwrap();
+            Self { link, streams, _directory: directory }
+        }
+
+        fn accept(&self) -> Other {
+            Other(BufReader::new(self.streams.recv().unwrap()))
+        }
+
+        fn tell(&self, text: &str) {
+            self.link.tell(&GuardEvent::new(Time::default(), EventKind::Start, text));
+        }
+
+        fn until(&self, is: impl Fn(&State) -> bool) {
+            let start = monotonic_now();
+            while !is(&lock(&self.link.shared.state)) {
+                assert!(monotonic_now().since(start) < Duration::from_secs(10));
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    impl Other {
+        fn hear(&mut self) -> String {
+            let mut text = String::new();
+            self.0.read_line(&mut text).unwrap();
+            match read::<ToNotifier>(text.as_bytes()) {
+                Some(ToNotifier::Event(event)) => event.text,
+                Some(ToNotifier::Reload) => "reload".to_owned(),
+                Some(ToNotifier::Test(_)) => "test".to_owned(),
+                None => String::new(),
+            }
+        }
+
+        fn say(&mut self, taken: u64) {
+            let report = Report { taken, ..Report::default() };
+            self.0.get_mut().write_all(&line(&report)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_disk_is_said_again() {
+        let lab = Lab::new();
+        let mut other = lab.accept();
+        for text in ["one", "two", "three"] {
+            lab.tell(text);
+        }
+        assert_eq!([other.hear(), other.hear(), other.hear()], ["one", "two", "three"]);
+        other.say(1);
+        lab.until(|state| state.lines.len() == 2);
+        drop(other);
+        let mut other = lab.accept();
+        assert_eq!([other.hear(), other.hear()], ["two", "three"]);
+        other.say(2);
+        lab.until(|state| state.lines.is_empty() && state.bytes == 0);
+        lab.link.reload(true);
+        assert_eq!(other.hear(), "reload");
+    }
+
+    #[test]
+    fn who_tells_never_waits_and_what_is_lost_is_told() {
+        let lab = Lab::new();
+        let mut other = lab.accept();
+        let start = monotonic_now();
+        (0..100_000).for_each(|number| lab.tell(&number.to_string()));
+        let took = monotonic_now().since(start);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let troubles = lab.link.troubles();
+        assert!(troubles[0].seen.starts_with(&(100_000 - MOST_EVENTS).to_string()), "{troubles:?}");
+        for number in 0..MOST_EVENTS {
+            assert_eq!(other.hear(), number.to_string());
+        }
+        other.say(MOST_EVENTS as u64);
+        assert!(other.hear().starts_with(&format!("{} events could not", 100_000 - MOST_EVENTS)));
+        lab.tell("next");
+        assert_eq!(other.hear(), "next");
+    }
+
+    #[test]
+    fn nonsense_ends_the_connection() {
+        let lab = Lab::new();
+        for nonsense in ["\n", "{}\n", "[", &"x".repeat(LONGEST_REPORT + 1)] {
+            let mut other = lab.accept();
+            let _ = other.0.get_mut().write_all(nonsense.as_bytes());
+            let _ = other.0.get_mut().shutdown(Shutdown::Write);
+            assert_eq!(other.hear(), "");
+        }
+        let mut other = lab.accept();
+        other.say(u64::MAX);
+        lab.tell("still");
+        assert_eq!(other.hear(), "still");
+    }
+
+    #[test]
+    fn the_last_words_are_handed_over() {
+        let lab = Lab::new();
+        let mut other = lab.accept();
+        other.say(0);
+        lab.until(|state| state.stream.is_some());
+        lab.tell("stopped");
+        let heard = thread::spawn(move || {
+            let text = other.hear();
+            other.say(1);
+            text
+        });
+        lab.link.stop(Duration::from_secs(10));
+        assert_eq!(heard.join().unwrap(), "stopped");
+        assert!(lock(&lab.link.shared.state).lines.is_empty());
+    }
+
+    #[test]
+    fn without_notifiers_nothing_is_kept() {
+        let refuse: Connect = Arc::new(|| panic!("nobody asked for that"));
+        let link = NotifyLink::start_after(refuse, false, Duration::ZERO).unwrap();
+        link.tell(&GuardEvent::new(Time::default(), EventKind::Start, "x"));
+        assert!(lock(&link.shared.state).lines.is_empty() && link.troubles().is_empty());
+    }
+}

@@ -45,6 +45,15 @@ impl Account {
         Some(Self { hash, name: shown })
     }
 
+    /// Returns the account of this hash, whose name is shown in this way.
+    #[must_use]
+    pub fn restored(hash: NonZeroU64, shown: &str) -> Self {
+        let mut name = [0; SHOWN];
+        let plain = shown.bytes().filter(|byte| is_plain(*byte) || *byte == b'*');
+        name.iter_mut().zip(plain).for_each(|(place, byte)| *place = byte);
+        Self { hash, name }
+    }
+
     /// Returns a number that two accounts have in common only by chance, never 0.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -152,6 +161,8 @@ mod tests {
             let stored = serde_json::to_string(&account).unwrap();
             let restored: Account = serde_json::from_str(&stored).unwrap();
             assert_eq!((restored, restored.to_string().as_str()), (account, "?"));
+            let restored = Account::restored(account.into(), shown);
+            assert_eq!((restored, restored.to_string().as_str()), (account, shown));
         }
     }
 

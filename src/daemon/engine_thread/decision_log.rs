@@ -4,7 +4,10 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::requests::without_effect;
 use crate::decide::plan::Plan;
-use crate::model::event::{AccountFailures, Ban, Decision, JailId, Targeted};
+use crate::model::event::{
+    AccountFailures, Ban, Decision, JailId, NewNetworkLogin, RoamingAccount, Targeted,
+};
+use crate::model::subject::written;
 use crate::model::time::BanDuration;
 use crate::model::words::counted;
 
@@ -58,6 +61,14 @@ impl DecisionObserver for DecisionLog {
             Decision::AccountTargeted(Targeted { account, hosts, since }) => warn!(
                 "account {account} is guessed at by {hosts} hosts since {since}: give it a name and a password that nobody guesses"
             ),
+            Decision::NewNetwork(login) => warn!("{}", new_network(login)),
+            Decision::AccountRoams(RoamingAccount { account, networks, since }) => info!(
+                "account {account} often logs in from new networks ({networks} since {since}), like a mobile phone: no alarm about its networks from now on"
+            ),
+            Decision::NewNetworksWithheld(logins) => warn!(
+                "{} more from networks that their accounts never used, not told one by one; do: `asterguard accounts` shows them; `asterguard accounts ack --all NETWORK` if a site has new addresses",
+                counted(*logins, "login")
+            ),
             Decision::WithoutEffect(found) => {
                 warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
             }
@@ -84,6 +95,17 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
 fn accounts_are(count: usize) -> String {
     let are = if count == 1 { "is" } else { "are" };
     format!("{} {are}", counted(u32::try_from(count).unwrap_or(u32::MAX), "account"))
+}
+
+/// Returns what is said of a login from a network that its account never used.
+fn new_network(login: &NewNetworkLogin) -> String {
+    let NewNetworkLogin { account, host, network, since, networks, before } = login;
+    let before = before.map_or(String::new(), |net| format!(", the last one {}", written(&net)));
+    format!(
+        "account {account} logged in from {host}, in the network {} that it never used ({} since {since}{before}): this login protects no host; do: if nobody of yours did that, change the password and ban the host; else `asterguard accounts ack {account} {host}`",
+        written(network),
+        counted(u32::try_from(*networks).unwrap_or(u32::MAX), "network"),
+    )
 }
 
 /// Returns what is said of a site whose phones have an old password.

@@ -39,11 +39,12 @@ fn command(netns: &Netns, home: &Home, args: &[&str]) -> Command {
 }
 
 /// The commands that take a configuration, and a state directory.
-const PLACED: [&str; 12] = [
-    "run", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test", "explain",
-    "replay", "restore",
+const PLACED: [&str; 13] = [
+    "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
+    "explain", "replay", "restore",
 ];
-const STORED: [&str; 7] = ["run", "banned", "unban", "allow", "export", "explain", "restore"];
+const STORED: [&str; 8] =
+    ["run", "accounts", "banned", "unban", "allow", "export", "explain", "restore"];
 /// Those that know no socket.
 const ALONE: [&str; 5] = ["check", "test", "replay", "ruleset", "restore"];
 
@@ -104,7 +105,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 24] = [
+const USED: [(&[&str], [i32; 3]); 25] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -119,6 +120,7 @@ const USED: [(&[&str], [i32; 3]); 24] = [
     (&["unban", "198.51.100.250"], [9, 9, 8]),
     (&["allow", "198.51.100.8", "--for", "1h"], [0, 0, 8]),
     (&["allow", "--list"], [0, 0, 8]),
+    (&["accounts"], [0, 0, 8]),
     (&["export"], [0, 0, 8]),
     (&["pause"], [0, 0, 8]),
     (&["resume"], [0, 0, 8]),

@@ -61,6 +61,23 @@ fn settled(netns: &Netns) -> Guard {
     guard
 }
 
+fn has_the_fields_that_scripts_read(account: &Value) {
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        keys(account),
+        [
+            "schema", "account", "state", "until", "until_at", "since", "since_at", "last",
+            "last_at", "host", "networks"
+        ]
+    );
+    let networks = account["networks"].as_array().unwrap();
+    assert_eq!(keys(&networks[0]), ["net", "since", "since_at", "last", "last_at", "alarm"]);
+    let nets: Vec<_> = networks.iter().map(|known| (&known["net"], &known["alarm"])).collect();
+    let expected =
+        [("198.51.100.0/24", false), ("203.0.113.0/24", true)].map(|(n, a)| (json!(n), json!(a)));
+    assert!(nets.iter().copied().eq(expected.iter().map(|(net, alarm)| (net, alarm))), "{nets:?}");
+}
+
 #[test]
 fn a_thief_is_told_and_trusted_when_acknowledged() {
     if !kit::usable() {
@@ -85,6 +102,7 @@ fn a_thief_is_told_and_trusted_when_acknowledged() {
     command.arg("--state-dir").arg(home.path("state")).arg("--json");
     let (code, out, said) = told(&command.output().unwrap());
     assert_eq!((code, &parse(&out)[0]["state"]), (0, &json!("alarm")), "{said}");
+    has_the_fields_that_scripts_read(&parse(&out)[0]);
     assert_eq!(home.ctl(&["accounts", "ack", "1000"]).0, 4);
     let guard = again(home, &netns);
     assert_eq!(accounts(&guard)[0]["state"], "alarm");

@@ -36,8 +36,8 @@ pub use network::LoginNetwork;
 use snapshot::Changes;
 pub use snapshot::{AccountChanges, StoredAccount, StoredAccounts, StoredNetwork};
 
-/// Accounts that are known, about 440 bytes each with all their networks: 14 MiB if each has all of them. When there
-/// are more, of eight the one whose last login is the longest ago is forgotten.
+/// Accounts that are known, about 600 bytes each with all their networks: 19 MiB if each has all of them, and usually a
+/// third of that. When there are more, of eight the one whose last login is the longest ago is forgotten.
 pub const CAPACITY: usize = 1 << 15;
 /// Networks of one account that count as used; the one that was used the longest ago gives way.
 pub const MOST_USED: usize = 16;

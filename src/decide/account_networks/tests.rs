@@ -318,10 +318,10 @@ fn memory_is_bounded() {
     }
     let networks = &bench.table.accounts[&account("one")].networks;
     assert!(networks.len() <= MOST_USED + MOST_ALARMS);
-    // A vector that grows by doubling holds at most twice as many.
-    let size = size_of::<(Account, AccountHistory)>() + 24 * size_of::<KnownNetwork>();
-    assert!(size <= 500, "{size}");
+    // A vector grows by doubling.
     assert!(networks.capacity() <= 32, "{}", networks.capacity());
+    let size = size_of::<(Account, AccountHistory)>() + 32 * size_of::<KnownNetwork>();
+    assert!(size <= 600, "{size}");
 }
 
 #[test]

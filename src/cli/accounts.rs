@@ -9,7 +9,8 @@ use super::output::{Failure, Output};
 use super::without_daemon::PlacesArgs;
 use crate::control::SubjectText;
 use crate::control::accounts::{
-    AccountReport, AccountState, AccountsRequest, AcknowledgeRequest, NetworkReport,
+    AccountReport, AccountState, AccountsRequest, AcknowledgeRequest, ForgetAccountRequest,
+    NetworkReport,
 };
 use crate::model::subject::{Subject, written};
 use crate::model::time::Time;
@@ -32,6 +33,15 @@ enum AccountsCommand {
     /// Without a host or network, it is about all alarms of the account. If the account has no alarm there, the network is
     /// added, for example before a journey.
     Ack(AckArgs),
+    /// Forget the networks of an account: they are learned anew from its next login on, without an alarm
+    ///
+    /// It is for an account that moved in its first weeks and stays in one place now, and after a password was stolen and
+    /// changed.
+    Forget {
+        /// The account
+        #[arg(value_name = "NAME")]
+        account: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +65,11 @@ pub fn accounts(args: &AccountsArgs, output: &Output) -> Result<(), Failure> {
             output.changed(&ask(&args.places.socket.socket, &request)?);
             Ok(())
         }
+        Some(AccountsCommand::Forget { account }) => {
+            let request = ForgetAccountRequest { account: account.clone() };
+            output.changed(&ask(&args.places.socket.socket, &request)?);
+            Ok(())
+        }
         None => list(args, output),
     }
 }
@@ -65,7 +80,9 @@ fn list(args: &AccountsArgs, output: &Output) -> Result<(), Failure> {
         None => args.places.accounts(output)?,
     };
     if output.json {
-        accounts.iter().for_each(|account| output.object(account));
+        for account in &accounts {
+            output.object(account);
+        }
     } else if accounts.is_empty() {
         output.line("no account has logged in yet, as far as that is proven");
     } else {

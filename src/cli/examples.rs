@@ -73,6 +73,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 24] = [
             ("asterguard accounts", "who logged in, and from which networks"),
             ("asterguard accounts ack 1001", "its login from a new network is right"),
             ("asterguard accounts ack --all 203.0.113.0/24", "a whole site has new addresses"),
+            ("asterguard accounts forget 1001", "its networks are learned anew"),
         ],
     ),
     ("export", &[("asterguard export bans.json", "all bans, with end, reason and person")]),

@@ -54,6 +54,25 @@ impl Query for AcknowledgeRequest {
     }
 }
 
+/// Asks that the networks of an account are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetAccountRequest {
+    /// The name of the account.
+    pub account: String,
+}
+
+impl Query for ForgetAccountRequest {
+    type Reply = Done;
+
+    fn request(&self) -> Request {
+        Request::ForgetAccount(self.clone())
+    }
+
+    fn reply(answer: Answer) -> Option<Self::Reply> {
+        Done::of(answer)
+    }
+}
+
 /// The state of an account, as far as its networks are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Setting;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{NoSubject, Subject};
-use accounts::{AccountReport, AcknowledgeRequest};
+use accounts::{AccountReport, AcknowledgeRequest, ForgetAccountRequest};
 use allow::{AllowRequest, AllowedReport};
 use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
@@ -66,6 +66,9 @@ pub enum Request {
     Accounts,
     /// Networks of an account count as used.
     Acknowledge(AcknowledgeRequest),
+    /// The networks of an account are learned anew.
+    #[serde(rename = "forget-account")]
+    ForgetAccount(ForgetAccountRequest),
     /// Take up bans of another guard, or of an earlier time.
     Import(ImportRequest),
     /// Stop dropping for a while.
@@ -267,6 +270,7 @@ mod tests {
             r#"{"command":"acknowledge","account":"1001"}"#,
             r#"{"command":"acknowledge","account":"1001","host":"203.0.113.0/24"}"#,
             r#"{"command":"acknowledge","host":"203.0.113.7"}"#,
+            r#"{"command":"forget-account","account":"1001"}"#,
             r#"{"command":"import","bans":[]}"#,
             r#"{"command":"failregex","jail":"a"}"#,
             r#"{"command":"settings","jail":"a"}"#,

@@ -68,7 +68,8 @@ pub fn read(connection: &Connection) -> rusqlite::Result<StoredAccounts> {
 }
 
 fn account(row: &Row<'_>) -> Option<StoredAccount> {
-    let hash = NonZeroU64::new(row.get::<_, i64>(0).ok()?.cast_unsigned())?;
+    let number: i64 = row.get(0).ok()?;
+    let hash = NonZeroU64::new(u64::from_ne_bytes(number.to_ne_bytes()))?;
     let name: String = row.get(1).ok()?;
     let time = |column: usize| row.get(column).ok().map(Time::from_millis);
     let (moves, networks): (String, String) = (row.get(6).ok()?, row.get(7).ok()?);
@@ -85,5 +86,5 @@ fn account(row: &Row<'_>) -> Option<StoredAccount> {
 
 /// Returns the number of an account in the file, where numbers have a sign.
 fn key(account: Account) -> i64 {
-    NonZeroU64::from(account).get().cast_signed()
+    i64::from_ne_bytes(NonZeroU64::from(account).get().to_ne_bytes())
 }

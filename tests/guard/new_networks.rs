@@ -121,6 +121,12 @@ fn a_thief_is_told_and_trusted_when_acknowledged() {
     assert_eq!(accounts(&guard)[0]["state"], "watched");
     guard.append("messages", &[login(THIEF)]);
     kit::until("its host is trusted", || trusted(&guard).contains(&json!(THIEF)));
+    // Learned anew: that too outlives a kill.
+    let done = guard.order(&["accounts", "forget", "1000"]);
+    assert_eq!(done, "the networks of account 1000 are learned anew\n");
+    guard.says("are learned anew, ordered by root");
+    let guard = again(guard.kill(), &netns);
+    assert_eq!(accounts(&guard), [Value::Null; 0]);
 }
 
 #[test]

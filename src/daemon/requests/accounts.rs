@@ -5,7 +5,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::info;
 
-use crate::control::accounts::{AccountReport, AccountState, AcknowledgeRequest, NetworkReport};
+use crate::control::accounts::{
+    AccountReport, AccountState, AcknowledgeRequest, ForgetAccountRequest, NetworkReport,
+};
 use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
@@ -89,6 +91,24 @@ pub(super) async fn acknowledge(
             };
             core.recorder.checkpoint_now(&mut core.engine, &core.reader, now());
             done
+        })
+        .await?
+}
+
+/// Forgets the networks of an account.
+pub(super) async fn forget(
+    daemon: &Daemon,
+    request: ForgetAccountRequest,
+    caller: Caller,
+) -> Result<Done, Problem> {
+    daemon
+        .engine
+        .order(move |core| {
+            let account = core.engine.forget_account(&request.account).map_err(Problem::refused)?;
+            core.recorder.checkpoint_now(&mut core.engine, &core.reader, now());
+            let words = format!("the networks of account {account} are learned anew");
+            info!("{words}, ordered by {caller}");
+            Ok(Done::changing(true, words))
         })
         .await?
 }

@@ -26,6 +26,7 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Cal
         Request::Acknowledge(request) => {
             accounts::acknowledge(daemon, request, caller).await.into()
         }
+        Request::ForgetAccount(request) => accounts::forget(daemon, request, caller).await.into(),
         Request::Import(request) => import::answer(daemon, request, caller).await.into(),
         Request::Failregex(request) => failregex::answer(daemon, request).await.into(),
         Request::Settings(request) => settings::answer(daemon, request).await.into(),
@@ -50,6 +51,7 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         | Request::Allow(_)
         | Request::Allowed
         | Request::Acknowledge(_)
+        | Request::ForgetAccount(_)
         | Request::Import(_)
         | Request::Pause(_)
         | Request::Resume(_)

@@ -269,6 +269,13 @@ impl AccountNetworks {
         accounts
     }
 
+    /// Forgets an account: it is new by its next login.
+    pub fn forget(&mut self, account: Account) {
+        if self.accounts.remove(&account).is_some() {
+            self.changes.note(account);
+        }
+    }
+
     /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
         for known in self.accounts.values_mut() {

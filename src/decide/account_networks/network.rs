@@ -22,16 +22,18 @@ impl LoginNetwork {
     /// Returns the network that a host is in.
     #[must_use]
     pub fn of(host: IpAddr) -> Self {
-        match canonical(host) {
+        let mut bytes = [0; 6];
+        let is_ipv6 = match canonical(host) {
             IpAddr::V4(v4) => {
-                let [a, b, c, _] = v4.octets();
-                Self { is_ipv6: false, bytes: [a, b, c, 0, 0, 0] }
+                bytes.iter_mut().zip(v4.octets()).take(3).for_each(|(place, byte)| *place = byte);
+                false
             }
             IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, ..] = v6.octets();
-                Self { is_ipv6: true, bytes: [a, b, c, d, e, f] }
+                bytes.iter_mut().zip(v6.octets()).for_each(|(place, byte)| *place = byte);
+                true
             }
-        }
+        };
+        Self { is_ipv6, bytes }
     }
 
     /// Returns the network that all of `net` is in; `None` if it is wider than one.
@@ -44,14 +46,15 @@ impl LoginNetwork {
     /// Returns it as people write it.
     #[must_use]
     pub fn net(self) -> IpNet {
-        let [a, b, c, d, e, f] = self.bytes;
+        let mut octets = [0; 16];
+        octets.iter_mut().zip(self.bytes).for_each(|(place, byte)| *place = byte);
         if self.is_ipv6 {
-            let address = Ipv6Addr::from([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            IpNet::V6(Ipv6Net::new(address, IPV6).unwrap_or_else(|_| Ipv6Net::from(address)))
-        } else {
-            let address = Ipv4Addr::new(a, b, c, 0);
-            IpNet::V4(Ipv4Net::new(address, IPV4).unwrap_or_else(|_| Ipv4Net::from(address)))
+            let address = Ipv6Addr::from(octets);
+            return Ipv6Net::new(address, IPV6).unwrap_or_else(|_| Ipv6Net::from(address)).into();
         }
+        let [first, second, third, ..] = octets;
+        let address = Ipv4Addr::new(first, second, third, 0);
+        Ipv4Net::new(address, IPV4).unwrap_or_else(|_| Ipv4Net::from(address)).into()
     }
 }
 

@@ -373,6 +373,14 @@ fn restart_and_clock_step_change_nothing() {
     let year = -365 * DAYS;
     assert_eq!(after.login("1001", "203.0.113.9", year + 9 * DAYS - 1), New);
     assert_eq!(after.login("1001", "203.0.113.9", year + 9 * DAYS), Usual);
+    // Forgotten, and gone from the file too.
+    bench.table.take_changes();
+    bench.table.forget(account("mobile"));
+    assert_eq!(bench.table.take_changes().unwrap().gone, [account("mobile")]);
+    for secs in [0, 1] {
+        assert_eq!(bench.login("mobile", &format!("10.1.{secs}.9"), 9 * DAYS + secs), Usual);
+    }
+    assert_eq!(bench.login("mobile", "10.1.9.9", 30 * DAYS), New, "it is watched");
     // Of another program.
     let mut other = Bench::new();
     let stored = StoredAccounts { sample: Account::named(b"x"), ..bench.table.stored() };

@@ -257,6 +257,16 @@ impl Engine {
         Ok((account, self.networks.acknowledge(account, net, now, out)))
     }
 
+    /// Forgets an account: its networks are learned anew. Returns it.
+    ///
+    /// # Errors
+    /// When there is no such account, or more than one.
+    pub fn forget_account(&mut self, name: &str) -> Result<Account, NoAccount> {
+        let account = self.networks.named(name)?;
+        self.networks.forget(account);
+        Ok(account)
+    }
+
     /// Lets the networks of all alarms in `net` count as used. Returns the accounts.
     pub fn acknowledge_all(
         &mut self,

@@ -41,7 +41,8 @@ pub use snapshot::{AccountChanges, StoredAccount, StoredAccounts, StoredNetwork}
 pub const CAPACITY: usize = 1 << 15;
 /// Networks of one account that count as used; the one that was used the longest ago gives way.
 pub const MOST_USED: usize = 16;
-/// Networks of one account that have raised an alarm; further ones raise none.
+/// Networks of one account that have raised an alarm. With more, one whose alarm is a day old gives way; if there is none,
+/// the new one raises no alarm, and its logins protect nobody either.
 pub const MOST_ALARMS: usize = 4;
 /// An account that used a new network on this many days of [`MONTH`], its first day left out, moves.
 pub const MOVES: usize = 3;
@@ -147,6 +148,7 @@ impl AccountNetworks {
             self.accounts.entry(account).or_insert_with(|| AccountHistory::new(now, event.host));
         self.changes.note(account);
         let now = now.max(known.last);
+        let is_again = LoginNetwork::of(known.host) == network;
         (known.last, known.host) = (now, event.host);
         known.forget_alarms(now);
         let is_silent = known.roams || known.learns(now, learn);
@@ -174,7 +176,7 @@ impl AccountNetworks {
                 let is_told = known.alarm(network, now) && self.limit.allows(now);
                 if is_told {
                     out.push(Decision::NewNetwork(known.told(account, event.host)));
-                } else {
+                } else if !is_again {
                     self.limit.withhold();
                 }
                 return LoginPlace::New;
@@ -368,10 +370,17 @@ impl AccountHistory {
         }
     }
 
-    /// Notes the alarm of a network. Returns false where there are too many already.
+    /// Notes the alarm of a network. Returns false where there were too many within a day.
     fn alarm(&mut self, network: LoginNetwork, now: u32) -> bool {
         if self.alarms_in(None).count() >= MOST_ALARMS {
-            return false;
+            let alarms = self.networks.iter().enumerate().filter(|(_, known)| known.alarm);
+            let oldest = alarms.min_by_key(|(_, known)| known.since);
+            match oldest.filter(|(_, known)| now.saturating_sub(known.since) >= DAY) {
+                Some((oldest, _)) => {
+                    self.networks.remove(oldest);
+                }
+                None => return false,
+            }
         }
         self.networks.push(KnownNetwork { network, alarm: true, since: now, last: now });
         true

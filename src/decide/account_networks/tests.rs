@@ -266,6 +266,18 @@ fn alarms_are_limited() {
     bench.table.tick(at(8 * DAYS + 1000), &mut bench.out);
     bench.table.tick(at(8 * DAYS + 1001), &mut bench.out);
     assert_eq!(bench.said(), [format!("{} withheld", 1000 - MOST_ALARMS)]);
+    // Again from the last of them: nothing to count. The next day, there are four more.
+    for n in 0..100 {
+        assert_eq!(bench.login("1001", "203.3.249.9", 8 * DAYS + 2000 + n), New);
+    }
+    bench.table.tick(at(8 * DAYS + 3000), &mut bench.out);
+    assert_eq!(bench.said(), [""; 0]);
+    for n in 0..1000 {
+        let host = format!("192.{}.{}.9", n / 250, n % 250);
+        assert_eq!(bench.login("1001", &host, 9 * DAYS + 1000 + n), New);
+    }
+    assert_eq!(bench.said().len(), MOST_ALARMS);
+    assert_eq!(bench.table.accounts[&account("1001")].networks.len(), 1 + MOST_ALARMS);
     // A site with other addresses.
     let mut bench = Bench::new();
     for n in 0..500 {

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 26] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 27] = [
     (
         "run",
         &[
@@ -88,6 +88,15 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 26] = [
             ("asterguard allow 203.0.113.7 --for 8h --comment 'on a train'", "for a working day"),
             ("asterguard allow --list", "the hosts on this list"),
             ("asterguard allow 203.0.113.7 --remove", "remove it from this list"),
+        ],
+    ),
+    (
+        "accounts",
+        &[
+            ("asterguard accounts", "who logged in, and from which networks"),
+            ("asterguard accounts ack 1001", "its login from a new network is right"),
+            ("asterguard accounts ack --all 203.0.113.0/24", "a whole site has new addresses"),
+            ("asterguard accounts forget 1001", "its networks are learned anew"),
         ],
     ),
     ("export", &[("asterguard export bans.json", "all bans, with end, reason and person")]),

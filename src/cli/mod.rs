@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accounts;
 mod allow;
 mod ami_user;
 mod ban;
@@ -181,6 +182,8 @@ enum Command {
     ///
     /// It works without the daemon too, and stays after a restart.
     Allow(allow::AllowArgs),
+    /// Show which accounts have logged in, from which networks, and which logins came from new ones
+    Accounts(accounts::AccountsArgs),
     /// Write the bans in force with end, reason and person, one JSON object per line
     Export(export::ExportArgs),
     /// Add the bans that `export` wrote, each until its end
@@ -293,6 +296,7 @@ pub fn main() -> ExitCode {
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),
         Command::Pause(args) => pause::pause(&args, &output),
         Command::Allow(args) => allow::allow(&args, &output),
+        Command::Accounts(args) => accounts::accounts(&args, &output),
         Command::Export(args) => export::export(&args, &output),
         Command::Import(args) => export::import(&args, &output),
         Command::Resume(args) => resume::resume(&args, &output),

@@ -6,15 +6,17 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::geteuid;
 
+use super::accounts;
 use super::client::{ask_over, connect};
 use super::list::Listed;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, SocketArg};
+use crate::control::accounts::AccountReport;
 use crate::control::allow::{AllowRequest, AllowedReport};
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::{Done, Problem, Query, SubjectText};
 use crate::daemon::requests::status::named_ban;
-use crate::daemon::requests::{allow, jail_named, note, unban};
+use crate::daemon::requests::{self, allow, jail_named, note, unban};
 use crate::daemon::{LiftedOffline, Offline, STATE_DIR};
 use crate::enforce::SinkError;
 use crate::model::event::Ban;
@@ -114,6 +116,13 @@ impl PlacesArgs {
     pub fn allowed(&self, output: &Output) -> Vec<AllowedReport> {
         output.note("no daemon answers: this is what the state file says");
         allow::reports(&store::orders(&self.state_dir))
+    }
+
+    /// Returns the accounts that have logged in, after saying that there is no daemon.
+    pub fn accounts(&self, output: &Output) -> Result<Vec<AccountReport>, Failure> {
+        let stored = store::accounts(&self.state_dir).map_err(accounts::unreadable)?;
+        output.note("no daemon answers: this is what the state file says");
+        Ok(requests::accounts::reports(&stored, now()))
     }
 
     /// Lifts bans: those of each of `whom`, or all. Returns how many.

@@ -1,15 +1,15 @@
-//! The keys of `[default]` about all jails together: which hosts are known good, how many unverified bans
-//! there may be, and by which tags Asterisk's lines are known.
+//! The keys of `[default]` about all jails together: which hosts are known good, which logins raise an alarm, how
+//! many unverified bans there may be, and by which tags Asterisk's lines are known.
 
 use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::KnownGood;
 use super::toml_reader::{TomlReader, TomlValue};
+use super::{KnownGood, NewNetworks};
 
 /// The keys.
-pub(super) const KEYS: [&str; 3] = ["knowngood", "maxunverified", "tag"];
+pub(super) const KEYS: [&str; 4] = ["knowngood", "maxunverified", "newnetworks", "tag"];
 
 /// Stands for any container.
 const CONTAINER: &str = "<CONTAINER>";
@@ -22,6 +22,8 @@ const TAG_HELP: &str = "write the names before the brackets or the colon in the 
 const HELP: &str =
     "write for example { time = \"1d\", maxunknown = 3, findtime = \"10m\", maxrate = 30 }";
 
+const NEW_NETWORKS_HELP: &str = "write for example { enabled = true, learn = \"1w\" }";
+
 /// The values so far; those of a file win over those of the files before it.
 #[derive(Default)]
 pub(super) struct GlobalKeys {
@@ -32,6 +34,8 @@ pub(super) struct GlobalKeys {
     maxrate: Option<u32>,
     maxtries: Option<u32>,
     maxunverified: Option<u32>,
+    new_networks: Option<bool>,
+    learn: Option<Duration>,
     tag: Option<Vec<String>>,
 }
 
@@ -44,6 +48,9 @@ impl GlobalKeys {
         if let Some(value) = table.get("maxunverified") {
             let help = "write how many bans a minute may rest on packets that can be forged";
             self.maxunverified = reader.number(value, 1..=u32::MAX, help).or(self.maxunverified);
+        }
+        if let Some(value) = table.get("newnetworks") {
+            self.new_networks(reader, value);
         }
         if let Some(value) = table.get("tag") {
             self.tags(reader, value);
@@ -64,6 +71,16 @@ impl GlobalKeys {
         }
         if !tags.is_empty() {
             self.tag = Some(tags);
+        }
+    }
+
+    fn new_networks(&mut self, reader: &mut TomlReader, value: &TomlValue) {
+        for (key, value) in reader.table(value, NEW_NETWORKS_HELP).into_iter().flatten() {
+            match key.get_ref().as_ref() {
+                "enabled" => self.new_networks = reader.boolean(value).or(self.new_networks),
+                "learn" => self.learn = reader.duration(value).or(self.learn),
+                _ => reader.unknown_key(key, &["enabled", "learn"]),
+            }
         }
     }
 
@@ -111,6 +128,14 @@ impl GlobalKeys {
             findtime: self.findtime.unwrap_or_default(),
             maxrate: self.maxrate.unwrap_or(1),
             maxtries: self.maxtries.unwrap_or(1),
+        }
+    }
+
+    /// Returns what is said of logins from new networks: nothing, without the built-in configuration.
+    pub fn finish_new_networks(&self) -> NewNetworks {
+        NewNetworks {
+            enabled: self.new_networks.unwrap_or(false),
+            learn: self.learn.unwrap_or_default(),
         }
     }
 

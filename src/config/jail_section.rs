@@ -19,7 +19,7 @@ use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "enabled",
     "mode",
     "filter",
@@ -38,6 +38,7 @@ pub(super) const KEYS: [&str; 19] = [
     "renew",
     "knowngood",
     "maxunverified",
+    "newnetworks",
     "tag",
 ];
 

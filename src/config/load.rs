@@ -147,6 +147,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ignorenames: ignored.names,
         ipv6prefix: sections.default.ipv6prefix().unwrap_or(64),
         knowngood: sections.global.finish_known_good(),
+        newnetworks: sections.global.finish_new_networks(),
         maxunverified: sections.global.finish_maxunverified(),
         tag: sections.global.finish_tags(),
         ports: general.ports.finish(),

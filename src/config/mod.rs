@@ -67,6 +67,8 @@ pub struct Config {
     pub ipv6prefix: u8,
     /// The things that make a host known good.
     pub knowngood: KnownGood,
+    /// The settings for logins from networks that an account never used.
+    pub newnetworks: NewNetworks,
     /// Unverified bans that may be a minute, of all jails together, by each origin.
     pub maxunverified: u32,
     /// The tags by which lines in the logs of others are known as Asterisk's; `<CONTAINER>` is any container.
@@ -155,6 +157,15 @@ pub struct KnownGood {
     pub maxrate: u32,
     /// Failures of accounts that have not logged in, a day, for which the host itself is not banned.
     pub maxtries: u32,
+}
+
+/// The settings for logins from networks that an account never used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNetworks {
+    /// Whether they raise alarms.
+    pub enabled: bool,
+    /// The time after the first login of an account in which its networks are learned.
+    pub learn: Duration,
 }
 
 /// The use that a jail makes of its decisions.

@@ -169,11 +169,17 @@ impl Config {
             known.maxrate,
             known.maxtries
         );
+        let newnetworks = format!(
+            "{{ enabled = {}, learn = {} }}",
+            self.newnetworks.enabled,
+            length(self.newnetworks.learn)
+        );
         settings.extend([
             set("default", "ignoreip", ignored(&self.ignoreip, &self.ignorenames)),
             set("default", "ipv6prefix", self.ipv6prefix.to_string()),
             set("default", "maxunverified", self.maxunverified.to_string()),
             set("default", "knowngood", knowngood),
+            set("default", "newnetworks", newnetworks),
             set("default", "tag", list(self.tag.iter().map(|tag| quoted(tag)))),
         ]);
         settings

@@ -16,8 +16,8 @@ use crate::model::time::BanDuration;
 const LONG: Duration = Duration::from_secs(86_400);
 
 /// Keys that jails do not take from `[default]` one by one, or that are about all of them together.
-const FOR_ALL: [&str; 6] =
-    ["enabled", "ignoreip", "ipv6prefix", "knowngood", "maxunverified", "tag"];
+const FOR_ALL: [&str; 7] =
+    ["enabled", "ignoreip", "ipv6prefix", "knowngood", "maxunverified", "newnetworks", "tag"];
 /// Keys about the reading of logs.
 const OF_LOGS: [&str; 2] = ["logpath", "hearsay"];
 

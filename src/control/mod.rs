@@ -1,6 +1,7 @@
 //! The control protocol between the command line and the daemon: one line of JSON each way. One file
 //! for each request, with what it is answered by.
 
+pub mod accounts;
 pub mod allow;
 pub mod ban;
 pub mod banned;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Setting;
 use crate::model::listed::ExemptNetwork;
 use crate::model::subject::{NoSubject, Subject};
+use accounts::{AccountReport, AcknowledgeRequest, ForgetAccountRequest};
 use allow::{AllowRequest, AllowedReport};
 use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
@@ -60,6 +62,13 @@ pub enum Request {
     Allow(AllowRequest),
     /// The networks that are let through by order.
     Allowed,
+    /// The accounts that have logged in, and from which networks.
+    Accounts,
+    /// Networks of an account count as used.
+    Acknowledge(AcknowledgeRequest),
+    /// The networks of an account are learned anew.
+    #[serde(rename = "forget-account")]
+    ForgetAccount(ForgetAccountRequest),
     /// Take up bans of another guard, or of an earlier time.
     Import(ImportRequest),
     /// Stop dropping for a while.
@@ -106,6 +115,8 @@ pub enum Answer {
     Banned { bans: Vec<NamedBan> },
     /// The networks that are let through by order.
     Allowed { allowed: Vec<AllowedReport> },
+    /// The accounts that have logged in.
+    Accounts { accounts: Vec<AccountReport> },
     /// What has become of bans that were to be taken up.
     Imported(Imported),
     /// The entries of `block`.
@@ -255,6 +266,11 @@ mod tests {
             r#"{"command":"allow","host":"192.0.2.1","seconds":null}"#,
             r#"{"command":"allow","host":"192.0.2.1","seconds":1,"comment":"x","remove":true}"#,
             r#"{"command":"allowed"}"#,
+            r#"{"command":"accounts"}"#,
+            r#"{"command":"acknowledge","account":"1001"}"#,
+            r#"{"command":"acknowledge","account":"1001","host":"203.0.113.0/24"}"#,
+            r#"{"command":"acknowledge","host":"203.0.113.7"}"#,
+            r#"{"command":"forget-account","account":"1001"}"#,
             r#"{"command":"import","bans":[]}"#,
             r#"{"command":"failregex","jail":"a"}"#,
             r#"{"command":"settings","jail":"a"}"#,
@@ -273,6 +289,7 @@ mod tests {
             r#"{"answer":"done","message":"banned","changed":true}"#,
             r#"{"answer":"failed","message":"no","usage":true,"unsure":true}"#,
             r#"{"answer":"allowed","allowed":[]}"#,
+            r#"{"answer":"accounts","accounts":[]}"#,
             r#"{"answer":"imported","new":1,"known":2,"over":3,"refused":[]}"#,
             r#"{"answer":"failed","message":"no","usage":true}"#,
             r#"{"answer":"failregex","rules":[{"rule":"a/b","failregex":["x"]}]}"#,

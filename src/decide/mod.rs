@@ -1,6 +1,7 @@
 //! Events to decisions: counts the offences of each host, weighs what excuses them, and decides on
 //! bans.
 
+pub mod account_networks;
 pub mod ban_activity;
 pub mod ban_rate_limit;
 pub mod ban_table;

@@ -54,14 +54,18 @@ impl Account {
     /// Returns the account of which [`Account::to_stored`] returned this.
     #[must_use]
     pub fn from_stored(stored: &str) -> Option<Self> {
-        let (beginning, number) = stored.rsplit_once(':')?;
+        let (shown, number) = stored.rsplit_once(':')?;
         let hash = NonZeroU64::new(u64::from_str_radix(number, 16).ok()?)?;
+        Some(Self::restored(hash, shown))
+    }
+
+    /// Returns the account of this hash, whose name is shown in this way.
+    #[must_use]
+    pub fn restored(hash: NonZeroU64, shown: &str) -> Self {
         let mut name = [0; SHOWN];
-        // What is shown is what this program shows of a name.
-        if beginning.bytes().all(|byte| is_plain(byte) || byte == b'*') {
-            name.iter_mut().zip(beginning.bytes()).for_each(|(place, byte)| *place = byte);
-        }
-        Some(Self { hash, name })
+        let plain = shown.bytes().filter(|byte| is_plain(*byte) || *byte == b'*');
+        name.iter_mut().zip(plain).for_each(|(place, byte)| *place = byte);
+        Self { hash, name }
     }
 
     /// Returns a number that two accounts have in common only by chance, never 0.
@@ -171,6 +175,8 @@ mod tests {
             let stored = serde_json::to_string(&account).unwrap();
             let restored: Account = serde_json::from_str(&stored).unwrap();
             assert_eq!((restored, restored.to_string().as_str()), (account, "?"));
+            let restored = Account::restored(account.into(), shown);
+            assert_eq!((restored, restored.to_string().as_str()), (account, shown));
             let restored = Account::from_stored(&account.to_stored()).unwrap();
             assert_eq!((restored, restored.to_string().as_str()), (account, shown));
         }
@@ -181,7 +187,7 @@ mod tests {
         for stored in ["", "1001", "1001:", "1001:0", "1001:x", "1001:1ffffffffffffffff"] {
             assert_eq!(Account::from_stored(stored), None, "{stored}");
         }
-        assert_eq!(Account::from_stored("\u{1b}[31m:1").unwrap().to_string(), "?");
+        assert_eq!(Account::from_stored("\u{1b}[31m:1").unwrap().to_string(), "31m");
     }
 
     #[test]

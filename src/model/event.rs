@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
@@ -316,6 +317,12 @@ pub enum Decision {
     },
     /// Many hosts guess at an account.
     AccountTargeted(Targeted),
+    /// An account logged in from a network that it never used.
+    NewNetwork(NewNetworkLogin),
+    /// An account uses new networks so often that none of them is an alarm from now on.
+    AccountRoams(RoamingAccount),
+    /// More accounts logged in from new networks than is told of one by one: so many logins.
+    NewNetworksWithheld(u64),
     /// Packets of a banned host come through all the same. If its ban is widened, that follows.
     WithoutEffect(WithoutEffect),
     /// The kernel's sets have to change.
@@ -385,6 +392,34 @@ pub struct Targeted {
     /// The number of hosts within a day, 64 at most.
     pub hosts: usize,
     /// The time of the first failure.
+    pub since: Time,
+}
+
+/// A login of an account from a network that it never used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewNetworkLogin {
+    /// The account.
+    pub account: Account,
+    /// The host that it logged in from.
+    pub host: IpAddr,
+    /// The network of this host: an IPv4 /24 or an IPv6 /48.
+    pub network: IpNet,
+    /// The time of the first login of the account.
+    pub since: Time,
+    /// The number of networks that it has used, 16 at most.
+    pub networks: usize,
+    /// The one of these that it used last.
+    pub before: Option<IpNet>,
+}
+
+/// An account that uses new networks often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoamingAccount {
+    /// The account.
+    pub account: Account,
+    /// The number of networks that it has used, as far as they are remembered.
+    pub networks: usize,
+    /// The time of its first login.
     pub since: Time,
 }
 

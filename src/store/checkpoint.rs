@@ -3,7 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::decide::engine::{JailTotals, KnownHosts, OffenceCounts, Tally};
+use super::accounts;
+use crate::decide::engine::{
+    AccountChanges, JailTotals, KnownHosts, OffenceCounts, StoredAccounts, Tally,
+};
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
 use crate::input::{SourceCheckpoint, SourceKey};
@@ -37,6 +40,8 @@ pub struct Checkpoint {
     pub counters: Vec<OffenceCounts>,
     /// The known good hosts, if they have changed.
     pub logins: Option<KnownHosts>,
+    /// The accounts that have logged in, where that has changed.
+    pub accounts: Option<AccountChanges>,
     /// The names of all jails, if they may have changed: totals of others are forgotten.
     pub jails: Option<Vec<String>>,
     /// The totals of jails, where they have changed.
@@ -54,6 +59,8 @@ pub struct StoredCheckpoint {
     pub counters: Vec<OffenceCounts>,
     /// As in [`Checkpoint`].
     pub logins: KnownHosts,
+    /// The accounts that have logged in.
+    pub accounts: StoredAccounts,
     /// The totals of all jails.
     pub totals: Vec<JailTotals>,
 }
@@ -82,6 +89,9 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
         note(connection, "logins", logins)?;
         // To be counted without reading all of it.
         note(connection, "known_good", &logins.len())?;
+    }
+    if let Some(changes) = &checkpoint.accounts {
+        accounts::write(connection, changes)?;
     }
     if let Some(jails) = &checkpoint.jails {
         keep_only(connection, ["totals"], "jail", jails)?;
@@ -158,6 +168,7 @@ pub fn read(connection: &Connection) -> rusqlite::Result<StoredCheckpoint> {
     let mut progress = StoredCheckpoint {
         rules: noted(connection, "rules")?.unwrap_or_default(),
         logins: noted(connection, "logins")?.unwrap_or_default(),
+        accounts: accounts::read(connection)?,
         ..StoredCheckpoint::default()
     };
     // A file of version 0.1.0 that has not been written to since; see the steps of the schema.
@@ -240,7 +251,7 @@ fn pages(connection: &Connection, name: &str) -> rusqlite::Result<Vec<(u32, Vec<
     statement.query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-fn note(
+pub(super) fn note(
     connection: &Connection,
     name: &str,
     value: &impl serde::Serialize,
@@ -253,7 +264,7 @@ fn note(
 }
 
 /// Returns a note, if it is there and makes sense.
-fn noted<T: serde::de::DeserializeOwned>(
+pub(super) fn noted<T: serde::de::DeserializeOwned>(
     connection: &Connection,
     name: &str,
 ) -> rusqlite::Result<Option<T>> {

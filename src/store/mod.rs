@@ -6,6 +6,7 @@
 //! be read or written at the moment is tried again. Until then, the guard goes on with what it
 //! has in memory, and at the next start with what the kernel has.
 
+mod accounts;
 pub(crate) mod ban_record;
 pub(crate) mod bans;
 pub(crate) mod checkpoint;
@@ -35,7 +36,7 @@ pub use schema::StoreError;
 pub use stats::StoreStats;
 
 use crate::decide::ban_table::JournalEntry;
-use crate::decide::engine::StoredBans;
+use crate::decide::engine::{StoredAccounts, StoredBans};
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -274,6 +275,15 @@ pub fn notes(directory: &Path) -> HashMap<StoredKey, Note> {
     let read = schema::open_unchecked(&directory.join(FILE))
         .and_then(|connection| Ok(bans::notes(&connection)?));
     read.unwrap_or_default()
+}
+
+/// Returns the accounts that have logged in, by the state file of `directory`.
+///
+/// # Errors
+/// When there is no such file, or it cannot be read.
+pub fn accounts(directory: &Path) -> Result<StoredAccounts, StoreError> {
+    let connection = schema::open_unchecked(&directory.join(FILE))?;
+    Ok(accounts::read(&connection)?)
 }
 
 /// Returns the last bans of these hosts, and of all ports of one, in force and over, newest first, at most

@@ -24,7 +24,7 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -126,6 +126,21 @@ const STEPS: [&str; 4] = [
         body TEXT NOT NULL
     );
     CREATE INDEX events_at ON events (at);
+",
+    "
+    -- Accounts that have logged in, by the hash of their names: the beginning of the name, the first login and the last
+    -- one, and where that came from; whether it moves; the last days on which it used a new network, and all its networks,
+    -- as JSON.
+    CREATE TABLE accounts (
+        account INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        roams INTEGER NOT NULL,
+        moves TEXT NOT NULL,
+        networks TEXT NOT NULL
+    );
 ",
 ];
 

@@ -10,9 +10,11 @@ use std::sync::mpsc::channel;
 
 use super::*;
 use crate::config;
+use crate::decide::account_networks::{AccountChanges, StoredAccount, StoredNetwork};
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::{JailTotals, Tally};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
+use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::guard_event::{BanDetails, EventKind};
@@ -495,7 +497,9 @@ fn failed_writes_are_retried() {
 }
 
 /// Makes a file as version 2 has it of one as version 3 has it.
-const TO_VERSION_2: &str = "DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts; DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
+const TO_VERSION_2: &str =
+    "DROP TABLE accounts; DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts;
+    DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
     ALTER TABLE bans DROP COLUMN ordered_by; ALTER TABLE bans DROP COLUMN comment;
     PRAGMA user_version = 2";
 
@@ -610,6 +614,67 @@ fn totals_are_stored_and_a_file_without_them_is_taken_over() {
         <[_; 1]>::try_from(reopened(home.path(), NOW).loaded.progress.totals).unwrap();
     let Tally { failed, banned, observed, ignored, last, .. } = tally;
     assert_eq!((failed, banned, observed, ignored, last), (0, 0, 0, 4, None));
+}
+
+#[test]
+fn accounts_are_stored_and_a_file_without_them_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    drop(schema::open(&path).unwrap());
+    change("DROP TABLE accounts; PRAGMA user_version = 3");
+    let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
+    assert_eq!((untouched.progress.accounts, problem), (StoredAccounts::default(), None));
+    assert!(accounts(home.path()).unwrap().accounts.is_empty());
+
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let of = |name: &str, alarm| StoredAccount {
+        account: Account::named(name.as_bytes()).unwrap(),
+        first: NOW,
+        last: NOW.plus(Duration::from_secs(5)),
+        host: "203.0.113.9".to_owned(),
+        roams: name == "b",
+        moves: vec![NOW],
+        networks: vec![StoredNetwork {
+            net: "203.0.113.0/24".parse().unwrap(),
+            since: NOW,
+            last: NOW,
+            alarm,
+        }],
+    };
+    let known = |accounts: Vec<StoredAccount>| StoredAccounts {
+        sample: Account::named(b"asterguard"),
+        learn: 604_800,
+        accounts,
+    };
+    let write = |is_all, accounts, gone| {
+        let changes = AccountChanges { is_all, known: known(accounts), gone };
+        store.checkpoint(Checkpoint { accounts: Some(changes), ..Checkpoint::default() }, NOW);
+        settle(&store);
+        let mut stored = accounts_of(home.path());
+        stored.accounts.sort_by_key(|stored| stored.account.to_string());
+        stored
+    };
+    let all = vec![of("a", false), of("b", false), of("reception-1", true)];
+    let stored = write(true, all.clone(), Vec::new());
+    assert_eq!(stored, known(all));
+    let names: Vec<_> = stored.accounts.iter().map(|of| of.account.to_string()).collect();
+    assert_eq!(names, ["a", "b", "recepti*"]);
+    let gone = vec![of("reception-1", true).account];
+    assert_eq!(write(false, vec![of("a", true)], gone), known(vec![of("a", true), of("b", false)]));
+    assert_eq!(write(true, vec![of("c", true)], Vec::new()), known(vec![of("c", true)]));
+    close(store);
+
+    // A row that makes no sense harms no other.
+    change(
+        "INSERT INTO accounts VALUES (7, 'x', 'never', 0, '', 0, '[]', '[]');
+            INSERT INTO accounts VALUES (8, 'x', 1, 2, '', 0, '[]', 'nonsense')",
+    );
+    assert_eq!(reopened(home.path(), NOW).loaded.progress.accounts, known(vec![of("c", true)]));
+}
+
+fn accounts_of(directory: &Path) -> StoredAccounts {
+    accounts(directory).unwrap()
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod kills;
 mod life;
 mod lists;
 mod mistakes;
+mod new_networks;
 mod no_kernel;
 mod offline;
 mod orders;

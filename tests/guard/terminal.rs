@@ -39,12 +39,14 @@ fn command(netns: &Netns, home: &Home, args: &[&str]) -> Command {
 }
 
 /// The commands that take a configuration, and a state directory.
-const PLACED: [&str; 12] = [
-    "run", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test", "explain",
-    "replay", "restore",
+const PLACED: [&str; 13] = [
+    "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
+    "explain", "replay", "restore",
 ];
-const STORED: [&str; 9] =
-    ["run", "banned", "unban", "allow", "export", "explain", "restore", "history", "events"];
+const STORED: [&str; 10] = [
+    "run", "accounts", "banned", "unban", "allow", "export", "explain", "restore", "history",
+    "events",
+];
 /// Those that know no socket.
 const ALONE: [&str; 7] = ["check", "test", "replay", "ruleset", "restore", "history", "events"];
 
@@ -105,7 +107,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 28] = [
+const USED: [(&[&str], [i32; 3]); 29] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -124,6 +126,7 @@ const USED: [(&[&str], [i32; 3]); 28] = [
     (&["unban", "198.51.100.250"], [9, 9, 8]),
     (&["allow", "198.51.100.8", "--for", "1h"], [0, 0, 8]),
     (&["allow", "--list"], [0, 0, 8]),
+    (&["accounts"], [0, 0, 8]),
     (&["export"], [0, 0, 8]),
     (&["pause"], [0, 0, 8]),
     (&["resume"], [0, 0, 8]),

@@ -19,8 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, Places,
-    SipMonitor,
+    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, NewNetworks,
+    Places, SipMonitor,
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
@@ -359,6 +359,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
             maxrate: 30,
             maxtries: 50,
         },
+        newnetworks: NewNetworks { enabled: true, learn: Duration::from_secs(7 * 86_400) },
         maxunverified: 100,
         tag: vec!["asterisk".to_owned()],
         dateformat: None,

@@ -68,6 +68,8 @@ fn the_built_in_text_is_complete_and_right() {
         maxtries: 50,
     };
     assert_eq!(config.knowngood, known_good);
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(config.newnetworks, NewNetworks { enabled: true, learn: week });
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     let list = |name: &str, first, last| (name.to_owned(), Ports::Ranges(vec![(first, last)]));
     let services = [list("ami", 5038, 5039), list("http", 8088, 8089), list("iax", 4569, 4569)];

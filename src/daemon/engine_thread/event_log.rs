@@ -11,9 +11,11 @@ use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::event::{
-    AccountFailures, Ban, Decision, Event, JailId, Lifted, SIP_RESPONSES, Targeted,
+    AccountFailures, Ban, Decision, Event, JailId, Lifted, NewNetworkLogin, RoamingAccount,
+    SIP_RESPONSES, Targeted,
 };
 use crate::model::guard_event::{BanDetails, EventKind, GuardEvent, MOST_LINES};
+use crate::model::subject::written;
 use crate::model::time::{BanDuration, Time};
 use crate::model::words::counted;
 
@@ -63,7 +65,8 @@ impl EventLog {
         let (jail, host, evidence) = (jail.as_deref(), host.as_deref(), evidence.as_deref());
         let (account, by) = (account.as_deref(), by.as_deref());
         // Fields of the journal beside the text; what reads standard error gets the text alone.
-        if event.good == Some(false) || *kind == EventKind::Heal {
+        let is_warning = matches!(kind, EventKind::Heal | EventKind::Login);
+        if event.good == Some(false) || is_warning {
             warn!(event = %kind, jail, host, evidence, account, by, "{text}");
         } else {
             info!(event = %kind, jail, host, evidence, account, by, "{text}");
@@ -139,6 +142,21 @@ impl EventLog {
                 ));
                 self.tell(GuardEvent { account: Some(account.to_string()), ..event });
             }
+            Decision::NewNetwork(login) => {
+                let NewNetworkLogin { account, host, .. } = login;
+                let event = GuardEvent::new(now, EventKind::Login, new_network(login)).about(host);
+                self.tell(GuardEvent { account: Some(account.to_string()), ..event });
+            }
+            Decision::NewNetworksWithheld(logins) => {
+                let text = format!(
+                    "{} more from networks that their accounts never used, not told one by one; do: `asterguard accounts` shows them; `asterguard accounts ack --all NETWORK` if a site has new addresses",
+                    counted(*logins, "login")
+                );
+                self.tell(GuardEvent::new(now, EventKind::Login, text));
+            }
+            Decision::AccountRoams(RoamingAccount { account, networks, since }) => info!(
+                "account {account} often logs in from new networks ({networks} since {since}), like a mobile phone: no alarm about its networks from now on"
+            ),
             Decision::AskTalked(_) | Decision::Change(_) => {}
         }
     }
@@ -235,6 +253,17 @@ fn reason(plan: &Plan, ban: &Ban) -> String {
 fn accounts_are(count: usize) -> String {
     let are = if count == 1 { "is" } else { "are" };
     format!("{} {are}", counted(u32::try_from(count).unwrap_or(u32::MAX), "account"))
+}
+
+/// Returns what is said of a login from a network that its account never used.
+fn new_network(login: &NewNetworkLogin) -> String {
+    let NewNetworkLogin { account, host, network, since, networks, before } = login;
+    let before = before.map_or(String::new(), |net| format!(", the last one {}", written(&net)));
+    format!(
+        "account {account} logged in from {host}, in the network {} that it never used ({} since {since}{before}): this login protects no host; do: if nobody of yours did that, change the password and ban the host; else `asterguard accounts ack {account} {host}`",
+        written(network),
+        counted(u32::try_from(*networks).unwrap_or(u32::MAX), "network"),
+    )
 }
 
 /// Returns what is said of a site whose phones have an old password.

@@ -132,8 +132,10 @@ impl Recorder {
         let left = reader.checkpoints();
         let counters = engine.take_changes();
         let logins = engine.take_logins();
+        let accounts = engine.take_accounts();
         let totals = engine.take_totals();
-        let nothing = counters.is_empty() && logins.is_none() && totals.is_empty();
+        let nothing =
+            counters.is_empty() && logins.is_none() && accounts.is_none() && totals.is_empty();
         if !anew && nothing && is_where(&left, &self.left) {
             return;
         }
@@ -144,7 +146,8 @@ impl Recorder {
         let names = anew.then(|| engine.counter_names());
         let jails = anew.then(|| plan.jails().map(|(_, jail)| jail.name.clone()).collect());
         self.left.clone_from(&left);
-        let checkpoint = Checkpoint { logs: left, rules, names, counters, logins, jails, totals };
+        let checkpoint =
+            Checkpoint { logs: left, rules, names, counters, logins, accounts, jails, totals };
         store.checkpoint(checkpoint, now);
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    allow, ban, banned, explain, failregex, ignoreip, import, list, pause, settings, status, unban,
-    verify,
+    accounts, allow, ban, banned, explain, failregex, ignoreip, import, list, pause, settings,
+    status, unban, verify,
 };
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
@@ -22,6 +22,11 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Cal
         Request::Resume(request) => pause::resume(daemon, request, caller).await.into(),
         Request::Allow(request) => allow::answer(daemon, request, caller).await.into(),
         Request::Allowed => allow::list(daemon).await.into(),
+        Request::Accounts => accounts::list(daemon).await.into(),
+        Request::Acknowledge(request) => {
+            accounts::acknowledge(daemon, request, caller).await.into()
+        }
+        Request::ForgetAccount(request) => accounts::forget(daemon, request, caller).await.into(),
         Request::Import(request) => import::answer(daemon, request, caller).await.into(),
         Request::Failregex(request) => failregex::answer(daemon, request).await.into(),
         Request::Settings(request) => settings::answer(daemon, request).await.into(),
@@ -39,11 +44,14 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         Request::Status(request) => request.detail == Detail::Full,
         Request::Banned(request) => request.host.is_none_or(|host| !host.0.is_one_address()),
         Request::List(request) => request.host.is_none(),
+        Request::Accounts => true,
         Request::Reload
         | Request::Ban(_)
         | Request::Unban(_)
         | Request::Allow(_)
         | Request::Allowed
+        | Request::Acknowledge(_)
+        | Request::ForgetAccount(_)
         | Request::Import(_)
         | Request::Pause(_)
         | Request::Resume(_)

@@ -1,5 +1,6 @@
 //! Answering the control socket: one file for each request.
 
+pub(crate) mod accounts;
 pub(crate) mod allow;
 mod ban;
 mod ban_snapshot;

@@ -138,6 +138,7 @@ fn take_up_counts(
     let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
     engine.restore_counts(&progress.counters, &progress.logins, channels, &rules, now());
     engine.restore_totals(&progress.totals, now());
+    engine.restore_accounts(&progress.accounts, now());
 }
 
 /// Recovers into a new engine what is stored and what was found in the kernel, and logs what that was.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Engine, Tally};
 use crate::config::{Counting, Jail};
+pub use crate::decide::account_networks::{AccountChanges, StoredAccounts};
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
 use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, SIP_RESPONSES};
@@ -84,6 +85,7 @@ impl Engine {
             state.stored = None;
         }
         self.known.note_changes();
+        self.networks.note_changes();
     }
 
     /// Returns what has changed in the counts since the last call.
@@ -110,6 +112,16 @@ impl Engine {
     /// Returns the hosts that are known good, if that has changed since the last call.
     pub fn take_logins(&mut self) -> Option<KnownHosts> {
         self.known.take_changes()
+    }
+
+    /// Returns the accounts that have logged in, where that has changed since the last call.
+    pub fn take_accounts(&mut self) -> Option<AccountChanges> {
+        self.networks.take_changes()
+    }
+
+    /// Restores stored accounts, as of `now`.
+    pub fn restore_accounts(&mut self, accounts: &StoredAccounts, now: Time) {
+        self.networks.restore(accounts, now);
     }
 
     /// Returns the totals of the jails where they have changed since the last call.

@@ -16,6 +16,7 @@ impl Engine {
         self.bans.correct(step);
         self.effects.correct(step);
         self.known.correct(step);
+        self.networks.correct(step);
         self.logins.correct(step);
         self.floods.iter_mut().for_each(|(_, limit)| limit.correct(step));
         self.recent.correct(step);

@@ -20,6 +20,7 @@ use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
 use crate::config::{Jail, Mode};
+use crate::decide::account_networks::{AccountNetworks, NoAccount};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::effects::Effects;
@@ -34,13 +35,14 @@ use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::TargetedAccounts;
 use crate::hosts::exempt::IgnoreList;
+use crate::model::account::Account;
 use crate::model::event::{
     Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
 };
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::SetKind;
-pub use checkpoint::{JailTotals, KnownHosts, OffenceCounts};
+pub use checkpoint::{AccountChanges, JailTotals, KnownHosts, OffenceCounts, StoredAccounts};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
@@ -58,6 +60,7 @@ pub struct Engine {
     bans: BanTable,
     effects: Effects,
     known: KnownGood,
+    networks: AccountNetworks,
     logins: LoginLog,
     /// The limits of unverified bans, by their origin.
     floods: [(Origin, BanRateLimit); 3],
@@ -113,6 +116,7 @@ impl Engine {
         let states = plan.jails().map(|(_, jail)| JailState::new(jail)).collect();
         Self {
             known: KnownGood::new(&plan.config.knowngood),
+            networks: AccountNetworks::new(&plan.config.newnetworks),
             logins: LoginLog::default(),
             floods: Origin::ALL
                 .map(|origin| (origin, BanRateLimit::new(plan.config.maxunverified))),
@@ -232,6 +236,47 @@ impl Engine {
         self.unmatched
     }
 
+    /// Returns the accounts that have logged in, and the networks that they did so from.
+    #[must_use]
+    pub fn networks(&self) -> &AccountNetworks {
+        &self.networks
+    }
+
+    /// Lets networks of an account count as used; see [`AccountNetworks::acknowledge`].
+    ///
+    /// # Errors
+    /// When there is no such account, or more than one.
+    pub fn acknowledge(
+        &mut self,
+        name: &str,
+        net: Option<&IpNet>,
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) -> Result<(Account, Vec<IpNet>), NoAccount> {
+        let account = self.networks.named(name)?;
+        Ok((account, self.networks.acknowledge(account, net, now, out)))
+    }
+
+    /// Forgets an account: its networks are learned anew. Returns it.
+    ///
+    /// # Errors
+    /// When there is no such account, or more than one.
+    pub fn forget_account(&mut self, name: &str) -> Result<Account, NoAccount> {
+        let account = self.networks.named(name)?;
+        self.networks.forget(account);
+        Ok(account)
+    }
+
+    /// Lets the networks of all alarms in `net` count as used. Returns the accounts.
+    pub fn acknowledge_all(
+        &mut self,
+        net: &IpNet,
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) -> Vec<Account> {
+        self.networks.acknowledge_all(net, now, out)
+    }
+
     /// Returns the accounts that many hosts guess at.
     #[must_use]
     pub fn targeted(&self) -> Vec<Targeted> {
@@ -259,6 +304,7 @@ impl Engine {
         }
         let mut reports = Vec::new();
         self.known.tick(now, &mut reports);
+        self.networks.tick(now, out);
         out.extend(reports.into_iter().map(Decision::AccountsFail));
         while let Some(ban) = self.bans.pop_expired(now) {
             out.push(Decision::Unban {
@@ -338,6 +384,7 @@ impl Engine {
         } else {
             self.known = KnownGood::new(&plan.config.knowngood);
         }
+        self.networks.change(&plan.config.newnetworks);
         // Other ports may be closed, and scopes have other numbers.
         self.effects = Effects::default();
         let successor = plan.rules.successors(&old.rules);

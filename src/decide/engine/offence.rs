@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::{Engine, never, subject};
 use crate::config::Mode;
+use crate::decide::account_networks::LoginPlace;
 use crate::decide::ban_table;
 use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
@@ -23,14 +26,25 @@ impl Engine {
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),
             // A line that a stranger may have written proves no login.
-            Meaning::Success if event.evidence > Evidence::Hearsay => {
-                let host = self.known_as(event.host);
-                self.logins.note(host, event.time);
-                self.known.login(host, event);
-                self.forgive(event);
-            }
+            Meaning::Success if event.evidence > Evidence::Hearsay => self.on_login(event, out),
             Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
         }
+    }
+
+    /// Takes up a login. One from a network that its account never used protects nobody.
+    fn on_login(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let (list, plan) = (&self.ignored, &self.plan);
+        let is_trusted = || {
+            let host = event.host;
+            list.holds(host) || policy::covers(&plan.config.ignoreip, &IpNet::from(host))
+        };
+        if self.networks.login(event, is_trusted, out) == LoginPlace::New {
+            return;
+        }
+        let host = self.known_as(event.host);
+        self.logins.note(host, event.time);
+        self.known.login(host, event);
+        self.forgive(event);
     }
 
     fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {

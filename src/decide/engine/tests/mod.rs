@@ -5,6 +5,7 @@ mod clock_step;
 mod effect;
 mod growing;
 mod known_good;
+mod new_networks;
 mod order;
 mod recovery;
 mod reload;
@@ -191,6 +192,11 @@ impl Bench {
             Decision::AccountTargeted(Targeted { account, hosts, .. }) => {
                 Some(format!("{account} is guessed at by {hosts}"))
             }
+            Decision::NewNetwork(login) => {
+                Some(format!("{} from {} in {}", login.account, login.host, login.network))
+            }
+            Decision::AccountRoams(roams) => Some(format!("{} roams", roams.account)),
+            Decision::NewNetworksWithheld(logins) => Some(format!("{logins} alarms withheld")),
             Decision::WithoutEffect(found) => Some(format!(
                 "{} no effect {} {} packets to {} {:?}",
                 jail(found.ban.jail),

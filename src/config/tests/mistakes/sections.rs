@@ -265,3 +265,16 @@ fn the_wire() {
     help: write the addresses of PBXs behind this machine: ["172.17.0.2", "10.0.3.0/24"]
     "#);
 }
+
+#[test]
+fn what_is_wrong_with_new_networks() {
+    for (text, said) in [
+        ("[default]\nnewnetworks = true", "write for example { enabled = true, learn = \"1w\" }"),
+        ("[default]\nnewnetworks = { lern = '1w' }", "lern"),
+        ("[default]\nnewnetworks = { learn = 'long' }", "long"),
+        ("[jail.asterisk-scan]\nnewnetworks = {}", "is about all jails together"),
+    ] {
+        let found = bad(text);
+        assert!(found.contains(said), "{text}: {found}");
+    }
+}

@@ -270,7 +270,7 @@ fn the_wire() {
 fn what_is_wrong_with_new_networks() {
     for (text, said) in [
         ("[default]\nnewnetworks = true", "write for example { enabled = true, learn = \"1w\" }"),
-        ("[default]\nnewnetworks = { lern = '1w' }", "lern"),
+        ("[default]\nnewnetworks = { weeks = 1 }", "weeks"),
         ("[default]\nnewnetworks = { learn = 'long' }", "long"),
         ("[jail.asterisk-scan]\nnewnetworks = {}", "is about all jails together"),
     ] {

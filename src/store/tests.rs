@@ -622,7 +622,7 @@ fn accounts_are_stored_and_a_file_without_them_is_taken_over() {
     let path = home.path().join(FILE);
     let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     drop(schema::open(&path).unwrap());
-    change("DROP TABLE accounts; PRAGMA user_version = 3");
+    change("DROP TABLE accounts; PRAGMA user_version = 4");
     let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
     assert_eq!((untouched.progress.accounts, problem), (StoredAccounts::default(), None));
     assert!(accounts(home.path()).unwrap().accounts.is_empty());

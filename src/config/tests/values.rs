@@ -50,6 +50,18 @@ fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
 }
 
 #[test]
+fn what_is_written_of_new_networks_wins() {
+    let text = "[default]\nnewnetworks = { enabled = false }\n";
+    let config = parse(&[("a.toml".into(), text.to_owned())], &filters()).unwrap();
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(config.newnetworks, NewNetworks { enabled: false, learn: week });
+    let settings = config.settings();
+    let shown = settings.iter().find(|setting| setting.key == "newnetworks").unwrap();
+    assert_eq!(shown.value, "{ enabled = false, learn = \"7d\" }");
+    assert_eq!(shown.place.as_deref(), Some("a.toml:2"));
+}
+
+#[test]
 fn the_built_in_text_is_complete_and_right() {
     let config = parse(&[], &filters()).unwrap();
     assert_eq!(config.loglevel, LogLevel::Notice);

@@ -394,3 +394,16 @@ fn notifiers_whose_values_are_wrong() {
         assert_eq!(messages(text), expected, "{text}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_new_networks() {
+    for (text, said) in [
+        ("[default]\nnewnetworks = true", "write for example { enabled = true, learn = \"1w\" }"),
+        ("[default]\nnewnetworks = { weeks = 1 }", "weeks"),
+        ("[default]\nnewnetworks = { learn = 'long' }", "long"),
+        ("[jail.asterisk-scan]\nnewnetworks = {}", "is about all jails together"),
+    ] {
+        let found = bad(text);
+        assert!(found.contains(said), "{text}: {found}");
+    }
+}

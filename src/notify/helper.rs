@@ -44,16 +44,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The files that this process reads, as its configuration names them now, and whether it runs commands.
 #[must_use]
 pub fn files(config: Option<&Path>) -> (Vec<PathBuf>, bool) {
-    let system = [
-        "/etc",
-        "/usr/share",
-        "/usr/lib",
-        "/lib",
-        "/lib64",
-        "/run/systemd/resolve",
-        "/run/resolvconf",
-        "/dev/urandom",
-    ];
+    let system = ["/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/run", "/dev/urandom"];
     let mut files: Vec<PathBuf> = system.map(PathBuf::from).to_vec();
     files.extend(config.and_then(Path::parent).map(Path::to_owned));
     let notifiers = load_notify(config).unwrap_or_default();

@@ -45,7 +45,7 @@ const PLACED: [&str; 12] = [
 ];
 const STORED: [&str; 7] = ["run", "banned", "unban", "allow", "export", "explain", "restore"];
 /// Those that know no socket.
-const ALONE: [&str; 5] = ["check", "test", "replay", "ruleset", "restore"];
+const ALONE: [&str; 6] = ["check", "test", "replay", "ruleset", "restore", "notify"];
 
 /// Runs a command at a terminal of so many columns, and returns the exit code and all that is to be seen there.
 fn seen(mut command: Command, columns: u16) -> (i32, String) {
@@ -104,7 +104,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 24] = [
+const USED: [(&[&str], [i32; 3]); 25] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -129,6 +129,8 @@ const USED: [(&[&str], [i32; 3]); 24] = [
     (&["ruleset"], [0, 0, 0]),
     (&["explain", EVE], [0, 4, 8]),
     (&["import", "/dev/null"], [0, 0, 0]),
+    // No notifier is configured.
+    (&["notify", "test"], [2, 2, 2]),
 ];
 
 #[test]

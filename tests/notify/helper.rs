@@ -72,6 +72,17 @@ fn another_configuration_ends_the_process_and_a_wrong_one_does_not() {
 }
 
 #[test]
+fn with_a_wrong_configuration_the_guard_keeps_everything() {
+    let mut helper = Helper::start("[notify.office]\nkind = 'mial'\n");
+    helper.tell(&ban("203.0.113.9"));
+    kit::until("it says what is wrong", || helper.report().trouble.is_some());
+    assert_eq!(helper.report().taken, 0);
+    helper.home.write("asterguard.toml", &mail(nowhere()));
+    kit::until("it ends", || helper.child.try_wait().unwrap().is_some());
+    assert_eq!(helper.report().taken, 0);
+}
+
+#[test]
 fn nonsense_is_passed_over() {
     use std::io::Write as _;
     let server = Server::start("smtp.py", &[]);

@@ -5,9 +5,10 @@ use serde_json::Value;
 use crate::model::time::Time;
 
 /// The fields that are times, in seconds since 1970.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "checkpoint",
     "ended",
+    "failing_since",
     "knocked",
     "last",
     "last_failed",

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::jail_section::OF_READERS;
 use super::load::parse;
-use super::{Config, Counting, Jail, Mode};
+use super::{Config, Counting, Jail, MANUAL, Mode, Notifier};
 use crate::model::event::{is_wire_filter, wire_filters};
 use crate::model::listed::FileLine;
 use crate::model::remote_source::RemoteSource;
@@ -34,6 +34,7 @@ impl Config {
         warnings.extend(self.doubles(filters));
         warnings.extend(self.open_ami());
         warnings.extend(self.unread_ami());
+        warnings.extend(self.unmatched_jails());
         warnings
     }
 
@@ -48,6 +49,26 @@ impl Config {
                 ami.host
             )
         })
+    }
+
+    /// Returns the patterns of notifiers that are the names of no jail.
+    fn unmatched_jails(&self) -> Vec<String> {
+        let is_jail = |pattern: &glob::Pattern| {
+            pattern.matches(MANUAL) || self.described().any(|jail| pattern.matches(&jail.name))
+        };
+        let of_notifier = |notifier: &Notifier| {
+            let name = notifier.name.clone();
+            let place = at(self.places.of(&format!("notify.{name}.jail")));
+            let unmatched: Vec<_> =
+                notifier.jail.iter().filter(|pattern| !is_jail(pattern)).cloned().collect();
+            unmatched.into_iter().map(move |pattern| {
+                format!(
+                    "{place}no jail in use is called {pattern:?}: [notify.{name}] waits in vain",
+                    pattern = pattern.as_str()
+                )
+            })
+        };
+        self.notify.iter().flat_map(of_notifier).collect()
     }
 
     fn open_ami(&self) -> Option<String> {

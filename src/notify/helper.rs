@@ -38,22 +38,15 @@ const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The time after which the process ends if there is no notifier.
 const IDLE: Duration = Duration::from_secs(60);
+/// The time between two looks at a configuration that could not be used at the start.
+const LOOK: Duration = Duration::from_secs(2);
 /// The time that messages on their way have before the process ends for another configuration.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The files that this process reads, as its configuration names them now, and whether it runs commands.
 #[must_use]
 pub fn files(config: Option<&Path>) -> (Vec<PathBuf>, bool) {
-    let system = [
-        "/etc",
-        "/usr/share",
-        "/usr/lib",
-        "/lib",
-        "/lib64",
-        "/run/systemd/resolve",
-        "/run/resolvconf",
-        "/dev/urandom",
-    ];
+    let system = ["/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/run", "/dev/urandom"];
     let mut files: Vec<PathBuf> = system.map(PathBuf::from).to_vec();
     files.extend(config.and_then(Path::parent).map(Path::to_owned));
     let notifiers = load_notify(config).unwrap_or_default();
@@ -105,7 +98,7 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
         desks.push(desk);
     }
     let (leave, left) = channel();
-    let is_idle = desks.is_empty() && trouble.is_none();
+    let (is_idle, is_lost) = (desks.is_empty() && trouble.is_none(), trouble.is_some());
     let office = Arc::new(Office {
         config,
         notifiers,
@@ -115,6 +108,7 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
         leave,
         leaving: AtomicBool::new(false),
         connections: AtomicUsize::new(0),
+        is_lost,
     });
     let accepting = Arc::clone(&office);
     thread::Builder::new().name("accept".to_owned()).spawn(move || accepting.accept(&listener))?;
@@ -204,6 +198,8 @@ struct Office {
     /// Whether the process is about to end. Then nothing is taken any more: it is for the next one.
     leaving: AtomicBool,
     connections: AtomicUsize,
+    /// Whether the configuration was wrong at the start, so that it is not known whom to tell.
+    is_lost: bool,
 }
 
 /// A connection of the guard.
@@ -254,6 +250,9 @@ impl Office {
     /// Takes lines until the connection ends, and reports.
     fn connected(&self, stream: &UnixStream) -> io::Result<()> {
         stream.set_write_timeout(Some(PATIENCE))?;
+        if self.is_lost {
+            return self.wait(stream);
+        }
         let at = Line::default();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -265,6 +264,16 @@ impl Office {
             self.news.changed();
             read
         })
+    }
+
+    /// Takes nothing, so that the guard keeps it, until the configuration can be used.
+    fn wait(&self, mut stream: &UnixStream) -> io::Result<()> {
+        while self.leaving.load(Ordering::Relaxed) || !self.reload() {
+            let trouble = lock(&self.trouble).clone();
+            stream.write_all(&line(&Report { trouble, ..Report::default() }))?;
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     /// Reads lines. They are put on the disk by [`Office::report`]: those that come within a moment together.
@@ -320,7 +329,7 @@ impl Office {
     fn reload(&self) -> bool {
         let mut trouble = lock(&self.trouble);
         let leaves = match load_notify(self.config.as_deref()) {
-            Ok(notifiers) if notifiers == self.notifiers => {
+            Ok(notifiers) if notifiers == self.notifiers && !self.is_lost => {
                 *trouble = None;
                 false
             }

@@ -44,8 +44,10 @@ pub struct Queue {
     outgoing: VecDeque<Batch>,
     /// How often the next one was tried in vain, since when, and when it is tried again.
     tries: u32,
-    failed: Option<Time>,
+    tried: Option<Time>,
     again: Time,
+    /// Since when no message was sent, though one was tried.
+    failing: Option<Time>,
     /// When the last messages were sent, oldest first.
     times: Vec<Time>,
     sent: u64,
@@ -62,8 +64,9 @@ impl Default for Queue {
             first: Time::default(),
             outgoing: VecDeque::new(),
             tries: 0,
-            failed: None,
+            tried: None,
             again: Time::default(),
+            failing: None,
             times: Vec::new(),
             sent: 0,
             dropped: 0,
@@ -181,14 +184,12 @@ impl Queue {
             Ok(singles) => self.outgoing.extend(singles),
             Err(batch) => self.outgoing.push_back(batch),
         }
-        (self.tries, self.failed, self.again) = (0, None, Time::default());
+        (self.tries, self.tried, self.again) = (0, None, Time::default());
     }
 
     fn give_up(&mut self, now: Time) {
-        if self.failed.is_some_and(|since| now.since(since) >= GIVEN_UP) {
+        if self.tried.is_some_and(|since| now.since(since) >= GIVEN_UP) {
             self.drop_front();
-            // The next one has a try of its own.
-            self.failed = None;
         }
     }
 
@@ -196,8 +197,8 @@ impl Queue {
         if let Some(batch) = self.outgoing.pop_front() {
             self.dropped = self.dropped.saturating_add(batch.total());
         }
-        self.tries = 0;
-        self.again = Time::default();
+        // The next one has tries of its own.
+        (self.tries, self.tried, self.again) = (0, None, Time::default());
     }
 
     /// Takes up that the message of [`Next::Send`] was sent.
@@ -205,14 +206,16 @@ impl Queue {
         self.outgoing.pop_front();
         self.sent = self.sent.saturating_add(1);
         self.times.push(now);
-        (self.tries, self.failed, self.again, self.why) = (0, None, Time::default(), None);
+        (self.tries, self.tried, self.again) = (0, None, Time::default());
+        (self.failing, self.why) = (None, None);
     }
 
     /// Takes up that the message of [`Next::Send`] was not sent; `chance` is any number.
     pub fn failed(&mut self, failure: &Failure, now: Time, chance: u64) {
         let Trouble { seen, todo } = &failure.trouble;
         self.why = Some((plain(seen, LONGEST_WORDS), plain(todo, LONGEST_WORDS)));
-        self.failed = Some(self.failed.unwrap_or(now));
+        self.tried = Some(self.tried.unwrap_or(now));
+        self.failing = Some(self.failing.unwrap_or(now));
         match failure.lasting {
             Lasting::ForGood => self.drop_front(),
             Lasting::ForNow => {
@@ -235,7 +238,7 @@ impl Queue {
             sent: self.sent,
             queued,
             dropped: self.dropped,
-            failing_since: self.failed.filter(|_| why.is_some()).map(Time::secs),
+            failing_since: self.failing.map(Time::secs),
             why,
             todo,
         }
@@ -357,8 +360,13 @@ mod tests {
         queue.failed(&failure(Lasting::ForGood), later(2), 0);
         let status = queue.status(&notifier);
         assert_eq!((status.dropped, status.queued), (1, 1));
-        assert!(status.failing_since.is_some());
-        assert_eq!(sent(&mut queue, &notifier, later(2)), [1]);
+        assert_eq!(status.failing_since, Some(later(2).secs()));
+        assert!(matches!(next(&mut queue, &notifier, later(3)), Next::Send(_)));
+        queue.failed(&failure(Lasting::ForGood), later(3), 0);
+        queue.add(&notifier, &ban("192.0.2.9"), later(4));
+        assert!(matches!(next(&mut queue, &notifier, later(9)), Next::Send(_)));
+        assert_eq!(queue.status(&notifier).failing_since, Some(later(2).secs()));
+        assert_eq!(sent(&mut queue, &notifier, later(9)), [1]);
         assert_eq!(queue.status(&notifier).failing_since, None);
     }
 

@@ -48,7 +48,8 @@ const STORED: [&str; 10] = [
     "events",
 ];
 /// Those that know no socket.
-const ALONE: [&str; 7] = ["check", "test", "replay", "ruleset", "restore", "history", "events"];
+const ALONE: [&str; 8] =
+    ["check", "test", "replay", "ruleset", "restore", "history", "events", "notify"];
 
 /// Runs a command at a terminal of so many columns, and returns the exit code and all that is to be seen there.
 fn seen(mut command: Command, columns: u16) -> (i32, String) {
@@ -107,7 +108,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 29] = [
+const USED: [(&[&str], [i32; 3]); 30] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -137,6 +138,8 @@ const USED: [(&[&str], [i32; 3]); 29] = [
     (&["ruleset"], [0, 0, 0]),
     (&["explain", EVE], [0, 4, 8]),
     (&["import", "/dev/null"], [0, 0, 0]),
+    // No notifier is configured.
+    (&["notify", "test"], [2, 2, 2]),
 ];
 
 #[test]

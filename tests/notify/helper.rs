@@ -7,7 +7,7 @@ use asterguard::notify::protocol::ToNotifier;
 use serde_json::Value;
 
 use crate::kit::guard::{PROGRAM, told};
-use crate::{Helper, Server, ban, home, kit, many};
+use crate::{Helper, Server, able, ban, home, kit, many};
 
 fn mail(port: u16) -> String {
     format!("[notify.office]\nkind = 'mail'\nport = {port}\nto = 'admin@example.com'\n")
@@ -20,6 +20,9 @@ fn nowhere() -> u16 {
 
 #[test]
 fn a_restart_keeps_what_is_queued() {
+    if !able() {
+        return;
+    }
     let mut helper = Helper::start(&mail(nowhere()));
     many(30).for_each(|event| helper.tell(&event));
     helper.taken(30);
@@ -39,6 +42,9 @@ fn a_restart_keeps_what_is_queued() {
 
 #[test]
 fn a_damaged_queue_is_put_aside() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let home = home(&mail(server.port));
     fs::write(home.path("queue/office.queue"), b"\xff\x00{").unwrap();
@@ -52,6 +58,9 @@ fn a_damaged_queue_is_put_aside() {
 
 #[test]
 fn another_configuration_ends_the_process_and_a_wrong_one_does_not() {
+    if !able() {
+        return;
+    }
     let mut helper = Helper::start(&mail(nowhere()));
     helper.say(&ToNotifier::Reload);
     helper.taken(1);
@@ -72,8 +81,25 @@ fn another_configuration_ends_the_process_and_a_wrong_one_does_not() {
 }
 
 #[test]
+fn with_a_wrong_configuration_the_guard_keeps_everything() {
+    if !able() {
+        return;
+    }
+    let mut helper = Helper::start("[notify.office]\nkind = 'mial'\n");
+    helper.tell(&ban("203.0.113.9"));
+    kit::until("it says what is wrong", || helper.report().trouble.is_some());
+    assert_eq!(helper.report().taken, 0);
+    helper.home.write("asterguard.toml", &mail(nowhere()));
+    kit::until("it ends", || helper.child.try_wait().unwrap().is_some());
+    assert_eq!(helper.report().taken, 0);
+}
+
+#[test]
 fn nonsense_is_passed_over() {
     use std::io::Write as _;
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let mut helper = Helper::start(&mail(server.port));
     helper.stream.write_all(b"nonsense\n\n{\"event\":{}}\n\xff\xfe\n").unwrap();
@@ -84,6 +110,9 @@ fn nonsense_is_passed_over() {
 
 #[test]
 fn a_test_goes_the_way_of_the_real_ones() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let config = mail(server.port)
         + "quiet = '00:00-23:59'\non = 'stop'\n"
@@ -124,6 +153,9 @@ fn a_test_goes_the_way_of_the_real_ones() {
 
 #[test]
 fn memory_is_bounded() {
+    if !able() {
+        return;
+    }
     let mut helper = Helper::start(&mail(nowhere()));
     let mut large = ban("203.0.113.9");
     large.text = "x".repeat(500);

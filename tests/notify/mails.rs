@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Helper, Server, ban, certificate, hostile, many};
+use crate::{Helper, Server, able, ban, certificate, hostile, many};
 
 fn mail(server: &Server, more: &str) -> String {
     format!(
@@ -23,6 +23,9 @@ fn header<'m>(mail: &'m Value, name: &str) -> &'m str {
 
 #[test]
 fn a_ban_arrives_by_the_local_server() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let mut helper = Helper::start(&mail(&server, ""));
     helper.tell(&ban("203.0.113.9"));
@@ -50,6 +53,9 @@ fn a_ban_arrives_by_the_local_server() {
 
 #[test]
 fn a_thousand_bans_are_one_mail() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let mut helper = Helper::start(&mail(&server, ""));
     many(1000).for_each(|event| helper.tell(&event));
@@ -62,6 +68,9 @@ fn a_thousand_bans_are_one_mail() {
 
 #[test]
 fn what_strangers_write_stays_where_it_belongs() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let mut helper = Helper::start(&mail(&server, ""));
     helper.tell(&hostile());
@@ -95,6 +104,9 @@ fn what_strangers_write_stays_where_it_belongs() {
 
 #[test]
 fn over_tls_only_a_known_server_gets_the_mail() {
+    if !able() {
+        return;
+    }
     let (signed, key) = (certificate("signed.crt"), certificate("signed.key"));
     for (security, authority, login, is_right) in [
         ("starttls", "authority.crt", true, true),
@@ -125,6 +137,9 @@ fn over_tls_only_a_known_server_gets_the_mail() {
 
 #[test]
 fn a_server_without_tls_does_not_get_the_password() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &[]);
     let more = "security = 'starttls'\nuser = 'pbx'\npasswordfile = '$DIR/secret'";
     let mut helper = Helper::start(&mail(&server, more));
@@ -136,6 +151,9 @@ fn a_server_without_tls_does_not_get_the_password() {
 
 #[test]
 fn a_wrong_password_is_told_and_keeps_the_mail() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &["--user", "pbx", "--password", "other"]);
     let more = "user = 'pbx'\npasswordfile = '$DIR/secret'";
     let mut helper = Helper::start(&mail(&server, more));
@@ -148,6 +166,9 @@ fn a_wrong_password_is_told_and_keeps_the_mail() {
 
 #[test]
 fn a_refused_mail_does_not_keep_others_waiting() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &["--refuse", "554 no, \u{1b}[2J"]);
     let mut helper = Helper::start(&mail(&server, ""));
     helper.tell(&ban("203.0.113.9"));
@@ -158,6 +179,9 @@ fn a_refused_mail_does_not_keep_others_waiting() {
 
 #[test]
 fn a_slow_server_gets_the_mail() {
+    if !able() {
+        return;
+    }
     let server = Server::start("smtp.py", &["--slow", "4"]);
     let mut helper = Helper::start(&mail(&server, ""));
     helper.tell(&ban("203.0.113.9"));
@@ -166,6 +190,9 @@ fn a_slow_server_gets_the_mail() {
 
 #[test]
 fn a_server_that_says_nothing_delays_no_other() {
+    if !able() {
+        return;
+    }
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::start("smtp.py", &[]);
     let port = silent.local_addr().unwrap().port();

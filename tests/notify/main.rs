@@ -36,6 +36,15 @@ use serde_json::Value;
 
 use kit::guard::{Home, PATIENCE, PROGRAM};
 
+/// Whether what these tests run is there. Says so if not.
+fn able() -> bool {
+    let missing = kit::programs::missing();
+    if let Some(why) = &missing {
+        kit::programs::skip(why);
+    }
+    missing.is_none()
+}
+
 /// What a stranger may write into a name.
 const HOSTILE: &str = "x\"'\\ $(touch /tmp/pwned) `id`; <b>&amp; *bold* _it_ [a](http://evil.example) @everyone <!channel> <@U1>\r\nBcc: eve@example.com\r\n\r\n\u{1b}[2J\u{0}\u{202e}gpj";
 

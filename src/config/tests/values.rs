@@ -428,6 +428,15 @@ fn notifiers_are_merged_key_by_key_and_show_no_secret() {
         shown.contains("quiet = \"22:00-07:00\"") && shown.contains("[notify.office]"),
         "{shown}"
     );
+    let warned = |jail: &str| {
+        let text = format!("[notify.a]\nkind = 'mail'\nto = 'root@localhost'\njail = {jail}\n");
+        good(&text).warnings(&filters())
+    };
+    assert_eq!(warned("['asterisk-*', 'manual']"), [""; 0]);
+    assert_eq!(
+        warned("['asterisc-*']"),
+        ["a.toml:4: no jail in use is called \"asterisc-*\": [notify.a] waits in vain"]
+    );
     let local = good("[notify.a]\nkind = 'mail'\nto = 'root@localhost'\n");
     let Way::Mail(mail) = &local.notify[0].way else { panic!() };
     assert_eq!(

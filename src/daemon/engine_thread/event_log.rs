@@ -54,6 +54,13 @@ impl EventLog {
         self.pass_on(event, Vec::new());
     }
 
+    /// Logs and stores an event about the notifier, which tells nobody of its own troubles.
+    pub fn tell_but_nobody(&mut self, event: GuardEvent) {
+        let notify = self.notify.take();
+        self.tell(event);
+        self.notify = notify;
+    }
+
     /// Returns the events that are to be stored.
     pub fn take(&mut self) -> Vec<Happened> {
         std::mem::take(&mut self.waiting)

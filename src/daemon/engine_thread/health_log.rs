@@ -25,6 +25,8 @@ const SAID_THERE: [Check; 7] = [
 /// A check that has turned.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Turned {
+    /// The check.
+    pub check: Check,
     /// How it stands now.
     pub state: CheckState,
     /// The same in words.
@@ -57,6 +59,7 @@ impl HealthLog {
             let Some(first) = results.first() else { continue };
             if self.may_say(first.check, first.state, now) {
                 turned.push(Turned {
+                    check: first.check,
                     state: first.state,
                     line: line(first, results.len() - 1),
                     is_logged: SAID_THERE.contains(&first.check),

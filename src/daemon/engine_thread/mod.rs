@@ -25,7 +25,7 @@ pub use handle::EngineHandle;
 pub use health_log::HealthLog;
 use health_log::Turned;
 
-use crate::control::health::CheckState;
+use crate::control::health::{Check, CheckState};
 use crate::daemon::engine_thread::event_log::EventLog;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
@@ -239,12 +239,20 @@ impl Core {
     /// Tells which checks of the health have turned.
     fn say_health(&mut self) {
         let checks = self.facts(now()).checks();
-        for Turned { state, line, is_logged } in self.health_log.turned(&checks, monotonic_now()) {
+        for Turned { check, state, line, is_logged } in
+            self.health_log.turned(&checks, monotonic_now())
+        {
             let event = GuardEvent {
                 good: Some(state == CheckState::Ok),
                 ..GuardEvent::new(now(), EventKind::Health, line)
             };
-            if is_logged { self.events.tell_others(event) } else { self.events.tell(event) }
+            if check == Check::Notify {
+                self.events.tell_but_nobody(event);
+            } else if is_logged {
+                self.events.tell_others(event);
+            } else {
+                self.events.tell(event);
+            }
         }
     }
 

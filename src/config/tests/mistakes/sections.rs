@@ -279,7 +279,7 @@ fn notifiers_that_are_not_whole() {
     a.toml:2:8: unknown kind "mailx"
     2 | kind = 'mailx'
       |        ^^^^^^^
-    help: known: mail, webhook, command
+    help: did you mean "mail"?
 
     a.toml:3:1: unknown key "qiet"
     3 | qiet = '22:00-07:00'

@@ -11,7 +11,6 @@ use super::state_file::{StateDirArg, StoredBan, moment};
 use crate::model::account::Account;
 use crate::model::subject::Subject;
 use crate::model::time::{RoughDuration, Time};
-use crate::model::words::counted;
 use crate::store::{self, HistoryQuery};
 
 #[derive(Debug, Args)]
@@ -48,14 +47,13 @@ pub fn history(args: &HistoryArgs, output: &Output) -> Result<Exit, Failure> {
         account: args.account,
     };
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
-    let (mut bans, mut more) = (Vec::new(), 0_usize);
+    let (mut bans, mut is_all) = (Vec::new(), true);
     let mut take = |ban| {
-        if bans.len() < most {
+        is_all = bans.len() < most;
+        if is_all {
             bans.push(StoredBan::from(ban));
-        } else {
-            more += 1;
         }
-        true
+        is_all
     };
     if args.state.is_there()? {
         let read = store::history(&args.state.state_dir, &query, &mut take);
@@ -69,8 +67,8 @@ pub fn history(args: &HistoryArgs, output: &Output) -> Result<Exit, Failure> {
     } else if !output.json {
         output.table(table(&bans));
     }
-    if more > 0 {
-        output.note(&format!("and {} more (--limit 0 shows all)", counted(more, "older ban")));
+    if !is_all {
+        output.note("there are older ones: --limit 0 shows all");
     }
     Ok(if bans.is_empty() { Exit::NotFound } else { Exit::Done })
 }

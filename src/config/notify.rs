@@ -29,8 +29,8 @@ const LONGEST_DIGEST: Duration = Duration::from_secs(7 * 86_400);
 /// The keys of all kinds.
 const COMMON: [&str; 8] =
     ["enabled", "kind", "on", "jail", "evidence", "quiet", "digest", "maxperhour"];
-const MAIL: [&str; 8] =
-    ["server", "port", "security", "user", "passwordfile", "cafile", "from", "to"];
+const MAIL: [&str; 9] =
+    ["server", "port", "security", "user", "passwordfile", "cafile", "from", "to", "whois"];
 const WEBHOOK: [&str; 6] = ["preset", "url", "urlfile", "tokenfile", "cafile", "chat"];
 const COMMAND: [&str; 2] = ["command", "timeout"];
 
@@ -147,6 +147,7 @@ impl Notifier {
                 all.extend(mail.cafile.as_deref().map(|file| ("cafile", path(file))));
                 all.extend(mail.from.as_deref().map(|from| ("from", text(from))));
                 all.push(("to", list(mail.to.iter().map(|to| text(to)).collect())));
+                all.push(("whois", mail.whois.to_string()));
             }
             Way::Webhook(hook) => {
                 all.push(("preset", text(name_of(&hook.preset, &PRESETS))));
@@ -235,6 +236,8 @@ pub struct Mail {
     pub from: Option<String>,
     /// The recipients.
     pub to: Vec<String>,
+    /// Whether what `whois` knows of a banned host is told too.
+    pub whois: bool,
 }
 
 impl Mail {
@@ -376,6 +379,7 @@ struct Values {
     cafile: Option<PathBuf>,
     from: Option<String>,
     to: Option<Vec<String>>,
+    whois: Option<bool>,
     preset: Option<Preset>,
     url: Option<String>,
     urlfile: Option<PathBuf>,
@@ -470,6 +474,7 @@ impl Values {
                 let help = "write whom to send the mails: [\"admin@example.com\"]";
                 self.to = mailboxes(reader, value, help).or(self.to.take());
             }
+            "whois" => self.whois = reader.boolean(value).or(self.whois),
             "preset" => self.preset = reader.choice(value, "preset", &PRESETS).or(self.preset),
             "url" => self.url = url(reader, value).or(self.url.take()),
             "urlfile" => self.urlfile = file(reader, value).or(self.urlfile.take()),
@@ -591,6 +596,7 @@ fn mail(values: &mut Values, notes: &mut Notes) -> Option<Way> {
         cafile: values.cafile.take(),
         from: values.from.take(),
         to: values.to.take()?,
+        whois: values.whois.unwrap_or(false),
     }))
 }
 

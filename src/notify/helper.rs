@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The time that messages on their way have before the process ends for another configuration.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The files that this process reads, as its configuration names them now, and whether it runs commands.
+/// The files that this process reads, as its configuration names them now, and whether it runs programs.
 #[must_use]
 pub fn files(config: Option<&Path>) -> (Vec<PathBuf>, bool) {
     let system = ["/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/run", "/dev/urandom"];
@@ -68,7 +68,12 @@ pub fn files(config: Option<&Path>) -> (Vec<PathBuf>, bool) {
             named.into_iter().flatten().filter_map(|file| file.parent()).map(Path::to_owned),
         );
     }
-    (files, notifiers.iter().any(|notifier| matches!(notifier.way, Way::Command(_))))
+    let runs = |notifier: &Notifier| match &notifier.way {
+        Way::Command(_) => true,
+        Way::Mail(mail) => mail.whois,
+        Way::Webhook(_) => false,
+    };
+    (files, notifiers.iter().any(runs))
 }
 
 /// Serves the guard at this listening socket until the configuration is another one. `config` is the main configuration

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::kit;
 use crate::{Helper, Server, able, ban, certificate, hostile, many};
 
 fn mail(server: &Server, more: &str) -> String {
@@ -49,6 +50,25 @@ fn a_ban_arrives_by_the_local_server() {
     }
     assert!(mail["html"].as_str().unwrap().contains("&lt;sip:1000@pbx&gt;"), "{mail}");
     helper.until("office", |status| status.sent == 1 && status.queued == 0);
+}
+
+/// The program is a stand-in here: the real one asks servers on the internet.
+#[test]
+fn what_whois_knows_is_told_if_wanted() {
+    if !able() {
+        return;
+    }
+    let server = Server::start("smtp.py", &[]);
+    let home = crate::home(&mail(&server, "whois = true"));
+    let script = "#!/bin/sh\necho '% a comment'\necho \"netname: OF $*\"\n\
+                  echo \"secret: ${SECRET_OF_THE_ENVIRONMENT-none}\"\n";
+    kit::script(&home.path("bin/whois"), script);
+    let mut helper = Helper::start_in(home);
+    helper.tell(&ban("203.0.113.9"));
+    let mail = server.next();
+    let text = mail["text"].as_str().unwrap();
+    assert!(text.contains("netname: OF -- 203.0.113.9") && !text.contains("a comment"), "{text}");
+    assert!(text.contains("secret: none"), "{text}");
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn spawn(home: &Home, listener: &UnixListener) -> Child {
         .arg("--state-dir")
         .arg(home.path("queue"))
         .env("SECRET_OF_THE_ENVIRONMENT", "x")
+        .env("PATH", format!("{}:{}", home.path("bin").display(), std::env::var("PATH").unwrap()))
         .stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())))
         .stderr(Stdio::null())
         .spawn()

@@ -372,11 +372,16 @@ impl Core {
 
     /// Hands the changes over to the kernel, and tells what was decided.
     pub(super) fn carry_out(&mut self) {
+        let now = now();
         let (mut changes, mut asked, mut decided) = (Vec::new(), Vec::new(), Vec::new());
         for decision in self.decisions.drain(..) {
             match decision {
                 Decision::Change(change) => changes.push(change),
                 Decision::AskTalked(line) => asked.push(line),
+                // There are very many of these, and nobody is told.
+                Decision::Found { .. } => {
+                    self.events.decided(&decision, &self.engine, &self.reader, now);
+                }
                 other => decided.push(other),
             }
         }
@@ -386,9 +391,9 @@ impl Core {
         if !changes.is_empty() {
             self.worker.apply(changes);
         }
-        self.recorder.note(&mut self.engine, now());
+        self.recorder.note(&mut self.engine, now);
         for decision in &decided {
-            self.events.decided(decision, &self.engine, &self.reader, now());
+            self.events.decided(decision, &self.engine, &self.reader, now);
         }
     }
 }

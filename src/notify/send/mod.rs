@@ -3,6 +3,7 @@
 mod command;
 mod mail;
 mod webhook;
+mod whois;
 
 use std::io;
 use std::path::Path;
@@ -31,9 +32,14 @@ const NO_NAME: &str = "localhost";
 /// # Errors
 /// When it was not sent.
 pub fn send(notifier: &Notifier, batch: &Batch, machine: &str) -> Result<String, Failure> {
-    let message = message(batch, machine);
+    let mut message = message(batch, machine);
     match &notifier.way {
-        Way::Mail(server) => mail::send(server, &message, machine),
+        Way::Mail(server) => {
+            if server.whois {
+                message.lists.extend(batch.single().and_then(whois::of_banned));
+            }
+            mail::send(server, &message, machine)
+        }
         Way::Webhook(hook) => webhook::send(hook, batch, &message, machine),
         Way::Command(command) => command::send(command, batch),
     }

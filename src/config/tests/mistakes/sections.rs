@@ -305,7 +305,7 @@ fn notifiers_that_are_not_whole() {
             "[notify.a]\nkind = 'mail'\nto = 'x@example.com'\nurl = 'https://example.com'\n",
             [
                 "a.toml:4:1: url is not for kind = \"mail\"",
-                "help: its keys: server, port, security, user, passwordfile, cafile, from, to",
+                "help: its keys: server, port, security, user, passwordfile, cafile, from, to, whois",
             ],
         ),
         (

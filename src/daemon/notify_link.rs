@@ -136,6 +136,12 @@ impl NotifyLink {
         Ok(Self { shared })
     }
 
+    /// Whether anybody is to be told anything.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        lock(&self.shared.state).wanted
+    }
+
     /// Hands an event over. It never waits.
     pub fn tell(&self, event: &GuardEvent) {
         let mut state = lock(&self.shared.state);

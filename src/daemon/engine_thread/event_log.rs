@@ -46,19 +46,20 @@ impl EventLog {
 
     /// Logs an event, and tells all others of it.
     pub fn tell(&mut self, event: GuardEvent) {
-        self.tell_with(event, Vec::new());
+        log(&event);
+        self.tell_others(event);
     }
 
     /// Tells all others of an event that the log has in another place.
     pub fn tell_others(&mut self, event: GuardEvent) {
-        self.pass_on(event, Vec::new());
+        self.tell_people(&event);
+        self.store(event, Vec::new());
     }
 
     /// Logs and stores an event about the notifier, which tells nobody of its own troubles.
     pub fn tell_but_nobody(&mut self, event: GuardEvent) {
-        let notify = self.notify.take();
-        self.tell(event);
-        self.notify = notify;
+        log(&event);
+        self.store(event, Vec::new());
     }
 
     /// Returns the events that are to be stored.
@@ -66,25 +67,13 @@ impl EventLog {
         std::mem::take(&mut self.waiting)
     }
 
-    fn tell_with(&mut self, event: GuardEvent, accounts: Vec<Account>) {
-        let GuardEvent { kind, text, jail, host, account, by, .. } = &event;
-        let evidence = event.evidence.map(|evidence| evidence.to_string());
-        let (jail, host, evidence) = (jail.as_deref(), host.as_deref(), evidence.as_deref());
-        let (account, by) = (account.as_deref(), by.as_deref());
-        // Fields of the journal beside the text; what reads standard error gets the text alone.
-        let is_warning = matches!(kind, EventKind::Heal | EventKind::Login);
-        if event.good == Some(false) || is_warning {
-            warn!(event = %kind, jail, host, evidence, account, by, "{text}");
-        } else {
-            info!(event = %kind, jail, host, evidence, account, by, "{text}");
+    fn tell_people(&self, event: &GuardEvent) {
+        if let Some(notify) = &self.notify {
+            notify.tell(event);
         }
-        self.pass_on(event, accounts);
     }
 
-    fn pass_on(&mut self, mut event: GuardEvent, accounts: Vec<Account>) {
-        if let Some(notify) = &self.notify {
-            notify.tell(&event);
-        }
+    fn store(&mut self, mut event: GuardEvent, accounts: Vec<Account>) {
         // Log lines are long, and hold what strangers wrote: they are not stored.
         if let Some(ban) = &mut event.ban {
             ban.lines = Vec::new();
@@ -172,11 +161,13 @@ impl EventLog {
     fn banned(&mut self, kind: EventKind, word: &str, ban: &Ban, engine: &Engine, reader: &Reader) {
         let plan = engine.plan();
         let jail = plan.jail(ban.jail).map_or("?", |jail| &jail.name).to_owned();
+        // Only people are told the lines, and looking for them takes time where thousands are banned at once.
+        let tells_lines = self.notify.as_ref().is_some_and(|notify| notify.is_wanted());
         let mut accounts: Vec<Account> = Vec::new();
         let mut lines = Vec::new();
         if ban.cause.is_some() {
             for event in engine.attempts(&ban.subject).take(MOST_ATTEMPTS) {
-                if lines.len() < MOST_LINES {
+                if tells_lines && lines.len() < MOST_LINES {
                     lines.push(line(plan, event, reader));
                 }
                 let account = event.account.filter(|account| !accounts.contains(account));
@@ -198,7 +189,22 @@ impl EventLog {
             }),
             ..GuardEvent::new(ban.since, kind, text).about(ban.subject)
         };
-        self.tell_with(event, accounts);
+        log(&event);
+        self.tell_people(&event);
+        self.store(event, accounts);
+    }
+}
+
+/// Logs an event, with fields for the journal beside the text; what reads standard error gets the text alone.
+fn log(event: &GuardEvent) {
+    let GuardEvent { kind, text, jail, host, account, by, .. } = event;
+    let evidence = event.evidence.map(|evidence| evidence.to_string());
+    let (jail, host, evidence) = (jail.as_deref(), host.as_deref(), evidence.as_deref());
+    let (account, by) = (account.as_deref(), by.as_deref());
+    if event.good == Some(false) || matches!(kind, EventKind::Heal | EventKind::Login) {
+        warn!(event = %kind, jail, host, evidence, account, by, "{text}");
+    } else {
+        info!(event = %kind, jail, host, evidence, account, by, "{text}");
     }
 }
 

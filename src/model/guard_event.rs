@@ -124,6 +124,12 @@ impl GuardEvent {
         Self { by: Some(by.to_string()), ..Self::new(at, EventKind::Order, text) }
     }
 
+    /// Returns the same of what is told in these words, with who ordered it behind them.
+    #[must_use]
+    pub fn ordered(at: Time, words: impl fmt::Display, by: impl fmt::Display) -> Self {
+        Self::order(at, format!("{words}, ordered by {by}"), by)
+    }
+
     /// The same, about this host or network.
     #[must_use]
     pub fn about(self, host: impl fmt::Display) -> Self {

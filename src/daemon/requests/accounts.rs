@@ -107,8 +107,7 @@ pub(super) async fn forget(
             let account = core.engine.forget_account(&request.account).map_err(Problem::refused)?;
             core.recorder.checkpoint_now(&mut core.engine, &core.reader, now());
             let words = format!("the networks of account {account} are learned anew");
-            let told = format!("{words}, ordered by {caller}");
-            core.events.tell(GuardEvent::order(now(), told, &caller));
+            core.events.tell(GuardEvent::ordered(now(), &words, &caller));
             Ok(Done::changing(true, words))
         })
         .await?

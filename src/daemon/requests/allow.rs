@@ -76,8 +76,7 @@ pub(super) fn let_through(
     let now = now();
     let until = end(seconds.map(Duration::from_secs), now);
     let words = allowed(net, until);
-    let told = format!("{words}, ordered by {}", note.by);
-    core.events.tell(GuardEvent::order(now, told, &note.by).about(written(&net)));
+    core.events.tell(GuardEvent::ordered(now, &words, &note.by).about(written(&net)));
     let new = AllowedNetwork { net, since: now, until, note };
     let before = core.orders.allow(new).map_err(Problem::refused)?;
     let bans = core.engine.bans().within(&net).count();

@@ -60,7 +60,7 @@ async fn set(daemon: &Daemon, pause: Pause, caller: &Caller) -> Result<(), Probl
     answer.await.map_err(|_| kernel_is_silent())?.map_err(Problem::failed)?;
     let by = caller.to_string();
     let note = move |core: &mut Core| {
-        core.events.tell(GuardEvent::order(now(), format!("{pause}, ordered by {by}"), &by));
+        core.events.tell(GuardEvent::ordered(now(), pause, &by));
         core.paused = pause;
         if pause.is_on() {
             core.orders.pause(OrderedPause { jail: None, until: pause.end(), by });
@@ -110,8 +110,7 @@ fn pause_jail(
         pause.end().map_or("until `asterguard resume`".to_owned(), |end| format!("until {end}"));
     let words =
         format!("the bans of {jail} are not in force {end}: this opens {}", counted(bans, "ban"));
-    let told = format!("{words}, ordered by {caller}");
-    core.events.tell(GuardEvent::order(now(), told, caller));
+    core.events.tell(GuardEvent::ordered(now(), &words, caller));
     core.orders.pause(OrderedPause {
         jail: Some(jail),
         until: pause.end(),
@@ -132,7 +131,6 @@ fn resume_jail(core: &mut Core, jail: &str, caller: &Caller) -> Result<Done, Pro
     } else {
         format!("the bans of {jail} were not paused: nothing changed")
     };
-    let told = format!("{words}, ordered by {caller}");
-    core.events.tell(GuardEvent::order(now(), told, caller));
+    core.events.tell(GuardEvent::ordered(now(), &words, caller));
     Ok(Done::changing(was_paused, words))
 }

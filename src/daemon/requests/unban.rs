@@ -34,7 +34,7 @@ fn unban(core: &mut Core, request: &UnbanRequest, caller: &Caller) -> Result<Don
     let count: usize = whom.into_iter().map(lift).sum();
     core.carry_out();
     let lifted = lifted(request.net.map(|SubjectText(whom)| whom), request.jail.as_deref(), count);
-    let told = GuardEvent::order(now(), format!("{lifted}, ordered by {caller}"), caller);
+    let told = GuardEvent::ordered(now(), &lifted, caller);
     core.events.tell(match request.net {
         Some(SubjectText(whom)) => told.about(whom),
         None => told,

@@ -71,7 +71,7 @@ fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<()
         // What the configuration says is known without it.
         Err(Failure { exit: exit @ (Exit::NoDaemon | Exit::NotPermitted), message }) => {
             let plan = load_plan(args.places.config.config.as_deref())?;
-            let (report, source) = state_file::report(plan, &args.places.state_dir, whom);
+            let (report, source) = state_file::report(plan, &args.places.state.state_dir, whom);
             let (report, listed, looked) = match args.places.in_kernel(whom) {
                 Some((bans, listed)) => {
                     let looked = "; the bans and lists are those in the kernel";
@@ -108,7 +108,7 @@ struct Whole<'a> {
 
 fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Output) {
     let elsewhere = elsewhere(report.host);
-    let earlier = state_file::earlier(&args.places.state_dir, report);
+    let earlier = state_file::earlier(&args.places.state.state_dir, report);
     if output.json {
         let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
         output.object(&Whole { report, listed, elsewhere, earlier });

@@ -1,21 +1,19 @@
 //! `asterguard restore`
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde::Serialize;
 
 use super::output::{Failure, Output};
+use super::state_file::StateDirArg;
 use super::{ConfigArg, Exit};
-use crate::daemon::{self, Restored, STATE_DIR};
+use crate::daemon::{self, Restored};
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Directory where the daemon stores its state
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state: StateDirArg,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,7 +29,7 @@ struct Done {
 
 pub fn restore(args: &RestoreArgs, output: &Output) -> Result<(), Failure> {
     let Restored { bans, stored, problem, refused } =
-        daemon::restore(args.config.config.as_deref(), &args.state_dir)?;
+        daemon::restore(args.config.config.as_deref(), &args.state.state_dir)?;
     let found = bans.kept + bans.adopted;
     let refused = refused.unwrap_or_default();
     let restored = bans.missing.saturating_sub(refused.0);

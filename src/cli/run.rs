@@ -1,20 +1,18 @@
 //! `asterguard run`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::output::Failure;
+use super::state_file::StateDirArg;
 use super::{ConfigArg, Exit, PeerArgs, SocketArg};
-use crate::daemon::{self, Ended, Options, STATE_DIR, SinkKind, Supervisor};
+use crate::daemon::{self, Ended, Options, SinkKind, Supervisor};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Directory where the daemon stores its state
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state: StateDirArg,
     #[command(flatten)]
     socket: SocketArg,
     /// Only say which hosts would be banned; do not change the kernel
@@ -51,7 +49,7 @@ fn sink(word: &str) -> Result<SinkKind, &'static str> {
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let ended = daemon::run(&Options {
         config: args.config.config.clone(),
-        state_dir: args.state_dir.clone(),
+        state_dir: args.state.state_dir.clone(),
         socket: args.socket.socket.clone(),
         sink: if args.dry_run { SinkKind::DryRun } else { args.sink },
         peers: args.peers.clone().into(),

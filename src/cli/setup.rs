@@ -77,7 +77,7 @@ impl SetupArgs {
 
     fn places(&self, asterisk: &Path) -> Places {
         let main = self.places.config.config.as_deref().unwrap_or(Path::new(MAIN));
-        Places::below(&self.root, asterisk, main, &self.places.state_dir)
+        Places::below(&self.root, asterisk, main, &self.places.state.state_dir)
     }
 
     fn look(&self, guard: &GuardPlan, status: Option<&Status>) -> Survey {

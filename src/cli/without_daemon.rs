@@ -1,6 +1,5 @@
 //! The commands that work on the kernel and the state file where no daemon runs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use super::accounts;
 use super::client::{ask_over, connect};
 use super::list::Listed;
 use super::output::{Failure, Output};
+use super::state_file::StateDirArg;
 use super::{ConfigArg, Exit, SocketArg};
 use crate::control::accounts::AccountReport;
 use crate::control::allow::{AllowRequest, AllowedReport};
@@ -17,7 +17,7 @@ use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::{Done, Problem, Query, SubjectText};
 use crate::daemon::requests::status::named_ban;
 use crate::daemon::requests::{self, allow, jail_named, note, unban};
-use crate::daemon::{LiftedOffline, Offline, STATE_DIR};
+use crate::daemon::{LiftedOffline, Offline};
 use crate::enforce::SinkError;
 use crate::model::event::Ban;
 use crate::model::orders::{AllowedNetwork, Caller, end};
@@ -32,9 +32,8 @@ pub struct PlacesArgs {
     pub config: ConfigArg,
     #[command(flatten)]
     pub socket: SocketArg,
-    /// Directory where the daemon stores its state
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-    pub state_dir: PathBuf,
+    #[command(flatten)]
+    pub state: StateDirArg,
 }
 
 impl PlacesArgs {
@@ -54,7 +53,8 @@ impl PlacesArgs {
 
     /// Returns what there is without a daemon, after saying that there is none.
     fn offline(&self, output: &Output) -> Result<Offline, Failure> {
-        let (offline, problem) = Offline::new(self.config.config.as_deref(), &self.state_dir)?;
+        let (offline, problem) =
+            Offline::new(self.config.config.as_deref(), &self.state.state_dir)?;
         output.note("no daemon answers: this is about the kernel and the state file");
         if let Some(problem) = problem {
             output.note(&format!(
@@ -71,7 +71,7 @@ impl PlacesArgs {
     }
 
     fn named(&self, offline: &Offline, whom: Option<Subject>) -> Result<Vec<NamedBan>, SinkError> {
-        let notes = store::notes(&self.state_dir);
+        let notes = store::notes(&self.state.state_dir);
         let named = |ban: &Ban| {
             let named = named_ban(offline.plan(), ban, now());
             let key = ban_record::key(offline.plan(), ban);
@@ -84,7 +84,8 @@ impl PlacesArgs {
 
     /// Returns the bans of a host in the kernel, and the lists there that drop it; `None` where nobody may look.
     pub fn in_kernel(&self, whom: Subject) -> Option<(Vec<NamedBan>, Vec<Listed>)> {
-        let (offline, _) = Offline::new(self.config.config.as_deref(), &self.state_dir).ok()?;
+        let (offline, _) =
+            Offline::new(self.config.config.as_deref(), &self.state.state_dir).ok()?;
         let bans = self.named(&offline, Some(whom)).ok()?;
         let listed = offline.listed(canonical(whom.address())).ok()?;
         Some((bans, listed.into_iter().map(Listed::in_kernel).collect()))
@@ -115,12 +116,12 @@ impl PlacesArgs {
     /// Returns the networks that are let through by order, after saying that there is no daemon.
     pub fn allowed(&self, output: &Output) -> Vec<AllowedReport> {
         output.note("no daemon answers: this is what the state file says");
-        allow::reports(&store::orders(&self.state_dir))
+        allow::reports(&store::orders(&self.state.state_dir))
     }
 
     /// Returns the accounts that have logged in, after saying that there is no daemon.
     pub fn accounts(&self, output: &Output) -> Result<Vec<AccountReport>, Failure> {
-        let stored = store::accounts(&self.state_dir).map_err(accounts::unreadable)?;
+        let stored = store::accounts(&self.state.state_dir).map_err(accounts::unreadable)?;
         output.note("no daemon answers: this is what the state file says");
         Ok(requests::accounts::reports(&stored, now()))
     }

@@ -85,11 +85,7 @@ pub enum LoadError {
 /// # Errors
 /// Returns an error if a file cannot be read, or for all that is wrong in the files.
 pub fn load(main: Option<&Path>, filters: &[String]) -> Result<Config, LoadError> {
-    let sources = match main {
-        Some(main) => sources(main, true)?,
-        None => sources(Path::new(MAIN), false)?,
-    };
-    Ok(parse(&sources, filters)?)
+    Ok(parse(&all_sources(main)?, filters)?)
 }
 
 /// The configuration that the files `sources` (path and text) describe, a later one laid over an
@@ -166,10 +162,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
 /// # Errors
 /// Returns an error if a file cannot be read, or for all that is wrong in that section.
 pub fn load_ami(main: Option<&Path>) -> Result<Option<AmiAccess>, LoadError> {
-    let sources = match main {
-        Some(main) => sources(main, true)?,
-        None => sources(Path::new(MAIN), false)?,
-    };
+    let sources = all_sources(main)?;
     let mut ami = None::<AmiAccess>;
     let mut errors = Vec::new();
     for (path, text) in &sources {
@@ -188,10 +181,7 @@ pub fn load_ami(main: Option<&Path>) -> Result<Option<AmiAccess>, LoadError> {
 /// # Errors
 /// Returns an error if a file cannot be read, or for all that is wrong in these sections.
 pub fn load_notify(main: Option<&Path>) -> Result<Vec<Notifier>, LoadError> {
-    let sources = match main {
-        Some(main) => sources(main, true)?,
-        None => sources(Path::new(MAIN), false)?,
-    };
+    let sources = all_sources(main)?;
     let repaired: Vec<_> =
         sources.iter().map(|(_, text)| Repaired::of(text, Some(&is_section))).collect();
     let parsed = sources.iter().zip(&repaired);
@@ -408,6 +398,14 @@ fn refuse_logs(reader: &mut TomlReader, table: &DeTable) {
             message,
             "it reads no logs: it counts the proven bans of all jails",
         );
+    }
+}
+
+/// Reads the texts of all files: `None` is [`MAIN`], which need not be there.
+fn all_sources(main: Option<&Path>) -> Result<Vec<(PathBuf, String)>, TextError> {
+    match main {
+        Some(main) => sources(main, true),
+        None => sources(Path::new(MAIN), false),
     }
 }
 

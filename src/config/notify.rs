@@ -59,7 +59,8 @@ const EVIDENCE: [(Evidence, &str); 2] =
 const SECURITY: [(Security, &str); 3] =
     [(Security::None, "none"), (Security::StartTls, "starttls"), (Security::Tls, "tls")];
 
-const PRESETS: [(Preset, &str); 7] = [
+/// The presets, as the configuration spells them.
+pub(crate) const PRESETS: [(Preset, &str); 7] = [
     (Preset::Json, "json"),
     (Preset::Slack, "slack"),
     (Preset::Teams, "teams"),

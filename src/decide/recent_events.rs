@@ -37,7 +37,7 @@ impl RecentEvents {
 
     /// Returns the events that name a host of `net`, newest first.
     pub fn of(&self, net: IpNet) -> impl Iterator<Item = &Event> {
-        self.0.iter().rev().filter(move |event| net.contains(&event.host))
+        self.of_last(CAPACITY, net)
     }
 
     /// Returns those of them that are among the last `within` of all hosts, newest first.

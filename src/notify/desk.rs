@@ -52,10 +52,7 @@ impl Desk {
                 Ok(queue) => (queue, None),
                 Err(damaged) => (Queue::default(), Some(put_aside(&file, &damaged))),
             },
-            Err(error) if !file.exists() => {
-                let _ = error;
-                (Queue::default(), None)
-            }
+            Err(_) if !file.exists() => (Queue::default(), None),
             Err(error) => (Queue::default(), Some(put_aside(&file, &error))),
         };
         let queue = Mutex::new(queue);

@@ -153,19 +153,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::notify::{Place, Way};
+    use crate::config::notify::{PRESETS, Place, Way};
     use crate::notify::message::message;
     use crate::notify::tests::{any_event, ban, notifier};
-
-    const PRESETS: [(Preset, &str); 7] = [
-        (Preset::Json, "json"),
-        (Preset::Slack, "slack"),
-        (Preset::Teams, "teams"),
-        (Preset::Telegram, "telegram"),
-        (Preset::Ntfy, "ntfy"),
-        (Preset::Gotify, "gotify"),
-        (Preset::Discord, "discord"),
-    ];
 
     fn hook(preset: Preset) -> Webhook {
         Webhook {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::kit::Fate::{Arrived, Dropped};
 use crate::kit::guard::{Guard, Home, PROGRAM, Told, told};
 use crate::kit::{self, EVE, EVE_V6, EVE_V6_TOO, Lab, MALLORY, Netns, SIP, WEB};
-use crate::{CONFIG, addresses, elements, record, wrong_password};
+use crate::{CONFIG, addresses, elements, login, wrong_password};
 
 /// A network that EVE and MALLORY are in.
 const NET: &str = "192.0.2.64/28";
@@ -37,17 +37,6 @@ fn placed(netns: &Netns, home: &Home, args: &[&str]) -> Told {
 fn restarted(netns: &Netns, home: Home) -> Guard {
     let run = home.run(netns.command(PROGRAM));
     Guard::start_in(home, run)
-}
-
-/// A line by which somebody logs in.
-fn login(host: &str) -> String {
-    record(&format!(
-        "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
-         EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
-         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
-         LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
-         UsingPassword=\"1\""
-    ))
 }
 
 #[test]

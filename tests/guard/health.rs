@@ -13,24 +13,13 @@ use crate::doctor::{findings, verdicts};
 use crate::kit::guard::{Guard, PROGRAM, told};
 use crate::kit::{self, Netns};
 use crate::owner::Owner;
-use crate::{CONFIG, addresses, odd_packet, wrong_password};
+use crate::{CONFIG, addresses, login_line, odd_packet, wrong_password};
 
 const OFFICE: &str = "198.51.100.20";
 
 /// A stranger's text may stand in such a line: nothing of it is believed.
 const HEARSAY: &str = "[2026-11-22 01:12:24] NOTICE[1638] res_pjsip/pjsip_distributor.c: Request 'REGISTER' from \
                        '<sip:1000@pbx>' failed for '198.51.100.9:5071' (callid: a) - Failed to authenticate";
-
-/// A login over PJSIP, which can be believed.
-fn login(host: &str) -> String {
-    format!(
-        "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
-         EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
-         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
-         LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
-         UsingPassword=\"1\""
-    )
-}
 
 fn guard(netns: &Netns) -> Guard {
     Guard::start(
@@ -56,7 +45,8 @@ fn status_begins_with_the_health_of_the_phones() {
     let guard = guard(&netns);
     assert_eq!(first_line(&guard), "OK: 0 hosts banned; no login seen");
     assert_eq!(guard.status()["logins"]["last"], Value::Null);
-    guard.append("messages", &[login(OFFICE), login("198.51.100.21"), login(OFFICE)]);
+    guard
+        .append("messages", &[login_line(OFFICE), login_line("198.51.100.21"), login_line(OFFICE)]);
     guard.append("messages", &[wrong_password("198.51.100.66")]);
     kit::until("they are read", || guard.jail("asterisk-guess")["total_failed"] == 1);
     let line = first_line(&guard);
@@ -183,7 +173,7 @@ fn status_shows_what_is_stored() {
     }
     let netns = Netns::new();
     let guard = guard(&netns);
-    guard.append("messages", &[login(OFFICE), wrong_password("198.51.100.66")]);
+    guard.append("messages", &[login_line(OFFICE), wrong_password("198.51.100.66")]);
     guard.order(&["ban", "203.0.113.5"]);
     guard.order(&["ban", "203.0.113.6"]);
     guard.order(&["unban", "203.0.113.6"]);

@@ -126,6 +126,22 @@ fn odd_packet_line(host: &str) -> String {
     )
 }
 
+/// What it writes when `host` logs in to the account 1000 over PJSIP.
+fn login_line(host: &str) -> String {
+    format!(
+        "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
+         EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
+         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
+         LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
+         UsingPassword=\"1\""
+    )
+}
+
+/// The same by the `[json]` formatter.
+fn login(host: &str) -> String {
+    record(&login_line(host))
+}
+
 /// A line of a file as the `[json]` formatter writes it.
 fn record(line: &str) -> String {
     let (stamp, rest) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();

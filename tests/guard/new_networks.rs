@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::kit::guard::{Guard, Home, PROGRAM, told};
 use crate::kit::{self, Netns};
-use crate::{CONFIG, addresses, record, wrong_password};
+use crate::{CONFIG, addresses, login, login_line, wrong_password};
 
 const OFFICE: &str = "198.51.100.7";
 const THIEF: &str = "203.0.113.9";
@@ -15,21 +15,6 @@ fn config() -> String {
         .replace("\"$DIR/messages\"", "\"$DIR/messages\", \"$DIR/plain\"")
         .replace("\"asterisk-sip\"", "[\"asterisk-sip\", \"asterisk-security\"]")
         .replace("[default]\n", "[default]\nnewnetworks = { learn = \"1s\" }\n")
-}
-
-/// A line by which somebody logs in, as a log of text has it.
-fn login_line(host: &str) -> String {
-    format!(
-        "[2026-11-22 10:00:00] SECURITY[1724] res_security_log.c: SecurityEvent=\"SuccessfulAuth\",\
-         EventTV=\"2026-11-22T10:00:00.659+0100\",Severity=\"Informational\",Service=\"PJSIP\",\
-         EventVersion=\"1\",AccountID=\"1000\",SessionID=\"z\",\
-         LocalAddress=\"IPV4/UDP/192.0.2.10/5060\",RemoteAddress=\"IPV4/UDP/{host}/5060\",\
-         UsingPassword=\"1\""
-    )
-}
-
-fn login(host: &str) -> String {
-    record(&login_line(host))
 }
 
 fn parse(text: &str) -> Vec<Value> {

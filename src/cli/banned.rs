@@ -108,6 +108,7 @@ fn sort(bans: &mut [NamedBan], order: Order) {
 fn table(bans: &[NamedBan]) -> Columns {
     let mut columns = Columns::new(&[
         ("HOST", Give::Never),
+        ("CC", Give::Filled),
         ("JAIL", Give::Never),
         ("PORTS", Give::Below(70)),
         ("LEFT", Give::Never),
@@ -119,6 +120,7 @@ fn table(bans: &[NamedBan]) -> Columns {
         let dropped = ban.dropped.packets.map_or(String::new(), |packets| packets.to_string());
         columns.row([
             ban.host.clone(),
+            ban.place.country.map_or(String::new(), |country| country.to_string()),
             jail.clone(),
             ban.scope.clone(),
             left(ban),

@@ -7,6 +7,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 pub enum Give {
     /// It is as wide as what is in it.
     Never,
+    /// The same; it is left out if nothing is in it.
+    Filled,
     /// It is cut.
     Cut,
     /// It is left out below this many columns of the terminal.
@@ -40,6 +42,10 @@ impl Columns {
             row.max_height(1);
             row
         };
+        let filled = |column: usize| {
+            self.rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
+        };
+        let filled: Vec<_> = (0..self.header.len()).map(filled).collect();
         let names = self.header.iter().map(|(name, _)| (*name).to_owned());
         table.set_header(one_line(names.collect()));
         for row in self.rows {
@@ -48,10 +54,16 @@ impl Columns {
         if let Some(width) = width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
-        for (column, (_, give)) in table.column_iter_mut().zip(&self.header) {
+        let columns = table.column_iter_mut().zip(&self.header).zip(filled);
+        for ((column, (_, give)), is_filled) in columns {
             column.set_padding((0, 2));
             match give {
-                Give::Never => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
+                Give::Filled if !is_filled => {
+                    column.set_constraint(ColumnConstraint::Hidden);
+                }
+                Give::Never | Give::Filled => {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
                 Give::Below(least) if width.is_some_and(|width| width < *least) => {
                     column.set_constraint(ColumnConstraint::Hidden);
                 }

@@ -19,17 +19,17 @@ const LARGEST: u64 = 256 << 20;
 /// Characters that the name of an organisation may have; more are cut off.
 const LONGEST_NAME: usize = 100;
 
-/// Where the code of a country stands: in databases with MaxMind's fields (DB-IP has them, too), in those of
-/// `ip-location-db` and in newer ones of IPinfo, and in older ones of IPinfo.
+/// Where the code of a country stands: with the fields of `MaxMind` (`DB-IP` has them, too), of `ip-location-db` and newer
+/// files of `IPinfo`, and of older ones of `IPinfo`.
 const COUNTRY: [&[&str]; 4] = [
     &["country", "iso_code"],
     &["registered_country", "iso_code"],
     &["country_code"],
     &["country"],
 ];
-/// Where the number of a network stands: MaxMind, IPinfo (as `AS64496`).
+/// Where the number of a network stands: `MaxMind`, `IPinfo` (as `AS64496`).
 const ASN: [&str; 2] = ["autonomous_system_number", "asn"];
-/// Where its name stands: MaxMind, IPinfo.
+/// Where its name stands: `MaxMind`, `IPinfo`.
 const ORGANISATION: [&str; 3] = ["autonomous_system_organization", "as_name", "name"];
 
 /// The databases that are in use.

@@ -98,12 +98,12 @@ fn no_byte_of_a_file_makes_a_lookup_fail_badly() {
     // Each length, and each byte changed: refused, or any answer.
     for cut in (0..whole.len()).step_by(7) {
         fs::write(&path, &whole[..cut]).unwrap();
-        let _ = Databases::open(&[path.clone()]).place(host);
+        let _ = Databases::open(std::slice::from_ref(&path)).place(host);
     }
     for at in (0..whole.len()).step_by(3) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x5a;
         fs::write(&path, &bytes).unwrap();
-        let _ = Databases::open(&[path.clone()]).place(host);
+        let _ = Databases::open(std::slice::from_ref(&path)).place(host);
     }
 }

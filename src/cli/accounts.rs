@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-use super::Exit;
 use super::client::ask;
 use super::columns::{Columns, Give};
 use super::output::{Failure, Output};
@@ -145,10 +144,4 @@ fn networks(networks: &[NetworkReport]) -> String {
         more => format!(" and {more} more"),
     };
     format!("{}{more}", shown.join(", "))
-}
-
-/// Returns the failure of a state file that cannot be read.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Failure {
-    let message = format!("no daemon answers, and the state file cannot be read: {error}");
-    Failure { exit: Exit::NoDaemon, message }
 }

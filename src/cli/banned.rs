@@ -108,13 +108,14 @@ fn sort(bans: &mut [NamedBan], order: Order) {
 fn table(bans: &[NamedBan]) -> Columns {
     let mut columns = Columns::new(&[
         ("HOST", Give::Never),
-        ("CC", Give::Filled),
+        ("CC", Give::Filled(0)),
         ("JAIL", Give::Never),
         ("PORTS", Give::Below(70)),
         ("LEFT", Give::Never),
         ("WHY", Give::Cut),
         ("DROPPED", Give::Below(100)),
         ("LAST PACKET", Give::Below(110)),
+        ("NETWORK", Give::Filled(150)),
     ]);
     for NamedBan { jail, ban } in bans {
         let dropped = ban.dropped.packets.map_or(String::new(), |packets| packets.to_string());
@@ -127,6 +128,7 @@ fn table(bans: &[NamedBan]) -> Columns {
             why(ban),
             dropped,
             last(ban).map_or(String::new(), |ago| format!("{ago} ago")),
+            ban.place.network().unwrap_or_default(),
         ]);
     }
     columns

@@ -7,8 +7,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 pub enum Give {
     /// It is as wide as what is in it.
     Never,
-    /// The same; it is left out if nothing is in it.
-    Filled,
+    /// It is as wide as what is in it, and left out if that is nothing, or below this many columns of the terminal.
+    Filled(u16),
     /// It is cut.
     Cut,
     /// It is left out below this many columns of the terminal.
@@ -54,17 +54,18 @@ impl Columns {
         if let Some(width) = width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
+        let is_below = |least: u16| width.is_some_and(|width| width < least);
         let columns = table.column_iter_mut().zip(&self.header).zip(filled);
         for ((column, (_, give)), is_filled) in columns {
             column.set_padding((0, 2));
             match give {
-                Give::Filled if !is_filled => {
+                Give::Filled(least) if !is_filled || is_below(*least) => {
                     column.set_constraint(ColumnConstraint::Hidden);
                 }
-                Give::Never | Give::Filled => {
+                Give::Never | Give::Filled(_) => {
                     column.set_constraint(ColumnConstraint::ContentWidth);
                 }
-                Give::Below(least) if width.is_some_and(|width| width < *least) => {
+                Give::Below(least) if is_below(*least) => {
                     column.set_constraint(ColumnConstraint::Hidden);
                 }
                 Give::Cut | Give::Below(_) => {}

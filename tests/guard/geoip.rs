@@ -52,6 +52,7 @@ fn a_country_is_said_wherever_a_host_is() {
     assert_eq!(ban["organisation"], "Evil [31m<b>Hosting", "without the control character");
     let table = guard.order(&["banned"]);
     assert!(table.starts_with("HOST") && table.contains("CC") && table.contains(" NL "), "{table}");
+    assert!(table.contains("  AS64496 Evil [31m<b>Hosting\n"), "{table}");
     let report = guard.order(&["explain", EVE]);
     assert!(report.contains("\n  in NL, AS64496 Evil [31m<b>Hosting\n"), "{report}");
     assert_eq!(problems(&guard), [Json::Null; 0]);

@@ -54,6 +54,7 @@ impl Engine {
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
+        let mut is_counted = false;
         let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
@@ -97,8 +98,12 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
+            let before = state.tally.failed;
             self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
+            let state = self.states.get(usize::from(id.0));
+            is_counted |= state.is_some_and(|state| state.tally.failed > before);
         }
+        self.attempts += u64::from(is_counted);
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
         }

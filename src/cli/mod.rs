@@ -35,6 +35,7 @@ mod status;
 mod test;
 mod text;
 mod times;
+mod top;
 mod unban;
 mod verify;
 mod without_daemon;
@@ -169,6 +170,10 @@ enum Command {
     ///
     /// It works without the daemon too. The exit code is 9 if nothing is known.
     Events(events::EventsArgs),
+    /// Show what goes on, on a screen that is kept up to date: health, rates, and which hosts are blocked
+    ///
+    /// The key `?` shows all keys. In a pipe, or with `--once`, it prints one report.
+    Top(top::TopArgs),
     /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
@@ -291,6 +296,7 @@ pub fn main() -> ExitCode {
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
         Command::History(args) => return ended(history::history(&args, &output), &output),
         Command::Events(args) => return ended(events::events(&args, &output), &output),
+        Command::Top(args) => return ended(top::top(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),

@@ -20,11 +20,13 @@ pub const CAPACITY: usize = 1 << 15;
 pub struct LoginLog {
     hosts: HashMap<Subject, Time, RandomState>,
     last: Option<(Subject, Time)>,
+    total: u64,
 }
 
 impl LoginLog {
     /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
+        self.total += 1;
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
             let oldest = eviction::least(&self.hosts, |time| *time);
             oldest.and_then(|host| self.hosts.remove(&host));
@@ -40,6 +42,12 @@ impl LoginLog {
     pub fn correct(&mut self, step: ClockStep) {
         let last = self.last.as_mut().map(|(_, time)| time);
         step.correct_all(self.hosts.values_mut().chain(last));
+    }
+
+    /// Returns how many logins there were since the start.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// The last login of all: from where, and when.

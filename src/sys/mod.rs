@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod journal_socket;
+pub mod memory;
 pub mod mutex;
 pub mod netlink;
 pub mod peer;

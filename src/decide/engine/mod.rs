@@ -34,6 +34,7 @@ use crate::decide::recent_events::RecentEvents;
 use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::TargetedAccounts;
+use crate::decide::totals::Totals;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::account::Account;
 use crate::model::event::{
@@ -74,6 +75,7 @@ pub struct Engine {
     observed: ObservedBans,
     sight: Sight,
     refused: u64,
+    totals: Totals,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
     /// The source of chance in the length of bans.
@@ -134,6 +136,7 @@ impl Engine {
             observed: ObservedBans::default(),
             sight: Sight::default(),
             refused: 0,
+            totals: Totals::default(),
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
@@ -166,6 +169,12 @@ impl Engine {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns how many offences and bans there were since the start, by what they are.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Returns the last logins.
@@ -373,6 +382,10 @@ impl Engine {
                 }
             })
             .collect();
+        self.totals.renumber(
+            |jail| old.jail(jail).and_then(|jail| plan.jail_named(&jail.name)),
+            |scope| successor_scope(&old, &plan, scope),
+        );
         for channel in &mut self.channels {
             channel.clear();
         }
@@ -521,18 +534,22 @@ impl Engine {
 /// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scope(ban.scope)?;
-    let at =
-        new.structure.scopes.iter().position(|known| {
-            known.set(SetKind::Hosts, true) == before.set(SetKind::Hosts, true)
-        })?;
-    let scope = ScopeId(u16::try_from(at).ok()?);
-    let bits = new.structure.scopes.get(at)?.ipv6prefix;
+    let scope = successor_scope(old, new, ban.scope)?;
+    let bits = new.structure.scope(scope)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
         && ban.subject.is_ipv6()
         && !ban.subject.is_flow()
         && ban.subject.net().prefix_len() == before.ipv6prefix;
     let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
     Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })
+}
+
+/// The scope with the same sets; `None` if there is none any more.
+fn successor_scope(old: &Plan, new: &Plan, scope: ScopeId) -> Option<ScopeId> {
+    let set = old.structure.scope(scope)?.set(SetKind::Hosts, true);
+    let mut scopes = new.structure.scopes.iter();
+    let at = scopes.position(|known| known.set(SetKind::Hosts, true) == set)?;
+    u16::try_from(at).ok().map(ScopeId)
 }
 
 /// The jail of the same name, or the administrator's.

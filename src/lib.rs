@@ -14,6 +14,7 @@
 //! | [`config`] | configuration files to a checked configuration, with diagnostics |
 //! | [`rules`] | rule files to checked rules |
 //! | [`hosts`] | the hosts that are never banned or always blocked: discovered and listed |
+//! | [`geo`] | where a host is: country and network, from the MMDB files of the administrator |
 //! | [`table`] | the structure of our nftables table, as a value and as text (pure) |
 //! | [`input`] | bytes in: followed log files, split into lines |
 //! | [`detect`] | a line to an event: prefix, time, prefilter, context, address (pure) |
@@ -48,6 +49,8 @@ pub mod config;
 pub mod rules;
 
 pub mod hosts;
+
+pub mod geo;
 
 pub mod table;
 

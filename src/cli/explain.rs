@@ -171,6 +171,9 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
             writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
         }
     };
+    if !report.place.is_unknown() {
+        let _ = writeln!(text, "  in {}", report.place);
+    }
     for ban in bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
     }

@@ -24,12 +24,13 @@ use tracing::{error, info, warn};
 use crate::control::Problem;
 use crate::control::metrics::numbers_socket;
 use crate::daemon::engine_thread::{Core, EngineHandle, HealthLog, Message};
-use crate::decide::engine::Engine;
+use crate::decide::engine::{CountryOf, Engine};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
 use crate::enforce::helper::{Channel, FirewallHelper};
 use crate::enforce::{BanSink, ListSink, SinkError};
+use crate::geo::SharedDatabases;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
 use crate::hosts::exempt::IgnoreList;
@@ -183,7 +184,11 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
         installed;
 
+    let places = Arc::new(SharedDatabases::default());
+    places.refresh(&plan.config.geoip.files);
     let mut engine = Engine::new(Arc::clone(&plan));
+    let known = Arc::clone(&places);
+    engine.look_countries_up(CountryOf::new(move |host| known.get().place(host).country));
     let mut decisions = Vec::new();
     let remotes = Remotes::new(sources, Arc::new(engine_handle.waker()));
     let mut reader = Reader::new(matchers).with_remotes(remotes);
@@ -197,7 +202,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     }
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
-    let mut events = EventLog::new(notify.clone());
+    let mut events = EventLog::new(notify.clone(), Arc::clone(&places));
     let begins = format!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
@@ -242,6 +247,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         volume,
         finder,
         notify,
+        places,
         kernel: Arc::new(Kernel {
             lists: keeper,
             counters: Counters::new(counters),
@@ -431,6 +437,8 @@ pub(crate) struct Daemon {
     finder: Finder,
     /// The way to the process that tells people; `None` if it was started without one.
     notify: Option<Arc<NotifyLink>>,
+    /// What is known of where hosts are.
+    places: Arc<SharedDatabases>,
     kernel: Arc<Kernel>,
     /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
     passed: Option<Arc<Mutex<Channel>>>,
@@ -530,6 +538,7 @@ impl Daemon {
             () = self.watch_passed() => Cause::Signal,
             () = self.follow_asterisk() => Cause::Signal,
             () = self.watch_configuration() => Cause::Signal,
+            () = self.watch_places() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

@@ -14,6 +14,7 @@ pub mod listed;
 pub mod network_set;
 pub mod orders;
 pub mod pause;
+pub mod place;
 pub mod remote_source;
 pub mod scope;
 pub mod subject;

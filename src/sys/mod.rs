@@ -2,6 +2,7 @@
 //! netlink attributes, sockets, bounded text files.
 
 pub mod clock;
+pub mod file_stamp;
 pub mod journal_socket;
 pub mod memory;
 pub mod mutex;

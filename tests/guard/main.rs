@@ -24,6 +24,7 @@ mod effect;
 mod explain;
 mod flows;
 mod full;
+mod geoip;
 mod heal;
 mod health;
 mod history;

@@ -20,7 +20,7 @@ const FEW: u64 = 20;
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 22] = [
+const CHECKS: [(Check, Look, &str); 23] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),
@@ -43,6 +43,7 @@ const CHECKS: [(Check, Look, &str); 22] = [
     (Check::NeverBanned, never_banned, "the hosts that are never banned are known"),
     (Check::Lists, feeds, "the feeds are what their files say"),
     (Check::Notify, notify, "notifications are sent, or none are configured"),
+    (Check::Geoip, geoip, "the databases of countries are what their files say, or there are none"),
 ];
 
 /// All that the checks look at.
@@ -330,6 +331,12 @@ fn never_banned(facts: &Facts<'_>) -> Vec<Trouble> {
 fn feeds(facts: &Facts<'_>) -> Vec<Trouble> {
     let wrong = facts.core.engine.plan().lists.problems();
     wrong.map(|seen| Trouble::new(seen, lists::MEND)).collect()
+}
+
+fn geoip(facts: &Facts<'_>) -> Vec<Trouble> {
+    let todo = "put a whole MMDB file there, or take it out of `files` below [geoip]";
+    let places = facts.core.events.places();
+    places.problems().map(|seen| Trouble::new(seen, todo)).collect()
 }
 
 fn notify(facts: &Facts<'_>) -> Vec<Trouble> {

@@ -20,6 +20,7 @@ use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId, Targeted};
+use crate::model::place::Place;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -226,6 +227,7 @@ fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         paused: false,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
         dropped: None.into(),
+        place: Place::default(),
         knocked: None,
     }
 }

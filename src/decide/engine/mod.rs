@@ -40,6 +40,7 @@ use crate::model::account::Account;
 use crate::model::event::{
     Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
 };
+use crate::model::place::Country;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::SetKind;
@@ -80,6 +81,28 @@ pub struct Engine {
     late: checkpoint::Backlog,
     /// The source of chance in the length of bans.
     chance: RandomState,
+    countries: CountryOf,
+}
+
+/// Tells the country of a host.
+#[derive(Default)]
+pub struct CountryOf(Option<Box<dyn Fn(IpAddr) -> Option<Country> + Send>>);
+
+impl CountryOf {
+    /// Returns one that asks `look_up`.
+    pub fn new(look_up: impl Fn(IpAddr) -> Option<Country> + Send + 'static) -> Self {
+        Self(Some(Box::new(look_up)))
+    }
+
+    fn ask(&self, host: IpAddr) -> Option<Country> {
+        self.0.as_ref().and_then(|look_up| look_up(host))
+    }
+}
+
+impl std::fmt::Debug for CountryOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CountryOf").field(&self.0.is_some()).finish()
+    }
 }
 
 /// The things that are seen of what the PBX does.
@@ -140,7 +163,13 @@ impl Engine {
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
+            countries: CountryOf::default(),
         }
+    }
+
+    /// Sets who knows the countries of hosts; without that, only their networks count.
+    pub fn look_countries_up(&mut self, countries: CountryOf) {
+        self.countries = countries;
     }
 
     /// Returns the plan in force.

@@ -34,12 +34,13 @@ impl Engine {
 
     /// Takes up a login. One from a network that its account never used protects nobody.
     fn on_login(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let (list, plan) = (&self.ignored, &self.plan);
+        let (list, plan, countries) = (&self.ignored, &self.plan, &self.countries);
         let is_trusted = || {
             let host = event.host;
             list.holds(host) || policy::covers(&plan.config.ignoreip, &IpNet::from(host))
         };
-        if self.networks.login(event, is_trusted, out) == LoginPlace::New {
+        let country = || countries.ask(event.host);
+        if self.networks.login(event, country, is_trusted, out) == LoginPlace::New {
             return;
         }
         let host = self.known_as(event.host);

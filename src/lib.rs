@@ -28,6 +28,7 @@
 //! | [`store`] | the state that outlives the process |
 //! | [`control`] | requests and replies between the command line and the daemon |
 //! | [`daemon`] | the running guard: start, threads, reload, requests |
+//! | [`metrics`] | the guard's numbers for monitoring, as text, and a server for them |
 //! | [`doctor`] | checks of the machine, and other tools' firewall tables |
 //! | [`setup`] | changes Asterisk's configuration for the guard, and takes that back |
 //! | [`cli`] | the commands |
@@ -76,6 +77,8 @@ pub mod store;
 pub mod control;
 
 pub mod daemon;
+
+pub mod metrics;
 
 pub mod doctor;
 

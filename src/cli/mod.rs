@@ -19,6 +19,8 @@ mod history;
 mod line_forms;
 mod list;
 mod log_file;
+mod metrics;
+mod nagios;
 mod notify;
 mod output;
 mod pause;
@@ -160,6 +162,10 @@ enum Command {
     Reload(SocketArg),
     /// Show whether it works, what each jail counted, and how many hosts are banned
     Status(status::StatusArgs),
+    /// Print the numbers of the guard for Prometheus, or serve them
+    ///
+    /// They name no host. Without the daemon, `asterguard_up` is 0 and the exit code is 4; with --textfile it is 0.
+    Metrics(metrics::MetricsArgs),
     /// Show which hosts are banned, and whether they still send packets
     Banned(banned::BannedArgs),
     /// Show past bans: which hosts, when, why, which accounts they tried, and how each ban ended
@@ -292,6 +298,10 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => return ended(run::run(&args), &output),
         Command::Reload(args) => reload::reload(&args.socket, &output),
+        Command::Status(args) if args.is_for_nagios() => {
+            return ExitCode::from(nagios::nagios(args.socket(), &output) as u8);
+        }
+        Command::Metrics(args) => return ended(metrics::metrics(&args, &output), &output),
         Command::Status(args) => return ended(status::status(&args, &output), &output),
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
         Command::History(args) => return ended(history::history(&args, &output), &output),

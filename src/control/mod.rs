@@ -11,6 +11,7 @@ pub mod health;
 pub mod ignoreip;
 pub mod import;
 pub mod list;
+pub mod metrics;
 pub mod pause;
 pub mod reload;
 pub mod settings;
@@ -35,6 +36,7 @@ use failregex::{FailregexRequest, RuleText};
 use ignoreip::IgnoreipRequest;
 use import::{ImportRequest, Imported};
 use list::{BlockReport, FeedReport, KnownHost, ListRequest};
+use metrics::Metrics;
 use pause::{PauseRequest, ResumeRequest};
 use settings::SettingsRequest;
 use status::{Status, StatusRequest};
@@ -54,6 +56,8 @@ pub const LONGEST_REQUEST: u64 = 64 << 10;
 pub enum Request {
     /// The state of the guard, with one jail or all.
     Status(StatusRequest),
+    /// The numbers of the guard, which name nobody.
+    Metrics,
     /// Read configuration and rules again.
     Reload,
     /// Ban a host or network.
@@ -105,6 +109,8 @@ pub enum Answer {
     Failed(Problem),
     /// The state of the guard.
     Status(Box<Status>),
+    /// The numbers of the guard.
+    Metrics(Box<Metrics>),
     /// Failregexes.
     Failregex { rules: Vec<RuleText> },
     /// Values in force.
@@ -260,6 +266,7 @@ mod tests {
     fn the_wire_format_of_requests_and_answers_stays() {
         let requests = [
             r#"{"command":"status","jail":null,"detail":"brief"}"#,
+            r#"{"command":"metrics"}"#,
             r#"{"command":"reload"}"#,
             r#"{"command":"ban","host":"192.0.2.1","jail":"a","seconds":60,"permanent":false}"#,
             r#"{"command":"unban","net":"192.0.2.0/24","jail":null}"#,

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::control::Problem;
+use crate::control::metrics::numbers_socket;
 use crate::daemon::engine_thread::{Core, EngineHandle, HealthLog, Message};
 use crate::decide::engine::{CountryOf, Engine};
 use crate::decide::plan::Plan;
@@ -42,6 +43,7 @@ use crate::model::orders::Orders;
 use crate::model::pause::Pause;
 use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
+use crate::sys::memory::OwnMemory;
 use crate::sys::peer::Peers;
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
@@ -51,6 +53,8 @@ use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
 use notify_link::NotifyLink;
+use requests::metrics::Dropped;
+pub use requests::server::listen_at;
 use requests::{server, top};
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
@@ -168,7 +172,7 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<Ended, RunError> {
     let prepared = prepare(options)?;
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
-    let Prepared { manager, control, .. } = prepared;
+    let Prepared { manager, control, numbers, memory, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
     let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, dial, child } =
         handles;
@@ -226,6 +230,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
+        turn: Instant::now(),
         clock: WallClock::new(both_clocks()),
         paused,
         found: exempt,
@@ -243,7 +248,12 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         finder,
         notify,
         places,
-        kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
+        kernel: Arc::new(Kernel {
+            lists: keeper,
+            counters: Counters::new(counters),
+            dropped: Dropped::default(),
+            memory,
+        }),
         passed: passed.map(Mutex::new).map(Arc::new),
         readable,
         manager,
@@ -253,7 +263,15 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         lookout: top::Lookout::default(),
     });
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
-    serve_until_end(&daemon, core, messages, control, claim.name.as_ref(), watched, ended)
+    serve_until_end(
+        &daemon,
+        core,
+        messages,
+        (control, numbers),
+        claim.name.as_ref(),
+        watched,
+        ended,
+    )
 }
 
 /// The things that are ready before the kernel is touched.
@@ -269,6 +287,9 @@ struct Prepared {
     manager: Arc<ServiceManager>,
     /// The control socket, which nobody listens to yet.
     control: OwnedFd,
+    /// The same, for metrics.
+    numbers: Option<OwnedFd>,
+    memory: OwnMemory,
 }
 
 /// Separates the processes, reads configuration and lists, makes sure that this is the only guard, and gives
@@ -280,6 +301,8 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let volume = logging::start(plan.config.loglevel);
     let claim = claim_instance(&options.state_dir, options.sink != SinkKind::DryRun)?;
     let control = server::make_room(&options.socket)?;
+    let numbers = server::make_numbers(&numbers_socket(&options.socket));
+    let memory = OwnMemory::open();
     for note in notes {
         warn!("{note}");
     }
@@ -287,7 +310,9 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
-    Ok(Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control })
+    #[rustfmt::skip]
+    let prepared = Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control, numbers, memory };
+    Ok(prepared)
 }
 
 /// The table as it was loaded, and what it held.
@@ -344,7 +369,7 @@ fn serve_until_end(
     daemon: &Arc<Daemon>,
     core: Core,
     messages: Receiver<Message>,
-    control: OwnedFd,
+    (control, numbers): (OwnedFd, Option<OwnedFd>),
     name: Option<&UnixListener>,
     watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
     ended: Option<oneshot::Receiver<String>>,
@@ -355,12 +380,14 @@ fn serve_until_end(
         .context("cannot start the runtime")?;
     let socket = &daemon.options.socket;
     let listener = runtime.block_on(async { server::listen(control, socket) })?;
+    let numbers = runtime.block_on(async { numbers.map(server::listen_for_numbers).transpose() });
+    let numbers = numbers.context("cannot listen on the socket for metrics")?;
     let (ready, is_ready) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || core.run(&messages, ready))
         .context("cannot start a thread")?;
-    let serving = Arc::clone(daemon).serve(listener, name, watched, is_ready, ended);
+    let serving = Arc::clone(daemon).serve((listener, numbers), name, watched, is_ready, ended);
     let cause = runtime.block_on(serving);
 
     // Fails only when the thread has ended; then there is nothing to stop.
@@ -378,6 +405,7 @@ fn serve_until_end(
     }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(socket);
+    let _ = std::fs::remove_file(numbers_socket(socket));
     cause.result()
 }
 
@@ -397,6 +425,9 @@ fn notifier(engine: EngineHandle) -> impl Fn(WorkerEvent) {
 pub(crate) struct Kernel {
     lists: Arc<ListKeeper>,
     counters: Counters,
+    /// What was dropped so far, for metrics.
+    dropped: Dropped,
+    memory: OwnMemory,
 }
 
 /// The data that the runtime's tasks share.
@@ -443,7 +474,7 @@ impl Daemon {
     /// Serves until there is a cause to end.
     async fn serve(
         self: Arc<Self>,
-        listener: tokio::net::UnixListener,
+        (listener, numbers): (tokio::net::UnixListener, Option<tokio::net::UnixListener>),
         name: Option<&UnixListener>,
         mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
@@ -505,6 +536,7 @@ impl Daemon {
             () = watching => Cause::Signal,
             () = signals => Cause::Signal,
             () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
+            () = server::serve_numbers(Arc::clone(&self), numbers) => Cause::Signal,
             () = self.renewals() => Cause::Signal,
             () = self.watch_passed() => Cause::Signal,
             () = self.follow_asterisk() => Cause::Signal,

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use ipnet::IpNet;
 
+use crate::decide::totals::BanKind;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::model::subject::Subject;
@@ -28,8 +29,8 @@ pub struct BanTable {
     bans: BTreeMap<BanKey, Ban>,
     /// The bans that end by themselves, soonest first.
     deadlines: BTreeSet<(Time, BanKey)>,
-    /// The number of bans of each jail that has some.
-    counts: BTreeMap<JailId, usize>,
+    /// The number of bans of each kind that there are some of.
+    counts: BTreeMap<BanKind, usize>,
     /// The number of hosts and networks that are banned, each once, with all of its ports.
     hosts: usize,
     /// The jails whose bans are not in force for a while: the kernel is not to have them.
@@ -62,13 +63,15 @@ impl BanTable {
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
             return false;
         }
+        *self.counts.entry(BanKind::from(&ban)).or_default() += 1;
         match self.bans.insert(key, ban) {
-            Some(Ban { until: Some(until), .. }) => {
-                self.deadlines.remove(&(until, key));
+            Some(replaced) => {
+                self.uncount(&replaced);
+                if let Some(until) = replaced.until {
+                    self.deadlines.remove(&(until, key));
+                }
             }
-            Some(Ban { until: None, .. }) => {}
             None => {
-                *self.counts.entry(ban.jail).or_default() += 1;
                 let is_first = self.of_host(ban.subject).nth(1).is_none();
                 self.hosts += usize::from(is_first);
             }
@@ -106,12 +109,19 @@ impl BanTable {
 
     fn take(&mut self, key: &BanKey) -> Option<Ban> {
         let ban = self.bans.remove(key)?;
-        if let Some(count) = self.counts.get_mut(&ban.jail) {
-            *count -= 1;
-        }
+        self.uncount(&ban);
         let is_last = self.of_host(ban.subject).next().is_none();
         self.hosts -= usize::from(is_last);
         Some(ban)
+    }
+
+    fn uncount(&mut self, ban: &Ban) {
+        let kind = BanKind::from(ban);
+        let left = self.counts.get(&kind).and_then(|count| count.checked_sub(1));
+        match left.filter(|left| *left > 0) {
+            Some(left) => drop(self.counts.insert(kind, left)),
+            None => drop(self.counts.remove(&kind)),
+        }
     }
 
     /// Corrects the times when bans began and when they end. The journal does not contain this.
@@ -261,7 +271,12 @@ impl BanTable {
     /// Returns how many of them are a jail's.
     #[must_use]
     pub fn count(&self, jail: JailId) -> usize {
-        self.counts.get(&jail).copied().unwrap_or(0)
+        self.counts.iter().filter(|(kind, _)| kind.jail == jail).map(|(_, count)| count).sum()
+    }
+
+    /// Returns how many of them there are of each kind.
+    pub fn kinds(&self) -> impl Iterator<Item = (&BanKind, usize)> {
+        self.counts.iter().map(|(kind, count)| (kind, *count))
     }
 
     /// Whether there are none.

@@ -22,12 +22,15 @@ pub struct LoginLog {
     last: Option<(Subject, Time)>,
     /// The number of changes so far.
     changes: u64,
+    /// The number of logins so far.
+    total: u64,
 }
 
 impl LoginLog {
     /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
         self.changes += 1;
+        self.total += 1;
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
             let oldest = eviction::least(&self.hosts, |time| *time);
             oldest.and_then(|host| self.hosts.remove(&host));
@@ -44,6 +47,12 @@ impl LoginLog {
         self.changes += 1;
         let last = self.last.as_mut().map(|(_, time)| time);
         step.correct_all(self.hosts.values_mut().chain(last));
+    }
+
+    /// Returns how many logins there were since the start.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// The last login of all: from where, and when.

@@ -10,7 +10,7 @@ pub const MINUTES: usize = 180;
 
 /// Attempts and bans so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct Sums {
     /// Attempts that a jail counted.
     pub attempts: u64,
     /// Bans decided.
@@ -30,28 +30,28 @@ pub struct MinuteCount {
 #[derive(Clone, Debug, Default)]
 pub struct MinuteRates {
     minutes: VecDeque<MinuteCount>,
-    /// The totals, and the time, of the last tick.
-    before: Option<(Totals, Time)>,
+    /// The sums, and the time, of the last tick.
+    before: Option<(Sums, Time)>,
 }
 
 impl MinuteRates {
-    /// Records the totals of `now`. What was counted before the first call is of no minute.
-    pub fn tick(&mut self, totals: Totals, now: Time) {
-        let (before, last) = self.before.unwrap_or((totals, now));
+    /// Records the sums of `now`. What was counted before the first call is of no minute.
+    pub fn tick(&mut self, sums: Sums, now: Time) {
+        let (before, last) = self.before.unwrap_or((sums, now));
         let passed = minute(now).saturating_sub(minute(last)).max(0);
         let passed = usize::try_from(passed).unwrap_or(MINUTES).min(MINUTES);
         let new = if self.minutes.is_empty() { 1 } else { passed };
         self.minutes.extend(std::iter::repeat_n(MinuteCount::default(), new));
         let old = self.minutes.len().saturating_sub(MINUTES);
         self.minutes.drain(..old);
-        // Totals fall when a jail goes.
+        // Sums fall when a jail goes.
         let more =
             |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
         if let Some(count) = self.minutes.back_mut() {
-            count.attempts = count.attempts.saturating_add(more(totals.attempts, before.attempts));
-            count.bans = count.bans.saturating_add(more(totals.bans, before.bans));
+            count.attempts = count.attempts.saturating_add(more(sums.attempts, before.attempts));
+            count.bans = count.bans.saturating_add(more(sums.bans, before.bans));
         }
-        self.before = Some((totals, now.max(last)));
+        self.before = Some((sums, now.max(last)));
     }
 
     /// Returns the minutes, oldest first. The last one is not over.
@@ -81,7 +81,7 @@ mod tests {
     fn what_is_counted_belongs_to_its_minute() {
         let mut rates = MinuteRates::default();
         let mut tick = |secs, attempts, bans| {
-            rates.tick(Totals { attempts, bans }, Time::from_secs(secs));
+            rates.tick(Sums { attempts, bans }, Time::from_secs(secs));
             counts(&rates)
         };
         // What there was before the start is of no minute.
@@ -101,17 +101,17 @@ mod tests {
         let mut rates = MinuteRates::default();
         for minute in 0..1000 {
             rates.tick(
-                Totals { attempts: minute, bans: 0 },
+                Sums { attempts: minute, bans: 0 },
                 Time::from_secs(60 * 60 * 24 + i64::try_from(minute).unwrap() * 60),
             );
         }
         assert_eq!(rates.minutes.len(), MINUTES);
-        rates.tick(Totals::default(), Time::from_secs(i64::MAX / 1000));
+        rates.tick(Sums::default(), Time::from_secs(i64::MAX / 1000));
         assert_eq!((rates.minutes.len(), counts(&rates)[0]), (MINUTES, (0, 0)));
         let mut rates = MinuteRates::default();
-        rates.tick(Totals::default(), Time::from_secs(60));
+        rates.tick(Sums::default(), Time::from_secs(60));
         rates.correct(ClockStep::by_millis(86_400_000));
-        rates.tick(Totals::default(), Time::from_secs(86_400 + 61));
+        rates.tick(Sums::default(), Time::from_secs(86_400 + 61));
         assert_eq!(rates.minutes.len(), 1);
     }
 }

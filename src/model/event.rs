@@ -38,7 +38,7 @@ pub struct JailId(pub u16);
 pub struct ScopeId(pub u16);
 
 /// The kind of offence that a message tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// A wrong password for an account that exists (or may exist).

@@ -7,6 +7,7 @@ pub mod event;
 pub mod eviction;
 pub mod exchange;
 pub mod guard_event;
+pub mod histogram;
 pub mod hostname;
 pub mod journal_part;
 pub mod listed;

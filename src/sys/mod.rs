@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod file_stamp;
 pub mod journal_socket;
+pub mod memory;
 pub mod mutex;
 pub mod netlink;
 pub mod peer;

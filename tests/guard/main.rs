@@ -37,6 +37,7 @@ mod kernel_lost;
 mod kills;
 mod life;
 mod lists;
+mod metrics;
 mod mistakes;
 mod new_networks;
 mod no_kernel;

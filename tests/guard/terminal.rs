@@ -108,11 +108,13 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 31] = [
+const USED: [(&[&str], [i32; 3]); 33] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
     (&["status", "--check"], [0, 4, 8]),
+    (&["status", "--check", "--nagios"], [0, 2, 3]),
+    (&["metrics"], [0, 4, 8]),
     (&["banned"], [0, 0, 8]),
     (&["banned", EVE], [0, 0, 8]),
     (&["banned", "198.51.100.250"], [9, 9, 8]),

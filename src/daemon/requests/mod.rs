@@ -12,6 +12,7 @@ pub(crate) mod health;
 mod ignoreip;
 mod import;
 mod list;
+pub(super) mod metrics;
 mod pause;
 pub(super) mod server;
 mod settings;

@@ -31,11 +31,12 @@ use crate::decide::login_log::LoginLog;
 use crate::decide::observed::ObservedBans;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
-use crate::decide::rates::{MinuteRates, Totals};
+use crate::decide::rates::{MinuteRates, Sums};
 use crate::decide::recent_events::RecentEvents;
 use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::TargetedAccounts;
+use crate::decide::totals::Totals;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::account::Account;
 use crate::model::event::{
@@ -81,6 +82,7 @@ pub struct Engine {
     attempts: u64,
     sight: Sight,
     refused: u64,
+    totals: Totals,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
     /// The source of chance in the length of bans.
@@ -165,6 +167,7 @@ impl Engine {
             attempts: 0,
             sight: Sight::default(),
             refused: 0,
+            totals: Totals::default(),
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
@@ -203,6 +206,12 @@ impl Engine {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns how many offences and bans there were since the start, by what they are.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Returns the last logins.
@@ -251,9 +260,9 @@ impl Engine {
     }
 
     /// Returns the attempts that some jail counted, and the bans of all jails, so far.
-    fn totals(&self) -> Totals {
+    fn sums(&self) -> Sums {
         let bans = self.states.iter().map(|state| state.tally.banned).sum();
-        Totals { attempts: self.attempts, bans }
+        Sums { attempts: self.attempts, bans }
     }
 
     /// Returns the attempts and bans of the last minutes.
@@ -353,7 +362,7 @@ impl Engine {
         self.shared.tick(now);
         self.targeted.tick(now);
         self.observed.tick(now);
-        self.rates.tick(self.totals(), now);
+        self.rates.tick(self.sums(), now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));
@@ -429,6 +438,10 @@ impl Engine {
                 }
             })
             .collect();
+        self.totals.renumber(
+            |jail| old.jail(jail).and_then(|jail| plan.jail_named(&jail.name)),
+            |scope| successor_scope(&old, &plan, scope),
+        );
         for channel in &mut self.channels {
             channel.clear();
         }
@@ -577,18 +590,22 @@ impl Engine {
 /// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scope(ban.scope)?;
-    let at =
-        new.structure.scopes.iter().position(|known| {
-            known.set(SetKind::Hosts, true) == before.set(SetKind::Hosts, true)
-        })?;
-    let scope = ScopeId(u16::try_from(at).ok()?);
-    let bits = new.structure.scopes.get(at)?.ipv6prefix;
+    let scope = successor_scope(old, new, ban.scope)?;
+    let bits = new.structure.scope(scope)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
         && ban.subject.is_ipv6()
         && !ban.subject.is_flow()
         && ban.subject.net().prefix_len() == before.ipv6prefix;
     let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
     Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })
+}
+
+/// The scope with the same sets; `None` if there is none any more.
+fn successor_scope(old: &Plan, new: &Plan, scope: ScopeId) -> Option<ScopeId> {
+    let set = old.structure.scope(scope)?.set(SetKind::Hosts, true);
+    let mut scopes = new.structure.scopes.iter();
+    let at = scopes.position(|known| known.set(SetKind::Hosts, true) == set)?;
+    u16::try_from(at).ok().map(ScopeId)
 }
 
 /// The jail of the same name, or the administrator's.

@@ -13,6 +13,7 @@ use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_ports::MANY;
 use crate::decide::shared::Part;
+use crate::decide::totals::OffenceKind;
 use crate::model::event::{
     BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
 };
@@ -150,6 +151,9 @@ impl Engine {
         }
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
+        if let Meaning::Offence(class) = event.meaning {
+            self.totals.offence(OffenceKind { jail: id, class, evidence: event.evidence });
+        }
         let count = state.offences.add(subject, event, per_attempt);
         let (host, channel) = (event.host, event.channel);
         out.push(Decision::Found { jail: id, host, offences: count.all, channel });

@@ -25,6 +25,7 @@ mod pause;
 mod person;
 mod reload;
 mod replay;
+mod report;
 mod restore;
 mod resume;
 mod ruleset;
@@ -169,6 +170,11 @@ enum Command {
     ///
     /// It works without the daemon too. The exit code is 9 if nothing is known.
     Events(events::EventsArgs),
+    /// Tell what happened in a week: in one sentence, what to look at, and by the hour
+    ///
+    /// It is text, a page of HTML, JSON or a mail. It works without the daemon too, but then it cannot say how old feeds
+    /// are, and which names do not resolve.
+    Report(report::ReportArgs),
     /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
@@ -291,6 +297,7 @@ pub fn main() -> ExitCode {
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
         Command::History(args) => return ended(history::history(&args, &output), &output),
         Command::Events(args) => return ended(events::events(&args, &output), &output),
+        Command::Report(args) => return ended(report::report(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),

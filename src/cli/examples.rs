@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 28] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 29] = [
     (
         "run",
         &[
@@ -50,6 +50,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 28] = [
             ("asterguard report", "the last seven days"),
             ("asterguard report --since 30d --html month.html", "a month, as a page"),
             ("asterguard report --mail", "the last seven days, by mail"),
+        ],
+    ),
+    (
+        "top",
+        &[
+            ("asterguard top", "the screen; `?` shows its keys, q ends it"),
+            ("asterguard top --once > now.txt", "one report as text"),
+            ("asterguard top --sort dropped", "first those that send the most packets"),
         ],
     ),
     (

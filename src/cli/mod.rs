@@ -36,6 +36,7 @@ mod status;
 mod test;
 mod text;
 mod times;
+mod top;
 mod unban;
 mod verify;
 mod without_daemon;
@@ -175,6 +176,10 @@ enum Command {
     /// It is text, a page of HTML, JSON or a mail. It works without the daemon too, but then it cannot say how old feeds
     /// are, and which names do not resolve.
     Report(report::ReportArgs),
+    /// Show what goes on, on a screen that is kept up to date: health, rates, and which hosts are blocked
+    ///
+    /// The key `?` shows all keys. In a pipe, or with `--once`, it prints one report.
+    Top(top::TopArgs),
     /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
@@ -298,6 +303,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => return ended(history::history(&args, &output), &output),
         Command::Events(args) => return ended(events::events(&args, &output), &output),
         Command::Report(args) => return ended(report::report(&args, &output), &output),
+        Command::Top(args) => return ended(top::top(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),

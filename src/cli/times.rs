@@ -5,9 +5,10 @@ use serde_json::Value;
 use crate::model::time::Time;
 
 /// The fields that are times, in seconds since 1970.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "checkpoint",
     "counted_since",
+    "counters_read",
     "ended",
     "failing_since",
     "knocked",

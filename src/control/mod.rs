@@ -15,6 +15,7 @@ pub mod pause;
 pub mod reload;
 pub mod settings;
 pub mod status;
+pub mod top;
 pub mod unban;
 pub mod verify;
 
@@ -37,6 +38,7 @@ use list::{BlockReport, FeedReport, KnownHost, ListRequest};
 use pause::{PauseRequest, ResumeRequest};
 use settings::SettingsRequest;
 use status::{Status, StatusRequest};
+use top::{TopReport, TopRequest};
 use unban::UnbanRequest;
 use verify::{Verification, VerifyRequest};
 
@@ -89,6 +91,8 @@ pub enum Request {
     Banned(BannedRequest),
     /// The entries of a list, or those that hold a host.
     List(ListRequest),
+    /// What there is to see for somebody who looks on.
+    Top(TopRequest),
 }
 
 /// An answer as it is sent: `{"answer": "done", ...}`.
@@ -126,6 +130,8 @@ pub enum Answer {
     /// Hosts that are known good.
     #[serde(rename = "known-good")]
     KnownGood { known: Vec<KnownHost> },
+    /// What there is to see for somebody who looks on.
+    Top(Box<TopReport>),
 }
 
 /// A request, and who it is that asks.
@@ -279,6 +285,7 @@ mod tests {
             r#"{"command":"ignoreip","jail":null}"#,
             r#"{"command":"banned","host":null}"#,
             r#"{"command":"list","list":"known-good","host":null}"#,
+            r#"{"command":"top","sort":"dropped","filter":"1000","rows":20,"observe":true}"#,
         ];
         for text in requests {
             let request: Request = serde_json::from_str(text).unwrap();

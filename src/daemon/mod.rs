@@ -51,7 +51,7 @@ use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
 use notify_link::NotifyLink;
-use requests::server;
+use requests::{server, top};
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
 pub use startup::offline::{LiftedOffline, Offline, OrderError};
@@ -254,6 +254,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         listing: tokio::sync::Semaphore::new(server::LISTINGS),
         reloads: reload::Reloads::default(),
         leaving: tokio::sync::Notify::new(),
+        lookout: top::Lookout::default(),
     });
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
     serve_until_end(&daemon, core, messages, control, claim.name.as_ref(), watched, ended)
@@ -423,6 +424,8 @@ pub(crate) struct Daemon {
     reloads: reload::Reloads,
     /// The signal that is given when a reload takes another process.
     leaving: tokio::sync::Notify,
+    /// What is kept for those who look on.
+    lookout: top::Lookout,
 }
 
 impl Daemon {

@@ -54,6 +54,7 @@ mod signals;
 mod strangers;
 mod terminal;
 mod tested;
+mod top;
 
 use kit::Netns;
 

@@ -43,9 +43,9 @@ const PLACED: [&str; 14] = [
     "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
     "explain", "replay", "restore", "report",
 ];
-const STORED: [&str; 11] = [
+const STORED: [&str; 12] = [
     "run", "accounts", "banned", "unban", "allow", "export", "explain", "restore", "history",
-    "events", "report",
+    "events", "report", "top",
 ];
 /// Those that know no socket.
 const ALONE: [&str; 8] =
@@ -108,7 +108,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 31] = [
+const USED: [(&[&str], [i32; 3]); 32] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -121,6 +121,7 @@ const USED: [(&[&str], [i32; 3]); 31] = [
     (&["events", "--kind", "ban,start"], [0, 0, 8]),
     (&["events", "--kind", "login"], [9, 9, 8]),
     (&["report"], [0, 0, 8]),
+    (&["top", "--once", "--sort", "left", "--filter", "guess"], [0, 4, 8]),
     (&["list", "allow"], [0, 4, 8]),
     (&["list", "block", EVE], [9, 4, 8]),
     (&["ban", "198.51.100.7", "--for", "1h"], [0, 4, 8]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     accounts, allow, ban, banned, explain, failregex, ignoreip, import, list, pause, settings,
-    status, unban, verify,
+    status, top, unban, verify,
 };
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
@@ -35,6 +35,7 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Cal
         Request::Ignoreip(request) => ignoreip::answer(daemon, request).await.into(),
         Request::Banned(request) => banned::answer(daemon, request).await.into(),
         Request::List(request) => list::answer(daemon, request).await.into(),
+        Request::Top(request) => top::answer(daemon, request).await.into(),
     }
 }
 
@@ -59,6 +60,7 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         | Request::Settings(_)
         | Request::Explain(_)
         | Request::Verify(_)
-        | Request::Ignoreip(_) => false,
+        | Request::Ignoreip(_)
+        | Request::Top(_) => false,
     }
 }

@@ -16,6 +16,7 @@ mod pause;
 pub(super) mod server;
 mod settings;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod unban;
 mod verify;
 pub(crate) mod without_effect;

@@ -11,6 +11,7 @@ mod offence;
 mod order;
 mod recovery;
 mod renew;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::decide::login_log::LoginLog;
 use crate::decide::observed::ObservedBans;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
+use crate::decide::rates::{MinuteRates, Totals};
 use crate::decide::recent_events::RecentEvents;
 use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
@@ -52,6 +54,7 @@ use jail::JailState;
 pub use jail::Tally;
 pub use order::{Manner, ManualBan, Ordered};
 pub use recovery::{RecoverySummary, StoredBans};
+pub use watch::{WatchedBan, WatchedChange};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -77,6 +80,9 @@ pub struct Engine {
     targeted: TargetedAccounts,
     observed: ObservedBans,
     hours: HourCounts,
+    rates: MinuteRates,
+    /// Events that some jail counted, each once.
+    attempts: u64,
     sight: Sight,
     refused: u64,
     ignored: Arc<IgnoreList>,
@@ -160,6 +166,8 @@ impl Engine {
             targeted: TargetedAccounts::default(),
             observed: ObservedBans::default(),
             hours: HourCounts::default(),
+            rates: MinuteRates::default(),
+            attempts: 0,
             sight: Sight::default(),
             refused: 0,
             ignored: Arc::default(),
@@ -253,6 +261,24 @@ impl Engine {
         })
     }
 
+    /// Returns the attempts that some jail counted, and the bans of all jails, so far.
+    fn totals(&self) -> Totals {
+        let bans = self.states.iter().map(|state| state.tally.banned).sum();
+        Totals { attempts: self.attempts, bans }
+    }
+
+    /// Returns the attempts and bans of the last minutes.
+    #[must_use]
+    pub fn rates(&self) -> &MinuteRates {
+        &self.rates
+    }
+
+    /// Returns the last events.
+    #[must_use]
+    pub fn recent(&self) -> &RecentEvents {
+        &self.recent
+    }
+
     /// Returns the bans that jails in observe mode would have in force.
     #[must_use]
     pub fn observed(&self) -> &ObservedBans {
@@ -338,6 +364,7 @@ impl Engine {
         self.shared.tick(now);
         self.targeted.tick(now);
         self.observed.tick(now);
+        self.rates.tick(self.totals(), now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));

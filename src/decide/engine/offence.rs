@@ -109,6 +109,7 @@ impl Engine {
             let what = if counts { Counted::Attempt } else { Counted::Untrusted };
             self.hours.count(what, event.time, Some(event.rule));
         }
+        self.attempts += u64::from(counts);
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
         }

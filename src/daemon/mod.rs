@@ -211,6 +211,10 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     );
     events.tell(GuardEvent::new(now(), EventKind::Start, begins));
     engine_thread::note_pause(paused);
+    if paused.is_on() {
+        let event = GuardEvent::new(now(), EventKind::Order, format!("at the start, {paused}"));
+        events.tell_others(event.leaving(paused));
+    }
 
     let worker = Worker::start(sink, structure, notifier(engine_handle.clone()))
         .context("cannot start a thread")?;

@@ -1,5 +1,6 @@
 //! Lines to events: prefix, pattern set, host, context, evidence.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::model::event::{Basis, ChannelId, Clue, Event, Evidence, Meaning, Rule
 use crate::model::exchange::{ExchangeId, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
+use crate::rules::date_pattern::Dates;
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
 
@@ -43,11 +45,21 @@ const SAMPLED: usize = 64;
 #[derive(Debug)]
 pub struct Matcher {
     rules: Arc<RuleSet>,
-    /// One pattern set a grammar; none where no rule uses the grammar.
-    pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
+    /// One group a grammar, and for failregexes of fail2ban's one a `datepattern`; none where no rule uses it.
+    groups: Vec<Group>,
     messages: Messages,
     prefilter: Option<Prefilter>,
     tags: Tags,
+}
+
+/// Failregexes that see the same of a line.
+#[derive(Debug)]
+struct Group {
+    grammar: Grammar,
+    /// The dates that those of fail2ban's do not see.
+    dates: Dates,
+    patterns: PatternSet,
+    targets: Vec<Target>,
 }
 
 /// The rule that a failregex of a pattern set belongs to.
@@ -68,16 +80,26 @@ impl Matcher {
     /// Returns an error if they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, PatternSetError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
-        let patterns_of = |grammar| -> Vec<(RuleId, &Rule, &Pattern)> {
+        let patterns_of = |grammar, dates: Option<&str>| -> Vec<(RuleId, &Rule, &Pattern)> {
             chosen
                 .iter()
-                .filter(|(_, rule)| rules.file_of(rule).is_some_and(|file| file.grammar == grammar))
+                .filter(|(_, rule)| {
+                    let file = rules.file_of(rule);
+                    file.is_some_and(|file| {
+                        file.grammar == grammar && file.datepattern.as_deref() == dates
+                    })
+                })
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, *rule, pattern)))
                 .collect()
         };
-        let mut pattern_sets = Vec::new();
-        for grammar in [Grammar::Asterisk, Grammar::Kernel, Grammar::None] {
-            let patterns = patterns_of(grammar);
+        let files = rules.files.iter().filter(|file| file.grammar == Grammar::Fail2ban);
+        let dates: BTreeSet<_> = files.map(|file| file.datepattern.as_deref()).collect();
+        // Those of fail2ban's are first: what a line leaves behind for the next, Asterisk's grammar notes.
+        let kinds = dates.into_iter().map(|dates| (Grammar::Fail2ban, dates));
+        let others = [Grammar::Asterisk, Grammar::Kernel, Grammar::None];
+        let mut groups = Vec::new();
+        for (grammar, dates) in kinds.chain(others.map(|grammar| (grammar, None))) {
+            let patterns = patterns_of(grammar, dates);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
                     patterns.iter().map(|(_, _, pattern)| pattern.regex.as_str()).collect();
@@ -90,7 +112,13 @@ impl Matcher {
                         extractor: Extractor::new(pattern),
                     })
                     .collect();
-                pattern_sets.push((grammar, PatternSet::new(&regexes)?, targets));
+                let patterns = PatternSet::new(&regexes)?;
+                // A rule file with wrong dates is not loaded.
+                let dates = match grammar {
+                    Grammar::Fail2ban => Dates::new(dates).unwrap_or(Dates::None),
+                    _ => Dates::None,
+                };
+                groups.push(Group { grammar, dates, patterns, targets });
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
@@ -100,18 +128,23 @@ impl Matcher {
         // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
         // literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
-        let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
+        let by_text = |rule: &Rule| {
+            let file = rules.file_of(rule);
+            file.is_some_and(|file| file.grammar != Grammar::Asterisk)
+        };
+        let others = chosen.iter().filter(|(_, rule)| by_text(rule));
+        let others: Vec<_> = others.flat_map(|(_, rule)| &rule.patterns).collect();
         // In what the journal writes as numbers, no name can be found, and a container runtime may cut one in two.
         let hidden = prefix::HIDING.map(|beginning| [beginning.to_vec()]);
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
             .chain(hidden.iter().map(<[_; 1]>::as_slice))
-            .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
+            .chain(others.iter().map(|pattern| pattern.needles.as_slice()))
             .collect();
         let prefilter = super::prefilter::prefilter(&wanted);
         let tags = Tags::default();
-        Ok(Self { rules: Arc::clone(rules), pattern_sets, messages, prefilter, tags })
+        Ok(Self { rules: Arc::clone(rules), groups, messages, prefilter, tags })
     }
 
     /// Takes lines in the logs of others for Asterisk's if they have one of these tags.
@@ -123,7 +156,7 @@ impl Matcher {
     /// Returns the memory of the automata, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.memory()).sum()
+        self.groups.iter().map(|group| group.patterns.memory()).sum()
     }
 }
 
@@ -165,6 +198,10 @@ pub struct Scanner {
     /// Whether the writer has rested since.
     rested: bool,
     scratch: Vec<u8>,
+    /// A line without its date.
+    dateless: Vec<u8>,
+    /// Whether a line of Asterisk's has been seen, where failregexes of fail2ban's are used.
+    of_asterisk: bool,
     /// A line that was put together.
     joined: Vec<u8>,
     found: Vec<usize>,
@@ -180,8 +217,7 @@ impl Scanner {
     /// A scanner for a channel that begins here.
     #[must_use]
     pub fn new(matcher: Arc<Matcher>, channel: ChannelId) -> Self {
-        let caches =
-            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
+        let caches = matcher.groups.iter().map(|group| group.patterns.cache()).collect();
         Self {
             matcher,
             channel,
@@ -190,6 +226,8 @@ impl Scanner {
             begun: false,
             rested: false,
             scratch: Vec::new(),
+            dateless: Vec::new(),
+            of_asterisk: false,
             joined: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
@@ -201,8 +239,7 @@ impl Scanner {
 
     /// Goes on with other rules, and the same context.
     pub fn change(&mut self, matcher: Arc<Matcher>, channel: ChannelId) {
-        self.caches =
-            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
+        self.caches = matcher.groups.iter().map(|group| group.patterns.cache()).collect();
         self.counts.change(&self.matcher.rules, &matcher.rules);
         self.matcher = matcher;
         self.channel = channel;
@@ -326,10 +363,26 @@ impl Scanner {
         events: &mut Vec<Event>,
     ) -> bool {
         let mut may_matter = false;
-        for ((grammar, pattern_set, targets), cache) in
-            matcher.pattern_sets.iter().zip(&mut self.caches)
-        {
+        let reads_asterisk = matcher.groups.iter().any(|group| group.grammar == Grammar::Asterisk);
+        for (group, cache) in matcher.groups.iter().zip(&mut self.caches) {
+            let Group { grammar, dates, patterns: pattern_set, targets } = group;
+            let mut is_report = true;
             let (stamp, shape, body) = match grammar {
+                Grammar::Fail2ban => {
+                    let stripped = prefix::strip(text, line.tags, &mut self.scratch);
+                    self.of_asterisk |= stripped.is_some();
+                    // In Asterisk's log, anything else may be a sender's text.
+                    is_report = match &stripped {
+                        Some(stripped) => stripped.level == Level::Report,
+                        None => !self.of_asterisk,
+                    };
+                    let shape = stripped.map_or(Shape::Syslog, |stripped| stripped.shape);
+                    let date = dates.find(text).unwrap_or_default();
+                    self.dateless.clear();
+                    self.dateless.extend_from_slice(text.get(..date.start).unwrap_or_default());
+                    self.dateless.extend_from_slice(text.get(date.end..).unwrap_or_default());
+                    (text.get(date).unwrap_or_default(), shape, self.dateless.as_slice())
+                }
                 Grammar::None => (&[][..], Shape::Syslog, text),
                 Grammar::Kernel => match prefix::kernel(text) {
                     Some((stamp, body)) => (stamp, Shape::Syslog, body),
@@ -362,7 +415,10 @@ impl Scanner {
                 // have hidden how long it was: all but its head may be its sender's.
                 let rule = matcher.rules.get(target.rule);
                 let unseen_cut = match shape {
-                    Shape::Syslog => *grammar == Grammar::Asterisk,
+                    Shape::Syslog => {
+                        *grammar == Grammar::Asterisk
+                            || (*grammar == Grammar::Fail2ban && self.of_asterisk)
+                    }
                     Shape::Datagram(DatagramEnd::LineFeed) => {
                         !rule.is_some_and(|rule| rule.unbroken)
                     }
@@ -372,7 +428,7 @@ impl Scanner {
                 let time = clock.time(stamp);
                 let told = self.security.is_some_and(|last| time.since(last) < SECURITY_IS_ON);
                 let twin = rule.is_some_and(|rule| rule.twin);
-                let distrust = (unseen_cut && target.open) || (twin && told);
+                let distrust = (unseen_cut && target.open) || (twin && told) || !is_report;
                 events.extend(matcher.judge(target, body, framing).map(|reading| Event {
                     time,
                     channel: self.channel,
@@ -396,6 +452,19 @@ impl Scanner {
             // daemon escapes line feeds, and an object holds all of its message.
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
+            if *grammar == Grammar::Fail2ban {
+                if !hits.is_empty() {
+                    settle(hits);
+                    // The context is that of the line, which Asterisk's grammar weighs again.
+                    let mut context = self.context.clone();
+                    weigh(&mut context, &matcher.messages, line, shape, clock, hits);
+                    self.counts.add(hits);
+                }
+                if !reads_asterisk {
+                    self.context.note_within(&matcher.messages, text, line);
+                }
+                continue;
+            }
             let is_shared = is_loose && prefix::inner_bodies(body).next().is_some();
             if !hits.is_empty() {
                 settle(hits);
@@ -495,8 +564,8 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 impl Matcher {
     /// Whether a line is in a form that one of the rules is for.
     fn is_for(&self, line: &[u8], scratch: &mut Vec<u8>) -> bool {
-        self.pattern_sets.iter().any(|(grammar, ..)| match grammar {
-            Grammar::None => true,
+        self.groups.iter().any(|group| match group.grammar {
+            Grammar::None | Grammar::Fail2ban => true,
             Grammar::Kernel => prefix::kernel(line).is_some(),
             Grammar::Asterisk => prefix::strip(line, &self.tags, scratch).is_some(),
         })
@@ -541,7 +610,8 @@ impl Matcher {
                     (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
                 let framed = framing != Framing::None && !rule.service.escapes_nothing();
-                let proves = framed || file.grammar != Grammar::Asterisk;
+                let proves =
+                    framed || !matches!(file.grammar, Grammar::Asterisk | Grammar::Fail2ban);
                 let most = if proves { Evidence::Proven } else { Evidence::Unverified };
                 let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
                 Some(Judgement {

@@ -415,10 +415,7 @@ mod tests {
         assert_eq!((all.jails.len(), all.disabled.len(), all.problems.len()), (1, 2, 0));
         let jail = &all.jails[0];
         assert_eq!((jail.get("maxretry"), jail.get("logpath")), (Some("3"), Some("/a\n/b tail")));
-        assert_eq!(
-            jail.filter.failregex,
-            ["^Fpbx one <HOST>$", "^three <HOST>$"]
-        );
+        assert_eq!(jail.filter.failregex, ["^Fpbx one <HOST>$", "^three <HOST>$"]);
         let actions: Vec<_> = jail.actions.iter().map(|action| action.name.as_str()).collect();
         assert_eq!(actions, ["x", "y"]);
         assert_eq!(

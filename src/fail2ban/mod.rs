@@ -5,3 +5,8 @@ pub mod ini;
 pub mod jails;
 pub mod merged;
 pub mod options;
+pub mod regexes;
+pub mod report;
+pub mod stock;
+pub mod terms;
+pub mod translation;

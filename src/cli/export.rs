@@ -1,4 +1,4 @@
-//! `asterguard export` and `asterguard import`
+//! `asterguard export`, and `asterguard import` of bans
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
@@ -58,28 +58,20 @@ fn write(path: &Path, bans: &[NamedBan]) -> anyhow::Result<()> {
     file.flush().with_context(context)
 }
 
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// A file that `export` wrote, or the output of `banned --json`; `-` is standard input
-    file: PathBuf,
-    #[command(flatten)]
-    socket: SocketArg,
-}
-
 /// Takes up bans until the times at which they end; those that are in force for as long stay as they are.
-pub fn import(args: &ImportArgs, output: &Output) -> Result<(), Failure> {
-    let name = args.file.display();
-    let reader: Box<dyn BufRead> = if args.file == Path::new("-") {
+pub fn import(path: &Path, socket: &SocketArg, output: &Output) -> Result<(), Failure> {
+    let name = path.display();
+    let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(&args.file)
+        let file = File::open(path)
             .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
         Box::new(BufReader::new(file))
     };
     let mut sum = Imported::default();
     let mut sent = |bans: &mut Vec<ImportedBan>| -> Result<(), Failure> {
         let request = ImportRequest { bans: std::mem::take(bans) };
-        let Imported { new, known, over, refused } = ask(&args.socket.socket, &request)?;
+        let Imported { new, known, over, refused } = ask(&socket.socket, &request)?;
         (sum.new, sum.known, sum.over) = (sum.new + new, sum.known + known, sum.over + over);
         sum.refused.extend(refused);
         Ok(())

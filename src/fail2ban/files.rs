@@ -123,7 +123,9 @@ impl Files {
             self.problems.push(problem(format!("more than {DEEPEST} files include one another")));
             return Vec::new();
         }
-        for missing in paths.iter().filter(|path| !path.exists()) {
+        // Stock files include `.local` ones that need not be there.
+        let is_local = |path: &Path| path.extension().is_some_and(|end| end == "local");
+        for missing in paths.iter().filter(|path| !path.exists() && !is_local(path)) {
             let message =
                 format!("there is no file {}: fail2ban goes on without it", missing.display());
             self.problems.push(problem(message));

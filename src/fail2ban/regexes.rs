@@ -105,11 +105,6 @@ pub fn with_prefix(prefregex: &str, failregex: &str) -> Result<String, String> {
     let no_content = || "its prefregex has no <F-CONTENT>".to_owned();
     let (head, rest) = prefregex.split_once("<F-CONTENT>").ok_or_else(no_content)?;
     let (content, tail) = rest.split_once("</F-CONTENT>").ok_or_else(no_content)?;
-    if ![".+", ".*", ".+?", ".*?"].contains(&content) {
-        return Err(format!(
-            "its prefregex has `{content}` in <F-CONTENT>, where only `.+` can be put together"
-        ));
-    }
     if branches(prefregex).len() > 1 {
         return Err("its prefregex has alternatives outside of a group".to_owned());
     }
@@ -144,7 +139,12 @@ pub fn with_prefix(prefregex: &str, failregex: &str) -> Result<String, String> {
         }
     };
     let tail = if tail.is_empty() { "$" } else { tail };
-    Ok(format!("{head}{joined}{tail}"))
+    // What is looked at has to be what the prefix says, too.
+    let content = match content {
+        ".+" | ".*" | ".+?" | ".*?" => String::new(),
+        content => format!("(?=(?:{content}){tail})"),
+    };
+    Ok(format!("{head}{content}{joined}{tail}"))
 }
 
 /// Splits `(?i)` off the beginning.
@@ -192,7 +192,8 @@ mod tests {
         assert_eq!(with(r"^[^$]\$ <HOST>$").unwrap(), r"^P\s[^$]\$ <HOST>$");
         assert!(with("^(?:^a|b) <HOST>$").is_err());
         assert!(with_prefix("^P", "a").is_err());
-        assert!(with_prefix("<F-CONTENT>[ab]+</F-CONTENT>", "a").is_err());
+        let some = with_prefix("^P<F-CONTENT>[ab].+</F-CONTENT>$", "^a <HOST>$").unwrap();
+        assert_eq!(some, "^P(?=(?:[ab].+)$)a <HOST>$");
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
             panic!("{:?}", fate("…"))
         };
         assert!(by.contains(&"asterisk-sip/wrong-password".to_owned()), "{by:?}");
-        let Fate::Rule { evidence, beside, .. } = fate(r"^\S+ my own door: <HOST> knocked$") else {
+        let Fate::Rule { evidence, beside, .. } = fate("^my own door: <HOST> knocked$") else {
             panic!()
         };
         assert_eq!((evidence, beside.len()), (Evidence::Unverified, 0));

@@ -74,7 +74,7 @@ impl Report {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut what = format!("{key} = {text}");
         if what.chars().count() > SHOWN {
-            what = what.chars().take(SHOWN - 1).chain(['…']).collect();
+            what = what.chars().take(SHOWN).chain("...".chars()).collect();
         }
         let place =
             written.map(|value| format!("{}:{}", value.source.path.display(), value.line()));

@@ -1,6 +1,6 @@
 //! The terms of a jail of fail2ban's as keys of one of ours: how many, how long, which ports, which logs.
 
-use super::jails::{Jail, Setting};
+use super::jails::{Jail, Setting, is_stock};
 use super::options::{is_yes, seconds, words};
 use super::report::{Report, Verdict};
 use crate::config::duration;
@@ -424,7 +424,8 @@ impl<'a> Terms<'a> {
                 why,
             );
         }
-        for (key, value) in &self.jail.unknown {
+        let own = self.jail.unknown.iter().filter(|(_, value)| !is_stock(&value.source.path));
+        for (key, value) in own {
             let why = "it is no key of fail2ban's: perhaps a variable, which is replaced where it is used";
             self.report.add(&self.jail.name, (key, &value.text), Some(value), Verdict::Better, why);
         }

@@ -1,6 +1,6 @@
 //! Where in a line fail2ban sees a date: it takes it out before a failregex sees the line.
 
-use regex_automata::Input;
+use regex_automata::PatternID;
 use regex_automata::meta::Regex;
 use thiserror::Error;
 
@@ -32,6 +32,7 @@ pub enum NoDates {
 const MONTH: &str = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
 const DAY_NAME: &str = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)";
 const ZONE: &str = r"(?:Z|UTC|GMT|[+-][01]\d(?::?\d\d)?)";
+const ZONE_NAME: &str = r"(?:[A-Z]{3,5}|[+-]\d\d:\d\d)";
 const CLOCK: &str = r"[ ]?\d?\d:\d\d:\d\d";
 
 /// The usual forms, each of which may stand anywhere.
@@ -41,7 +42,7 @@ fn usual() -> Vec<String> {
             r"20\d\d(?:-\d\d?-|/\d\d?/|\.\d\d?\.)\d\d?(?:T|  ?){CLOCK}(?:[.,]\d+)?(?:\s*{ZONE})?"
         ),
         format!(r"(?:{DAY_NAME} )?{MONTH} [ \d]?\d 20\d\d {CLOCK}(?:\.\d+)?"),
-        format!(r"(?:{DAY_NAME} )?{MONTH} [ \d]?\d {CLOCK}(?:\.\d+)?(?: 20\d\d)?"),
+        format!(r"(?:{ZONE_NAME} )?(?:{DAY_NAME} )?{MONTH} [ \d]?\d {CLOCK}(?:\.\d+)?(?: 20\d\d)?"),
         format!(r"\d\d?(?:-\d\d?-|/\d\d?/)(?:20)?\d\d {CLOCK}(?:\.\d+)?"),
         format!(r"\d\d?(?:-{MONTH}-|/{MONTH}/)20\d\d[ :]?{CLOCK}(?:\.\d+)?(?: {ZONE})?"),
         format!(r"\d\d?/\d\d?/20\d\d:{CLOCK}"),
@@ -77,7 +78,7 @@ impl Dates {
         let begins = beginning().join("|");
         let Some(pattern) = pattern.map(str::trim).filter(|pattern| !pattern.is_empty()) else {
             return built(&format!(
-                r"^\W{{0,2}}(?P<date>{usual}|{begins})(?:\b|\W|$)|\b(?P<later>{usual})\b"
+                r"(?i)^\W{{0,2}}(?P<date>{usual}|{begins})(?:\b|\W|$)|\b(?P<later>{usual})\b"
             ))
             .map(Self::Usual);
         };
@@ -100,10 +101,13 @@ impl Dates {
                 continue;
             }
             let line = line.replace("{DATE}", &format!("(?:{usual})"));
-            regexes.push(format!("{begin}(?:{})", translate(&with_fields(&line))?.gate));
+            let translated = translate(&with_fields(&line))?;
+            // Python finds a field by what it was before: here, any field will do.
+            let regex = if translated.backtracks { translated.gate } else { translated.exact };
+            regexes.push(format!("{begin}(?:{regex})"));
         }
         // The first group that there is holds the date, as in fail2ban; otherwise all of it is one.
-        built(&regexes.join("|")).map(Self::Own)
+        built(&format!("(?i)(?:{})", regexes.join("|"))).map(Self::Own)
     }
 
     /// Returns the place of the date in a line.
@@ -111,7 +115,17 @@ impl Dates {
     pub fn find(&self, line: &[u8]) -> Option<std::ops::Range<usize>> {
         match self {
             Self::None => None,
-            Self::Own(regex) => regex.search(&Input::new(line)).map(|found| found.range()),
+            Self::Own(regex) => {
+                let mut captures = regex.create_captures();
+                regex.captures(line, &mut captures);
+                let whole = captures.get_group(0)?;
+                let unnamed = |index: &usize| {
+                    captures.group_info().to_name(PatternID::ZERO, *index).is_none()
+                };
+                let groups = (1..captures.group_len()).filter(unnamed);
+                let mut places = groups.filter_map(|index| captures.get_group(index));
+                Some(places.next().unwrap_or(whole).range())
+            }
             Self::Usual(regex) => {
                 let mut captures = regex.create_captures();
                 regex.captures(line, &mut captures);
@@ -207,6 +221,10 @@ mod tests {
             "| [22.11.2026] y"
         );
         assert_eq!(cut(Some("^EPOCH"), "1500000000 y"), "| y");
+        // A group alone holds the date.
+        let both = "{^LN-BEG}%ExY-%m-%d\n^[^\\[]*\\[({DATE})\n";
+        assert_eq!(cut(Some(both), "192.0.2.1 [22/Nov/2026:10:00:00 +0100] x"), "192.0.2.1 [|] x");
+        assert_eq!(cut(Some("%d/%b[^/]*/%Y"), "a 02/sept./2015 b"), "a | b");
         assert!(Dates::new(Some("(")).is_err());
     }
 }

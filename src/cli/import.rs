@@ -1,7 +1,7 @@
 //! `asterguard import`: bans, or what fail2ban has.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,6 +12,7 @@ use super::text::printable_text;
 use super::{Exit, SocketArg, export};
 use crate::config::diagnostic::Diagnostics;
 use crate::decide::plan_files::load_plan;
+use crate::fail2ban::database::MAGIC;
 use crate::fail2ban::jails::{self, Configuration};
 use crate::fail2ban::report::{Item, Verdict};
 use crate::fail2ban::translation::{MARK, Translation, translate};
@@ -26,8 +27,8 @@ const LARGEST: u64 = 16 << 20;
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// A directory with fail2ban's configuration; or a file with bans that `export` or `banned --json` wrote (`-` is
-    /// standard input)
+    /// A directory with fail2ban's configuration; fail2ban's database, for its bans; or a file with bans that `export` or
+    /// `banned --json` wrote (`-` is standard input)
     #[arg(default_value = "/etc/fail2ban", value_name = "PATH")]
     path: PathBuf,
     #[command(flatten)]
@@ -36,13 +37,13 @@ pub struct ImportArgs {
     socket: SocketArg,
 }
 
-/// What can be asked of a directory only.
+/// What can be asked of what fail2ban has.
 #[derive(Debug, Args)]
 struct Fail2banArgs {
     /// Write the translation into this directory, as conf.d and rules.d; without it, nothing is written
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Also take this jail, which is not about Asterisk; can be given more than once
+    /// Also take this jail, which is not about Asterisk, or its bans; can be given more than once
     #[arg(long = "jail", value_name = "JAIL")]
     jails: Vec<String>,
     /// Print the commands that stop fail2ban's part and start ours, in an order in which nobody is unguarded
@@ -56,6 +57,10 @@ pub fn import(args: &ImportArgs, output: &Output) -> Result<Exit, Failure> {
         return configuration(&args.path, &args.fail2ban, output);
     }
     let Fail2banArgs { out, jails, switch } = &args.fail2ban;
+    if is_database(&args.path) && out.is_none() && !*switch {
+        let done = export::import_of_fail2ban(&args.path, jails, &args.socket, output);
+        return done.map(|()| Exit::Done);
+    }
     if out.is_some() || !jails.is_empty() || *switch {
         let message = format!(
             "{} is no directory: --out, --jail and --switch are for fail2ban's configuration",
@@ -64,6 +69,13 @@ pub fn import(args: &ImportArgs, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure { exit: Exit::Usage, message });
     }
     export::import(&args.path, &args.socket, output).map(|()| Exit::Done)
+}
+
+/// Whether a file is a database of `SQLite`.
+fn is_database(path: &Path) -> bool {
+    let mut head = [0; MAGIC.len()];
+    let read = text_file::open_regular(path).map(|(mut file, _)| file.read_exact(&mut head));
+    matches!(read, Ok(Ok(()))) && head == MAGIC
 }
 
 /// Translates the configuration in a directory.
@@ -75,7 +87,8 @@ fn configuration(base: &Path, args: &Fail2banArgs, output: &Output) -> Result<Ex
         )));
     };
     let rules = RuleSet::load(None).map_err(Failure::new)?;
-    let translation = translate(&configuration, &rules, &args.jails);
+    let translation =
+        translate(&configuration, &rules, &args.jails, |path| Path::new(path).is_file());
     let unknown = args.jails.iter().find(|name| !translation.taken.contains(name));
     if let Some(name) = unknown {
         let known: Vec<_> = configuration.jails.iter().map(|jail| jail.name.as_str()).collect();

@@ -1,5 +1,6 @@
 //! fail2ban's configuration: reads it as fail2ban does, and says what is the same here.
 
+pub mod database;
 pub mod files;
 pub mod ini;
 pub mod jails;

@@ -15,7 +15,8 @@ use super::stock;
 pub enum Fate {
     /// It is one that fail2ban or the usual instructions bring for Asterisk; these built-in rules read its messages.
     Stock(Vec<String>),
-    /// Free text, in which a stranger may write; these built-in rules read the same lines, and know better whose they are.
+    /// A stranger may write such a line, or part of it; these built-in rules read the same lines, and know better whose they
+    /// are.
     Covered(Vec<String>),
     /// A rule, with this evidence.
     Rule {
@@ -33,7 +34,7 @@ pub enum Fate {
 /// Lines of Asterisk's with the built-in rules that read them: what a failregex is compared with.
 #[derive(Debug, Default)]
 pub struct Samples {
-    lines: Vec<(Vec<u8>, String)>,
+    lines: Vec<(Vec<u8>, String, Evidence)>,
 }
 
 impl Samples {
@@ -51,19 +52,22 @@ impl Samples {
                 let date = dates.as_ref().and_then(|dates| dates.find(&example.line));
                 let mut line = example.line.clone();
                 line.drain(date.unwrap_or_default());
-                lines.push((line, name.clone()));
+                lines.push((line, name.clone(), rule.evidence));
             }
         }
         Self { lines }
     }
 
-    /// Returns the names of the rules that read lines which this regex matches.
+    /// Returns the names of the rules that read lines which this regex matches, and the least evidence that one of them
+    /// gives such a line.
     #[must_use]
-    pub fn matched(&self, search: &Search) -> Vec<String> {
+    pub fn matched(&self, search: &Search) -> (Vec<String>, Evidence) {
         let hits =
-            self.lines.iter().filter(|(line, _)| matches!(search.find(line), Found::Host(_)));
-        let names: BTreeSet<_> = hits.map(|(_, name)| name.clone()).collect();
-        names.into_iter().collect()
+            self.lines.iter().filter(|(line, ..)| matches!(search.find(line), Found::Host(_)));
+        let hits: Vec<_> = hits.collect();
+        let names: BTreeSet<_> = hits.iter().map(|(_, name, _)| name.clone()).collect();
+        let least = hits.iter().map(|(.., evidence)| *evidence).min().unwrap_or(Evidence::Proven);
+        (names.into_iter().collect(), least)
     }
 }
 
@@ -86,14 +90,13 @@ pub fn fate(failregex: &str, prefregex: Option<&str>, samples: &Samples) -> Fate
         Err(_) if is_stock => return Fate::Stock(Vec::new()),
         Err(error) => return Fate::Refused(error.to_string()),
     };
-    let beside = samples.matched(&search);
-    match search.pinned {
+    let (beside, least) = samples.matched(&search);
+    // What the built-in rules know of a message holds for others that read it, too.
+    let evidence = if search.pinned { Evidence::Unverified.min(least) } else { Evidence::Hearsay };
+    match evidence {
         _ if is_stock => Fate::Stock(beside),
-        false if !beside.is_empty() => Fate::Covered(beside),
-        pinned => {
-            let evidence = if pinned { Evidence::Unverified } else { Evidence::Hearsay };
-            Fate::Rule { regex: whole, evidence, beside }
-        }
+        Evidence::Hearsay if !beside.is_empty() => Fate::Covered(beside),
+        _ => Fate::Rule { regex: whole, evidence, beside },
     }
 }
 

@@ -361,6 +361,12 @@ impl<'a> Terms<'a> {
             self.keys.push(("ignoreip", list(&ignored.known)));
             self.say("ignoreip", Verdict::Taken, "as it is; names are looked up every 5 minutes");
         }
+        for path in ignored.files {
+            let why = "a file lets its hosts through for all jails here: write it into allowfiles of [lists] if that is meant";
+            let key = ("ignoreip", format!("file:{path}"));
+            let written = setting.written.as_ref();
+            self.report.add(&self.jail.name, (key.0, &key.1), written, Verdict::Cannot, why);
+        }
         for (word, why) in ignored.wrong {
             self.report.add(
                 &self.jail.name,

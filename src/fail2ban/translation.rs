@@ -36,12 +36,18 @@ pub struct Translation {
     pub taken: Vec<String>,
 }
 
-/// Translates a configuration. Jails that are not about Asterisk stay in fail2ban, unless they are in `also`.
+/// Translates a configuration. Jails that are not about Asterisk stay in fail2ban, unless they are in `also`. `is_there`
+/// tells whether there is a file of this path.
 #[must_use]
-pub fn translate(configuration: &Configuration, rules: &RuleSet, also: &[String]) -> Translation {
+pub fn translate(
+    configuration: &Configuration,
+    rules: &RuleSet,
+    also: &[String],
+    is_there: impl Fn(&str) -> bool,
+) -> Translation {
     let samples = Samples::of(rules);
     let mut work = Work { samples, ..Work::default() };
-    work.general(configuration);
+    work.general(configuration, is_there);
     for jail in &configuration.jails {
         if jail.name == "recidive"
             || jail.filter.named.as_ref().is_some_and(|filter| filter.name == "recidive")
@@ -80,7 +86,7 @@ struct Work {
 }
 
 impl Work {
-    fn general(&mut self, configuration: &Configuration) {
+    fn general(&mut self, configuration: &Configuration, is_there: impl Fn(&str) -> bool) {
         let Some(setting) =
             configuration.ignoreip.as_ref().filter(|setting| !setting.text.trim().is_empty())
         else {
@@ -102,7 +108,14 @@ impl Work {
                 why,
             );
         }
-        for path in ignored.files {
+        let (files, missing): (Vec<_>, Vec<_>) =
+            ignored.files.into_iter().partition(|path| is_there(path));
+        for path in missing {
+            let key = ("ignoreip", format!("file:{path}"));
+            let why = "there is no such file";
+            self.done.report.add("DEFAULT", (key.0, &key.1), written, Verdict::Cannot, why);
+        }
+        for path in files {
             let why = "allowfiles of [lists]: read at the start and at each reload";
             self.done.report.add(
                 "DEFAULT",
@@ -155,7 +168,7 @@ impl Work {
                 }
                 Fate::Covered(by) => {
                     let why = format!(
-                        "free text, in which a stranger can write; built-in rules read these lines and know better whose they are: {}",
+                        "a stranger can write in it; built-in rules read these lines and know better whose they are: {}",
                         few(&by)
                     );
                     self.regex_line(jail, "failregex", failregex, Verdict::Better, &why);

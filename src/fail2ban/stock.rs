@@ -13,9 +13,8 @@ const HASHES: &str = include_str!("stock-hashes.txt");
 static KNOWN: LazyLock<BTreeSet<&str>> =
     LazyLock::new(|| HASHES.lines().filter_map(|line| line.split_whitespace().next()).collect());
 
-/// Words that stand in the prefix of a line, and in none of Asterisk's messages before the host.
-const OF_PREFIX: [&str; 8] =
-    ["NOTICE", "SECURITY", "WARNING", "ERROR", "asterisk", "kernel", "daemon", "local"];
+/// What stands in the prefix of a line, and in none of Asterisk's messages.
+const OF_PREFIX: [&str; 4] = ["NOTICE", "SECURITY", "WARNING", "ERROR"];
 
 /// Whether a failregex is one of them, whatever its prefix.
 #[must_use]
@@ -30,13 +29,16 @@ pub fn hash(failregex: &str) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns what a failregex says of the message itself, with white space as one blank: from the first word that no
-/// prefix holds, or from the host.
-fn message(failregex: &str) -> String {
+/// Returns what a failregex says of the message itself, with white space as one blank: from the first word behind the level,
+/// or from the host.
+#[must_use]
+pub fn message(failregex: &str) -> String {
     let text: Vec<_> = failregex.split_whitespace().collect();
     let text = text.join(" ");
+    let levels = OF_PREFIX.iter().filter_map(|level| text.rfind(level).map(|at| at + level.len()));
+    let text = text.get(levels.max().unwrap_or_default()..).unwrap_or_default();
     let host = text.find("<HOST>").unwrap_or(text.len());
-    let start = first_word(&text).unwrap_or(text.len()).min(host);
+    let start = first_word(text).unwrap_or(text.len()).min(host);
     text.get(start..).unwrap_or_default().trim_end_matches(['.', '*', '$']).to_owned()
 }
 
@@ -49,7 +51,7 @@ fn first_word(text: &str) -> Option<usize> {
             (None, true) => word = Some(at),
             (Some(start), false) => {
                 let found = text.get(start..at).unwrap_or_default();
-                if found.len() >= 3 && !OF_PREFIX.contains(&found) {
+                if found.len() >= 3 {
                     return Some(start);
                 }
                 word = None;

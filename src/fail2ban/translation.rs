@@ -7,6 +7,7 @@ use super::jails::{Configuration, Jail, Setting};
 use super::options::Named;
 use super::regexes::{Fate, Samples, fate};
 use super::report::{Report, Verdict};
+use super::stock;
 use super::terms::{Key, Terms, ignored, list, quoted};
 use crate::config::fail2ban::is_asterisk;
 use crate::config::load::BUILT_IN;
@@ -176,7 +177,7 @@ impl Work {
                 }
                 Fate::Rule { regex, evidence, beside } => {
                     let (verdict, mut why) = match evidence {
-                        Evidence::Hearsay => (Verdict::Hearsay, "the host is not pinned between fixed text and an end of the message: a stranger may write it, so it is shown and bans nobody; write ^…$ around it".to_owned()),
+                        Evidence::Hearsay => (Verdict::Hearsay, "the host is not pinned between fixed text and an end of the message: a stranger may write it, so it is shown and bans nobody; write the whole message from ^ to $".to_owned()),
                         _ => (Verdict::Taken, "a rule; its host counts as unproven".to_owned()),
                     };
                     if !beside.is_empty() {
@@ -216,7 +217,10 @@ impl Work {
 
     fn regex_line(&mut self, jail: &Jail, key: &str, regex: &str, verdict: Verdict, why: &str) {
         let written = jail.settings.get(key).and_then(|setting| setting.written.as_ref());
-        self.done.report.add(&jail.name, (key, regex), written, verdict, why);
+        // The prefix is the same in all.
+        let message = stock::message(regex);
+        let shown = if message.len() < regex.len() { format!("...{message}") } else { message };
+        self.done.report.add(&jail.name, (key, &shown), written, verdict, why);
     }
 
     /// Gives the built-in jails the terms of a jail.

@@ -128,6 +128,12 @@ impl Pattern {
         })
     }
 
+    /// Returns how many lines it gave up, because they took more steps than it may.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.search.as_ref().map_or(0, Search::given_up)
+    }
+
     /// Reads a failregex in fail2ban's own syntax (`prefix = "fail2ban"`).
     ///
     /// # Errors

@@ -62,6 +62,33 @@ struct Group {
     targets: Vec<Target>,
 }
 
+/// A line as failregexes of fail2ban's see it, and what is known of its log.
+#[derive(Debug, Default)]
+struct Dateless {
+    /// The line without its date.
+    line: Vec<u8>,
+    /// Whether a line of Asterisk's has been seen.
+    of_asterisk: bool,
+}
+
+impl Dateless {
+    /// Whether a line of this level may be a report; `None` if it is no line of Asterisk's. In its log, anything else may be a
+    /// sender's text.
+    fn is_report(&mut self, level: Option<Level>) -> bool {
+        self.of_asterisk |= level.is_some();
+        level.map_or(!self.of_asterisk, |level| level == Level::Report)
+    }
+
+    /// Returns the date of a line, and the line without it.
+    fn cut<'a>(&'a mut self, text: &'a [u8], dates: &Dates) -> (&'a [u8], &'a [u8]) {
+        let date = dates.find(text).unwrap_or_default();
+        self.line.clear();
+        self.line.extend_from_slice(text.get(..date.start).unwrap_or_default());
+        self.line.extend_from_slice(text.get(date.end..).unwrap_or_default());
+        (text.get(date).unwrap_or_default(), &self.line)
+    }
+}
+
 /// The rule that a failregex of a pattern set belongs to.
 #[derive(Debug)]
 struct Target {
@@ -198,10 +225,8 @@ pub struct Scanner {
     /// Whether the writer has rested since.
     rested: bool,
     scratch: Vec<u8>,
-    /// A line without its date.
-    dateless: Vec<u8>,
-    /// Whether a line of Asterisk's has been seen, where failregexes of fail2ban's are used.
-    of_asterisk: bool,
+    /// What failregexes of fail2ban's see.
+    dateless: Dateless,
     /// A line that was put together.
     joined: Vec<u8>,
     found: Vec<usize>,
@@ -226,8 +251,7 @@ impl Scanner {
             begun: false,
             rested: false,
             scratch: Vec::new(),
-            dateless: Vec::new(),
-            of_asterisk: false,
+            dateless: Dateless::default(),
             joined: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
@@ -366,22 +390,15 @@ impl Scanner {
         let reads_asterisk = matcher.groups.iter().any(|group| group.grammar == Grammar::Asterisk);
         for (group, cache) in matcher.groups.iter().zip(&mut self.caches) {
             let Group { grammar, dates, patterns: pattern_set, targets } = group;
-            let mut is_report = true;
+            let (mut is_report, mut of_asterisk) = (true, *grammar == Grammar::Asterisk);
             let (stamp, shape, body) = match grammar {
                 Grammar::Fail2ban => {
                     let stripped = prefix::strip(text, line.tags, &mut self.scratch);
-                    self.of_asterisk |= stripped.is_some();
-                    // In Asterisk's log, anything else may be a sender's text.
-                    is_report = match &stripped {
-                        Some(stripped) => stripped.level == Level::Report,
-                        None => !self.of_asterisk,
-                    };
-                    let shape = stripped.map_or(Shape::Syslog, |stripped| stripped.shape);
-                    let date = dates.find(text).unwrap_or_default();
-                    self.dateless.clear();
-                    self.dateless.extend_from_slice(text.get(..date.start).unwrap_or_default());
-                    self.dateless.extend_from_slice(text.get(date.end..).unwrap_or_default());
-                    (text.get(date).unwrap_or_default(), shape, self.dateless.as_slice())
+                    let shape = stripped.as_ref().map_or(Shape::Syslog, |stripped| stripped.shape);
+                    is_report = self.dateless.is_report(stripped.map(|stripped| stripped.level));
+                    of_asterisk = self.dateless.of_asterisk;
+                    let (stamp, body) = self.dateless.cut(text, dates);
+                    (stamp, shape, body)
                 }
                 Grammar::None => (&[][..], Shape::Syslog, text),
                 Grammar::Kernel => match prefix::kernel(text) {
@@ -401,34 +418,18 @@ impl Scanner {
             self.found.clear();
             pattern_set.matching(cache, body, &mut self.found);
             let first = events.len();
-            let framing = match shape {
-                Shape::Json if !self.found.is_empty() && self.context.is_framed(line) => {
-                    Framing::Escaped
-                }
-                Shape::Datagram(DatagramEnd::Object) => Framing::Escaped,
-                Shape::Datagram(_) => Framing::Stripped,
-                _ => Framing::None,
-            };
+            let is_hit = !self.found.is_empty();
+            let framing = framing(shape, || is_hit && self.context.is_framed(line));
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
                 // shows that. To a syslog daemon each message is one, however it ends, and an ESC may
                 // have hidden how long it was: all but its head may be its sender's.
                 let rule = matcher.rules.get(target.rule);
-                let unseen_cut = match shape {
-                    Shape::Syslog => {
-                        *grammar == Grammar::Asterisk
-                            || (*grammar == Grammar::Fail2ban && self.of_asterisk)
-                    }
-                    Shape::Datagram(DatagramEnd::LineFeed) => {
-                        !rule.is_some_and(|rule| rule.unbroken)
-                    }
-                    Shape::Datagram(DatagramEnd::Unseen) => true,
-                    _ => false,
-                };
                 let time = clock.time(stamp);
                 let told = self.security.is_some_and(|last| time.since(last) < SECURITY_IS_ON);
-                let twin = rule.is_some_and(|rule| rule.twin);
-                let distrust = (unseen_cut && target.open) || (twin && told) || !is_report;
+                let twin = told && rule.is_some_and(|rule| rule.twin);
+                let cut = target.open && may_be_cut(shape, of_asterisk, rule);
+                let distrust = cut || twin || !is_report;
                 events.extend(matcher.judge(target, body, framing).map(|reading| Event {
                     time,
                     channel: self.channel,
@@ -453,11 +454,7 @@ impl Scanner {
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
             if *grammar == Grammar::Fail2ban {
-                if !hits.is_empty() {
-                    settle(hits);
-                    // The context is that of the line, which Asterisk's grammar weighs again.
-                    let mut context = self.context.clone();
-                    weigh(&mut context, &matcher.messages, line, shape, clock, hits);
+                if weigh_apart(&self.context, &matcher.messages, line, shape, clock, hits) {
                     self.counts.add(hits);
                 }
                 if !reads_asterisk {
@@ -490,6 +487,43 @@ impl Scanner {
         }
         may_matter
     }
+}
+
+/// Returns how far the bounds of a message in a line are known. `is_framed`: whether a record stands among objects only.
+fn framing(shape: Shape, is_framed: impl FnOnce() -> bool) -> Framing {
+    match shape {
+        Shape::Json if is_framed() => Framing::Escaped,
+        Shape::Datagram(DatagramEnd::Object) => Framing::Escaped,
+        Shape::Datagram(_) => Framing::Stripped,
+        _ => Framing::None,
+    }
+}
+
+/// Whether Asterisk may have cut a message without a trace: to a syslog daemon each message is one, however it ends.
+fn may_be_cut(shape: Shape, of_asterisk: bool, rule: Option<&Rule>) -> bool {
+    match shape {
+        Shape::Syslog => of_asterisk,
+        Shape::Datagram(DatagramEnd::LineFeed) => !rule.is_some_and(|rule| rule.unbroken),
+        Shape::Datagram(DatagramEnd::Unseen) => true,
+        _ => false,
+    }
+}
+
+/// Weighs the `hits` of failregexes of fail2ban's, and returns whether there are any. The context stays as it is: Asterisk's grammar weighs the line again.
+fn weigh_apart(
+    context: &Context,
+    messages: &Messages,
+    line: &Line<'_>,
+    shape: Shape,
+    clock: &mut Clock<'_>,
+    hits: &mut [Event],
+) -> bool {
+    if hits.is_empty() {
+        return false;
+    }
+    settle(hits);
+    weigh(&mut context.clone(), messages, line, shape, clock, hits);
+    true
 }
 
 /// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether

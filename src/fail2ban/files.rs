@@ -59,7 +59,7 @@ impl Files {
         wanted.extend(listed(&directory, "local"));
         wanted.retain(|path| path.exists());
         let mut order = Vec::new();
-        self.with_includes(wanted, &[], &mut order);
+        self.with_includes(&wanted, &[], &mut order);
         let mut merged = Merged::default();
         let mut any = false;
         for path in &order {
@@ -72,9 +72,9 @@ impl Files {
     }
 
     /// Adds these files to `order`, each with its `.local` sibling, and with what it includes before and behind it.
-    fn with_includes(&mut self, files: Vec<PathBuf>, within: &[PathBuf], order: &mut Vec<PathBuf>) {
+    fn with_includes(&mut self, files: &[PathBuf], within: &[PathBuf], order: &mut Vec<PathBuf>) {
         let mut all = Vec::new();
-        for path in &files {
+        for path in files {
             let local = path.with_extension("local");
             all.push(path.clone());
             if !files.contains(&local) && local.is_file() {
@@ -90,9 +90,9 @@ impl Files {
             within.push(path.clone());
             let parts = ["before", "after"].map(|key| self.included(&ini, key, &path, &within));
             let [before, after] = parts;
-            self.with_includes(before, &within, order);
+            self.with_includes(&before, &within, order);
             order.push(path);
-            self.with_includes(after, &within, order);
+            self.with_includes(&after, &within, order);
         }
     }
 

@@ -218,7 +218,7 @@ fn jail(
     {
         match options::named(&setting.text) {
             Ok(named) => {
-                filter = read_filter(named, &backend, &setting, files, problems, &mut given)
+                filter = read_filter(named, &backend, &setting, files, problems, &mut given);
             }
             Err(error) => problems.extend(
                 setting.written.as_ref().map(|value| value.problem(error.to_string(), None)),
@@ -287,9 +287,10 @@ fn read_filter(
     given: &mut Given,
 ) -> Filter {
     let place = setting.written.as_ref();
-    let Some(merged) =
-        files.read(&format!("filter.d/{}", named.name)).filter(|_| !named.name.contains(".."))
-    else {
+    // It names a file of that directory, and no other.
+    let is_name = !named.name.contains("..") && !named.name.starts_with('/');
+    let read = is_name.then(|| files.read(&format!("filter.d/{}", named.name))).flatten();
+    let Some(merged) = read else {
         let message =
             format!("there is no filter.d/{}.conf: fail2ban does not start this jail", named.name);
         problems.extend(place.map(|value| value.problem(message, None)));

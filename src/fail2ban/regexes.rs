@@ -169,7 +169,6 @@ fn has_anchor(regex: &str) -> bool {
             (_, '\\') => escaped = true,
             (Some(first), ']') if at > first => class = None,
             (Some(first), '^') if at + 1 == first + 1 => class = Some(at + 1),
-            (Some(_), _) => {}
             (None, '[') => class = Some(at + 1),
             (None, '^' | '$') => return true,
             _ => {}

@@ -26,7 +26,8 @@ pub fn is_known(failregex: &str) -> bool {
 #[must_use]
 pub fn hash(failregex: &str) -> String {
     let digest = Md5::digest(message(failregex).as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let start = digest.first_chunk().map_or(0, |start: &[u8; 8]| u64::from_be_bytes(*start));
+    format!("{start:016x}")
 }
 
 /// Returns what a failregex says of the message itself, with white space as one blank: from the first word behind the level,

@@ -1,5 +1,7 @@
 //! The terms of a jail of fail2ban's as keys of one of ours: how many, how long, which ports, which logs.
 
+use std::fmt::Write as _;
+
 use super::jails::{Jail, Setting, is_stock};
 use super::options::{is_yes, seconds, words};
 use super::report::{Report, Verdict};
@@ -52,7 +54,9 @@ pub fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
             c => out.push(c),
         }
     }
@@ -152,7 +156,7 @@ impl<'a> Terms<'a> {
                 }
             }
             None => {
-                self.say("findtime", Verdict::Cannot, "it is no length of time up to 100 years")
+                self.say("findtime", Verdict::Cannot, "it is no length of time up to 100 years");
             }
         }
     }
@@ -477,9 +481,7 @@ pub fn ignored(text: &str) -> Ignored {
             } else {
                 ignored.wrong.push((word.to_owned(), "the path does not begin with /".to_owned()));
             }
-        } else if network(word).is_ok() {
-            ignored.known.push(word.to_owned());
-        } else if word.parse::<HostName>().is_ok() {
+        } else if network(word).is_ok() || word.parse::<HostName>().is_ok() {
             ignored.known.push(word.to_owned());
         } else {
             ignored.wrong.push((word.to_owned(), "it is no address, network or name".to_owned()));

@@ -191,7 +191,7 @@ impl Work {
                     own.push((regex, evidence));
                 }
                 Fate::Refused(why) => {
-                    self.regex_line(jail, "failregex", failregex, Verdict::Cannot, &why)
+                    self.regex_line(jail, "failregex", failregex, Verdict::Cannot, &why);
                 }
             }
         }
@@ -368,7 +368,13 @@ impl Work {
                     let _ = writeln!(text, "datepattern = {}", quoted(dates));
                 }
                 Err(error) => {
-                    self.regex_line(jail, "datepattern", dates, Verdict::Cannot, &error.to_string())
+                    self.regex_line(
+                        jail,
+                        "datepattern",
+                        dates,
+                        Verdict::Cannot,
+                        &error.to_string(),
+                    );
                 }
             }
         }

@@ -148,10 +148,9 @@ fn with_fields(pattern: &str) -> String {
         rest = chars.as_str();
         out.push_str(match field {
             Some('Y') => r"20\d\d",
-            Some('y') => r"\d\d",
             Some('m' | 'd') => r"[ \d]?\d",
             Some('H' | 'k' | 'I' | 'l') => r" ?\d?\d",
-            Some('M' | 'S') => r"\d\d",
+            Some('y' | 'M' | 'S') => r"\d\d",
             Some('b') => MONTH,
             Some('B') => "[A-Z][a-z]+",
             Some('a') => DAY_NAME,

@@ -4,6 +4,8 @@
 //! backtracking matcher can run it; then it is meant for text in which each character is a byte. The other is a *gate*: an
 //! automaton runs it, and it lets through everything that the first matches, and more.
 
+use std::fmt::Write as _;
+
 use thiserror::Error;
 
 /// How deep groups may stand in groups.
@@ -113,7 +115,6 @@ pub fn branches(source: &str) -> Vec<&str> {
                 chars.next();
             }
             (Some(begin), ']') if at > begin => class = None,
-            (Some(_), _) => {}
             (None, '[') => {
                 let rest = source.get(at + 1..).unwrap_or_default();
                 let first = at + 1 + usize::from(rest.starts_with('^'));
@@ -155,21 +156,21 @@ fn expand(source: &str) -> Result<(String, Option<(usize, usize)>), NoPython> {
         let address = || format!(r"(?:\[?(?:{IP4}|{IP6})\]?)");
         match tag {
             "SKIPLINES" => return Err(NoPython::Lines),
-            "HOST" => out.push_str(&format!("(?:{}|{DNS})", address())),
+            "HOST" => write(&mut out, format_args!("(?:{}|{DNS})", address())),
             "ADDR" | "F-ADDR/" => out.push_str(&address()),
-            "IP4" | "F-IP4/" => out.push_str(&format!("(?:{IP4})")),
-            "IP6" | "F-IP6/" => out.push_str(&format!("(?:{IP6})")),
+            "IP4" | "F-IP4/" => write(&mut out, format_args!("(?:{IP4})")),
+            "IP6" | "F-IP6/" => write(&mut out, format_args!("(?:{IP6})")),
             "DNS" | "F-DNS/" => out.push_str(DNS),
             "CIDR" | "F-CIDR/" => out.push_str(CIDR),
             "SUBNET" | "F-SUBNET/" => {
-                out.push_str(&format!(r"(?:\[?(?:{IP4}|{IP6})(?:/{CIDR})?\]?)"))
+                write(&mut out, format_args!(r"(?:\[?(?:{IP4}|{IP6})(?:/{CIDR})?\]?)"));
             }
             "F-ID/" => out.push_str(r"(?P<fid>\S+)"),
             "F-PORT/" => out.push_str(r"(?P<fport>\w+)"),
             _ => match (tag.strip_prefix("F-"), tag.strip_prefix("/F-")) {
                 (Some(name), _) if is_custom(name) => {
                     open.push(name.to_owned());
-                    out.push_str(&format!("(?P<{}>", group_name(name)));
+                    write(&mut out, format_args!("(?P<{}>", group_name(name)));
                 }
                 (_, Some(name)) if open.iter().any(|open| open == name) => out.push(')'),
                 _ => {
@@ -594,7 +595,7 @@ impl Parser<'_> {
             first = false;
             let low = match self.member(c)? {
                 Member::Several(several) => {
-                    set.iter_mut().zip(several).for_each(|(member, more)| *member |= more);
+                    set.iter_mut().zip(*several).for_each(|(member, more)| *member |= more);
                     continue;
                 }
                 Member::One(byte) => byte,
@@ -608,7 +609,7 @@ impl Parser<'_> {
                     Member::One(high) => high,
                     Member::Several(several) => {
                         // `[\w-\d]`: the dash is a member.
-                        set.iter_mut().zip(several).for_each(|(member, more)| *member |= more);
+                        set.iter_mut().zip(*several).for_each(|(member, more)| *member |= more);
                         mark(&mut set, b'-', b'-');
                         low
                     }
@@ -631,7 +632,7 @@ impl Parser<'_> {
             }
         }
         if negated {
-            set.iter_mut().for_each(|member| *member = !*member);
+            set = set.map(|member| !member);
         }
         Ok(written(&set))
     }
@@ -641,7 +642,9 @@ impl Parser<'_> {
             '\\' => {
                 let c = self.next().ok_or(NoPython::NotClosed("["))?;
                 match c {
-                    'd' | 'D' | 's' | 'S' | 'w' | 'W' => return Ok(Member::Several(members(c))),
+                    'd' | 'D' | 's' | 'S' | 'w' | 'W' => {
+                        return Ok(Member::Several(Box::new(members(c))));
+                    }
                     'b' => return Ok(Member::One(8)),
                     c => match self.escaped(c)? {
                         Escaped::Byte(byte) => return Ok(Member::One(byte)),
@@ -662,7 +665,7 @@ enum Escaped {
 
 enum Member {
     One(u8),
-    Several([bool; 256]),
+    Several(Box<[bool; 256]>),
 }
 
 fn mark(set: &mut [bool; 256], low: u8, high: u8) {
@@ -683,7 +686,7 @@ fn members(class: char) -> [bool; 256] {
             .for_each(|(low, high)| mark(&mut set, low, high)),
     }
     if class.is_ascii_uppercase() {
-        set.iter_mut().for_each(|member| *member = !*member);
+        set = set.map(|member| !member);
     }
     set
 }
@@ -695,8 +698,8 @@ fn written(set: &[bool; 256]) -> String {
         (0..=u8::MAX).zip(set).filter(|(_, member)| **member).map(|(byte, _)| byte).collect();
     for run in bytes.chunk_by(|a, b| a.wrapping_add(1) == *b) {
         match run {
-            [one] => out.push_str(&format!(r"\x{one:02x}")),
-            [first, .., last] => out.push_str(&format!(r"\x{first:02x}-\x{last:02x}")),
+            [one] => write(&mut out, format_args!(r"\x{one:02x}")),
+            [first, .., last] => write(&mut out, format_args!(r"\x{first:02x}-\x{last:02x}")),
             [] => {}
         }
     }
@@ -705,14 +708,20 @@ fn written(set: &[bool; 256]) -> String {
     if bytes.is_empty() { r"[^\x00-\xff]".to_owned() } else { out }
 }
 
+/// Adds to a text, which does not fail.
+fn write(out: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(what);
+}
+
 /// Writes a character as its bytes.
 fn literal(c: char) -> String {
     if c.is_ascii_alphanumeric() {
         return c.to_string();
     }
-    let mut buffer = [0; 4];
-    let bytes: String =
-        c.encode_utf8(&mut buffer).bytes().map(|byte| format!(r"\x{byte:02x}")).collect();
+    let mut bytes = String::new();
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        write(&mut bytes, format_args!(r"\x{byte:02x}"));
+    }
     if c.is_ascii() { bytes } else { format!("(?:{bytes})") }
 }
 

@@ -315,11 +315,11 @@ fn names_its_message(head: &[&Hir], tail: &[&Hir]) -> bool {
     for part in head.iter().chain(tail) {
         match part.kind() {
             HirKind::Literal(literal) if literal.0.len() >= SHORTEST_MARK => return true,
-            HirKind::Repetition(repetition) if repetition.max.is_none_or(|max| max > 64) => {
-                // A prefix of Asterisk's holds the name of a file, up to a colon.
-                if may_hold(&repetition.sub, b':') {
-                    return false;
-                }
+            // A prefix of Asterisk's holds the name of a file, up to a colon.
+            HirKind::Repetition(repetition)
+                if repetition.max.is_none_or(|max| max > 64) && may_hold(&repetition.sub, b':') =>
+            {
+                return false;
             }
             _ => {}
         }

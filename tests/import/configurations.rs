@@ -15,7 +15,7 @@ use asterguard::rules::RuleSet;
 
 use crate::guards::{fail2ban, named_by_fail2ban, named_by_us};
 
-/// Lines that Asterisk writes, each with a number: of chan_sip, the SECURITY level, chan_pjsip, AMI, a dialplan, a syslog.
+/// Lines that Asterisk writes, each with a number: of `chan_sip`, the SECURITY level, `chan_pjsip`, AMI, a dialplan, a syslog.
 const LINES: [&str; 16] = [
     "[2026-11-22 10:00:01] NOTICE[1638] chan_sip.c: Registration from '\"100\"<sip:100@192.0.2.10>' failed for '203.0.113.1:5071' - Wrong password",
     "[2026-11-22 10:00:02] NOTICE[1638] chan_sip.c: Registration from '<sip:9@192.0.2.10>' failed for '203.0.113.2:5071' - No matching peer found",

@@ -1,7 +1,11 @@
 //! `asterguard import`: bans, or what fail2ban has.
 
+mod comparison;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -46,6 +50,9 @@ struct Fail2banArgs {
     /// Also take this jail, which is not about Asterisk, or its bans; can be given more than once
     #[arg(long = "jail", value_name = "JAIL")]
     jails: Vec<String>,
+    /// Run both guards on these logs: which hosts would have been banned by which. fail2ban-regex has to be installed
+    #[arg(long, value_name = "LOG", num_args = 1.., requires = "out")]
+    check: Vec<PathBuf>,
     /// Print the commands that stop fail2ban's part and start ours, in an order in which nobody is unguarded
     #[arg(long)]
     switch: bool,
@@ -56,7 +63,7 @@ pub fn import(args: &ImportArgs, output: &Output) -> Result<Exit, Failure> {
     if args.path.is_dir() {
         return configuration(&args.path, &args.fail2ban, output);
     }
-    let Fail2banArgs { out, jails, switch } = &args.fail2ban;
+    let Fail2banArgs { out, jails, check: _, switch } = &args.fail2ban;
     if is_database(&args.path) && out.is_none() && !*switch {
         let done = export::import_of_fail2ban(&args.path, jails, &args.socket, output);
         return done.map(|()| Exit::Done);
@@ -114,7 +121,11 @@ fn configuration(base: &Path, args: &Fail2banArgs, output: &Output) -> Result<Ex
     }
     if let Some(out) = &args.out {
         // What was written is read as the guard will read it.
-        load_plan(Some(&out.join("asterguard.toml")))?;
+        let config = out.join("asterguard.toml");
+        load_plan(Some(&config))?;
+        if !args.check.is_empty() {
+            comparison::compare(base, &configuration, &translation, &config, &args.check, output)?;
+        }
     }
     if args.switch && !output.json {
         switch(&translation, args.out.as_deref(), output);
@@ -170,6 +181,13 @@ fn tell(configuration: &Configuration, translation: &Translation, output: &Outpu
         ));
         output.line(super::text::wrapped(&format!("          {}", printable_text(why)), 10));
     }
+    for path in open_to_others(&configuration.files) {
+        let words = format!(
+            "  ! {} can be written by others than root: who can do that chooses whom fail2ban bans, and what is read here",
+            path.display()
+        );
+        output.line(super::text::wrapped(&printable_text(&words), 4));
+    }
     let counts = [
         (Verdict::Taken, "taken as it is"),
         (Verdict::Better, "done better by something built in"),
@@ -193,6 +211,19 @@ fn tell(configuration: &Configuration, translation: &Translation, output: &Outpu
         output
             .line(format_args!("  {:>5}  {verdict:<8}{words}", translation.report.count(verdict)));
     }
+}
+
+/// Returns those of these files and of their directories that somebody besides root and its group can write.
+fn open_to_others(files: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let is_open = |path: &Path| {
+        fs::metadata(path).is_ok_and(|metadata| {
+            let by_group = metadata.mode() & 0o020 != 0 && metadata.gid() != 0;
+            metadata.mode() & 0o002 != 0 || by_group
+        })
+    };
+    let directories = files.iter().filter_map(|path| path.parent());
+    let all = files.iter().map(PathBuf::as_path).chain(directories);
+    all.filter(|path| is_open(path)).map(Path::to_owned).collect()
 }
 
 /// Writes the translation, and returns the files that were written.

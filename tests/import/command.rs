@@ -34,7 +34,8 @@ impl Home {
         if let Some(path) = path {
             command.env("PATH", path);
         }
-        let said = command.arg("import").arg(self.path("fail2ban")).args(arguments).output().unwrap();
+        let said =
+            command.arg("import").arg(self.path("fail2ban")).args(arguments).output().unwrap();
         let text = [said.stdout, said.stderr].concat();
         (said.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
@@ -89,10 +90,14 @@ fn what_it_finds_is_told_as_json() {
     let home = Home::new();
     let (code, said) = home.import(&["--json"], None);
     assert_eq!(code, 0, "{said}");
-    let objects: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let objects: Vec<Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (last, items) = objects.split_last().unwrap();
     assert!(items.iter().all(|item| item["verdict"].is_string() && item["why"].is_string()));
-    assert_eq!((&last["result"], &last["changed"], &last["jails"][0]), (&"done".into(), &false.into(), &"asterisk".into()));
+    assert_eq!(
+        (&last["result"], &last["changed"], &last["jails"][0]),
+        (&"done".into(), &false.into(), &"asterisk".into())
+    );
     assert!(last["config"].as_str().unwrap().contains("maxretry = 3"));
 }
 
@@ -103,7 +108,10 @@ fn the_way_to_change_over_starts_ours_first() {
     let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
     assert!(place("systemctl enable --now asterguard") < place("systemctl disable --now fail2ban"));
     let (code, said) = home.import(&["--jail", "sshd"], None);
-    assert!(code == 2 && said.contains("no enabled jail `sshd`; there are asterisk"), "{code} {said}");
+    assert!(
+        code == 2 && said.contains("no enabled jail `sshd`; there are asterisk"),
+        "{code} {said}"
+    );
 }
 
 #[test]
@@ -129,7 +137,9 @@ fn both_guards_are_run_on_a_log() {
     fs::write(bin.join("fail2ban-regex"), script).unwrap();
     fs::set_permissions(bin.join("fail2ban-regex"), fs::Permissions::from_mode(0o755)).unwrap();
     let line = |second: u32, host: &str| {
-        format!("[2026-11-22 10:00:{second:02}] NOTICE[1638] chan_sip.c: Registration from '\"100\"<sip:100@192.0.2.10>' failed for '{host}:5071' - Wrong password\n")
+        format!(
+            "[2026-11-22 10:00:{second:02}] NOTICE[1638] chan_sip.c: Registration from '\"100\"<sip:100@192.0.2.10>' failed for '{host}:5071' - Wrong password\n"
+        )
     };
     let mut log = String::new();
     for second in 1..7 {
@@ -141,10 +151,14 @@ fn both_guards_are_run_on_a_log() {
     let arguments = ["--json", "--out", out.to_str().unwrap(), "--check", log.to_str().unwrap()];
     let (code, said) = home.import(&arguments, Some(&bin));
     assert_eq!(code, 0, "{said}");
-    let objects: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let objects: Vec<Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let compared: Vec<_> = objects.iter().filter(|object| object["fail2ban"].is_array()).collect();
     assert_eq!(compared.len(), 1, "{said}");
-    assert_eq!((&compared[0]["host"], &compared[0]["fail2ban"][0]), (&"203.0.113.1".into(), &"asterisk".into()));
+    assert_eq!(
+        (&compared[0]["host"], &compared[0]["fail2ban"][0]),
+        (&"203.0.113.1".into(), &"asterisk".into())
+    );
     assert_eq!(compared[0]["asterguard"][0], "asterisk-guess", "{said}");
     // Where it is not installed, that is said.
     fs::remove_file(bin.join("fail2ban-regex")).unwrap();

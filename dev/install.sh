@@ -22,7 +22,7 @@ put() { install -D -m "$1" "$2" "$root$3"; }
 
 if [ "${1:-}" = --remove ]; then
     rm -f "$root$prefix/bin/asterguard" "$root$user" "${completions[@]/#/$root}"
-    for unit in packaging/systemd/*.{service,socket}; do rm -f "$root$units/${unit##*/}"; done
+    for unit in packaging/systemd/*.{service,socket,timer}; do rm -f "$root$units/${unit##*/}"; done
     rm -f "$root$share"/man/man8/asterguard{,-*}.8 "$root$share/man/man5/asterguard.toml.5"
     rm -rf "$root$share/asterguard"
     echo "Left: /etc/asterguard, /var/lib/asterguard, the user asterguard, and bans in force (to end them:"
@@ -33,11 +33,12 @@ fi
 [ -x "$binary" ] && [ -d "$pages" ] || { echo "$binary or $pages is not there yet: make build pages" >&2; exit 1; }
 put 755 "$binary" "$prefix/bin/asterguard"
 install -d "$root$units"
-for unit in packaging/systemd/*.{service,socket}; do
+for unit in packaging/systemd/*.{service,socket,timer}; do
     sed "s|/usr/bin/asterguard|$prefix/bin/asterguard|" "$unit" >"$root$units/${unit##*/}"
 done
 put 644 packaging/systemd/asterguard.conf "$user"
 for file in rules/*.toml nft/*.nft; do put 644 "$file" "$share/asterguard/$file"; done
+for file in docs/grafana.json docs/alerts.yml; do put 644 "$file" "$share/asterguard/${file##*/}"; done
 for page in "$pages"/man/*; do put 644 "$page" "$share/man/man${page##*.}/${page##*/}"; done
 for file in "${!completions[@]}"; do put 644 "$pages/completions/$file" "${completions[$file]}"; done
 # A configuration that is there is yours.

@@ -30,6 +30,13 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 say "not here: ${programs[*]}. apt-get installs ${packages[*]}, which takes up to a minute"
 apt-get update -qq
+# A program is needed, and no service: what is installed here starts none (a Prometheus, for example).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+fi
 # What packages say while they are set up is of interest only if it fails.
 export DEBIAN_FRONTEND=noninteractive
 said=$(apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${packages[@]}" 2>&1) || { echo "$said" >&2; exit 1; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long forms of tests (tests/README.md says which).
 #
-#   MESSAGES, SOURCES, RELOADS, KILLS, ROTATIONS  how many
+#   MESSAGES, SOURCES, RELOADS, BANS, KILLS, ROTATIONS  how many
 #   SEED   each run makes other messages, unless it is given one, which a failure names
 #   TORN   each so many-th byte of the state file is where it is torn
 . "$(dirname "$0")/common.sh"
@@ -18,6 +18,7 @@ export SOURCES=${SOURCES:-10000000}
 long --test many_sources -- --nocapture
 long --test guard -- --nocapture very_many_strangers
 RELOADS=${RELOADS:-1000} long --test guard -- --nocapture under_load_every_line
+BANS=${BANS:-100000} long --test guard -- --nocapture refresh_with_very_many
 KILLS=${KILLS:-1000} long --test guard -- --nocapture nothing_is_lost
 # In memory, as each of some hundred thousand files is written for a moment only.
 memory=$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")

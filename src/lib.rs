@@ -15,6 +15,7 @@
 //! | [`rules`] | rule files to checked rules |
 //! | [`fail2ban`] | reads fail2ban's configuration, and translates it |
 //! | [`hosts`] | the hosts that are never banned or always blocked: discovered and listed |
+//! | [`geo`] | where a host is: country and network, from the MMDB files of the administrator |
 //! | [`table`] | the structure of our nftables table, as a value and as text (pure) |
 //! | [`input`] | bytes in: followed log files, split into lines |
 //! | [`detect`] | a line to an event: prefix, time, prefilter, context, address (pure) |
@@ -28,6 +29,7 @@
 //! | [`store`] | the state that outlives the process |
 //! | [`control`] | requests and replies between the command line and the daemon |
 //! | [`daemon`] | the running guard: start, threads, reload, requests |
+//! | [`metrics`] | the guard's numbers for monitoring, as text, and a server for them |
 //! | [`doctor`] | checks of the machine, and other tools' firewall tables |
 //! | [`setup`] | changes Asterisk's configuration for the guard, and takes that back |
 //! | [`cli`] | the commands |
@@ -50,6 +52,8 @@ pub mod rules;
 pub mod fail2ban;
 
 pub mod hosts;
+
+pub mod geo;
 
 pub mod table;
 
@@ -76,6 +80,8 @@ pub mod store;
 pub mod control;
 
 pub mod daemon;
+
+pub mod metrics;
 
 pub mod doctor;
 

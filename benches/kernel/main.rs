@@ -25,6 +25,7 @@
 
 #[path = "../fail2ban/mod.rs"]
 mod fail2ban;
+mod hanging;
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
 mod peer;
@@ -45,6 +46,7 @@ use asterguard::model::scope::Blocktype;
 use asterguard::model::subject::Subject;
 use asterguard::table::structure::Structure;
 
+use hanging::Untold;
 use kit::Netns;
 use kit::guard::{Guard, Home, PROGRAM};
 use reader::Reader;
@@ -95,6 +97,9 @@ const LOOK: Duration = Duration::from_micros(200);
 struct Figures {
     single: Vec<f64>,
     burst: Option<f64>,
+    /// The same while a mail server hangs.
+    untold: Vec<f64>,
+    untold_burst: Option<f64>,
     flushed: Vec<f64>,
     start: Option<f64>,
     restored: Option<f64>,
@@ -198,6 +203,25 @@ impl Scene<'_> {
     }
 }
 
+/// The guard tells by mail, and the server takes none: how long bans take all the same.
+fn untold(amount: &Amount, patience: Duration) -> (Vec<f64>, Option<f64>) {
+    let netns = Netns::new();
+    netns.enter();
+    let untold = Untold::start(&netns);
+    let log = untold.guard.path("messages");
+    let mut scene = Scene {
+        reader: Reader::open().unwrap(),
+        table: "asterguard",
+        set: "sip4",
+        log: &log,
+        next: 0,
+    };
+    scene.attack(1, patience).expect("it is banned");
+    let _connection = untold.hangs();
+    measuring(&format!("asterguard: {} bans while a mail server hangs", amount.single));
+    (scene.single(amount.single, patience), scene.attack(amount.burst, patience))
+}
+
 fn asterguard(amount: &Amount) -> Figures {
     let patience = Duration::from_secs(30);
     let netns = Netns::new();
@@ -215,7 +239,9 @@ fn asterguard(amount: &Amount) -> Figures {
     let single = scene.single(amount.single, patience);
     measuring(&format!("asterguard: {} at once", amount.burst));
     let burst = scene.attack(amount.burst, patience);
-    let mut figures = Figures { single, burst, ..Figures::default() };
+    let (untold, untold_burst) = untold(amount, patience);
+    netns.enter();
+    let mut figures = Figures { single, burst, untold, untold_burst, ..Figures::default() };
     let more = amount.bans.saturating_sub(scene.next);
     scene.attack(more, patience).expect("all are banned");
     measuring(&format!("asterguard: {} flushes with {} bans", amount.flushes, scene.next));
@@ -430,6 +456,10 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     );
     let of = |span: Option<f64>| span.unwrap_or(f64::NAN);
     row(format!("{} hosts at once", amount.burst), of(ours.burst), of(theirs.burst), "≤ 100");
+    let nothing = f64::NAN;
+    row("while a mail server hangs, median".to_owned(), middle(&mut ours.untold), nothing, "≤ 2");
+    row("  99th percentile".to_owned(), slowest(&mut ours.untold), nothing, "≤ 10");
+    row(format!("  {} hosts at once", amount.burst), of(ours.untold_burst), nothing, "≤ 100");
     let bans = amount.bans;
     row(
         format!("flush with {bans} bans, all back, median"),

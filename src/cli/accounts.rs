@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-use super::Exit;
 use super::client::ask;
 use super::columns::{Columns, Give};
 use super::output::{Failure, Output};
@@ -121,6 +120,9 @@ fn state(report: &AccountReport) -> String {
         }
         (AccountState::Learning, None) => "learning".to_owned(),
         (AccountState::Watched, _) => "watched".to_owned(),
+        (AccountState::Roaming, _) if report.networks.iter().any(|at| at.country.is_some()) => {
+            "roaming (by country)".to_owned()
+        }
         (AccountState::Roaming, _) => "roaming (off)".to_owned(),
     }
 }
@@ -131,7 +133,10 @@ fn networks(networks: &[NetworkReport]) -> String {
     all.sort_by_key(|known| (!known.alarm, -known.last));
     let word = |known: &&NetworkReport| {
         let alarm = if known.alarm { " (new)" } else { "" };
-        format!("{}{alarm}", written(&known.net))
+        match known.country {
+            Some(country) => format!("{country}{alarm}"),
+            None => format!("{}{alarm}", written(&known.net)),
+        }
     };
     let shown: Vec<_> = all.iter().take(SHOWN).map(word).collect();
     let more = match all.len().saturating_sub(SHOWN) {
@@ -139,10 +144,4 @@ fn networks(networks: &[NetworkReport]) -> String {
         more => format!(" and {more} more"),
     };
     format!("{}{more}", shown.join(", "))
-}
-
-/// Returns the failure of a state file that cannot be read.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Failure {
-    let message = format!("no daemon answers, and the state file cannot be read: {error}");
-    Failure { exit: Exit::NoDaemon, message }
 }

@@ -108,23 +108,27 @@ fn sort(bans: &mut [NamedBan], order: Order) {
 fn table(bans: &[NamedBan]) -> Columns {
     let mut columns = Columns::new(&[
         ("HOST", Give::Never),
+        ("CC", Give::Filled(0)),
         ("JAIL", Give::Never),
         ("PORTS", Give::Below(70)),
         ("LEFT", Give::Never),
         ("WHY", Give::Cut),
         ("DROPPED", Give::Below(100)),
         ("LAST PACKET", Give::Below(110)),
+        ("NETWORK", Give::Filled(150)),
     ]);
     for NamedBan { jail, ban } in bans {
         let dropped = ban.dropped.packets.map_or(String::new(), |packets| packets.to_string());
         columns.row([
             ban.host.clone(),
+            ban.place.country.map_or(String::new(), |country| country.to_string()),
             jail.clone(),
             ban.scope.clone(),
             left(ban),
             why(ban),
             dropped,
             last(ban).map_or(String::new(), |ago| format!("{ago} ago")),
+            ban.place.network().unwrap_or_default(),
         ]);
     }
     columns

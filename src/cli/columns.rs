@@ -7,6 +7,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 pub enum Give {
     /// It is as wide as what is in it.
     Never,
+    /// It is as wide as what is in it, and left out if that is nothing, or below this many columns of the terminal.
+    Filled(u16),
     /// It is cut.
     Cut,
     /// It is left out below this many columns of the terminal.
@@ -40,6 +42,10 @@ impl Columns {
             row.max_height(1);
             row
         };
+        let filled = |column: usize| {
+            self.rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
+        };
+        let filled: Vec<_> = (0..self.header.len()).map(filled).collect();
         let names = self.header.iter().map(|(name, _)| (*name).to_owned());
         table.set_header(one_line(names.collect()));
         for row in self.rows {
@@ -48,11 +54,18 @@ impl Columns {
         if let Some(width) = width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
-        for (column, (_, give)) in table.column_iter_mut().zip(&self.header) {
+        let is_below = |least: u16| width.is_some_and(|width| width < least);
+        let columns = table.column_iter_mut().zip(&self.header).zip(filled);
+        for ((column, (_, give)), is_filled) in columns {
             column.set_padding((0, 2));
             match give {
-                Give::Never => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
-                Give::Below(least) if width.is_some_and(|width| width < *least) => {
+                Give::Filled(least) if !is_filled || is_below(*least) => {
+                    column.set_constraint(ColumnConstraint::Hidden);
+                }
+                Give::Never | Give::Filled(_) => {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
+                Give::Below(least) if is_below(*least) => {
                     column.set_constraint(ColumnConstraint::Hidden);
                 }
                 Give::Cut | Give::Below(_) => {}

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 27] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 29] = [
     (
         "run",
         &[
@@ -18,6 +18,18 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 27] = [
             ("asterguard status", "whether it works, and one line for each jail"),
             ("asterguard status asterisk-guess", "all about one jail"),
             ("asterguard status --check", "for monitoring: exit code 1 unless all is well"),
+            ("asterguard status --check --nagios", "the same, as a plugin for Nagios or Icinga"),
+        ],
+    ),
+    (
+        "metrics",
+        &[
+            ("asterguard metrics", "the numbers in the text format of Prometheus"),
+            (
+                "asterguard metrics --textfile /var/lib/prometheus/node-exporter/asterguard.prom",
+                "for node_exporter",
+            ),
+            ("asterguard metrics --listen 127.0.0.1:9587", "serve them to this machine"),
         ],
     ),
     (
@@ -42,6 +54,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 27] = [
             ("asterguard events", "what happened last"),
             ("asterguard events -f", "what happens from now on"),
             ("asterguard events --since 1d --kind order,health", "orders and problems of a day"),
+        ],
+    ),
+    (
+        "top",
+        &[
+            ("asterguard top", "the screen; `?` shows its keys, q ends it"),
+            ("asterguard top --once > now.txt", "one report as text"),
+            ("asterguard top --sort dropped", "first those that send the most packets"),
         ],
     ),
     (

@@ -37,6 +37,7 @@ use crate::model::scope::range_words;
 use crate::model::subject::{Subject, canonical, written};
 use crate::model::time::{HumanDuration, Time};
 use crate::model::words::counted;
+use crate::notify::send::whois;
 use crate::sys::program::Program;
 
 #[derive(Debug, Args)]
@@ -45,13 +46,23 @@ pub struct ExplainArgs {
     /// does with it
     #[arg(value_name = "HOST|LINE", add = ArgValueCandidates::new(completions::banned))]
     subject: String,
+    /// Also show what `whois` says of the host: its network, and where to complain
+    #[arg(long)]
+    whois: bool,
     #[command(flatten)]
     places: PlacesArgs,
 }
 
+/// The time that `whois` may take.
+pub(super) const WHOIS_PATIENCE: Duration = Duration::from_secs(5);
+
 pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match host(&args.subject) {
         Ok(whom) => explain_host(whom, args, output),
+        Err(_) if args.whois => Err(Failure {
+            exit: Exit::Usage,
+            message: format!("{:?} is no address, so `whois` knows nothing of it", args.subject),
+        }),
         Err(_) if args.subject.contains(' ') => {
             explain_line(&args.subject, args.places.config.config.as_deref(), output)
         }
@@ -65,7 +76,8 @@ pub fn explain(args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
 fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<(), Failure> {
     match ask(&args.places.socket.socket, &ExplainRequest { host: SubjectText(whom) }) {
         Ok(report) => {
-            show(&report, &listed(&args.places.socket.socket, report.host)?, args, output);
+            let listed = listed(&args.places.socket.socket, report.host)?;
+            show(&About::new(report, listed, &args.places.state.state_dir), args, output);
             Ok(())
         }
         // What the configuration says is known without it.
@@ -79,7 +91,7 @@ fn explain_host(whom: Subject, args: &ExplainArgs, output: &Output) -> Result<()
                 }
                 None => (report, Vec::new(), ""),
             };
-            show(&report, &listed, args, output);
+            show(&About::new(report, listed, &args.places.state.state_dir), args, output);
             let message = format!("{message}\n{source}{looked}");
             Err(Failure { exit, message })
         }
@@ -104,28 +116,85 @@ struct Whole<'a> {
     elsewhere: Option<&'a [Dropper]>,
     /// Bans that are over; `None`: the state file cannot be read.
     earlier: Option<&'a [StoredBan]>,
+    /// The lines of `whois`; not there if they are not wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    whois: Option<Vec<String>>,
 }
 
-fn show(report: &HostReport, listed: &[Listed], args: &ExplainArgs, output: &Output) {
-    let elsewhere = elsewhere(report.host);
-    let earlier = state_file::earlier(&args.places.state.state_dir, report);
+/// All that is known of a host.
+struct About {
+    report: HostReport,
+    listed: Vec<Listed>,
+    elsewhere: Result<Vec<Dropper>, String>,
+    earlier: Option<Vec<StoredBan>>,
+}
+
+impl About {
+    /// Looks at the rest of the firewall and at the state file besides.
+    fn new(report: HostReport, listed: Vec<Listed>, state_dir: &Path) -> Self {
+        let elsewhere = elsewhere(report.host);
+        let earlier = state_file::earlier(state_dir, &report);
+        Self { report, listed, elsewhere, earlier }
+    }
+
+    /// Returns it for people.
+    fn lines(&self) -> Vec<String> {
+        let words = host_in_words(&self.report, &self.listed);
+        let mut lines: Vec<_> = words.trim_end().lines().map(str::to_owned).collect();
+        let earlier = self.earlier.iter().flatten();
+        lines.extend(earlier.map(|ban| format!("  {}", ban.in_words())));
+        lines.extend(elsewhere_in_words(&self.elsewhere));
+        lines
+    }
+}
+
+/// Returns all that is known of a host, for people.
+///
+/// # Errors
+/// When the daemon cannot be asked.
+pub(super) fn about(
+    whom: Subject,
+    socket: &Path,
+    state_dir: &Path,
+) -> Result<Vec<String>, Failure> {
+    let report = ask(socket, &ExplainRequest { host: SubjectText(whom) })?;
+    let listed = listed(socket, report.host)?;
+    Ok(About::new(report, listed, state_dir).lines())
+}
+
+/// Returns what `whois` says of a host, for people, or why it says nothing.
+pub(super) fn whois(host: IpAddr) -> Vec<String> {
+    let nobody = || vec!["no registry knows this address: it is not of the internet".to_owned()];
+    whois::of_host(host, WHOIS_PATIENCE).unwrap_or_else(nobody)
+}
+
+fn show(about: &About, args: &ExplainArgs, output: &Output) {
+    let whois = args.whois.then(|| whois(about.report.host));
     if output.json {
+        let About { report, listed, elsewhere, earlier } = about;
         let (elsewhere, earlier) = (elsewhere.as_deref().ok(), earlier.as_deref());
-        output.object(&Whole { report, listed, elsewhere, earlier });
+        output.object(&Whole { report, listed, elsewhere, earlier, whois });
         return;
     }
-    output.line(host_in_words(report, listed).trim_end());
-    for ban in earlier.iter().flatten() {
-        output.line(format_args!("  {}", ban.in_words()));
+    for line in about.lines() {
+        output.line(line);
     }
-    tell_elsewhere(&elsewhere, output);
+    for line in whois.iter().flatten() {
+        output.line(format_args!("  whois: {line}"));
+    }
 }
 
 /// Says which rules of the rest of the firewall turn a host away.
 pub(super) fn tell_elsewhere(elsewhere: &Result<Vec<Dropper>, String>, output: &Output) {
+    for line in elsewhere_in_words(elsewhere) {
+        output.line(line);
+    }
+}
+
+fn elsewhere_in_words(elsewhere: &Result<Vec<Dropper>, String>) -> Vec<String> {
     match elsewhere {
-        Ok(droppers) => droppers.iter().for_each(|d| output.line(dropper_in_words(d))),
-        Err(why) => output.line(format_args!("  other tables were not looked at: {why}")),
+        Ok(droppers) => droppers.iter().map(dropper_in_words).collect(),
+        Err(why) => vec![format!("  other tables were not looked at: {why}")],
     }
 }
 
@@ -171,6 +240,9 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
             writeln!(text, "{}, counted and banned as {}: {state}", report.host, report.network)
         }
     };
+    if !report.place.is_unknown() {
+        let _ = writeln!(text, "  in {}", report.place);
+    }
     for ban in bans {
         let _ = writeln!(text, "  ban [{}] {}", ban.jail, ban_line(&ban.ban));
     }

@@ -20,6 +20,8 @@ mod import;
 mod line_forms;
 mod list;
 mod log_file;
+mod metrics;
+mod nagios;
 mod notify;
 mod output;
 mod pause;
@@ -36,6 +38,7 @@ mod status;
 mod test;
 mod text;
 mod times;
+mod top;
 mod unban;
 mod verify;
 mod without_daemon;
@@ -160,6 +163,10 @@ enum Command {
     Reload(SocketArg),
     /// Show whether it works, what each jail counted, and how many hosts are banned
     Status(status::StatusArgs),
+    /// Print the numbers of the guard for Prometheus, or serve them
+    ///
+    /// They name no host. Without the daemon, `asterguard_up` is 0 and the exit code is 4; with --textfile it is 0.
+    Metrics(metrics::MetricsArgs),
     /// Show which hosts are banned, and whether they still send packets
     Banned(banned::BannedArgs),
     /// Show past bans: which hosts, when, why, which accounts they tried, and how each ban ended
@@ -170,6 +177,10 @@ enum Command {
     ///
     /// It works without the daemon too. The exit code is 9 if nothing is known.
     Events(events::EventsArgs),
+    /// Show what goes on, on a screen that is kept up to date: health, rates, and which hosts are blocked
+    ///
+    /// The key `?` shows all keys. In a pipe, or with `--once`, it prints one report.
+    Top(top::TopArgs),
     /// Show a list: its entries, the reasons, and what was dropped
     List(list::ListArgs),
     /// Ban hosts, networks, or single ports of hosts
@@ -292,10 +303,15 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => return ended(Ok(doctor::doctor(&args, &output)), &output),
         Command::Run(args) => return ended(run::run(&args), &output),
         Command::Reload(args) => reload::reload(&args.socket, &output),
+        Command::Status(args) if args.is_for_nagios() => {
+            return ExitCode::from(nagios::nagios(args.socket(), &output) as u8);
+        }
+        Command::Metrics(args) => return ended(metrics::metrics(&args, &output), &output),
         Command::Status(args) => return ended(status::status(&args, &output), &output),
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
         Command::History(args) => return ended(history::history(&args, &output), &output),
         Command::Events(args) => return ended(events::events(&args, &output), &output),
+        Command::Top(args) => return ended(top::top(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),
         Command::Unban(args) => return ended(unban::unban(&args, &output), &output),

@@ -126,6 +126,11 @@ impl Output {
         Self { json, width }
     }
 
+    /// Returns the columns of the terminal that standard output is; `None`: it is none.
+    pub fn width(&self) -> Option<u16> {
+        self.width
+    }
+
     /// Prints one line of text to standard output.
     pub fn line(&self, text: impl Display) {
         print(format_args!("{text}\n"));

@@ -1,6 +1,7 @@
 //! `asterguard status`
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -41,8 +42,24 @@ pub struct StatusArgs {
     /// (so if it is DEGRADED or PAUSED)
     #[arg(long)]
     check: bool,
+    /// With --check: print one line as a plugin of Nagios does, with its exit codes (0 OK, 1 WARNING, 2 CRITICAL,
+    /// 3 UNKNOWN)
+    #[arg(long, requires = "check", conflicts_with_all = ["jail", "all"])]
+    nagios: bool,
     #[command(flatten)]
     socket: SocketArg,
+}
+
+impl StatusArgs {
+    /// Whether the state is to be told as a plugin does.
+    pub fn is_for_nagios(&self) -> bool {
+        self.nagios
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket.socket
+    }
 }
 
 pub fn status(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {

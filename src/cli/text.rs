@@ -21,7 +21,8 @@ pub fn printable(bytes: &[u8]) -> String {
 
 /// Returns a text of one line with all that could do something to a terminal as escapes.
 pub fn printable_text(text: &str) -> String {
-    let harmless = |c: &char| c.is_alphanumeric() || matches!(c, ' '..='~');
+    // The sign of a number of things is one of ours.
+    let harmless = |c: &char| c.is_alphanumeric() || matches!(c, ' '..='~' | '×');
     text.chars()
         .map(|c| if harmless(&c) { c.to_string() } else { c.escape_default().to_string() })
         .collect()

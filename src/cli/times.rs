@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::model::time::Time;
 
 /// The fields that are times, in seconds since 1970.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "checkpoint",
+    "counters_read",
     "ended",
     "failing_since",
     "knocked",

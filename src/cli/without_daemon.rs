@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::geteuid;
 
-use super::accounts;
 use super::client::{ask_over, connect};
 use super::list::Listed;
 use super::output::{Failure, Output};
@@ -121,8 +120,12 @@ impl PlacesArgs {
 
     /// Returns the accounts that have logged in, after saying that there is no daemon.
     pub fn accounts(&self, output: &Output) -> Result<Vec<AccountReport>, Failure> {
-        let stored = store::accounts(&self.state.state_dir).map_err(accounts::unreadable)?;
         output.note("no daemon answers: this is what the state file says");
+        if !self.state.is_there()? {
+            return Ok(Vec::new());
+        }
+        let stored = store::accounts(&self.state.state_dir);
+        let stored = stored.map_err(|error| self.state.unreadable(&error))?;
         Ok(requests::accounts::reports(&stored, now()))
     }
 

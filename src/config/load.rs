@@ -21,7 +21,7 @@ use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
-use super::{AmiAccess, Config, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor};
+use super::{AmiAccess, Config, GeoIp, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor};
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
 
@@ -56,7 +56,8 @@ const MOST_JAILS: usize = 1000;
 const BUILT_IN_JAILS: &str = "write [jail.asterisk-scan] (strangers) and [jail.asterisk-guess] (wrong passwords) in its place, without filter: they are built in";
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 8] = ["ports", "wire", "ami", "default", "jail", "lists", "feed", "notify"];
+const SECTIONS: [&str; 9] =
+    ["ports", "wire", "ami", "geoip", "default", "jail", "lists", "feed", "notify"];
 
 pub(super) const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -150,6 +151,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         lists,
         wire: general.wire,
         ami: general.ami,
+        geoip: general.geoip,
         notify,
         jails,
         places,
@@ -209,6 +211,7 @@ struct TopLevel {
     ports: PortLists,
     wire: SipMonitor,
     ami: Option<AmiAccess>,
+    geoip: GeoIp,
 }
 
 impl TopLevel {
@@ -227,6 +230,7 @@ impl TopLevel {
                 "ports" => self.ports.merge(reader, value),
                 "wire" => self.wire.merge(reader, value),
                 "ami" => self.ami.get_or_insert_default().merge(reader, value),
+                "geoip" => self.geoip.merge(reader, value),
                 // Sections::merge, ListSections::merge, NotifySections::merge
                 "default" | "jail" | "lists" | "feed" | "notify" => {}
                 _ => unknown(reader, key, value),
@@ -266,6 +270,7 @@ fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
             "ports",
             "wire",
             "ami",
+            "geoip",
             "default",
             "jail",
             "lists",

@@ -4,6 +4,7 @@ mod ami;
 pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
+mod geoip;
 mod global;
 mod jail_section;
 mod lists;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ami::{AmiAccess, is_user};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use geoip::GeoIp;
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
 pub(crate) use network::network;
@@ -81,6 +83,8 @@ pub struct Config {
     pub wire: SipMonitor,
     /// Where the manager interface (AMI) is asked for events; `None` without a section for it.
     pub ami: Option<AmiAccess>,
+    /// The files that know the country and the network of a host.
+    pub geoip: GeoIp,
     /// Who is told what the guard does, by name.
     pub notify: Vec<Notifier>,
     /// The facts that are known of Asterisk's ports; found, not written.

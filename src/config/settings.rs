@@ -147,6 +147,9 @@ impl Config {
         let files = |paths: &[std::path::PathBuf]| {
             list(paths.iter().map(|path| quoted(&path.to_string_lossy())))
         };
+        if !self.geoip.files.is_empty() {
+            settings.push(set("geoip", "files", files(&self.geoip.files)));
+        }
         let lists = &self.lists;
         settings.extend([
             set("lists", "allow", nets(&lists.allow)),

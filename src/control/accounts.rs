@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ban::is_default;
 use super::{Answer, Done, Query, Request, SubjectText};
+use crate::model::place::Country;
 
 /// Asks which accounts have logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,4 +118,7 @@ pub struct NetworkReport {
     pub last: i64,
     /// Whether it has raised an alarm, and does not count as used yet.
     pub alarm: bool,
+    /// The country, if this is about a country; the network is then that of its last login there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
 }

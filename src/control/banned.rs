@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::Evidence;
+use crate::model::place::Place;
 
 /// Asks for the bans in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub struct BanStatus {
     /// The packets and bytes of it that were dropped; `null` if the kernel does not say.
     #[serde(flatten)]
     pub dropped: Dropped,
+    /// The country and the network of the host, as far as the databases of `[geoip]` know them.
+    #[serde(flatten)]
+    pub place: Place,
     /// The time when it was last seen sending packets, in seconds since the epoch; `null` if it was not:
     /// it is seen when its counter has moved between two looks.
     pub knocked: Option<i64>,

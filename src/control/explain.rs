@@ -9,6 +9,7 @@ use super::status::IneffectiveBan;
 use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::{Class, Evidence};
 use crate::model::exchange::Exchange;
+use crate::model::place::Place;
 
 /// Asks what is known of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct HostReport {
     pub port: Option<u16>,
     /// The network that would be banned: the host, or its IPv6 network.
     pub network: String,
+    /// Its country and whose network it is in, as far as the databases of `[geoip]` know them.
+    #[serde(flatten)]
+    pub place: Place,
     /// Whether it can be banned at all.
     pub bannable: bool,
     /// The reason why no jail bans it, besides what the configuration says: "the gateway", for example.

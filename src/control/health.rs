@@ -59,6 +59,8 @@ pub enum Check {
     Lists,
     /// Whether those who are to be told something are told.
     Notify,
+    /// Whether the databases of countries and networks can be read.
+    Geoip,
 }
 
 impl Check {
@@ -89,6 +91,7 @@ impl Check {
             Self::NeverBanned => "never-banned",
             Self::Lists => "lists",
             Self::Notify => "notify",
+            Self::Geoip => "geoip",
         }
     }
 }

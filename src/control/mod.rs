@@ -11,10 +11,12 @@ pub mod health;
 pub mod ignoreip;
 pub mod import;
 pub mod list;
+pub mod metrics;
 pub mod pause;
 pub mod reload;
 pub mod settings;
 pub mod status;
+pub mod top;
 pub mod unban;
 pub mod verify;
 
@@ -34,9 +36,11 @@ use failregex::{FailregexRequest, RuleText};
 use ignoreip::IgnoreipRequest;
 use import::{ImportRequest, Imported};
 use list::{BlockReport, FeedReport, KnownHost, ListRequest};
+use metrics::Metrics;
 use pause::{PauseRequest, ResumeRequest};
 use settings::SettingsRequest;
 use status::{Status, StatusRequest};
+use top::{TopReport, TopRequest};
 use unban::UnbanRequest;
 use verify::{Verification, VerifyRequest};
 
@@ -52,6 +56,8 @@ pub const LONGEST_REQUEST: u64 = 64 << 10;
 pub enum Request {
     /// The state of the guard, with one jail or all.
     Status(StatusRequest),
+    /// The numbers of the guard, which name nobody.
+    Metrics,
     /// Read configuration and rules again.
     Reload,
     /// Ban a host or network.
@@ -89,6 +95,8 @@ pub enum Request {
     Banned(BannedRequest),
     /// The entries of a list, or those that hold a host.
     List(ListRequest),
+    /// What there is to see for somebody who looks on.
+    Top(TopRequest),
 }
 
 /// An answer as it is sent: `{"answer": "done", ...}`.
@@ -101,6 +109,8 @@ pub enum Answer {
     Failed(Problem),
     /// The state of the guard.
     Status(Box<Status>),
+    /// The numbers of the guard.
+    Metrics(Box<Metrics>),
     /// Failregexes.
     Failregex { rules: Vec<RuleText> },
     /// Values in force.
@@ -126,6 +136,8 @@ pub enum Answer {
     /// Hosts that are known good.
     #[serde(rename = "known-good")]
     KnownGood { known: Vec<KnownHost> },
+    /// What there is to see for somebody who looks on.
+    Top(Box<TopReport>),
 }
 
 /// A request, and who it is that asks.
@@ -254,6 +266,7 @@ mod tests {
     fn the_wire_format_of_requests_and_answers_stays() {
         let requests = [
             r#"{"command":"status","jail":null,"detail":"brief"}"#,
+            r#"{"command":"metrics"}"#,
             r#"{"command":"reload"}"#,
             r#"{"command":"ban","host":"192.0.2.1","jail":"a","seconds":60,"permanent":false}"#,
             r#"{"command":"unban","net":"192.0.2.0/24","jail":null}"#,
@@ -279,6 +292,7 @@ mod tests {
             r#"{"command":"ignoreip","jail":null}"#,
             r#"{"command":"banned","host":null}"#,
             r#"{"command":"list","list":"known-good","host":null}"#,
+            r#"{"command":"top","sort":"dropped","filter":"1000","rows":20,"observe":true}"#,
         ];
         for text in requests {
             let request: Request = serde_json::from_str(text).unwrap();

@@ -218,6 +218,9 @@ pub struct LoginStatus {
     pub ago: Option<u64>,
     /// The host that it came from.
     pub host: Option<String>,
+    /// The number of logins since the start.
+    #[serde(default)]
+    pub total: u64,
     /// Hosts with a login within the last five minutes.
     pub lately: usize,
     /// The number of bans in force that are of hosts with a login at any time before.
@@ -241,6 +244,9 @@ pub struct SinkStatus {
     pub last_error: Option<PastError>,
     /// The time when the table was last rebuilt because it was gone, in seconds since the epoch.
     pub last_heal: Option<i64>,
+    /// The number of times that it was since the start.
+    #[serde(default)]
+    pub heals: u64,
 }
 
 /// An error, and the time when it happened.

@@ -22,13 +22,15 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::control::Problem;
+use crate::control::metrics::numbers_socket;
 use crate::daemon::engine_thread::{Core, EngineHandle, HealthLog, Message};
-use crate::decide::engine::Engine;
+use crate::decide::engine::{CountryOf, Engine};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
 use crate::enforce::helper::{Channel, FirewallHelper};
 use crate::enforce::{BanSink, ListSink, SinkError};
+use crate::geo::SharedDatabases;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
 use crate::hosts::exempt::IgnoreList;
@@ -41,6 +43,7 @@ use crate::model::orders::Orders;
 use crate::model::pause::Pause;
 use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
+use crate::sys::memory::OwnMemory;
 use crate::sys::peer::Peers;
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
@@ -50,7 +53,9 @@ use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
 use notify_link::NotifyLink;
-use requests::server;
+use requests::metrics::Dropped;
+pub use requests::server::listen_at;
+use requests::{server, top};
 use startup::instance_lock::{self, Claim, claim_instance};
 use startup::logging;
 pub use startup::offline::{LiftedOffline, Offline, OrderError};
@@ -167,7 +172,7 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<Ended, RunError> {
     let prepared = prepare(options)?;
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
-    let Prepared { manager, control, .. } = prepared;
+    let Prepared { manager, control, numbers, memory, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
     let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, dial, child } =
         handles;
@@ -179,7 +184,11 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
         installed;
 
+    let places = Arc::new(SharedDatabases::default());
+    places.refresh(&plan.config.geoip.files);
     let mut engine = Engine::new(Arc::clone(&plan));
+    let known = Arc::clone(&places);
+    engine.look_countries_up(CountryOf::new(move |host| known.get().place(host).country));
     let mut decisions = Vec::new();
     let remotes = Remotes::new(sources, Arc::new(engine_handle.waker()));
     let mut reader = Reader::new(matchers).with_remotes(remotes);
@@ -193,7 +202,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     }
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
-    let mut events = EventLog::new(notify.clone());
+    let mut events = EventLog::new(notify.clone(), Arc::clone(&places));
     let begins = format!(
         "asterguard {} guards with {} jails; {} bans found in force",
         env!("CARGO_PKG_VERSION"),
@@ -221,6 +230,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         sink: options.sink.name(),
         dry_run: options.sink == SinkKind::DryRun,
         started: Instant::now(),
+        turn: Instant::now(),
         clock: WallClock::new(both_clocks()),
         paused,
         found: exempt,
@@ -237,16 +247,31 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         volume,
         finder,
         notify,
-        kernel: Arc::new(Kernel { lists: keeper, counters: Counters::new(counters) }),
+        places,
+        kernel: Arc::new(Kernel {
+            lists: keeper,
+            counters: Counters::new(counters),
+            dropped: Dropped::default(),
+            memory,
+        }),
         passed: passed.map(Mutex::new).map(Arc::new),
         readable,
         manager,
         listing: tokio::sync::Semaphore::new(server::LISTINGS),
         reloads: reload::Reloads::default(),
         leaving: tokio::sync::Notify::new(),
+        lookout: top::Lookout::default(),
     });
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
-    serve_until_end(&daemon, core, messages, control, claim.name.as_ref(), watched, ended)
+    serve_until_end(
+        &daemon,
+        core,
+        messages,
+        (control, numbers),
+        claim.name.as_ref(),
+        watched,
+        ended,
+    )
 }
 
 /// The things that are ready before the kernel is touched.
@@ -262,6 +287,9 @@ struct Prepared {
     manager: Arc<ServiceManager>,
     /// The control socket, which nobody listens to yet.
     control: OwnedFd,
+    /// The same, for metrics.
+    numbers: Option<OwnedFd>,
+    memory: OwnMemory,
 }
 
 /// Separates the processes, reads configuration and lists, makes sure that this is the only guard, and gives
@@ -273,6 +301,8 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let volume = logging::start(plan.config.loglevel);
     let claim = claim_instance(&options.state_dir, options.sink != SinkKind::DryRun)?;
     let control = server::make_room(&options.socket)?;
+    let numbers = server::make_numbers(&numbers_socket(&options.socket));
+    let memory = OwnMemory::open();
     for note in notes {
         warn!("{note}");
     }
@@ -280,7 +310,9 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
-    Ok(Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control })
+    #[rustfmt::skip]
+    let prepared = Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control, numbers, memory };
+    Ok(prepared)
 }
 
 /// The table as it was loaded, and what it held.
@@ -337,7 +369,7 @@ fn serve_until_end(
     daemon: &Arc<Daemon>,
     core: Core,
     messages: Receiver<Message>,
-    control: OwnedFd,
+    (control, numbers): (OwnedFd, Option<OwnedFd>),
     name: Option<&UnixListener>,
     watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
     ended: Option<oneshot::Receiver<String>>,
@@ -348,12 +380,14 @@ fn serve_until_end(
         .context("cannot start the runtime")?;
     let socket = &daemon.options.socket;
     let listener = runtime.block_on(async { server::listen(control, socket) })?;
+    let numbers = runtime.block_on(async { numbers.map(server::listen_for_numbers).transpose() });
+    let numbers = numbers.context("cannot listen on the socket for metrics")?;
     let (ready, is_ready) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || core.run(&messages, ready))
         .context("cannot start a thread")?;
-    let serving = Arc::clone(daemon).serve(listener, name, watched, is_ready, ended);
+    let serving = Arc::clone(daemon).serve((listener, numbers), name, watched, is_ready, ended);
     let cause = runtime.block_on(serving);
 
     // Fails only when the thread has ended; then there is nothing to stop.
@@ -371,6 +405,7 @@ fn serve_until_end(
     }
     // Best effort: the next start replaces a socket that is left over.
     let _ = std::fs::remove_file(socket);
+    let _ = std::fs::remove_file(numbers_socket(socket));
     cause.result()
 }
 
@@ -390,6 +425,9 @@ fn notifier(engine: EngineHandle) -> impl Fn(WorkerEvent) {
 pub(crate) struct Kernel {
     lists: Arc<ListKeeper>,
     counters: Counters,
+    /// What was dropped so far, for metrics.
+    dropped: Dropped,
+    memory: OwnMemory,
 }
 
 /// The data that the runtime's tasks share.
@@ -400,6 +438,8 @@ pub(crate) struct Daemon {
     finder: Finder,
     /// The way to the process that tells people; `None` if it was started without one.
     notify: Option<Arc<NotifyLink>>,
+    /// What is known of where hosts are.
+    places: Arc<SharedDatabases>,
     kernel: Arc<Kernel>,
     /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
     passed: Option<Arc<Mutex<Channel>>>,
@@ -411,6 +451,8 @@ pub(crate) struct Daemon {
     reloads: reload::Reloads,
     /// The signal that is given when a reload takes another process.
     leaving: tokio::sync::Notify,
+    /// What is kept for those who look on.
+    lookout: top::Lookout,
 }
 
 impl Daemon {
@@ -432,7 +474,7 @@ impl Daemon {
     /// Serves until there is a cause to end.
     async fn serve(
         self: Arc<Self>,
-        listener: tokio::net::UnixListener,
+        (listener, numbers): (tokio::net::UnixListener, Option<tokio::net::UnixListener>),
         name: Option<&UnixListener>,
         mut watched: mpsc::UnboundedReceiver<Vec<PathBuf>>,
         is_ready: oneshot::Receiver<()>,
@@ -494,10 +536,12 @@ impl Daemon {
             () = watching => Cause::Signal,
             () = signals => Cause::Signal,
             () = server::serve(Arc::clone(&self), listener) => Cause::Reload,
+            () = server::serve_numbers(Arc::clone(&self), numbers) => Cause::Signal,
             () = self.renewals() => Cause::Signal,
             () = self.watch_passed() => Cause::Signal,
             () = self.follow_asterisk() => Cause::Signal,
             () = self.watch_configuration() => Cause::Signal,
+            () = self.watch_places() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

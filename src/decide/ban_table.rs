@@ -1,9 +1,11 @@
 //! The bans in force, as (jail, subject, scope), and the kernel elements that stand for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use ipnet::IpNet;
 
+use crate::decide::totals::BanKind;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Ban, Change, Element, JailId, Lifted, ScopeId};
 use crate::model::subject::Subject;
@@ -15,6 +17,9 @@ pub const CAPACITY: usize = 1 << 20;
 /// Banned networks of one scope at most: the kernel has them in sets of intervals, which have to stay small.
 pub const MOST_NETWORKS: usize = 4096;
 
+/// Changes that are kept for somebody who looks on, at most; about 150 bytes each.
+const MOST_WATCHED: usize = 1 << 16;
+
 type BanKey = (Subject, ScopeId, JailId);
 
 /// All bans in force. Several jails may ban one subject in one scope: to the kernel that is one
@@ -24,14 +29,16 @@ pub struct BanTable {
     bans: BTreeMap<BanKey, Ban>,
     /// The bans that end by themselves, soonest first.
     deadlines: BTreeSet<(Time, BanKey)>,
-    /// The number of bans of each jail that has some.
-    counts: BTreeMap<JailId, usize>,
+    /// The number of bans of each kind that there are some of.
+    counts: BTreeMap<BanKind, usize>,
     /// The number of hosts and networks that are banned, each once, with all of its ports.
     hosts: usize,
     /// The jails whose bans are not in force for a while: the kernel is not to have them.
     paused: BTreeSet<JailId>,
     /// The changes since the last [`BanTable::take_journal`]; `None` if no journal is kept.
     journal: Option<Vec<JournalEntry>>,
+    /// The changes since the last [`BanTable::take_watched`]; `None` if nobody looks on, or has to look again.
+    watched: Option<Vec<JournalEntry>>,
 }
 
 /// A change in the table.
@@ -56,13 +63,15 @@ impl BanTable {
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
             return false;
         }
+        *self.counts.entry(BanKind::from(&ban)).or_default() += 1;
         match self.bans.insert(key, ban) {
-            Some(Ban { until: Some(until), .. }) => {
-                self.deadlines.remove(&(until, key));
+            Some(replaced) => {
+                self.uncount(&replaced);
+                if let Some(until) = replaced.until {
+                    self.deadlines.remove(&(until, key));
+                }
             }
-            Some(Ban { until: None, .. }) => {}
             None => {
-                *self.counts.entry(ban.jail).or_default() += 1;
                 let is_first = self.of_host(ban.subject).nth(1).is_none();
                 self.hosts += usize::from(is_first);
             }
@@ -100,12 +109,19 @@ impl BanTable {
 
     fn take(&mut self, key: &BanKey) -> Option<Ban> {
         let ban = self.bans.remove(key)?;
-        if let Some(count) = self.counts.get_mut(&ban.jail) {
-            *count -= 1;
-        }
+        self.uncount(&ban);
         let is_last = self.of_host(ban.subject).next().is_none();
         self.hosts -= usize::from(is_last);
         Some(ban)
+    }
+
+    fn uncount(&mut self, ban: &Ban) {
+        let kind = BanKind::from(ban);
+        let left = self.counts.get(&kind).and_then(|count| count.checked_sub(1));
+        match left.filter(|left| *left > 0) {
+            Some(left) => drop(self.counts.insert(kind, left)),
+            None => drop(self.counts.remove(&kind)),
+        }
     }
 
     /// Corrects the times when bans began and when they end. The journal does not contain this.
@@ -115,6 +131,7 @@ impl BanTable {
         }
         let before = std::mem::take(&mut self.deadlines);
         self.deadlines = before.into_iter().map(|(end, key)| (step.correct(end), key)).collect();
+        self.watched = None;
     }
 
     /// Keeps a journal from now on, for [`BanTable::take_journal`] to be called often.
@@ -133,9 +150,38 @@ impl BanTable {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Keeps what changes from now on, for somebody who looks on and calls [`BanTable::take_watched`] often.
+    pub fn watch(&mut self) {
+        self.watched = Some(Vec::new());
+    }
+
+    /// Ends that.
+    pub fn unwatch(&mut self) {
+        self.watched = None;
+    }
+
+    /// Returns what has changed since the last call; `None` if that is not known: nobody looked on, there was too much, or
+    /// the clock was set.
+    pub fn take_watched(&mut self) -> Option<Vec<JournalEntry>> {
+        self.watched.as_mut().map(std::mem::take)
+    }
+
+    /// Returns at most `most` bans, by subject: those after a ban, or the first.
+    pub fn page(&self, after: Option<&Ban>, most: usize) -> impl Iterator<Item = &Ban> {
+        let begin = match after {
+            Some(ban) => Bound::Excluded((ban.subject, ban.scope, ban.jail)),
+            None => Bound::Unbounded,
+        };
+        self.bans.range((begin, Bound::Unbounded)).map(|(_, ban)| ban).take(most)
+    }
+
     fn note(&mut self, entry: JournalEntry) {
         if let Some(journal) = &mut self.journal {
             journal.push(entry);
+        }
+        match &mut self.watched {
+            Some(watched) if watched.len() < MOST_WATCHED => watched.push(entry),
+            watched => *watched = None,
         }
     }
 
@@ -225,7 +271,12 @@ impl BanTable {
     /// Returns how many of them are a jail's.
     #[must_use]
     pub fn count(&self, jail: JailId) -> usize {
-        self.counts.get(&jail).copied().unwrap_or(0)
+        self.counts.iter().filter(|(kind, _)| kind.jail == jail).map(|(_, count)| count).sum()
+    }
+
+    /// Returns how many of them there are of each kind.
+    pub fn kinds(&self) -> impl Iterator<Item = (&BanKind, usize)> {
+        self.counts.iter().map(|(kind, count)| (kind, *count))
     }
 
     /// Whether there are none.
@@ -365,6 +416,37 @@ mod tests {
         let change = book.remove(&ban_of(all[0], 0, None), Lifted::ByHand);
         assert!(matches!(change, Change::Remove(..)));
         assert_eq!(book.within(&"203.0.113.9/32".parse().unwrap()).count(), 2);
+    }
+
+    #[test]
+    fn who_looks_on_sees_each_change_or_looks_again() {
+        let mut book = BanTable::default();
+        let host = |n: u32| std::net::Ipv4Addr::from(0x0A00_0000 + n).to_string();
+        for n in 0..5 {
+            book.put(ban_of(&host(n), 0, None));
+        }
+        assert_eq!(book.take_watched(), None);
+        book.watch();
+        let first: Vec<Ban> = book.page(None, 3).copied().collect();
+        let (changed, gone) = (Ban { offences: 9, ..first[0] }, first[1]);
+        book.put(changed);
+        book.remove(&gone, Lifted::ByHand);
+        let rest: Vec<Ban> = book.page(first.last(), 3).copied().collect();
+        assert_eq!((first.len(), rest.len()), (3, 2));
+        let told = [JournalEntry::Entered(changed), JournalEntry::Struck(gone, Lifted::ByHand)];
+        assert_eq!(book.take_watched(), Some(told.to_vec()));
+        assert_eq!(book.take_watched(), Some(Vec::new()));
+        // More than is kept, a clock that is set, and nobody who looks.
+        for _ in 0..=MOST_WATCHED {
+            book.put(changed);
+        }
+        assert_eq!(book.take_watched(), None);
+        book.watch();
+        book.correct(ClockStep::by_millis(1000));
+        assert_eq!(book.take_watched(), None);
+        book.watch();
+        book.unwatch();
+        assert_eq!(book.take_watched(), None);
     }
 
     #[test]

@@ -20,11 +20,17 @@ pub const CAPACITY: usize = 1 << 15;
 pub struct LoginLog {
     hosts: HashMap<Subject, Time, RandomState>,
     last: Option<(Subject, Time)>,
+    /// The number of changes so far.
+    changes: u64,
+    /// The number of logins so far.
+    total: u64,
 }
 
 impl LoginLog {
     /// Records a login that can be believed.
     pub fn note(&mut self, host: Subject, time: Time) {
+        self.changes += 1;
+        self.total += 1;
         if self.hosts.len() >= CAPACITY && !self.hosts.contains_key(&host) {
             let oldest = eviction::least(&self.hosts, |time| *time);
             oldest.and_then(|host| self.hosts.remove(&host));
@@ -38,8 +44,15 @@ impl LoginLog {
 
     /// Corrects the times of all logins.
     pub fn correct(&mut self, step: ClockStep) {
+        self.changes += 1;
         let last = self.last.as_mut().map(|(_, time)| time);
         step.correct_all(self.hosts.values_mut().chain(last));
+    }
+
+    /// Returns how many logins there were since the start.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// The last login of all: from where, and when.
@@ -57,6 +70,17 @@ impl LoginLog {
     /// Returns the hosts that logins came from, as far as is remembered.
     pub fn hosts(&self) -> impl Iterator<Item = &Subject> {
         self.hosts.keys()
+    }
+
+    /// Returns each host with the time of its last login, as far as is remembered.
+    pub fn iter(&self) -> impl Iterator<Item = (Subject, Time)> {
+        self.hosts.iter().map(|(host, time)| (*host, *time))
+    }
+
+    /// Returns a number that is another one after each change.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Returns how many hosts had a login within `span` before `now`.

@@ -12,27 +12,32 @@ pub const CAPACITY: usize = 1 << 15;
 
 /// A ring of events.
 #[derive(Debug)]
-pub struct RecentEvents(VecDeque<Event>);
+pub struct RecentEvents {
+    events: VecDeque<Event>,
+    /// The number of events that were ever recorded.
+    recorded: u64,
+}
 
 impl Default for RecentEvents {
     /// None; there is room for all from the beginning, which the kernel gives when it is used.
     fn default() -> Self {
-        Self(VecDeque::with_capacity(CAPACITY))
+        Self { events: VecDeque::with_capacity(CAPACITY), recorded: 0 }
     }
 }
 
 impl RecentEvents {
     /// Records an event, in place of the oldest when there are too many.
     pub fn push(&mut self, event: &Event) {
-        if self.0.len() >= CAPACITY {
-            self.0.pop_front();
+        if self.events.len() >= CAPACITY {
+            self.events.pop_front();
         }
-        self.0.push_back(*event);
+        self.events.push_back(*event);
+        self.recorded += 1;
     }
 
     /// Corrects their times.
     pub fn correct(&mut self, step: ClockStep) {
-        step.correct_all(self.0.iter_mut().map(|event| &mut event.time));
+        step.correct_all(self.events.iter_mut().map(|event| &mut event.time));
     }
 
     /// Returns the events that name a host of `net`, newest first.
@@ -42,24 +47,36 @@ impl RecentEvents {
 
     /// Returns those of them that are among the last `within` of all hosts, newest first.
     pub fn of_last(&self, within: usize, net: IpNet) -> impl Iterator<Item = &Event> {
-        self.0.iter().rev().take(within).filter(move |event| net.contains(&event.host))
+        self.events.iter().rev().take(within).filter(move |event| net.contains(&event.host))
+    }
+
+    /// Returns the events that were recorded after so many others, newest first, as far as they are remembered.
+    pub fn after(&self, recorded: u64) -> impl Iterator<Item = &Event> {
+        let new = self.recorded.saturating_sub(recorded);
+        self.events.iter().rev().take(usize::try_from(new).unwrap_or(usize::MAX))
+    }
+
+    /// Returns how many events were ever recorded.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.recorded
     }
 
     /// Returns how many events there are, of all hosts.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.events.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.events.is_empty()
     }
 
     /// Renumbers the rules: events of rules without a new number are forgotten.
     pub fn renumber(&mut self, new: impl Fn(RuleId) -> Option<RuleId>) {
-        self.0.retain_mut(|event| new(event.rule).map(|rule| event.rule = rule).is_some());
+        self.events.retain_mut(|event| new(event.rule).map(|rule| event.rule = rule).is_some());
     }
 }
 
@@ -92,9 +109,12 @@ mod tests {
         };
         assert_eq!(lines("10.0.0.7/32"), [99_007, 98_007, 97_007]);
         assert_eq!(lines("10.0.0.0/29"), [99_007, 99_006, 99_005]);
+        let after = |recorded| recent.after(recorded).map(|event| event.line).collect::<Vec<_>>();
+        assert_eq!((recent.recorded(), after(99_998)), (100_000, vec![99_999, 99_998]));
+        assert_eq!((after(100_000).len(), after(0).len()), (0, CAPACITY));
         recent.renumber(|rule| (rule != RuleId(1)).then_some(RuleId(9)));
         assert!((20_000..22_000).contains(&recent.len()));
-        assert!(recent.0.iter().all(|event| event.rule == RuleId(9)));
+        assert!(recent.events.iter().all(|event| event.rule == RuleId(9)));
         assert_eq!(size_of::<Event>(), 96);
     }
 }

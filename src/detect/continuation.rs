@@ -9,6 +9,10 @@
 //! once: when it has rested, the message is over, and so is the doubt. A console shows free text
 //! between its messages, and VERBOSE and DEBUG lines hold it, which casts the same doubt.
 //!
+//! Where a syslog daemon or a container runtime puts something around each line, a message takes more room than it
+//! has bytes: each of its line feeds begins another line with another header. Doubts reach further there, and all lines are
+//! looked at, since what can be seen of the text before a line is less than that.
+//!
 //! No list of messages that can be broken is complete. So a line by itself proves nothing, and behind a
 //! message that no rule reads to its end nobody logs in, as far as such a text may reach; unless the rules
 //! say that nothing of it is a sender's, or how it ends. Only records of a file that holds nothing but
@@ -29,8 +33,18 @@ use crate::model::event::{Event, Evidence, Meaning};
 use crate::model::time::Time;
 use crate::rules::{LONGEST_MESSAGE, MessageShape};
 
-/// The number of bytes that a doubt reaches at most.
+/// The number of bytes of a message's text that a doubt reaches at most.
 const REACH: u64 = LONGEST_MESSAGE as u64;
+
+/// Bytes that a runtime may put around a line.
+const MOST_AROUND: u64 = 4096;
+
+/// Bytes that a byte of a message takes in a record at most (`\u0001`).
+const ESCAPED: u64 = 6;
+/// The same where the journal writes bytes as numbers (`255,`).
+const AS_NUMBER: u64 = 4;
+/// Bytes by which what is put around lines differs, as far as it is measured: fractions of a second, commas.
+const DIFFERS: u64 = 32;
 
 /// Senders whose text is told apart; with more at the same time, that of the others is nobody's.
 const DOUBTS: usize = 4;
@@ -78,6 +92,14 @@ pub struct Context {
     doubts: [Doubt; DOUBTS],
     /// The place in the channel up to which a console has been looked at for free text.
     looked_at: u64,
+    /// The place of the last free text of a console, and where its reach ends.
+    #[serde(default)]
+    console_since: u64,
+    #[serde(default)]
+    console_until: u64,
+    /// Bytes that are around each line; 0: nothing is.
+    #[serde(default)]
+    around: u64,
     /// The place in the region up to which lines are known to begin as messages do.
     #[serde(skip)]
     known: usize,
@@ -121,24 +143,55 @@ pub struct Context {
 
 impl Context {
     /// Begins with a region.
-    pub fn enter(&mut self, region: &Region<'_>) {
+    pub fn enter(&mut self, region: &Region<'_>, tags: &Tags) {
         self.known = if std::mem::take(&mut self.rested) { 0 } else { usize::MAX };
         (self.named, self.hidden) = (None, None);
+        self.measure(region.text(), tags);
         if region.after_gap {
-            self.doubt(None, self.base, self.base + REACH);
+            let until = self.base + self.raw(REACH);
+            self.doubt(None, self.base, until);
             self.looked_at = self.base;
-            (self.framing_seen, self.unframed_until) = (self.base, self.base + REACH);
+            (self.framing_seen, self.unframed_until) = (self.base, until);
         }
     }
 
-    /// Ends with a region.
-    pub fn leave(&mut self, region: &Region<'_>) {
-        self.base += region.text().len() as u64;
+    /// Ends with a region. Where the next one cannot see as much of it as matters, all that is left of it is looked at.
+    pub(super) fn leave(&mut self, region: &Region<'_>, messages: &Messages, tags: &Tags) {
+        let text = region.text();
+        if self.around > 0 && !text.is_empty() {
+            let first = text.get(..1).unwrap_or_default();
+            // No line, but the place behind the last one; it is of the same kind as the first.
+            let end = Line { region, start: text.len(), text: first, number: 0, tags };
+            self.look_for_free_text(messages, &end);
+            self.look_for_levels_of_free_text(&end);
+            self.look_at_framing(&end);
+        }
+        self.base += text.len() as u64;
+    }
+
+    /// Measures what is around the first line of a text.
+    fn measure(&mut self, text: &[u8], tags: &Tags) {
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let own = prefix::unwrapped(line, tags, &mut self.scratch).len();
+        let around = line.len().saturating_sub(own);
+        if around > 0 {
+            // What was written in another way is shorter now, and a sender can write much of that.
+            let count = |of: u8| memchr::memchr_iter(of, line).count() as u64;
+            let shrunk = (ESCAPED - 1) * count(b'\\') + (AS_NUMBER - 1) * count(b',');
+            let around = (around as u64).saturating_sub(shrunk).max(1);
+            self.around = self.around.max(around.min(MOST_AROUND));
+        }
+    }
+
+    /// Returns the most bytes of the channel that as many bytes of a message take: each may be a line.
+    fn raw(&self, bytes: u64) -> u64 {
+        if self.around == 0 { bytes } else { bytes * (self.around + ESCAPED + DIFFERS) }
     }
 
     /// Records that what comes next begins a message.
     pub fn rested(&mut self) {
         self.doubts = Default::default();
+        self.console_until = self.base;
         self.looked_at = self.base;
         self.rested_at = self.base;
         self.unknown_until = self.base;
@@ -186,6 +239,9 @@ impl Context {
         if self.unknown_since < rest {
             self.unknown_until = 0;
         }
+        if self.console_since < rest {
+            self.console_until = 0;
+        }
         self.known = line.start;
         true
     }
@@ -209,9 +265,9 @@ impl Context {
         });
         match reaches.max() {
             Some(0) => {}
-            Some(reach) => self.doubt(sender, start, next + reach),
+            Some(reach) => self.doubt(sender, start, next + self.raw(reach)),
             None if whole => {}
-            None => (self.unknown_since, self.unknown_until) = (start, next + REACH),
+            None => (self.unknown_since, self.unknown_until) = (start, next + self.raw(REACH)),
         }
     }
 
@@ -224,7 +280,7 @@ impl Context {
         }
         if bodies.next().is_some() {
             let (start, next) = (self.base + line.start as u64, self.base + line.next() as u64);
-            self.doubt(None, start, next + REACH);
+            self.doubt(None, start, next + self.raw(REACH));
         }
     }
 
@@ -250,11 +306,13 @@ impl Context {
         shape: Shape,
         hits: &mut [Event],
     ) -> bool {
+        let start = self.base + line.start as u64;
         let follows_on = match shape {
             Shape::File => self.follows_on(messages, line),
             Shape::Console | Shape::Json => {
                 self.look_for_free_text(messages, line);
-                false
+                self.looked_at = self.base + line.next() as u64;
+                start < self.console_until
             }
             Shape::Syslog => false,
             // What stands beside it in the journal, others wrote.
@@ -263,7 +321,6 @@ impl Context {
         // An object, or a line as a syslog daemon writes it, may stand in text, too.
         let free_text = self.holds_free_text(line);
         self.known = line.next();
-        let start = self.base + line.start as u64;
         for hit in hits {
             let doubts = self.doubts.iter().filter(|doubt| start < doubt.until);
             let left = doubts.map(|doubt| doubt.leaves(hit)).min();
@@ -278,9 +335,17 @@ impl Context {
     /// Whether `line` is a record of a file that is nothing but objects, as far as a message may reach: the
     /// sender of one can neither end it nor begin another.
     pub(super) fn is_framed(&mut self, line: &Line<'_>) -> bool {
+        let here = self.look_at_framing(line);
+        self.framing_seen = here + line.text.len() as u64 + 1;
+        let is_record = prefix::is_record(line.text, line.tags, &mut self.scratch);
+        is_record && here >= self.unframed_until
+    }
+
+    /// Looks for lines before `line` that are no records, and returns where in the channel it is.
+    fn look_at_framing(&mut self, line: &Line<'_>) -> u64 {
         let here = self.base + line.start as u64;
         let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
-        let unseen = here.saturating_sub(self.framing_seen).min(REACH);
+        let unseen = here.saturating_sub(self.framing_seen).min(self.raw(REACH));
         let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
         let (whole, text) = before.split_at(before.len() - length);
         let mut place = here - length as u64;
@@ -291,12 +356,11 @@ impl Context {
             let record = record.trim_ascii_end();
             let passed = record.is_empty() || (at == 0 && cut);
             if !passed && !self.is_record(record, line.tags) {
-                self.unframed_until = place + REACH;
+                self.unframed_until = place + self.raw(REACH);
             }
         }
-        self.framing_seen = here + line.text.len() as u64 + 1;
-        let is_record = prefix::is_record(line.text, line.tags, &mut self.scratch);
-        is_record && here >= self.unframed_until
+        self.framing_seen = here;
+        here
     }
 
     /// Whether a line is an object that holds all of a message, or the line that Asterisk writes ahead of them into a
@@ -309,8 +373,14 @@ impl Context {
     /// Whether a VERBOSE or DEBUG line stands within reach before `line`: packets and dialplan text stand in
     /// them without any mark of their end. It may begin within a line, where the record before it was cut.
     fn holds_free_text(&mut self, line: &Line<'_>) -> bool {
+        let oldest = self.look_for_levels_of_free_text(line);
+        self.free_text_at.is_some_and(|at| at >= oldest)
+    }
+
+    /// Looks for VERBOSE and DEBUG lines before `line`, and returns the place in the channel from which on they matter.
+    fn look_for_levels_of_free_text(&mut self, line: &Line<'_>) -> u64 {
         let here = self.base + line.start as u64;
-        let oldest = self.rested_at.max(here.saturating_sub(REACH));
+        let oldest = self.rested_at.max(here.saturating_sub(self.raw(REACH)));
         let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
         let unseen = here.saturating_sub(self.free_text_seen.max(oldest));
         let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
@@ -352,7 +422,7 @@ impl Context {
             }
         }
         self.free_text_seen = here;
-        self.free_text_at.is_some_and(|at| at >= oldest)
+        oldest
     }
 
     /// Doubts what follows each line before `line` that begins no message: on a console, that is free
@@ -360,7 +430,7 @@ impl Context {
     /// far as `line` matters.
     fn look_for_free_text(&mut self, messages: &Messages, line: &Line<'_>) {
         let here = self.base + line.start as u64;
-        let unseen = here.saturating_sub(self.looked_at).min(REACH);
+        let unseen = here.saturating_sub(self.looked_at).min(self.raw(REACH));
         let before = line.region.bytes.get(..line.region.start + line.start).unwrap_or_default();
         let length = usize::try_from(unseen).unwrap_or(usize::MAX).min(before.len());
         let text = before.get(before.len() - length..).unwrap_or_default();
@@ -370,7 +440,8 @@ impl Context {
         for text in text.split_inclusive(|byte| *byte == b'\n') {
             let next = place + text.len() as u64;
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            let explained = self.doubts.iter().any(|doubt| place < doubt.until);
+            let explained =
+                place < self.console_until || self.doubts.iter().any(|doubt| place < doubt.until);
             let ahead = usize::try_from(here - place).unwrap_or(usize::MAX);
             let start = before.len().saturating_sub(ahead);
             if is_whole
@@ -378,11 +449,11 @@ impl Context {
                 && !explained
                 && self.is_free_text(messages, text, before, start, line.tags)
             {
-                self.doubt(None, place, next + REACH);
+                (self.console_since, self.console_until) = (place, next + self.raw(REACH));
             }
             (place, is_whole) = (next, true);
         }
-        self.looked_at = self.base + line.next() as u64;
+        self.looked_at = here;
     }
 
     /// Whether a line of a console, which begins at `start`, belongs to no message.

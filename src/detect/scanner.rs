@@ -327,7 +327,7 @@ impl Scanner {
             let mut lines = text.split(|byte| *byte == b'\n').take(SAMPLED);
             self.recognized = lines.any(|line| matcher.is_for(line, &mut self.scratch));
         }
-        self.context.enter(region);
+        self.context.enter(region, &matcher.tags);
         let (mut from, mut number) = (0, region.first_line);
         // What a line in pieces ends with need not show that it matters.
         let mut in_a_run = pieces::is_open(region.bytes.get(..region.start).unwrap_or_default());
@@ -361,7 +361,7 @@ impl Scanner {
             from = line.next();
             number += 1;
         }
-        self.context.leave(region);
+        self.context.leave(region, &matcher.messages, &matcher.tags);
     }
 
     /// Reads what stands before the first region, for the context alone: what is written after a

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
 use crate::model::exchange::{Exchange, ExchangeId, Outcome, Protocol, Source, Transport};
+use crate::model::place::Country;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
@@ -37,7 +38,7 @@ pub struct JailId(pub u16);
 pub struct ScopeId(pub u16);
 
 /// The kind of offence that a message tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// A wrong password for an account that exists (or may exist).
@@ -410,6 +411,8 @@ pub struct NewNetworkLogin {
     pub networks: usize,
     /// The one of these that it used last.
     pub before: Option<IpNet>,
+    /// The country, if the alarm is about that: the account uses many networks, and never one there.
+    pub country: Option<Country>,
 }
 
 /// An account that uses new networks often.

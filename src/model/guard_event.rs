@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::Evidence;
+use crate::model::place::Place;
 use crate::model::time::Time;
 
 /// The longest text, account and log line that is told, in bytes each; what is longer is cut.
@@ -83,6 +84,9 @@ pub struct GuardEvent {
     /// The host or network, as commands take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The country and the network of the host, as far as they are known.
+    #[serde(flatten)]
+    pub place: Place,
     /// The weakest evidence that it rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -110,6 +114,7 @@ impl GuardEvent {
             text: text.into(),
             jail: None,
             host: None,
+            place: Place::default(),
             evidence: None,
             account: None,
             by: None,

@@ -31,6 +31,16 @@ struct Parts {
     port: Option<NonZeroU16>,
 }
 
+/// The kind of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
 /// The reason why something is no subject, as advice to whoever wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoSubject {
@@ -128,6 +138,12 @@ impl Subject {
         self.is_ipv6()
             && self.net.prefix_len() == 128
             && Self::of(self.address(), ipv6prefix).address() != self.address()
+    }
+
+    /// Returns the kind of its address.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        if self.is_ipv6() { Family::Ipv6 } else { Family::Ipv4 }
     }
 
     /// Whether this is an IPv6 network, or a port of an IPv6 address.

@@ -84,7 +84,9 @@ fn single(event: &GuardEvent, machine: &str) -> Message {
     let mut fact = |name, value: String| message.facts.push((name, value));
     fact("Machine", plain(machine, 80));
     fact("Time", event.at.to_string());
-    for (name, value) in [("Host", &host), ("Jail", &jail), ("Account", &account)] {
+    let place = (!event.place.is_unknown()).then(|| plain(&event.place.to_string(), LONGEST_VALUE));
+    let named = [("Host", &host), ("Country, network", &place), ("Jail", &jail)];
+    for (name, value) in named.into_iter().chain([("Account", &account)]) {
         if let Some(value) = value {
             fact(name, value.clone());
         }
@@ -180,8 +182,11 @@ fn digest(batch: &Batch, machine: &str) -> Message {
     message.lists.push(("Counts", lines));
     let bans: Vec<_> = batch.events.iter().filter(|event| event.kind == EventKind::Ban).collect();
     let mut hosts = Vec::new();
-    for host in bans.iter().filter_map(|event| event.host.as_deref()) {
-        let host = plain(host, 80);
+    for (host, place) in
+        bans.iter().filter_map(|event| Some((event.host.as_deref()?, &event.place)))
+    {
+        let country = place.country.map_or(String::new(), |country| format!(" ({country})"));
+        let host = plain(host, 80) + &country;
         if hosts.len() < MOST_HOSTS && !hosts.contains(&host) {
             hosts.push(host);
         }

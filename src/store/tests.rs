@@ -19,6 +19,7 @@ use crate::model::clock_step::ClockStep;
 use crate::model::event::{Evidence, JailId, Lifted, RuleId, ScopeId};
 use crate::model::guard_event::{BanDetails, EventKind};
 use crate::model::orders::{AllowedNetwork, OrderedPause};
+use crate::model::place::Country;
 use crate::model::subject::Subject;
 use crate::rules::RuleSet;
 
@@ -640,6 +641,7 @@ fn accounts_are_stored_and_a_file_without_them_is_taken_over() {
             since: NOW,
             last: NOW,
             alarm,
+            country: Country::of(b"NL").filter(|_| name == "b"),
         }],
     };
     let known = |accounts: Vec<StoredAccount>| StoredAccounts {

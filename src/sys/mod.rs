@@ -2,7 +2,9 @@
 //! netlink attributes, sockets, bounded text files.
 
 pub mod clock;
+pub mod file_stamp;
 pub mod journal_socket;
+pub mod memory;
 pub mod mutex;
 pub mod netlink;
 pub mod peer;

@@ -45,6 +45,20 @@ impl User {
     }
 }
 
+/// Returns the number of a group of this machine (group(5)); `None` if there is none by this name.
+///
+/// # Errors
+/// When the file of groups cannot be read.
+pub fn group(name: &str) -> std::io::Result<Option<Gid>> {
+    let text = std::fs::read_to_string("/etc/group")?;
+    Ok(number_of_group(&text, name).map(Gid::from_raw))
+}
+
+fn number_of_group(text: &str, name: &str) -> Option<u32> {
+    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok().filter(|number| *number != u32::MAX)
+}
+
 /// Reads numbers of users or groups; `None` if that is something else.
 fn numbers(said: &[u8]) -> Option<Vec<u32>> {
     let number = |word: &str| word.parse().ok().filter(|number| *number != u32::MAX);
@@ -99,6 +113,17 @@ mod tests {
         for name in ["", "-u", "--help", "no-such-user-of-this-machine", "root root"] {
             assert_eq!(User::find(name).unwrap(), None, "{name:?}");
         }
+    }
+
+    #[test]
+    fn groups_are_found_by_their_whole_name() {
+        let text = "root:x:0:\nmetrics-old:x:7:\nmetrics:x:42:prometheus,root\nodd\nbad:x:-1:\n";
+        for (name, number) in
+            [("root", Some(0)), ("metrics", Some(42)), ("odd", None), ("bad", None), ("", None)]
+        {
+            assert_eq!(number_of_group(text, name), number, "{name}");
+        }
+        assert_eq!(group("root").unwrap(), Some(Gid::ROOT));
     }
 
     #[test]

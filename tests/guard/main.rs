@@ -24,6 +24,7 @@ mod effect;
 mod explain;
 mod flows;
 mod full;
+mod geoip;
 mod heal;
 mod health;
 mod history;
@@ -36,6 +37,7 @@ mod kernel_lost;
 mod kills;
 mod life;
 mod lists;
+mod metrics;
 mod mistakes;
 mod new_networks;
 mod no_kernel;
@@ -52,6 +54,7 @@ mod signals;
 mod strangers;
 mod terminal;
 mod tested;
+mod top;
 
 use kit::Netns;
 

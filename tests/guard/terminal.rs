@@ -43,9 +43,9 @@ const PLACED: [&str; 13] = [
     "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
     "explain", "replay", "restore",
 ];
-const STORED: [&str; 10] = [
+const STORED: [&str; 11] = [
     "run", "accounts", "banned", "unban", "allow", "export", "explain", "restore", "history",
-    "events",
+    "events", "top",
 ];
 /// Those that know no socket.
 const ALONE: [&str; 8] =
@@ -108,11 +108,13 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 30] = [
+const USED: [(&[&str], [i32; 3]); 33] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
     (&["status", "--check"], [0, 4, 8]),
+    (&["status", "--check", "--nagios"], [0, 2, 3]),
+    (&["metrics"], [0, 4, 8]),
     (&["banned"], [0, 0, 8]),
     (&["banned", EVE], [0, 0, 8]),
     (&["banned", "198.51.100.250"], [9, 9, 8]),
@@ -120,6 +122,7 @@ const USED: [(&[&str], [i32; 3]); 30] = [
     (&["history", "198.51.100.250", "--since", "1d"], [9, 9, 8]),
     (&["events", "--kind", "ban,start"], [0, 0, 8]),
     (&["events", "--kind", "login"], [9, 9, 8]),
+    (&["top", "--once", "--sort", "left", "--filter", "guess"], [0, 4, 8]),
     (&["list", "allow"], [0, 4, 8]),
     (&["list", "block", EVE], [9, 4, 8]),
     (&["ban", "198.51.100.7", "--for", "1h"], [0, 4, 8]),

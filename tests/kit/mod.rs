@@ -19,8 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asterguard::config::{
-    BanTerms, Config, Counting, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode, NewNetworks,
-    Places, SipMonitor,
+    BanTerms, Config, Counting, GeoIp, Hearsay, Jail, KnownGood, ListConfig, LogLevel, Mode,
+    NewNetworks, Places, SipMonitor,
 };
 use asterguard::model::event::Class;
 use asterguard::model::scope::{Blocktype, Ports};
@@ -371,6 +371,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
         lists: ListConfig::default(),
         wire: SipMonitor { enabled: false, ..SipMonitor::default() },
         ami: None,
+        geoip: GeoIp::default(),
         notify: Vec::new(),
         jails,
         places: Places::default(),

@@ -9,13 +9,14 @@ use crate::daemon::notify_link::NotifyLink;
 use crate::daemon::requests::without_effect;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
+use crate::geo::{Databases, SharedDatabases};
 use crate::model::account::Account;
 use crate::model::event::{
     AccountFailures, Ban, Decision, Event, JailId, Lifted, NewNetworkLogin, RoamingAccount,
     SIP_RESPONSES, Targeted,
 };
 use crate::model::guard_event::{BanDetails, EventKind, GuardEvent, MOST_LINES};
-use crate::model::subject::written;
+use crate::model::subject::{Subject, written};
 use crate::model::time::{BanDuration, Time};
 use crate::model::words::counted;
 
@@ -35,17 +36,23 @@ pub struct EventLog {
     waiting: Vec<Happened>,
     /// The way to the process that tells people; `None` if the guard was started without one.
     pub notify: Option<Arc<NotifyLink>>,
+    /// What is known of where hosts are.
+    places: Arc<SharedDatabases>,
 }
 
 impl EventLog {
-    /// Returns one that tells people by `notify`.
+    /// Returns one that tells people by `notify`, with what `places` know of hosts.
     #[must_use]
-    pub fn new(notify: Option<Arc<NotifyLink>>) -> Self {
-        Self { notify, ..Self::default() }
+    pub fn new(notify: Option<Arc<NotifyLink>>, places: Arc<SharedDatabases>) -> Self {
+        Self { notify, places, ..Self::default() }
     }
 
     /// Logs an event, and tells all others of it.
-    pub fn tell(&mut self, event: GuardEvent) {
+    pub fn tell(&mut self, mut event: GuardEvent) {
+        let subject = event.host.as_deref().and_then(|host| host.parse::<Subject>().ok());
+        if let Some(subject) = subject {
+            event.place = self.places.get().place(subject.address());
+        }
         log(&event);
         self.tell_others(event);
     }
@@ -60,6 +67,11 @@ impl EventLog {
     pub fn tell_but_nobody(&mut self, event: GuardEvent) {
         log(&event);
         self.store(event, Vec::new());
+    }
+
+    /// Returns what is known of where hosts are.
+    pub fn places(&self) -> Arc<Databases> {
+        self.places.get()
     }
 
     /// Returns the events that are to be stored.
@@ -179,6 +191,7 @@ impl EventLog {
         let event = GuardEvent {
             jail: Some(jail),
             evidence: Some(ban.evidence),
+            place: self.places.get().place(ban.subject.address()),
             ban: Some(BanDetails {
                 ports: scope(plan, ban).to_owned(),
                 until: ban.until,
@@ -201,10 +214,12 @@ fn log(event: &GuardEvent) {
     let evidence = event.evidence.map(|evidence| evidence.to_string());
     let (jail, host, evidence) = (jail.as_deref(), host.as_deref(), evidence.as_deref());
     let (account, by) = (account.as_deref(), by.as_deref());
+    let country = event.place.country.map(|country| country.to_string());
+    let country = country.as_deref();
     if event.good == Some(false) || matches!(kind, EventKind::Heal | EventKind::Login) {
-        warn!(event = %kind, jail, host, evidence, account, by, "{text}");
+        warn!(event = %kind, jail, host, country, evidence, account, by, "{text}");
     } else {
-        info!(event = %kind, jail, host, evidence, account, by, "{text}");
+        info!(event = %kind, jail, host, country, evidence, account, by, "{text}");
     }
 }
 
@@ -270,11 +285,14 @@ fn accounts_are(count: usize) -> String {
 
 /// Returns what is said of a login from a network that its account never used.
 fn new_network(login: &NewNetworkLogin) -> String {
-    let NewNetworkLogin { account, host, network, since, networks, before } = login;
+    let NewNetworkLogin { account, host, network, since, networks, before, country } = login;
     let before = before.map_or(String::new(), |net| format!(", the last one {}", written(&net)));
+    let place = match country {
+        Some(country) => format!("{country}, a country"),
+        None => format!("the network {}", written(network)),
+    };
     format!(
-        "account {account} logged in from {host}, in the network {} that it never used ({} since {since}{before}): this login protects no host; do: if nobody of yours did that, change the password and ban the host; else `asterguard accounts ack {account} {host}`",
-        written(network),
+        "account {account} logged in from {host}, in {place} that it never used ({} since {since}{before}): this login protects no host; do: if nobody of yours did that, change the password and ban the host; else `asterguard accounts ack {account} {host}`",
         counted(u32::try_from(*networks).unwrap_or(u32::MAX), "network"),
     )
 }

@@ -85,6 +85,8 @@ pub struct Core {
     pub sink: &'static str,
     pub dry_run: bool,
     pub started: Instant,
+    /// When the turn began that reads and decides now.
+    pub turn: Instant,
     /// The means to notice that the clock was set.
     pub clock: WallClock,
     /// The pause that is in force; see [`Message::Paused`].
@@ -131,6 +133,7 @@ impl Core {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
+            self.turn = Instant::now();
             self.correct();
             let mut reads = message.is_none() || more;
             if Instant::now() >= next_tick {
@@ -389,7 +392,7 @@ impl Core {
             self.engine.on_talked(line, None, &mut self.decisions);
         }
         if !changes.is_empty() {
-            self.worker.apply(changes);
+            self.worker.apply(changes, self.turn);
         }
         self.recorder.note(&mut self.engine, now);
         for decision in &decided {

@@ -22,6 +22,7 @@ use crate::daemon::firewall_thread::repair::Healing;
 use crate::enforce::helper::{Channel, Request};
 use crate::enforce::{BanSink, Comparison, Drift, ExternalChanges, Report, SinkError, WireRules};
 use crate::model::event::{Change, Element, ScopeId};
+use crate::model::histogram::Histogram;
 use crate::model::pause::Pause;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -40,7 +41,8 @@ const BATCH: usize = 5000;
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 enum Message {
-    Changes(Vec<Change>),
+    /// Changes, and when the lines were begun to be read that they follow from.
+    Changes(Vec<Change>, Instant),
     Allow(Vec<IpNet>),
     Load(Box<Structure>, Vec<Element>, SyncSender<Result<(), SinkError>>),
     Pause(Pause, Reply),
@@ -110,6 +112,10 @@ pub struct SinkHealth {
     pub last_error: Option<(Time, String)>,
     /// The time when the table was last rebuilt because it was gone.
     pub healed: Option<Time>,
+    /// How often that was done.
+    pub heals: u64,
+    /// How long it took from when lines were begun to be read until the kernel had the bans that follow from them.
+    pub took: Histogram,
     /// Bans that the sink does not take, each tried again until it does.
     pub refused: usize,
     /// Whether our own answers are shown as they should be, or why not; `None`: not tried yet.
@@ -147,6 +153,7 @@ impl Worker {
             allow_changed: false,
             pending: HashMap::new(),
             order: Vec::new(),
+            begun: Vec::new(),
             refused: Refused::default(),
             health: Arc::clone(&health),
             retry: None,
@@ -206,9 +213,10 @@ impl Worker {
         let _ = self.queue.try_send(message);
     }
 
-    /// Hands changes over; never waits. When the worker cannot keep up it is [`SinkHealth::behind`].
-    pub fn apply(&self, changes: Vec<Change>) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Changes(changes)) {
+    /// Hands changes over that follow from what was read `since` then; never waits. When the worker cannot keep up it is
+    /// [`SinkHealth::behind`].
+    pub fn apply(&self, changes: Vec<Change>, since: Instant) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Changes(changes, since)) {
             lock(&self.health).behind = true;
         }
     }
@@ -279,6 +287,8 @@ pub(crate) struct State {
     /// The changes to be made, the last one for each key, and the order in which the keys came.
     pending: HashMap<(ScopeId, Subject), Change>,
     order: Vec<(ScopeId, Subject)>,
+    /// When the reading began that bans among them follow from, and how many: of [`QUEUE`] readings at most.
+    begun: Vec<(Instant, u32)>,
     refused: Refused,
     pub(crate) health: Arc<Mutex<SinkHealth>>,
     /// The time to try again after a failure, and the time to wait after the next one.
@@ -315,7 +325,8 @@ impl State {
             let mut next = message;
             while let Some(message) = next {
                 match message {
-                    Message::Changes(changes) => {
+                    Message::Changes(changes, since) => {
+                        self.note_begin(&changes, since);
                         for change in changes {
                             self.gather(change);
                         }
@@ -340,7 +351,7 @@ impl State {
                                 reply(self.verify(&desired, repair));
                             }
                             Message::Stop => return,
-                            Message::Changes(_)
+                            Message::Changes(..)
                             | Message::Allow(_)
                             | Message::ExternalChanges(..) => {}
                         }
@@ -359,6 +370,23 @@ impl State {
             let mut health = lock(&self.health);
             health.pending = self.pending.len();
             health.refused = self.refused.len();
+        }
+    }
+
+    fn note_begin(&mut self, changes: &[Change], since: Instant) {
+        let bans = changes.iter().filter(|change| matches!(change, Change::Put(_))).count();
+        if bans > 0 && self.begun.len() < QUEUE {
+            self.begun.push((since, u32::try_from(bans).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Records that the kernel has all that was read.
+    fn note_end(&mut self) {
+        if !self.begun.is_empty() {
+            let mut health = lock(&self.health);
+            for (since, bans) in self.begun.drain(..) {
+                health.took.note(since.elapsed(), bans);
+            }
         }
     }
 
@@ -392,6 +420,7 @@ impl State {
         // Those that wait speak of the old structure.
         let waiting = !std::mem::take(&mut self.order).is_empty();
         self.pending.clear();
+        self.begun.clear();
         let refused = self.refused.clear();
         self.healing.mended |= gone;
         self.healing.lost_pause |= gone;
@@ -449,6 +478,7 @@ impl State {
                 Err(error) => return self.failed(&error),
             }
         }
+        self.note_end();
     }
 
     /// Records what the sink would not take, and that others may have done what nobody heard of.

@@ -156,7 +156,9 @@ impl State {
         self.allow_changed = false;
         self.healing.gone = false;
         self.healing.mended = true;
-        lock(&self.health).healed = Some(now());
+        let mut health = lock(&self.health);
+        health.healed = Some(now());
+        health.heals += 1;
         Ok(())
     }
 

@@ -54,6 +54,7 @@ fn report(stored: &StoredAccount, learn: Duration, now: Time) -> AccountReport {
         since: known.since.secs(),
         last: known.last.secs(),
         alarm: known.alarm,
+        country: known.country,
     };
     AccountReport {
         account: stored.account.to_string(),

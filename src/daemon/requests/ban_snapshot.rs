@@ -11,6 +11,7 @@ use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel};
 use crate::decide::ban_table::end;
 use crate::decide::plan::Plan;
+use crate::geo::Databases;
 use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::store::{self, ban_record};
@@ -46,21 +47,23 @@ pub(super) struct Snapshot {
     paused: Vec<JailId>,
     /// The directory of the state file, which says who ordered bans.
     state_dir: PathBuf,
+    /// What is known of where hosts are.
+    places: Arc<Databases>,
 }
 
 impl Snapshot {
     /// Returns those that the engine has now.
-    fn new(core: &Core, selection: &Selection, state_dir: PathBuf) -> Self {
+    fn new(core: &Core, selection: &Selection, state_dir: PathBuf, places: Arc<Databases>) -> Self {
         let (plan, bans) = (core.engine.plan(), core.engine.bans());
         let is_paused = |id: &JailId| core.paused.is_on() || bans.is_paused(*id);
         let paused = plan.jails().map(|(id, _)| id).filter(is_paused).collect();
         let bans = bans.iter().filter(|ban| selection.has(plan, ban)).copied().collect();
-        Self { plan: Arc::clone(plan), bans, paused, state_dir }
+        Self { plan: Arc::clone(plan), bans, paused, state_dir, places }
     }
 
     /// Returns the bans, longest first, with what was dropped of them if they are not more than `most`.
     pub(super) fn named(self, kernel: &Kernel, most: usize) -> Vec<NamedBan> {
-        let Self { plan, mut bans, paused, state_dir } = self;
+        let Self { plan, mut bans, paused, state_dir, places } = self;
         bans.sort_by_key(|ban| (std::cmp::Reverse(end(ban)), ban.subject, ban.jail));
         let counts = if (1..=most).contains(&bans.len()) {
             kernel.counters.banned(&plan.structure)
@@ -79,7 +82,8 @@ impl Snapshot {
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let named = named_ban(&plan, ban, now);
             let comment = comment.flatten();
-            let ban = BanStatus { by, comment, paused, dropped, knocked, ..named.ban };
+            let place = places.place(ban.subject.address());
+            let ban = BanStatus { by, comment, paused, dropped, place, knocked, ..named.ban };
             NamedBan { ban, ..named }
         };
         bans.iter().map(named).collect()
@@ -88,6 +92,6 @@ impl Snapshot {
 
 /// Returns a snapshot of the bans that the engine has.
 pub(super) async fn take(daemon: &Daemon, selection: Selection) -> Result<Snapshot, Problem> {
-    let state_dir = daemon.options.state_dir.clone();
-    daemon.engine.ask(move |core| Snapshot::new(core, &selection, state_dir)).await
+    let (state_dir, places) = (daemon.options.state_dir.clone(), daemon.places.get());
+    daemon.engine.ask(move |core| Snapshot::new(core, &selection, state_dir, places)).await
 }

@@ -7,6 +7,7 @@ use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
+use crate::model::subject::Subject;
 use crate::sys::clock::now;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
@@ -23,7 +24,15 @@ pub(super) async fn answer(
         None => Selection::All,
     };
     if request.observe {
-        return daemon.engine.ask(move |core| observed(&core.engine, &selection)).await;
+        let mut bans = daemon.engine.ask(move |core| observed(&core.engine, &selection)).await?;
+        let places = daemon.places.get();
+        for (ban, host) in bans.iter_mut().filter_map(|NamedBan { ban, .. }| {
+            let host = ban.host.parse::<Subject>().ok()?;
+            Some((ban, host.address()))
+        }) {
+            ban.place = places.place(host);
+        }
+        return Ok(bans);
     }
     let snapshot = ban_snapshot::take(daemon, selection).await?;
     daemon.apart(move |kernel| snapshot.named(kernel, MOST_COUNTED)).await

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    accounts, allow, ban, banned, explain, failregex, ignoreip, import, list, pause, settings,
-    status, unban, verify,
+    accounts, allow, ban, banned, explain, failregex, ignoreip, import, list, metrics, pause,
+    settings, status, top, unban, verify,
 };
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
@@ -15,6 +15,7 @@ use crate::model::orders::Caller;
 pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Caller) -> Answer {
     match request {
         Request::Status(request) => status::answer(daemon, request).await.into(),
+        Request::Metrics => metrics::answer(daemon).await.into(),
         Request::Reload => daemon.reload().await.into(),
         Request::Ban(request) => ban::answer(daemon, request, caller).await.into(),
         Request::Unban(request) => unban::answer(daemon, request, caller).await.into(),
@@ -35,6 +36,7 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Cal
         Request::Ignoreip(request) => ignoreip::answer(daemon, request).await.into(),
         Request::Banned(request) => banned::answer(daemon, request).await.into(),
         Request::List(request) => list::answer(daemon, request).await.into(),
+        Request::Top(request) => top::answer(daemon, request).await.into(),
     }
 }
 
@@ -45,7 +47,8 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         Request::Banned(request) => request.host.is_none_or(|host| !host.0.is_one_address()),
         Request::List(request) => request.host.is_none(),
         Request::Accounts => true,
-        Request::Reload
+        Request::Metrics
+        | Request::Reload
         | Request::Ban(_)
         | Request::Unban(_)
         | Request::Allow(_)
@@ -59,6 +62,7 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         | Request::Settings(_)
         | Request::Explain(_)
         | Request::Verify(_)
-        | Request::Ignoreip(_) => false,
+        | Request::Ignoreip(_)
+        | Request::Top(_) => false,
     }
 }

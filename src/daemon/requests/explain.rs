@@ -14,6 +14,7 @@ use crate::decide::engine::{Engine, Explanation};
 use crate::decide::known_good::Standing;
 use crate::decide::plan::Plan;
 use crate::model::event::{Ban, Basis, ChannelId, Event, Meaning};
+use crate::model::place::Place;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -36,7 +37,8 @@ pub(super) async fn answer(
     // Who ordered them is in the state file, which may take a moment.
     let bans = ban_snapshot::take(daemon, Selection::Whom(whom)).await?;
     let bans = daemon.apart(move |kernel| bans.named(kernel, NOT_COUNTED)).await?;
-    Ok(HostReport { bans: Some(bans), ..report })
+    let place = daemon.places.get().place(report.host);
+    Ok(HostReport { bans: Some(bans), place, ..report })
 }
 
 /// Returns what the engine knows of a host, or of one port of a host; `path` names the logs.
@@ -55,6 +57,7 @@ pub fn explain(
         host: found.host,
         port: whom.port(),
         network: found.subject.to_string(),
+        place: Place::default(),
         bannable: found.bannable,
         protected: found.protected.as_ref().map(ToString::to_string),
         known_good: found.known_good.map(|standing| known_good(&standing, &path)),

@@ -49,6 +49,7 @@ const CHECKS: [(Check, Look, &str); 23] = [
     (Check::NeverBanned, never_banned, "the hosts that are never banned are known"),
     (Check::Lists, feeds, "the feeds are what their files say"),
     (Check::Notify, notify, "notifications are sent, or none are configured"),
+    (Check::Geoip, geoip, "the databases of countries are what their files say, or there are none"),
 ];
 
 /// All that the checks look at.
@@ -349,6 +350,12 @@ fn never_banned(facts: &Facts<'_>) -> Vec<Trouble> {
 fn feeds(facts: &Facts<'_>) -> Vec<Trouble> {
     let wrong = facts.core.engine.plan().lists.problems();
     wrong.map(|seen| Trouble::new(seen, lists::MEND)).collect()
+}
+
+fn geoip(facts: &Facts<'_>) -> Vec<Trouble> {
+    let todo = "put a whole MMDB file there, or take it out of `files` below [geoip]";
+    let places = facts.core.events.places();
+    places.problems().map(|seen| Trouble::new(seen, todo)).collect()
 }
 
 fn notify(facts: &Facts<'_>) -> Vec<Trouble> {

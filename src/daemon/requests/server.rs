@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use rustix::fs::{Mode, chmod, chown};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::net::{bind, socket_with};
 use tokio::io::{
@@ -19,11 +20,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::dispatch::{dispatch, may_be_long};
-use crate::control::{Answer, Call, LONGEST_REQUEST, Problem};
+use crate::control::{Answer, Call, LONGEST_REQUEST, Problem, Request};
 use crate::daemon::{Daemon, RunError};
 use crate::model::orders::Caller;
+use crate::sys::user::group;
 
 /// The time that a caller may take to send its request, and to read each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,10 +36,23 @@ const PART: usize = 64 << 10;
 pub(crate) const LISTINGS: usize = 4;
 /// Callers whose requests are carried out and answered at the same time; more wait for their turn.
 const CALLERS: u32 = 64;
+/// Of those who may ask for metrics only.
+const READING: usize = 4;
 /// Callers that are connected and have not sent their request; more have the oldest of them dropped.
 const SILENT: usize = 64;
 /// Callers that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
+/// The group that may ask for metrics, and for nothing else.
+const READERS: &str = "asterguard-metrics";
+
+/// What is answered at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offer {
+    /// All requests.
+    All,
+    /// Those for metrics. Whoever may connect there may do nothing else.
+    Metrics,
+}
 
 /// Makes room for a control socket at `path`: its directory, and no socket of a daemon that has
 /// ended without removing it. Anything else that is there stays, and is in the way. Returns the socket, which has no
@@ -72,14 +88,53 @@ pub fn make_room(path: &Path) -> Result<OwnedFd, RunError> {
         .map_err(Into::into)
 }
 
+/// Listens at `path`, in place of a process that has ended without removing its socket. The process's mask says who may
+/// connect.
+///
+/// # Errors
+/// When something else is there, or the socket cannot be made.
+pub fn listen_at(path: &Path) -> Result<std::os::unix::net::UnixListener, RunError> {
+    let socket = make_room(path)?;
+    bind_and_listen(&socket, path)
+        .with_context(|| format!("cannot listen at {}", path.display()))?;
+    Ok(socket.into())
+}
+
+fn bind_and_listen(socket: &OwnedFd, path: &Path) -> std::io::Result<()> {
+    bind(socket, &SocketAddrUnix::new(path)?)?;
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
+
+/// Makes the socket at which nothing but metrics can be asked for, for root, the guard's own group, or [`READERS`] if the
+/// guard is a member of it. It does not listen yet. Without it, all else goes on: what is wrong is logged.
+pub fn make_numbers(path: &Path) -> Option<OwnedFd> {
+    let make = || -> anyhow::Result<OwnedFd> {
+        let socket = make_room(path)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        // Nobody can connect before it listens.
+        chmod(path, Mode::from_raw_mode(0o660))?;
+        Ok(socket)
+    };
+    let socket = make().inspect_err(|error| warn!("no socket for metrics: {error:#}")).ok()?;
+    let gid = group(READERS).ok().flatten();
+    if let Some(Err(error)) = gid.map(|gid| chown(path, None, Some(gid))) {
+        warn!(
+            "the group {READERS} cannot be let in at {}: {error}; make the guard's user a member (usermod -aG {READERS} asterguard)",
+            path.display()
+        );
+    }
+    Some(socket)
+}
+
+/// Has the socket for metrics listen.
+pub fn listen_for_numbers(socket: OwnedFd) -> std::io::Result<UnixListener> {
+    rustix::net::listen(&socket, BACKLOG)?;
+    UnixListener::from_std(socket.into())
+}
+
 /// Has the socket listen on `path`, for root and the socket's group: the process's mask sees to that.
 pub fn listen(socket: OwnedFd, path: &Path) -> Result<UnixListener, RunError> {
-    let listen = || {
-        bind(&socket, &SocketAddrUnix::new(path)?)?;
-        rustix::net::listen(&socket, BACKLOG)
-    };
-    listen()
-        .map_err(std::io::Error::from)
+    bind_and_listen(&socket, path)
         .and_then(|()| UnixListener::from_std(socket.into()))
         .with_context(|| format!("cannot listen on the control socket {}", path.display()))
         .map_err(Into::into)
@@ -89,14 +144,30 @@ pub fn listen(socket: OwnedFd, path: &Path) -> Result<UnixListener, RunError> {
 pub(crate) async fn serve(daemon: Arc<Daemon>, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(CALLERS as usize));
     tokio::select! {
-        () = accept(&daemon, &listener, &places) => {}
+        () = accept(&daemon, &listener, &places, Offer::All) => {}
         () = daemon.leaving() => {}
     }
     // Nobody waits for a caller that does not read for ever.
     let _ = timeout(PATIENCE, places.acquire_many(CALLERS)).await;
 }
 
-async fn accept(daemon: &Arc<Daemon>, listener: &UnixListener, places: &Arc<Semaphore>) {
+/// Answers those who may ask for metrics only, for ever.
+pub(crate) async fn serve_numbers(daemon: Arc<Daemon>, listener: Option<UnixListener>) {
+    match listener {
+        Some(listener) => {
+            let places = Arc::new(Semaphore::new(READING));
+            accept(&daemon, &listener, &places, Offer::Metrics).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept(
+    daemon: &Arc<Daemon>,
+    listener: &UnixListener,
+    places: &Arc<Semaphore>,
+    offer: Offer,
+) {
     let mut silent = Silent::default();
     loop {
         tokio::select! {
@@ -107,7 +178,7 @@ async fn accept(daemon: &Arc<Daemon>, listener: &UnixListener, places: &Arc<Sema
                 let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
                 let daemon = Arc::clone(daemon);
                 tokio::spawn(async move {
-                    asked.answer(&daemon).await;
+                    asked.answer(&daemon, offer).await;
                     drop(place);
                 });
             }
@@ -177,7 +248,7 @@ impl Asked {
         }
     }
 
-    async fn answer(mut self, daemon: &Arc<Daemon>) {
+    async fn answer(mut self, daemon: &Arc<Daemon>, offer: Offer) {
         // Held until the caller has the answer.
         let mut turn = None;
         let request = self.line.map_err(|error| format!("cannot read the request: {error}"));
@@ -185,6 +256,11 @@ impl Asked {
             serde_json::from_str(&line).map_err(|error| format!("invalid request: {error}"))
         });
         let answer = match request {
+            Ok(Call { request, .. }) if offer == Offer::Metrics && request != Request::Metrics => {
+                Answer::Failed(Problem::refused(
+                    "nothing but metrics can be asked for at this socket: asterguard metrics",
+                ))
+            }
             Ok(Call { request, sudo }) if !may_be_long(&request) => {
                 dispatch(daemon, request, Caller::new(self.uid, sudo)).await
             }

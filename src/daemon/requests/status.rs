@@ -20,6 +20,7 @@ use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId, Targeted};
+use crate::model::place::Place;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::sys::clock::now;
@@ -60,7 +61,7 @@ fn fill(status: &mut Status, snapshot: Snapshot, kernel: &Kernel) {
 
 impl Core {
     /// Returns the state of the guard, with one jail or all, without its bans.
-    fn status(&self, jail: Option<&str>) -> Result<Status, Problem> {
+    pub(super) fn status(&self, jail: Option<&str>) -> Result<Status, Problem> {
         let plan = self.engine.plan();
         let only = jail_named(plan, jail)?;
         let now = now();
@@ -123,6 +124,7 @@ impl Core {
             last: logins.last().map(|(_, time)| time.secs()),
             ago: logins.last().map(|(_, time)| now.since(time).as_secs()),
             host: logins.last().map(|(host, _)| host.to_string()),
+            total: logins.total(),
             lately: logins.within(LATELY, now),
             banned: banned.iter().map(|(_, bans)| bans).sum(),
             banned_hosts: banned
@@ -198,6 +200,7 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
         error: health.error.clone(),
         last_error: health.last_error.as_ref().map(past),
         last_heal: health.healed.map(Time::secs),
+        heals: health.heals,
     }
 }
 
@@ -224,6 +227,7 @@ fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         paused: false,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
         dropped: None.into(),
+        place: Place::default(),
         knocked: None,
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use super::handover::{Outcome, hand_over};
+use crate::control::metrics::numbers_socket;
 use crate::daemon::{Options, RunError, USER};
 use crate::sys::user::{User, become_user, may_become};
 
@@ -64,7 +65,7 @@ fn usable(name: &str) -> Result<User, String> {
 
 /// Makes over the directories that the guard writes to. Returns which of them stay as they are, and why.
 fn make_over(options: &Options, name: &str, user: &User) -> Vec<String> {
-    let kept = |path: &Path, own: Option<&OsStr>, option: &str| {
+    let kept = |path: &Path, own: &[&OsStr], option: &str| {
         let why = match hand_over(path, own, user) {
             Ok(Outcome::Done) => return None,
             Ok(Outcome::Others) => {
@@ -81,8 +82,11 @@ fn make_over(options: &Options, name: &str, user: &User) -> Vec<String> {
              another directory by {option}"
         ))
     };
-    let state = kept(&options.state_dir, None, "--state-dir");
+    let state = kept(&options.state_dir, &[], "--state-dir");
     let beside = options.socket.parent();
-    let socket = beside.and_then(|path| kept(path, options.socket.file_name(), "--socket"));
+    let numbers = numbers_socket(&options.socket);
+    let own: Vec<_> =
+        [options.socket.file_name(), numbers.file_name()].into_iter().flatten().collect();
+    let socket = beside.and_then(|path| kept(path, &own, "--socket"));
     state.into_iter().chain(socket).collect()
 }

@@ -30,15 +30,15 @@ pub enum Outcome {
 }
 
 /// Makes the directory at `path` over to `user`, with what a guard made in it as root; it is made if it is not there.
-/// Besides the state's files, one by the name `own` may be in it.
+/// Besides the state's files, those by the names `own` may be in it.
 ///
 /// # Errors
 /// When it cannot be made, read or made over.
-pub fn hand_over(path: &Path, own: Option<&OsStr>, user: &User) -> io::Result<Outcome> {
+pub fn hand_over(path: &Path, own: &[&OsStr], user: &User) -> io::Result<Outcome> {
     let Some(directory) = descend(path)? else { return Ok(Outcome::Others) };
     let owner = fstat(&directory)?.st_uid;
     let names = names(&directory)?;
-    let is_ours = |name: &Vec<u8>| name.starts_with(OURS) || own == Some(OsStr::from_bytes(name));
+    let is_ours = |name: &Vec<u8>| name.starts_with(OURS) || own.contains(&OsStr::from_bytes(name));
     if owner == 0 && !names.iter().all(is_ours) {
         return Ok(Outcome::Shared);
     }
@@ -147,19 +147,22 @@ mod tests {
     #[test]
     fn what_root_made_is_made_over() {
         let Some((home, state)) = home() else { return };
-        let files = ["asterguard.lock", "asterguard.db", "asterguard.db-wal", "socket"];
+        let files =
+            ["asterguard.lock", "asterguard.db", "asterguard.db-wal", "socket", "socket-numbers"];
         for name in files {
             fs::write(state.join(name), "").unwrap();
         }
-        let done = hand_over(&state, Some(OsStr::new("socket")), &nobody()).unwrap();
+        let done =
+            hand_over(&state, &[OsStr::new("socket"), OsStr::new("socket-numbers")], &nobody())
+                .unwrap();
         assert_eq!((done, owner(&state)), (Outcome::Done, NOBODY));
-        assert_eq!(files.map(|name| owner(state.join(name))), [NOBODY, NOBODY, NOBODY, 0]);
+        assert_eq!(files.map(|name| owner(state.join(name))), [NOBODY, NOBODY, NOBODY, 0, 0]);
         // One that is not there yet, and what root left in the user's.
         let new = home.path().join("a/new");
-        assert_eq!(hand_over(&new, None, &nobody()).unwrap(), Outcome::Done);
+        assert_eq!(hand_over(&new, &[], &nobody()).unwrap(), Outcome::Done);
         assert_eq!((owner(&new), owner(home.path().join("a"))), (NOBODY, 0));
         fs::write(new.join("asterguard.db-shm"), "").unwrap();
-        assert_eq!(hand_over(&new, None, &nobody()).unwrap(), Outcome::Done);
+        assert_eq!(hand_over(&new, &[], &nobody()).unwrap(), Outcome::Done);
         assert_eq!(owner(new.join("asterguard.db-shm")), NOBODY);
     }
 
@@ -173,21 +176,21 @@ mod tests {
         fs::create_dir(state.join("asterguard.d")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, state.join("asterguard.pipe"), Mode::RUSR).unwrap();
         chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
-        assert_eq!(hand_over(&state, None, &nobody()).unwrap(), Outcome::Done);
+        assert_eq!(hand_over(&state, &[], &nobody()).unwrap(), Outcome::Done);
         let planted = ["asterguard.db", "asterguard.lock", "asterguard.d", "asterguard.pipe"];
         assert_eq!(planted.map(|name| owner(state.join(name))), [0; 4]);
         assert_eq!(owner(&secret), 0);
         // A directory below the user's own, and a link to somebody else's in its place.
         for path in [state.join("asterguard.d"), state.join("new")] {
-            assert_eq!(hand_over(&path, None, &nobody()).unwrap(), Outcome::Others);
+            assert_eq!(hand_over(&path, &[], &nobody()).unwrap(), Outcome::Others);
         }
         assert!(!state.join("new").exists());
         let elsewhere = home.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
         for link in [state.join("link"), home.path().join("link")] {
             symlink(&elsewhere, &link).unwrap();
-            assert_eq!(hand_over(&link, None, &nobody()).unwrap(), Outcome::Others);
-            assert_eq!(hand_over(&link.join("new"), None, &nobody()).unwrap(), Outcome::Others);
+            assert_eq!(hand_over(&link, &[], &nobody()).unwrap(), Outcome::Others);
+            assert_eq!(hand_over(&link.join("new"), &[], &nobody()).unwrap(), Outcome::Others);
         }
         assert_eq!((owner(state.join("asterguard.d")), owner(&elsewhere)), (0, 0));
         assert!(!elsewhere.join("new").exists());
@@ -197,17 +200,17 @@ mod tests {
     fn directories_of_others_stay_theirs() {
         let Some((home, state)) = home() else { return };
         fs::write(state.join("letters"), "").unwrap();
-        assert_eq!(hand_over(&state, None, &nobody()).unwrap(), Outcome::Shared);
-        assert_eq!(hand_over(Path::new("/etc"), None, &nobody()).unwrap(), Outcome::Shared);
+        assert_eq!(hand_over(&state, &[], &nobody()).unwrap(), Outcome::Shared);
+        assert_eq!(hand_over(Path::new("/etc"), &[], &nobody()).unwrap(), Outcome::Shared);
         assert_eq!((owner(&state), owner("/etc")), (0, 0));
         fs::remove_file(state.join("letters")).unwrap();
         chown(&state, Some(4711), None).unwrap();
-        assert_eq!(hand_over(&state, None, &nobody()).unwrap(), Outcome::Others);
+        assert_eq!(hand_over(&state, &[], &nobody()).unwrap(), Outcome::Others);
         assert_eq!(owner(&state), 4711);
         // Where anybody may put another one in its place.
         chown(&state, Some(0), None).unwrap();
         fs::set_permissions(home.path(), Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(hand_over(&state, None, &nobody()).unwrap(), Outcome::Others);
+        assert_eq!(hand_over(&state, &[], &nobody()).unwrap(), Outcome::Others);
         assert_eq!(owner(&state), 0);
     }
 }

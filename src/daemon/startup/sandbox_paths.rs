@@ -59,6 +59,7 @@ pub fn read(options: &Options, config: &Config) -> Vec<PathBuf> {
     let lists = &config.lists;
     let files = lists.allowfiles.iter().chain(&lists.blockfiles);
     let files = files.chain(lists.feeds.iter().map(|feed| &feed.path)).map(PathBuf::as_path);
+    let files = files.chain(config.geoip.files.iter().map(PathBuf::as_path));
     let files = files.chain([main]).filter_map(Path::parent).map(Path::to_owned);
     let logs = config.jails.iter().flat_map(|jail| &jail.logpath);
     let logs = logs.filter(|path| SourceKey::named(path).is_none() && !is_far(path));

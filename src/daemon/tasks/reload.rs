@@ -176,6 +176,7 @@ impl Daemon {
             notify.reload(!plan.config.notify.is_empty());
         }
         self.finder.change(wanted);
+        self.read_places(plan.config.geoip.files.clone()).await;
         let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
         // Fails only if it panics; then old sets stay.
         let _ = tokio::task::spawn_blocking(settle).await;

@@ -9,6 +9,9 @@
 //! that used a new network on [`MOVES`] days of a month, its first day left out, or more than [`MOST_USED`] in all,
 //! raises no alarm any more. Days are counted and not networks, so that IPv4 and IPv6 of one place are one move.
 //!
+//! Of such an account, the country still says something, where a database of the administrator knows it: the first login
+//! from a country that the account never used raises the same alarm.
+//!
 //! Only proven logins are looked at: of an exchange that was seen, or of a record that no sender can end or begin. A line
 //! that a stranger may have written teaches nothing and raises no alarm. So an attacker needs a password to change
 //! anything here; with one, it makes no more than some alarms, and takes no more room than the account has.
@@ -30,20 +33,23 @@ use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Decision, Event, Evidence, NewNetworkLogin, RoamingAccount};
 use crate::model::eviction;
+use crate::model::place::Country;
 use crate::model::time::Time;
 use alarm_limit::AlarmLimit;
 pub use network::LoginNetwork;
 use snapshot::Changes;
 pub use snapshot::{AccountChanges, StoredAccount, StoredAccounts, StoredNetwork};
 
-/// Accounts that are known, about 600 bytes each with all their networks: 19 MiB if each has all of them, and usually a
-/// third of that. When there are more, of eight the one whose last login is the longest ago is forgotten.
+/// Accounts that are known, at most 1000 bytes each with all their networks and countries: 32 MiB if each has all of them,
+/// and usually a fifth of that. When there are more, of eight the one whose last login is the longest ago is forgotten.
 pub const CAPACITY: usize = 1 << 15;
 /// Networks of one account that count as used; the one that was used the longest ago gives way.
 pub const MOST_USED: usize = 16;
 /// Networks of one account that have raised an alarm. With more, one whose alarm is a day old gives way; if there is none,
 /// the new one raises no alarm, and its logins protect nobody either.
 pub const MOST_ALARMS: usize = 4;
+/// Countries of one account that are remembered; the one that was used the longest ago gives way.
+pub const MOST_COUNTRIES: usize = 16;
 /// An account that used a new network on this many days of [`MONTH`], its first day left out, moves.
 pub const MOVES: usize = 3;
 /// The time in which these days are counted, in seconds.
@@ -74,6 +80,8 @@ struct AccountHistory {
     /// The last days on which it used a new network, newest first; 0: none.
     moves: [u32; MOVES - 1],
     networks: Vec<KnownNetwork>,
+    /// The countries that it has logged in from, as far as they are known.
+    countries: Vec<KnownCountry>,
 }
 
 /// A network that an account has logged in from.
@@ -84,6 +92,14 @@ struct KnownNetwork {
     alarm: bool,
     since: u32,
     last: u32,
+}
+
+/// A country that an account has logged in from.
+#[derive(Clone, Copy, Debug)]
+struct KnownCountry {
+    country: Country,
+    /// The times, and the network of its last login there.
+    at: KnownNetwork,
 }
 
 /// What a login says of its account.
@@ -124,16 +140,32 @@ impl AccountNetworks {
     }
 
     /// Takes up a login that can be believed, and adds what is to be said of it to `out`. No alarm is raised about a host
-    /// that `is_trusted`.
+    /// that `is_trusted`. `country` says where the host is.
     pub fn login(
         &mut self,
         event: &Event,
-        is_trusted: impl FnOnce() -> bool,
+        country: impl FnOnce() -> Option<Country>,
+        is_trusted: impl Fn() -> bool,
         out: &mut Vec<Decision>,
     ) -> LoginPlace {
         let (Some(account), true) = (event.account, self.terms.enabled) else {
             return LoginPlace::Usual;
         };
+        match self.login_in_network(event, account, &is_trusted, out) {
+            LoginPlace::Usual => country().map_or(LoginPlace::Usual, |country| {
+                self.login_in_country(event, account, country, &is_trusted, out)
+            }),
+            LoginPlace::New => LoginPlace::New,
+        }
+    }
+
+    fn login_in_network(
+        &mut self,
+        event: &Event,
+        account: Account,
+        is_trusted: impl Fn() -> bool,
+        out: &mut Vec<Decision>,
+    ) -> LoginPlace {
         let network = LoginNetwork::of(event.host);
         let learn = seconds(self.terms.learn);
         if event.evidence < Evidence::Proven {
@@ -184,6 +216,54 @@ impl AccountNetworks {
         }
         self.moved(account, now, out);
         LoginPlace::Usual
+    }
+
+    /// Weighs the country of a login whose network says nothing against it. It counts only of an account that moves; of
+    /// others it is learned.
+    fn login_in_country(
+        &mut self,
+        event: &Event,
+        account: Account,
+        country: Country,
+        is_trusted: impl Fn() -> bool,
+        out: &mut Vec<Decision>,
+    ) -> LoginPlace {
+        let learn = seconds(self.terms.learn);
+        let Some(known) = self.accounts.get_mut(&account) else { return LoginPlace::Usual };
+        let is_silent = !known.roams || known.learns_countries(event.time.secs32(), learn);
+        let at = known.countries.iter_mut().find(|known| known.country == country);
+        if event.evidence < Evidence::Proven {
+            let is_used = at.is_some_and(|known| !known.at.alarm);
+            return if is_silent || is_used { LoginPlace::Usual } else { LoginPlace::New };
+        }
+        let (now, network) = (event.time.secs32().max(known.last), LoginNetwork::of(event.host));
+        if let Some(KnownCountry { at, .. }) = at {
+            (at.last, at.network) = (now, network);
+            if at.alarm && now.saturating_sub(at.since) < DAY {
+                return LoginPlace::New;
+            }
+            at.alarm = false;
+            return LoginPlace::Usual;
+        }
+        let is_alarm = !is_silent && !is_trusted();
+        if known.countries.len() >= MOST_COUNTRIES {
+            let countries = known.countries.iter().enumerate();
+            if let Some((oldest, _)) = countries.min_by_key(|(_, known)| known.at.last) {
+                known.countries.remove(oldest);
+            }
+        }
+        let at = KnownNetwork { network, alarm: is_alarm, since: now, last: now };
+        known.countries.push(KnownCountry { country, at });
+        if !is_alarm {
+            return LoginPlace::Usual;
+        }
+        if self.limit.allows(now) {
+            let login = known.told(account, event.host);
+            out.push(Decision::NewNetwork(NewNetworkLogin { country: Some(country), ..login }));
+        } else {
+            self.limit.withhold();
+        }
+        LoginPlace::New
     }
 
     /// Records that an account has used a new network today.
@@ -283,7 +363,9 @@ impl AccountNetworks {
         for known in self.accounts.values_mut() {
             let moves = known.moves.iter_mut().filter(|time| **time != 0);
             let times = [&mut known.first, &mut known.last].into_iter().chain(moves);
-            let networks = known.networks.iter_mut().flat_map(|at| [&mut at.since, &mut at.last]);
+            let countries = known.countries.iter_mut().map(|known| &mut known.at);
+            let networks = known.networks.iter_mut().chain(countries);
+            let networks = networks.flat_map(|at| [&mut at.since, &mut at.last]);
             for time in times.chain(networks) {
                 *time = step.correct_secs(*time);
             }
@@ -314,11 +396,18 @@ impl AccountHistory {
             roams: false,
             moves: [0; MOVES - 1],
             networks: vec![KnownNetwork { network, alarm: false, since: now, last: now }],
+            countries: Vec::new(),
         }
     }
 
     fn learns(&self, now: u32, learn: u32) -> bool {
         now.saturating_sub(self.first) < learn
+    }
+
+    /// Whether its countries are learned still: from the first login whose country was known.
+    fn learns_countries(&self, now: u32, learn: u32) -> bool {
+        let first = self.countries.iter().map(|known| known.at.since).min();
+        first.is_none_or(|first| now.saturating_sub(first) < learn)
     }
 
     fn knows(&self, network: LoginNetwork) -> bool {
@@ -333,7 +422,9 @@ impl AccountHistory {
         &'a self,
         net: Option<&'a IpNet>,
     ) -> impl Iterator<Item = &'a KnownNetwork> + 'a {
-        self.networks.iter().filter(move |known| known.alarm && known.is_in(net))
+        let countries = self.countries.iter().map(|known| &known.at);
+        let all = self.networks.iter().chain(countries);
+        all.filter(move |known| known.alarm && known.is_in(net))
     }
 
     /// Weighs a login of which only a line tells: it teaches nothing, and protects nobody where a proven one would not.
@@ -347,7 +438,10 @@ impl AccountHistory {
 
     /// Forgets alarms of networks that nobody logs in from any more.
     fn forget_alarms(&mut self, now: u32) {
-        self.networks.retain(|known| !known.alarm || now.saturating_sub(known.last) < FORGOTTEN);
+        let is_kept =
+            |known: &KnownNetwork| !known.alarm || now.saturating_sub(known.last) < FORGOTTEN;
+        self.networks.retain(is_kept);
+        self.countries.retain(|known| is_kept(&known.at));
     }
 
     /// Lets a new network count as used. Returns how many do, before one gives way.
@@ -372,7 +466,7 @@ impl AccountHistory {
 
     /// Notes the alarm of a network. Returns false where there were too many within a day.
     fn alarm(&mut self, network: LoginNetwork, now: u32) -> bool {
-        if self.alarms_in(None).count() >= MOST_ALARMS {
+        if self.networks.iter().filter(|known| known.alarm).count() >= MOST_ALARMS {
             let alarms = self.networks.iter().enumerate().filter(|(_, known)| known.alarm);
             let oldest = alarms.min_by_key(|(_, known)| known.since);
             match oldest.filter(|(_, known)| now.saturating_sub(known.since) >= DAY) {
@@ -403,7 +497,9 @@ impl AccountHistory {
     }
 
     fn acknowledge(&mut self, net: Option<&IpNet>) -> Vec<IpNet> {
-        let alarms = self.networks.iter_mut().filter(|known| known.alarm && known.is_in(net));
+        let countries = self.countries.iter_mut().map(|known| &mut known.at);
+        let all = self.networks.iter_mut().chain(countries);
+        let alarms = all.filter(|known| known.alarm && known.is_in(net));
         let done = alarms.map(|known| {
             known.alarm = false;
             known.network.net()
@@ -422,6 +518,7 @@ impl AccountHistory {
             since: Time::from_secs(self.first.into()),
             networks: self.used(),
             before: last.map(|known| known.network.net()),
+            country: None,
         }
     }
 }

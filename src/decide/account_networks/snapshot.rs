@@ -6,10 +6,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountHistory, AccountNetworks, CAPACITY, KnownNetwork, LoginNetwork, MOST_ALARMS, MOST_USED,
-    MOVES, NOWHERE,
+    AccountHistory, AccountNetworks, CAPACITY, KnownCountry, KnownNetwork, LoginNetwork,
+    MOST_ALARMS, MOST_COUNTRIES, MOST_USED, MOVES, NOWHERE,
 };
 use crate::model::account::Account;
+use crate::model::place::Country;
 use crate::model::time::Time;
 
 /// An account and its networks.
@@ -43,6 +44,9 @@ pub struct StoredNetwork {
     /// Whether it has raised an alarm, and does not count as used yet.
     #[serde(default)]
     pub alarm: bool,
+    /// The country, if it is an entry about a country; the network is then the last one there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
 }
 
 /// All accounts, as they were stored.
@@ -156,12 +160,15 @@ fn time(secs: u32) -> Time {
 }
 
 fn kept(account: Account, known: &AccountHistory) -> StoredAccount {
-    let network = |known: &KnownNetwork| StoredNetwork {
+    let network = |known: &KnownNetwork, country| StoredNetwork {
         net: known.network.net(),
         since: time(known.since),
         last: time(known.last),
         alarm: known.alarm,
+        country,
     };
+    let networks = known.networks.iter().map(|known| network(known, None));
+    let countries = known.countries.iter().map(|known| network(&known.at, Some(known.country)));
     StoredAccount {
         account,
         first: time(known.first),
@@ -169,7 +176,7 @@ fn kept(account: Account, known: &AccountHistory) -> StoredAccount {
         host: known.host.to_string(),
         roams: known.roams,
         moves: known.moves.iter().filter(|secs| **secs != 0).map(|secs| time(*secs)).collect(),
-        networks: known.networks.iter().map(network).collect(),
+        networks: networks.chain(countries).collect(),
     }
 }
 
@@ -182,12 +189,17 @@ fn history(kept: &StoredAccount, now: Time) -> AccountHistory {
         let (since, last) = (secs(kept.since), secs(kept.last));
         Some(KnownNetwork { network, alarm: kept.alarm, since, last })
     };
+    let country =
+        |kept: &StoredNetwork| Some(KnownCountry { country: kept.country?, at: network(kept)? });
+    let is_network = |kept: &&StoredNetwork| kept.country.is_none();
+    let networks = kept.networks.iter().filter(is_network).take(MOST_USED + MOST_ALARMS);
     AccountHistory {
         first: secs(kept.first),
         last: secs(kept.last),
         host: kept.host.parse().unwrap_or(NOWHERE),
         roams: kept.roams,
         moves,
-        networks: kept.networks.iter().take(MOST_USED + MOST_ALARMS).filter_map(network).collect(),
+        networks: networks.filter_map(network).collect(),
+        countries: kept.networks.iter().filter_map(country).take(MOST_COUNTRIES).collect(),
     }
 }

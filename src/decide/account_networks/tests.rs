@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::event::{Basis, ChannelId, Clue, Meaning, RuleId};
+use crate::model::place::Country;
 
 const HOUR: i64 = 3600;
 const DAYS: i64 = 86_400;
@@ -21,11 +22,13 @@ fn account(name: &str) -> Account {
 struct Bench {
     table: AccountNetworks,
     out: Vec<Decision>,
+    /// The countries of hosts, by how their addresses begin.
+    countries: Vec<(&'static str, Country)>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { table: AccountNetworks::new(&terms()), out: Vec::new() }
+        Self { table: AccountNetworks::new(&terms()), out: Vec::new(), countries: Vec::new() }
     }
 
     fn login_with(&mut self, name: &str, host: &str, secs: i64, evidence: Evidence) -> LoginPlace {
@@ -41,7 +44,9 @@ impl Bench {
             basis: Basis::Text,
             clue: Clue::default(),
         };
-        self.table.login(&event, || false, &mut self.out)
+        let country =
+            || self.countries.iter().find(|(of, _)| host.starts_with(of)).map(|(_, c)| *c);
+        self.table.login(&event, country, || false, &mut self.out)
     }
 
     fn login(&mut self, name: &str, host: &str, secs: i64) -> LoginPlace {
@@ -59,6 +64,9 @@ impl Bench {
     /// Returns what was said since the last call.
     fn said(&mut self) -> Vec<String> {
         let words = |decision: Decision| match decision {
+            Decision::NewNetwork(NewNetworkLogin { account, country: Some(country), .. }) => {
+                format!("{account} {country}")
+            }
             Decision::NewNetwork(login) => format!("{} {}", login.account, login.network),
             Decision::AccountRoams(roams) => format!("{} roams", roams.account),
             Decision::NewNetworksWithheld(count) => format!("{count} withheld"),
@@ -309,10 +317,14 @@ fn a_host_that_is_trusted_raises_no_alarm() {
         basis: Basis::Text,
         clue: Clue::default(),
     };
-    assert_eq!(bench.table.login(&event, || true, &mut bench.out), Usual);
-    assert_eq!(bench.table.login(&event, || false, &mut bench.out), New, "it was not learned");
+    assert_eq!(bench.table.login(&event, || None, || true, &mut bench.out), Usual);
+    assert_eq!(
+        bench.table.login(&event, || None, || false, &mut bench.out),
+        New,
+        "it was not learned"
+    );
     bench.table.change(&config::NewNetworks { enabled: false, ..terms() });
-    assert_eq!(bench.table.login(&event, || false, &mut bench.out), Usual);
+    assert_eq!(bench.table.login(&event, || None, || false, &mut bench.out), Usual);
 }
 
 #[test]
@@ -332,8 +344,9 @@ fn memory_is_bounded() {
     assert!(networks.len() <= MOST_USED + MOST_ALARMS);
     // A vector grows by doubling.
     assert!(networks.capacity() <= 32, "{}", networks.capacity());
-    let size = size_of::<(Account, AccountHistory)>() + 32 * size_of::<KnownNetwork>();
-    assert!(size <= 600, "{size}");
+    let networks = 32 * size_of::<KnownNetwork>() + MOST_COUNTRIES * size_of::<KnownCountry>();
+    let size = size_of::<(Account, AccountHistory)>() + networks;
+    assert!(size <= 1000, "{size}");
 }
 
 #[test]
@@ -398,4 +411,84 @@ fn restart_and_clock_step_change_nothing() {
     let stored = StoredAccounts { sample: Account::named(b"x"), ..bench.table.stored() };
     other.table.restore(&stored, at(8 * DAYS));
     assert!(other.table.accounts.is_empty());
+}
+
+/// Returns a bench where account 1001 moves, within the Netherlands (100) and Germany (101), after its first month.
+fn abroad() -> Bench {
+    let mut bench = Bench::new();
+    let country = |code: &[u8]| Country::of(code).unwrap();
+    bench.countries = vec![
+        ("100.", country(b"NL")),
+        ("101.", country(b"DE")),
+        ("102.", country(b"RU")),
+        ("103.", country(b"FR")),
+    ];
+    for day in 0..30 {
+        let host = format!("{}.{day}.0.1", 100 + day % 2);
+        bench.login("1001", &host, day * DAYS);
+    }
+    assert!(bench.said().iter().any(|said| said == "1001 roams"));
+    bench
+}
+
+#[test]
+fn of_an_account_that_moves_a_new_country_raises_an_alarm() {
+    let mut bench = abroad();
+    assert_eq!(bench.login("1001", "100.99.0.1", 31 * DAYS), Usual, "a new network at home");
+    assert_eq!(bench.said(), [""; 0]);
+    assert_eq!(bench.login("1001", "102.1.0.1", 31 * DAYS), New);
+    assert_eq!(bench.said(), ["1001 RU"]);
+    assert_eq!(bench.login("1001", "102.2.0.1", 31 * DAYS + 60), New, "once, and protects nobody");
+    assert_eq!(bench.said(), [""; 0]);
+    assert_eq!(
+        bench.login_with("1001", "102.1.0.1", 31 * DAYS, Evidence::Unverified),
+        New,
+        "a line protects nobody either"
+    );
+    assert_eq!(bench.login_with("1001", "103.1.0.1", 31 * DAYS, Evidence::Unverified), New);
+    assert_eq!(bench.login_with("1001", "101.1.0.1", 31 * DAYS, Evidence::Unverified), Usual);
+    // Stored and restored, it is the same.
+    let stored = bench.table.stored();
+    let mut again = Bench { countries: bench.countries.clone(), ..Bench::new() };
+    again.table.restore(&stored, at(31 * DAYS + 60));
+    assert_eq!(again.table.stored(), stored);
+    assert_eq!(again.login("1001", "102.1.0.1", 31 * DAYS + 90), New);
+    // Acknowledged, by any host there.
+    assert_eq!(bench.acknowledge("1001", Some("102.2.0.9/32"), 31 * DAYS + 90), ["102.2.0.0/24"]);
+    assert_eq!(bench.login("1001", "102.3.0.1", 31 * DAYS + 99), Usual);
+    // Or a day later.
+    assert_eq!(again.login("1001", "102.1.0.1", 32 * DAYS + 60), Usual);
+    assert!(again.said().is_empty());
+}
+
+#[test]
+fn countries_are_learned_first_and_bounded() {
+    let mut bench = abroad();
+    // The same account, before there was a database: its countries are learned for a week from then on.
+    for entry in bench.table.accounts.values_mut() {
+        entry.countries.clear();
+    }
+    assert_eq!(bench.login("1001", "102.1.0.1", 31 * DAYS), Usual);
+    assert_eq!(bench.login("1001", "101.1.0.1", 32 * DAYS), Usual);
+    assert_eq!(bench.login("1001", "103.1.0.1", 39 * DAYS), New);
+    assert_eq!(bench.said(), ["1001 FR"]);
+    // Nothing is known of this one.
+    assert_eq!(bench.login("1001", "192.0.2.1", 39 * DAYS), Usual);
+    let letters = |n: u8| Country::of(&[b'A' + n / 26, b'A' + n % 26]).unwrap();
+    for n in 0..100 {
+        bench.countries = vec![("1", letters(n))];
+        bench.login("1001", "100.1.1.1", 40 * DAYS + i64::from(n));
+    }
+    let known = bench.table.accounts.values().next().unwrap();
+    assert_eq!(known.countries.len(), MOST_COUNTRIES);
+}
+
+#[test]
+fn of_an_account_that_stays_the_network_counts_and_not_the_country() {
+    let mut bench = abroad();
+    bench.uses("2002", &["100.7.0.1"], 0..10);
+    assert_eq!(bench.login("2002", "102.7.0.1", 10 * DAYS), New);
+    assert_eq!(bench.said(), ["2002 102.7.0.0/24"]);
+    let known = &bench.table.accounts[&account("2002")];
+    assert_eq!(known.countries.len(), 1, "what is doubted is not learned");
 }

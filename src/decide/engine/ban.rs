@@ -84,6 +84,7 @@ impl Engine {
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
             state.remember(&ban, bantime, quiet);
+            self.totals.ban(&ban);
         }
         self.enter(ban, out);
     }

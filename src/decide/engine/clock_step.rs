@@ -25,6 +25,7 @@ impl Engine {
         self.shared.correct(step);
         self.targeted.correct(step);
         self.observed.correct(step);
+        self.rates.correct(step);
         step.correct_all(self.late.marks.values_mut());
     }
 }

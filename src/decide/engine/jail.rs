@@ -31,6 +31,8 @@ pub(super) struct JailState {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PastBans {
     pub bans: u32,
+    /// The attempts that these counted, together.
+    pub tries: u32,
     /// The time when the last one was decided, and when it ended or will end.
     pub last: (Time, Option<Time>),
 }
@@ -92,10 +94,12 @@ impl JailState {
     }
 
     pub fn remember(&mut self, ban: &Ban, bantime: &BanTime, quiet: Duration) {
-        let bans = self.earlier(&(ban.subject, ban.evidence), bantime, quiet).saturating_add(1);
         let key = (ban.subject, ban.evidence);
+        let earlier = self.earlier(&key, bantime, quiet);
+        let tries = self.history.get(&key).filter(|_| earlier > 0).map_or(0, |past| past.tries);
+        let (bans, tries) = (earlier.saturating_add(1), tries.saturating_add(ban.offences));
         self.make_room(&key);
-        self.history.insert(key, PastBans { bans, last: (ban.since, ban.until) });
+        self.history.insert(key, PastBans { bans, tries, last: (ban.since, ban.until) });
     }
 
     fn make_room(&mut self, key: &(Subject, Evidence)) {

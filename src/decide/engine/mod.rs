@@ -11,6 +11,7 @@ mod offence;
 mod order;
 mod recovery;
 mod renew;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,15 +31,18 @@ use crate::decide::login_log::LoginLog;
 use crate::decide::observed::ObservedBans;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
+use crate::decide::rates::{MinuteRates, Sums};
 use crate::decide::recent_events::RecentEvents;
 use crate::decide::shared::SharedHosts;
 use crate::decide::talked::TalkedFlows;
 use crate::decide::targeted::TargetedAccounts;
+use crate::decide::totals::Totals;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::account::Account;
 use crate::model::event::{
     Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
 };
+use crate::model::place::Country;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::SetKind;
@@ -48,6 +52,7 @@ use jail::JailState;
 pub use jail::Tally;
 pub use order::{Manner, ManualBan, Ordered};
 pub use recovery::{RecoverySummary, StoredBans};
+pub use watch::{WatchedBan, WatchedChange};
 
 /// Counts offences and decides on bans.
 #[derive(Debug)]
@@ -72,12 +77,38 @@ pub struct Engine {
     shared: SharedHosts,
     targeted: TargetedAccounts,
     observed: ObservedBans,
+    rates: MinuteRates,
+    /// Events that some jail counted, each once.
+    attempts: u64,
     sight: Sight,
     refused: u64,
+    totals: Totals,
     ignored: Arc<IgnoreList>,
     late: checkpoint::Backlog,
     /// The source of chance in the length of bans.
     chance: RandomState,
+    countries: CountryOf,
+}
+
+/// Tells the country of a host.
+#[derive(Default)]
+pub struct CountryOf(Option<Box<dyn Fn(IpAddr) -> Option<Country> + Send>>);
+
+impl CountryOf {
+    /// Returns one that asks `look_up`.
+    pub fn new(look_up: impl Fn(IpAddr) -> Option<Country> + Send + 'static) -> Self {
+        Self(Some(Box::new(look_up)))
+    }
+
+    fn ask(&self, host: IpAddr) -> Option<Country> {
+        self.0.as_ref().and_then(|look_up| look_up(host))
+    }
+}
+
+impl std::fmt::Debug for CountryOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CountryOf").field(&self.0.is_some()).finish()
+    }
 }
 
 /// The things that are seen of what the PBX does.
@@ -132,12 +163,21 @@ impl Engine {
             shared: SharedHosts::default(),
             targeted: TargetedAccounts::default(),
             observed: ObservedBans::default(),
+            rates: MinuteRates::default(),
+            attempts: 0,
             sight: Sight::default(),
             refused: 0,
+            totals: Totals::default(),
             ignored: Arc::default(),
             late: checkpoint::Backlog::default(),
             chance: RandomState::default(),
+            countries: CountryOf::default(),
         }
+    }
+
+    /// Sets who knows the countries of hosts; without that, only their networks count.
+    pub fn look_countries_up(&mut self, countries: CountryOf) {
+        self.countries = countries;
     }
 
     /// Returns the plan in force.
@@ -166,6 +206,12 @@ impl Engine {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns how many offences and bans there were since the start, by what they are.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Returns the last logins.
@@ -211,6 +257,24 @@ impl Engine {
             banned: self.bans.count(id),
             observed: self.observed.count(id),
         })
+    }
+
+    /// Returns the attempts that some jail counted, and the bans of all jails, so far.
+    fn sums(&self) -> Sums {
+        let bans = self.states.iter().map(|state| state.tally.banned).sum();
+        Sums { attempts: self.attempts, bans }
+    }
+
+    /// Returns the attempts and bans of the last minutes.
+    #[must_use]
+    pub fn rates(&self) -> &MinuteRates {
+        &self.rates
+    }
+
+    /// Returns the last events.
+    #[must_use]
+    pub fn recent(&self) -> &RecentEvents {
+        &self.recent
     }
 
     /// Returns the bans that jails in observe mode would have in force.
@@ -298,6 +362,7 @@ impl Engine {
         self.shared.tick(now);
         self.targeted.tick(now);
         self.observed.tick(now);
+        self.rates.tick(self.sums(), now);
         for (origin, limit) in &mut self.floods {
             let ebbs = |withheld| Decision::FloodEbbs { origin: *origin, withheld };
             out.extend(limit.tick(now).map(ebbs));
@@ -373,6 +438,10 @@ impl Engine {
                 }
             })
             .collect();
+        self.totals.renumber(
+            |jail| old.jail(jail).and_then(|jail| plan.jail_named(&jail.name)),
+            |scope| successor_scope(&old, &plan, scope),
+        );
         for channel in &mut self.channels {
             channel.clear();
         }
@@ -521,18 +590,22 @@ impl Engine {
 /// configuration, and with it the rules that use its sets.
 fn carried(old: &Plan, new: &Plan, ban: &Ban) -> Option<Ban> {
     let before = old.structure.scope(ban.scope)?;
-    let at =
-        new.structure.scopes.iter().position(|known| {
-            known.set(SetKind::Hosts, true) == before.set(SetKind::Hosts, true)
-        })?;
-    let scope = ScopeId(u16::try_from(at).ok()?);
-    let bits = new.structure.scopes.get(at)?.ipv6prefix;
+    let scope = successor_scope(old, new, ban.scope)?;
+    let bits = new.structure.scope(scope)?.ipv6prefix;
     let rekeyed = bits != before.ipv6prefix
         && ban.subject.is_ipv6()
         && !ban.subject.is_flow()
         && ban.subject.net().prefix_len() == before.ipv6prefix;
     let subject = if rekeyed { Subject::of(ban.host, bits) } else { ban.subject };
     Some(Ban { jail: successor_of(old, new, ban.jail), subject, scope, ..*ban })
+}
+
+/// The scope with the same sets; `None` if there is none any more.
+fn successor_scope(old: &Plan, new: &Plan, scope: ScopeId) -> Option<ScopeId> {
+    let set = old.structure.scope(scope)?.set(SetKind::Hosts, true);
+    let mut scopes = new.structure.scopes.iter();
+    let at = scopes.position(|known| known.set(SetKind::Hosts, true) == set)?;
+    u16::try_from(at).ok().map(ScopeId)
 }
 
 /// The jail of the same name, or the administrator's.

@@ -13,6 +13,7 @@ use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_ports::MANY;
 use crate::decide::shared::Part;
+use crate::decide::totals::OffenceKind;
 use crate::model::event::{
     BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
 };
@@ -33,12 +34,13 @@ impl Engine {
 
     /// Takes up a login. One from a network that its account never used protects nobody.
     fn on_login(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let (list, plan) = (&self.ignored, &self.plan);
+        let (list, plan, countries) = (&self.ignored, &self.plan, &self.countries);
         let is_trusted = || {
             let host = event.host;
             list.holds(host) || policy::covers(&plan.config.ignoreip, &IpNet::from(host))
         };
-        if self.networks.login(event, is_trusted, out) == LoginPlace::New {
+        let country = || countries.ask(event.host);
+        if self.networks.login(event, country, is_trusted, out) == LoginPlace::New {
             return;
         }
         let host = self.known_as(event.host);
@@ -53,6 +55,7 @@ impl Engine {
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
+        let mut is_counted = false;
         let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
@@ -96,8 +99,12 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
+            let before = state.tally.failed;
             self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
+            let state = self.states.get(usize::from(id.0));
+            is_counted |= state.is_some_and(|state| state.tally.failed > before);
         }
+        self.attempts += u64::from(is_counted);
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
         }
@@ -144,6 +151,9 @@ impl Engine {
         }
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
+        if let Meaning::Offence(class) = event.meaning {
+            self.totals.offence(OffenceKind { jail: id, class, evidence: event.evidence });
+        }
         let count = state.offences.add(subject, event, per_attempt);
         let (host, channel) = (event.host, event.channel);
         out.push(Decision::Found { jail: id, host, offences: count.all, channel });

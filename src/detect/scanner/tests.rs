@@ -591,7 +591,8 @@ const CAPTURED: [fn(&str) -> String; 7] = [
 #[test]
 fn free_text_among_captured_lines_makes_hearsay_of_what_follows() {
     let (knock, other) = (console("203.0.113.9 knocked"), console("nothing to see here"));
-    let far = other.repeat(8192 / other.len() + 1);
+    // As many lines as a message can have.
+    let far = other.repeat(8192);
     for captured in CAPTURED {
         let lines = |parts: &[&str]| -> Vec<u8> {
             let lines = parts.iter().flat_map(|part| part.split_inclusive('\n'));
@@ -608,10 +609,8 @@ fn free_text_among_captured_lines_makes_hearsay_of_what_follows() {
                 read(&lines(&[free, &other, &knock]))[0].ends_with("hearsay"),
                 "{header}{free}"
             );
-            assert!(
-                read(&lines(&[free, &far, &knock]))[0].ends_with("unverified"),
-                "{header}{free}"
-            );
+            let seen = read_in_pieces(&matcher(&[RULES]), &lines(&[free, &far, &knock]), 1 << 16);
+            assert!(seen[0].ends_with("unverified"), "{header}{free}");
         }
         // A header that a sender writes into his text is not one: it is text.
         let forged = captured(&knock);
@@ -735,10 +734,35 @@ fn records_within_dockers_are_framed_if_all_are() {
     }
     // A console that also shows text is one on which anybody may write an object.
     for before in [docker("    -- Executing [9\n"), docker("\n"), docker("{\n"), docker("{}")] {
-        let far = other.repeat(8192 / other.len() + 1);
-        let evidence = |lines: &[u8]| read(lines).pop().unwrap();
-        assert!(!evidence(&text(&[&before, &tcp])).ends_with("proven"), "{before}");
-        assert!(evidence(&text(&[&before, &far, &tcp])).ends_with("proven"), "{before}");
+        let far = other.repeat(8192);
+        assert!(!read(&text(&[&before, &tcp])).pop().unwrap().ends_with("proven"), "{before}");
+        let seen = read_in_pieces(&matcher(&[RULES]), &text(&[&before, &far, &tcp]), 1 << 16);
+        assert!(seen[0].ends_with("proven"), "{before}");
+    }
+}
+
+#[test]
+fn as_many_lines_as_a_message_can_have_are_doubted_whatever_is_around_each() {
+    let (forged, other) = ("[x] NOTICE[1]: door.c:6 f: 192.0.2.66 knocked\n", console("nothing"));
+    // Of what was broken, every line is there: all of one kind, or many empty ones first.
+    let many = forged.repeat((8192 - 20) / forged.len());
+    let last = "\n".repeat(8192 - 20 - 3 * forged.len()) + &forged.repeat(3);
+    let escaped = "\u{1}<\n".repeat((8192 - 200) / 3) + &forged.repeat(3);
+    let beginnings = ["    -- Executing [9\n", "[x] VERBOSE[1]: pbx.c:1 f: -- Executing [9\n"];
+    for captured in CAPTURED {
+        for beginning in beginnings {
+            for rest in [&many, &last, &escaped] {
+                let all = [&*other, beginning, rest].concat();
+                let lines: String = all.split_inclusive('\n').map(captured).collect();
+                for size in [1 << 14, 1 << 16] {
+                    let seen = read_in_pieces(&matcher(&[RULES]), lines.as_bytes(), size);
+                    assert!(seen.len() >= 3, "{seen:?}");
+                    let believed: Vec<_> =
+                        seen.iter().filter(|event| !event.ends_with("hearsay")).collect();
+                    assert!(believed.is_empty(), "{}{beginning}{believed:?}", captured("x\n"));
+                }
+            }
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::conf_files::ConfFiles;
-use super::file_stamp::{FileStamp, are_current};
 use crate::config::Config;
 use crate::hosts::asterisk::hep_conf::HepConf;
 use crate::hosts::asterisk::logger_conf;
 use crate::hosts::asterisk::ports::{Driver, Listening, MOST_PORTS, Transport};
 use crate::model::exchange::{AsteriskPorts, HepFlow};
 use crate::model::scope;
+use crate::sys::file_stamp::{FileStamp, are_current};
 use crate::sys::sock_diag::{Listener, Protocol, SockDiag, SockDiagError};
 
 /// The user that Asterisk runs as in Debian's and nearly all other packages.

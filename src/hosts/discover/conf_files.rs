@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use glob::GlobError;
 
-use super::file_stamp::{FileStamp, stamp};
 use crate::hosts::asterisk::conf::Files;
+use crate::sys::file_stamp::{FileStamp, stamp};
 use crate::sys::text_file::{self, FileError};
 
 /// Files at most, and their bytes in all.

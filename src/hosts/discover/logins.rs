@@ -8,9 +8,9 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::file_stamp::{FileStamp, stamp};
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::subject::canonical;
+use crate::sys::file_stamp::{FileStamp, stamp};
 
 const LOGIND: &str = "/run/systemd/sessions";
 const UTMP: &str = "/run/utmp";

@@ -9,7 +9,6 @@ pub mod asterisk_ports;
 mod conf_files;
 mod dns;
 pub mod dns_helper;
-mod file_stamp;
 mod logins;
 mod name_servers;
 mod trunk_files;

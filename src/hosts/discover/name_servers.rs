@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::file_stamp::{FileStamp, stamp};
 use crate::model::listed::{ExemptNetwork, ExemptReason};
+use crate::sys::file_stamp::{FileStamp, stamp};
 
 /// The second one has the servers behind systemd-resolved's own (systemd-resolved.service(8)).
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];

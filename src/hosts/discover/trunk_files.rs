@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::conf_files::ConfFiles;
-use super::file_stamp::{FileStamp, are_current};
 use crate::hosts::asterisk::trunks::Trunks;
 use crate::model::trouble::Trouble;
+use crate::sys::file_stamp::{FileStamp, are_current};
 
 /// The trunks, and the files that they were found in.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 mod command;
 mod mail;
 mod webhook;
-mod whois;
+pub mod whois;
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What `whois` knows of a banned host.
+//! What `whois` knows of a host: for mails, and for people who ask.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::model::subject::Subject;
 use crate::notify::words::plain;
 use crate::sys::program::Program;
 
-/// The time that it may take: it asks servers of the registries.
+/// The time that it may take for a mail: it asks servers of the registries.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that it may print.
 const MOST_PRINTED: usize = 256 << 10;
@@ -20,14 +20,22 @@ const LONGEST_LINE: usize = 160;
 /// a host that no registry knows.
 pub(super) fn of_banned(event: &GuardEvent) -> Option<(&'static str, Vec<String>)> {
     let host: Subject = event.host.as_deref()?.parse().ok()?;
-    let address = host.address().to_canonical();
-    (event.kind == EventKind::Ban && is_public(address)).then(|| ("whois", ask("whois", address)))
+    let lines = || of_host(host.address(), PATIENCE);
+    (event.kind == EventKind::Ban).then(lines).flatten().map(|lines| ("whois", lines))
 }
 
-fn ask(program: &str, host: IpAddr) -> Vec<String> {
+/// Returns what is known of a host, or why nothing is; `None` if no registry knows such an address. It takes `patience` at
+/// most.
+#[must_use]
+pub fn of_host(host: IpAddr, patience: Duration) -> Option<Vec<String>> {
+    let host = host.to_canonical();
+    is_public(host).then(|| ask("whois", host, patience))
+}
+
+fn ask(program: &str, host: IpAddr, patience: Duration) -> Vec<String> {
     // An address, and never a word that strangers chose.
     let whois = Program::with_argv([program.to_owned(), "--".to_owned(), host.to_string()]);
-    match whois.limited(PATIENCE).capped(MOST_PRINTED).bare().run(&[], &[]) {
+    match whois.limited(patience).capped(MOST_PRINTED).bare().run(&[], &[]) {
         Ok(printed) => facts(&String::from_utf8_lossy(&printed)),
         Err(error) => vec![plain(&format!("not known: {error}"), LONGEST_LINE)],
     }
@@ -73,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_told() {
-        let lines = ask("/no/such/whois", "198.51.100.7".parse().unwrap());
+        let lines = ask("/no/such/whois", "198.51.100.7".parse().unwrap(), PATIENCE);
         assert!(lines[0].starts_with("not known: "), "{lines:?}");
     }
 }

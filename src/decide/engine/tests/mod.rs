@@ -12,6 +12,7 @@ mod reload;
 mod shared;
 mod thirty_days;
 mod totals;
+mod watch;
 
 use std::time::Duration;
 

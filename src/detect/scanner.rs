@@ -60,6 +60,16 @@ struct Group {
     dates: Dates,
     patterns: PatternSet,
     targets: Vec<Target>,
+    /// Finds literals without which none of them matches a line.
+    literals: Option<Prefilter>,
+}
+
+impl Group {
+    /// Whether none of them can match a line, as far as that shows at once.
+    fn cannot_match(&self, line: &[u8]) -> bool {
+        let span = Span { start: 0, end: line.len() };
+        self.literals.as_ref().is_some_and(|literals| literals.find(line, span).is_none())
+    }
 }
 
 /// A line as failregexes of fail2ban's see it, and what is known of its log.
@@ -130,6 +140,10 @@ impl Matcher {
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
                     patterns.iter().map(|(_, _, pattern)| pattern.regex.as_str()).collect();
+                let needles = patterns.iter().map(|(_, _, pattern)| pattern.needles.as_slice());
+                let needles: Vec<_> = needles.collect();
+                let is_other = grammar == Grammar::Fail2ban;
+                let literals = is_other.then(|| super::prefilter::prefilter(&needles)).flatten();
                 let targets = patterns
                     .iter()
                     .map(|(id, rule, pattern)| Target {
@@ -145,7 +159,7 @@ impl Matcher {
                     Grammar::Fail2ban => Dates::new(dates).unwrap_or(Dates::None),
                     _ => Dates::None,
                 };
-                groups.push(Group { grammar, dates, patterns, targets });
+                groups.push(Group { grammar, dates, patterns, targets, literals });
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
@@ -389,7 +403,11 @@ impl Scanner {
         let mut may_matter = false;
         let reads_asterisk = matcher.groups.iter().any(|group| group.grammar == Grammar::Asterisk);
         for (group, cache) in matcher.groups.iter().zip(&mut self.caches) {
-            let Group { grammar, dates, patterns: pattern_set, targets } = group;
+            // What no look at the line is needed for costs the others nothing.
+            if reads_asterisk && self.dateless.of_asterisk && group.cannot_match(text) {
+                continue;
+            }
+            let Group { grammar, dates, patterns: pattern_set, targets, .. } = group;
             let (mut is_report, mut of_asterisk) = (true, *grammar == Grammar::Asterisk);
             let (stamp, shape, body) = match grammar {
                 Grammar::Fail2ban => {

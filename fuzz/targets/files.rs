@@ -2,9 +2,9 @@
 //! may in Asterisk's configuration, which is read as far as it makes sense.
 #![no_main]
 
+use asterguard::config::load;
 use asterguard::hosts::asterisk::conf::Files;
 use asterguard::hosts::asterisk::trunks::{TrunkHost, Trunks};
-use asterguard::config::load;
 use asterguard::rules::RuleSet;
 use libfuzzer_sys::fuzz_target;
 

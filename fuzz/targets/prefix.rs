@@ -26,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
     for (before, behind) in FRAMES {
         scratch.clear();
         let line = [before.as_bytes(), data, behind.as_bytes()].concat();
-        let left = prefix::strip(&line, &Tags::default(), &mut scratch).map(|stripped| stripped.body.len());
+        let left = prefix::strip(&line, &Tags::default(), &mut scratch)
+            .map(|stripped| stripped.body.len());
         assert!(left.is_none_or(|left| left <= line.len()));
         assert!(scratch.len() <= line.len());
         let _ = prefix::kernel(&line);
@@ -36,7 +37,8 @@ fuzz_target!(|data: &[u8]| {
     let line = format!(
         r#"{{"timestamp":"x","logmsg":{{"location":{{"filename":"a.c"}},"level":"NOTICE","message":{quoted}}}}}"#
     );
-    let stripped = prefix::strip(line.as_bytes(), &Tags::default(), &mut scratch).expect("a whole object");
+    let stripped =
+        prefix::strip(line.as_bytes(), &Tags::default(), &mut scratch).expect("a whole object");
     let expected = format!("a.c: {}", message.replace('\n', "\r").trim_end_matches('\r'));
     assert_eq!((stripped.shape, stripped.body), (Shape::Json, expected.as_bytes()));
 });

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use asterguard::model::event::{ChannelId, Event};
-use asterguard::input::line_splitter::LineSplitter;
 use asterguard::detect::scanner::{Clock, Matcher, Scanner};
-use asterguard::rules::RuleSet;
+use asterguard::input::line_splitter::LineSplitter;
+use asterguard::model::event::{ChannelId, Event};
 use asterguard::model::time::Time;
+use asterguard::rules::RuleSet;
 use libfuzzer_sys::fuzz_target;
 
 static MATCHER: LazyLock<Arc<Matcher>> = LazyLock::new(|| {

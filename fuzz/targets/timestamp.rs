@@ -2,8 +2,8 @@
 #![no_main]
 
 use asterguard::detect::prefix::{self, Tags};
-use asterguard::model::time::Time;
 use asterguard::detect::timestamp::TimestampParser;
+use asterguard::model::time::Time;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

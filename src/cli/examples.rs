@@ -128,7 +128,18 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 30] = [
         ],
     ),
     ("export", &[("asterguard export bans.json", "all bans, with end, reason and person")]),
-    ("import", &[("asterguard import bans.json", "on another machine, or later")]),
+    (
+        "import",
+        &[
+            ("asterguard import", "what becomes of /etc/fail2ban, line by line"),
+            (
+                "asterguard import --out /etc/asterguard --switch",
+                "write it, and how to change over",
+            ),
+            ("asterguard import /var/lib/fail2ban/fail2ban.sqlite3", "the bans of fail2ban"),
+            ("asterguard import bans.json", "on another machine, or later"),
+        ],
+    ),
     (
         "pause",
         &[

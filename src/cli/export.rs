@@ -1,5 +1,6 @@
-//! `asterguard export` and `asterguard import`
+//! `asterguard export`, and `asterguard import` of bans
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,10 +11,16 @@ use clap::Args;
 use super::SocketArg;
 use super::client::ask;
 use super::output::{Failure, Output};
+use super::text::printable_text;
 use super::without_daemon::PlacesArgs;
+use crate::config::MANUAL;
+use crate::control::SubjectText;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::import::{ImportRequest, Imported, ImportedBan};
+use crate::fail2ban::database::{self, StoredBan};
+use crate::model::event::Evidence;
 use crate::model::words::counted;
+use crate::sys::clock::now;
 
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: u64 = 16 << 10;
@@ -58,44 +65,58 @@ fn write(path: &Path, bans: &[NamedBan]) -> anyhow::Result<()> {
     file.flush().with_context(context)
 }
 
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// A file that `export` wrote, or the output of `banned --json`; `-` is standard input
-    file: PathBuf,
-    #[command(flatten)]
-    socket: SocketArg,
-}
-
 /// Takes up bans until the times at which they end; those that are in force for as long stay as they are.
-pub fn import(args: &ImportArgs, output: &Output) -> Result<(), Failure> {
-    let name = args.file.display();
-    let reader: Box<dyn BufRead> = if args.file == Path::new("-") {
+pub fn import(path: &Path, socket: &SocketArg, output: &Output) -> Result<(), Failure> {
+    let name = path.display();
+    let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(&args.file)
+        let file = File::open(path)
             .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
         Box::new(BufReader::new(file))
     };
+    let mut failed = None;
+    let numbered = (1_u64..).zip(lines(reader));
+    let bans = numbered.map_while(|(number, line)| match line {
+        Ok(line) => Some((number, line)),
+        Err(error) => {
+            failed = Some(Failure::new(format!("cannot read {name}: {error}")));
+            None
+        }
+    });
+    let bans = bans.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| {
+        let ban = serde_json::from_slice::<ImportedBan>(&line);
+        ban.map(|ban| (ban, line.len())).map_err(|error| format!("{name}:{number}: {error}"))
+    });
+    let taken = take_up(bans, socket);
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    let (sum, wrong) = taken?;
+    told(&sum, &wrong, output)
+}
+
+/// Has the daemon take up bans, each with about the bytes that it takes, and returns what became of them, and what was no ban.
+fn take_up(
+    bans: impl Iterator<Item = Result<(ImportedBan, usize), String>>,
+    socket: &SocketArg,
+) -> Result<(Imported, Vec<String>), Failure> {
     let mut sum = Imported::default();
     let mut sent = |bans: &mut Vec<ImportedBan>| -> Result<(), Failure> {
         let request = ImportRequest { bans: std::mem::take(bans) };
-        let Imported { new, known, over, refused } = ask(&args.socket.socket, &request)?;
+        let Imported { new, known, over, refused } = ask(&socket.socket, &request)?;
         (sum.new, sum.known, sum.over) = (sum.new + new, sum.known + known, sum.over + over);
         sum.refused.extend(refused);
         Ok(())
     };
     let (mut waiting, mut length, mut wrong) = (Vec::new(), 0, Vec::new());
-    for (number, line) in (1_u64..).zip(lines(reader)) {
-        let line = line.map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match serde_json::from_slice::<ImportedBan>(&line) {
-            Ok(ban) => {
-                length += line.len();
+    for ban in bans {
+        match ban {
+            Ok((ban, size)) => {
+                length += size;
                 waiting.push(ban);
             }
-            Err(error) => wrong.push(format!("{name}:{number}: {error}")),
+            Err(error) => wrong.push(error),
         }
         if length > PART {
             sent(&mut waiting)?;
@@ -104,6 +125,55 @@ pub fn import(args: &ImportArgs, output: &Output) -> Result<(), Failure> {
     }
     if !waiting.is_empty() {
         sent(&mut waiting)?;
+    }
+    Ok((sum, wrong))
+}
+
+/// Takes up the bans of fail2ban's database that its jails for Asterisk made, and those of the jails `also`: as bans by hand,
+/// on all ports.
+pub fn import_of_fail2ban(
+    path: &Path,
+    also: &[String],
+    socket: &SocketArg,
+    output: &Output,
+) -> Result<(), Failure> {
+    let found = database::read(path, now().secs())
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let wanted = |jail: &str| {
+        let small = jail.to_lowercase();
+        ["asterisk", "pbx", "sip"].iter().any(|word| small.contains(word))
+            || also.iter().any(|name| name == jail)
+    };
+    let (taken, left): (Vec<_>, Vec<_>) = found.bans.into_iter().partition(|ban| wanted(&ban.jail));
+    let bans = taken.into_iter().map(|StoredBan { jail, host, since, until }| {
+        let ban = ImportedBan {
+            jail: MANUAL.to_owned(),
+            host: SubjectText(host),
+            scope: "all".to_owned(),
+            since,
+            until,
+            offences: 0,
+            evidence: Evidence::Unverified,
+            rule: None,
+            by: Some("fail2ban".to_owned()),
+            comment: Some(format!("jail {}", printable_text(&jail))),
+        };
+        Ok((ban, 200))
+    });
+    let (mut sum, wrong) = take_up(bans, socket)?;
+    sum.over += found.over;
+    if !output.json {
+        let jails: BTreeSet<_> = left.iter().map(|ban| printable_text(&ban.jail)).collect();
+        for jail in jails {
+            output
+                .line(format_args!("left out: the bans of {jail} (--jail {jail} takes them, too)"));
+        }
+        if !found.others.is_empty() {
+            output.line(format_args!(
+                "left out: {} that are no addresses",
+                counted(found.others.len(), "ban")
+            ));
+        }
     }
     told(&sum, &wrong, output)
 }

@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod get;
 mod history;
+mod import;
 mod line_forms;
 mod list;
 mod log_file;
@@ -203,8 +204,12 @@ enum Command {
     Accounts(accounts::AccountsArgs),
     /// Write the bans in force with end, reason and person, one JSON object per line
     Export(export::ExportArgs),
-    /// Add the bans that `export` wrote, each until its end
-    Import(export::ImportArgs),
+    /// Take over from fail2ban: its configuration, or bans that `export` wrote
+    ///
+    /// A directory is read as fail2ban reads it. Each line is reported: taken, done better by something built in,
+    /// untrusted (`hearsay`), or not possible. A file holds bans; each is in force until its end. The exit code is 1 if
+    /// something is wrong in a file.
+    Import(import::ImportArgs),
     /// Stop blocking now, for a time; works without the daemon too
     Pause(pause::PauseArgs),
     /// End all pauses, or the pause of one jail
@@ -321,7 +326,7 @@ pub fn main() -> ExitCode {
         Command::Allow(args) => allow::allow(&args, &output),
         Command::Accounts(args) => accounts::accounts(&args, &output),
         Command::Export(args) => export::export(&args, &output),
-        Command::Import(args) => export::import(&args, &output),
+        Command::Import(args) => return ended(import::import(&args, &output), &output),
         Command::Resume(args) => resume::resume(&args, &output),
         Command::Get(args) => get::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),

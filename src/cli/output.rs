@@ -87,7 +87,7 @@ impl From<std::io::Error> for Failure {
 }
 
 /// Whether standard error shows colours: as `--color` says, else if it is a terminal, and `NO_COLOR` is not set.
-fn colours() -> bool {
+pub(super) fn colours() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 

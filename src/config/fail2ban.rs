@@ -109,7 +109,7 @@ pub(crate) fn is_variable(text: &str) -> bool {
 }
 
 /// Whether fail2ban calls its jail of Asterisk so.
-pub(super) fn is_asterisk(jail: &str) -> bool {
+pub(crate) fn is_asterisk(jail: &str) -> bool {
     ASTERISK.contains(&jail)
 }
 

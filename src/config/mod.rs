@@ -9,7 +9,7 @@ mod global;
 mod jail_section;
 mod lists;
 pub mod load;
-mod network;
+pub(crate) mod network;
 pub mod notify;
 mod places;
 mod ports;

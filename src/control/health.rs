@@ -43,6 +43,8 @@ pub enum Check {
     TamperedLines,
     /// Whether lines stand right behind free text.
     FreeText,
+    /// Whether failregexes with look-around took more steps than they may.
+    SlowRules,
     /// Whether what must outlive a restart is stored.
     StateFile,
     /// Whether the state file is the one that was left.
@@ -81,6 +83,7 @@ impl Check {
             Self::Configuration => "configuration",
             Self::TamperedLines => "tampered-lines",
             Self::FreeText => "free-text",
+            Self::SlowRules => "slow-rules",
             Self::StateFile => "state-file",
             Self::StateDamage => "state-damage",
             Self::Limiter => "limiter",

@@ -6,9 +6,11 @@ use memchr::memmem::Finder;
 
 use super::address::FoundAddress;
 use super::prefilter::PatternSet;
+use crate::model::exchange::Transport;
 use crate::model::subject::canonical;
 use crate::rules::address_tag::AddressTag;
 use crate::rules::pattern::Pattern;
+use crate::rules::search::{Found, Search};
 
 /// Places in one body where an address may stand for one failregex; with more, a sender put them
 /// there, and the line is not believed.
@@ -29,6 +31,8 @@ pub enum Extraction {
 #[derive(Debug)]
 pub struct Extractor {
     tag: AddressTag,
+    /// A failregex of fail2ban's, which finds its host itself.
+    search: Option<Search>,
     before: Option<Finder<'static>>,
     after: Vec<u8>,
     around: (String, String),
@@ -44,6 +48,7 @@ impl Extractor {
     pub fn new(pattern: &Pattern) -> Self {
         Self {
             tag: pattern.tag,
+            search: pattern.search.clone(),
             before: (!pattern.before.is_empty()).then(|| Finder::new(&pattern.before).into_owned()),
             after: pattern.after.clone(),
             around: pattern.around.clone(),
@@ -59,6 +64,17 @@ impl Extractor {
     /// two such places name two hosts, a host outside wrote one of them.
     #[must_use]
     pub fn read(&self, body: &[u8]) -> Extraction {
+        if let Some(search) = &self.search {
+            return match search.find(body) {
+                Found::Host(host) => Extraction::One(FoundAddress {
+                    host,
+                    port: 0,
+                    transport: Transport::Unknown,
+                    len: 0,
+                }),
+                Found::Nothing | Found::NoAddress | Found::GaveUp => Extraction::Nothing,
+            };
+        }
         let Some(before) = &self.before else {
             return self.at(body, 0).map_or(Extraction::Nothing, Extraction::One);
         };

@@ -1,5 +1,6 @@
 //! Lines to events: prefix, pattern set, host, context, evidence.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::model::event::{Basis, ChannelId, Clue, Event, Evidence, Meaning, Rule
 use crate::model::exchange::{ExchangeId, Transport};
 use crate::model::subject::canonical;
 use crate::model::time::Time;
+use crate::rules::date_pattern::Dates;
 use crate::rules::pattern::Pattern;
 use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
 
@@ -43,11 +45,58 @@ const SAMPLED: usize = 64;
 #[derive(Debug)]
 pub struct Matcher {
     rules: Arc<RuleSet>,
-    /// One pattern set a grammar; none where no rule uses the grammar.
-    pattern_sets: Vec<(Grammar, PatternSet, Vec<Target>)>,
+    /// One group a grammar, and for failregexes of fail2ban's one a `datepattern`; none where no rule uses it.
+    groups: Vec<Group>,
     messages: Messages,
     prefilter: Option<Prefilter>,
     tags: Tags,
+}
+
+/// Failregexes that see the same of a line.
+#[derive(Debug)]
+struct Group {
+    grammar: Grammar,
+    /// The dates that those of fail2ban's do not see.
+    dates: Dates,
+    patterns: PatternSet,
+    targets: Vec<Target>,
+    /// Finds literals without which none of them matches a line.
+    literals: Option<Prefilter>,
+}
+
+impl Group {
+    /// Whether none of them can match a line, as far as that shows at once.
+    fn cannot_match(&self, line: &[u8]) -> bool {
+        let span = Span { start: 0, end: line.len() };
+        self.literals.as_ref().is_some_and(|literals| literals.find(line, span).is_none())
+    }
+}
+
+/// A line as failregexes of fail2ban's see it, and what is known of its log.
+#[derive(Debug, Default)]
+struct Dateless {
+    /// The line without its date.
+    line: Vec<u8>,
+    /// Whether a line of Asterisk's has been seen.
+    of_asterisk: bool,
+}
+
+impl Dateless {
+    /// Whether a line of this level may be a report; `None` if it is no line of Asterisk's. In its log, anything else may be a
+    /// sender's text.
+    fn is_report(&mut self, level: Option<Level>) -> bool {
+        self.of_asterisk |= level.is_some();
+        level.map_or(!self.of_asterisk, |level| level == Level::Report)
+    }
+
+    /// Returns the date of a line, and the line without it.
+    fn cut<'a>(&'a mut self, text: &'a [u8], dates: &Dates) -> (&'a [u8], &'a [u8]) {
+        let date = dates.find(text).unwrap_or_default();
+        self.line.clear();
+        self.line.extend_from_slice(text.get(..date.start).unwrap_or_default());
+        self.line.extend_from_slice(text.get(date.end..).unwrap_or_default());
+        (text.get(date).unwrap_or_default(), &self.line)
+    }
 }
 
 /// The rule that a failregex of a pattern set belongs to.
@@ -68,19 +117,33 @@ impl Matcher {
     /// Returns an error if they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, PatternSetError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
-        let patterns_of = |grammar| -> Vec<(RuleId, &Rule, &Pattern)> {
+        let patterns_of = |grammar, dates: Option<&str>| -> Vec<(RuleId, &Rule, &Pattern)> {
             chosen
                 .iter()
-                .filter(|(_, rule)| rules.file_of(rule).is_some_and(|file| file.grammar == grammar))
+                .filter(|(_, rule)| {
+                    let file = rules.file_of(rule);
+                    file.is_some_and(|file| {
+                        file.grammar == grammar && file.datepattern.as_deref() == dates
+                    })
+                })
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, *rule, pattern)))
                 .collect()
         };
-        let mut pattern_sets = Vec::new();
-        for grammar in [Grammar::Asterisk, Grammar::Kernel, Grammar::None] {
-            let patterns = patterns_of(grammar);
+        let files = rules.files.iter().filter(|file| file.grammar == Grammar::Fail2ban);
+        let dates: BTreeSet<_> = files.map(|file| file.datepattern.as_deref()).collect();
+        // Those of fail2ban's are first: what a line leaves behind for the next, Asterisk's grammar notes.
+        let kinds = dates.into_iter().map(|dates| (Grammar::Fail2ban, dates));
+        let others = [Grammar::Asterisk, Grammar::Kernel, Grammar::None];
+        let mut groups = Vec::new();
+        for (grammar, dates) in kinds.chain(others.map(|grammar| (grammar, None))) {
+            let patterns = patterns_of(grammar, dates);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
                     patterns.iter().map(|(_, _, pattern)| pattern.regex.as_str()).collect();
+                let needles = patterns.iter().map(|(_, _, pattern)| pattern.needles.as_slice());
+                let needles: Vec<_> = needles.collect();
+                let is_other = grammar == Grammar::Fail2ban;
+                let literals = is_other.then(|| super::prefilter::prefilter(&needles)).flatten();
                 let targets = patterns
                     .iter()
                     .map(|(id, rule, pattern)| Target {
@@ -90,7 +153,13 @@ impl Matcher {
                         extractor: Extractor::new(pattern),
                     })
                     .collect();
-                pattern_sets.push((grammar, PatternSet::new(&regexes)?, targets));
+                let patterns = PatternSet::new(&regexes)?;
+                // A rule file with wrong dates is not loaded.
+                let dates = match grammar {
+                    Grammar::Fail2ban => Dates::new(dates).unwrap_or(Dates::None),
+                    _ => Dates::None,
+                };
+                groups.push(Group { grammar, dates, patterns, targets, literals });
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
@@ -100,18 +169,23 @@ impl Matcher {
         // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
         // literals.
         let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
-        let others = [patterns_of(Grammar::Kernel), patterns_of(Grammar::None)].concat();
+        let by_text = |rule: &Rule| {
+            let file = rules.file_of(rule);
+            file.is_some_and(|file| file.grammar != Grammar::Asterisk)
+        };
+        let others = chosen.iter().filter(|(_, rule)| by_text(rule));
+        let others: Vec<_> = others.flat_map(|(_, rule)| &rule.patterns).collect();
         // In what the journal writes as numbers, no name can be found, and a container runtime may cut one in two.
         let hidden = prefix::HIDING.map(|beginning| [beginning.to_vec()]);
         let wanted: Vec<&[Vec<u8>]> = levels
             .iter()
             .map(Vec::as_slice)
             .chain(hidden.iter().map(<[_; 1]>::as_slice))
-            .chain(others.iter().map(|(_, _, pattern)| pattern.needles.as_slice()))
+            .chain(others.iter().map(|pattern| pattern.needles.as_slice()))
             .collect();
         let prefilter = super::prefilter::prefilter(&wanted);
         let tags = Tags::default();
-        Ok(Self { rules: Arc::clone(rules), pattern_sets, messages, prefilter, tags })
+        Ok(Self { rules: Arc::clone(rules), groups, messages, prefilter, tags })
     }
 
     /// Takes lines in the logs of others for Asterisk's if they have one of these tags.
@@ -123,7 +197,7 @@ impl Matcher {
     /// Returns the memory of the automata, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.memory()).sum()
+        self.groups.iter().map(|group| group.patterns.memory()).sum()
     }
 }
 
@@ -165,6 +239,8 @@ pub struct Scanner {
     /// Whether the writer has rested since.
     rested: bool,
     scratch: Vec<u8>,
+    /// What failregexes of fail2ban's see.
+    dateless: Dateless,
     /// A line that was put together.
     joined: Vec<u8>,
     found: Vec<usize>,
@@ -180,8 +256,7 @@ impl Scanner {
     /// A scanner for a channel that begins here.
     #[must_use]
     pub fn new(matcher: Arc<Matcher>, channel: ChannelId) -> Self {
-        let caches =
-            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
+        let caches = matcher.groups.iter().map(|group| group.patterns.cache()).collect();
         Self {
             matcher,
             channel,
@@ -190,6 +265,7 @@ impl Scanner {
             begun: false,
             rested: false,
             scratch: Vec::new(),
+            dateless: Dateless::default(),
             joined: Vec::new(),
             found: Vec::new(),
             counts: Counts::default(),
@@ -201,8 +277,7 @@ impl Scanner {
 
     /// Goes on with other rules, and the same context.
     pub fn change(&mut self, matcher: Arc<Matcher>, channel: ChannelId) {
-        self.caches =
-            matcher.pattern_sets.iter().map(|(_, pattern_set, _)| pattern_set.cache()).collect();
+        self.caches = matcher.groups.iter().map(|group| group.patterns.cache()).collect();
         self.counts.change(&self.matcher.rules, &matcher.rules);
         self.matcher = matcher;
         self.channel = channel;
@@ -326,10 +401,23 @@ impl Scanner {
         events: &mut Vec<Event>,
     ) -> bool {
         let mut may_matter = false;
-        for ((grammar, pattern_set, targets), cache) in
-            matcher.pattern_sets.iter().zip(&mut self.caches)
-        {
+        let reads_asterisk = matcher.groups.iter().any(|group| group.grammar == Grammar::Asterisk);
+        for (group, cache) in matcher.groups.iter().zip(&mut self.caches) {
+            // What no look at the line is needed for costs the others nothing.
+            if reads_asterisk && self.dateless.of_asterisk && group.cannot_match(text) {
+                continue;
+            }
+            let Group { grammar, dates, patterns: pattern_set, targets, .. } = group;
+            let (mut is_report, mut of_asterisk) = (true, *grammar == Grammar::Asterisk);
             let (stamp, shape, body) = match grammar {
+                Grammar::Fail2ban => {
+                    let stripped = prefix::strip(text, line.tags, &mut self.scratch);
+                    let shape = stripped.as_ref().map_or(Shape::Syslog, |stripped| stripped.shape);
+                    is_report = self.dateless.is_report(stripped.map(|stripped| stripped.level));
+                    of_asterisk = self.dateless.of_asterisk;
+                    let (stamp, body) = self.dateless.cut(text, dates);
+                    (stamp, shape, body)
+                }
                 Grammar::None => (&[][..], Shape::Syslog, text),
                 Grammar::Kernel => match prefix::kernel(text) {
                     Some((stamp, body)) => (stamp, Shape::Syslog, body),
@@ -348,31 +436,18 @@ impl Scanner {
             self.found.clear();
             pattern_set.matching(cache, body, &mut self.found);
             let first = events.len();
-            let framing = match shape {
-                Shape::Json if !self.found.is_empty() && self.context.is_framed(line) => {
-                    Framing::Escaped
-                }
-                Shape::Datagram(DatagramEnd::Object) => Framing::Escaped,
-                Shape::Datagram(_) => Framing::Stripped,
-                _ => Framing::None,
-            };
+            let is_hit = !self.found.is_empty();
+            let framing = framing(shape, || is_hit && self.context.is_framed(line));
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
                 // shows that. To a syslog daemon each message is one, however it ends, and an ESC may
                 // have hidden how long it was: all but its head may be its sender's.
                 let rule = matcher.rules.get(target.rule);
-                let unseen_cut = match shape {
-                    Shape::Syslog => *grammar == Grammar::Asterisk,
-                    Shape::Datagram(DatagramEnd::LineFeed) => {
-                        !rule.is_some_and(|rule| rule.unbroken)
-                    }
-                    Shape::Datagram(DatagramEnd::Unseen) => true,
-                    _ => false,
-                };
                 let time = clock.time(stamp);
                 let told = self.security.is_some_and(|last| time.since(last) < SECURITY_IS_ON);
-                let twin = rule.is_some_and(|rule| rule.twin);
-                let distrust = (unseen_cut && target.open) || (twin && told);
+                let twin = told && rule.is_some_and(|rule| rule.twin);
+                let cut = target.open && may_be_cut(shape, of_asterisk, rule);
+                let distrust = cut || twin || !is_report;
                 events.extend(matcher.judge(target, body, framing).map(|reading| Event {
                     time,
                     channel: self.channel,
@@ -396,6 +471,15 @@ impl Scanner {
             // daemon escapes line feeds, and an object holds all of its message.
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
+            if *grammar == Grammar::Fail2ban {
+                if weigh_apart(&self.context, &matcher.messages, line, shape, clock, hits) {
+                    self.counts.add(hits);
+                }
+                if !reads_asterisk {
+                    self.context.note_within(&matcher.messages, text, line);
+                }
+                continue;
+            }
             let is_shared = is_loose && prefix::inner_bodies(body).next().is_some();
             if !hits.is_empty() {
                 settle(hits);
@@ -421,6 +505,43 @@ impl Scanner {
         }
         may_matter
     }
+}
+
+/// Returns how far the bounds of a message in a line are known. `is_framed`: whether a record stands among objects only.
+fn framing(shape: Shape, is_framed: impl FnOnce() -> bool) -> Framing {
+    match shape {
+        Shape::Json if is_framed() => Framing::Escaped,
+        Shape::Datagram(DatagramEnd::Object) => Framing::Escaped,
+        Shape::Datagram(_) => Framing::Stripped,
+        _ => Framing::None,
+    }
+}
+
+/// Whether Asterisk may have cut a message without a trace: to a syslog daemon each message is one, however it ends.
+fn may_be_cut(shape: Shape, of_asterisk: bool, rule: Option<&Rule>) -> bool {
+    match shape {
+        Shape::Syslog => of_asterisk,
+        Shape::Datagram(DatagramEnd::LineFeed) => !rule.is_some_and(|rule| rule.unbroken),
+        Shape::Datagram(DatagramEnd::Unseen) => true,
+        _ => false,
+    }
+}
+
+/// Weighs the `hits` of failregexes of fail2ban's, and returns whether there are any. The context stays as it is: Asterisk's grammar weighs the line again.
+fn weigh_apart(
+    context: &Context,
+    messages: &Messages,
+    line: &Line<'_>,
+    shape: Shape,
+    clock: &mut Clock<'_>,
+    hits: &mut [Event],
+) -> bool {
+    if hits.is_empty() {
+        return false;
+    }
+    settle(hits);
+    weigh(&mut context.clone(), messages, line, shape, clock, hits);
+    true
 }
 
 /// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether
@@ -495,8 +616,8 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 impl Matcher {
     /// Whether a line is in a form that one of the rules is for.
     fn is_for(&self, line: &[u8], scratch: &mut Vec<u8>) -> bool {
-        self.pattern_sets.iter().any(|(grammar, ..)| match grammar {
-            Grammar::None => true,
+        self.groups.iter().any(|group| match group.grammar {
+            Grammar::None | Grammar::Fail2ban => true,
             Grammar::Kernel => prefix::kernel(line).is_some(),
             Grammar::Asterisk => prefix::strip(line, &self.tags, scratch).is_some(),
         })
@@ -541,7 +662,8 @@ impl Matcher {
                     (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
                 let framed = framing != Framing::None && !rule.service.escapes_nothing();
-                let proves = framed || file.grammar != Grammar::Asterisk;
+                let proves =
+                    framed || !matches!(file.grammar, Grammar::Asterisk | Grammar::Fail2ban);
                 let most = if proves { Evidence::Proven } else { Evidence::Unverified };
                 let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
                 Some(Judgement {

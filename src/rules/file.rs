@@ -8,7 +8,9 @@ use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
+use super::date_pattern::Dates;
 use super::pattern::{Pattern, PatternError};
+use super::search::LineRegex;
 use super::{Example, Grammar, LONGEST_MESSAGE, MessageShape, Rule, RuleFile, Service, TextPlace};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::fail2ban;
@@ -27,6 +29,7 @@ struct RawFile {
     service: Option<Service>,
     #[serde(default)]
     ignoreregex: Vec<Spanned<String>>,
+    datepattern: Option<Spanned<String>>,
     #[serde(default)]
     message: Vec<RawMessage>,
     #[serde(default)]
@@ -191,7 +194,22 @@ impl Reader<'_> {
 
     fn file(&mut self, raw: RawFile) -> RuleFile {
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let ignoreregex = raw.ignoreregex.iter().filter_map(|regex| self.regex(regex)).collect();
+        let grammar = raw.prefix.unwrap_or_default();
+        let ignoreregex = raw.ignoreregex.iter();
+        let ignoreregex =
+            ignoreregex.filter_map(|regex| self.ignoreregex(regex, grammar)).collect();
+        if let Some(dates) = &raw.datepattern {
+            if grammar != Grammar::Fail2ban {
+                let message = "datepattern belongs to prefix = \"fail2ban\"";
+                self.problem(
+                    dates.span(),
+                    message,
+                    Some("leave it out: dates are found by themselves"),
+                );
+            } else if let Err(error) = Dates::new(Some(dates.get_ref())) {
+                self.problem(dates.span(), error.to_string(), None);
+            }
+        }
         let messages =
             raw.message.into_iter().filter_map(|message| self.message(message)).collect();
         if raw.rule.is_empty() {
@@ -210,17 +228,23 @@ impl Reader<'_> {
                     Some("give each rule of a file its own id"),
                 );
             }
-            rules.extend(self.rule(raw, service));
+            rules.extend(self.rule(raw, service, grammar));
         }
         RuleFile {
             name,
             path: self.path.to_owned(),
             source: Arc::clone(&self.source),
-            grammar: raw.prefix.unwrap_or_default(),
+            grammar,
             ignoreregex,
+            datepattern: raw.datepattern.map(Spanned::into_inner),
             messages,
             rules,
         }
+    }
+
+    fn ignoreregex(&mut self, regex: &Spanned<String>, grammar: Grammar) -> Option<LineRegex> {
+        let read = LineRegex::read(regex.get_ref(), grammar);
+        read.map_err(|error| self.problem(regex.span(), error.to_string(), None)).ok()
     }
 
     fn regex(&mut self, regex: &Spanned<String>) -> Option<Regex> {
@@ -261,7 +285,7 @@ impl Reader<'_> {
         })
     }
 
-    fn rule(&mut self, raw: RawRule, service: Option<Service>) -> Option<Rule> {
+    fn rule(&mut self, raw: RawRule, service: Option<Service>, grammar: Grammar) -> Option<Rule> {
         let before = self.problems.len();
         let well_named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if raw.id.get_ref().is_empty() || !raw.id.get_ref().bytes().all(well_named) {
@@ -294,8 +318,15 @@ impl Reader<'_> {
         };
         let mut patterns = Vec::new();
         for source in sources {
-            match Pattern::new(source) {
+            let pattern = match grammar {
+                Grammar::Fail2ban => Pattern::of_fail2ban(source),
+                _ => Pattern::new(source),
+            };
+            match pattern {
                 Ok(pattern) => patterns.push(pattern),
+                Err(error @ PatternError::OfFail2ban(_)) => {
+                    self.problem(raw.failregex.span(), error.to_string(), None);
+                }
                 Err(error) => self.no_pattern(&raw.failregex.span(), source, &error),
             }
         }

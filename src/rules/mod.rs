@@ -1,8 +1,11 @@
 //! The rules: what messages mean, and where in them the host stands.
 
 pub mod address_tag;
+pub mod date_pattern;
 pub mod file;
 pub mod pattern;
+pub mod python_regex;
+pub mod search;
 pub mod trial;
 
 use std::collections::HashMap;
@@ -24,6 +27,7 @@ use crate::model::event::{Class, Evidence, Meaning, RuleId};
 use crate::model::exchange::Protocol;
 use crate::sys::text_file::{self, TextError};
 use pattern::Pattern;
+use search::LineRegex;
 
 /// The rule files that come with the program, by name.
 const BUILTIN: [(&str, &str); 8] = [
@@ -54,6 +58,8 @@ pub enum Grammar {
     Kernel,
     /// None: the failregex sees the whole line.
     None,
+    /// As in fail2ban: the failregex is one of fail2ban's own, and sees the line without its date.
+    Fail2ban,
 }
 
 /// A message that holds text from outside, which may break it in two: where it ends is where
@@ -225,7 +231,9 @@ pub struct RuleFile {
     /// The grammar of what is stripped from lines first.
     pub grammar: Grammar,
     /// Bodies that one of these matches anywhere are ignored.
-    pub ignoreregex: Vec<Regex>,
+    pub ignoreregex: Vec<LineRegex>,
+    /// Where the dates are that a failregex of fail2ban's does not see: its `datepattern`.
+    pub datepattern: Option<String>,
     /// Messages that text from outside may break in two.
     pub messages: Vec<MessageShape>,
     /// The rules; moved into [`RuleSet::rules`] when a set is made.
@@ -315,6 +323,7 @@ impl RuleSet {
             source: "".into(),
             grammar: Grammar::None,
             ignoreregex: Vec::new(),
+            datepattern: None,
             messages: Vec::new(),
             rules: Vec::new(),
         });

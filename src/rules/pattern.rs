@@ -4,6 +4,7 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use thiserror::Error;
 
 use crate::rules::address_tag::AddressTag;
+use crate::rules::search::Search;
 
 /// Text from outside between single quotes: no quote, no backslash, no control byte.
 const TEXT: (&str, &str) = ("<TEXT>", r#"[^'"\\\x00-\x1f\x7f]*"#);
@@ -31,6 +32,8 @@ pub struct Pattern {
     pub after: Vec<u8>,
     /// Literals of the message; every line that matches holds all of them.
     pub needles: Vec<Vec<u8>>,
+    /// A failregex in fail2ban's own syntax; then `regex` is its gate, and the fields of the address say nothing.
+    pub search: Option<Search>,
 }
 
 /// An error in a failregex, and what to write instead.
@@ -61,6 +64,9 @@ pub enum PatternError {
     /// In angle brackets, but no tag.
     #[error("`{0}` is no tag; the tags are {tags}, <TEXT> and <VALUE>", tags = address_tags())]
     UnknownTag(String),
+    /// A failregex in fail2ban's syntax that cannot be had here.
+    #[error("{0}")]
+    OfFail2ban(String),
 }
 
 fn address_tags() -> String {
@@ -118,6 +124,33 @@ impl Pattern {
             before,
             after,
             needles,
+            search: None,
+        })
+    }
+
+    /// Returns how many lines it gave up, because they took more steps than it may.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.search.as_ref().map_or(0, Search::given_up)
+    }
+
+    /// Reads a failregex in fail2ban's own syntax (`prefix = "fail2ban"`).
+    ///
+    /// # Errors
+    /// [`PatternError::OfFail2ban`].
+    pub fn of_fail2ban(source: &str) -> Result<Self, PatternError> {
+        let search =
+            Search::new(source).map_err(|error| PatternError::OfFail2ban(error.to_string()))?;
+        Ok(Self {
+            source: source.to_owned(),
+            regex: search.gate().to_owned(),
+            tag: AddressTag::Host,
+            around: (String::new(), String::new()),
+            open: true,
+            before: Vec::new(),
+            after: Vec::new(),
+            needles: search.needles.clone(),
+            search: Some(search),
         })
     }
 }

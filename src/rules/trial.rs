@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::{Grammar, Rule, RuleFile, byte_regex};
+use super::search::LineRegex;
+use super::{Grammar, Rule, RuleFile};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::Meaning;
 
@@ -33,7 +34,11 @@ impl Trial<'_> {
         let mut problems = Vec::new();
         let mut rules = Vec::new();
         for (number, regex) in (1..).zip(self.failregex) {
-            match Pattern::new(regex) {
+            let pattern = match self.grammar {
+                Grammar::Fail2ban => Pattern::of_fail2ban(regex),
+                _ => Pattern::new(regex),
+            };
+            match pattern {
                 Ok(pattern) => {
                     rules.push(Rule::plain(number.to_string(), vec![pattern], self.meaning));
                 }
@@ -42,12 +47,9 @@ impl Trial<'_> {
         }
         let mut ignoreregex = Vec::new();
         for regex in self.ignoreregex {
-            match byte_regex(regex) {
+            match LineRegex::read(regex, self.grammar) {
                 Ok(compiled) => ignoreregex.push(compiled),
-                Err(error) => {
-                    let message = format!("this is no valid regex: {error}");
-                    problems.push(problem("--ignoreregex", regex, message));
-                }
+                Err(error) => problems.push(problem("--ignoreregex", regex, error.to_string())),
             }
         }
         if !problems.is_empty() {
@@ -59,6 +61,7 @@ impl Trial<'_> {
             source: "".into(),
             grammar: self.grammar,
             ignoreregex,
+            datepattern: None,
             messages: Vec::new(),
             rules,
         })

@@ -27,6 +27,7 @@ use crate::detect::scanner::{Clock, Scanner};
 use crate::input::line_splitter::{LineSplitter, Region};
 use crate::model::event::{ChannelId, Class, Event, Meaning, RuleId};
 use crate::model::time::Time;
+use crate::rules::date_pattern::Dates;
 use crate::rules::trial::{FILTER, Trial};
 use crate::rules::{Grammar, RulesError};
 use crate::sys::clock;
@@ -65,7 +66,7 @@ struct TrialArgs {
     #[arg(long, default_value = "guess", requires = "regex", value_parser = classes())]
     class: String,
     /// Prefix that is removed from a line before the regexes see it
-    #[arg(long, default_value = "asterisk", requires = "regex", value_parser = ["asterisk", "kernel", "none"])]
+    #[arg(long, default_value = "asterisk", requires = "regex", value_parser = ["asterisk", "kernel", "none", "fail2ban"])]
     prefix: String,
 }
 
@@ -87,6 +88,7 @@ impl TrialArgs {
     fn grammar(&self) -> Grammar {
         match self.prefix.as_str() {
             "none" => Grammar::None,
+            "fail2ban" => Grammar::Fail2ban,
             "kernel" => Grammar::Kernel,
             _ => Grammar::Asterisk,
         }
@@ -230,7 +232,7 @@ impl Tried {
         match self.grammar {
             Grammar::Asterisk => writer == Writer::Report,
             Grammar::Kernel => writer == Writer::Kernel,
-            Grammar::None => true,
+            Grammar::None | Grammar::Fail2ban => true,
         }
     }
 }
@@ -330,6 +332,12 @@ impl Test<'_> {
     fn seen(&mut self, line: &[u8]) -> Option<String> {
         match self.tried.grammar {
             Grammar::None => Some(printable(line)),
+            Grammar::Fail2ban => {
+                let dates = Dates::new(None).ok()?;
+                let date = dates.find(line).unwrap_or_default();
+                let around = [line.get(..date.start)?, line.get(date.end..)?];
+                Some(printable(&around.concat()))
+            }
             _ => self.forms.body(line),
         }
     }

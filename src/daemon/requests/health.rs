@@ -11,16 +11,21 @@ use crate::model::pause::Pause;
 use crate::model::remote_source::RemoteSource;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
+use crate::model::words::counted;
+use crate::rules::pattern::Pattern;
 use crate::sys::peer::Peer;
 
 /// Lines after which it is certain what a log holds.
 const FEW: u64 = 20;
 
+/// Slow rules that are named.
+const MOST_SLOW: usize = 5;
+
 /// What a check looks at, and what it has found to be wrong.
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 23] = [
+const CHECKS: [(Check, Look, &str); 24] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),
@@ -36,6 +41,7 @@ const CHECKS: [(Check, Look, &str); 23] = [
     (Check::Configuration, configuration, "the configuration on disk can be used"),
     (Check::TamperedLines, tampered_lines, "no line names two hosts"),
     (Check::FreeText, free_text, "no line stands right behind free text"),
+    (Check::SlowRules, slow_rules, "no failregex took more steps than it may"),
     (Check::StateFile, state_file, "the state file can be written"),
     (Check::StateDamage, state_damage, "the state file is the one that was left"),
     (Check::Limiter, limiter, "the kernel's limiter has room"),
@@ -284,6 +290,19 @@ fn free_text(facts: &Facts<'_>) -> Vec<Trouble> {
             )
         },
     )
+}
+
+fn slow_rules(facts: &Facts<'_>) -> Vec<Trouble> {
+    let rules = &facts.core.engine.plan().rules;
+    let slow = rules.iter().filter_map(|(id, rule)| {
+        let lines: u64 = rule.patterns.iter().map(Pattern::given_up).sum();
+        let name = rules.name_of(id).filter(|_| lines > 0)?;
+        Some(Trouble::new(
+            format!("{name} was given up in {}: they count as not matched", counted(lines, "line")),
+            "write its failregex without look-around, back-references or stars in stars (docs/rules.md)",
+        ))
+    });
+    slow.take(MOST_SLOW).collect()
 }
 
 fn state_file(facts: &Facts<'_>) -> Vec<Trouble> {

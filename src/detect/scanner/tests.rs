@@ -865,3 +865,75 @@ fn a_datagram_is_one_message_and_its_senders() {
     assert_eq!(read_journal(&[dialled, &knock]), ["2 offence 203.0.113.9 hearsay"]);
     assert!(read_journal(&[&captured(&head)]).is_empty());
 }
+
+/// Rules in fail2ban's own syntax.
+const OF_FAIL2BAN: &str = r#"
+prefix = "fail2ban"
+ignoreregex = ['office']
+[[rule]]
+id = "door"
+failregex = '''^\[\] NOTICE\[\d+\] door\.c: '.*' by <HOST>(?!:)$'''
+class = "guess"
+evidence = "unverified"
+[[rule]]
+id = "anywhere"
+failregex = '''knock of <ADDR>'''
+class = "guess"
+evidence = "hearsay"
+[[rule]]
+id = "other"
+failregex = '''^ other\[\d+\]: <HOST> failed$'''
+class = "guess"
+evidence = "unverified"
+"#;
+
+fn of_fail2ban(text: &str) -> Vec<(String, Evidence, Meaning)> {
+    let file = [("fail2ban-door.toml".into(), OF_FAIL2BAN.to_owned())];
+    let rules = Arc::new(RuleSet::parse(&file).unwrap());
+    let all: Vec<_> = rules.iter().map(|(id, _)| id).collect();
+    let matcher = Arc::new(Matcher::new(&rules, &all).unwrap());
+    let mut scanner = Scanner::new(matcher, ChannelId(0));
+    let mut events = Vec::new();
+    let clock = &mut Clock::At(Time::default());
+    scanner.scan(&Region::of(text.as_bytes(), 1), clock, &mut events);
+    events.iter().map(|event| (event.host.to_string(), event.evidence, event.meaning)).collect()
+}
+
+#[test]
+fn failregexes_of_fail2ban_see_a_line_without_its_date() {
+    let guess = Meaning::Offence(crate::model::event::Class::Guess);
+    let host = |host: &str, evidence| vec![(host.to_owned(), evidence, guess)];
+    for (text, expected) in [
+        (
+            "[2026-11-22 10:00:00] NOTICE[1] door.c: 'x' by 192.0.2.1\n",
+            host("192.0.2.1", Evidence::Unverified),
+        ),
+        ("[2026-11-22 10:00:00] NOTICE[1] door.c: 'x' by 192.0.2.1:5\n", Vec::new()),
+        (
+            "[2026-11-22 10:00:00] NOTICE[1] x.c: knock of 192.0.2.2\n",
+            host("192.0.2.2", Evidence::Hearsay),
+        ),
+        ("Nov 22 10:00:00 other[5]: 192.0.2.3 failed\n", host("192.0.2.3", Evidence::Unverified)),
+        (
+            "[2026-11-22 10:00:00] NOTICE[1] door.c: 'office' by 192.0.2.1\n",
+            vec![("192.0.2.1".to_owned(), Evidence::Unverified, Meaning::Ignored)],
+        ),
+    ] {
+        assert_eq!(of_fail2ban(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_line_that_a_sender_wrote_into_a_log_is_hearsay() {
+    let guess = Meaning::Offence(crate::model::event::Class::Guess);
+    let hearsay = vec![("192.0.2.3".to_owned(), Evidence::Hearsay, guess)];
+    // In Asterisk's log, what does not begin as its lines do may be the rest of a message.
+    let forged =
+        "[2026-11-22 10:00:00] NOTICE[1] x.c: begins\nNov 22 10:00:00 other[5]: 192.0.2.3 failed\n";
+    assert_eq!(of_fail2ban(forged), hearsay);
+    let verbose = "[2026-11-22 10:00:00] VERBOSE[1] x.c: knock of 192.0.2.3\n";
+    assert_eq!(of_fail2ban(verbose), hearsay);
+    // And what stands within reach of a message that was not whole.
+    let behind = "[2026-11-22 10:00:00] VERBOSE[1] x.c: free\n[2026-11-22 10:00:00] NOTICE[1] door.c: 'x' by 192.0.2.3\n";
+    assert_eq!(of_fail2ban(behind), hearsay);
+}

@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage report-shots bench bench-kernel bench-exchange fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange fuzz demo static pages deb \
 	test-deb bare install uninstall
 
 help: ## Say what there is
@@ -46,10 +46,13 @@ test-kernels: ## Run the kernel's tests on Debian's 6.1 and 6.12, in machines of
 test-deb: ## Install, use, upgrade and purge the package in Debian 12 and 13 (SUITES; as root)
 	@dev/test-deb.sh
 
-nightly: soak test-kernels test-deb ## All that takes longer than .ci/run: two hours
+nightly: soak test-kernels test-deb dashboard-check ## All that takes longer than .ci/run: two hours
 
 coverage: ## Write docs/coverage.md: each message, and what fail2ban and CrowdSec make of it (as root; apt-get fetches them)
 	@dev/coverage.sh
+
+dashboard-check: ## Check docs/grafana.json against Grafana's own types, which npm fetches
+	@dev/dashboard-check.sh
 
 report-shots: ## Show the page of `report` in Chromium, and see that it fits on paper; writes docs/report-*.png
 	@dev/report-shots.sh

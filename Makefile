@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage bench bench-kernel bench-exchange fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage report-shots bench bench-kernel bench-exchange fuzz demo static pages deb \
 	test-deb bare install uninstall
 
 help: ## Say what there is
@@ -50,6 +50,9 @@ nightly: soak test-kernels test-deb ## All that takes longer than .ci/run: two h
 
 coverage: ## Write docs/coverage.md: each message, and what fail2ban and CrowdSec make of it (as root; apt-get fetches them)
 	@dev/coverage.sh
+
+report-shots: ## Show the page of `report` in Chromium, and see that it fits on paper; writes docs/report-*.png
+	@dev/report-shots.sh
 
 bench: ## Measure: the parts by themselves, then from a log file to the decision, beside fail2ban
 	@dev/bench.sh

@@ -28,6 +28,7 @@
 //! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
 //! | [`store`] | the state that outlives the process |
 //! | [`control`] | requests and replies between the command line and the daemon |
+//! | [`report`] | what happened in a week, as text, as a page and as JSON (pure) |
 //! | [`daemon`] | the running guard: start, threads, reload, requests |
 //! | [`metrics`] | the guard's numbers for monitoring, as text, and a server for them |
 //! | [`doctor`] | checks of the machine, and other tools' firewall tables |
@@ -78,6 +79,8 @@ pub mod enforce;
 pub mod store;
 
 pub mod control;
+
+pub mod report;
 
 pub mod daemon;
 

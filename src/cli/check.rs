@@ -124,5 +124,5 @@ fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
 }
 
 fn told(feed: &lists::Feed) -> FeedReport {
-    FeedReport::new(feed, None)
+    FeedReport::new(feed, None, feed.written())
 }

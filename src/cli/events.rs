@@ -28,7 +28,7 @@ pub struct EventsArgs {
     /// Show all events since then: a duration like 7d, or a date like 2026-11-22
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Time>,
-    /// Show only events of these kinds: ban, unban, observed, login, health, order, heal, start, stop
+    /// Show only events of these kinds: ban, unban, observed, login, health, order, heal, start, stop, lost
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = kind)]
     kind: Vec<EventKind>,
     /// Show at most this many events that there are, the newest [default: 50; with --since: all]

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 29] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 30] = [
     (
         "run",
         &[
@@ -54,6 +54,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 29] = [
             ("asterguard events", "what happened last"),
             ("asterguard events -f", "what happens from now on"),
             ("asterguard events --since 1d --kind order,health", "orders and problems of a day"),
+        ],
+    ),
+    (
+        "report",
+        &[
+            ("asterguard report", "the last seven days"),
+            ("asterguard report --since 30d --html month.html", "a month, as a page"),
+            ("asterguard report --mail", "the last seven days, by mail"),
         ],
     ),
     (

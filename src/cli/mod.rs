@@ -28,6 +28,7 @@ mod pause;
 mod person;
 mod reload;
 mod replay;
+mod report;
 mod restore;
 mod resume;
 mod ruleset;
@@ -177,6 +178,11 @@ enum Command {
     ///
     /// It works without the daemon too. The exit code is 9 if nothing is known.
     Events(events::EventsArgs),
+    /// Tell what happened in a week: in one sentence, what to look at, and by the hour
+    ///
+    /// It is text, a page of HTML, JSON or a mail. It works without the daemon too, but then it cannot say how old feeds
+    /// are, and which names do not resolve.
+    Report(report::ReportArgs),
     /// Show what goes on, on a screen that is kept up to date: health, rates, and which hosts are blocked
     ///
     /// The key `?` shows all keys. In a pipe, or with `--once`, it prints one report.
@@ -311,6 +317,7 @@ pub fn main() -> ExitCode {
         Command::Banned(args) => return ended(banned::banned(&args, &output), &output),
         Command::History(args) => return ended(history::history(&args, &output), &output),
         Command::Events(args) => return ended(events::events(&args, &output), &output),
+        Command::Report(args) => return ended(report::report(&args, &output), &output),
         Command::Top(args) => return ended(top::top(&args, &output), &output),
         Command::List(args) => return ended(list::list(&args, &output), &output),
         Command::Ban(args) => ban::ban(&args, &output),

@@ -38,9 +38,16 @@ pub struct TestArgs {
     name: Option<String>,
     #[command(flatten)]
     config: ConfigArg,
+    #[command(flatten)]
+    helper: HelperArg,
+}
+
+/// Where the process is that sends.
+#[derive(Debug, Args)]
+pub struct HelperArg {
     /// Socket of the helper that sends notifications
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
-    helper: PathBuf,
+    pub helper: PathBuf,
 }
 
 pub fn notify(args: &NotifyArgs, output: &Output) -> Result<Exit, Failure> {
@@ -65,24 +72,39 @@ fn test(args: &TestArgs, output: &Output) -> Result<Exit, Failure> {
         };
         return Err(Failure { exit: Exit::Usage, message });
     }
-    let outcomes = match asked(&args.helper, args.name.as_deref())? {
-        Some(outcomes) => outcomes,
-        None => {
-            output.note(&format!(
-                "no process answers at {}, so this command sends the message itself, with the rights of the user who runs it",
-                args.helper.display()
-            ));
-            helper::test(&notifiers, args.name.as_deref())
-        }
-    };
-    for outcome in &outcomes {
-        told(outcome, output);
-    }
-    let all_sent = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.sent);
-    Ok(if all_sent { Exit::Done } else { Exit::Failed })
+    args.helper.sent(&ToNotifier::Test(args.name.clone()), output, || {
+        helper::test(&notifiers, args.name.as_deref())
+    })
 }
 
-fn unusable(error: LoadError) -> Failure {
+impl HelperArg {
+    /// Lets the process that sends do that now, or `send` where there is none, and tells what became of it.
+    pub fn sent(
+        &self,
+        request: &ToNotifier,
+        output: &Output,
+        send: impl FnOnce() -> Vec<Outcome>,
+    ) -> Result<Exit, Failure> {
+        let outcomes = match asked(&self.helper, request)? {
+            Some(outcomes) => outcomes,
+            None => {
+                output.note(&format!(
+                    "no process answers at {}, so this command sends the message itself, with the rights of the user who runs it",
+                    self.helper.display()
+                ));
+                send()
+            }
+        };
+        for outcome in &outcomes {
+            told(outcome, output);
+        }
+        let all_sent = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.sent);
+        Ok(if all_sent { Exit::Done } else { Exit::Failed })
+    }
+}
+
+/// Returns the failure to read the configuration.
+pub fn unusable(error: LoadError) -> Failure {
     PlanError::Config(error).into()
 }
 
@@ -100,7 +122,7 @@ fn told(outcome: &Outcome, output: &Output) {
 }
 
 /// Asks the process that sends; `None` if it is not there.
-fn asked(socket: &Path, name: Option<&str>) -> Result<Option<Vec<Outcome>>, Failure> {
+fn asked(socket: &Path, request: &ToNotifier) -> Result<Option<Vec<Outcome>>, Failure> {
     for _ in 0..TRIES {
         let mut stream = match UnixStream::connect(socket) {
             Ok(stream) => stream,
@@ -112,8 +134,7 @@ fn asked(socket: &Path, name: Option<&str>) -> Result<Option<Vec<Outcome>>, Fail
             }
             Err(_) => return Ok(None),
         };
-        let request = [line(&ToNotifier::Reload), line(&ToNotifier::Test(name.map(str::to_owned)))];
-        if stream.write_all(&request.concat()).is_err() {
+        if stream.write_all(&[line(&ToNotifier::Reload), line(request)].concat()).is_err() {
             continue;
         }
         let (mut reader, mut text) = (BufReader::new(stream), Vec::new());

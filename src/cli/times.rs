@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::model::time::Time;
 
 /// The fields that are times, in seconds since 1970.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 17] = [
     "checkpoint",
+    "counted_since",
     "counters_read",
     "ended",
     "failing_since",
@@ -21,6 +22,7 @@ const FIELDS: [&str; 15] = [
     "since",
     "time",
     "until",
+    "written",
 ];
 
 /// Adds to each field of seconds one in RFC 3339, in UTC, with `_at` behind its name; and to `time` in RFC 3339, as `replay`

@@ -41,17 +41,28 @@ const KINDS: [(Kind, &str); 3] =
     [(Kind::Mail, "mail"), (Kind::Webhook, "webhook"), (Kind::Command, "command")];
 
 /// What may be told, as the configuration calls it.
-const EVENTS: [(EventKind, &str); 9] = [
-    (EventKind::Ban, "ban"),
-    (EventKind::Unban, "unban"),
-    (EventKind::Observed, "observed"),
-    (EventKind::Login, "login-from-new-network"),
-    (EventKind::Health, "health"),
-    (EventKind::Order, "order"),
-    (EventKind::Heal, "heal"),
-    (EventKind::Start, "start"),
-    (EventKind::Stop, "stop"),
+const TOPICS: [(Topic, &str); 11] = [
+    (Topic::Event(EventKind::Ban), "ban"),
+    (Topic::Event(EventKind::Unban), "unban"),
+    (Topic::Event(EventKind::Observed), "observed"),
+    (Topic::Event(EventKind::Login), "login-from-new-network"),
+    (Topic::Event(EventKind::Health), "health"),
+    (Topic::Event(EventKind::Order), "order"),
+    (Topic::Event(EventKind::Heal), "heal"),
+    (Topic::Event(EventKind::Start), "start"),
+    (Topic::Event(EventKind::Stop), "stop"),
+    (Topic::Event(EventKind::Lost), "lost"),
+    (Topic::Report, "report"),
 ];
+
+/// Something that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Events of this kind, when they happen.
+    Event(EventKind),
+    /// The report, when `asterguard report --mail` makes one.
+    Report,
+}
 
 const EVIDENCE: [(Evidence, &str); 2] =
     [(Evidence::Proven, "proven"), (Evidence::Unverified, "unverified")];
@@ -92,8 +103,8 @@ impl Kind {
 pub struct Notifier {
     /// Its name (letters, digits, `-`, `_`; at most 64 bytes).
     pub name: String,
-    /// The kinds of events that are told.
-    pub on: Vec<EventKind>,
+    /// The things that are told.
+    pub on: Vec<Topic>,
     /// The jails whose events are told, as globs over their names. Events without a jail are told in any case.
     pub jail: Vec<glob::Pattern>,
     /// The evidence of the bans that are told.
@@ -126,7 +137,7 @@ impl Notifier {
         let path = |path: &Path| text(&path.to_string_lossy());
         let list = |items: Vec<String>| format!("[{}]", items.join(", "));
         let mut all = vec![("kind", text(self.kind()))];
-        let on = self.on.iter().map(|kind| text(name_of(kind, &EVENTS))).collect();
+        let on = self.on.iter().map(|kind| text(name_of(kind, &TOPICS))).collect();
         let jails = self.jail.iter().map(|jail| text(jail.as_str())).collect();
         let evidence = self.evidence.iter().map(|kind| text(name_of(kind, &EVIDENCE))).collect();
         all.extend([("on", list(on)), ("jail", list(jails)), ("evidence", list(evidence))]);
@@ -366,7 +377,7 @@ struct Section {
 struct Values {
     enabled: Option<bool>,
     kind: Option<Kind>,
-    on: Option<Vec<EventKind>>,
+    on: Option<Vec<Topic>>,
     jail: Option<Vec<glob::Pattern>>,
     evidence: Option<Vec<Evidence>>,
     quiet: Option<QuietHours>,
@@ -440,7 +451,7 @@ impl Values {
             "kind" => self.kind = reader.choice(value, "kind", &KINDS).or(self.kind),
             "on" => {
                 let help = "write for example [\"ban\", \"health\"]";
-                self.on = names(reader, value, "event", &EVENTS, help).or(self.on.take());
+                self.on = names(reader, value, "event", &TOPICS, help).or(self.on.take());
             }
             "jail" => self.jail = jails(reader, value).or(self.jail.take()),
             "evidence" => {
@@ -530,11 +541,16 @@ impl Section {
                 Way::Command(Command { argv: values.command?, timeout })
             }
         };
-        let usual = vec![EventKind::Ban, EventKind::Health, EventKind::Login];
+        let usual = [EventKind::Ban, EventKind::Health, EventKind::Login].map(Topic::Event);
+        let on = values.on.unwrap_or(usual.to_vec());
+        if kind != Kind::Mail && on.contains(&Topic::Report) {
+            let help = "write \"report\" into a notifier of kind = \"mail\"";
+            notes.note("on", "only a mail can hold a report", help);
+        }
         let is_right = !notes.wrong;
         is_right.then(|| Notifier {
             name,
-            on: values.on.unwrap_or(usual),
+            on,
             jail: values.jail.unwrap_or_else(|| glob::Pattern::new("*").into_iter().collect()),
             evidence: values.evidence.unwrap_or(vec![Evidence::Proven, Evidence::Unverified]),
             quiet: values.quiet,

@@ -11,6 +11,7 @@ use super::explain::KnownGoodReport;
 use super::{Answer, Query, Request};
 use crate::hosts::lists::Feed;
 use crate::model::listed::ExemptNetwork;
+use crate::model::time::Time;
 
 /// Asks for the entries of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,20 +108,24 @@ pub struct FeedReport {
     pub skipped: usize,
     /// The reason why it is not what its file says.
     pub problem: Option<String>,
+    /// The time when its file was written last, in seconds since the epoch; `null` if that cannot be seen.
+    #[serde(default)]
+    pub written: Option<i64>,
     /// The network of it that the host is in that was asked for.
     pub net: Option<IpNet>,
 }
 
 impl FeedReport {
-    /// Returns a feed, and the network in it that `host` is in.
+    /// Returns a feed whose file was `written` then, and the network in it that `host` is in.
     #[must_use]
-    pub fn new(feed: &Feed, host: Option<IpAddr>) -> Self {
+    pub fn new(feed: &Feed, host: Option<IpAddr>, written: Option<Time>) -> Self {
         Self {
             feed: feed.name.clone(),
             path: feed.path.display().to_string(),
             networks: feed.networks.len(),
             skipped: feed.skipped,
             problem: feed.problem.clone(),
+            written: written.map(Time::secs),
             net: host.and_then(|host| feed.networks.find(host)),
         }
     }

@@ -203,14 +203,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
     let mut events = EventLog::new(notify.clone(), Arc::clone(&places));
-    let begins = format!(
-        "asterguard {} guards with {} jails; {} bans found in force",
-        env!("CARGO_PKG_VERSION"),
-        plan.config.jails.len() - 1,
-        found.len()
-    );
-    events.tell(GuardEvent::new(now(), EventKind::Start, begins));
-    engine_thread::note_pause(paused);
+    tell_start(&mut events, &plan, found.len(), paused);
 
     let worker = Worker::start(sink, structure, notifier(engine_handle.clone()))
         .context("cannot start a thread")?;
@@ -274,6 +267,21 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     )
 }
 
+/// Tells that the guard begins, with so many bans found in force, and whether they are paused.
+fn tell_start(events: &mut EventLog, plan: &Plan, found: usize, paused: Pause) {
+    let begins = format!(
+        "asterguard {} guards with {} jails; {found} bans found in force",
+        env!("CARGO_PKG_VERSION"),
+        plan.config.jails.len() - 1,
+    );
+    events.tell(GuardEvent::new(now(), EventKind::Start, begins));
+    engine_thread::note_pause(paused);
+    if paused.is_on() {
+        let event = GuardEvent::new(now(), EventKind::Order, format!("at the start, {paused}"));
+        events.tell_others(event.leaving(paused));
+    }
+}
+
 /// The things that are ready before the kernel is touched.
 struct Prepared {
     helper: Option<FirewallHelper>,
@@ -310,9 +318,19 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
     let lists = lists.map(Arc::new).map_err(PlanError::from)?;
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
-    #[rustfmt::skip]
-    let prepared = Prepared { helper, plan, lists, matchers, volume, readable, claim, manager, control, numbers, memory };
-    Ok(prepared)
+    Ok(Prepared {
+        helper,
+        plan,
+        lists,
+        matchers,
+        volume,
+        readable,
+        claim,
+        manager,
+        control,
+        numbers,
+        memory,
+    })
 }
 
 /// The table as it was loaded, and what it held.

@@ -426,6 +426,7 @@ mod tests {
                 Some(ToNotifier::Event(event)) => event.text,
                 Some(ToNotifier::Reload) => "reload".to_owned(),
                 Some(ToNotifier::Test(_)) => "test".to_owned(),
+                Some(ToNotifier::Letter(_)) => "letter".to_owned(),
                 None => String::new(),
             }
         }

@@ -10,6 +10,7 @@ pub mod drop_totals;
 pub mod effects;
 pub mod engine;
 pub mod exchange_event;
+pub mod hour_counts;
 pub mod joins;
 pub mod known_good;
 pub mod login_log;

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::Evidence;
+use crate::model::pause::Pause;
 use crate::model::place::Place;
 use crate::model::time::Time;
 
@@ -39,11 +40,13 @@ pub enum EventKind {
     Start,
     /// The guard stopped.
     Stop,
+    /// Lines of a log were not read.
+    Lost,
 }
 
 impl EventKind {
     /// All kinds, as commands and the configuration spell them.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Ban, "ban"),
         (Self::Unban, "unban"),
         (Self::Observed, "observed"),
@@ -53,6 +56,7 @@ impl EventKind {
         (Self::Heal, "heal"),
         (Self::Start, "start"),
         (Self::Stop, "stop"),
+        (Self::Lost, "lost"),
     ];
 
     /// Returns the kind that is spelled so.
@@ -99,6 +103,12 @@ pub struct GuardEvent {
     /// Of a check of the health: whether it is good now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<bool>,
+    /// The name of that check; `None` for a warning about something that happened once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// Of an order about a pause: the one that is in force from then on, of `jail` if one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
     /// More about a ban, or about what would have been one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ban: Option<BanDetails>,
@@ -119,6 +129,8 @@ impl GuardEvent {
             account: None,
             by: None,
             good: None,
+            check: None,
+            pause: None,
             ban: None,
         }
     }
@@ -133,6 +145,12 @@ impl GuardEvent {
     #[must_use]
     pub fn ordered(at: Time, words: impl fmt::Display, by: impl fmt::Display) -> Self {
         Self::order(at, format!("{words}, ordered by {by}"), by)
+    }
+
+    /// The same, which leaves this pause in force.
+    #[must_use]
+    pub fn leaving(self, pause: Pause) -> Self {
+        Self { pause: Some(pause), ..self }
     }
 
     /// The same, about this host or network.
@@ -156,6 +174,9 @@ pub struct BanDetails {
     /// The accounts that the host tried lately, newest first. Names that are longer than eight characters are cut, and
     /// end with `*`.
     pub accounts: Vec<String>,
+    /// When an account last logged in from there; `None`: none is known to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Time>,
     /// The last log lines that counted against it, oldest first.
     pub lines: Vec<String>,
 }

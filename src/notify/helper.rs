@@ -16,12 +16,15 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::desk::{self, Desk};
-use super::protocol::{LONGEST_LINE, LONGEST_WORDS, Outcome, Report, ToNotifier, line, read};
-use super::send::{machine, send};
+use super::protocol::{
+    LONGEST_LINE, LONGEST_WORDS, Letter, Outcome, Report, ToNotifier, line, read,
+};
+use super::queue::Failure;
+use super::send::{machine, send, send_letter};
 use super::words::plain;
 use crate::config::Notifier;
 use crate::config::load::{LoadError, load_notify};
-use crate::config::notify::{Place, Way};
+use crate::config::notify::{Place, Topic, Way};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::sys::clock::now;
 use crate::sys::mutex::lock;
@@ -130,10 +133,29 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
 #[must_use]
 pub fn test(notifiers: &[Notifier], name: Option<&str>) -> Vec<Outcome> {
     let machine = machine();
-    let one = |notifier: &Notifier| {
+    let asked = notifiers.iter().filter(|notifier| name.is_none_or(|name| notifier.name == name));
+    each(asked, |notifier| {
         let text = format!("this is a test of [notify.{}]: nothing was banned", notifier.name);
         let batch = Batch::of(GuardEvent::new(now(), EventKind::Order, text));
-        let (sent, said, todo) = match send(notifier, &batch, &machine) {
+        send(notifier, &batch, &machine)
+    })
+}
+
+/// Sends a letter by all notifiers that send reports at the same time, and returns what became of it.
+#[must_use]
+pub fn deliver(notifiers: &[Notifier], letter: &Letter) -> Vec<Outcome> {
+    let machine = machine();
+    let asked = notifiers.iter().filter(|notifier| notifier.on.contains(&Topic::Report));
+    each(asked, |notifier| send_letter(notifier, letter, &machine))
+}
+
+/// Sends something by all of these at the same time.
+fn each<'a>(
+    notifiers: impl Iterator<Item = &'a Notifier>,
+    send: impl Fn(&Notifier) -> Result<String, Failure> + Sync,
+) -> Vec<Outcome> {
+    let one = |notifier: &Notifier| {
+        let (sent, said, todo) = match send(notifier) {
             Ok(said) => (true, said, None),
             Err(failure) => (false, failure.trouble.seen, Some(failure.trouble.todo)),
         };
@@ -145,9 +167,10 @@ pub fn test(notifiers: &[Notifier], name: Option<&str>) -> Vec<Outcome> {
             todo: todo.map(|todo| plain(&todo, LONGEST_WORDS)),
         }
     };
-    let asked = notifiers.iter().filter(|notifier| name.is_none_or(|name| notifier.name == name));
     thread::scope(|scope| {
-        let threads: Vec<_> = asked.map(|notifier| scope.spawn(|| one(notifier))).collect();
+        let one = &one;
+        let threads: Vec<_> =
+            notifiers.map(|notifier| scope.spawn(move || one(notifier))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     })
 }
@@ -301,6 +324,9 @@ impl Office {
                 Some(ToNotifier::Reload) => leaves = self.reload(),
                 Some(ToNotifier::Test(name)) => {
                     *lock(&at.tested) = Some(test(&self.notifiers, name.as_deref()));
+                }
+                Some(ToNotifier::Letter(letter)) => {
+                    *lock(&at.tested) = Some(deliver(&self.notifiers, &letter));
                 }
                 None => {}
             }

@@ -74,6 +74,7 @@ fn single(event: &GuardEvent, machine: &str) -> Message {
         EventKind::Heal => format!("the firewall was put back: {text}"),
         EventKind::Start => "started".to_owned(),
         EventKind::Stop => "stopped".to_owned(),
+        EventKind::Lost => format!("lines were lost: {text}"),
     };
     let mut message = Message {
         subject: subject(machine, &words),
@@ -230,12 +231,14 @@ fn kind_words(kind: EventKind, number: u64) -> String {
         EventKind::Heal => "repair of the firewall",
         EventKind::Start => "start",
         EventKind::Stop => "stop",
+        EventKind::Lost => "gap in a log",
     };
     match (kind, number) {
         (_, 1) => format!("1 {thing}"),
         (EventKind::Observed, _) => format!("{number} bans in observe mode"),
         (EventKind::Login, _) => format!("{number} logins from new networks"),
         (EventKind::Health, _) => format!("{number} changes of health"),
+        (EventKind::Lost, _) => format!("{number} gaps in logs"),
         (EventKind::Heal, _) => format!("{number} repairs of the firewall"),
         _ => counted(number, thing),
     }

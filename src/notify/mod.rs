@@ -47,6 +47,7 @@ pub(crate) mod tests {
                 attempts: 5,
                 rule: Some("asterisk-security/wrong-password".to_owned()),
                 accounts: vec!["1000".to_owned(), "1001".to_owned()],
+                login: None,
                 lines: vec![
                     "[2026-11-22 00:52:46] SECURITY[1] res_security_log.c: SecurityEvent=\"InvalidPassword\"".to_owned(),
                 ],

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::guard_event::{GuardEvent, LONGEST_JSON};
+use crate::model::guard_event::GuardEvent;
 
-/// The longest line of the guard, in bytes, with its line feed.
-pub const LONGEST_LINE: usize = LONGEST_JSON + 1024;
+/// The longest line for the process that tells, in bytes, with its line feed: one with a [`Letter`]. An event has
+/// [`LONGEST_JSON`](crate::model::guard_event::LONGEST_JSON) bytes at most.
+pub const LONGEST_LINE: usize = 1 << 20;
 /// The longest answer, in bytes, with its line feed: a kilobyte and a half for each notifier.
 pub const LONGEST_REPORT: usize = 128 << 10;
 /// Characters of a reason.
@@ -21,6 +22,19 @@ pub enum ToNotifier {
     Reload,
     /// Somebody wants to see whether this notifier works, or all.
     Test(Option<String>),
+    /// A report, for those who get it. It is sent at once.
+    Letter(Box<Letter>),
+}
+
+/// A mail that is complete: the report, as `asterguard report --mail` makes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// One line.
+    pub subject: String,
+    /// The text, for programs that show no HTML.
+    pub text: String,
+    /// The same as a page of HTML.
+    pub html: String,
 }
 
 /// A line of the process that tells.
@@ -34,12 +48,12 @@ pub struct Report {
     /// Why none is, or not as the configuration on disk has it.
     #[serde(default)]
     pub trouble: Option<String>,
-    /// What became of a test.
+    /// What became of a test, or of a letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Vec<Outcome>>,
 }
 
-/// What became of a test message.
+/// What became of a test message, or of a letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The name of the notifier.

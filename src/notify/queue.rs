@@ -12,6 +12,7 @@ use super::protocol::{LONGEST_WORDS, NotifyStatus};
 use super::schedule::{self, MOST_SINGLE};
 use super::words::plain;
 use crate::config::Notifier;
+use crate::config::notify::Topic;
 use crate::model::backoff;
 use crate::model::guard_event::GuardEvent;
 use crate::model::time::Time;
@@ -253,7 +254,7 @@ pub fn is_told(notifier: &Notifier, event: &GuardEvent) -> bool {
         .as_deref()
         .is_none_or(|jail| notifier.jail.iter().any(|pattern| pattern.matches(jail)));
     let by_evidence = event.evidence.is_none_or(|evidence| notifier.evidence.contains(&evidence));
-    notifier.on.contains(&event.kind) && of_jail && by_evidence
+    notifier.on.contains(&Topic::Event(event.kind)) && of_jail && by_evidence
 }
 
 #[cfg(test)]
@@ -399,7 +400,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(events in prop::collection::vec(any_event(), 0..30)) {
             let (mut notifier, mut queue) = with(0);
-            notifier.on = EventKind::ALL.map(|(kind, _)| kind).to_vec();
+            notifier.on = EventKind::ALL.map(|(kind, _)| Topic::Event(kind)).to_vec();
             for event in &events {
                 queue.add(&notifier, event, NOW);
             }

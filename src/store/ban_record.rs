@@ -38,6 +38,8 @@ pub struct BanRecord {
     pub note: Option<Note>,
     /// The accounts that the host tried, as far as they are known. Stored by [`tried`](super::bans::tried).
     pub accounts: Vec<Account>,
+    /// When an account had last logged in from there, before the ban. Stored likewise.
+    pub login: Option<Time>,
 }
 
 /// The key that a ban is found by: host, jail and set.

@@ -29,7 +29,7 @@ fn columns(connection: &Connection) -> rusqlite::Result<String> {
     let mut columns =
         "host, jail, nft_set, address, since, until, attempts, evidence, rule, line, ended, how"
             .to_owned();
-    for column in ["ordered_by", "comment", "accounts"] {
+    for column in ["ordered_by", "comment", "accounts", "login"] {
         let there = connection.column_exists(None, "bans", column)?;
         columns += ", ";
         columns += if there { column } else { "NULL" };
@@ -118,21 +118,24 @@ pub fn annotate(
     Ok(())
 }
 
-/// Writes which accounts a host tried, of an event that tells of its ban.
+/// Writes which accounts a host tried, and whether one had logged in from there, of an event that tells of its ban.
 pub fn tried(
     connection: &Connection,
     event: &GuardEvent,
     accounts: &[Account],
 ) -> rusqlite::Result<()> {
-    if event.kind != EventKind::Ban || accounts.is_empty() {
+    let login = event.ban.as_ref().and_then(|ban| ban.login);
+    if event.kind != EventKind::Ban || (accounts.is_empty() && login.is_none()) {
         return Ok(());
     }
     let words: Vec<_> = accounts.iter().copied().map(Account::to_stored).collect();
+    let words = (!words.is_empty()).then(|| words.join(" "));
     connection
         .prepare_cached(
-            "UPDATE bans SET accounts = ?1 WHERE host = ?2 AND jail = ?3 AND ended IS NULL",
+            "UPDATE bans SET accounts = ?1, login = ?2
+             WHERE host = ?3 AND jail = ?4 AND ended IS NULL",
         )?
-        .execute(params![words.join(" "), event.host, event.jail])?;
+        .execute(params![words, login.map(Time::millis), event.host, event.jail])?;
     Ok(())
 }
 
@@ -373,6 +376,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
             |_| Vec::new(),
             |words| words.split(' ').filter_map(Account::from_stored).collect(),
         ),
+        login: time(row.get(15)?),
     }))
 }
 

@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::accounts;
+use super::{accounts, hours};
 use crate::decide::engine::{
-    AccountChanges, JailTotals, KnownHosts, OffenceCounts, StoredAccounts, Tally,
+    AccountChanges, HourCount, JailTotals, KnownHosts, OffenceCounts, StoredAccounts, Tally,
 };
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
@@ -46,6 +46,8 @@ pub struct Checkpoint {
     pub jails: Option<Vec<String>>,
     /// The totals of jails, where they have changed.
     pub totals: Vec<JailTotals>,
+    /// The counts of hours, where they have changed.
+    pub hours: Vec<HourCount>,
 }
 
 /// The sum of all checkpoints, as it was stored.
@@ -63,6 +65,8 @@ pub struct StoredCheckpoint {
     pub accounts: StoredAccounts,
     /// The totals of all jails.
     pub totals: Vec<JailTotals>,
+    /// The counts of the last hours.
+    pub hours: Vec<HourCount>,
 }
 
 /// Writes a checkpoint.
@@ -96,7 +100,8 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
     if let Some(jails) = &checkpoint.jails {
         keep_only(connection, ["totals"], "jail", jails)?;
     }
-    write_totals(connection, &checkpoint.totals)
+    write_totals(connection, &checkpoint.totals)?;
+    hours::write(connection, &checkpoint.hours)
 }
 
 fn text(value: Option<&impl serde::Serialize>) -> Option<String> {

@@ -11,13 +11,14 @@ pub(crate) mod ban_record;
 pub(crate) mod bans;
 pub(crate) mod checkpoint;
 pub(crate) mod events;
+pub(crate) mod hours;
 mod orders;
 mod quarantine;
 mod schema;
 mod stats;
 mod writer_thread;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -36,7 +37,8 @@ pub use schema::StoreError;
 pub use stats::StoreStats;
 
 use crate::decide::ban_table::JournalEntry;
-use crate::decide::engine::{StoredAccounts, StoredBans};
+use crate::decide::engine::{HourCount, KnownHosts, StoredAccounts, StoredBans};
+use crate::decide::hour_counts::Hour;
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -311,6 +313,67 @@ pub fn history(
     Ok(bans::history(&schema::open_unchecked(&directory.join(FILE))?, query, each)?)
 }
 
+/// The state file of a directory, for who looks back at some time.
+#[derive(Debug)]
+pub struct PastReader(Connection);
+
+impl PastReader {
+    /// Opens the state file in `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Ok(Self(schema::open_unchecked(&directory.join(FILE))?))
+    }
+
+    /// Hands over each ban that there is, past and in force, newest first.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn bans(&self, mut each: impl FnMut(BanRecord)) -> Result<(), StoreError> {
+        let each = |ban| {
+            each(ban);
+            true
+        };
+        Ok(bans::history(&self.0, &HistoryQuery::default(), each)?)
+    }
+
+    /// Hands over the counts from an hour on.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn hours(&self, first: Hour, each: impl FnMut(HourCount)) -> Result<(), StoreError> {
+        Ok(hours::since(&self.0, first, each)?)
+    }
+
+    /// Returns since when hours are counted; `None`: they never were.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn counted_since(&self) -> Result<Option<Time>, StoreError> {
+        Ok(hours::begun(&self.0)?)
+    }
+
+    /// Returns the events since then, the oldest first.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn events(&self, since: Time) -> Result<Vec<GuardEvent>, StoreError> {
+        let query = EventQuery { since: Some(since), ..EventQuery::default() };
+        Ok(events::read(&self.0, &query)?.0)
+    }
+
+    /// Returns the accounts that exist: that have logged in, as far as is remembered.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn accounts(&self) -> Result<HashSet<Account>, StoreError> {
+        let known: Option<KnownHosts> = checkpoint::noted(&self.0, "logins")?;
+        let proven = accounts::read(&self.0)?.accounts.into_iter().map(|known| known.account);
+        Ok(known.iter().flat_map(KnownHosts::accounts).chain(proven).collect())
+    }
+}
+
 /// The events in a state file, for who reads them while a guard writes.
 #[derive(Debug)]
 pub struct EventReader(Connection);
@@ -387,6 +450,7 @@ fn load(
     if read == Extent::All {
         loaded.past = bans::past(connection)?;
         loaded.progress = checkpoint::read(connection)?;
+        loaded.progress.hours = hours::recent(connection, now)?;
     }
     Ok(())
 }

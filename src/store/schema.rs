@@ -24,7 +24,7 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -141,6 +141,21 @@ const STEPS: [&str; 5] = [
         moves TEXT NOT NULL,
         networks TEXT NOT NULL
     );
+",
+    "
+    -- What happened in each hour (since 1970, in UTC), by the rule that told of it (empty: none did).
+    CREATE TABLE hours (
+        hour INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        untrusted INTEGER NOT NULL,
+        ambiguous INTEGER NOT NULL,
+        bans INTEGER NOT NULL,
+        observed INTEGER NOT NULL,
+        PRIMARY KEY (hour, rule)
+    ) WITHOUT ROWID;
+    -- When an account had last logged in from a banned host, before the ban (null: none is known).
+    ALTER TABLE bans ADD COLUMN login INTEGER;
 ",
 ];
 

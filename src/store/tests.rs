@@ -13,6 +13,7 @@ use crate::config;
 use crate::decide::account_networks::{AccountChanges, StoredAccount, StoredNetwork};
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::{JailTotals, Tally};
+use crate::decide::hour_counts::{HourTally, hour_of};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -212,7 +213,7 @@ fn history_is_bounded() {
         let host = format!("192.0.2.{n}");
         connection
             .execute(
-                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired', NULL, NULL, NULL)",
+                "INSERT INTO bans VALUES (NULL, ?1, 'j', 'ban4', ?1, 0, 1, 5, 'proven', NULL, NULL, ?2, 'expired', NULL, NULL, NULL, NULL)",
                 rusqlite::params![host, ended],
             )
             .unwrap();
@@ -498,8 +499,8 @@ fn failed_writes_are_retried() {
 }
 
 /// Makes a file as version 2 has it of one as version 3 has it.
-const TO_VERSION_2: &str =
-    "DROP TABLE accounts; DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts;
+const TO_VERSION_2: &str = "DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
+    DROP TABLE accounts; DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts;
     DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
     ALTER TABLE bans DROP COLUMN ordered_by; ALTER TABLE bans DROP COLUMN comment;
     PRAGMA user_version = 2";
@@ -623,7 +624,10 @@ fn accounts_are_stored_and_a_file_without_them_is_taken_over() {
     let path = home.path().join(FILE);
     let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     drop(schema::open(&path).unwrap());
-    change("DROP TABLE accounts; PRAGMA user_version = 4");
+    change(
+        "DROP TABLE accounts; DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
+         PRAGMA user_version = 4",
+    );
     let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
     assert_eq!((untouched.progress.accounts, problem), (StoredAccounts::default(), None));
     assert!(accounts(home.path()).unwrap().accounts.is_empty());
@@ -799,7 +803,7 @@ fn history_of_100_000_bans_is_read_at_once() {
     let home = tempfile::tempdir().unwrap();
     let connection = open(home.path(), NOW).connection.unwrap();
     let transaction = connection.unchecked_transaction().unwrap();
-    let sql = "INSERT INTO bans VALUES (NULL, ?1, ?2, 'sip4', ?1, ?3, ?3 + 600000, 5, 'proven', 'asterisk-sip/wrong-password', 7, ?3 + 600000, 'expired', NULL, NULL, ?4)";
+    let sql = "INSERT INTO bans VALUES (NULL, ?1, ?2, 'sip4', ?1, ?3, ?3 + 600000, 5, 'proven', 'asterisk-sip/wrong-password', 7, ?3 + 600000, 'expired', NULL, NULL, ?4, NULL)";
     let mut insert = transaction.prepare(sql).unwrap();
     for n in 0..100_000_u32 {
         let host = std::net::Ipv4Addr::from(0xc612_0000 + n).to_string();
@@ -841,4 +845,77 @@ fn history_of_100_000_bans_is_read_at_once() {
         assert!(took < Duration::from_secs(5), "{took:?} {query:?}");
         eprintln!("{took:?} {query:?}");
     }
+}
+
+/// An hour of [`NOW`], so many hours later, and attempts by a rule in it.
+fn hour(later: Hour, rule: &str, attempts: u64) -> HourCount {
+    let tally = HourTally { attempts, bans: 1, ..HourTally::default() };
+    HourCount { hour: hour_of(NOW) + later, rule: rule.to_owned(), tally }
+}
+
+#[test]
+fn hours_are_stored_for_a_year_and_a_file_without_them_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    drop(schema::open(&path).unwrap());
+    let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    change("DROP TABLE hours; ALTER TABLE bans DROP COLUMN login; PRAGMA user_version = 5");
+    let past = PastReader::open(home.path()).unwrap();
+    assert_eq!(past.counted_since().unwrap(), None);
+    past.hours(i64::MIN, |count| panic!("{count:?}")).unwrap();
+    past.bans(|ban| panic!("{ban:?}")).unwrap();
+    drop(past);
+
+    let stored = |hours: Vec<HourCount>, now: Time| {
+        let store = Store::start(reopened(home.path(), now)).unwrap();
+        store.checkpoint(Checkpoint { hours, ..Checkpoint::default() }, now);
+        close(store);
+    };
+    let found = |first: Hour| {
+        let mut found = Vec::new();
+        let past = PastReader::open(home.path()).unwrap();
+        past.hours(hour_of(NOW) + first, |count| found.push(count)).unwrap();
+        (found, past.counted_since().unwrap())
+    };
+    stored(vec![hour(0, "a/b", 3), hour(0, "", 0), hour(1, "a/b", 5)], NOW);
+    // Written again, no number becomes smaller.
+    stored(vec![hour(0, "a/b", 2), hour(1, "a/b", 6)], NOW.plus(Duration::from_secs(9)));
+    let expected = vec![hour(0, "", 0), hour(0, "a/b", 3), hour(1, "a/b", 6)];
+    assert_eq!(found(i64::MIN / 2), (expected.clone(), Some(NOW)));
+    assert_eq!(found(1).0, expected[2..]);
+    // A guard goes on with those of the last hours.
+    let after = |hours: u64| NOW.plus(Duration::from_secs(hours * 3600));
+    let recent = |now| reopened(home.path(), now).loaded.progress.hours;
+    assert_eq!(recent(NOW), expected);
+    assert_eq!([recent(after(49)).len(), recent(after(50)).len()], [1, 0]);
+    // After a year and some days, the first of them are forgotten.
+    stored(Vec::new(), after(400 * 24 + 1));
+    assert_eq!(found(i64::MIN / 2).0, expected[2..]);
+    // A number that makes no sense harms no other.
+    change("UPDATE hours SET attempts = -5, untrusted = 'x', observed = 1e99");
+    let tally = found(1).0[0].tally;
+    assert_eq!((tally.attempts, tally.untrusted, tally.bans), (0, 0, 1));
+}
+
+/// Whatever happens, there are no more rows than fit.
+#[test]
+fn rows_of_hours_are_bounded() {
+    let connection = Connection::open_in_memory().unwrap();
+    connection
+        .execute_batch(&format!(
+            "CREATE TABLE hours (hour INTEGER, rule TEXT, PRIMARY KEY (hour, rule)) WITHOUT ROWID;
+             INSERT INTO hours WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {})
+             SELECT {} - i / 65, i FROM n",
+            hours::MOST_ROWS + 5000,
+            hour_of(NOW)
+        ))
+        .unwrap();
+    hours::prune(&connection, NOW).unwrap();
+    let (rows, last): (i64, i64) = connection
+        .query_row("SELECT count(*), max(hour) FROM hours", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert!((hours::MOST_ROWS - 65..=hours::MOST_ROWS).contains(&rows), "{rows}");
+    assert_eq!(last, hour_of(NOW));
 }

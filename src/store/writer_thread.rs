@@ -16,8 +16,8 @@ use tracing::{debug, error, warn};
 use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
 use super::{
-    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, events, lock, orders,
-    quarantine, stats,
+    CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, events, hours, lock,
+    orders, quarantine, stats,
 };
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
@@ -217,12 +217,14 @@ impl WriterThread {
         if prune {
             let forgotten = bans::prune(&transaction, self.now)?;
             events::prune(&transaction, self.now)?;
+            hours::prune(&transaction, self.now)?;
             debug!("{forgotten} bans of the past are forgotten");
             self.prune = Instant::now() + PRUNE;
         }
         transaction
             .prepare_cached("INSERT OR REPLACE INTO notes VALUES ('saved', ?1)")?
             .execute([self.now.millis()])?;
+        hours::begin(&transaction, self.now)?;
         transaction.commit()?;
         self.changed = true;
         Ok(())
@@ -390,5 +392,6 @@ fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
         ended: None,
         note: None,
         accounts: Vec::new(),
+        login: None,
     })
 }

@@ -27,7 +27,7 @@ const SOCKET: (&str, &str) = ("--socket", "socket");
 const STATE: (&str, &str) = ("--state-dir", "state");
 
 /// Numbers that differ from run to run. Some may be missing (null) at first; that is not left out.
-const VARYING: [&str; 22] = [
+const VARYING: [&str; 23] = [
     "ago",
     "bytes",
     "checkpoint",
@@ -50,6 +50,7 @@ const VARYING: [&str; 22] = [
     "time",
     "until",
     "uptime",
+    "written",
 ];
 
 /// When the lines of the logs here were written, as they say.

@@ -48,6 +48,7 @@ mod pause;
 mod policy;
 mod processes;
 mod reload;
+mod report;
 mod restart;
 mod rotation;
 mod signals;

@@ -39,13 +39,13 @@ fn command(netns: &Netns, home: &Home, args: &[&str]) -> Command {
 }
 
 /// The commands that take a configuration, and a state directory.
-const PLACED: [&str; 13] = [
+const PLACED: [&str; 14] = [
     "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
-    "explain", "replay", "restore",
+    "explain", "replay", "restore", "report",
 ];
-const STORED: [&str; 11] = [
+const STORED: [&str; 12] = [
     "run", "accounts", "banned", "unban", "allow", "export", "explain", "restore", "history",
-    "events", "top",
+    "events", "report", "top",
 ];
 /// Those that know no socket.
 const ALONE: [&str; 8] =
@@ -108,7 +108,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 33] = [
+const USED: [(&[&str], [i32; 3]); 34] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -122,6 +122,7 @@ const USED: [(&[&str], [i32; 3]); 33] = [
     (&["history", "198.51.100.250", "--since", "1d"], [9, 9, 8]),
     (&["events", "--kind", "ban,start"], [0, 0, 8]),
     (&["events", "--kind", "login"], [9, 9, 8]),
+    (&["report"], [0, 0, 8]),
     (&["top", "--once", "--sort", "left", "--filter", "guess"], [0, 4, 8]),
     (&["list", "allow"], [0, 4, 8]),
     (&["list", "block", EVE], [9, 4, 8]),

@@ -1,11 +1,13 @@
 //! Mails, to a real server.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::kit;
+use crate::kit::guard::{PROGRAM, told};
 use crate::{Helper, Server, able, ban, certificate, hostile, many};
 
 fn mail(server: &Server, more: &str) -> String {
@@ -227,4 +229,47 @@ fn a_server_that_says_nothing_delays_no_other() {
     let status = helper.until_in(time, "silent", |status| status.failing_since.is_some());
     assert_eq!((status.sent, status.queued), (0, 2), "{status:?}");
     assert_eq!(helper.until("office", |status| status.sent == 2).failing_since, None);
+}
+
+/// The report goes to those who want it, with text and page, by the process and without it.
+#[test]
+fn the_report_arrives_at_who_wants_it() {
+    if !able() {
+        return;
+    }
+    let server = Server::start("smtp.py", &[]);
+    let config = mail(&server, "on = ['ban', 'report']")
+        + &mail(&server, "").replace("[notify.office]", "[notify.others]");
+    let helper = Helper::start(&config);
+    let report = |socket: &str, args: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["report", "--config"]).arg(helper.home.path("asterguard.toml"));
+        command.arg("--state-dir").arg(helper.home.path("state"));
+        command.arg("--socket").arg(helper.home.path("socket"));
+        told(&command.arg("--helper").arg(helper.home.path(socket)).args(args).output().unwrap())
+    };
+    for socket in ["notify", "nowhere"] {
+        let (code, out, said) = report(socket, &["--mail"]);
+        assert_eq!(code, 0, "{out}{said}");
+        assert!(out.starts_with("office (mail): sent: 127.0.0.1:"), "{out}");
+        assert_eq!(said.contains("sends the message itself"), socket == "nowhere", "{said}");
+        let mail = server.next();
+        let subject = header(&mail, "Subject");
+        assert!(
+            subject.contains("Nothing is stored of this time; 0 attempts, 0 bans"),
+            "{subject}"
+        );
+        let (text, html) = (mail["text"].as_str().unwrap(), mail["html"].as_str().unwrap());
+        assert!(text.contains("Attempts an hour: this week") && html.contains("<svg "), "{text}");
+    }
+    assert!(server.is_done(), "the others want no report");
+    drop(server);
+    let (code, out, _) = report("notify", &["--mail"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("office (mail): NOT SENT: ") && out.contains("  do: "), "{out}");
+    // Nobody is to get it.
+    helper.home.write("asterguard.toml", "[notify.office]\nkind = 'mail'\nto = 'a@example.com'\n");
+    let (code, _, said) = report("notify", &["--mail"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("nobody is to get the report"), "{said}");
 }

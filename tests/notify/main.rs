@@ -218,6 +218,7 @@ fn ban(host: &str) -> GuardEvent {
             attempts: 5,
             rule: Some("asterisk-security/wrong-password".to_owned()),
             accounts: vec!["1000".to_owned(), "1001".to_owned()],
+            login: None,
             lines: vec!["SECURITY[1] InvalidPassword <sip:1000@pbx>".to_owned()],
         }),
         ..GuardEvent::new(at, EventKind::Ban, format!("{host} banned"))

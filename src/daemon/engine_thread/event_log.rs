@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use super::log_reader::Reader;
+use crate::control::health::Check;
 use crate::daemon::notify_link::NotifyLink;
 use crate::daemon::requests::without_effect;
 use crate::decide::engine::Engine;
@@ -128,7 +129,12 @@ impl EventLog {
                 warn!("the flood is over: {withheld} unverified bans by {origin} were withheld");
             }
             Decision::WithoutEffect(found) => {
-                warn!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
+                let text =
+                    format!("[{}] {}", name(found.ban.jail), without_effect::in_words(plan, found));
+                let check = Some(Check::BanEffect.name().to_owned());
+                let event = GuardEvent { check, ..warning(text) }.about(found.ban.subject);
+                log(&event);
+                self.store(event, Vec::new());
             }
             Decision::AccountsFail(report) => {
                 self.tell(warning(accounts_fail(report)).about(report.subject));
@@ -198,6 +204,7 @@ impl EventLog {
                 attempts: ban.offences,
                 rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
                 accounts: accounts.iter().map(ToString::to_string).collect(),
+                login: engine.login_of(ban.host),
                 lines,
             }),
             ..GuardEvent::new(ban.since, kind, text).about(ban.subject)
@@ -216,7 +223,9 @@ fn log(event: &GuardEvent) {
     let (account, by) = (account.as_deref(), by.as_deref());
     let country = event.place.country.map(|country| country.to_string());
     let country = country.as_deref();
-    if event.good == Some(false) || matches!(kind, EventKind::Heal | EventKind::Login) {
+    if event.good == Some(false)
+        || matches!(kind, EventKind::Heal | EventKind::Login | EventKind::Lost)
+    {
         warn!(event = %kind, jail, host, country, evidence, account, by, "{text}");
     } else {
         info!(event = %kind, jail, host, country, evidence, account, by, "{text}");

@@ -151,6 +151,8 @@ pub struct Reader {
     awaited: HashMap<SourceKey, (ChannelId, LogCheckpoint)>,
     /// The text of the last lines that counted.
     recent: RecentLines,
+    /// Lines that were not read, in words, since somebody asked.
+    lost: Vec<String>,
 }
 
 struct Channel {
@@ -207,7 +209,7 @@ impl Reader {
     pub fn new(matchers: Matchers) -> Self {
         let (channels, remotes, awaited) = (Vec::new(), Remotes::default(), HashMap::new());
         let recent = RecentLines::default();
-        Self { channels, matchers, moved: false, remotes, awaited, recent }
+        Self { channels, matchers, moved: false, remotes, awaited, recent, lost: Vec::new() }
     }
 
     /// The same reader, with these ways to the helpers that read sources.
@@ -317,10 +319,17 @@ impl Reader {
                 match event {
                     SourceEvent::ReadFailed { error } => channel.pace.error(now, error),
                     SourceEvent::PassedOver { bytes } => {
-                        warn!("{}: {bytes} bytes of old lines are left out", channel.key);
+                        let key = &channel.key;
+                        self.lost.push(format!("{key}: {bytes} bytes of old lines are left out"));
+                    }
+                    SourceEvent::RestDropped { bytes } if *bytes > 0 => {
+                        let key = &channel.key;
+                        self.lost.push(format!(
+                            "{key}: the last line of a file had no end, and {bytes} bytes of it are left out"
+                        ));
                     }
                     SourceEvent::Gap { why } => {
-                        warn!("{}: lines may be missing: {why}", channel.key);
+                        self.lost.push(format!("{}: lines may be missing: {why}", channel.key));
                         channel.pace.error(now, why);
                     }
                     _ => {}
@@ -402,6 +411,11 @@ impl Reader {
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.channels.iter().filter_map(|channel| channel.key.path()).map(Path::to_owned).collect()
+    }
+
+    /// Returns which lines were not read since the last call, in words.
+    pub fn take_lost(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Whether the paths, or the files they name, have changed since the last call.

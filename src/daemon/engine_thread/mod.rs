@@ -150,7 +150,7 @@ impl Core {
                     Message::Wake | Message::Observed => {}
                     Message::Run(task) => task(&mut self),
                     Message::Ignore(list) => self.ignore(list),
-                    Message::Paused(paused) => self.paused = paused,
+                    Message::Paused(paused) => self.found_pause(paused),
                     Message::Lost => self.catch_up(),
                     Message::Healed(how) => {
                         self.events.tell(GuardEvent::new(now(), EventKind::Heal, how));
@@ -193,6 +193,9 @@ impl Core {
         self.observe();
         let more = self.reader.poll(&mut self.engine, now(), &mut self.decisions);
         self.reader.note_rest(now());
+        for text in self.reader.take_lost() {
+            self.events.tell(GuardEvent::new(now(), EventKind::Lost, text));
+        }
         self.carry_out();
         self.watch_changes();
         more
@@ -228,7 +231,8 @@ impl Core {
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         if self.paused.is_over(now()) {
-            self.events.tell(GuardEvent::new(now(), EventKind::Order, "the pause is over"));
+            let event = GuardEvent::new(now(), EventKind::Order, "the pause is over");
+            self.events.tell(event.leaving(Pause::Off));
             self.paused = Pause::Off;
         }
         self.end_orders();
@@ -247,6 +251,7 @@ impl Core {
         {
             let event = GuardEvent {
                 good: Some(state == CheckState::Ok),
+                check: Some(check.name().to_owned()),
                 ..GuardEvent::new(now(), EventKind::Health, line)
             };
             if check == Check::Notify {
@@ -257,6 +262,16 @@ impl Core {
                 self.events.tell(event);
             }
         }
+    }
+
+    /// Takes up a pause that was found in the kernel. One that the guard did not order is told.
+    fn found_pause(&mut self, paused: Pause) {
+        if paused.is_on() != self.paused.is_on() {
+            let text = format!("{paused}: somebody changed that in the kernel");
+            let event = GuardEvent::new(now(), EventKind::Order, text);
+            self.events.tell_others(event.leaving(paused));
+        }
+        self.paused = paused;
     }
 
     /// Never bans the hosts of `list` from now on.
@@ -285,7 +300,8 @@ impl Core {
         }
         for jail in over.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
             let text = format!("the pause of the jail {jail} is over");
-            self.events.tell(GuardEvent::new(now(), EventKind::Order, text));
+            let event = GuardEvent::new(now(), EventKind::Order, text).leaving(Pause::Off);
+            self.events.tell(GuardEvent { jail: Some(jail.to_owned()), ..event });
             self.resume_jail(jail);
         }
         self.recorder.orders(&self.orders, now());
@@ -407,3 +423,6 @@ pub fn note_pause(found: Pause) {
         warn!("{found}");
     }
 }
+
+#[cfg(test)]
+mod week_tests;

@@ -134,8 +134,12 @@ impl Recorder {
         let logins = engine.take_logins();
         let accounts = engine.take_accounts();
         let totals = engine.take_totals();
-        let nothing =
-            counters.is_empty() && logins.is_none() && accounts.is_none() && totals.is_empty();
+        let hours = engine.take_hours(now);
+        let nothing = counters.is_empty()
+            && logins.is_none()
+            && accounts.is_none()
+            && totals.is_empty()
+            && hours.is_empty();
         if !anew && nothing && is_where(&left, &self.left) {
             return;
         }
@@ -146,8 +150,17 @@ impl Recorder {
         let names = anew.then(|| engine.counter_names());
         let jails = anew.then(|| plan.jails().map(|(_, jail)| jail.name.clone()).collect());
         self.left.clone_from(&left);
-        let checkpoint =
-            Checkpoint { logs: left, rules, names, counters, logins, accounts, jails, totals };
+        let checkpoint = Checkpoint {
+            logs: left,
+            rules,
+            names,
+            counters,
+            logins,
+            accounts,
+            jails,
+            totals,
+            hours,
+        };
         store.checkpoint(checkpoint, now);
     }
 

@@ -43,7 +43,7 @@ fn known_good(core: &Core, host: Option<IpAddr>) -> ListEntries {
 
 fn feeds(host: Option<IpAddr>, kernel: &Kernel) -> ListEntries {
     let lists = kernel.lists.lists();
-    let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host));
+    let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host, feed.written()));
     let feeds = feeds.filter(|feed| host.is_none() || feed.net.is_some()).collect();
     ListEntries::Feed { feeds, dropped: kernel.counters.fed().into() }
 }

@@ -39,11 +39,13 @@ pub(super) async fn resume(
     if let Some(jail) = request.jail {
         return daemon.engine.order(move |core| resume_jail(core, &jail, &caller)).await?;
     }
-    let resume_all = |core: &mut Core| {
+    let ends = caller.clone();
+    let resume_all = move |core: &mut Core| {
         let jails: Vec<_> = core.orders.pauses.iter().filter_map(|p| p.jail.clone()).collect();
         for jail in &jails {
             core.orders.resume(Some(jail));
             core.resume_jail(jail);
+            core.events.tell(in_force_again(jail, &ends));
         }
         core.recorder.orders(&core.orders, now());
     };
@@ -60,7 +62,7 @@ async fn set(daemon: &Daemon, pause: Pause, caller: &Caller) -> Result<(), Probl
     answer.await.map_err(|_| kernel_is_silent())?.map_err(Problem::failed)?;
     let by = caller.to_string();
     let note = move |core: &mut Core| {
-        core.events.tell(GuardEvent::ordered(now(), pause, &by));
+        core.events.tell(GuardEvent::ordered(now(), pause, &by).leaving(pause));
         core.paused = pause;
         if pause.is_on() {
             core.orders.pause(OrderedPause { jail: None, until: pause.end(), by });
@@ -110,7 +112,8 @@ fn pause_jail(
         pause.end().map_or("until `asterguard resume`".to_owned(), |end| format!("until {end}"));
     let words =
         format!("the bans of {jail} are not in force {end}: this opens {}", counted(bans, "ban"));
-    core.events.tell(GuardEvent::ordered(now(), &words, caller));
+    let event = GuardEvent::ordered(now(), &words, caller).leaving(pause);
+    core.events.tell(GuardEvent { jail: Some(jail.clone()), ..event });
     core.orders.pause(OrderedPause {
         jail: Some(jail),
         until: pause.end(),
@@ -131,6 +134,17 @@ fn resume_jail(core: &mut Core, jail: &str, caller: &Caller) -> Result<Done, Pro
     } else {
         format!("the bans of {jail} were not paused: nothing changed")
     };
-    core.events.tell(GuardEvent::ordered(now(), &words, caller));
+    core.events.tell(if was_paused {
+        in_force_again(jail, caller)
+    } else {
+        GuardEvent::ordered(now(), &words, caller)
+    });
     Ok(Done::changing(was_paused, words))
+}
+
+/// Returns that somebody ended the pause of a jail.
+fn in_force_again(jail: &str, caller: &Caller) -> GuardEvent {
+    let words = format!("the bans of {jail} are in force again");
+    let event = GuardEvent::ordered(now(), words, caller).leaving(Pause::Off);
+    GuardEvent { jail: Some(jail.to_owned()), ..event }
 }

@@ -138,6 +138,7 @@ fn take_up_counts(
     let rules: Vec<_> = progress.rules.iter().map(|name| names.rule(name)).collect();
     engine.restore_counts(&progress.counters, &progress.logins, channels, &rules, now());
     engine.restore_totals(&progress.totals, now());
+    engine.restore_hours(&progress.hours);
     engine.restore_accounts(&progress.accounts, now());
 }
 

@@ -12,7 +12,7 @@ const IPV4: u8 = 24;
 const IPV6: u8 = 48;
 
 /// A network that an account logs in from: an IPv4 /24 or an IPv6 /48, in 7 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoginNetwork {
     is_ipv6: bool,
     bytes: [u8; 6],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Engine, never, subject};
 use crate::config::Counting;
 use crate::decide::ban_rate_limit::Admission;
+use crate::decide::hour_counts::Counted;
 use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
@@ -54,6 +55,7 @@ impl Engine {
             state.remember(&ban, bantime, quiet);
             state.tally.observed += 1;
             self.observed.put(ban);
+            self.hours.count(Counted::Observed, ban.since, ban.cause.map(|(rule, _)| rule));
             out.push(Decision::Observed(ban));
         }
     }

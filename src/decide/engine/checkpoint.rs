@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Engine, Tally};
 use crate::config::{Counting, Jail};
 pub use crate::decide::account_networks::{AccountChanges, StoredAccounts};
+pub use crate::decide::hour_counts::HourCount;
 pub use crate::decide::known_good::KnownHosts;
 use crate::decide::offences::{OffenceTable, Pages};
 use crate::model::event::{BANS, ChannelId, Event, JailId, RuleId, SIP_RESPONSES};
@@ -86,6 +87,7 @@ impl Engine {
         }
         self.known.note_changes();
         self.networks.note_changes();
+        self.hours.note_changes();
     }
 
     /// Returns what has changed in the counts since the last call.
@@ -133,6 +135,18 @@ impl Engine {
             changed.then(|| JailTotals { jail: jail.clone(), tally })
         });
         totals.collect()
+    }
+
+    /// Returns the counts of hours where they have changed since the last call, as of `now`.
+    pub fn take_hours(&mut self, now: Time) -> Vec<HourCount> {
+        let plan = &self.plan;
+        self.hours.settle(|rule| plan.rule_name(rule));
+        self.hours.take_changes(now)
+    }
+
+    /// Restores the counts of the last hours.
+    pub fn restore_hours(&mut self, stored: &[HourCount]) {
+        self.hours.restore(stored);
     }
 
     /// Restores stored totals, as of `now`: the clock may have been set back since.

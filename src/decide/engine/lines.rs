@@ -1,6 +1,7 @@
 //! Weighs lines: by the exchange that they are about, by what was sent on their connection, or by themselves.
 
 use super::Engine;
+use crate::decide::hour_counts::Counted;
 use crate::model::event::{Basis, Clue, Decision, Event, Evidence, Meaning};
 use crate::model::exchange::Transport;
 use crate::model::subject::Subject;
@@ -77,6 +78,7 @@ impl Engine {
 
     fn note_unmatched(&mut self, event: &Event) {
         self.unmatched += 1;
+        self.hours.count(Counted::Untrusted, event.time, Some(event.rule));
         self.recent.push(event);
     }
 

@@ -25,6 +25,7 @@ use crate::decide::account_networks::{AccountNetworks, NoAccount};
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::effects::Effects;
+use crate::decide::hour_counts::{Counted, HourCounts};
 use crate::decide::joins::{AT_ONCE, Joins};
 use crate::decide::known_good::{KnownGood, Standing};
 use crate::decide::login_log::LoginLog;
@@ -46,7 +47,9 @@ use crate::model::place::Country;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::structure::SetKind;
-pub use checkpoint::{AccountChanges, JailTotals, KnownHosts, OffenceCounts, StoredAccounts};
+pub use checkpoint::{
+    AccountChanges, HourCount, JailTotals, KnownHosts, OffenceCounts, StoredAccounts,
+};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
@@ -77,6 +80,7 @@ pub struct Engine {
     shared: SharedHosts,
     targeted: TargetedAccounts,
     observed: ObservedBans,
+    hours: HourCounts,
     rates: MinuteRates,
     /// Events that some jail counted, each once.
     attempts: u64,
@@ -163,6 +167,7 @@ impl Engine {
             shared: SharedHosts::default(),
             targeted: TargetedAccounts::default(),
             observed: ObservedBans::default(),
+            hours: HourCounts::default(),
             rates: MinuteRates::default(),
             attempts: 0,
             sight: Sight::default(),
@@ -212,6 +217,12 @@ impl Engine {
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// Returns when an account last logged in from where this host is known good, as far as is remembered.
+    #[must_use]
+    pub fn login_of(&self, host: IpAddr) -> Option<Time> {
+        self.logins.of(&self.known_as(host))
     }
 
     /// Returns the last logins.
@@ -422,6 +433,7 @@ impl Engine {
     pub fn change(&mut self, plan: Arc<Plan>, out: &mut Vec<Decision>) {
         let old = std::mem::replace(&mut self.plan, plan);
         let plan = Arc::clone(&self.plan);
+        self.hours.settle(|rule| old.rule_name(rule));
         let mut states: Vec<_> = std::mem::take(&mut self.states).into_iter().map(Some).collect();
         self.states = plan
             .jails()
@@ -559,7 +571,11 @@ impl Engine {
 
     fn enter(&mut self, ban: Ban, out: &mut Vec<Decision>) {
         match self.bans.put(ban) {
-            Some(change) => out.extend([Decision::Ban(ban), Decision::Change(change)]),
+            Some(change) => {
+                let rule = ban.cause.map(|(rule, _)| rule);
+                self.hours.count(Counted::Ban, ban.since, rule);
+                out.extend([Decision::Ban(ban), Decision::Change(change)]);
+            }
             None => self.refused += 1,
         }
     }

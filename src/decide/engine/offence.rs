@@ -8,6 +8,7 @@ use super::{Engine, never, subject};
 use crate::config::Mode;
 use crate::decide::account_networks::LoginPlace;
 use crate::decide::ban_table;
+use crate::decide::hour_counts::Counted;
 use crate::decide::known_good::Weight;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
@@ -28,7 +29,10 @@ impl Engine {
             Meaning::Offence(_) => self.on_offence(event, out),
             // A line that a stranger may have written proves no login.
             Meaning::Success if event.evidence > Evidence::Hearsay => self.on_login(event, out),
-            Meaning::Success | Meaning::Ignored | Meaning::Tampered => {}
+            Meaning::Tampered => {
+                self.hours.count(Counted::Ambiguous, event.time, Some(event.rule));
+            }
+            Meaning::Success | Meaning::Ignored => {}
         }
     }
 
@@ -55,7 +59,7 @@ impl Engine {
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
-        let mut is_counted = false;
+        let (mut counts, mut is_untrusted) = (false, false);
         let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
         for id in plan.counted_by(event.rule) {
             let readers = self.channels.get(usize::from(event.channel.0));
@@ -71,6 +75,7 @@ impl Engine {
             };
             let Some(evidence) = policy::counts_as(jail, event.evidence) else {
                 state.tally.hearsay += 1;
+                is_untrusted = true;
                 continue;
             };
             if policy::ignored(jail, event.host) || never(&self.ignored, jail, event.host) {
@@ -99,12 +104,13 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
-            let before = state.tally.failed;
-            self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
-            let state = self.states.get(usize::from(id.0));
-            is_counted |= state.is_some_and(|state| state.tally.failed > before);
+            counts |= self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
         }
-        self.attempts += u64::from(is_counted);
+        if counts || is_untrusted {
+            let what = if counts { Counted::Attempt } else { Counted::Untrusted };
+            self.hours.count(what, event.time, Some(event.rule));
+        }
+        self.attempts += u64::from(counts);
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
         }
@@ -131,7 +137,7 @@ impl Engine {
         }
     }
 
-    /// Counts an offence of a subject in a jail.
+    /// Counts an offence of a subject in a jail; returns whether it counts there.
     pub(super) fn offence(
         &mut self,
         plan: &Plan,
@@ -140,14 +146,14 @@ impl Engine {
         per_attempt: u8,
         weight: Weight,
         out: &mut Vec<Decision>,
-    ) {
+    ) -> bool {
         let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0)))
         else {
-            return;
+            return false;
         };
         if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
             // What was written before another jail's ban took hold is no further offence.
-            return;
+            return false;
         }
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
@@ -157,7 +163,23 @@ impl Engine {
         let count = state.offences.add(subject, event, per_attempt);
         let (host, channel) = (event.host, event.channel);
         out.push(Decision::Found { jail: id, host, offences: count.all, channel });
-        let Some(evidence) = policy::verdict(jail, count) else { return };
+        if let Some(evidence) = policy::verdict(jail, count) {
+            self.on_enough(plan, id, (subject, event), (count.all, evidence), weight, out);
+        }
+        true
+    }
+
+    /// Decides on a ban, once a jail has counted enough of a subject: so many offences, on this evidence.
+    fn on_enough(
+        &mut self,
+        plan: &Plan,
+        id: JailId,
+        (subject, event): (Subject, &Event),
+        (offences, evidence): (u32, Evidence),
+        weight: Weight,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some(jail) = plan.jail(id) else { return };
         let begin = self.late.now.unwrap_or(event.time);
         let is_shared = weight == Weight::Shared;
         let banned = match self.part_to_ban(subject, event, is_shared, begin) {
@@ -181,7 +203,7 @@ impl Engine {
             scope,
             since: begin,
             until: length.until(begin),
-            offences: count.all,
+            offences,
             evidence,
             cause: Some((event.rule, event.line)),
         };

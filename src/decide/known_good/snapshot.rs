@@ -46,6 +46,11 @@ impl KnownHosts {
         self.hosts.is_empty()
     }
 
+    /// The accounts that have logged in from them.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        self.hosts.iter().flat_map(|kept| kept.accounts.iter().map(|(account, ..)| *account))
+    }
+
     /// The last login from each host.
     pub fn logins(&self) -> impl Iterator<Item = (Subject, Time)> {
         self.hosts.iter().filter_map(|kept| Some((kept.host.parse().ok()?, kept.login)))

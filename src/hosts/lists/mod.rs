@@ -6,10 +6,12 @@ pub mod parse;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::listed::{FileLine, ListedNetwork};
 pub use crate::model::network_set::Networks;
+use crate::model::time::Time;
 pub use files::{ListsError, load};
 
 /// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
@@ -38,6 +40,15 @@ pub struct Feed {
     pub skipped: usize,
     /// The reason why it is not what its file says.
     pub problem: Option<String>,
+}
+
+impl Feed {
+    /// Returns when its file was written last; `None` if that cannot be seen.
+    #[must_use]
+    pub fn written(&self) -> Option<Time> {
+        let modified = std::fs::metadata(&self.path).ok()?.modified().ok()?;
+        Some(Time::default().plus(modified.duration_since(UNIX_EPOCH).ok()?))
+    }
 }
 
 /// All lists, as they were last read.

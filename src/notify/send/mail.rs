@@ -7,12 +7,14 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{Message as Letter, SmtpTransport, Transport as _};
+use lettre::{Message as Mime, SmtpTransport, Transport as _};
 
 use super::{Failure, PATIENCE, certificates, chain, is_certificate, later, refused};
 use crate::config::notify::{Mail, Security};
 use crate::model::hostname::HostName;
 use crate::notify::message::Message;
+use crate::notify::protocol::Letter;
+use crate::notify::words::plain;
 use crate::sys::secret_file;
 
 /// Says to programs that no person wrote this (RFC 3834), so that none answers.
@@ -33,9 +35,23 @@ impl Header for AutoSubmitted {
     }
 }
 
-/// Sends a mail.
+/// Characters of a subject that somebody else has made.
+const LONGEST_SUBJECT: usize = 300;
+
+/// Sends a message as a mail.
 pub(super) fn send(mail: &Mail, message: &Message, machine: &str) -> Result<String, Failure> {
-    let letter = letter(mail, message, machine)?;
+    deliver(mail, &words(message), machine)
+}
+
+/// Returns a message as a letter.
+fn words(message: &Message) -> Letter {
+    let text = message.lines().join("\n") + "\n";
+    Letter { subject: message.subject.clone(), text, html: message.html() }
+}
+
+/// Sends a mail.
+pub(super) fn deliver(mail: &Mail, letter: &Letter, machine: &str) -> Result<String, Failure> {
+    let letter = formed(mail, letter, machine)?;
     let transport = transport(mail, machine)?;
     let address = format!("{}:{}", mail.server, mail.port());
     let answer = transport.send(&letter).map_err(|error| failure(mail, &address, &error))?;
@@ -48,7 +64,7 @@ fn domain(machine: &str) -> &str {
     if machine.parse::<HostName>().is_ok() { machine } else { "localhost" }
 }
 
-fn letter(mail: &Mail, message: &Message, machine: &str) -> Result<Letter, Failure> {
+fn formed(mail: &Mail, letter: &Letter, machine: &str) -> Result<Mime, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         refused(format!("the mail cannot be written: {error}"), "asterguard check")
     };
@@ -59,16 +75,16 @@ fn letter(mail: &Mail, message: &Message, machine: &str) -> Result<Letter, Failu
         None => mailbox(&format!("asterguard@{domain}"))?,
     };
     let id = (RandomState::new().hash_one(0), RandomState::new().hash_one(1));
-    let mut builder = Letter::builder()
+    let mut builder = Mime::builder()
         .from(from)
-        .subject(&message.subject)
+        .subject(plain(&letter.subject, LONGEST_SUBJECT))
         .message_id(Some(format!("<{:016x}{:016x}@{domain}>", id.0, id.1)))
         .header(AutoSubmitted);
     for to in &mail.to {
         builder = builder.to(mailbox(to)?);
     }
-    let text = message.lines().join("\r\n") + "\r\n";
-    let parts = MultiPart::alternative_plain_html(text, message.html());
+    let text = letter.text.replace('\n', "\r\n");
+    let parts = MultiPart::alternative_plain_html(text, letter.html.clone());
     builder.multipart(parts).map_err(|error| wrong(&error))
 }
 
@@ -144,7 +160,9 @@ mod tests {
         event.jail = Some("x\r\nBcc: eve@example.com\r\n\r\nbody".to_owned());
         event.host = Some("\u{202e}evil\u{0}".to_owned());
         let message = message(&Batch::of(event), "pbx1\r\nX: y");
-        let letter = letter(&mail, &message, "pbx1\r\nX: y").unwrap().formatted();
+        let mut words = words(&message);
+        words.subject.push_str("\r\nBcc: eve@example.com");
+        let letter = formed(&mail, &words, "pbx1\r\nX: y").unwrap().formatted();
         let letter = String::from_utf8(letter).unwrap();
         let (head, _) = letter.split_once("\r\n\r\n").unwrap();
         let names: Vec<_> = head

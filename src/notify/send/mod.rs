@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::batch::Batch;
 use super::message::message;
+use super::protocol::Letter;
 use super::queue::{Failure, Lasting};
 use crate::config::Notifier;
 use crate::config::notify::Way;
@@ -42,6 +43,19 @@ pub fn send(notifier: &Notifier, batch: &Batch, machine: &str) -> Result<String,
         }
         Way::Webhook(hook) => webhook::send(hook, batch, &message, machine),
         Way::Command(command) => command::send(command, batch),
+    }
+}
+
+/// Sends a letter, and returns what the receiver said.
+///
+/// # Errors
+/// When it was not sent, or this is not a notifier that sends mails.
+pub fn send_letter(notifier: &Notifier, letter: &Letter, machine: &str) -> Result<String, Failure> {
+    match &notifier.way {
+        Way::Mail(server) => mail::deliver(server, letter, machine),
+        Way::Webhook(_) | Way::Command(_) => {
+            Err(refused("only a mail can hold a report", "asterguard check"))
+        }
     }
 }
 

@@ -383,7 +383,14 @@ fn notifiers_whose_values_are_wrong() {
             "[notify.a]\nkind = 'command'\ncommand = ['/bin/tell']\non = ['login']\n",
             [
                 "a.toml:4:7: unknown event \"login\"",
-                "help: known: ban, unban, observed, login-from-new-network, health, order, heal, start, stop",
+                "help: known: ban, unban, observed, login-from-new-network, health, order, heal, start, stop, lost, report",
+            ],
+        ),
+        (
+            "[notify.a]\nkind = 'command'\ncommand = ['/bin/tell']\non = ['ban', 'report']\n",
+            [
+                "a.toml:4:1: only a mail can hold a report",
+                "help: write \"report\" into a notifier of kind = \"mail\"",
             ],
         ),
         (

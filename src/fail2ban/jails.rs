@@ -139,8 +139,8 @@ pub struct Configuration {
     pub disabled: Vec<String>,
     /// `ignoreip` of `[DEFAULT]`.
     pub ignoreip: Option<Setting>,
-    /// `dbfile` and `dbpurgeage` of `fail2ban.conf`.
-    pub database: (Option<String>, Option<String>),
+    /// `dbfile` of `fail2ban.conf`: its database.
+    pub database: Option<String>,
     /// What is wrong in the files, each with its place.
     pub problems: Vec<Diagnostic>,
     /// The files that were read.
@@ -174,27 +174,14 @@ pub fn load(base: &Path) -> Option<Configuration> {
         written: Some(value.clone()),
     });
     let general = files.read("fail2ban");
-    let database = ["dbfile", "dbpurgeage"].map(|key| {
-        general.as_ref().and_then(|merged| {
-            merged
-                .get("DEFAULT", key, &given)
-                .ok()
-                .flatten()
-                .or_else(|| merged.get("Definition", key, &given).ok().flatten())
-        })
+    let database = general.as_ref().and_then(|merged| {
+        let of = |section| merged.get(section, "dbfile", &given).ok().flatten();
+        of("DEFAULT").or_else(|| of("Definition"))
     });
-    let [dbfile, dbpurgeage] = database;
     let mut all = files.take_problems();
     all.extend(problems);
     let files = files.paths().map(Path::to_owned).collect();
-    Some(Configuration {
-        jails,
-        disabled,
-        ignoreip,
-        database: (dbfile, dbpurgeage),
-        problems: all,
-        files,
-    })
+    Some(Configuration { jails, disabled, ignoreip, database, problems: all, files })
 }
 
 /// Reads an enabled jail.

@@ -18,7 +18,7 @@ use crate::config::spelling::{Repaired, syntax};
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning};
 
-const FILTER_HELP: &str = "what Asterisk writes is read already: leave this file out, or write each failregex as a [[rule]] with id, class and evidence, from ^ to $ and without %(…)s (docs/rules.md)";
+const FILTER_HELP: &str = "what Asterisk writes is read already: leave this file out, let `asterguard import` translate it, or write each failregex as a [[rule]] with id, class and evidence, from ^ to $ and without %(…)s (docs/rules.md)";
 const RULE_HELP: &str =
     "a [[rule]] has id, failregex, class and evidence; docs/rules.md has all keys";
 

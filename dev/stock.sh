@@ -12,4 +12,7 @@ for suite in bullseye bookworm trixie sid; do
 done
 list=src/fail2ban/stock-hashes.txt
 $CARGO run --locked --quiet --example stock -- "${versions[@]}" "$@" >"$list.new"
-mv "$list.new" "$list"
+# What is known of texts that are not given now stays.
+awk 'NR == FNR { seen[$1] = 1; print; next } !($1 in seen)' "$list.new" "$list" | LC_ALL=C sort >"$list.all"
+mv "$list.all" "$list"
+rm "$list.new"

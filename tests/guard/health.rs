@@ -153,7 +153,8 @@ fn status_shows_the_last_repair_of_the_table() {
     let guard = guard(&netns);
     let sink = |guard: &Guard| guard.status()["sinks"][0].clone();
     let well = json!({
-        "sink": "netlink", "queue": 0, "refused": 0, "error": null, "last_error": null, "last_heal": null
+        "sink": "netlink", "queue": 0, "refused": 0, "error": null, "last_error": null, "last_heal": null,
+        "heals": 0
     });
     assert_eq!(sink(&guard), well);
     netns.exec("nft flush ruleset");

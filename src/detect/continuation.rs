@@ -36,6 +36,9 @@ use crate::rules::{LONGEST_MESSAGE, MessageShape};
 /// The number of bytes of a message's text that a doubt reaches at most.
 const REACH: u64 = LONGEST_MESSAGE as u64;
 
+/// Lines at the beginning of a region that are looked at for what is around them.
+const MEASURED: usize = 8;
+
 /// Bytes that a runtime may put around a line.
 const MOST_AROUND: u64 = 4096;
 
@@ -100,6 +103,9 @@ pub struct Context {
     /// Bytes that are around each line; 0: nothing is.
     #[serde(default)]
     around: u64,
+    /// Whether Asterisk itself was seen to write there, so that nothing is around its lines.
+    #[serde(default)]
+    is_plain: bool,
     /// The place in the region up to which lines are known to begin as messages do.
     #[serde(skip)]
     known: usize,
@@ -169,18 +175,40 @@ impl Context {
         self.base += text.len() as u64;
     }
 
-    /// Measures what is around the first line of a text.
+    /// Measures what is around the lines of a text. A sender may write lines that look as if they had headers; but where
+    /// every line has one, nobody can write a line without.
     fn measure(&mut self, text: &[u8], tags: &Tags) {
-        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let own = prefix::unwrapped(line, tags, &mut self.scratch).len();
-        let around = line.len().saturating_sub(own);
-        if around > 0 {
-            // What was written in another way is shorter now, and a sender can write much of that.
-            let count = |of: u8| memchr::memchr_iter(of, line).count() as u64;
-            let shrunk = (ESCAPED - 1) * count(b'\\') + (AS_NUMBER - 1) * count(b',');
-            let around = (around as u64).saturating_sub(shrunk).max(1);
-            self.around = self.around.max(around.min(MOST_AROUND));
+        if self.is_plain {
+            return;
         }
+        for line in text.split(|byte| *byte == b'\n').take(MEASURED) {
+            let own = prefix::unwrapped(line, tags, &mut self.scratch).len();
+            let around = line.len().saturating_sub(own);
+            if around == 0 && prefix::begins_message(line, tags, &mut self.scratch) {
+                self.is_plain = true;
+                self.around = 0;
+                self.shorten();
+                return;
+            }
+            if around > 0 {
+                // What was written in another way is shorter now, and a sender can write much of that.
+                let count = |of: u8| memchr::memchr_iter(of, line).count() as u64;
+                let shrunk = (ESCAPED - 1) * count(b'\\') + (AS_NUMBER - 1) * count(b',');
+                let around = (around as u64).saturating_sub(shrunk).max(1);
+                self.around = self.around.max(around.min(MOST_AROUND));
+            }
+        }
+    }
+
+    /// Lets no doubt reach further than a message does where nothing is around its lines.
+    fn shorten(&mut self) {
+        let end = |since: u64, until: u64| until.min(since + 2 * REACH);
+        for doubt in &mut self.doubts {
+            doubt.until = end(doubt.since, doubt.until);
+        }
+        self.unknown_until = end(self.unknown_since, self.unknown_until);
+        self.console_until = end(self.console_since, self.console_until);
+        self.unframed_until = self.unframed_until.min(self.framing_seen + REACH);
     }
 
     /// Returns the most bytes of the channel that as many bytes of a message take: each may be a line.

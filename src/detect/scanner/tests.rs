@@ -766,6 +766,25 @@ fn as_many_lines_as_a_message_can_have_are_doubted_whatever_is_around_each() {
     }
 }
 
+#[test]
+fn a_forged_header_makes_no_doubt_reach_further() {
+    let noise = "[Nov 22 00:52:46] NOTICE[1] pbx.c: nothing to see here\n";
+    let knock = "[Nov 22 00:52:46] NOTICE[1] door.c: 203.0.113.9 knocked\n";
+    for captured in CAPTURED {
+        let forged = "[Nov 22 00:52:46] NOTICE[1] door.c: Call from 'a\n".to_owned()
+            + &captured("[Nov 22 00:52:46] NOTICE[1] net.c: Timeout of 'x\n").repeat(20);
+        let far = noise.repeat(2 * 8192 / noise.len() + 2);
+        for before in ["", noise] {
+            for size in [1 << 14, 1 << 16] {
+                let text = [before, &forged, &far, knock].concat();
+                let seen = read_in_pieces(&matcher(&[RULES]), text.as_bytes(), size);
+                let last = seen.last().unwrap();
+                assert!(last.ends_with("203.0.113.9 unverified"), "{}{last}", captured("x\n"));
+            }
+        }
+    }
+}
+
 /// Rules that are better in records.
 const BETTER: &str = r#"
 [[rule]]

@@ -188,7 +188,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     places.refresh(&plan.config.geoip.files);
     let mut engine = Engine::new(Arc::clone(&plan));
     let known = Arc::clone(&places);
-    engine.look_countries_up(CountryOf::new(move |host| known.get().place(host).country));
+    engine.look_countries_up(CountryOf::new(move |host| known.get().country(host)));
     let mut decisions = Vec::new();
     let remotes = Remotes::new(sources, Arc::new(engine_handle.waker()));
     let mut reader = Reader::new(matchers).with_remotes(remotes);

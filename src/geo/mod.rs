@@ -73,13 +73,24 @@ impl Databases {
     #[must_use]
     pub fn place(&self, host: IpAddr) -> Place {
         let mut place = Place::default();
-        for reader in self.files.iter().filter_map(|file| file.reader.as_deref()) {
-            let Ok(found) = reader.lookup(host.to_canonical()) else { continue };
+        for found in self.found(host) {
             place.country = place.country.or_else(|| country(&found));
             place.asn = place.asn.or_else(|| asn(&found));
             place.organisation = place.organisation.take().or_else(|| organisation(&found));
         }
         place
+    }
+
+    /// Returns the country of a host alone.
+    #[must_use]
+    pub fn country(&self, host: IpAddr) -> Option<Country> {
+        self.found(host).find_map(|found| country(&found))
+    }
+
+    /// Returns what each file has of a host.
+    fn found(&self, host: IpAddr) -> impl Iterator<Item = Found<'_>> {
+        let readers = self.files.iter().filter_map(|file| file.reader.as_deref());
+        readers.filter_map(move |reader| reader.lookup(host.to_canonical()).ok())
     }
 
     /// Returns what is wrong with the files, in words.

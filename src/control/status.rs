@@ -66,6 +66,18 @@ pub enum Health {
     Paused,
 }
 
+impl Health {
+    /// Returns it of a guard with these pauses and problems.
+    #[must_use]
+    pub fn of(paused: &[PauseStatus], problems: &[String]) -> Self {
+        match (paused.is_empty(), problems.is_empty()) {
+            (false, _) => Self::Paused,
+            (true, true) => Self::Ok,
+            (true, false) => Self::Degraded,
+        }
+    }
+}
+
 /// The state of the guard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::status::named_ban;
+use super::status::placed_ban;
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::daemon::engine_thread::Core;
@@ -80,10 +80,9 @@ impl Snapshot {
             let count = counts.get(&(ban.scope, ban.subject));
             let dropped = count.map(|count| count.dropped).into();
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
-            let named = named_ban(&plan, ban, now);
+            let named = placed_ban(&plan, ban, now, &places);
             let comment = comment.flatten();
-            let place = places.place(ban.subject.address());
-            let ban = BanStatus { by, comment, paused, dropped, place, knocked, ..named.ban };
+            let ban = BanStatus { by, comment, paused, dropped, knocked, ..named.ban };
             NamedBan { ban, ..named }
         };
         bans.iter().map(named).collect()

@@ -1,13 +1,17 @@
 //! `banned`: the bans in force, or those that jails in observe mode would have made.
 
+use std::sync::Arc;
+
 use super::ban_snapshot::{self, Selection};
-use super::status::named_ban;
+use super::status::placed_ban;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
+use crate::daemon::engine_thread::Core;
 use crate::decide::ban_table::end;
 use crate::decide::engine::Engine;
-use crate::model::subject::Subject;
+use crate::decide::plan::Plan;
+use crate::model::event::Ban;
 use crate::sys::clock::now;
 
 /// Bans that are listed with what was dropped of them. The kernel goes through a set from its beginning
@@ -24,25 +28,20 @@ pub(super) async fn answer(
         None => Selection::All,
     };
     if request.observe {
-        let mut bans = daemon.engine.ask(move |core| observed(&core.engine, &selection)).await?;
-        let places = daemon.places.get();
-        for (ban, host) in bans.iter_mut().filter_map(|NamedBan { ban, .. }| {
-            let host = ban.host.parse::<Subject>().ok()?;
-            Some((ban, host.address()))
-        }) {
-            ban.place = places.place(host);
-        }
-        return Ok(bans);
+        let observed = move |core: &mut Core| observed(&core.engine, &selection);
+        let (plan, bans) = daemon.engine.ask(observed).await?;
+        let (places, now) = (daemon.places.get(), now());
+        return Ok(bans.iter().map(|ban| placed_ban(&plan, ban, now, &places)).collect());
     }
     let snapshot = ban_snapshot::take(daemon, selection).await?;
     daemon.apart(move |kernel| snapshot.named(kernel, MOST_COUNTED)).await
 }
 
-/// Returns the bans that would be in force, longest first.
-fn observed(engine: &Engine, selection: &Selection) -> Vec<NamedBan> {
-    let (plan, now) = (engine.plan(), now());
-    let mut bans: Vec<_> =
-        engine.observed().iter().filter(|ban| selection.has(plan, ban)).collect();
+/// Returns the bans that would be in force, longest first, and the plan that they are of.
+fn observed(engine: &Engine, selection: &Selection) -> (Arc<Plan>, Vec<Ban>) {
+    let plan = engine.plan();
+    let bans = engine.observed().iter().filter(|ban| selection.has(plan, ban));
+    let mut bans: Vec<_> = bans.copied().collect();
     bans.sort_by_key(|ban| (std::cmp::Reverse(end(ban)), ban.subject, ban.jail));
-    bans.into_iter().map(|ban| named_ban(plan, ban, now)).collect()
+    (Arc::clone(plan), bans)
 }

@@ -1,8 +1,7 @@
 //! `metrics`: the numbers of the guard, for monitoring.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ipnet::IpNet;
 
@@ -15,10 +14,10 @@ use crate::daemon::{Daemon, Kernel};
 use crate::decide::ban_activity::ElementKey;
 use crate::decide::drop_totals::DropTotals;
 use crate::decide::engine::Engine;
-use crate::decide::totals::BanKind;
-use crate::model::event::{Class, Evidence};
+use crate::decide::totals::{BanKind, OffenceKind};
 use crate::model::time::BanDuration;
 use crate::sys::clock::now;
+use crate::sys::mutex::lock;
 use crate::table::structure::Structure;
 
 /// Bans whose counters are read. Metrics are asked for all the time, and the kernel takes a while to list more.
@@ -61,15 +60,13 @@ impl Core {
     /// Returns the numbers that the engine has.
     fn metrics(&self) -> Result<Metrics, Problem> {
         let engine = &self.engine;
-        let offence =
-            |(jail, class, evidence, total)| OffenceCount { jail, class, evidence, total };
         let status = self.status(None)?;
         Ok(Metrics {
             without_effect: status.without_effect.len(),
             targeted: status.targeted.len(),
             status: numbers_only(status),
             bans: bans(engine),
-            offences: offences(engine).into_iter().map(offence).collect(),
+            offences: offences(engine),
             refused: engine.refused(),
             feeds: Vec::new(),
             dropped: None,
@@ -113,10 +110,11 @@ fn bans(engine: &Engine) -> Vec<BanCount> {
 }
 
 /// Returns the offences of each kind.
-fn offences(engine: &Engine) -> Vec<(String, Class, Evidence, u64)> {
+fn offences(engine: &Engine) -> Vec<OffenceCount> {
     let plan = engine.plan();
     let named = engine.totals().offences().filter_map(|(kind, total)| {
-        Some((plan.jail(kind.jail)?.name.clone(), kind.class, kind.evidence, total))
+        let OffenceKind { jail, class, evidence } = *kind;
+        Some(OffenceCount { jail: plan.jail(jail)?.name.clone(), class, evidence, total })
     });
     named.collect()
 }
@@ -140,7 +138,7 @@ fn terms(engine: &Engine) -> Vec<JailTerms> {
 /// Returns what the kernel has dropped since this process looks.
 fn dropped(kernel: &Kernel, elements: &Elements) -> Vec<DropCount> {
     // One reading at a time: each is compared with the one before.
-    let mut totals = kernel.dropped.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut totals = lock(&kernel.dropped.0);
     let counts = if elements.jails.is_empty() {
         HashMap::new()
     } else {
@@ -167,18 +165,11 @@ fn dropped(kernel: &Kernel, elements: &Elements) -> Vec<DropCount> {
 }
 
 fn feeds(kernel: &Kernel) -> Vec<FeedCount> {
-    let lists = kernel.lists.lists();
+    let (lists, now) = (kernel.lists.lists(), now().secs());
     let count = |feed: &crate::hosts::lists::Feed| FeedCount {
         feed: feed.name.clone(),
         networks: u64::try_from(feed.networks.len()).unwrap_or(u64::MAX),
-        age: age(&feed.path),
+        age: feed.written().map(|written| u64::try_from(now - written.secs()).unwrap_or(0)),
     };
     lists.feeds.iter().map(count).collect()
-}
-
-/// Returns the seconds since a file was last changed.
-fn age(path: &Path) -> Option<u64> {
-    let changed = std::fs::metadata(path).ok()?.modified().ok()?;
-    let changed = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
-    u64::try_from(now().secs()).ok()?.checked_sub(changed.as_secs()).or(Some(0))
 }

@@ -18,6 +18,7 @@ use crate::daemon::engine_thread::sip_channel;
 use crate::daemon::firewall_thread::SinkHealth;
 use crate::daemon::{Daemon, Kernel};
 use crate::decide::plan::Plan;
+use crate::geo::Databases;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::event::{Ban, JailId, Targeted};
 use crate::model::place::Place;
@@ -71,15 +72,10 @@ impl Core {
         let problems: Vec<_> =
             checks.iter().filter(|result| result.is_problem()).map(CheckResult::in_words).collect();
         let paused = self.pauses();
-        let health = match (!paused.is_empty(), problems.is_empty()) {
-            (true, _) => Health::Paused,
-            (false, true) => Health::Ok,
-            (false, false) => Health::Degraded,
-        };
         let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
         Ok(Status {
-            health,
+            health: Health::of(&paused, &problems),
             problems,
             checks,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -208,6 +204,13 @@ fn sink_status(name: &str, health: &SinkHealth) -> SinkStatus {
 pub(crate) fn named_ban(plan: &Plan, ban: &Ban, now: Time) -> NamedBan {
     let jail = plan.jail(ban.jail).map_or_else(String::new, |jail| jail.name.clone());
     NamedBan { jail, ban: ban_status(plan, ban, now) }
+}
+
+/// Returns a ban with its jail, and where its host is.
+pub(super) fn placed_ban(plan: &Plan, ban: &Ban, now: Time, places: &Databases) -> NamedBan {
+    let NamedBan { jail, ban: status } = named_ban(plan, ban, now);
+    let place = places.place(ban.subject.address());
+    NamedBan { jail, ban: BanStatus { place, ..status } }
 }
 
 /// Returns a ban in the words of the control protocol.

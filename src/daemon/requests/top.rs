@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::status::named_ban;
+use super::status::placed_ban;
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::health::CheckResult;
@@ -200,16 +200,11 @@ impl Core {
         let problems = checks.iter().filter(|result| result.is_problem());
         let problems: Vec<_> = problems.map(CheckResult::in_words).take(MOST_PROBLEMS).collect();
         let paused = self.pauses();
-        let health = match (paused.is_empty(), problems.is_empty()) {
-            (false, _) => Health::Paused,
-            (true, true) => Health::Ok,
-            (true, false) => Health::Degraded,
-        };
         let bans = self.engine.bans();
         let minutes = self.engine.rates().minutes();
         TopReport {
             time: now.secs(),
-            health,
+            health: Health::of(&paused, &problems),
             problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.started.elapsed().as_secs(),
@@ -250,16 +245,18 @@ fn fill(report: &mut TopReport, view: &BanView, page: &Page, places: &Databases)
     report.logged_in_hosts.truncate(MOST_NAMED);
     report.matching = page.matching;
     let now = Time::from_secs(report.time);
-    let row = |seen: &SeenBan| {
-        let mut row = row(view.plan(), seen, &report.paused, now);
-        row.ban.ban.place = places.place(seen.watched.ban.subject.address());
-        row
-    };
+    let row = |seen: &SeenBan| row(view.plan(), seen, &report.paused, now, places);
     report.rows = page.bans.iter().map(row).collect();
 }
 
-fn row(plan: &Plan, seen: &SeenBan, paused: &[PauseStatus], now: Time) -> TopRow {
-    let named = named_ban(plan, &seen.watched.ban, now);
+fn row(
+    plan: &Plan,
+    seen: &SeenBan,
+    paused: &[PauseStatus],
+    now: Time,
+    places: &Databases,
+) -> TopRow {
+    let named = placed_ban(plan, &seen.watched.ban, now, places);
     let is_paused =
         |pause: &PauseStatus| pause.jail.as_ref().is_none_or(|jail| *jail == named.jail);
     let attempt = seen.seen.and_then(|seen| seen.attempt);

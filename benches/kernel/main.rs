@@ -153,7 +153,13 @@ fn attacker(n: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0001 + n)
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// A guard of ours in this namespace, whose next attacker has this number.
+    fn ours(log: &'a Path, next: u32) -> Self {
+        let reader = Reader::open().unwrap();
+        Scene { reader, table: "asterguard", set: "sip4", log, next }
+    }
+
     fn count(&mut self) -> usize {
         self.reader.elements(self.table, self.set).len()
     }
@@ -209,13 +215,7 @@ fn untold(amount: &Amount, patience: Duration) -> (Vec<f64>, Option<f64>) {
     netns.enter();
     let untold = Untold::start(&netns);
     let log = untold.guard.path("messages");
-    let mut scene = Scene {
-        reader: Reader::open().unwrap(),
-        table: "asterguard",
-        set: "sip4",
-        log: &log,
-        next: 0,
-    };
+    let mut scene = Scene::ours(&log, 0);
     scene.attack(1, patience).expect("it is banned");
     let _connection = untold.hangs();
     measuring(&format!("asterguard: {} bans while a mail server hangs", amount.single));
@@ -228,13 +228,7 @@ fn asterguard(amount: &Amount) -> Figures {
     netns.enter();
     let guard = Guard::start(&netns, CONFIG);
     let log = guard.path("messages");
-    let mut scene = Scene {
-        reader: Reader::open().unwrap(),
-        table: "asterguard",
-        set: "sip4",
-        log: &log,
-        next: 0,
-    };
+    let mut scene = Scene::ours(&log, 0);
     measuring(&format!("asterguard: {} bans, one by one", amount.single));
     let single = scene.single(amount.single, patience);
     measuring(&format!("asterguard: {} at once", amount.burst));
@@ -362,13 +356,7 @@ fn beside(amount: &Amount, full: u32) -> Beside {
     let start = begin.elapsed().as_secs_f64();
     let memory = anonymous(guard.pid());
     let log = guard.path("messages");
-    let mut scene = Scene {
-        reader: Reader::open().unwrap(),
-        table: "asterguard",
-        set: "sip4",
-        log: &log,
-        next: full,
-    };
+    let mut scene = Scene::ours(&log, full);
     let single = scene.single(amount.single / 4, Duration::from_secs(30));
     assert_eq!(single.len(), amount.single as usize / 4, "each is banned");
     Beside { bans: full, adds, single, start, memory }

@@ -3,6 +3,8 @@
 //!
 //! With `PAGES` in the environment, the pages go into that directory: `make report-shots` shows them in a browser.
 
+mod corpus;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -105,6 +107,7 @@ struct Lab {
     plan: Arc<Plan>,
     engine: Engine,
     channel: ChannelId,
+    splitter: LineSplitter,
     scanner: Scanner,
     reader: Reader,
     recorder: Option<Recorder>,
@@ -113,8 +116,12 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    fn with(config: &str) -> Self {
         let rules = RuleSet::load(None).unwrap();
-        let config = load::parse(&[("test.toml".into(), CONFIG.to_owned())], &rules.filters());
+        let config = load::parse(&[("test.toml".into(), config.to_owned())], &rules.filters());
         let plan =
             Arc::new(Plan::new(config.unwrap_or_else(|wrong| panic!("{wrong}")), Arc::new(rules)));
         let all: Vec<_> = plan.rules.iter().map(|(id, _)| id).collect();
@@ -123,6 +130,7 @@ impl Lab {
             home: tempfile::tempdir().unwrap(),
             engine: Engine::new(Arc::clone(&plan)),
             channel: ChannelId(0),
+            splitter: LineSplitter::new(1 << 20),
             scanner: Scanner::new(matcher, ChannelId(0)),
             plan,
             reader: Reader::new(Matchers::new()),
@@ -163,10 +171,10 @@ impl Lab {
     /// Reads lines, and decides.
     fn read(&mut self, lines: &str) {
         let mut parser = TimestampParser::new(TimeZone::UTC, NOW);
-        let (mut last, mut found, mut splitter) = (None, Vec::new(), LineSplitter::new(1 << 20));
-        splitter.space()[..lines.len()].copy_from_slice(lines.as_bytes());
-        splitter.filled(lines.len());
-        while let Some(region) = splitter.next_region() {
+        let (mut last, mut found) = (None, Vec::new());
+        self.splitter.space()[..lines.len()].copy_from_slice(lines.as_bytes());
+        self.splitter.filled(lines.len());
+        while let Some(region) = self.splitter.next_region() {
             self.scanner.scan(&region, &mut Clock::Lines(&mut parser, &mut last), &mut found);
         }
         let mut decisions = Vec::new();

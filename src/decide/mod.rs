@@ -11,6 +11,7 @@ pub mod effects;
 pub mod engine;
 pub mod exchange_event;
 pub mod hour_counts;
+pub mod interval;
 pub mod joins;
 pub mod known_good;
 pub mod login_log;

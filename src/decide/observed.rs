@@ -16,22 +16,27 @@ pub const CAPACITY: usize = 1 << 14;
 
 /// The bans that would be in force.
 #[derive(Debug, Default)]
-pub struct ObservedBans(HashMap<(JailId, Subject), Ban, RandomState>);
+pub struct ObservedBans {
+    bans: HashMap<(JailId, Subject), Ban, RandomState>,
+    /// No ban would be over before.
+    due: Option<Time>,
+}
 
 impl ObservedBans {
     /// Takes up a ban.
     pub fn put(&mut self, ban: Ban) {
         let key = (ban.jail, ban.subject);
-        if self.0.len() >= CAPACITY && !self.0.contains_key(&key) {
-            let oldest = eviction::least(&self.0, |ban| ban.since);
-            oldest.and_then(|key| self.0.remove(&key));
+        if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
+            let oldest = eviction::least(&self.bans, |ban| ban.since);
+            oldest.and_then(|key| self.bans.remove(&key));
         }
-        self.0.insert(key, ban);
+        self.due = self.due.into_iter().chain(ban.until).min();
+        self.bans.insert(key, ban);
     }
 
     /// Returns the bans, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Ban> {
-        self.0.values()
+        self.bans.values()
     }
 
     /// Returns how many of them a jail would have in force.
@@ -42,20 +47,24 @@ impl ObservedBans {
 
     /// Lets time pass: forgets the bans that would be over.
     pub fn tick(&mut self, now: Time) {
-        self.0.retain(|_, ban| ban.until.is_none_or(|until| until > now));
+        if self.due.is_some_and(|due| due <= now) {
+            self.bans.retain(|_, ban| ban.until.is_none_or(|until| until > now));
+            self.due = self.bans.values().filter_map(|ban| ban.until).min();
+        }
     }
 
     /// Goes by another plan: `successor` returns what is left of a ban.
     pub fn change(&mut self, successor: impl Fn(&Ban) -> Option<Ban>) {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.bans);
         before.values().filter_map(successor).for_each(|ban| self.put(ban));
     }
 
     /// Corrects all times.
     pub fn correct(&mut self, step: ClockStep) {
-        for ban in self.0.values_mut() {
+        for ban in self.bans.values_mut() {
             step.correct_all(std::iter::once(&mut ban.since).chain(&mut ban.until));
         }
+        step.correct_all(&mut self.due);
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::interval::Interval;
 use crate::decide::recent_ports::{MANY, RecentPorts};
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -46,6 +47,7 @@ pub enum Part {
 #[derive(Debug, Default)]
 pub struct SharedHosts {
     hosts: HashMap<Subject, Failures, RandomState>,
+    swept: Interval,
 }
 
 /// The failures at one host.
@@ -147,7 +149,9 @@ impl SharedHosts {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
-        self.hosts.retain(|_, known| now.since(known.newest()) < DAY);
+        if self.swept.is_over(DAY / 24, now) {
+            self.hosts.retain(|_, known| now.since(known.newest()) < DAY);
+        }
     }
 
     /// Corrects all times.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::interval::Interval;
 use crate::decide::recent_ports::{MANY, RecentPorts};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::ChannelId;
@@ -27,6 +28,7 @@ pub struct TalkedFlows {
     used: HashMap<(IpAddr, u16, ChannelId), Used, RandomState>,
     /// The last ports of a host that lines told of.
     ports: HashMap<Subject, RecentPorts<MANY>, RandomState>,
+    swept: Interval,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,9 @@ impl TalkedFlows {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
+        if !self.swept.is_over(LASTS / 5, now) {
+            return;
+        }
         self.used.retain(|_, used| now.since(used.last) < LASTS);
         self.ports.retain(|_, ports| ports.lately(now).next().is_some());
     }

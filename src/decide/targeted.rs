@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::interval::Interval;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Targeted;
@@ -31,6 +32,7 @@ pub const CAPACITY: usize = 4096;
 pub struct TargetedAccounts {
     accounts: HashMap<Account, Hosts, RandomState>,
     hasher: RandomState,
+    swept: Interval,
 }
 
 #[derive(Debug)]
@@ -77,10 +79,12 @@ impl TargetedAccounts {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
-        self.accounts.retain(|_, known| {
-            known.forget(now);
-            !known.seen.is_empty()
-        });
+        if self.swept.is_over(DAY / 144, now) {
+            self.accounts.retain(|_, known| {
+                known.forget(now);
+                !known.seen.is_empty()
+            });
+        }
     }
 
     /// Corrects all times.

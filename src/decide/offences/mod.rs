@@ -75,6 +75,9 @@ pub struct OffenceTable {
     accounts: Vec<u32>,
     dropped: u64,
     sweep: usize,
+    /// When it was last swept, in seconds since the epoch, and what was too little for an entry: entries times seconds.
+    swept: u32,
+    owed: u64,
     chance: u32,
     changes: Changes,
 }
@@ -135,6 +138,8 @@ impl OffenceTable {
             accounts: Vec::new(),
             dropped: 0,
             sweep: 0,
+            swept: 0,
+            owed: 0,
             chance: 0x9e37_79b9,
             changes: Changes::default(),
         }
@@ -231,11 +236,16 @@ impl OffenceTable {
         self.dropped
     }
 
-    /// Forgets some of the subjects whose offences are all past findtime; called often, it gets
-    /// round to all of them.
+    /// Forgets some of the subjects whose offences are all past findtime. It looks at all of them twice within findtime,
+    /// however often it is called: so it costs as much as counting them did.
     pub fn sweep(&mut self, now: Time) {
         let now = now.secs32();
-        for _ in 0..1024.min(self.entries.len()) {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.swept, now));
+        let turn = u64::from(self.findtime / 2).max(1);
+        self.owed = self.owed.saturating_add(u64::from(passed) * self.entries.len() as u64);
+        let due = usize::try_from(self.owed / turn).unwrap_or(usize::MAX);
+        self.owed %= turn;
+        for _ in 0..due.min(self.entries.len()) {
             if self.sweep >= self.entries.len() {
                 self.sweep = 0;
             }

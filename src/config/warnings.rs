@@ -16,8 +16,16 @@ use crate::model::time::BanDuration;
 const LONG: Duration = Duration::from_secs(86_400);
 
 /// Keys that jails do not take from `[default]` one by one, or that are about all of them together.
-const FOR_ALL: [&str; 7] =
-    ["enabled", "ignoreip", "ipv6prefix", "knowngood", "maxunverified", "newnetworks", "tag"];
+const FOR_ALL: [&str; 8] = [
+    "enabled",
+    "ignoreip",
+    "ipv6prefix",
+    "knowngood",
+    "maxunverified",
+    "newnetworks",
+    "tag",
+    "logtimezone",
+];
 /// Keys about the reading of logs.
 const OF_LOGS: [&str; 2] = ["logpath", "hearsay"];
 
@@ -208,7 +216,8 @@ impl Config {
 
 /// Whether a key changes anything about a jail.
 fn has(jail: &Jail, key: &str) -> bool {
-    let reads_logs = || jail.filter.iter().any(|filter| !is_wire_filter(filter.as_str()));
+    let own = !jail.own.failregex.is_empty();
+    let reads_logs = || own || jail.filter.iter().any(|filter| !is_wire_filter(filter.as_str()));
     match jail.count {
         Counting::Bans => !OF_READERS.contains(&key),
         _ => !OF_LOGS.contains(&key) || reads_logs(),

@@ -17,7 +17,7 @@ use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
 use super::notify::NotifySections;
-use super::own_rules::OwnKeys;
+use super::own_rules::{self, OwnKeys};
 use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
@@ -260,7 +260,11 @@ fn is_section(name: &str) -> bool {
 fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
     let name = key.get_ref();
     if KEYS.contains(&name.as_ref()) {
-        let help = "write it below [default] or [jail.NAME]";
+        let help = if own_rules::KEYS.contains(&name.as_ref()) {
+            "write it below [jail.NAME]"
+        } else {
+            "write it below [default] or [jail.NAME]"
+        };
         reader.error(key.span(), format_args!("{name:?} does not belong here"), help);
     } else if matches!(value.get_ref(), DeValue::Table(_)) && nearest(name, SECTIONS).is_none() {
         let help = format_args!("if it is a jail, write [jail.{name}]");

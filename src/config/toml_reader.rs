@@ -131,7 +131,9 @@ impl TomlReader {
 
     /// Returns what was accepted, and is worth a second look.
     pub fn take_warnings(&mut self) -> Vec<Diagnostic> {
-        std::mem::take(&mut self.warnings)
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.sort_by_key(|warning| warning.position());
+        warnings
     }
 
     /// Returns a text with the place of `span`.

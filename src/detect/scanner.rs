@@ -554,9 +554,23 @@ fn weigh_apart(
     if hits.is_empty() {
         return false;
     }
+    leave_no_hiding_place(hits);
     settle(hits);
     weigh(&mut context.clone(), messages, line, shape, clock, hits);
     true
+}
+
+/// Lets hits that anybody may have written be about the host that others of the line name: who writes another address into
+/// his text does not make his own one ambiguous.
+fn leave_no_hiding_place(hits: &mut [Event]) {
+    let mut believed = hits.iter().filter(|hit| hit.evidence > Evidence::Hearsay);
+    let Some(first) = believed.next().map(|hit| hit.host) else { return };
+    if believed.any(|hit| hit.host != first) {
+        return;
+    }
+    for hit in hits.iter_mut().filter(|hit| hit.evidence == Evidence::Hearsay) {
+        hit.host = first;
+    }
 }
 
 /// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether

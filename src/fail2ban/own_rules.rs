@@ -28,6 +28,11 @@ const PIN_HELP: &str = "let it begin with ^ and the text of its message, and lea
 pub fn add(config: &Config, rules: &mut RuleSet) -> Result<Vec<Diagnostic>, Diagnostics> {
     let mut reader = Reader { samples: None, wrong: Vec::new(), notes: Vec::new(), read: 0 };
     let files: Vec<_> = config.described().filter_map(|jail| reader.jail(jail, rules)).collect();
+    for told in [&mut reader.wrong, &mut reader.notes] {
+        told.sort_by(|one, other| {
+            (&one.path, one.span.start).cmp(&(&other.path, other.span.start))
+        });
+    }
     if !reader.wrong.is_empty() {
         return Err(Diagnostics(reader.wrong));
     }

@@ -132,7 +132,7 @@ impl TomlReader {
     /// Returns what was accepted, and is worth a second look.
     pub fn take_warnings(&mut self) -> Vec<Diagnostic> {
         let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.sort_by_key(|warning| warning.position());
+        warnings.sort_by_key(Diagnostic::position);
         warnings
     }
 
@@ -143,8 +143,8 @@ impl TomlReader {
     }
 
     fn note(&mut self, span: Range<usize>, message: String, help: Option<String>) {
-        let problem = self.placed("", &span).problem(message, help.as_deref());
-        self.errors.push(problem);
+        let problem = self.placed("", &span).problem(message, None);
+        self.errors.push(Diagnostic { help, ..problem });
     }
 
     /// Notes that a key is none of `known`.

@@ -105,6 +105,7 @@ impl Config {
             }
         }
         for jail in self.described() {
+            warnings.extend(self.never_proven(jail));
             for (key, place) in self.places.written_for(&jail.name) {
                 if !has(jail, key) {
                     warnings.push(format!(
@@ -115,6 +116,27 @@ impl Config {
             }
         }
         warnings
+    }
+
+    /// What a jail says of proven bans that has nothing but failregexes of its own: these prove nothing.
+    fn never_proven(&self, jail: &Jail) -> Vec<String> {
+        if jail.own.failregex.is_empty() || !jail.filter.is_empty() {
+            return Vec::new();
+        }
+        let has_effect = |key: &str| match key {
+            "bantime" => jail.bantime == jail.unverified.bantime,
+            "port" => jail.port == jail.unverified.port,
+            _ => true,
+        };
+        let written = self.places.written_for(&jail.name);
+        let words = |(key, place): (&str, &FileLine)| {
+            format!(
+                "{place}: {key} has no effect: the failregexes of [jail.{}] prove nothing, so `unverified` applies; write \
+                 {key} into it, or unverified = \"as-proven\"",
+                jail.name
+            )
+        };
+        written.filter(|(key, _)| !has_effect(key)).map(words).collect()
     }
 
     fn ignored_by_all(&self) -> Vec<String> {

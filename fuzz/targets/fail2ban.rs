@@ -3,15 +3,32 @@
 
 use std::path::Path;
 
+use asterguard::config::load;
 use asterguard::fail2ban::ini;
 use asterguard::fail2ban::jails;
 use asterguard::fail2ban::merged::{Given, Merged};
 use asterguard::fail2ban::options::named;
+use asterguard::fail2ban::own_rules;
 use asterguard::fail2ban::regexes::with_prefix;
+use asterguard::rules::RuleSet;
 use asterguard::rules::date_pattern::Dates;
 use asterguard::rules::python_regex::translate;
 use asterguard::rules::search::{Found, Search};
 use libfuzzer_sys::fuzz_target;
+
+/// Has texts as failregex, ignoreregex and datepattern of a jail's own table: they are rules of it, or wrong at a place.
+fn in_a_jail(regex: &str, other: &str) {
+    let Ok(mut rules) = RuleSet::parse(&[]) else { return };
+    let text = format!(
+        "[jail.x]\nfailregex = '''{regex}<HOST>\n{other}'''\nignoreregex = '''{other}'''\ndatepattern = '''{regex}'''\n"
+    );
+    let sources = [("fuzz.toml".into(), text)];
+    let Ok(config) = load::parse(&sources, &["asterisk-sip".to_owned()]) else { return };
+    match own_rules::add(&config, &mut rules) {
+        Ok(notes) => assert!(notes.iter().all(|note| note.line().starts_with("fuzz.toml:"))),
+        Err(wrong) => assert!(wrong.to_string().starts_with("fuzz.toml:")),
+    }
+}
 
 fuzz_target!(|text: &str| {
     let ini = ini::parse(Path::new("jail.local"), text);
@@ -32,6 +49,7 @@ fuzz_target!(|text: &str| {
     }
     let Some((regex, line)) = text.split_once('\n') else { return };
     let _ = with_prefix(regex, line);
+    in_a_jail(regex, line);
     let _ = translate(regex);
     if let Ok(dates) = Dates::new(Some(regex)) {
         let _ = dates.find(line.as_bytes());

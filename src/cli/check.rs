@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit};
+use crate::config::Diagnostic;
 use crate::control::list::FeedReport;
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
@@ -31,6 +32,9 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
     let plan = load_plan(args.config.config.as_deref())?;
     if args.show {
         output.settings(&plan.config.settings());
+        if !output.json {
+            tell_notes(&plan, output, "# ");
+        }
         return Ok(());
     }
     let outcome = rule_examples::run(&Arc::clone(&plan.rules)).map_err(PlanError::from)?;
@@ -57,7 +61,8 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             "result": "done",
             "jails": names,
             "terms": jails.iter().map(|jail| (jail.name.as_str(), jail.terms())).collect::<BTreeMap<_, _>>(),
-            "warnings": warnings,
+            "warnings": warnings.into_iter().chain(plan.notes.iter().map(Diagnostic::line)).collect::<Vec<_>>(),
+            "failregexes": plan.config.described().flat_map(|jail| plan.own_rules(jail)).collect::<BTreeMap<_, _>>(),
             "filters": plan.rules.filters(),
             "rules": plan.rules.rules.len(),
             "examples": outcome.run,
@@ -82,6 +87,9 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
         for jail in &jails {
             output.line(format_args!("  {}: {}", jail.name, jail.terms()));
         }
+        for (name, evidence) in jails.iter().flat_map(|jail| plan.own_rules(jail)) {
+            output.line(format_args!("  {name}: {evidence}"));
+        }
         for source in files.keys() {
             let note = match source.path() {
                 Some(path) if glob::irregular(path).is_some() => "  (not a file: not read)",
@@ -105,8 +113,20 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }
+        tell_notes(&plan, output, "  ");
     }
     Ok(())
+}
+
+/// Prints what is worth a second look, each at its place, below a line of its own. `before` stands before each line.
+fn tell_notes(plan: &Plan, output: &Output, before: &str) {
+    for note in &plan.notes {
+        let mut mark = "! ";
+        for line in note.render(false).lines() {
+            output.line(format_args!("{before}{mark}{line}"));
+            mark = "  ";
+        }
+    }
 }
 
 /// Returns the patterns of each jail for which nothing is read now, with the reason why. That a built-in one matches

@@ -137,6 +137,10 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 30] = [
                 "write it, and how to change over",
             ),
             ("asterguard import /var/lib/fail2ban/fail2ban.sqlite3", "the bans of fail2ban"),
+            (
+                "asterguard import /var/lib/fail2ban/fail2ban.sqlite3 --history",
+                "and how often it banned each host",
+            ),
             ("asterguard import bans.json", "on another machine, or later"),
         ],
     ),

@@ -1,8 +1,9 @@
 //! `asterguard export`, and `asterguard import` of bans
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,8 +17,8 @@ use super::without_daemon::PlacesArgs;
 use crate::config::MANUAL;
 use crate::control::SubjectText;
 use crate::control::banned::{BannedRequest, NamedBan};
-use crate::control::import::{ImportRequest, Imported, ImportedBan};
-use crate::fail2ban::database::{self, StoredBan};
+use crate::control::import::{ImportRequest, Imported, ImportedBan, ImportedHistory};
+use crate::fail2ban::database::{self, PastBans, StoredBan};
 use crate::model::event::Evidence;
 use crate::model::words::counted;
 use crate::sys::clock::now;
@@ -26,6 +27,8 @@ use crate::sys::clock::now;
 const LONGEST_LINE: u64 = 16 << 10;
 /// Bytes of bans in one request, at most.
 const PART: usize = 32 << 10;
+/// Hosts in one request, at most: each takes about 80 bytes.
+const HISTORY_PART: usize = 400;
 /// Lines that were not taken and are told one by one.
 const MOST_TOLD: usize = 20;
 
@@ -103,8 +106,8 @@ fn take_up(
 ) -> Result<(Imported, Vec<String>), Failure> {
     let mut sum = Imported::default();
     let mut sent = |bans: &mut Vec<ImportedBan>| -> Result<(), Failure> {
-        let request = ImportRequest { bans: std::mem::take(bans) };
-        let Imported { new, known, over, refused } = ask(&socket.socket, &request)?;
+        let request = ImportRequest { bans: std::mem::take(bans), earlier: Vec::new() };
+        let Imported { new, known, over, earlier: _, refused } = ask(&socket.socket, &request)?;
         (sum.new, sum.known, sum.over) = (sum.new + new, sum.known + known, sum.over + over);
         sum.refused.extend(refused);
         Ok(())
@@ -129,11 +132,30 @@ fn take_up(
     Ok((sum, wrong))
 }
 
+/// Has the daemon take over how often hosts were banned, by all jails together, and returns of how many that is news.
+fn take_over(past: impl Iterator<Item = PastBans>, socket: &SocketArg) -> Result<usize, Failure> {
+    let mut hosts: BTreeMap<IpAddr, ImportedHistory> = BTreeMap::new();
+    for PastBans { host, bans, until, .. } in past {
+        let sum = hosts.entry(host).or_insert(ImportedHistory { host, bans: 0, until });
+        sum.bans = sum.bans.saturating_add(bans);
+        // A ban without an end ends last.
+        sum.until = sum.until.zip(until).map(|(one, other)| one.max(other));
+    }
+    let hosts: Vec<_> = hosts.into_values().collect();
+    let mut news = 0;
+    for earlier in hosts.chunks(HISTORY_PART) {
+        let request = ImportRequest { bans: Vec::new(), earlier: earlier.to_vec() };
+        news += ask(&socket.socket, &request)?.earlier;
+    }
+    Ok(news)
+}
+
 /// Takes up the bans of fail2ban's database that its jails for Asterisk made, and those of the jails `also`: as bans by hand,
-/// on all ports.
+/// on all ports. With `history`, also how often each host was banned.
 pub fn import_of_fail2ban(
     path: &Path,
     also: &[String],
+    history: bool,
     socket: &SocketArg,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -160,8 +182,14 @@ pub fn import_of_fail2ban(
         };
         Ok((ban, 200))
     });
+    let past = found.history.into_iter().filter(|past| history && wanted(&past.jail));
+    let earlier = take_over(past, socket)?;
     let (mut sum, wrong) = take_up(bans, socket)?;
     sum.over += found.over;
+    sum.earlier = earlier;
+    if history && !output.json {
+        output.line(format_args!("{} banned before", counted(earlier, "host")));
+    }
     if !output.json {
         let jails: BTreeSet<_> = left.iter().map(|ban| printable_text(&ban.jail)).collect();
         for jail in jails {
@@ -194,11 +222,11 @@ fn lines(mut reader: Box<dyn BufRead>) -> impl Iterator<Item = io::Result<Vec<u8
 }
 
 fn told(sum: &Imported, wrong: &[String], output: &Output) -> Result<(), Failure> {
-    let Imported { new, known, over, refused } = sum;
+    let Imported { new, known, over, earlier, refused } = sum;
     if output.json {
         output.object(&serde_json::json!({
-            "result": "done", "changed": *new > 0, "new": new, "known": known, "over": over,
-            "refused": refused, "unreadable": wrong,
+            "result": "done", "changed": *new + *earlier > 0, "new": new, "known": known, "over": over,
+            "earlier": earlier, "refused": refused, "unreadable": wrong,
         }));
     } else {
         output.line(format_args!("{new} new, {known} in force already, {over} over"));

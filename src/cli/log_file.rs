@@ -60,7 +60,7 @@ pub fn written(path: &Path) -> Time {
 /// Returns a parser of the dates in a log that was written last at this time, in the format that the configuration
 /// names.
 pub fn date_parser(plan: &Plan, written: Time) -> TimestampParser {
-    TimestampParser::new(jiff::tz::TimeZone::system(), written).with_format(plan.date_format())
+    TimestampParser::new(plan.log_time_zone(), written).with_format(plan.date_format())
 }
 
 /// Returns the bytes that it has; 0 if that is not known.

@@ -49,6 +49,15 @@ impl Diagnostic {
         (place.number, place.before.chars().count() + 1)
     }
 
+    /// Returns all of it in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (line, column) = self.position();
+        let place = format!("{}:{line}:{column}", self.path.display());
+        let help = self.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+        escape(&format!("{place}: {}{help}", self.message))
+    }
+
     /// The whole diagnostic without a line end after it, coloured for a terminal on request.
     #[must_use]
     pub fn render(&self, color: bool) -> String {

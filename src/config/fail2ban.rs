@@ -15,6 +15,9 @@ pub(crate) const PAGE: &str = "docs/from-fail2ban.md";
 /// What to write in the place of fail2ban's keys for mails.
 const MAIL: &str = "write [notify.NAME] with kind = \"mail\" and to = [\"you@example.com\"]: docs/notifications.md";
 
+/// Where to write the failregexes of a jail.
+const OF_A_JAIL: &str = "write it below [jail.NAME], or into a file in rules.d (docs/rules.md)";
+
 /// Sections of a file that are looked at.
 const MOST: usize = 200;
 
@@ -49,16 +52,13 @@ const KEYS: [(&str, &str); 44] = [
     ),
     ("journalmatch", "leave it out, and write logpath = [\"journal:asterisk.service\"]"),
     ("logencoding", "leave it out: logs may have any encoding"),
-    ("logtimezone", "leave it out: lines count when they are written"),
-    ("datepattern", "leave it out: the dates of every `dateformat` are read"),
+    ("logtimezone", "write it below [default]"),
+    ("datepattern", OF_A_JAIL),
     ("protocol", "leave it out: a ban closes UDP and TCP"),
     ("chain", "leave it out: the guard has a table of its own"),
-    (
-        "failregex",
-        "write rules into a file in rules.d (docs/rules.md), and the name of that file into filter",
-    ),
-    ("ignoreregex", "write it into a file in rules.d (docs/rules.md)"),
-    ("prefregex", "write rules into a file in rules.d (docs/rules.md)"),
+    ("failregex", OF_A_JAIL),
+    ("ignoreregex", OF_A_JAIL),
+    ("prefregex", "write what it has into each failregex, as `asterguard import` does"),
     ("maxlines", "leave it out: messages of several lines are put together"),
     ("maxmatches", "leave it out: `asterguard explain HOST` shows the last events"),
     ("allowipv6", "leave it out: IPv6 is read and banned, too"),

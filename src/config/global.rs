@@ -1,15 +1,16 @@
 //! The keys of `[default]` about all jails together: which hosts are known good, which logins raise an alarm, how
-//! many unverified bans there may be, and by which tags Asterisk's lines are known.
+//! many unverified bans there may be, by which tags Asterisk's lines are known, and in which zone logs are dated.
 
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::toml_reader::{TomlReader, TomlValue};
-use super::{KnownGood, NewNetworks};
+use super::{KnownGood, LogTimeZone, NewNetworks, log_time_zone};
 
 /// The keys.
-pub(super) const KEYS: [&str; 4] = ["knowngood", "maxunverified", "newnetworks", "tag"];
+pub(super) const KEYS: [&str; 5] =
+    ["knowngood", "maxunverified", "newnetworks", "tag", "logtimezone"];
 
 /// Stands for any container.
 const CONTAINER: &str = "<CONTAINER>";
@@ -37,6 +38,7 @@ pub(super) struct GlobalKeys {
     new_networks: Option<bool>,
     learn: Option<Duration>,
     tag: Option<Vec<String>>,
+    pub logtimezone: Option<LogTimeZone>,
 }
 
 impl GlobalKeys {
@@ -54,6 +56,9 @@ impl GlobalKeys {
         }
         if let Some(value) = table.get("tag") {
             self.tags(reader, value);
+        }
+        if let Some(value) = table.get("logtimezone") {
+            self.logtimezone = log_time_zone::read(reader, value).or(self.logtimezone.take());
         }
     }
 

@@ -9,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::nearest;
 use super::network::{ADDRESS_HELP, network};
+use super::own_rules::{self, OwnKeys};
 use super::toml_reader::{PathOf, TomlReader, TomlValue, did_you_mean};
-use super::{BanTerms, Counting, Hearsay, Jail, Mode, global};
+use super::{BanTerms, Counting, Hearsay, Jail, Mode, answered, global};
 use crate::model::event;
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
@@ -19,10 +20,13 @@ use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
 
 /// The keys of a section.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 24] = [
     "enabled",
     "mode",
     "filter",
+    "failregex",
+    "ignoreregex",
+    "datepattern",
     "class",
     "logpath",
     "count",
@@ -40,11 +44,21 @@ pub(super) const KEYS: [&str; 20] = [
     "maxunverified",
     "newnetworks",
     "tag",
+    "logtimezone",
 ];
 
 /// The keys that the jail [`RECIDIVE`](super::RECIDIVE) does not have: it reads nothing.
-pub(super) const OF_READERS: [&str; 6] =
-    ["filter", "class", "logpath", "count", "hearsay", "unverified"];
+pub(super) const OF_READERS: [&str; 9] = [
+    "filter",
+    "failregex",
+    "ignoreregex",
+    "datepattern",
+    "class",
+    "logpath",
+    "count",
+    "hearsay",
+    "unverified",
+];
 
 pub(super) const MODES: [(Mode, &str); 2] =
     [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
@@ -79,6 +93,7 @@ pub(super) struct Section {
     pub enabled: Option<bool>,
     pub mode: Option<Mode>,
     pub filter: Option<Vec<Pattern>>,
+    pub own: OwnKeys,
     pub class: Option<Vec<Class>>,
     pub logpath: Option<Vec<String>>,
     pub count: Option<Counting>,
@@ -198,8 +213,10 @@ impl Section {
                 "hearsay" => {
                     set(&mut self.hearsay, reader.choice(value, "hearsay value", &HEARSAY));
                 }
+                name if own_rules::KEYS.contains(&name) => self.own.merge(reader, name, value),
                 // GlobalKeys::merge
                 name if global::KEYS.contains(&name) => {}
+                _ if answered::answer(reader, key, value) => {}
                 _ => reader.unknown_key(key, &KEYS),
             }
         }
@@ -211,6 +228,7 @@ impl Section {
             enabled: self.enabled.or(below.enabled),
             mode: self.mode.or(below.mode),
             filter: self.filter.or_else(|| below.filter.clone()),
+            own: self.own.over(&below.own),
             class: self.class.or_else(|| below.class.clone()),
             logpath: self.logpath.or_else(|| below.logpath.clone()),
             count: self.count.or(below.count),
@@ -238,10 +256,13 @@ impl Section {
         ignoreip.sort_unstable();
         ignoreip.dedup();
         let port = self.port.ok_or("port")?;
+        // What a jail counts by itself is enough.
+        let filter = self.filter.or_else(|| self.own.counts().then(Vec::new));
         Ok(Jail {
             name: name.to_owned(),
             mode: self.mode.ok_or("mode")?,
-            filter: self.filter.ok_or("filter")?,
+            filter: filter.ok_or("filter")?,
+            own: self.own.finish(),
             class: self.class.ok_or("class")?,
             logpath: self.logpath.ok_or("logpath")?,
             count: self.count.ok_or("count")?,

@@ -17,6 +17,7 @@ use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
 use super::notify::NotifySections;
+use super::own_rules::{self, OwnKeys};
 use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
@@ -129,6 +130,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let lists = lists.finish(&mut readers);
     let notify = notify.finish(&mut readers);
 
+    places.notes = readers.iter_mut().flat_map(TomlReader::take_warnings).collect();
     let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
     if !errors.is_empty() {
         return Err(Diagnostics(errors));
@@ -147,6 +149,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         newnetworks: sections.global.finish_new_networks(),
         maxunverified: sections.global.finish_maxunverified(),
         tag: sections.global.finish_tags(),
+        logtimezone: sections.global.logtimezone,
         ports: general.ports.finish(),
         lists,
         wire: general.wire,
@@ -257,7 +260,11 @@ fn is_section(name: &str) -> bool {
 fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
     let name = key.get_ref();
     if KEYS.contains(&name.as_ref()) {
-        let help = "write it below [default] or [jail.NAME]";
+        let help = if own_rules::KEYS.contains(&name.as_ref()) {
+            "write it below [jail.NAME]"
+        } else {
+            "write it below [default] or [jail.NAME]"
+        };
         reader.error(key.span(), format_args!("{name:?} does not belong here"), help);
     } else if matches!(value.get_ref(), DeValue::Table(_)) && nearest(name, SECTIONS).is_none() {
         let help = format_args!("if it is a jail, write [jail.{name}]");
@@ -315,6 +322,7 @@ impl Sections {
             let help = "write [default], and its keys below it";
             if let Some(table) = reader.table(value, help) {
                 self.global.merge(reader, table);
+                OwnKeys::refuse(reader, table);
                 self.default.of(layer).merge(reader, table, known);
             }
         }

@@ -1,6 +1,7 @@
 //! The configuration: the settings of the guard and of each jail.
 
 mod ami;
+mod answered;
 pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
@@ -9,8 +10,10 @@ mod global;
 mod jail_section;
 mod lists;
 pub mod load;
+mod log_time_zone;
 pub(crate) mod network;
 pub mod notify;
+mod own_rules;
 mod places;
 mod ports;
 pub mod settings;
@@ -33,8 +36,10 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use geoip::GeoIp;
 pub use lists::{ListConfig, ListFile};
 pub use load::{LoadError, load};
+pub use log_time_zone::LogTimeZone;
 pub(crate) use network::network;
 pub use notify::Notifier;
+pub use own_rules::{OwnRules, PlacedText};
 pub use places::Places;
 pub use settings::Setting;
 pub use sip_monitor::{Limiter, SipMonitor};
@@ -75,6 +80,8 @@ pub struct Config {
     pub maxunverified: u32,
     /// The tags by which lines in the logs of others are known as Asterisk's; `<CONTAINER>` is any container.
     pub tag: Vec<String>,
+    /// The zone of dates in logs that name none; `None`: the system's.
+    pub logtimezone: Option<LogTimeZone>,
     /// The named port lists: `all` and `sip` first, then those of `[ports]` by name.
     pub ports: Vec<(String, Ports)>,
     /// The networks to let pass and to block, and the places where they are written.
@@ -107,6 +114,8 @@ pub struct Jail {
     pub mode: Mode,
     /// The rule files that count, as globs over their names.
     pub filter: Vec<glob::Pattern>,
+    /// The failregexes in its own table, besides.
+    pub own: OwnRules,
     /// The classes of offence that count.
     pub class: Vec<Class>,
     /// Log files to follow, as paths that may hold `*`, `?` and `[…]`.

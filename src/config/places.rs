@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostic::Diagnostic;
 use super::jail_section::{KEYS, Layer};
 use super::toml_reader::TomlReader;
 use crate::model::listed::FileLine;
@@ -17,6 +18,8 @@ pub struct Places {
     built_in: BTreeSet<String>,
     /// The jails that are switched off.
     pub(super) disabled: Vec<String>,
+    /// What is accepted, and worth a second look.
+    pub(super) notes: Vec<Diagnostic>,
 }
 
 impl PartialEq for Places {
@@ -63,6 +66,12 @@ impl Places {
     #[must_use]
     pub fn disabled(&self) -> &[String] {
         &self.disabled
+    }
+
+    /// Returns what was accepted and changes nothing, with the reason.
+    #[must_use]
+    pub fn notes(&self) -> &[Diagnostic] {
+        &self.notes
     }
 
     /// Whether this jail is built in.

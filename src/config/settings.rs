@@ -10,7 +10,7 @@ use super::jail_section::{BLOCKTYPES, COUNTINGS, HEARSAY, MODES};
 use super::load::{BUILT_IN_NAME, LOGLEVELS};
 use super::sip_monitor::LIMITERS;
 use super::toml_reader::name_of;
-use super::{BanTerms, Config, Counting, Jail, MANUAL, Mode, RECIDIVE};
+use super::{BanTerms, Config, Counting, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
@@ -72,8 +72,19 @@ impl Config {
             vec![set("enabled", "true".to_owned()), set("mode", named(&jail.mode, &MODES))];
         if jail.name != RECIDIVE {
             let classes = Class::ALL.iter().filter(|(class, _)| jail.class.contains(class));
+            let filter = list(jail.filter.iter().map(|filter| quoted(filter.as_str())));
+            settings.extend((!jail.filter.is_empty()).then(|| set("filter", filter)));
+            let own = &jail.own;
+            let texts =
+                |texts: &[PlacedText]| list(texts.iter().map(|placed| quoted(&placed.text)));
+            for (key, of_key) in [("failregex", &own.failregex), ("ignoreregex", &own.ignoreregex)]
+            {
+                settings.extend((!of_key.is_empty()).then(|| set(key, texts(of_key))));
+            }
+            settings.extend(
+                own.datepattern.iter().map(|dates| set("datepattern", quoted(&dates.text))),
+            );
             settings.extend([
-                set("filter", list(jail.filter.iter().map(|filter| quoted(filter.as_str())))),
                 set("class", list(classes.map(|(_, name)| quoted(name)))),
                 set("logpath", list(jail.logpath.iter().map(|path| quoted(path)))),
                 set("count", named(&jail.count, &COUNTINGS)),
@@ -185,6 +196,9 @@ impl Config {
             set("default", "newnetworks", newnetworks),
             set("default", "tag", list(self.tag.iter().map(|tag| quoted(tag)))),
         ]);
+        settings.extend(
+            self.logtimezone.iter().map(|zone| set("default", "logtimezone", quoted(&zone.name))),
+        );
         settings
     }
 }

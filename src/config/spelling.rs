@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::fail2ban::{self, Pasted};
 use super::jail_section::KEYS;
+use super::own_rules;
 
 /// The kinds of value that keys have, as far as it matters for what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ enum Kind {
     Word,
     /// A list of texts.
     List,
+    /// A regex, or several, each on a line of its own: anything may stand in it.
+    Regex,
     /// A list of ports.
     Ports,
 }
@@ -432,6 +435,9 @@ impl<'a> Scanner<'a> {
         let Some(read) = self.value(value, kind.unwrap_or(Kind::Text), Place::Line) else {
             // What fail2ban's files leave empty is to be left out here.
             if self.rest(value).trim().is_empty() && fail2ban::advice(key).is_some() {
+                let (whole, words) = (start..start + line.len(), "a value is missing");
+                let help = "leave the line out".to_owned();
+                self.fault(sign.clone(), whole, words, help, Beside::Value);
                 self.edits.push((sign, " = \"\"".to_owned()));
             }
             return self.next_line(value);
@@ -513,6 +519,7 @@ impl<'a> Scanner<'a> {
             () if is(&NUMBERS) => Some(Kind::Number),
             () if is(&WORDS) => Some(Kind::Word),
             () if is(&LISTS) => Some(Kind::List),
+            () if own_rules::KEYS.contains(&name) => Some(Kind::Regex),
             () if is(&KEYS) || ["first", "max", "decay", "path"].contains(&name) => {
                 Some(Kind::Text)
             }
@@ -645,12 +652,13 @@ impl<'a> Scanner<'a> {
     fn bare(&mut self, start: usize, kind: Kind, place: Place) -> Option<Value> {
         let rest = self.rest(start);
         let stops = |c: char| match place {
-            Place::Line => c == '#',
+            Place::Line => c == '#' && kind != Kind::Regex,
             Place::List => c == ',' || c == ']' || c == '#' || c.is_whitespace(),
             Place::Table => c == ',' || c == '}' || c == '#',
         };
         let mut text = rest.split(stops).next().unwrap_or(rest);
-        let comment = [" ;", "\t;", " //", "\t//"].iter().filter_map(|mark| text.find(mark)).min();
+        let marks = if kind == Kind::Regex { &[][..] } else { &[" ;", "\t;", " //", "\t//"] };
+        let comment = marks.iter().filter_map(|mark| text.find(mark)).min();
         if let Some(at) = comment {
             text = text.get(..at)?;
         }
@@ -670,7 +678,7 @@ impl<'a> Scanner<'a> {
         if place != Place::Line {
             return Some(value);
         }
-        if comment.is_none() && !rest.contains('#') {
+        if comment.is_none() && (kind == Kind::Regex || !rest.contains('#')) {
             value = self.continued(start, value, kind);
         }
         self.behind(start, value, if value_is_list(kind) { Kind::Text } else { kind })
@@ -715,7 +723,7 @@ impl<'a> Scanner<'a> {
                 self.wrong.push((Wrong::Quotes, span));
                 quote(&text.to_lowercase())
             }
-            Kind::Ports | Kind::List | Kind::Text => {
+            Kind::Ports | Kind::List | Kind::Text | Kind::Regex => {
                 // `True` is nothing but `true`, whatever the key is.
                 let lower = text.to_lowercase();
                 if lower == "true" || lower == "false" {
@@ -751,7 +759,8 @@ impl<'a> Scanner<'a> {
             if !goes_on {
                 break;
             }
-            let items = text.split([' ', '\t', ',']).filter(|item| !item.is_empty());
+            let breaks: &[char] = if kind == Kind::Regex { &[] } else { &[' ', '\t', ','] };
+            let items = text.split(breaks).filter(|item| !item.is_empty());
             lines.push(
                 items
                     .map(|item| quote(item.trim_matches(['"', '\''])))
@@ -886,7 +895,7 @@ enum Place {
 }
 
 fn value_is_list(kind: Kind) -> bool {
-    matches!(kind, Kind::List | Kind::Ports)
+    matches!(kind, Kind::List | Kind::Ports | Kind::Regex)
 }
 
 /// Returns the key of a line, the sign behind it (a space if there is none), and where the value begins.

@@ -13,6 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::diagnostic::{Diagnostic, nearest};
 use super::duration::{self, DurationError};
 use super::fail2ban;
+use super::own_rules::PlacedText;
 use super::spelling::{
     Beside, Edits, Fault, IN_QUOTES, Repaired, as_boolean, is_typographic, syntax, without_quotes,
 };
@@ -44,6 +45,7 @@ pub(super) struct TomlReader {
     edits: Edits,
     faults: Vec<Fault>,
     errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     is_half_understood: bool,
 }
 
@@ -61,6 +63,7 @@ impl TomlReader {
             edits: repaired.edits.clone(),
             faults: repaired.faults.clone(),
             errors: Vec::new(),
+            warnings: Vec::new(),
             is_half_understood: repaired.hopeless,
         };
         let (table, errors) = DeTable::parse_recoverable(&repaired.text);
@@ -120,10 +123,28 @@ impl TomlReader {
         self.note(span, message.to_string(), Some(help));
     }
 
+    /// Notes what is accepted, and worth a second look.
+    pub fn warning(&mut self, span: Range<usize>, message: impl Display, help: &str) {
+        let warning = self.placed("", &span).problem(message.to_string(), Some(help));
+        self.warnings.push(warning);
+    }
+
+    /// Returns what was accepted, and is worth a second look.
+    pub fn take_warnings(&mut self) -> Vec<Diagnostic> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.sort_by_key(Diagnostic::position);
+        warnings
+    }
+
+    /// Returns a text with the place of `span`.
+    pub fn placed(&self, text: &str, span: &Range<usize>) -> PlacedText {
+        let span = self.edits.place(&self.source, &self.read, span);
+        PlacedText::new(text, self.path.clone(), Arc::clone(&self.source), span)
+    }
+
     fn note(&mut self, span: Range<usize>, message: String, help: Option<String>) {
-        let (path, source) = (self.path.clone(), Arc::clone(&self.source));
-        let span = self.edits.place(&self.source, &self.read, &span);
-        self.errors.push(Diagnostic { path, source, span, message, help });
+        let problem = self.placed("", &span).problem(message, None);
+        self.errors.push(Diagnostic { help, ..problem });
     }
 
     /// Notes that a key is none of `known`.

@@ -16,8 +16,16 @@ use crate::model::time::BanDuration;
 const LONG: Duration = Duration::from_secs(86_400);
 
 /// Keys that jails do not take from `[default]` one by one, or that are about all of them together.
-const FOR_ALL: [&str; 7] =
-    ["enabled", "ignoreip", "ipv6prefix", "knowngood", "maxunverified", "newnetworks", "tag"];
+const FOR_ALL: [&str; 8] = [
+    "enabled",
+    "ignoreip",
+    "ipv6prefix",
+    "knowngood",
+    "maxunverified",
+    "newnetworks",
+    "tag",
+    "logtimezone",
+];
 /// Keys about the reading of logs.
 const OF_LOGS: [&str; 2] = ["logpath", "hearsay"];
 
@@ -97,6 +105,7 @@ impl Config {
             }
         }
         for jail in self.described() {
+            warnings.extend(self.never_proven(jail));
             for (key, place) in self.places.written_for(&jail.name) {
                 if !has(jail, key) {
                     warnings.push(format!(
@@ -107,6 +116,27 @@ impl Config {
             }
         }
         warnings
+    }
+
+    /// What a jail says of proven bans that has nothing but failregexes of its own: these prove nothing.
+    fn never_proven(&self, jail: &Jail) -> Vec<String> {
+        if jail.own.failregex.is_empty() || !jail.filter.is_empty() {
+            return Vec::new();
+        }
+        let has_effect = |key: &str| match key {
+            "bantime" => jail.bantime == jail.unverified.bantime,
+            "port" => jail.port == jail.unverified.port,
+            _ => true,
+        };
+        let written = self.places.written_for(&jail.name);
+        let words = |(key, place): (&str, &FileLine)| {
+            format!(
+                "{place}: {key} has no effect: the failregexes of [jail.{}] prove nothing, so `unverified` applies; write \
+                 {key} into it, or unverified = \"as-proven\"",
+                jail.name
+            )
+        };
+        written.filter(|(key, _)| !has_effect(key)).map(words).collect()
     }
 
     fn ignored_by_all(&self) -> Vec<String> {
@@ -208,7 +238,8 @@ impl Config {
 
 /// Whether a key changes anything about a jail.
 fn has(jail: &Jail, key: &str) -> bool {
-    let reads_logs = || jail.filter.iter().any(|filter| !is_wire_filter(filter.as_str()));
+    let own = !jail.own.failregex.is_empty();
+    let reads_logs = || own || jail.filter.iter().any(|filter| !is_wire_filter(filter.as_str()));
     match jail.count {
         Counting::Bans => !OF_READERS.contains(&key),
         _ => !OF_LOGS.contains(&key) || reads_logs(),

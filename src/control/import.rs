@@ -1,5 +1,7 @@
 //! Bans of another guard, or of an earlier time, as `export` and `banned --json` print them.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Answer, Query, Request, SubjectText};
@@ -10,6 +12,20 @@ use crate::model::event::Evidence;
 pub struct ImportRequest {
     /// The bans.
     pub bans: Vec<ImportedBan>,
+    /// How often hosts were banned before.
+    #[serde(default)]
+    pub earlier: Vec<ImportedHistory>,
+}
+
+/// The bans that another guard made of a host before; they make its next one longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedHistory {
+    /// The host.
+    pub host: IpAddr,
+    /// The number of bans.
+    pub bans: u32,
+    /// The time when the last one ended or will, in seconds since the epoch; `None`: never.
+    pub until: Option<i64>,
 }
 
 /// A ban to be taken up. Times are in seconds since the epoch.
@@ -70,6 +86,9 @@ pub struct Imported {
     pub known: usize,
     /// The number whose time is over.
     pub over: usize,
+    /// The number of hosts whose bans before are counted now and were not, or not as many.
+    #[serde(default)]
+    pub earlier: usize,
     /// The reasons why others are not in force.
     pub refused: Vec<String>,
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
-use crate::config::{BanTerms, Config, Counting, Hearsay, Jail, MANUAL, Mode, RECIDIVE};
+use crate::config::{
+    BanTerms, Config, Counting, Diagnostic, Hearsay, Jail, MANUAL, Mode, OwnRules, RECIDIVE,
+};
 use crate::decide::policy;
 use crate::detect::prefilter::PatternSetError;
 use crate::detect::prefix::Tags;
@@ -18,7 +21,7 @@ use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::scope::Blocktype;
 use crate::model::time::{BanDuration, BanTime};
-use crate::rules::RuleSet;
+use crate::rules::{Rule, RuleFile, RuleSet};
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
 
@@ -31,6 +34,8 @@ pub struct Plan {
     pub rules: Arc<RuleSet>,
     /// The lists, as they were last read.
     pub lists: Arc<Lists>,
+    /// What is in them that is worth a second look, with its place.
+    pub notes: Vec<Diagnostic>,
     /// The structure of the kernel's table.
     pub structure: Structure,
     /// For each rule, the jails that count it.
@@ -48,14 +53,25 @@ impl Plan {
             .iter()
             .map(|rule| {
                 let Meaning::Offence(class) = rule.meaning else { return Vec::new() };
-                let filter = rules.file_of(rule).map_or("", |file| &file.name);
+                let Some(file) = rules.file_of(rule) else { return Vec::new() };
+                // What stands in a jail's own table counts there, whatever it is.
+                let is_own = file.owner.is_some();
                 jails(&config)
-                    .filter(|(_, jail)| jail.class.contains(&class) && selects(jail, filter))
+                    .filter(|(_, jail)| is_own || jail.class.contains(&class))
+                    .filter(|(_, jail)| selects(jail, file))
                     .map(|(id, _)| id)
                     .collect()
             })
             .collect();
-        Self { config, rules, lists: Arc::default(), structure, counted_by }
+        let notes = config.places.notes().to_vec();
+        Self { config, rules, lists: Arc::default(), notes, structure, counted_by }
+    }
+
+    /// Returns the plan with more that is worth a second look.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<Diagnostic>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// Returns the plan with these lists, which are `sets` in the kernel.
@@ -69,13 +85,14 @@ impl Plan {
     /// Returns the plan with what was found out about Asterisk since.
     #[must_use]
     pub fn with_asterisk(&self, found: Found) -> Self {
-        let Self { rules, lists, counted_by, .. } = self;
+        let Self { rules, lists, notes, counted_by, .. } = self;
         let mut config = self.config.clone();
         found.apply(&mut config);
         let lists_there = self.structure.lists.clone();
         let structure = Structure { lists: lists_there, ..Structure::new(&config) };
-        let (rules, lists, counted_by) = (Arc::clone(rules), Arc::clone(lists), counted_by.clone());
-        Self { config, rules, lists, structure, counted_by }
+        let (rules, lists) = (Arc::clone(rules), Arc::clone(lists));
+        let (notes, counted_by) = (notes.clone(), counted_by.clone());
+        Self { config, rules, lists, notes, structure, counted_by }
     }
 
     /// Returns the networks that the kernel lets through, whatever is banned: configured, listed, and
@@ -133,7 +150,7 @@ impl Plan {
             self.rules
                 .files
                 .iter()
-                .any(|file| !event::is_wire_filter(&file.name) && selects(jail, &file.name))
+                .any(|file| !event::is_wire_filter(&file.name) && selects(jail, file))
         };
         self.jails().filter(move |(_, jail)| of_lines(jail))
     }
@@ -141,7 +158,7 @@ impl Plan {
     /// Returns the jails that count the SIP response monitor's rules.
     #[must_use]
     pub fn watchers(&self) -> Vec<JailId> {
-        let watches = |jail: &Jail| event::wire_filters().any(|filter| selects(jail, filter));
+        let watches = |jail: &Jail| event::wire_filters().any(|filter| reads(jail, filter));
         self.jails().filter(|(_, jail)| watches(jail)).map(|(id, _)| id).collect()
     }
 
@@ -149,17 +166,14 @@ impl Plan {
     /// its filters that say who logged in and what is to be ignored.
     #[must_use]
     pub fn rules_for(&self, jails: &[JailId]) -> Vec<RuleId> {
-        let wanted = |id: RuleId, meaning: Meaning, filter: &str| match meaning {
-            Meaning::Offence(_) => self.counted_by(id).iter().any(|jail| jails.contains(jail)),
-            _ => jails.iter().filter_map(|jail| self.jail(*jail)).any(|jail| selects(jail, filter)),
+        let wanted = |id: RuleId, rule: &Rule| match (rule.meaning, self.rules.file_of(rule)) {
+            (Meaning::Offence(_), _) => self.counted_by(id).iter().any(|jail| jails.contains(jail)),
+            (_, None) => false,
+            (_, Some(file)) => {
+                jails.iter().filter_map(|jail| self.jail(*jail)).any(|jail| selects(jail, file))
+            }
         };
-        self.rules
-            .iter()
-            .filter(|(id, rule)| {
-                wanted(*id, rule.meaning, self.rules.file_of(rule).map_or("", |file| &file.name))
-            })
-            .map(|(id, _)| id)
-            .collect()
+        self.rules.iter().filter(|(id, rule)| wanted(*id, rule)).map(|(id, _)| id).collect()
     }
 
     /// Compiles these rules, for lines that are tagged as the configuration says.
@@ -174,6 +188,28 @@ impl Plan {
     #[must_use]
     pub fn tags(&self) -> Tags {
         Tags::new(self.config.tag.iter().map(String::as_str))
+    }
+
+    /// Returns the zone of dates that name none.
+    #[must_use]
+    pub fn log_time_zone(&self) -> TimeZone {
+        self.config
+            .logtimezone
+            .as_ref()
+            .map_or_else(TimeZone::system, |of_logs| of_logs.zone.clone())
+    }
+
+    /// Returns the failregexes in a jail's own table, with their names and how far their hosts can be believed.
+    pub fn own_rules<'a>(
+        &'a self,
+        jail: &'a Jail,
+    ) -> impl Iterator<Item = (String, Evidence)> + 'a {
+        let is_own = move |rule: &Rule| {
+            let owner = self.rules.file_of(rule).and_then(|file| file.owner.as_ref());
+            owner == Some(&jail.name)
+        };
+        let own = self.rules.iter().filter(move |(_, rule)| is_own(rule));
+        own.filter_map(|(id, rule)| Some((self.rule_name(id)?, rule.evidence)))
     }
 
     /// Returns the form of the dates in Asterisk's logs, as far as its configuration says it and it can be read.
@@ -198,7 +234,12 @@ fn jails(config: &Config) -> impl Iterator<Item = (JailId, &Jail)> {
     (0..=u16::MAX).map(JailId).zip(&config.jails)
 }
 
-fn selects(jail: &Jail, filter: &str) -> bool {
+/// Whether a jail counts the rules of a file.
+fn selects(jail: &Jail, file: &RuleFile) -> bool {
+    file.owner.as_ref().map_or_else(|| reads(jail, &file.name), |owner| *owner == jail.name)
+}
+
+fn reads(jail: &Jail, filter: &str) -> bool {
     jail.filter.iter().any(|glob| glob.matches(filter))
 }
 
@@ -209,6 +250,7 @@ fn manual(ipv6prefix: u8) -> Jail {
         name: MANUAL.to_owned(),
         mode: Mode::Enforce,
         filter: Vec::new(),
+        own: OwnRules::default(),
         class: Vec::new(),
         logpath: Vec::new(),
         count: Counting::Attempts,

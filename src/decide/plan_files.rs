@@ -12,6 +12,7 @@ use crate::config::fail2ban;
 use crate::config::load::{self, LoadError, MAIN};
 use crate::config::unread_names::{self, UnreadName};
 use crate::detect::prefilter::PatternSetError;
+use crate::fail2ban::own_rules;
 use crate::hosts::discover::asterisk_ports::AsteriskFiles;
 use crate::hosts::lists::ListsError;
 use crate::rules::{RuleFile, RuleSet, RulesError};
@@ -80,6 +81,7 @@ pub fn load_plan_with(config: Option<&Path>, more: Option<RuleFile>) -> Result<P
         rules.add(file);
     }
     let mut config: Config = load::load(config, &rules.filters())?;
+    let notes = own_rules::add(&config, &mut rules).map_err(LoadError::from)?;
     AsteriskFiles::default().look(&config.asteriskconf).apply(&mut config);
-    Ok(Plan::new(config, Arc::new(rules)))
+    Ok(Plan::new(config, Arc::new(rules)).with_notes(notes))
 }

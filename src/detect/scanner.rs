@@ -25,7 +25,7 @@ use crate::model::subject::canonical;
 use crate::model::time::Time;
 use crate::rules::date_pattern::Dates;
 use crate::rules::pattern::Pattern;
-use crate::rules::{Grammar, Rule, RuleSet, TextPlace};
+use crate::rules::{Grammar, Rule, RuleFile, RuleSet, TextPlace};
 
 /// The time without anything new after which a message was whole. Asterisk writes a message without
 /// a pause, in two or three writes if it is long.
@@ -45,11 +45,27 @@ const SAMPLED: usize = 64;
 #[derive(Debug)]
 pub struct Matcher {
     rules: Arc<RuleSet>,
-    /// One group a grammar, and for failregexes of fail2ban's one a `datepattern`; none where no rule uses it.
+    /// One group a grammar, and for failregexes of fail2ban's one a `datepattern` and jail in whose table they are; none
+    /// where no rule uses it.
     groups: Vec<Group>,
     messages: Messages,
     prefilter: Option<Prefilter>,
     tags: Tags,
+}
+
+/// What tells failregexes of fail2ban's apart that see different parts of a line, or whose hits are weighed apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind<'a> {
+    /// Their `datepattern`.
+    dates: Option<&'a str>,
+    /// The jail in whose own table they are.
+    owner: Option<&'a str>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(file: &'a RuleFile) -> Self {
+        Self { dates: file.datepattern.as_deref(), owner: file.owner.as_deref() }
+    }
 }
 
 /// Failregexes that see the same of a line.
@@ -117,26 +133,25 @@ impl Matcher {
     /// Returns an error if they are too large together.
     pub fn new(rules: &Arc<RuleSet>, wanted: &[RuleId]) -> Result<Self, PatternSetError> {
         let chosen: Vec<_> = wanted.iter().filter_map(|id| Some((*id, rules.get(*id)?))).collect();
-        let patterns_of = |grammar, dates: Option<&str>| -> Vec<(RuleId, &Rule, &Pattern)> {
+        let patterns_of = |grammar, kind: Kind<'_>| -> Vec<(RuleId, &Rule, &Pattern)> {
             chosen
                 .iter()
                 .filter(|(_, rule)| {
                     let file = rules.file_of(rule);
-                    file.is_some_and(|file| {
-                        file.grammar == grammar && file.datepattern.as_deref() == dates
-                    })
+                    file.is_some_and(|file| file.grammar == grammar && Kind::of(file) == kind)
                 })
                 .flat_map(|(id, rule)| rule.patterns.iter().map(|pattern| (*id, *rule, pattern)))
                 .collect()
         };
         let files = rules.files.iter().filter(|file| file.grammar == Grammar::Fail2ban);
-        let dates: BTreeSet<_> = files.map(|file| file.datepattern.as_deref()).collect();
+        let kinds: BTreeSet<_> = files.map(Kind::of).collect();
         // Those of fail2ban's are first: what a line leaves behind for the next, Asterisk's grammar notes.
-        let kinds = dates.into_iter().map(|dates| (Grammar::Fail2ban, dates));
+        let kinds = kinds.into_iter().map(|kind| (Grammar::Fail2ban, kind));
         let others = [Grammar::Asterisk, Grammar::Kernel, Grammar::None];
         let mut groups = Vec::new();
-        for (grammar, dates) in kinds.chain(others.map(|grammar| (grammar, None))) {
-            let patterns = patterns_of(grammar, dates);
+        let others = others.map(|grammar| (grammar, Kind::default()));
+        for (grammar, kind) in kinds.chain(others) {
+            let patterns = patterns_of(grammar, kind);
             if !patterns.is_empty() {
                 let regexes: Vec<_> =
                     patterns.iter().map(|(_, _, pattern)| pattern.regex.as_str()).collect();
@@ -156,7 +171,7 @@ impl Matcher {
                 let patterns = PatternSet::new(&regexes)?;
                 // A rule file with wrong dates is not loaded.
                 let dates = match grammar {
-                    Grammar::Fail2ban => Dates::new(dates).unwrap_or(Dates::None),
+                    Grammar::Fail2ban => Dates::new(kind.dates).unwrap_or(Dates::None),
                     _ => Dates::None,
                 };
                 groups.push(Group { grammar, dates, patterns, targets, literals });
@@ -539,9 +554,23 @@ fn weigh_apart(
     if hits.is_empty() {
         return false;
     }
+    leave_no_hiding_place(hits);
     settle(hits);
     weigh(&mut context.clone(), messages, line, shape, clock, hits);
     true
+}
+
+/// Lets hits that anybody may have written be about the host that others of the line name: who writes another address into
+/// his text does not make his own one ambiguous.
+fn leave_no_hiding_place(hits: &mut [Event]) {
+    let mut believed = hits.iter().filter(|hit| hit.evidence > Evidence::Hearsay);
+    let Some(first) = believed.next().map(|hit| hit.host) else { return };
+    if believed.any(|hit| hit.host != first) {
+        return;
+    }
+    for hit in hits.iter_mut().filter(|hit| hit.evidence == Evidence::Hearsay) {
+        hit.host = first;
+    }
 }
 
 /// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use super::facts::{NoStatus, World};
-use crate::config::{MANUAL, Mode};
+use crate::config::{Diagnostic, MANUAL, Mode};
 use crate::control::health::Check;
 use crate::control::status::{JailStatus, Status};
 use crate::model::time::HumanDuration;
@@ -37,7 +37,8 @@ pub fn configuration(world: &World) -> Vec<Finding> {
         jails => Finding::ok(CHECK, format!("{jails} jails")),
     }];
     let warnings = plan.config.warnings(&plan.rules.filters());
-    found.extend(warnings.into_iter().map(|warning| Finding::advice(CHECK, warning)));
+    let warnings = warnings.into_iter().chain(plan.notes.iter().map(Diagnostic::line));
+    found.extend(warnings.map(|warning| Finding::advice(CHECK, warning)));
     found.extend(unread);
     found
 }

@@ -11,7 +11,7 @@ use super::{Finding, logger, some_of};
 use crate::control::health::Check;
 use crate::decide::plan::Plan;
 use crate::detect::prefix::{self, Tags};
-use crate::detect::timestamp::{DateFormat, TimestampParser};
+use crate::detect::timestamp::TimestampParser;
 use crate::input::glob::{self, Unread};
 use crate::model::time::Time;
 use crate::sys::text_file;
@@ -85,8 +85,7 @@ fn end_of(path: &Path) -> Option<(Vec<u8>, Time)> {
 }
 
 /// Returns when the last line that has a time says that it was written.
-fn last_line(bytes: &[u8], tags: &Tags, format: Option<DateFormat>, written: Time) -> Option<Time> {
-    let mut parser = TimestampParser::new(TimeZone::system(), written).with_format(format);
+fn last_line(bytes: &[u8], tags: &Tags, mut parser: TimestampParser) -> Option<Time> {
     let mut scratch = Vec::new();
     let mut lines = bytes.split(|byte| *byte == b'\n').rev().take(1000);
     lines.find_map(|line| {
@@ -112,8 +111,11 @@ pub fn clock(world: &World) -> Vec<Finding> {
                     .change("have the clock kept by NTP: timedatectl set-ntp true"),
             );
         }
-        let format = world.plan.as_ref().ok().and_then(Plan::date_format);
-        let Some(said) = last_line(&bytes, &tags, format, written) else { continue };
+        let plan = world.plan.as_ref().ok();
+        let zone = plan.map_or_else(TimeZone::system, Plan::log_time_zone);
+        let parser = TimestampParser::new(zone, written);
+        let parser = parser.with_format(plan.and_then(Plan::date_format));
+        let Some(said) = last_line(&bytes, &tags, parser) else { continue };
         let skew = said.since(written).max(written.since(said)).as_secs();
         if skew <= MOST_SKEW {
             agree.push(path);
@@ -139,7 +141,7 @@ fn skewed(check: &'static str, path: &str, said: Time, written: Time, skew: u64)
     let (why, change) = if zone {
         (
             "by whole quarters of an hour: another time zone",
-            "run both in one time zone, or write one into the dates: `dateformat = %FT%T%z` in logger.conf",
+            "run both in one time zone, or write one into the dates: `dateformat = %FT%T%z` in logger.conf; or say which zone the dates are in: `logtimezone` in [default]",
         )
     } else {
         ("so one of two clocks is wrong", "have both clocks kept by NTP: timedatectl set-ntp true")
@@ -183,11 +185,10 @@ mod tests {
     fn the_last_time_is_found_behind_lines_that_have_none() {
         let written = Time::from_secs(1_795_309_297);
         let text = b"[2026-11-22 00:00:00] NOTICE[1] a.c: x\n[1795309290] NOTICE[1] a.c: x\nrest of it\n\n";
-        assert_eq!(
-            last_line(text, &Tags::default(), None, written),
-            Some(Time::from_secs(1_795_309_290))
-        );
-        assert_eq!(last_line(b"nothing\n", &Tags::default(), None, written), None);
+        let parser = TimestampParser::new(TimeZone::UTC, written);
+        let last = |text: &[u8]| last_line(text, &Tags::default(), parser.clone());
+        assert_eq!(last(text), Some(Time::from_secs(1_795_309_290)));
+        assert_eq!(last(b"nothing\n"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod ini;
 pub mod jails;
 pub mod merged;
 pub mod options;
+pub mod own_rules;
 pub mod regexes;
 pub mod report;
 pub mod stock;

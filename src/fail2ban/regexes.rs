@@ -90,14 +90,21 @@ pub fn fate(failregex: &str, prefregex: Option<&str>, samples: &Samples) -> Fate
         Err(_) if is_stock => return Fate::Stock(Vec::new()),
         Err(error) => return Fate::Refused(error.to_string()),
     };
-    let (beside, least) = samples.matched(&search);
-    // What the built-in rules know of a message holds for others that read it, too.
-    let evidence = if search.pinned { Evidence::Unverified.min(least) } else { Evidence::Hearsay };
+    let (evidence, beside) = evidence(&search, samples);
     match evidence {
         _ if is_stock => Fate::Stock(beside),
         Evidence::Hearsay if !beside.is_empty() => Fate::Covered(beside),
         _ => Fate::Rule { regex: whole, evidence, beside },
     }
+}
+
+/// Returns how far the hosts that a failregex finds can be believed, and the names of the built-in rules that read some of the
+/// same lines: what they know of a message holds for others that read it, too.
+#[must_use]
+pub fn evidence(search: &Search, samples: &Samples) -> (Evidence, Vec<String>) {
+    let (beside, least) = samples.matched(search);
+    let evidence = if search.pinned { Evidence::Unverified.min(least) } else { Evidence::Hearsay };
+    (evidence, beside)
 }
 
 /// Puts a failregex into the place of `<F-CONTENT>` in a prefregex: fail2ban looks for it in what stands there.

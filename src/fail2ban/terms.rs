@@ -405,7 +405,7 @@ impl<'a> Terms<'a> {
             (
                 "logtimezone",
                 Verdict::Better,
-                "a line counts when it is written, whatever its date says",
+                "a line counts when it is written, whatever its date says; for `replay`, write logtimezone below [default]",
             ),
             ("maxmatches", Verdict::Better, "`asterguard explain HOST` shows the lines"),
             ("skip_if_nologs", Verdict::Better, "a log that is not there yet is awaited"),

@@ -239,6 +239,7 @@ impl Reader<'_> {
             datepattern: raw.datepattern.map(Spanned::into_inner),
             messages,
             rules,
+            owner: None,
         }
     }
 

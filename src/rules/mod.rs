@@ -238,6 +238,8 @@ pub struct RuleFile {
     pub messages: Vec<MessageShape>,
     /// The rules; moved into [`RuleSet::rules`] when a set is made.
     pub rules: Vec<Rule>,
+    /// The name of the jail in whose own table they are written: only that jail counts them. `None`: it is a file.
+    pub owner: Option<String>,
 }
 
 /// All rules in force.
@@ -326,6 +328,7 @@ impl RuleSet {
             datepattern: None,
             messages: Vec::new(),
             rules: Vec::new(),
+            owner: None,
         });
         let rule = |(id, meaning): &(&str, Meaning)| Rule {
             file,

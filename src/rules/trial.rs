@@ -64,6 +64,7 @@ impl Trial<'_> {
             datepattern: None,
             messages: Vec::new(),
             rules,
+            owner: None,
         })
     }
 }

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{accounts, hours};
 use crate::decide::engine::{
-    AccountChanges, HourCount, JailTotals, KnownHosts, OffenceCounts, StoredAccounts, Tally,
+    AccountChanges, HourCount, JailTotals, KnownHosts, OffenceCounts, StoredAccounts,
+    StoredEarlier, Tally,
 };
 use crate::decide::offences::Pages;
 use crate::detect::scanner::Context;
@@ -48,6 +49,8 @@ pub struct Checkpoint {
     pub totals: Vec<JailTotals>,
     /// The counts of hours, where they have changed.
     pub hours: Vec<HourCount>,
+    /// The bans that other guards made before, if that has changed.
+    pub earlier: Option<StoredEarlier>,
 }
 
 /// The sum of all checkpoints, as it was stored.
@@ -67,6 +70,8 @@ pub struct StoredCheckpoint {
     pub totals: Vec<JailTotals>,
     /// The counts of the last hours.
     pub hours: Vec<HourCount>,
+    /// The bans that other guards made before.
+    pub earlier: StoredEarlier,
 }
 
 /// Writes a checkpoint.
@@ -93,6 +98,9 @@ pub fn write(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Resu
         note(connection, "logins", logins)?;
         // To be counted without reading all of it.
         note(connection, "known_good", &logins.len())?;
+    }
+    if let Some(earlier) = &checkpoint.earlier {
+        note(connection, "earlier", earlier)?;
     }
     if let Some(changes) = &checkpoint.accounts {
         accounts::write(connection, changes)?;
@@ -174,6 +182,7 @@ pub fn read(connection: &Connection) -> rusqlite::Result<StoredCheckpoint> {
         rules: noted(connection, "rules")?.unwrap_or_default(),
         logins: noted(connection, "logins")?.unwrap_or_default(),
         accounts: accounts::read(connection)?,
+        earlier: noted(connection, "earlier")?.unwrap_or_default(),
         ..StoredCheckpoint::default()
     };
     // A file of version 0.1.0 that has not been written to since; see the steps of the schema.

@@ -128,6 +128,7 @@ impl Loaded {
             bans: self.bans.iter().filter_map(|ban| ban.ban(&names)).collect(),
             lifted: self.lifted.iter().filter_map(|ban| ban.element(&names)).collect(),
             past: self.past.iter().filter_map(|ban| ban.past(&names)).collect(),
+            earlier: self.progress.earlier.clone(),
             marks: self.past.iter().filter_map(|ban| ban.mark(&names)).collect(),
             saved: self.saved,
         }

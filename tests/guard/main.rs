@@ -43,6 +43,7 @@ mod new_networks;
 mod no_kernel;
 mod offline;
 mod orders;
+mod own_rules;
 mod owner;
 mod pause;
 mod policy;

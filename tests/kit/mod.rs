@@ -323,6 +323,7 @@ pub fn jail(name: &str, port: &str, blocktype: Blocktype, ipv6prefix: u8) -> Jai
     Jail {
         name: name.to_owned(),
         mode: Mode::Enforce,
+        own: asterguard::config::OwnRules::default(),
         filter: vec![glob::Pattern::new("*").unwrap()],
         class: Class::ALL.map(|(class, _)| class).to_vec(),
         logpath: Vec::new(),
@@ -362,6 +363,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
         newnetworks: NewNetworks { enabled: true, learn: Duration::from_secs(7 * 86_400) },
         maxunverified: 100,
         tag: vec!["asterisk".to_owned()],
+        logtimezone: None,
         dateformat: None,
         ports: vec![
             ("all".to_owned(), Ports::All),

@@ -50,6 +50,10 @@ struct Fail2banArgs {
     /// Also take this jail, which is not about Asterisk, or its bans; can be given more than once
     #[arg(long = "jail", value_name = "JAIL")]
     jails: Vec<String>,
+    /// Also take over from fail2ban's database how often each host was banned before, so that its next ban is as long as if
+    /// these bans had been made here
+    #[arg(long)]
+    history: bool,
     /// Run both guards on these logs: which hosts would have been banned by which. fail2ban-regex has to be installed
     #[arg(long, value_name = "LOG", num_args = 1.., requires = "out")]
     check: Vec<PathBuf>,
@@ -63,10 +67,15 @@ pub fn import(args: &ImportArgs, output: &Output) -> Result<Exit, Failure> {
     if args.path.is_dir() {
         return configuration(&args.path, &args.fail2ban, output);
     }
-    let Fail2banArgs { out, jails, check: _, switch } = &args.fail2ban;
+    let Fail2banArgs { out, jails, history, check: _, switch } = &args.fail2ban;
     if is_database(&args.path) && out.is_none() && !*switch {
-        let done = export::import_of_fail2ban(&args.path, jails, &args.socket, output);
+        let done = export::import_of_fail2ban(&args.path, jails, *history, &args.socket, output);
         return done.map(|()| Exit::Done);
+    }
+    if *history {
+        let message =
+            format!("{} is no database: --history is for fail2ban's", args.path.display());
+        return Err(Failure { exit: Exit::Usage, message });
     }
     if out.is_some() || !jails.is_empty() || *switch {
         let message = format!(
@@ -87,6 +96,11 @@ fn is_database(path: &Path) -> bool {
 
 /// Translates the configuration in a directory.
 fn configuration(base: &Path, args: &Fail2banArgs, output: &Output) -> Result<Exit, Failure> {
+    if args.history {
+        let message =
+            "--history is for fail2ban's database, for example /var/lib/fail2ban/fail2ban.sqlite3";
+        return Err(Failure { exit: Exit::Usage, message: message.to_owned() });
+    }
     let Some(configuration) = jails::load(base) else {
         return Err(Failure::new(format!(
             "{} has no jail.conf and no jail.local: this is not fail2ban's directory",
@@ -306,10 +320,10 @@ fn switch(
     ));
     output.line("systemctl enable --now asterguard && asterguard reload");
     output.line("asterguard status");
-    output.line("# Take over the bans that are in force, as long as fail2ban knows them:");
+    output.line("# Take over the bans that are in force, as long as fail2ban knows them, and how often each host was banned:");
     let database = configuration.database.as_deref().filter(|path| path.starts_with('/'));
     let database = database.unwrap_or("/var/lib/fail2ban/fail2ban.sqlite3");
-    output.line(format_args!("asterguard import {}", quoted(database)));
+    output.line(format_args!("asterguard import {} --history", quoted(database)));
     output.line("# Only when status says OK:");
     if translation.stay.is_empty() {
         output.line("systemctl disable --now fail2ban");

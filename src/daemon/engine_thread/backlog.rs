@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tracing::info;
 
 use crate::detect::scanner::Clock;
@@ -31,10 +32,10 @@ pub struct OldLines {
 }
 
 impl OldLines {
-    /// Returns the lines that were written between `earliest` and `now`, with dates in this format where it is known.
+    /// Returns the lines that were written between `earliest` and `now`, with dates in this zone and in this format where
+    /// it is known.
     #[must_use]
-    pub fn new(earliest: Time, now: Time, format: Option<DateFormat>) -> Self {
-        let zone = jiff::tz::TimeZone::system();
+    pub fn new(earliest: Time, now: Time, zone: TimeZone, format: Option<DateFormat>) -> Self {
         let parser = TimestampParser::new(zone, now).with_format(format);
         Self { earliest, parser, last: None, bytes: 0, hits: 0, begun: now, said: now }
     }
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn a_log_without_lines_says_nothing() {
         let at = Time::from_secs;
-        let mut lines = OldLines::new(at(0), at(100), None);
+        let mut lines = OldLines::new(at(0), at(100), TimeZone::UTC, None);
         assert!((100..1000).all(|second| !lines.is_news(0, at(second))));
         let said = (1000..1060).filter(|second| lines.is_news(1, at(*second))).count();
         assert_eq!(said, 12);

@@ -488,7 +488,8 @@ impl Channel {
         (plan, remotes): (&Plan, &Remotes),
         now: Time,
     ) -> Self {
-        let mut old = OldLines::new(left.read_at, now, plan.date_format());
+        let zone = plan.log_time_zone();
+        let mut old = OldLines::new(left.read_at, now, zone, plan.date_format());
         let key = left.key;
         let (source, found) = match &left.checkpoint {
             // There was nothing to read then: all of it is new.

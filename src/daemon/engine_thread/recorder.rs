@@ -135,11 +135,13 @@ impl Recorder {
         let accounts = engine.take_accounts();
         let totals = engine.take_totals();
         let hours = engine.take_hours(now);
+        let earlier = engine.take_earlier();
         let nothing = counters.is_empty()
             && logins.is_none()
             && accounts.is_none()
             && totals.is_empty()
-            && hours.is_empty();
+            && hours.is_empty()
+            && earlier.is_none();
         if !anew && nothing && is_where(&left, &self.left) {
             return;
         }
@@ -160,6 +162,7 @@ impl Recorder {
             jails,
             totals,
             hours,
+            earlier,
         };
         store.checkpoint(checkpoint, now);
     }

@@ -1,6 +1,6 @@
 //! `import`: takes up bans of another guard, or of an earlier time.
 
-use crate::control::import::{ImportRequest, Imported, ImportedBan};
+use crate::control::import::{ImportRequest, Imported, ImportedBan, ImportedHistory};
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
@@ -33,6 +33,10 @@ fn import(core: &mut Core, request: ImportRequest, caller: &Caller) -> Imported 
             Ok(None) => imported.over += 1,
             Err(Problem { message, .. }) => imported.refused.push(message),
         }
+    }
+    for ImportedHistory { host, bans, until } in request.earlier {
+        let until = until.map(Time::from_secs);
+        imported.earlier += usize::from(core.engine.take_over(host, bans, until, now));
     }
     core.carry_out();
     imported

@@ -32,7 +32,11 @@ impl Engine {
         } else {
             self.states.get(own..=own).unwrap_or_default()
         };
-        let earlier = jails.iter().map(|state| state.earlier(&whose, bantime, quiet));
+        let others = self.earlier.of(&subject, now);
+        let earlier = jails.iter().enumerate().map(|(index, state)| {
+            let is_own = !bantime.overalljails || index == own;
+            state.earlier(&whose, bantime, quiet, others.filter(|_| is_own))
+        });
         bantime.after(earlier.fold(0, u32::saturating_add), self.chance.hash_one((subject, now)))
     }
 
@@ -41,6 +45,7 @@ impl Engine {
     pub(super) fn quiet(&self, whose: &(Subject, Evidence), now: Time) -> Duration {
         let bans = self.states.iter().filter_map(|state| state.history.get(whose));
         bans.map(|earlier| earlier.last.1.map_or(Duration::ZERO, |end| now.since(end)))
+            .chain(self.earlier.of(&whose.0, now).map(|earlier| earlier.quiet(now)))
             .min()
             .unwrap_or_default()
     }
@@ -52,7 +57,7 @@ impl Engine {
         let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) else { return };
         let said = state.history.get(&(ban.subject, ban.evidence));
         if said.is_none_or(|said| said.last.1.is_some_and(|until| until <= ban.since)) {
-            state.remember(&ban, bantime, quiet);
+            state.remember(&ban, bantime, quiet, self.earlier.of(&ban.subject, ban.since));
             state.tally.observed += 1;
             self.observed.put(ban);
             self.hours.count(Counted::Observed, ban.since, ban.cause.map(|(rule, _)| rule));
@@ -85,7 +90,7 @@ impl Engine {
         let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
         if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
             state.tally.banned += 1;
-            state.remember(&ban, bantime, quiet);
+            state.remember(&ban, bantime, quiet, self.earlier.of(&ban.subject, ban.since));
             self.totals.ban(&ban);
         }
         self.enter(ban, out);

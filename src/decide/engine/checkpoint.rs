@@ -85,6 +85,7 @@ impl Engine {
             state.offences.note_changes();
             state.stored = None;
         }
+        self.earlier.note_changes();
         self.known.note_changes();
         self.networks.note_changes();
         self.hours.note_changes();

@@ -13,6 +13,7 @@ impl Engine {
         for state in &mut self.states {
             state.correct(step);
         }
+        self.earlier.correct(step);
         self.bans.correct(step);
         self.effects.correct(step);
         self.known.correct(step);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use super::earlier::EarlierBans;
 use crate::config::Jail;
 use crate::decide::offences::OffenceTable;
 use crate::model::event::{Ban, Evidence};
@@ -81,9 +82,20 @@ impl JailState {
         }
     }
 
-    /// Returns how many earlier bans still count of a subject that has been quiet for `quiet`.
-    pub fn earlier(&self, whose: &(Subject, Evidence), bantime: &BanTime, quiet: Duration) -> u32 {
-        self.history.get(whose).map_or(0, |earlier| bantime.remembered(earlier.bans, quiet))
+    /// Returns how many earlier bans still count of a subject that has been quiet for `quiet`. Those of `others` count until
+    /// the first ban after they were taken over, which has counted them.
+    pub fn earlier(
+        &self,
+        whose: &(Subject, Evidence),
+        bantime: &BanTime,
+        quiet: Duration,
+        others: Option<&EarlierBans>,
+    ) -> u32 {
+        let own = self.history.get(whose);
+        let is_new = |others: &&EarlierBans| own.is_none_or(|own| own.last.0 < others.taken);
+        let others = others.filter(is_new).map_or(0, |others| others.bans);
+        let own = own.map_or(0, |own| own.bans);
+        bantime.remembered(own.saturating_add(others), quiet)
     }
 
     /// Records that a ban ends later.
@@ -93,9 +105,15 @@ impl JailState {
         }
     }
 
-    pub fn remember(&mut self, ban: &Ban, bantime: &BanTime, quiet: Duration) {
+    pub fn remember(
+        &mut self,
+        ban: &Ban,
+        bantime: &BanTime,
+        quiet: Duration,
+        others: Option<&EarlierBans>,
+    ) {
         let key = (ban.subject, ban.evidence);
-        let earlier = self.earlier(&key, bantime, quiet);
+        let earlier = self.earlier(&key, bantime, quiet, others);
         let tries = self.history.get(&key).filter(|_| earlier > 0).map_or(0, |past| past.tries);
         let (bans, tries) = (earlier.saturating_add(1), tries.saturating_add(ban.offences));
         self.make_room(&key);

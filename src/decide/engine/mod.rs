@@ -3,6 +3,7 @@
 mod ban;
 mod checkpoint;
 mod clock_step;
+mod earlier;
 mod effect;
 mod explain;
 mod jail;
@@ -50,6 +51,8 @@ use crate::table::structure::SetKind;
 pub use checkpoint::{
     AccountChanges, HourCount, JailTotals, KnownHosts, OffenceCounts, StoredAccounts,
 };
+use earlier::EarlierTable;
+pub use earlier::{EarlierBans, StoredEarlier};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
@@ -65,6 +68,8 @@ pub struct Engine {
     channels: Vec<Vec<JailId>>,
     /// The state of each jail, in the order of the plan's jails.
     states: Vec<JailState>,
+    /// The bans that other guards made before.
+    earlier: EarlierTable,
     bans: BanTable,
     effects: Effects,
     known: KnownGood,
@@ -158,6 +163,7 @@ impl Engine {
             plan,
             channels: Vec::new(),
             states,
+            earlier: EarlierTable::default(),
             bans: BanTable::default(),
             effects: Effects::default(),
             recent: RecentEvents::default(),

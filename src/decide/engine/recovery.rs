@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
+use super::earlier::StoredEarlier;
 use crate::decide::ban_table::{self, BanTable};
 use crate::model::event::KernelElement;
 use crate::model::event::{Ban, Change, Decision, Element, JailId, ScopeId};
@@ -26,6 +27,8 @@ pub struct StoredBans {
     /// All bans that there were, those in force too, the oldest first. Of these, only subject,
     /// jail, evidence and length matter.
     pub past: Vec<Ban>,
+    /// The bans that other guards made before.
+    pub earlier: StoredEarlier,
     /// Until when lines of a subject that were written before do not count for a jail any more.
     pub marks: Vec<(JailId, Subject, Time)>,
     /// The time when something was last stored.
@@ -106,6 +109,7 @@ impl Engine {
             }
         }
         self.adopt(&adopted, now);
+        self.restore_earlier(&stored.earlier);
         self.recall(&stored.past);
         for (jail, subject, mark) in &stored.marks {
             let known = self.late.marks.entry((*jail, *subject)).or_insert(*mark);
@@ -124,7 +128,7 @@ impl Engine {
             let (_, bantime) = plan.ban_terms(jail, ban.evidence);
             let quiet = self.quiet(&(ban.subject, ban.evidence), ban.since);
             if let Some(state) = self.states.get_mut(usize::from(ban.jail.0)) {
-                state.remember(ban, &bantime, quiet);
+                state.remember(ban, &bantime, quiet, self.earlier.of(&ban.subject, ban.since));
             }
         }
     }

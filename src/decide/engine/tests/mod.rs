@@ -2,6 +2,7 @@
 
 mod ban_rate_limit;
 mod clock_step;
+mod earlier;
 mod effect;
 mod growing;
 mod known_good;

@@ -66,6 +66,15 @@ impl Plan {
         self
     }
 
+    /// Returns the plan with other lists, and the sets that they are in.
+    #[must_use]
+    pub fn with_other_lists(&self, lists: Arc<Lists>, sets: Vec<ListSet>) -> Self {
+        let Self { config, rules, structure, counted_by, .. } = self;
+        let structure = Structure { lists: sets, ..structure.clone() };
+        let (config, rules) = (config.clone(), Arc::clone(rules));
+        Self { config, rules, lists, structure, counted_by: counted_by.clone() }
+    }
+
     /// Returns the plan with what was found out about Asterisk since.
     #[must_use]
     pub fn with_asterisk(&self, found: Found) -> Self {

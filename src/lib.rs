@@ -23,6 +23,7 @@
 //! | [`services`] | IAX2, AMI and HTTP as bytes (pure) |
 //! | [`sources`] | sources of lines that the guard may not reach itself, as processes of their own |
 //! | [`notify`] | tells people and programs what the guard does, as a process of its own |
+//! | [`feeds`] | fetches the lists that others make, as a command of its own |
 //! | [`exchange`] | requests and our PBX's answers to observations: what a host did (pure) |
 //! | [`decide`] | events to decisions: counts offences, decides on bans (pure) |
 //! | [`enforce`] | decisions to the kernel, by a helper process; finds and repairs drift |
@@ -69,6 +70,8 @@ pub mod services;
 pub mod sources;
 
 pub mod notify;
+
+pub mod feeds;
 
 pub mod exchange;
 

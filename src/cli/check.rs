@@ -7,12 +7,13 @@ use clap::Args;
 
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit};
-use crate::config::Diagnostic;
-use crate::control::list::FeedReport;
+use crate::config::{Diagnostic, ListFile};
+use crate::control::list::{FeedReport, FetchStatus};
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan, unread_names};
 use crate::detect::rule_examples;
+use crate::feeds::FetchRecord;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
 use crate::hosts::lists::{self, Lists};
@@ -69,7 +70,7 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             "never_banned": never.counts(),
             "left_out": left_out,
             "blocked": lists.block.len(),
-            "feeds": lists.feeds.iter().map(told).collect::<Vec<_>>(),
+            "feeds": lists.feeds.iter().map(|feed| told(&plan, feed)).collect::<Vec<_>>(),
             "unread": unread.iter().map(|(logpath, why)| serde_json::json!({
                 "logpath": logpath, "why": why.to_string(),
             })).collect::<Vec<_>>(),
@@ -104,12 +105,16 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             output.line(format_args!("  blocked: {} networks", lists.block.len()));
         }
         for feed in &lists.feeds {
-            let FeedReport { feed: name, networks, skipped, .. } = told(feed);
+            let FeedReport { feed: name, networks, skipped, .. } = told(&plan, feed);
             output
                 .line(format_args!("  feed {name}: {networks} networks, {skipped} lines skipped"));
         }
         let unread = unread.iter().map(|(logpath, why)| format!("logpath {logpath:?} {why}"));
-        let left_out = warnings.into_iter().chain(unread).chain(left_out).chain(lists.problems());
+        let left_out = warnings
+            .into_iter()
+            .chain(unread)
+            .chain(left_out)
+            .chain(lists.problems().map(|problem| problem.seen));
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }
@@ -143,6 +148,10 @@ fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
     patterns.filter_map(why).collect()
 }
 
-fn told(feed: &lists::Feed) -> FeedReport {
-    FeedReport::new(feed, None, feed.written())
+fn told(plan: &Plan, feed: &lists::Feed) -> FeedReport {
+    let file = plan.config.lists.feeds.iter().find(|file| file.name == feed.name);
+    let status = |file: &ListFile| {
+        Some(FetchStatus::new(file.fetch.as_ref()?, &FetchRecord::read(&file.path)))
+    };
+    FeedReport::new(feed, None, file.and_then(status))
 }

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 30] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 31] = [
     (
         "run",
         &[
@@ -54,6 +54,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 30] = [
             ("asterguard events", "what happened last"),
             ("asterguard events -f", "what happens from now on"),
             ("asterguard events --since 1d --kind order,health", "orders and problems of a day"),
+        ],
+    ),
+    (
+        "fetch",
+        &[
+            ("asterguard fetch", "the lists that are due"),
+            ("asterguard fetch --force drop", "[feed.drop] now, even if nothing has changed"),
         ],
     ),
     (

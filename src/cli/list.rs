@@ -112,6 +112,9 @@ fn feed_line(feed: &FeedReport, output: &Output) {
             counted(*skipped, "line")
         )),
     }
+    if let (None, Some(fetch)) = (&feed.net, &feed.fetch) {
+        output.line(format_args!("  {}", super::status::fetched(fetch)));
+    }
     if let Some(problem) = &feed.problem {
         output.line(format_args!("  ! {problem}"));
     }

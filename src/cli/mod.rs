@@ -14,6 +14,7 @@ mod events;
 mod examples;
 mod explain;
 mod export;
+mod fetch;
 mod get;
 mod history;
 mod import;
@@ -210,6 +211,12 @@ enum Command {
     /// untrusted (`hearsay`), or not possible. A file holds bans; each is in force until its end. The exit code is 1 if
     /// something is wrong in a file.
     Import(import::ImportArgs),
+    /// Fetch the lists that have a url: block lists that others make
+    ///
+    /// It fetches what is due. asterguard-fetch.timer runs it, if you switch that on. A list takes the place of the last
+    /// one only if it came whole and makes sense; then the guard takes it up by itself. The exit code is 1 if a list was
+    /// not fetched, and 2 if there is no such feed.
+    Fetch(fetch::FetchArgs),
     /// Stop blocking now, for a time; works without the daemon too
     Pause(pause::PauseArgs),
     /// End all pauses, or the pause of one jail
@@ -327,6 +334,7 @@ pub fn main() -> ExitCode {
         Command::Accounts(args) => accounts::accounts(&args, &output),
         Command::Export(args) => export::export(&args, &output),
         Command::Import(args) => return ended(import::import(&args, &output), &output),
+        Command::Fetch(args) => return ended(fetch::fetch(&args, &output), &output),
         Command::Resume(args) => resume::resume(&args, &output),
         Command::Get(args) => get::get(&args, &output),
         Command::Ruleset(args) => ruleset::ruleset(&args, &output),

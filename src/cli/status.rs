@@ -16,9 +16,10 @@ use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
 use crate::config::{Limiter, MANUAL, Mode};
 use crate::control::health::names_of_problems;
+use crate::control::list::FetchStatus;
 use crate::control::status::{
-    Detail, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus, SourceStatus,
-    Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
+    Detail, FeedStatus, Health, JailStatus, LimiterStatus, LoginStatus, PastError, SinkStatus,
+    SourceStatus, Status, StatusRequest, StoreStatus, TargetedStatus, WireStatus,
 };
 use crate::exchange::Numbers;
 use crate::hosts::exempt::words;
@@ -236,6 +237,10 @@ fn overview(status: &Status) -> String {
     for notifier in &status.notify {
         let _ = writeln!(text, "  {}", notify_line(notifier));
     }
+    for FeedStatus { feed, networks, fetch } in &status.feeds {
+        let networks = counted(*networks, "network");
+        let _ = writeln!(text, "  feed {feed}: {networks}, {}", fetched(fetch));
+    }
     if !status.logins.banned_hosts.is_empty() {
         let hosts = status.logins.banned_hosts.join(" ");
         let _ = writeln!(text, "  banned, though there were logins from there: {hosts}");
@@ -264,6 +269,19 @@ fn pace(source: &SourceStatus) -> String {
         // What its state is now was said already.
         let last = if last.error == source.state { at(last) } else { past(last) };
         let _ = write!(text, ", {}, the last one {last}", counted(source.errors, "error"));
+    }
+    text
+}
+
+/// Returns how old a fetched feed is, and why it is not newer.
+pub(super) fn fetched(fetch: &FetchStatus) -> String {
+    let ago = |time: i64| brief(now().since(Time::from_secs(time)).as_secs());
+    let mut text = match fetch.last_fetched {
+        Some(time) => format!("fetched {} ago", ago(time)),
+        None => "not fetched yet".to_owned(),
+    };
+    if let (Some(error), Some(time)) = (&fetch.error, fetch.last_try) {
+        text = format!("{text}; the last try, {} ago: {error}", ago(time));
     }
     text
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::time::Time;
 
 /// The fields that are times, in seconds since 1970.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "checkpoint",
     "counted_since",
     "counters_read",
@@ -14,8 +14,10 @@ const FIELDS: [&str; 17] = [
     "knocked",
     "last",
     "last_failed",
+    "last_fetched",
     "last_heal",
     "last_line",
+    "last_try",
     "login",
     "paused_until",
     "saved",

@@ -1,13 +1,12 @@
-//! The sections `[lists]` and `[feed.NAME]`: what to let pass and what to block, and where that is
-//! written.
+//! The section `[lists]`: what to let pass and what to block, and where that is written.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::feeds::{FeedSections, ListFile};
 use super::network::network;
 use super::ports;
 use super::toml_reader::{PathOf, TomlReader, TomlValue};
@@ -16,7 +15,6 @@ use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
 
 const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guardedports"];
-const FEED: [&str; 2] = ["enabled", "path"];
 
 const NETS_HELP: &str = "write for example [\"203.0.113.10\", \"2001:db8::/32\"]";
 const PATHS_HELP: &str = "write absolute paths, for example \"/etc/asterguard/block.list\"";
@@ -47,29 +45,13 @@ impl ListConfig {
     }
 }
 
-/// A list that somebody else makes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListFile {
-    /// Its name here.
-    pub name: String,
-    /// Its place.
-    pub path: PathBuf,
-}
-
 /// The values so far; those of a file win over those of the files before it.
 #[derive(Default)]
 pub(super) struct ListSections {
     lists: ListConfig,
     /// The file (by its number) and place where ports are guarded.
     guarded: Option<(usize, Range<usize>)>,
-    feeds: BTreeMap<String, FeedSection>,
-}
-
-struct FeedSection {
-    file: usize,
-    span: Range<usize>,
-    enabled: bool,
-    path: Option<PathBuf>,
+    feeds: FeedSections,
 }
 
 impl ListSections {
@@ -94,27 +76,7 @@ impl ListSections {
                 }
             }
         }
-        let Some(value) = table.get("feed") else { return };
-        let help = "write [feed.NAME], and its keys below it";
-        for (key, value) in reader.table(value, help).into_iter().flatten() {
-            if !reader.is_name(key) {
-                continue;
-            }
-            let Some(table) = reader.table(value, help) else { continue };
-            let fresh = || FeedSection { file, span: key.span(), enabled: true, path: None };
-            let feed = self.feeds.entry(key.get_ref().to_string()).or_insert_with(fresh);
-            for (key, value) in table {
-                match key.get_ref().as_ref() {
-                    "enabled" => feed.enabled = reader.boolean(value).unwrap_or(feed.enabled),
-                    "path" => {
-                        let text = reader.text(value, PATHS_HELP);
-                        let own = text.and_then(|text| path(reader, text, &value.span()));
-                        feed.path = own.or(feed.path.take());
-                    }
-                    _ => reader.unknown_key(key, &FEED),
-                }
-            }
-        }
+        self.feeds.merge(reader, file, table);
     }
 
     /// The lists; what is missing is noted.
@@ -129,20 +91,7 @@ impl ListSections {
                 reader.error(span, message, "say in allow or allowfiles who may reach them");
             }
         }
-        for (name, feed) in self.feeds {
-            match (feed.path, readers.get_mut(feed.file)) {
-                (Some(path), _) if feed.enabled => lists.feeds.push(ListFile { name, path }),
-                (None, Some(reader)) => {
-                    let message = format_args!("feed {name:?} has no path");
-                    reader.error(
-                        feed.span,
-                        message,
-                        "write for example: path = \"/var/lib/feed.list\"",
-                    );
-                }
-                _ => {}
-            }
-        }
+        lists.feeds = self.feeds.finish(readers);
         lists
     }
 }

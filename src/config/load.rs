@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, nearest};
 use super::fail2ban;
+use super::feeds::{FeedSections, ListFile};
 use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
@@ -186,23 +187,46 @@ pub fn load_ami(main: Option<&Path>) -> Result<Option<AmiAccess>, LoadError> {
 /// # Errors
 /// Returns an error if a file cannot be read, or for all that is wrong in these sections.
 pub fn load_notify(main: Option<&Path>) -> Result<Vec<Notifier>, LoadError> {
+    load_part::<NotifySections, _>(
+        main,
+        |notify, reader, file, table| {
+            if let Some(value) = table.get("notify") {
+                notify.merge(reader, file, value);
+            }
+        },
+        NotifySections::finish,
+    )
+}
+
+/// Reads nothing but `[feed.NAME]`, from the same files as [`load`], as [`load_ami`] does.
+///
+/// # Errors
+/// Returns an error if a file cannot be read, or for all that is wrong in these sections.
+pub fn load_feeds(main: Option<&Path>) -> Result<Vec<ListFile>, LoadError> {
+    load_part::<FeedSections, _>(main, FeedSections::merge, FeedSections::finish)
+}
+
+/// Reads the sections of one kind.
+fn load_part<S: Default, T>(
+    main: Option<&Path>,
+    merge: impl Fn(&mut S, &mut TomlReader, usize, &DeTable),
+    finish: impl FnOnce(S, &mut [TomlReader]) -> T,
+) -> Result<T, LoadError> {
     let sources = all_sources(main)?;
     let repaired: Vec<_> =
         sources.iter().map(|(_, text)| Repaired::of(text, Some(&is_section))).collect();
     let parsed = sources.iter().zip(&repaired);
     let (mut readers, tables): (Vec<_>, Vec<_>) =
         parsed.map(|((path, text), repaired)| TomlReader::parse(path, text, repaired)).unzip();
-    let mut notify = NotifySections::default();
+    let mut sections = S::default();
     if !readers.iter().any(TomlReader::is_half_understood) {
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
-            if let Some(value) = table.get_ref().get("notify") {
-                notify.merge(reader, file, value);
-            }
+            merge(&mut sections, reader, file, table.get_ref());
         }
     }
-    let notify = notify.finish(&mut readers);
+    let read = finish(sections, &mut readers);
     let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
-    if errors.is_empty() { Ok(notify) } else { Err(Diagnostics(errors).into()) }
+    if errors.is_empty() { Ok(read) } else { Err(Diagnostics(errors).into()) }
 }
 
 /// The keys outside the sections.

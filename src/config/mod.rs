@@ -5,6 +5,7 @@ mod answered;
 pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
+pub mod feeds;
 mod geoip;
 mod global;
 mod jail_section;
@@ -33,8 +34,9 @@ use serde::{Deserialize, Serialize};
 
 pub use ami::{AmiAccess, is_user};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use feeds::{Content, Fetch, KeyUse, ListFile, Step};
 pub use geoip::GeoIp;
-pub use lists::{ListConfig, ListFile};
+pub use lists::ListConfig;
 pub use load::{LoadError, load};
 pub use log_time_zone::LogTimeZone;
 pub(crate) use network::network;

@@ -10,7 +10,7 @@ use super::jail_section::{BLOCKTYPES, COUNTINGS, HEARSAY, MODES};
 use super::load::{BUILT_IN_NAME, LOGLEVELS};
 use super::sip_monitor::LIMITERS;
 use super::toml_reader::name_of;
-use super::{BanTerms, Config, Counting, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
+use super::{BanTerms, Config, Counting, Fetch, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
@@ -172,6 +172,8 @@ impl Config {
         for feed in &lists.feeds {
             let section = format!("feed.{}", feed.name);
             settings.push(set(&section, "path", quoted(&feed.path.to_string_lossy())));
+            let fetch = feed.fetch.iter().flat_map(Fetch::settings);
+            settings.extend(fetch.map(|(key, value)| set(&section, key, value)));
         }
         let known = &self.knowngood;
         let knowngood = format!(

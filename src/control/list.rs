@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::banned::Dropped;
 use super::explain::KnownGoodReport;
 use super::{Answer, Query, Request};
+use crate::config::Fetch;
+use crate::feeds::FetchRecord;
 use crate::hosts::lists::Feed;
 use crate::model::listed::ExemptNetwork;
 use crate::model::time::Time;
@@ -108,25 +110,60 @@ pub struct FeedReport {
     pub skipped: usize,
     /// The reason why it is not what its file says.
     pub problem: Option<String>,
-    /// The time when its file was written last, in seconds since the epoch; `null` if that cannot be seen.
+    /// The time when its file was written last, or, if it is fetched, when that went well last, in seconds since the epoch;
+    /// `null` if that cannot be seen.
     #[serde(default)]
     pub written: Option<i64>,
     /// The network of it that the host is in that was asked for.
     pub net: Option<IpNet>,
+    /// How it is fetched; `null` if it is not.
+    #[serde(default)]
+    pub fetch: Option<FetchStatus>,
+}
+
+/// How a feed is fetched, and what became of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchStatus {
+    /// The time from one try to the next, in seconds.
+    pub every: u64,
+    /// When it was fetched last, or found to be unchanged, in seconds since the epoch; `null`: never.
+    pub last_fetched: Option<i64>,
+    /// When that was tried last; `null`: never.
+    pub last_try: Option<i64>,
+    /// What went wrong at the last try; `null`: nothing.
+    pub error: Option<String>,
+    /// What to do about it.
+    pub todo: Option<String>,
+}
+
+impl FetchStatus {
+    /// Returns what is known of a feed that is fetched like this.
+    #[must_use]
+    pub fn new(fetch: &Fetch, record: &FetchRecord) -> Self {
+        Self {
+            every: fetch.every.as_secs(),
+            last_fetched: record.fetched,
+            last_try: record.tried,
+            error: record.error.clone(),
+            todo: record.todo.clone(),
+        }
+    }
 }
 
 impl FeedReport {
-    /// Returns a feed whose file was `written` then, and the network in it that `host` is in.
+    /// Returns a feed as it was read last, what is known of its fetches, and the network in it that `host` is in.
     #[must_use]
-    pub fn new(feed: &Feed, host: Option<IpAddr>, written: Option<Time>) -> Self {
+    pub fn new(feed: &Feed, host: Option<IpAddr>, fetch: Option<FetchStatus>) -> Self {
+        let fetched = fetch.as_ref().and_then(|fetch| fetch.last_fetched);
         Self {
             feed: feed.name.clone(),
             path: feed.path.display().to_string(),
             networks: feed.networks.len(),
             skipped: feed.skipped,
             problem: feed.problem.clone(),
-            written: written.map(Time::secs),
+            written: fetched.or_else(|| feed.written().map(Time::secs)),
             net: host.and_then(|host| feed.networks.find(host)),
+            fetch,
         }
     }
 }

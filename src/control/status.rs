@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::banned::BanStatus;
 use super::health::CheckResult;
+use super::list::FetchStatus;
 use super::{Answer, Query, Request};
 use crate::model::event::Remedy;
 use crate::model::time::Time;
@@ -132,6 +133,21 @@ pub struct Status {
     /// The notifiers, as the process that tells said it last.
     #[serde(default)]
     pub notify: Vec<NotifyStatus>,
+    /// The feeds that are fetched.
+    #[serde(default)]
+    pub feeds: Vec<FeedStatus>,
+}
+
+/// A feed that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedStatus {
+    /// Its name.
+    pub feed: String,
+    /// The networks in it.
+    pub networks: usize,
+    /// How it is fetched, and what became of that.
+    #[serde(flatten)]
+    pub fetch: FetchStatus,
 }
 
 /// A pause in force.

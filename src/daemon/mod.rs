@@ -30,6 +30,7 @@ use crate::decide::plan_files::{PlanError, load_plan};
 pub use crate::enforce::SinkKind;
 use crate::enforce::helper::{Channel, FirewallHelper};
 use crate::enforce::{BanSink, ListSink, SinkError};
+use crate::feeds::SharedRecords;
 use crate::geo::SharedDatabases;
 use crate::hosts::discover::dns_helper::Resolver;
 use crate::hosts::discover::{Finder, Wanted};
@@ -186,6 +187,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
 
     let places = Arc::new(SharedDatabases::default());
     places.refresh(&plan.config.geoip.files);
+    let fetched = Arc::new(SharedRecords::default());
+    fetched.refresh(&plan.config.lists.feeds);
     let mut engine = Engine::new(Arc::clone(&plan));
     let known = Arc::clone(&places);
     engine.look_countries_up(CountryOf::new(move |host| known.get().country(host)));
@@ -233,6 +236,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         unusable: None,
         manager: Arc::clone(&manager),
         health_log: HealthLog::default(),
+        fetched: Arc::clone(&fetched),
     };
     let daemon = Arc::new(Daemon {
         engine: engine_handle,
@@ -241,6 +245,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         finder,
         notify,
         places,
+        fetched,
         kernel: Arc::new(Kernel {
             lists: keeper,
             counters: Counters::new(counters),
@@ -458,6 +463,8 @@ pub(crate) struct Daemon {
     notify: Option<Arc<NotifyLink>>,
     /// What is known of where hosts are.
     places: Arc<SharedDatabases>,
+    /// What is known of the feeds that are fetched.
+    fetched: Arc<SharedRecords>,
     kernel: Arc<Kernel>,
     /// The channel by which is looked what comes through from banned hosts; `None` in a dry run.
     passed: Option<Arc<Mutex<Channel>>>,
@@ -560,6 +567,7 @@ impl Daemon {
             () = self.follow_asterisk() => Cause::Signal,
             () = self.watch_configuration() => Cause::Signal,
             () = self.watch_places() => Cause::Signal,
+            () = self.watch_feeds() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

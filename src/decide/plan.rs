@@ -26,7 +26,7 @@ use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The configuration; [`MANUAL`] is its last jail.
     pub config: Config,
@@ -82,17 +82,20 @@ impl Plan {
         self
     }
 
+    /// Returns the plan with other lists, and the sets that they are in.
+    #[must_use]
+    pub fn with_other_lists(&self, lists: Arc<Lists>, sets: Vec<ListSet>) -> Self {
+        self.clone().with_lists(lists, sets)
+    }
+
     /// Returns the plan with what was found out about Asterisk since.
     #[must_use]
     pub fn with_asterisk(&self, found: Found) -> Self {
-        let Self { rules, lists, notes, counted_by, .. } = self;
-        let mut config = self.config.clone();
-        found.apply(&mut config);
-        let lists_there = self.structure.lists.clone();
-        let structure = Structure { lists: lists_there, ..Structure::new(&config) };
-        let (rules, lists) = (Arc::clone(rules), Arc::clone(lists));
-        let (notes, counted_by) = (notes.clone(), counted_by.clone());
-        Self { config, rules, lists, notes, structure, counted_by }
+        let mut plan = self.clone();
+        found.apply(&mut plan.config);
+        let lists = std::mem::take(&mut plan.structure.lists);
+        plan.structure = Structure { lists, ..Structure::new(&plan.config) };
+        plan
     }
 
     /// Returns the networks that the kernel lets through, whatever is banned: configured, listed, and

@@ -64,6 +64,8 @@ pub struct World {
     pub sockets: Result<Vec<Listener>, String>,
     /// Whether the kernel can destroy the connections of banned hosts.
     pub destroys: Result<(), String>,
+    /// Whether the timer that fetches lists is on; `None`: systemd does not run here.
+    pub fetch_timer: Option<bool>,
     /// The names of the processes that run.
     pub processes: Vec<String>,
     /// The present.
@@ -109,6 +111,7 @@ impl World {
             kernel,
             sockets,
             destroys,
+            fetch_timer: fetch_timer(),
             processes,
             now,
         }
@@ -163,6 +166,15 @@ impl World {
         let conf = self.conf("modules.conf", &modules_conf::KEYS);
         conf.map_or(true, |conf| modules_conf::loads(&conf, module))
     }
+}
+
+/// Whether systemd starts the timer that fetches lists.
+fn fetch_timer() -> Option<bool> {
+    const ENABLED: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
+    const LINK: &str = "timers.target.wants/asterguard-fetch.timer";
+    Path::new("/run/systemd/system").is_dir().then(|| {
+        ENABLED.iter().any(|directory| Path::new(directory).join(LINK).symlink_metadata().is_ok())
+    })
 }
 
 /// Whether Asterisk takes a value for no.

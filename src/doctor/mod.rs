@@ -6,6 +6,7 @@
 
 mod accounts;
 mod facts;
+mod feeds;
 mod health;
 mod jails;
 mod journal;
@@ -119,6 +120,7 @@ pub const CHECKS: &[Check] = &[
     ("manager-events", manager::events),
     ("iax-authdebug", accounts::authdebug),
     ("rtp-timeout", accounts::rtp_timeout),
+    ("feeds", feeds::timer),
 ];
 
 /// Returns a few names out of a long list, for people.

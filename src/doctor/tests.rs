@@ -54,6 +54,7 @@ impl Machine {
             kernel: Some("6.1.0-13-amd64\n".to_owned()),
             sockets: Ok(Vec::new()),
             destroys: Ok(()),
+            fetch_timer: None,
             processes: vec!["asterisk".to_owned()],
             now: crate::sys::clock::now(),
         };
@@ -447,6 +448,24 @@ fn trunks_that_could_be_banned_are_named() {
     let off = Machine::with_config(&[("pjsip.conf", pjsip)], "trunks = false");
     let said = off.says("trunks");
     assert!(said[1].starts_with("Problem: trunks can be banned: carrier"), "{said:?}");
+}
+
+#[test]
+fn lists_that_nothing_fetches_are_told() {
+    let none = Machine::with_config(&[], "[feed.own]\npath = '/x'");
+    assert_eq!(none.says("feeds"), ["Ok: no feed has a url"]);
+    let mut machine = Machine::with_config(&[], "[feed.drop]\nurl = 'https://lists.example.com/'");
+    let mut says = |timer: Option<bool>| {
+        machine.world.fetch_timer = timer;
+        machine.says("feeds").remove(0)
+    };
+    assert!(says(Some(true)).starts_with("Ok: asterguard-fetch.timer fetches drop"));
+    let off = says(Some(false));
+    assert!(
+        off.starts_with("Problem: nothing fetches drop: asterguard-fetch.timer is off"),
+        "{off}"
+    );
+    assert!(says(None).starts_with("Unchecked: there is no systemd here"));
 }
 
 /// Returns the status of a guard with one jail, as the daemon tells it.

@@ -230,7 +230,11 @@ pub const CATALOG: [Metric; 69] = [
         help: "From the reading of a line until the kernel has the ban",
     },
     gauge("asterguard_feed_networks", FEED, "Networks in the feed"),
-    gauge("asterguard_feed_age_seconds", FEED, "Seconds since the file of the feed was changed"),
+    gauge(
+        "asterguard_feed_age_seconds",
+        FEED,
+        "Seconds since the feed was fetched, or its file was changed",
+    ),
     gauge(
         "asterguard_store_up",
         &[],

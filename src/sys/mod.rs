@@ -1,8 +1,9 @@
 //! Thin wrappers of what Linux offers: programs, users, other processes of ours, the sandbox, the service manager,
-//! netlink attributes, sockets, bounded text files.
+//! netlink attributes, sockets, bounded text files; and the client for HTTPS, whose certificates are the system's.
 
 pub mod clock;
 pub mod file_stamp;
+pub mod https;
 pub mod journal_socket;
 pub mod memory;
 pub mod mutex;

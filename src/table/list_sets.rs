@@ -179,6 +179,8 @@ mod tests {
         let feed = Feed {
             name: "drop".to_owned(),
             path: "/drop".into(),
+            is_fetched: false,
+            stamp: None,
             networks: Arc::new(networks),
             skipped: 0,
             problem: None,

@@ -297,7 +297,7 @@ impl<'a> Transcript<'a> {
 
     fn run(&self, mut command: Command, args: &[&str]) -> Told {
         let files: &[(&str, &str)] = match args[0] {
-            "check" | "test" | "replay" | "ruleset" | "ami-user" => &[CONFIG_FILE],
+            "check" | "test" | "replay" | "ruleset" | "ami-user" | "fetch" => &[CONFIG_FILE],
             "explain" | "run" | "setup" => &[CONFIG_FILE, SOCKET, STATE],
             "doctor" => &[CONFIG_FILE, SOCKET],
             "restore" => &[CONFIG_FILE, STATE],
@@ -444,6 +444,7 @@ fn what_needs_no_guard_is_told_as_json() {
 
     told.tell(program(), &["check"]);
     told.tell(program(), &["ami-user"]);
+    told.tell(program(), &["fetch"]);
     home.write("notify.toml", "[notify.tool]\nkind = 'command'\ncommand = ['/bin/true']\n");
     let path = |name: &str| home.path(name).to_str().unwrap().to_owned();
     let files = ["--config", &path("notify.toml"), "--helper", &path("nobody")];

@@ -39,17 +39,17 @@ fn command(netns: &Netns, home: &Home, args: &[&str]) -> Command {
 }
 
 /// The commands that take a configuration, and a state directory.
-const PLACED: [&str; 14] = [
+const PLACED: [&str; 15] = [
     "run", "accounts", "banned", "unban", "allow", "export", "ruleset", "check", "doctor", "test",
-    "explain", "replay", "restore", "report",
+    "explain", "replay", "restore", "report", "fetch",
 ];
 const STORED: [&str; 12] = [
     "run", "accounts", "banned", "unban", "allow", "export", "explain", "restore", "history",
     "events", "report", "top",
 ];
 /// Those that know no socket.
-const ALONE: [&str; 8] =
-    ["check", "test", "replay", "ruleset", "restore", "history", "events", "notify"];
+const ALONE: [&str; 9] =
+    ["fetch", "check", "test", "replay", "ruleset", "restore", "history", "events", "notify"];
 
 /// Runs a command at a terminal of so many columns, and returns the exit code and all that is to be seen there.
 fn seen(mut command: Command, columns: u16) -> (i32, String) {
@@ -108,7 +108,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 34] = [
+const USED: [(&[&str], [i32; 3]); 35] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -122,6 +122,7 @@ const USED: [(&[&str], [i32; 3]); 34] = [
     (&["history", "198.51.100.250", "--since", "1d"], [9, 9, 8]),
     (&["events", "--kind", "ban,start"], [0, 0, 8]),
     (&["events", "--kind", "login"], [9, 9, 8]),
+    (&["fetch"], [0, 0, 0]),
     (&["report"], [0, 0, 8]),
     (&["top", "--once", "--sort", "left", "--filter", "guess"], [0, 4, 8]),
     (&["list", "allow"], [0, 4, 8]),

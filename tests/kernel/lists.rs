@@ -27,7 +27,7 @@ fn read(block: &str, feed: &str) -> Lists {
     });
     let config = ListConfig {
         blockfiles: vec![block],
-        feeds: vec![ListFile { name: "feed".to_owned(), path: feed }],
+        feeds: vec![ListFile { name: "feed".to_owned(), path: feed, fetch: None }],
         ..ListConfig::default()
     };
     lists::load(&config, &Lists::default()).unwrap()

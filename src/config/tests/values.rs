@@ -447,3 +447,36 @@ fn notifiers_are_merged_key_by_key_and_show_no_secret() {
         ("127.0.0.1", Security::None, 25)
     );
 }
+
+#[test]
+fn fetched_feeds_have_a_place_and_show_no_secret() {
+    use crate::config::{Content, KeyUse, Step};
+    use std::time::Duration;
+    let config = good(
+        "[feed.apiban]\nformat = 'apiban'\nkeyfile = '/etc/k'\n[feed.own]\npath = '/var/own.list'\n\
+         [feed.ips]\nurl = 'https://x.example.com/a?token=s3cret'\nevery = '1d'\nformat = 'json'\njsonpath = 'data[].ip'\n\
+         keyfile = '/etc/k'\nkeyheader = 'Key'\nredirecthosts = 'CDN.example.com'\npath = '/var/ips.list'\n\
+         [feed.off]\nurl = 'https://x.example.com/'\nenabled = false\n",
+    );
+    let [apiban, ips, own] = &config.lists.feeds[..] else { panic!() };
+    assert_eq!((own.path.to_str(), &own.fetch), (Some("/var/own.list"), &None));
+    assert_eq!(apiban.path.to_str(), Some("/var/lib/asterguard-feeds/apiban.list"));
+    let fetch = apiban.fetch.as_ref().unwrap();
+    assert_eq!(fetch.url, "https://apiban.org/api/{key}/banned");
+    assert_eq!((&fetch.content, fetch.every), (&Content::Apiban, Duration::from_secs(3600)));
+    assert_eq!(fetch.key, Some(("/etc/k".into(), KeyUse::Url)));
+    let fetch = ips.fetch.as_ref().unwrap();
+    let steps = vec![Step::Key("data".to_owned()), Step::Items, Step::Key("ip".to_owned())];
+    assert_eq!((&fetch.content, fetch.every), (&Content::Json(steps), Duration::from_secs(86_400)));
+    assert_eq!(fetch.key, Some(("/etc/k".into(), KeyUse::Header("Key".to_owned()))));
+    assert_eq!(fetch.redirecthosts, ["cdn.example.com"]);
+    let shown = crate::config::settings::as_file(&config.settings()).join("\n");
+    assert!(
+        shown.contains("url = \"https://x.example.com/a?***\"") && !shown.contains("s3cret"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("jsonpath = \"data[].ip\"") && !format!("{config:?}").contains("s3cret"),
+        "{shown}"
+    );
+}

@@ -34,6 +34,7 @@ use crate::decide::ban_activity::ElementKey;
 use crate::decide::engine::Engine;
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
+use crate::feeds::SharedRecords;
 use crate::hosts::exempt::IgnoreList;
 use crate::input::Origin;
 use crate::model::clock_step::WallClock;
@@ -105,6 +106,8 @@ pub struct Core {
     pub manager: Arc<ServiceManager>,
     /// The health as the log has it.
     pub health_log: HealthLog,
+    /// What is known of the feeds that are fetched.
+    pub fetched: Arc<SharedRecords>,
 }
 
 impl Core {

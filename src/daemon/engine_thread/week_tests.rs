@@ -579,6 +579,7 @@ fn everything_is_told_and_hostile_names_do_nothing() {
         problem: Some(long.clone()),
         written: Some(at(30).secs()),
         net: None,
+        fetch: None,
     };
     let problems = vec![
         ("never-banned".to_owned(), format!("trunk {EVIL} does not resolve")),

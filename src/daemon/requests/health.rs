@@ -1,15 +1,17 @@
 //! The checks of the guard's health: each looks at one thing, and says what to do.
 
+use std::time::Duration;
+
 use super::without_effect;
 use crate::control::health::{Check, CheckResult};
 use crate::control::status::{PauseStatus, SourceStatus, WireStatus};
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::log_reader::LET_READ;
 use crate::daemon::firewall_thread::SinkHealth;
-use crate::hosts::lists;
+use crate::feeds::{ENABLE, FetchRecord};
 use crate::model::pause::Pause;
 use crate::model::remote_source::RemoteSource;
-use crate::model::time::Time;
+use crate::model::time::{HumanDuration, Time};
 use crate::model::trouble::Trouble;
 use crate::model::words::counted;
 use crate::rules::pattern::Pattern;
@@ -47,7 +49,7 @@ const CHECKS: [(Check, Look, &str); 24] = [
     (Check::Limiter, limiter, "the kernel's limiter has room"),
     (Check::Wire, wire, "the wire is available, or not wanted"),
     (Check::NeverBanned, never_banned, "the hosts that are never banned are known"),
-    (Check::Lists, feeds, "the feeds are what their files say"),
+    (Check::Lists, feeds, "the feeds are what their files say, and as fresh as they should be"),
     (Check::Notify, notify, "notifications are sent, or none are configured"),
     (Check::Geoip, geoip, "the databases of countries are what their files say, or there are none"),
 ];
@@ -348,8 +350,33 @@ fn never_banned(facts: &Facts<'_>) -> Vec<Trouble> {
 }
 
 fn feeds(facts: &Facts<'_>) -> Vec<Trouble> {
-    let wrong = facts.core.engine.plan().lists.problems();
-    wrong.map(|seen| Trouble::new(seen, lists::MEND)).collect()
+    let (plan, records) = (facts.core.engine.plan(), facts.core.fetched.get());
+    let mut wrong: Vec<_> = plan.lists.problems().collect();
+    for feed in plan.lists.feeds.iter().filter(|feed| feed.is_fetched && feed.problem.is_none()) {
+        let file = plan.config.lists.feeds.iter().find(|file| file.name == feed.name);
+        let Some(fetch) = file.and_then(|file| file.fetch.as_ref()) else { continue };
+        let record = records.get(&feed.name).cloned().unwrap_or_default();
+        wrong.extend(stale(&feed.name, &record, fetch.every, facts.now));
+    }
+    wrong
+}
+
+/// Returns what is wrong with a feed that is older than it should be.
+fn stale(name: &str, record: &FetchRecord, every: Duration, now: Time) -> Option<Trouble> {
+    if !record.is_stale(every, now) {
+        return None;
+    }
+    let every = HumanDuration(every);
+    let age = match record.fetched {
+        Some(fetched) => format!("was fetched last at {}", Time::from_secs(fetched)),
+        None => "was never fetched".to_owned(),
+    };
+    let why = match &record.error {
+        Some(error) => format!(": {error}"),
+        None => String::new(),
+    };
+    let todo = record.todo.clone().unwrap_or_else(|| ENABLE.to_owned());
+    Some(Trouble::new(format!("feed {name} {age}, and not every {every}{why}"), todo))
 }
 
 fn geoip(facts: &Facts<'_>) -> Vec<Trouble> {

@@ -9,8 +9,10 @@ use crate::control::ignoreip::IgnoreipRequest;
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
+use crate::control::status::FeedStatus;
 use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel};
+use crate::hosts::lists::Feed;
 use crate::model::listed::ListedNetwork;
 use crate::model::subject::{Subject, canonical};
 use crate::sys::clock::now;
@@ -24,7 +26,10 @@ pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<List
             Ok(ListEntries::Allow(entries))
         }
         ListName::Block => daemon.apart(move |kernel| block(host, kernel)).await,
-        ListName::Feed => daemon.apart(move |kernel| feeds(host, kernel)).await,
+        ListName::Feed => {
+            let fetches = daemon.engine.ask(|core| core.feeds()).await?;
+            daemon.apart(move |kernel| feeds(host, &fetches, kernel)).await
+        }
         ListName::KnownGood => daemon.engine.ask(move |core| known_good(core, host)).await,
     }
 }
@@ -41,9 +46,13 @@ fn known_good(core: &Core, host: Option<IpAddr>) -> ListEntries {
     ListEntries::KnownGood(known.map(report).collect())
 }
 
-fn feeds(host: Option<IpAddr>, kernel: &Kernel) -> ListEntries {
+fn feeds(host: Option<IpAddr>, fetches: &[FeedStatus], kernel: &Kernel) -> ListEntries {
     let lists = kernel.lists.lists();
-    let feeds = lists.feeds.iter().map(|feed| FeedReport::new(feed, host, feed.written()));
+    let report = |feed: &Feed| {
+        let status = fetches.iter().find(|status| status.feed == feed.name);
+        FeedReport::new(feed, host, status.map(|status| status.fetch.clone()))
+    };
+    let feeds = lists.feeds.iter().map(report);
     let feeds = feeds.filter(|feed| host.is_none() || feed.net.is_some()).collect();
     ListEntries::Feed { feeds, dropped: kernel.counters.fed().into() }
 }

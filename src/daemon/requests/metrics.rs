@@ -15,7 +15,9 @@ use crate::decide::ban_activity::ElementKey;
 use crate::decide::drop_totals::DropTotals;
 use crate::decide::engine::Engine;
 use crate::decide::totals::{BanKind, OffenceKind};
-use crate::model::time::BanDuration;
+use crate::feeds::Records;
+use crate::hosts::lists::Feed;
+use crate::model::time::{BanDuration, Time};
 use crate::sys::clock::now;
 use crate::sys::mutex::lock;
 use crate::table::structure::Structure;
@@ -47,8 +49,9 @@ struct Elements {
 pub(super) async fn answer(daemon: &Daemon) -> Result<Metrics, Problem> {
     let ask = |core: &mut Core| Ok::<_, Problem>((core.metrics()?, core.elements()));
     let (mut metrics, elements) = daemon.engine.ask(ask).await??;
+    let records = daemon.fetched.get();
     let fill = move |kernel: &Kernel| {
-        metrics.feeds = feeds(kernel);
+        metrics.feeds = feeds(kernel, &records);
         metrics.dropped = elements.map(|elements| dropped(kernel, &elements));
         metrics.memory = kernel.memory.bytes();
         metrics
@@ -164,12 +167,15 @@ fn dropped(kernel: &Kernel, elements: &Elements) -> Vec<DropCount> {
     totals.totals().map(count).collect()
 }
 
-fn feeds(kernel: &Kernel) -> Vec<FeedCount> {
+fn feeds(kernel: &Kernel, records: &Records) -> Vec<FeedCount> {
     let (lists, now) = (kernel.lists.lists(), now().secs());
-    let count = |feed: &crate::hosts::lists::Feed| FeedCount {
+    let fetched = |feed: &Feed| records.get(&feed.name)?.fetched;
+    let count = |feed: &Feed| FeedCount {
         feed: feed.name.clone(),
         networks: u64::try_from(feed.networks.len()).unwrap_or(u64::MAX),
-        age: feed.written().map(|written| u64::try_from(now - written.secs()).unwrap_or(0)),
+        age: fetched(feed)
+            .or_else(|| feed.written().map(Time::secs))
+            .map(|written| u64::try_from(now.saturating_sub(written)).unwrap_or(0)),
     };
     lists.feeds.iter().map(count).collect()
 }

@@ -9,9 +9,10 @@ use super::{jail_named, without_effect};
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
 use crate::control::health::CheckResult;
+use crate::control::list::FetchStatus;
 use crate::control::status::{
-    Detail, Health, JailStatus, LoginStatus, PastError, PauseStatus, SinkStatus, Status,
-    StatusRequest, TargetedStatus,
+    Detail, FeedStatus, Health, JailStatus, LoginStatus, PastError, PauseStatus, SinkStatus,
+    Status, StatusRequest, TargetedStatus,
 };
 use crate::daemon::engine_thread::Core;
 use crate::daemon::engine_thread::sip_channel;
@@ -96,7 +97,20 @@ impl Core {
             sinks: vec![sink_status(self.sink, &sink)],
             store: self.recorder.status(now),
             notify: self.events.notify.as_ref().map(|link| link.status()).unwrap_or_default(),
+            feeds: self.feeds(),
         })
+    }
+
+    /// Returns the feeds that are fetched.
+    pub(super) fn feeds(&self) -> Vec<FeedStatus> {
+        let (plan, records) = (self.engine.plan(), self.fetched.get());
+        let feeds = plan.lists.feeds.iter().filter_map(|feed| {
+            let fetch = plan.config.lists.feeds.iter().find(|file| file.name == feed.name)?;
+            let record = records.get(&feed.name).cloned().unwrap_or_default();
+            let fetch = FetchStatus::new(fetch.fetch.as_ref()?, &record);
+            Some(FeedStatus { feed: feed.name.clone(), networks: feed.networks.len(), fetch })
+        });
+        feeds.collect()
     }
 
     /// Returns the hosts that have logged in, and those of them that a ban keeps out.

@@ -9,8 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::enforce::ListSink;
 use crate::enforce::SinkError;
-use crate::hosts::lists::{self, Lists};
-use crate::model::trouble::Trouble;
+use crate::hosts::lists::Lists;
 use crate::sys::mutex::lock;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
@@ -65,7 +64,7 @@ impl ListKeeper {
             let (blocked, fed) = (lists.block.len(), lists.fed().len());
             info!("lists: {blocked} to block, {fed} from feeds, {} to allow", lists.allow.len());
             for problem in lists.problems() {
-                warn!("{}", Trouble::new(problem, lists::MEND));
+                warn!("{problem}");
             }
         }
         state.sets.clone_from(&structure.lists);

@@ -36,6 +36,16 @@ pub struct Reloads {
     last: Mutex<Option<(u64, Result<Done, Problem>)>>,
 }
 
+/// The turn of one who changes what the guard goes by.
+pub(super) type Turn<'a> = tokio::sync::MutexGuard<'a, Option<(u64, Result<Done, Problem>)>>;
+
+impl Reloads {
+    /// Waits until nobody else changes what the guard goes by.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        self.last.lock().await
+    }
+}
+
 /// A configuration that was read again and is right.
 enum Prepared {
     /// This process can go by it.
@@ -87,7 +97,7 @@ impl Daemon {
         let mut files = AsteriskFiles::default();
         loop {
             tokio::time::sleep(LOOK).await;
-            let last = self.reloads.last.lock().await;
+            let last = self.reloads.turn().await;
             let Ok(plan) = self.plan().await else { return };
             let look = move || {
                 let found = files.look(&plan.config.asteriskconf);
@@ -161,7 +171,7 @@ impl Daemon {
         Ok(Prepared::Here(Box::new(plan.with_lists(Arc::new(lists), sets)), matchers))
     }
 
-    async fn go_by(&self, plan: Plan, matchers: Matchers) -> Result<Done, Problem> {
+    pub(super) async fn go_by(&self, plan: Plan, matchers: Matchers) -> Result<Done, Problem> {
         let (loglevel, wanted) = (plan.config.loglevel, Wanted::by(&plan.config, &plan.lists));
         let plan = Arc::new(plan);
         let new = Arc::clone(&plan);
@@ -177,6 +187,7 @@ impl Daemon {
         }
         self.finder.change(wanted);
         self.read_places(plan.config.geoip.files.clone()).await;
+        self.fetched.refresh(&plan.config.lists.feeds);
         let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
         // Fails only if it panics; then old sets stay.
         let _ = tokio::task::spawn_blocking(settle).await;

@@ -1,17 +1,18 @@
 //! Reads the files of the lists: those of one's own as strictly as the configuration, feeds as far
 //! as they make sense.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use thiserror::Error;
 
 use super::parse::{self, LineError};
-use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks};
+use super::{Feed, Lists, MOST_ALLOWED, MOST_BLOCKED, MOST_FED, Networks, covers_too_much};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{ListConfig, ListFile};
 use crate::model::listed::{FileLine, ListedNetwork};
+use crate::sys::file_stamp::stamp;
 use crate::sys::text_file::{self, TextError};
 
 /// Bytes that a file may have: a million of the longest networks, and comments.
@@ -58,6 +59,31 @@ pub fn load(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
     let mut room = MOST_FED;
     let feeds = config.feeds.iter().map(|file| feed(file, before, &mut room)).collect();
     Ok(Lists { allow, block, feeds })
+}
+
+/// Reads the feeds again that are fetched, if one of them has changed; all else stays as it was `before`.
+#[must_use]
+pub fn refreshed(config: &ListConfig, before: &Lists) -> Option<Lists> {
+    let old = |file: &ListFile| {
+        let is_it = |feed: &&Feed| feed.name == file.name && feed.path == file.path;
+        before.feeds.iter().find(is_it)
+    };
+    let is_new = |file: &ListFile| {
+        file.fetch.is_some() && old(file).is_none_or(|old| old.stamp != stamp(&file.path))
+    };
+    if !config.feeds.iter().any(is_new) {
+        return None;
+    }
+    let mut room = MOST_FED;
+    let feeds = config.feeds.iter().map(|file| match old(file) {
+        Some(old) if file.fetch.is_none() => {
+            room -= old.networks.len().min(room);
+            old.clone()
+        }
+        _ => feed(file, before, &mut room),
+    });
+    let feeds = feeds.collect();
+    Some(Lists { allow: before.allow.clone(), block: before.block.clone(), feeds })
 }
 
 type Check = fn(&IpNet) -> Option<&'static str>;
@@ -117,13 +143,25 @@ fn own(
 
 /// Reads a feed, of which at most `room` networks are taken.
 fn feed(file: &ListFile, before: &Lists, room: &mut usize) -> Feed {
-    let (name, path) = (file.name.clone(), file.path.clone());
-    let old = before.feeds.iter().find(|feed| feed.name == name && feed.path == path);
-    let mut feed = match text_file::read_bytes(&path, LARGEST) {
-        Ok(bytes) => fresh(name, path, &bytes),
+    let old = before.feeds.iter().find(|feed| feed.name == file.name && feed.path == file.path);
+    // Before the file: what is written meanwhile is read again.
+    let blank = Feed {
+        name: file.name.clone(),
+        path: file.path.clone(),
+        is_fetched: file.fetch.is_some(),
+        stamp: stamp(&file.path),
+        networks: Arc::default(),
+        skipped: 0,
+        problem: None,
+    };
+    let mut feed = match text_file::read_bytes(&file.path, LARGEST) {
+        Ok(bytes) => fresh(blank, &bytes),
+        Err(_) if blank.is_fetched && blank.stamp.is_none() => {
+            Feed { problem: Some("it was not fetched yet".to_owned()), ..blank }
+        }
         Err(error) => {
-            let problem = Some(format!("cannot read {}: {error}", path.display()));
-            Feed { name, path, networks: Arc::default(), skipped: 0, problem }
+            let problem = Some(format!("cannot read {}: {error}", file.path.display()));
+            Feed { problem, ..blank }
         }
     };
     if let (Some(problem), Some(old)) = (&mut feed.problem, old) {
@@ -139,7 +177,7 @@ fn feed(file: &ListFile, before: &Lists, room: &mut usize) -> Feed {
     feed
 }
 
-fn fresh(name: String, path: PathBuf, bytes: &[u8]) -> Feed {
+fn fresh(feed: Feed, bytes: &[u8]) -> Feed {
     let (mut nets, mut skipped, mut broken, mut first) = (Vec::new(), 0, 0, None);
     for (number, _, line) in lines(bytes) {
         match parse::line(line) {
@@ -152,15 +190,19 @@ fn fresh(name: String, path: PathBuf, bytes: &[u8]) -> Feed {
             }
         }
     }
+    let path = feed.path.display();
     // Half of it: an error page, or another kind of file.
     let nonsense = first.filter(|_| broken > nets.len());
-    let problem =
-        nonsense.map(|line| format!("{} is no list of networks (see line {line})", path.display()));
-    if problem.is_some() {
-        nets.clear();
+    let mut problem =
+        nonsense.map(|line| format!("{path} is no list of networks (see line {line})"));
+    let mut networks = Networks::new(nets);
+    if covers_too_much(&networks) {
+        problem = Some(format!("{path} blocks more than half of all IPv4 addresses"));
     }
-    let networks = Arc::new(Networks::new(nets));
-    Feed { name, path, networks, skipped: skipped + broken, problem }
+    if problem.is_some() {
+        networks = Networks::default();
+    }
+    Feed { networks: Arc::new(networks), skipped: skipped + broken, problem, ..feed }
 }
 
 /// The lines with their numbers and where they begin; a byte order mark is none of the first.
@@ -178,6 +220,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, usize, &[u8])> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -188,6 +231,7 @@ mod tests {
         let feed = |path: PathBuf| ListFile {
             name: path.file_name().unwrap().to_str().unwrap().to_owned(),
             path,
+            fetch: None,
         };
         ListConfig {
             allowfiles: allow,
@@ -252,7 +296,7 @@ mod tests {
         let feed = |before: &Lists| load(&config, before).unwrap();
         let gone = feed(&Lists::default());
         assert!(gone.feeds[0].networks.is_empty());
-        assert!(gone.problems().next().unwrap().starts_with("feed feed: cannot read /"));
+        assert!(gone.problems().next().unwrap().seen.starts_with("feed feed: cannot read /"));
 
         fs::write(
             path.join("feed"),
@@ -268,7 +312,7 @@ mod tests {
             let kept = feed(&good);
             assert_eq!(kept.feeds[0].networks, good.feeds[0].networks);
             assert_eq!(
-                kept.problems().next().unwrap().replace(path.to_str().unwrap(), ""),
+                kept.problems().next().unwrap().seen.replace(path.to_str().unwrap(), ""),
                 "feed feed: /feed is no list of networks (see line 1); what it said before stays in force"
             );
         }
@@ -295,7 +339,7 @@ mod tests {
             MOST_ALLOWED + 1
         );
         let mut room = 10;
-        let file = ListFile { name: "many".to_owned(), path: path.join("many") };
+        let file = ListFile { name: "many".to_owned(), path: path.join("many"), fetch: None };
         let feed = feed(&file, &Lists::default(), &mut room);
         assert_eq!((feed.networks.len(), room), (10, 0));
         assert_eq!(feed.problem.unwrap(), "4087 networks are left out: there are too many");

@@ -8,11 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use ipnet::IpNet;
+
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::listed::{FileLine, ListedNetwork};
 pub use crate::model::network_set::Networks;
 use crate::model::time::Time;
-pub use files::{ListsError, load};
+use crate::model::trouble::Trouble;
+use crate::sys::file_stamp::FileStamp;
+pub use files::{ListsError, load, refreshed};
 
 /// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
 /// intervals, which slows every run of `nft` while it is large.
@@ -20,9 +24,6 @@ pub const MOST_ALLOWED: usize = 4096;
 
 /// Entries of `block` and `blockfiles` together; about 60 bytes each besides the names of the files.
 pub const MOST_BLOCKED: usize = 131_072;
-
-/// What to do about a feed that is not what its file says.
-pub const MEND: &str = "put the list there again, then: asterguard reload";
 
 /// Networks of all feeds together, of 8 bytes (IPv4) or 32 bytes (IPv6) each.
 pub const MOST_FED: usize = 1 << 20;
@@ -34,6 +35,10 @@ pub struct Feed {
     pub name: String,
     /// Its file.
     pub path: PathBuf,
+    /// Whether `asterguard fetch` puts the file there.
+    pub is_fetched: bool,
+    /// The file that was read.
+    pub stamp: FileStamp,
     /// The networks in it.
     pub networks: Arc<Networks>,
     /// Lines that are no networks, or such as no feed may block.
@@ -49,6 +54,16 @@ impl Feed {
         let modified = std::fs::metadata(&self.path).ok()?.modified().ok()?;
         Some(Time::default().plus(modified.duration_since(UNIX_EPOCH).ok()?))
     }
+}
+
+/// Whether these are more than half of all IPv4 addresses: no list of bad hosts has that many.
+#[must_use]
+pub fn covers_too_much(networks: &Networks) -> bool {
+    let addresses = |net: IpNet| match net {
+        IpNet::V4(net) => 1_u64 << (32 - u32::from(net.prefix_len())),
+        IpNet::V6(_) => 0,
+    };
+    networks.iter().map(addresses).sum::<u64>() > 1 << 31
 }
 
 /// All lists, as they were last read.
@@ -90,11 +105,16 @@ impl Lists {
         self.block.iter().filter(move |listed| listed.net.contains(&host))
     }
 
-    /// Returns what is wrong with them, for people.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
+    /// Returns what is wrong with them, and what to do about it.
+    pub fn problems(&self) -> impl Iterator<Item = Trouble> {
         self.feeds.iter().filter_map(|feed| {
             let why = feed.problem.as_ref()?;
-            Some(format!("feed {}: {why}", feed.name))
+            let todo = if feed.is_fetched {
+                format!("asterguard fetch {}", feed.name)
+            } else {
+                "put the list there again, then: asterguard reload".to_owned()
+            };
+            Some(Trouble::new(format!("feed {}: {why}", feed.name), todo))
         })
     }
 }

@@ -9,12 +9,13 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message as Mime, SmtpTransport, Transport as _};
 
-use super::{Failure, PATIENCE, certificates, chain, is_certificate, later, refused};
+use super::{Failure, PATIENCE, later, refused};
 use crate::config::notify::{Mail, Security};
 use crate::model::hostname::HostName;
 use crate::notify::message::Message;
 use crate::notify::protocol::Letter;
 use crate::notify::words::plain;
+use crate::sys::https::{certificates, chain, is_certificate};
 use crate::sys::secret_file;
 
 /// Says to programs that no person wrote this (RFC 3834), so that none answers.

@@ -183,15 +183,15 @@ fn lists() {
     help: write absolute paths, for example "/etc/asterguard/block.list"
     "#);
     insta::assert_snapshot!(bad("[feed.drop]\nfile = '/x'\n[feed.\"a b\"]\n"), @r#"
-    a.toml:1:7: feed "drop" has no path
+    a.toml:1:7: feed "drop" has no path and no url
     1 | [feed.drop]
       |       ^^^^
-    help: write for example: path = "/var/lib/feed.list"
+    help: write path = "/var/lib/feed.list", or url = "https://lists.example.com/drop.txt" to have it fetched
 
     a.toml:2:1: unknown key "file"
     2 | file = '/x'
       | ^^^^
-    help: known here: enabled, path
+    help: known here: enabled, path, url, every, format, jsonpath, keyfile, keyheader, cafile, redirecthosts
 
     a.toml:3:7: "a b" cannot be a name
     3 | [feed."a b"]
@@ -204,6 +204,111 @@ fn lists() {
       |                ^^
     help: say in allow or allowfiles who may reach them
     ");
+}
+
+#[test]
+fn fetched_feeds() {
+    let values = "[feed.a]\nurl = 'http://lists.example.com/'\nevery = '1m'\nformat = 'csv'\njsonpath = 'a[0]'\nkeyfile = 'key'\nkeyheader = 'a b'\nredirecthosts = ['https://x', '*']\nkey = 'x'\nurls = 'x'\n";
+    insta::assert_snapshot!(bad(values), @r#"
+    a.toml:2:7: with http:// everybody on the way could read this
+    2 | url = 'http://lists.example.com/'
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    help: write where the list is: "https://lists.example.com/drop.txt"; a key goes into a file (keyfile), and {key} stands for it here
+
+    a.toml:3:9: lists are fetched every five minutes at most, and every month at least
+    3 | every = '1m'
+      |         ^^^^
+    help: write how often the list is fetched: between "5m" and "30d"
+
+    a.toml:4:10: unknown format "csv"
+    4 | format = 'csv'
+      |          ^^^^^
+    help: known: plain, apiban, json
+
+    a.toml:5:12: "a[0]" is no way through JSON
+    5 | jsonpath = 'a[0]'
+      |            ^^^^^^
+    help: write the keys that lead to the networks, with [] after each array: "data[].ipAddress"
+
+    a.toml:6:11: "key" is not the path of a file
+    6 | keyfile = 'key'
+      |           ^^^^^
+    help: write an absolute path, for example "/var/lib/feed.list"
+
+    a.toml:7:13: "a b" is no name of a header
+    7 | keyheader = 'a b'
+      |             ^^^^^
+    help: write the name of the header in which the service wants the key: "Key"
+
+    a.toml:8:18: "https://x" is not the name of a host
+    8 | redirecthosts = ['https://x', '*']
+      |                  ^^^^^^^^^^^
+    help: write the names of the hosts that the address may lead to: ["cdn.example.com"]
+
+    a.toml:8:31: "*" is not the name of a host
+    8 | redirecthosts = ['https://x', '*']
+      |                               ^^^
+    help: write the names of the hosts that the address may lead to: ["cdn.example.com"]
+
+    a.toml:9:1: no secret may stand in this file
+    9 | key = 'x'
+      | ^^^
+    help: write it into a file of its own that others may not read, and here keyfile = "/etc/asterguard/feed.key"
+
+    a.toml:10:1: unknown key "urls"
+    10 | urls = 'x'
+       | ^^^^
+    help: did you mean "url"?
+    "#);
+    let urls = "[feed.a]\nurl = 'https://me:pw@lists.example.com/'\n[feed.b]\nurl = 'https://{key}.example.com/'\nkeyfile = '/k'\n[feed.c]\nurl = 'lists.example.com'\n";
+    insta::assert_snapshot!(bad(urls), @r#"
+    a.toml:2:7: a name or password may not stand in this address
+    2 | url = 'https://me:pw@lists.example.com/'
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    help: write where the list is: "https://lists.example.com/drop.txt"; a key goes into a file (keyfile), and {key} stands for it here
+
+    a.toml:4:7: a key cannot stand in the name of a host: others would see it
+    4 | url = 'https://{key}.example.com/'
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    help: write where the list is: "https://lists.example.com/drop.txt"; a key goes into a file (keyfile), and {key} stands for it here
+
+    a.toml:7:7: this address (URL) does not begin with https://
+    7 | url = 'lists.example.com'
+      |       ^^^^^^^^^^^^^^^^^^^
+    help: write where the list is: "https://lists.example.com/drop.txt"; a key goes into a file (keyfile), and {key} stands for it here
+    "#);
+    let whole = "[feed.a]\nurl = 'https://x.example.com/{key}'\n[feed.b]\nformat = 'apiban'\n[feed.c]\nformat = 'json'\nurl = 'https://x.example.com/'\n[feed.d]\npath = '/x'\nevery = '1h'\n[feed.e]\nurl = 'https://x.example.com/'\njsonpath = 'a'\nkeyheader = 'Key'\n";
+    insta::assert_snapshot!(bad(whole), @r#"
+    a.toml:2:1: this needs a key, and there is no keyfile
+    2 | url = 'https://x.example.com/{key}'
+      | ^^^
+    help: write the file that holds nothing but the key: keyfile = "/etc/asterguard/feed.key"
+
+    a.toml:4:1: this needs a key, and there is no keyfile
+    4 | format = 'apiban'
+      | ^^^^^^
+    help: write the file that holds nothing but the key: keyfile = "/etc/asterguard/feed.key"
+
+    a.toml:6:1: format = "json" needs a jsonpath
+    6 | format = 'json'
+      | ^^^^^^
+    help: write the keys that lead to the networks, with [] after each array: "data[].ipAddress"
+
+    a.toml:10:1: every is only for a feed with a url
+    10 | every = '1h'
+       | ^^^^^
+    help: write where the list is: "https://lists.example.com/drop.txt"
+
+    a.toml:13:1: only format = "json" has a jsonpath
+    13 | jsonpath = 'a'
+       | ^^^^^^^^
+    help: write format = "json", or leave it out
+
+    a.toml:14:1: there is no key for this header
+    14 | keyheader = 'Key'
+       | ^^^^^^^^^
+    help: write keyfile beside it, and no {key} in the address
+    "#);
 }
 
 #[test]

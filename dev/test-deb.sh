@@ -18,7 +18,7 @@ for suite in ${SUITES:-bookworm trixie}; do
     MACHINES=$(realpath -m "$target/machines") packaging/test/life "$suite" \
         "$(realpath "$dir"/asterguard_*_"$arch".deb)" "$(realpath "$dir"/newer/asterguard_*_"$arch".deb)" \
         "$(find "$fail2ban" -name fail2ban.service)"
-    for test in journal metrics; do
+    for test in journal metrics switch; do
         MACHINES=$(realpath -m "$target/machines") packaging/test/$test "$suite" "$(realpath "$binary")"
     done
 done

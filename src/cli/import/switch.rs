@@ -132,9 +132,7 @@ mod tests {
     #[test]
     fn no_name_of_a_jail_is_a_command() {
         let text = commands(&["x'; reboot #", "$(reboot)\nreboot"], &["sshd"]).join("\n");
-        let bare = text.replace(r"'x'\''; reboot #'", "").lines().count();
         assert!(!text.lines().any(|line| line.starts_with("reboot")), "{text}");
         assert!(text.contains(r"'x'\''; reboot #'") && text.contains("'$(reboot)"), "{text}");
-        assert_eq!(bare, text.lines().count());
     }
 }

@@ -161,11 +161,7 @@ pub fn import_of_fail2ban(
 ) -> Result<(), Failure> {
     let found = database::read(path, now().secs())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    let wanted = |jail: &str| {
-        let small = jail.to_lowercase();
-        ["asterisk", "pbx", "sip"].iter().any(|word| small.contains(word))
-            || also.iter().any(|name| name == jail)
-    };
+    let wanted = |jail: &str| is_about_asterisk(jail) || also.iter().any(|name| name == jail);
     let (taken, left): (Vec<_>, Vec<_>) = found.bans.into_iter().partition(|ban| wanted(&ban.jail));
     let bans = taken.into_iter().map(|StoredBan { jail, host, since, until }| {
         let ban = ImportedBan {
@@ -204,6 +200,12 @@ pub fn import_of_fail2ban(
         }
     }
     told(&sum, &wrong, output)
+}
+
+/// Returns whether a jail of fail2ban is about Asterisk, by its name.
+pub fn is_about_asterisk(jail: &str) -> bool {
+    let small = jail.to_lowercase();
+    ["asterisk", "pbx", "sip"].iter().any(|word| small.contains(word))
 }
 
 /// Returns the lines of a file; one that is too long ends it.

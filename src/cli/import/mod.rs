@@ -1,6 +1,7 @@
 //! `asterguard import`: bans, or what fail2ban has.
 
 mod comparison;
+mod switch;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -142,7 +143,15 @@ fn configuration(base: &Path, args: &Fail2banArgs, output: &Output) -> Result<Ex
         }
     }
     if args.switch && !output.json {
-        switch(&configuration, &translation, args.out.as_deref(), output);
+        output.line("");
+        for line in switch::lines(
+            base,
+            configuration.database.as_deref(),
+            &translation,
+            args.out.as_deref(),
+        ) {
+            output.line(line);
+        }
     } else if args.out.is_none() && !output.json {
         output.line("nothing was written: add --out /etc/asterguard, or another directory to look at it first");
     }
@@ -293,52 +302,4 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)
-}
-
-/// Returns a word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", printable_text(word).replace('\'', "'\\''"))
-}
-
-/// Prints how to change over.
-fn switch(
-    configuration: &Configuration,
-    translation: &Translation,
-    out: Option<&Path>,
-    output: &Output,
-) {
-    let out = out.unwrap_or(Path::new("/etc/asterguard")).display();
-    output.line("");
-    output.line("# Change over. Both guards may run side by side: each has its own tables. So ours starts first.");
-    output.line(format_args!(
-        "asterguard check --config {}",
-        quoted(&format!("{out}/asterguard.toml"))
-    ));
-    output.line("systemctl enable --now asterguard && asterguard reload");
-    output.line("asterguard status");
-    output.line("# Take over the bans that are in force, as long as fail2ban knows them, and how often each host was banned:");
-    let database = configuration.database.as_deref().filter(|path| path.starts_with('/'));
-    let database = database.unwrap_or("/var/lib/fail2ban/fail2ban.sqlite3");
-    output.line(format_args!("asterguard import {} --history", quoted(database)));
-    output.line("# Only when status says OK:");
-    if translation.stay.is_empty() {
-        output.line("systemctl disable --now fail2ban");
-        return;
-    }
-    for jail in &translation.taken {
-        output.line(format_args!("fail2ban-client stop {}", quoted(jail)));
-    }
-    output.line("# And after the next start of fail2ban, too: write this into /etc/fail2ban/jail.d/zz-asterguard.local");
-    for jail in &translation.taken {
-        output.line(format_args!("#   [{}]", printable_text(jail)));
-        output.line("#   enabled = false");
-    }
-    output.line(format_args!(
-        "# fail2ban goes on with {}.",
-        printable_text(&translation.stay.join(", "))
-    ));
 }

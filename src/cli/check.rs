@@ -54,7 +54,7 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
     let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
-    let mut warnings = plan.config.warnings(&plan.rules.filters());
+    let mut warnings = plan.warnings();
     warnings.extend(unread_names(args.config.config.as_deref()).iter().map(ToString::to_string));
     let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {

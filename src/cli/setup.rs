@@ -43,6 +43,9 @@ pub struct SetupArgs {
     /// Do not give the guard a user of the manager interface (AMI)
     #[arg(long)]
     without_ami: bool,
+    /// Also switch on this jail of a service that is not Asterisk's, for example sshd
+    #[arg(long = "jail", value_name = "NAME", conflicts_with = "undo")]
+    jails: Vec<String>,
     /// Do not ask before changing anything
     #[arg(long, short)]
     yes: bool,
@@ -108,7 +111,17 @@ pub fn setup(args: &SetupArgs, output: &Output) -> Result<Exit, Failure> {
         });
     }
     let mode = if args.enforce { Wanted::Enforce } else { Wanted::Observe };
-    let plan = Plan::make(&survey, Wishes { mode, ami: !args.without_ami });
+    if let Some(unknown) = args.jails.iter().find(|jail| {
+        guard.jail_named(jail).is_none() && !survey.services.iter().any(|it| it.jail == **jail)
+    }) {
+        let offered: Vec<_> = survey.services.iter().map(|offer| offer.jail.as_str()).collect();
+        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+        let message =
+            format!("there is no service for a jail {unknown:?} here; those that run: {offered}");
+        return Err(Failure { exit: Exit::Usage, message });
+    }
+    let wishes = Wishes { mode, ami: !args.without_ami, jails: args.jails.clone() };
+    let plan = Plan::make(&survey, &wishes);
     show_found(&survey, output);
     show_plan(&plan, output);
     if args.dry_run {

@@ -62,8 +62,8 @@ pub(super) const OF_READERS: [&str; 9] = [
 
 pub(super) const MODES: [(Mode, &str); 2] =
     [(Mode::Enforce, "enforce"), (Mode::Observe, "observe")];
-pub(super) const BLOCKTYPES: [(Blocktype, &str); 2] =
-    [(Blocktype::Drop, "drop"), (Blocktype::Reject, "reject")];
+pub(super) const BLOCKTYPES: [(Blocktype, &str); 3] =
+    [(Blocktype::Drop, "drop"), (Blocktype::Reject, "reject"), (Blocktype::DropNew, "drop-new")];
 pub(super) const COUNTINGS: [(Counting, &str); 2] =
     [(Counting::Attempts, "attempts"), (Counting::Accounts, "accounts")];
 pub(super) const HEARSAY: [(Hearsay, &str); 2] =
@@ -81,8 +81,8 @@ const NAME_HELP: &str = "write an address such as \"203.0.113.10\", a network, \
 /// The names that a section can refer to.
 #[derive(Clone, Copy)]
 pub(super) struct KnownNames<'a> {
-    /// The names of the rule files.
-    pub filters: &'a [String],
+    /// The names of the rule files; `None` for what is built in, which names those that come with the program.
+    pub filters: Option<&'a [String]>,
     /// The names of the port lists.
     pub ports: &'a [&'a str],
 }
@@ -163,13 +163,28 @@ impl Layers {
     }
 
     /// Returns this section of a jail laid over `default`: what is written wins over what is built in. Only its filter
-    /// belongs to a built-in jail itself.
+    /// belongs to a built-in jail itself; that of another service than Asterisk also has its own logs, and what goes with
+    /// these.
     pub fn over(&self, default: &Self) -> Section {
         let is_built_in = self.built_in.filter.is_some();
         let filter = default.written.filter.clone().filter(|_| !is_built_in);
-        let general = Section { filter, ..default.written.clone() };
-        let written = self.written.clone().over(&general);
-        written.over(&self.built_in).over(&default.built_in)
+        let mut general = Section { filter, ..default.written.clone() };
+        let mut built_in = self.built_in.clone();
+        if self.is_of_service() {
+            general.enabled = None;
+            (general.class, general.logpath) = (None, None);
+            general.unverified = UnverifiedOverrides::default();
+        }
+        // A jail of the same name that is all the administrator's.
+        if self.written.filter.is_some() {
+            built_in.enabled = None;
+        }
+        self.written.clone().over(&general).over(&built_in).over(&default.built_in)
+    }
+
+    /// Whether it is built in, for another service than Asterisk.
+    fn is_of_service(&self) -> bool {
+        self.built_in.logpath.is_some()
     }
 }
 
@@ -403,10 +418,14 @@ fn longer(a: BanDuration, b: BanDuration) -> BanDuration {
     }
 }
 
-fn filter(reader: &mut TomlReader, value: &TomlValue, known: &[String]) -> Vec<Pattern> {
+fn filter(reader: &mut TomlReader, value: &TomlValue, known: Option<&[String]>) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for (text, span) in reader.some_texts(value, "write for example [\"asterisk-*\"]") {
         let Some(pattern) = glob(reader, text, span.clone()) else { continue };
+        let Some(known) = known else {
+            patterns.push(pattern);
+            continue;
+        };
         // The wire has rules, and no file of them.
         let mut known: Vec<_> = known.iter().map(String::as_str).collect();
         for name in event::wire_filters() {

@@ -116,9 +116,10 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
             general.merge(reader, table.get_ref());
         }
         let ports = general.ports.names();
-        let known = KnownNames { filters, ports: &ports };
         for (file, (reader, table)) in readers.iter_mut().zip(&tables).enumerate() {
             let layer = if file == 0 { Layer::BuiltIn } else { Layer::Written };
+            let filters = (layer == Layer::Written).then_some(filters);
+            let known = KnownNames { filters, ports: &ports };
             sections.merge(reader, file, layer, table.get_ref(), known);
             lists.merge(reader, file, table.get_ref());
             if let Some(value) = section(table.get_ref(), "notify") {
@@ -574,9 +575,10 @@ mod tests {
             (0..n).map(|i| format!("[jail.j{i}]\nfilter = '*'\n")).collect::<Vec<_>>().concat()
         };
         let source = |n| [(PathBuf::from("a.toml"), jails(n))];
-        let built_in = parse(&[], &filters()).unwrap().jails.len();
+        let built_in = parse(&[], &filters()).unwrap();
+        let built_in = built_in.jails.len() + built_in.places.disabled.len();
         let most = parse(&source(MOST_JAILS - built_in), &filters()).unwrap();
-        assert_eq!(most.jails.len(), MOST_JAILS);
+        assert_eq!(most.jails.len() + most.places.disabled.len(), MOST_JAILS);
         let errors = parse(&source(MOST_JAILS), &filters()).unwrap_err();
         assert_eq!(errors.0.len(), 1);
         assert_eq!(errors.0[0].message, "more than 1000 jails");

@@ -182,6 +182,8 @@ pub enum RestsOn {
     Framed,
     /// Something was sent on the connection that it is about.
     Talked,
+    /// The service that it is about, which is not Asterisk's, sent something to the host.
+    Served,
     /// An exchange.
     Exchange,
     /// It counts for nothing: the exchange beside it counts by itself, or there is none where exchanges
@@ -197,9 +199,10 @@ impl LineReport {
             (RestsOn::Exchange, Some(exchange)) => exchange.to_string(),
             (RestsOn::Nothing, Some(exchange)) => format!("adds nothing to: {exchange}"),
             (RestsOn::Nothing, None) => {
-                "counts for nothing: Asterisk was not seen to refuse this host at that time"
+                "counts for nothing: this machine was not seen to answer this host at that time"
                     .to_owned()
             }
+            (RestsOn::Served, _) => "the service sent to this host just before".to_owned(),
             (RestsOn::Talked, _) => "Asterisk sent to this host and port just before".to_owned(),
             (RestsOn::Text | RestsOn::Framed | RestsOn::Exchange, _) => String::new(),
         }

@@ -2,6 +2,7 @@
 //! bans.
 
 pub mod account_networks;
+pub mod announced;
 pub mod ban_activity;
 pub mod ban_rate_limit;
 pub mod ban_table;

@@ -1,5 +1,6 @@
 //! The plan: configuration, rules and lists put together, with the jails that count each rule.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,14 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::model::event;
 use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
-use crate::model::scope::Blocktype;
+use crate::model::scope::{Blocktype, Ports, merged};
 use crate::model::time::{BanDuration, BanTime};
-use crate::rules::{Rule, RuleFile, RuleSet};
+use crate::rules::{Rule, RuleFile, RuleSet, Service};
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
+
+/// Ports of one service that the kernel is asked about, for a line that does not name the connection.
+const MOST_PORTS: usize = 32;
 
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Clone, Debug)]
@@ -47,7 +51,7 @@ impl Plan {
     #[must_use]
     pub fn new(mut config: Config, rules: Arc<RuleSet>) -> Self {
         config.jails.push(manual(config.ipv6prefix));
-        let structure = Structure::new(&config);
+        let structure = Structure { served: served(&config, &rules), ..Structure::new(&config) };
         let counted_by = rules
             .rules
             .iter()
@@ -93,8 +97,8 @@ impl Plan {
     pub fn with_asterisk(&self, found: Found) -> Self {
         let mut plan = self.clone();
         found.apply(&mut plan.config);
-        let lists = std::mem::take(&mut plan.structure.lists);
-        plan.structure = Structure { lists, ..Structure::new(&plan.config) };
+        let Structure { lists, served, .. } = plan.structure;
+        plan.structure = Structure { lists, served, ..Structure::new(&plan.config) };
         plan
     }
 
@@ -133,6 +137,32 @@ impl Plan {
     #[must_use]
     pub fn recidive(&self) -> Option<(JailId, &Jail)> {
         self.jails().find(|(_, jail)| jail.name == RECIDIVE)
+    }
+
+    /// Returns the ports of the service that a rule is about, if that is none of Asterisk's: [`MOST_PORTS`] at most.
+    #[must_use]
+    pub fn service_ports(&self, rule: RuleId) -> Vec<u16> {
+        let service = self.rules.get(rule).map(|rule| &rule.service);
+        let ranges = service.map_or(&[][..], |service| ports_of(&self.config, service));
+        ranges.iter().flat_map(|(low, high)| *low..=*high).take(MOST_PORTS).collect()
+    }
+
+    /// Returns what is worth a second look.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.config.warnings(&self.rules.filters());
+        let used = self.rules.rules.iter().filter(|rule| is_used(&self.config, &self.rules, rule));
+        let unlisted: BTreeSet<_> = used
+            .filter_map(|rule| Some((self.rules.file_of(rule)?, rule.service.port_list()?)))
+            .filter(|(_, list)| self.config.ports.iter().all(|(name, _)| name != list))
+            .map(|(file, list)| (file.path.display().to_string(), list))
+            .collect();
+        warnings.extend(unlisted.into_iter().map(|(path, list)| {
+            format!(
+                "{path}: no line about the service {list:?} counts: write its ports below [ports], for example {list} = [7000]"
+            )
+        }));
+        warnings
     }
 
     /// A rule's name, as `filter/id`.
@@ -233,6 +263,26 @@ impl Plan {
     }
 }
 
+/// Returns the ports of the services that are not Asterisk's, as far as the rules that jails use are about them.
+fn served(config: &Config, rules: &RuleSet) -> Vec<(u16, u16)> {
+    let used = rules.rules.iter().filter(|rule| is_used(config, rules, rule));
+    merged(used.flat_map(|rule| ports_of(config, &rule.service)).copied())
+}
+
+/// Whether a jail in use has the file of a rule.
+fn is_used(config: &Config, rules: &RuleSet, rule: &Rule) -> bool {
+    rules.file_of(rule).is_some_and(|file| config.jails.iter().any(|jail| selects(jail, file)))
+}
+
+/// Returns the ports of a service that is not Asterisk's, as `[ports]` lists them.
+fn ports_of<'a>(config: &'a Config, service: &Service) -> &'a [(u16, u16)] {
+    let list = service.port_list().and_then(|name| config.ports.iter().find(|(it, _)| it == name));
+    match list {
+        Some((_, Ports::Ranges(ranges))) => ranges,
+        _ => &[],
+    }
+}
+
 fn jails(config: &Config) -> impl Iterator<Item = (JailId, &Jail)> {
     (0..=u16::MAX).map(JailId).zip(&config.jails)
 }
@@ -269,5 +319,80 @@ fn manual(ipv6prefix: u8) -> Jail {
         unverified: forever,
         hearsay: Hearsay::Ignore,
         renew: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    /// The names of the rules that are looked for in a log, with these services' jails in use.
+    fn rules_of(log: &str, services: &[&str]) -> Vec<String> {
+        let rules = Arc::new(RuleSet::load(None).unwrap());
+        let sections = services.iter().map(|jail| format!("[jail.{jail}]\nenabled = true\n"));
+        let text = sections.collect::<Vec<_>>().concat();
+        let config = load::parse(&[("a.toml".into(), text)], &rules.filters()).unwrap();
+        let plan = Plan::new(config, rules);
+        let reads = |jail: &Jail| jail.logpath.iter().any(|path| path == log);
+        let jails: Vec<_> =
+            plan.readers().filter(|(_, jail)| reads(jail)).map(|(id, _)| id).collect();
+        plan.rules_for(&jails).into_iter().filter_map(|id| plan.rule_name(id)).collect()
+    }
+
+    #[test]
+    fn a_log_of_asterisk_is_read_as_before_beside_ten_services() {
+        let services = [
+            "sshd",
+            "sshd-probe",
+            "freepbx-web",
+            "nginx-http-auth",
+            "apache-auth",
+            "postfix-sasl",
+            "dovecot",
+            "vsftpd",
+            "kamailio",
+        ];
+        let log = "/var/log/asterisk/messages";
+        let alone = rules_of(log, &[]);
+        let is_of_asterisk =
+            |rule: &String| rule.starts_with("asterisk-") || rule.starts_with("wire");
+        assert!(alone.len() > 50 && alone.iter().all(is_of_asterisk), "{alone:?}");
+        assert_eq!(rules_of(log, &services), alone);
+        let ssh = rules_of("/var/log/auth.log", &services);
+        assert!(ssh.len() > 4 && ssh.iter().all(|rule| rule.starts_with("sshd/")), "{ssh:?}");
+        assert!(rules_of("/var/log/auth.log", &[]).is_empty());
+    }
+
+    #[test]
+    fn the_kernel_watches_the_ports_of_jails_in_use() {
+        let plan = |text: &str| {
+            let rules = Arc::new(RuleSet::load(None).unwrap());
+            let source = [("a.toml".into(), text.to_owned())];
+            Plan::new(load::parse(&source, &rules.filters()).unwrap(), rules)
+        };
+        assert!(plan("").structure.served.is_empty());
+        let on = plan("[ports]\nssh = [22, '2222-2223']\n[jail.sshd]\nenabled = true\n");
+        assert_eq!(on.structure.served, [(22, 22), (2222, 2223)]);
+        let rule = on.rules.named("sshd", "wrong-password").unwrap();
+        assert_eq!(on.service_ports(rule), [22, 2222, 2223]);
+        let others = on.rules.named("asterisk-sip", "wrong-password").unwrap();
+        assert!(on.service_ports(others).is_empty());
+        assert_eq!(on.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn a_service_without_a_list_of_ports_is_said() {
+        let text = "service = 'door'\nprefix = 'none'\n[[rule]]\nid = 'x'\n\
+                    failregex = '^knock <HOST>$'\nclass = 'scan'\nevidence = 'unverified'\n";
+        let rules = Arc::new(RuleSet::parse(&[("door.toml".into(), text.to_owned())]).unwrap());
+        let said = |text: &str| {
+            let source = [("a.toml".into(), format!("{text}[jail.door]\nfilter = 'door'\n"))];
+            let config = load::parse(&source, &rules.filters()).unwrap();
+            Plan::new(config, Arc::clone(&rules)).warnings()
+        };
+        let missing = said("");
+        assert!(missing.iter().any(|it| it.starts_with("door.toml: ") && it.contains("[ports]")));
+        assert_eq!(said("[ports]\ndoor = 7000\n").len() + 1, missing.len());
     }
 }

@@ -1,5 +1,5 @@
-//! Connections whose content is not seen: how many lines about one can be believed, which is in each log as many as the
-//! PBX sent segments on it, and at how many ports of a host.
+//! Connections whose content is not seen: how many lines about one can be believed, which is in each log as many as
+//! this machine sent segments on it, and at how many ports of a host.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -38,13 +38,12 @@ struct Used {
 }
 
 impl TalkedFlows {
-    /// Uses one up of the segments that were `sent` on a connection of a host (banned as `subject`), for a line in the log
-    /// `channel`, and returns whether there was one left.
+    /// Uses one up of the segments that were `sent` on a connection of a host, or to all of a host (port 0), for a line in the
+    /// log `channel`, and returns whether there was one left.
     pub fn use_up(
         &mut self,
         flow: (IpAddr, u16),
         channel: ChannelId,
-        subject: Subject,
         sent: Option<u64>,
         now: Time,
     ) -> bool {
@@ -61,10 +60,14 @@ impl TalkedFlows {
         used.last = now;
         let is_left = used.segments < sent;
         used.segments += u64::from(is_left);
-        if is_left && (self.ports.len() < CAPACITY || self.ports.contains_key(&subject)) {
-            self.ports.entry(subject).or_default().note(flow.1, now);
-        }
         is_left
+    }
+
+    /// Notes the port of a host (banned as `subject`) that a line was believed about.
+    pub fn note_port(&mut self, subject: Subject, port: u16, now: Time) {
+        if self.ports.len() < CAPACITY || self.ports.contains_key(&subject) {
+            self.ports.entry(subject).or_default().note(port, now);
+        }
     }
 
     /// Returns at how many ports of a host lines have been believed lately, three at most.
@@ -99,19 +102,18 @@ mod tests {
     fn each_line_uses_up_a_segment() {
         let mut talked = TalkedFlows::default();
         let host = "203.0.113.9".parse().unwrap();
-        let subject = Subject::of(host, 64);
         let at = Time::from_millis;
-        assert!(!talked.use_up((host, 1), LOG, subject, None, at(0)));
-        assert!(!talked.use_up((host, 1), LOG, subject, Some(0), at(0)));
+        assert!(!talked.use_up((host, 1), LOG, None, at(0)));
+        assert!(!talked.use_up((host, 1), LOG, Some(0), at(0)));
         let used = |talked: &mut TalkedFlows, sent, now| {
-            (0..5).filter(|_| talked.use_up((host, 1), LOG, subject, Some(sent), at(now))).count()
+            (0..5).filter(|_| talked.use_up((host, 1), LOG, Some(sent), at(now))).count()
         };
         assert_eq!(used(&mut talked, 3, 0), 3);
         assert_eq!(used(&mut talked, 4, 1000), 1);
-        assert!(talked.use_up((host, 2), LOG, subject, Some(1), at(1000)), "another has its own");
+        assert!(talked.use_up((host, 2), LOG, Some(1), at(1000)), "another has its own");
         let other_log = ChannelId(1);
-        assert!(talked.use_up((host, 1), other_log, subject, Some(1), at(1000)));
-        assert!(!talked.use_up((host, 1), other_log, subject, Some(1), at(1000)));
+        assert!(talked.use_up((host, 1), other_log, Some(1), at(1000)));
+        assert!(!talked.use_up((host, 1), other_log, Some(1), at(1000)));
         // A set that was emptied, and one whose element was over.
         assert_eq!(used(&mut talked, 2, 1500), 2);
         assert_eq!(used(&mut talked, 2, 6500), 2);
@@ -127,7 +129,8 @@ mod tests {
         let at = Time::from_secs;
         for (port, secs, known) in [(1, 100, 1), (1, 101, 1), (2, 102, 2), (3, 103, 3), (4, 104, 3)]
         {
-            assert!(talked.use_up((host, port), LOG, subject, Some(9), at(secs)));
+            assert!(talked.use_up((host, port), LOG, Some(9), at(secs)));
+            talked.note_port(subject, port, at(secs));
             assert_eq!(talked.ports(subject, at(secs)), known);
         }
         assert_eq!(talked.ports(subject, at(703)), 1);

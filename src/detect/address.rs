@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::model::exchange::Transport;
 use crate::rules::address_tag::AddressTag;
 
+/// The word between an address and its port in [`AddressTag::HostWordPort`].
+const WORD: &[u8] = b" port ";
+
 /// An address read from a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundAddress {
@@ -27,7 +30,8 @@ impl AddressTag {
             | Self::HostPort
             | Self::HostPortColon
             | Self::HostMaybePort
-            | Self::HostDotPort => (Transport::Unknown, 0),
+            | Self::HostDotPort
+            | Self::HostWordPort => (Transport::Unknown, 0),
             Self::TransportColon => transport(text, b':')?,
             Self::TransportSpace => transport(text, b' ')?,
             Self::Slashes => {
@@ -55,6 +59,12 @@ impl AddressTag {
                 let (host, dotted) = token.split_at_checked(memchr::memrchr(b'.', token)?)?;
                 let (port, more) = port(dotted, b'.')?;
                 (IpAddr::V4(ipv4(host)?), port, host.len() + more)
+            }
+            Self::HostWordPort => {
+                let (host, len) = bare_address(rest)?;
+                let (word, number) = rest.get(len..)?.split_at_checked(WORD.len() - 1)?;
+                let (port, more) = port(number, b' ').filter(|_| word == b" port")?;
+                (host, port, len + word.len() + more)
             }
             Self::HostPortColon => {
                 let belongs = |byte| is_address_byte(byte) || byte == b'[' || byte == b']';
@@ -237,6 +247,9 @@ mod tests {
             (HostMaybePort, "203.0.113.9:5'", "203.0.113.9", "'"),
             (HostMaybePort, "[2001:db8::9]:5071'", "2001:db8::9", "'"),
             (HostDotPort, "203.0.113.9.4569'", "203.0.113.9", "'"),
+            (HostWordPort, "203.0.113.9 port 40022 ssh2", "203.0.113.9", " ssh2"),
+            (HostWordPort, "2001:db8::9 port 40022: x", "2001:db8::9", ": x"),
+            (HostWordPort, "fe80::1%eth0 port 40022", "fe80::1", ""),
             (TransportColon, "WSS:203.0.113.9:5071)", "203.0.113.9", ")"),
             (TransportSpace, "UDP 2001:db8::9:5071 :", "2001:db8::9", " :"),
             (Slashes, "IPV4/UDP/203.0.113.9/5071\"", "203.0.113.9", "\""),
@@ -259,6 +272,10 @@ mod tests {
             (Host, "01.2.3.4"),
             (Host, "1:2:3"),
             (Host, "[2001:db8::9"),
+            (HostWordPort, "203.0.113.9 port"),
+            (HostWordPort, "203.0.113.9 port x"),
+            (HostWordPort, "203.0.113.9 port 70000"),
+            (HostWordPort, "203.0.113.9:5071"),
             (Host, "(null)"),
             (HostPort, "203.0.113.9"),
             (HostPort, "203.0.113.9:65536"),

@@ -74,6 +74,8 @@ struct Group {
     grammar: Grammar,
     /// The dates that those of fail2ban's do not see.
     dates: Dates,
+    /// The programs whose messages they see.
+    programs: Vec<String>,
     patterns: PatternSet,
     targets: Vec<Target>,
     /// Finds literals without which none of them matches a line.
@@ -85,6 +87,32 @@ impl Group {
     fn cannot_match(&self, line: &[u8]) -> bool {
         let span = Span { start: 0, end: line.len() };
         self.literals.as_ref().is_some_and(|literals| literals.find(line, span).is_none())
+    }
+}
+
+/// What failregexes see of a line that is not Asterisk's.
+struct Message<'a> {
+    stamp: &'a [u8],
+    text: &'a [u8],
+    /// The program that wrote it: an index into those of the group, if it has any.
+    program: Option<usize>,
+}
+
+impl Group {
+    /// Returns what they see of a line that is not Asterisk's; `None`: it is not for them.
+    fn message<'a>(&self, line: &'a [u8], tags: &Tags) -> Option<Message<'a>> {
+        let (stamp, text, program) = match self.grammar {
+            Grammar::Kernel => {
+                let (stamp, text) = prefix::kernel(line)?;
+                (stamp, text, None)
+            }
+            Grammar::Syslog => {
+                let message = prefix::syslog_message(line, tags, &self.programs)?;
+                (message.stamp, message.text, Some(message.program))
+            }
+            Grammar::None | Grammar::Asterisk | Grammar::Fail2ban => (&[][..], line, None),
+        };
+        Some(Message { stamp, text, program })
     }
 }
 
@@ -123,7 +151,16 @@ struct Target {
     whole: bool,
     /// See [`Pattern::open`].
     open: bool,
+    /// The programs whose messages it sees: indices into the group's.
+    programs: Vec<usize>,
     extractor: Extractor,
+}
+
+impl Target {
+    /// Whether it sees what this program of the group's wrote; `None`: the group has no programs.
+    fn sees(&self, program: Option<usize>) -> bool {
+        program.is_none_or(|program| self.programs.contains(&program))
+    }
 }
 
 impl Matcher {
@@ -147,7 +184,7 @@ impl Matcher {
         let kinds: BTreeSet<_> = files.map(Kind::of).collect();
         // Those of fail2ban's are first: what a line leaves behind for the next, Asterisk's grammar notes.
         let kinds = kinds.into_iter().map(|kind| (Grammar::Fail2ban, kind));
-        let others = [Grammar::Asterisk, Grammar::Kernel, Grammar::None];
+        let others = [Grammar::Asterisk, Grammar::Kernel, Grammar::Syslog, Grammar::None];
         let mut groups = Vec::new();
         let others = others.map(|grammar| (grammar, Kind::default()));
         for (grammar, kind) in kinds.chain(others) {
@@ -158,6 +195,14 @@ impl Matcher {
                 let needles = patterns.iter().map(|(_, _, pattern)| pattern.needles.as_slice());
                 let needles: Vec<_> = needles.collect();
                 let is_other = grammar == Grammar::Fail2ban;
+                let files = patterns.iter().filter_map(|(_, rule, _)| rules.file_of(rule));
+                let programs: BTreeSet<_> = files.flat_map(|file| file.programs.clone()).collect();
+                let programs: Vec<_> = programs.into_iter().collect();
+                let places = |rule: &Rule| -> Vec<usize> {
+                    let named = rules.file_of(rule).map_or(&[][..], |file| &file.programs);
+                    let place = |name| programs.iter().position(|known| known == name);
+                    named.iter().filter_map(place).collect()
+                };
                 let literals = is_other.then(|| super::prefilter::prefilter(&needles)).flatten();
                 let targets = patterns
                     .iter()
@@ -165,6 +210,7 @@ impl Matcher {
                         rule: *id,
                         whole: !rule.cut,
                         open: pattern.open,
+                        programs: places(rule),
                         extractor: Extractor::new(pattern),
                     })
                     .collect();
@@ -174,7 +220,7 @@ impl Matcher {
                     Grammar::Fail2ban => Dates::new(kind.dates).unwrap_or(Dates::None),
                     _ => Dates::None,
                 };
-                groups.push(Group { grammar, dates, patterns, targets, literals });
+                groups.push(Group { grammar, dates, programs, patterns, targets, literals });
             }
         }
         // Messages that can be broken in two matter whichever jail's rules are in force.
@@ -424,6 +470,7 @@ impl Scanner {
             }
             let Group { grammar, dates, patterns: pattern_set, targets, .. } = group;
             let (mut is_report, mut of_asterisk) = (true, *grammar == Grammar::Asterisk);
+            let mut writer = None;
             let (stamp, shape, body) = match grammar {
                 Grammar::Fail2ban => {
                     let stripped = prefix::strip(text, line.tags, &mut self.scratch);
@@ -433,11 +480,11 @@ impl Scanner {
                     let (stamp, body) = self.dateless.cut(text, dates);
                     (stamp, shape, body)
                 }
-                Grammar::None => (&[][..], Shape::Syslog, text),
-                Grammar::Kernel => match prefix::kernel(text) {
-                    Some((stamp, body)) => (stamp, Shape::Syslog, body),
-                    None => continue,
-                },
+                Grammar::None | Grammar::Kernel | Grammar::Syslog => {
+                    let Some(text) = group.message(text, line.tags) else { continue };
+                    writer = text.program;
+                    (text.stamp, Shape::Syslog, text.text)
+                }
                 Grammar::Asterisk => match prefix::strip(text, line.tags, &mut self.scratch) {
                     Some(stripped) if stripped.level == Level::Report => {
                         (stripped.stamp, stripped.shape, stripped.body)
@@ -450,6 +497,7 @@ impl Scanner {
             };
             self.found.clear();
             pattern_set.matching(cache, body, &mut self.found);
+            self.found.retain(|index| targets.get(*index).is_some_and(|it| it.sees(writer)));
             let first = events.len();
             let is_hit = !self.found.is_empty();
             let framing = framing(shape, || is_hit && self.context.is_framed(line));
@@ -648,6 +696,7 @@ impl Matcher {
         self.groups.iter().any(|group| match group.grammar {
             Grammar::None | Grammar::Fail2ban => true,
             Grammar::Kernel => prefix::kernel(line).is_some(),
+            Grammar::Syslog => prefix::syslog_message(line, &self.tags, &group.programs).is_some(),
             Grammar::Asterisk => prefix::strip(line, &self.tags, scratch).is_some(),
         })
     }
@@ -691,15 +740,20 @@ impl Matcher {
                     (evidence, Transport::Unknown | Transport::Datagram) => evidence,
                 };
                 let framed = framing != Framing::None && !rule.service.escapes_nothing();
-                let proves =
-                    framed || !matches!(file.grammar, Grammar::Asterisk | Grammar::Fail2ban);
+                // Of other services, nothing but the line is known.
+                let is_alone = rule.service.port_list().is_some()
+                    || matches!(
+                        file.grammar,
+                        Grammar::Asterisk | Grammar::Fail2ban | Grammar::Syslog
+                    );
+                let proves = framed || !is_alone;
                 let most = if proves { Evidence::Proven } else { Evidence::Unverified };
                 let id = |place: &Option<TextPlace>| ExchangeId::of(place.as_ref()?.read(body)?);
                 Some(Judgement {
                     meaning,
                     host: canonical(found_address.host),
                     evidence: evidence.min(most),
-                    account: rule.account.as_ref().and_then(|place| place.read(body)),
+                    account: rule.account_in(body),
                     // Where exchanges are seen, one whose evidence is little even so goes by them.
                     basis: if framed && rule.framed.is_none() {
                         Basis::Framed

@@ -36,7 +36,7 @@ pub fn configuration(world: &World) -> Vec<Finding> {
             .change("enable one: `enabled = true`"),
         jails => Finding::ok(CHECK, format!("{jails} jails")),
     }];
-    let warnings = plan.config.warnings(&plan.rules.filters());
+    let warnings = plan.warnings();
     let warnings = warnings.into_iter().chain(plan.notes.iter().map(Diagnostic::line));
     found.extend(warnings.map(|warning| Finding::advice(CHECK, warning)));
     found.extend(unread);

@@ -89,6 +89,7 @@ impl Reader {
             path: first.path.clone(),
             source: Arc::from(""),
             grammar: Grammar::Fail2ban,
+            programs: Vec::new(),
             ignoreregex,
             datepattern: own.datepattern.as_ref().map(|dates| dates.text.clone()),
             messages: Vec::new(),

@@ -68,6 +68,15 @@ impl Account {
         Self { hash, name }
     }
 
+    /// Returns the account of the same name at this service, which is another one.
+    #[must_use]
+    pub fn at_service(self, service: &str) -> Self {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write(service.as_bytes());
+        hasher.write_u64(self.hash.get());
+        Self { hash: NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN), ..self }
+    }
+
     /// Returns a number that two accounts have in common only by chance, never 0.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -132,13 +141,21 @@ pub struct AccountPlace {
     longest: usize,
     /// Whether messages that have the text before it twice name no account: its sender chose what stands there.
     once: bool,
+    /// The text right behind the name; `None`: what ends a name in an event, and in a SIP address.
+    until: Option<Vec<u8>>,
 }
 
 impl AccountPlace {
     /// Right behind the first `before`, in messages of at most `longest` bytes; if `once`, in those that have it once.
     #[must_use]
     pub fn new(before: &str, longest: usize, once: bool) -> Self {
-        Self { before: Finder::new(before).into_owned(), longest, once }
+        Self { before: Finder::new(before).into_owned(), longest, once, until: None }
+    }
+
+    /// Takes the name only if this text follows it.
+    #[must_use]
+    pub fn until(self, text: Option<&str>) -> Self {
+        Self { until: text.map(|text| text.as_bytes().to_vec()), ..self }
     }
 
     /// Returns the account that `body` names. A message with a byte that is no printable ASCII
@@ -157,8 +174,11 @@ impl AccountPlace {
             return None;
         }
         let end = name.iter().position(|byte| !is_plain(*byte))?;
-        // The bytes that end a name in an event, and in a SIP address.
-        matches!(name.get(end)?, b'"' | b'@').then(|| Account::named(name.get(..end)?))?
+        let is_end = match &self.until {
+            Some(text) => name.get(end..)?.starts_with(text),
+            None => matches!(name.get(end)?, b'"' | b'@'),
+        };
+        is_end.then(|| Account::named(name.get(..end)?))?
     }
 }
 
@@ -196,6 +216,14 @@ mod tests {
         let read = |body: &str| place.read(body.as_bytes());
         assert_eq!(read("from '\"100\" <sip:100@x>' failed"), Account::named(b"100"));
         assert_eq!(read("from '\"<sip:200@x>\" <sip:100@x>' failed"), None);
+        let place = AccountPlace::new(" for ", 200, false).until(Some(" from "));
+        let read = |body: &str| place.read(body.as_bytes());
+        let root = Account::named(b"root").unwrap();
+        assert_eq!(read("Failed password for root from 203.0.113.9"), Some(root));
+        assert_eq!(read("Failed password for root fr"), None);
+        assert_eq!(read("Failed password for a b from 203.0.113.9"), None);
+        assert_ne!(root.at_service("ssh"), root);
+        assert_ne!(root.at_service("ssh"), root.at_service("web"));
     }
 
     #[test]

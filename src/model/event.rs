@@ -137,6 +137,8 @@ pub enum Basis {
     Framed,
     /// A line about a connection that cannot be read, at a time when the PBX sent something on it.
     Talked,
+    /// A line about a service that is not Asterisk's, at a time when that sent something to the host.
+    Served,
     /// An exchange, or a line that tells what was wrong in one.
     Exchange(Exchange),
     /// A line beside an exchange that counts by itself: the line adds nothing.
@@ -166,7 +168,7 @@ impl Event {
     pub fn exchange(&self) -> Option<Exchange> {
         match self.basis {
             Basis::Exchange(exchange) | Basis::Beside(exchange) => Some(exchange),
-            Basis::Text | Basis::Framed | Basis::Talked | Basis::Unmatched => None,
+            Basis::Text | Basis::Framed | Basis::Talked | Basis::Served | Basis::Unmatched => None,
         }
     }
 

@@ -11,6 +11,9 @@ pub enum Blocktype {
     Drop,
     /// A TCP reset, or ICMP port unreachable.
     Reject,
+    /// Silence, but for TCP connections that are open: these go on.
+    #[serde(rename = "drop-new")]
+    DropNew,
 }
 
 /// The ports that a scope closes, over UDP and TCP.

@@ -15,6 +15,8 @@ pub enum AddressTag {
     HostMaybePort,
     /// `<HOST.PORT>`: `203.0.113.9.4569`.
     HostDotPort,
+    /// `<HOST port PORT>`: `203.0.113.9 port 40022`, `2001:db8::9 port 40022`.
+    HostWordPort,
     /// `<TRANSPORT:HOST:PORT>`: `UDP:203.0.113.9:5060`.
     TransportColon,
     /// `<TRANSPORT HOST:PORT>`: `UDP 203.0.113.9:5060`.
@@ -25,12 +27,13 @@ pub enum AddressTag {
 
 impl AddressTag {
     /// All tags, as rules spell them.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Host, "<HOST>"),
         (Self::HostPort, "<HOST:PORT>"),
         (Self::HostPortColon, "<HOST:PORT:>"),
         (Self::HostMaybePort, "<HOST[:PORT]>"),
         (Self::HostDotPort, "<HOST.PORT>"),
+        (Self::HostWordPort, "<HOST port PORT>"),
         (Self::TransportColon, "<TRANSPORT:HOST:PORT>"),
         (Self::TransportSpace, "<TRANSPORT HOST:PORT>"),
         (Self::Slashes, "<IPV/TRANSPORT/HOST/PORT>"),
@@ -45,6 +48,7 @@ impl AddressTag {
                 r"[0-9A-Za-z:.%_\[\]-]+"
             }
             Self::HostDotPort => r"[0-9.]+",
+            Self::HostWordPort => r"[0-9A-Za-z:.%_-]+ port [0-9]+",
             Self::TransportColon => r"[A-Z]+:[0-9A-Za-z:.%_\[\]-]+",
             Self::TransportSpace => r"[A-Z]+ [0-9A-Za-z:.%_\[\]-]+",
             Self::Slashes => r"IPV[46]/[0-9A-Za-z:.%_/-]+",

@@ -18,6 +18,9 @@ use crate::config::spelling::{Repaired, syntax};
 use crate::model::account::AccountPlace;
 use crate::model::event::{Class, Evidence, Meaning};
 
+/// The longest name of a program that is looked for, in bytes.
+const LONGEST_PROGRAM: usize = 64;
+
 const FILTER_HELP: &str = "what Asterisk writes is read already: leave this file out, let `asterguard import` translate it, or write each failregex as a [[rule]] with id, class and evidence, from ^ to $ and without %(…)s (docs/rules.md)";
 const RULE_HELP: &str =
     "a [[rule]] has id, failregex, class and evidence; docs/rules.md has all keys";
@@ -26,7 +29,8 @@ const RULE_HELP: &str =
 #[serde(deny_unknown_fields)]
 struct RawFile {
     prefix: Option<Grammar>,
-    service: Option<Service>,
+    program: Option<Spanned<OneOrMany>>,
+    service: Option<Spanned<String>>,
     #[serde(default)]
     ignoreregex: Vec<Spanned<String>>,
     datepattern: Option<Spanned<String>>,
@@ -55,6 +59,7 @@ struct RawMessage {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "keys of a rule, each by itself")]
 struct RawRule {
     id: Spanned<String>,
     failregex: Spanned<OneOrMany>,
@@ -71,7 +76,9 @@ struct RawRule {
     twin: bool,
     #[serde(default)]
     unbroken: bool,
-    service: Option<Service>,
+    #[serde(default)]
+    announces: bool,
+    service: Option<Spanned<String>>,
     since: Option<Spanned<String>>,
     until: Option<Spanned<String>>,
     #[serde(default)]
@@ -85,6 +92,7 @@ struct RawAccount {
     longest: Option<usize>,
     #[serde(default)]
     once: bool,
+    until: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +107,15 @@ struct RawText {
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -219,7 +236,9 @@ impl Reader<'_> {
                 Some("add a `[[rule]]` with id, failregex, class and evidence"),
             );
         }
-        let (service, mut rules) = (raw.service, Vec::<Rule>::new());
+        let programs = self.programs(raw.program.as_ref(), grammar);
+        let service = raw.service.as_ref().map(|name| self.service(name));
+        let mut rules = Vec::<Rule>::new();
         for raw in raw.rule {
             if rules.iter().any(|rule| rule.id == *raw.id.get_ref()) {
                 self.problem(
@@ -228,19 +247,54 @@ impl Reader<'_> {
                     Some("give each rule of a file its own id"),
                 );
             }
-            rules.extend(self.rule(raw, service, grammar));
+            rules.extend(self.rule(raw, service.as_ref(), grammar));
         }
         RuleFile {
             name,
             path: self.path.to_owned(),
             source: Arc::clone(&self.source),
             grammar,
+            programs,
             ignoreregex,
             datepattern: raw.datepattern.map(Spanned::into_inner),
             messages,
             rules,
             owner: None,
         }
+    }
+
+    /// Reads the names of programs; a file for lines of syslog has some, and no other has.
+    fn programs(&mut self, raw: Option<&Spanned<OneOrMany>>, grammar: Grammar) -> Vec<String> {
+        let help = "write the names that stand before the colon or the brackets, for example program = [\"sshd\"]";
+        let Some(raw) = raw else {
+            if grammar == Grammar::Syslog {
+                self.problem(0..0, "prefix = \"syslog\" needs the names of programs", Some(help));
+            }
+            return Vec::new();
+        };
+        let names = raw.get_ref().all();
+        let is_name = |name: &String| {
+            let is_part = |byte: u8| byte.is_ascii_graphic() && !b"[]:<>|\"".contains(&byte);
+            (1..=LONGEST_PROGRAM).contains(&name.len()) && name.bytes().all(is_part)
+        };
+        if grammar != Grammar::Syslog {
+            self.problem(raw.span(), "program belongs to prefix = \"syslog\"", None);
+        } else if names.is_empty() || !names.iter().all(is_name) {
+            self.problem(raw.span(), "these are no names of programs", Some(help));
+        }
+        names.to_vec()
+    }
+
+    /// Reads the name of a service: one of Asterisk's, or that of a port list.
+    fn service(&mut self, name: &Spanned<String>) -> Service {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let text = name.get_ref();
+        if text.is_empty() || text == "all" || !text.bytes().all(is_part) {
+            let help =
+                "write pjsip, chan_sip, iax, ami, http, none, or the name of a list in [ports]";
+            self.problem(name.span(), format!("{text:?} is no service"), Some(help));
+        }
+        Service::named(text)
     }
 
     fn ignoreregex(&mut self, regex: &Spanned<String>, grammar: Grammar) -> Option<LineRegex> {
@@ -286,7 +340,7 @@ impl Reader<'_> {
         })
     }
 
-    fn rule(&mut self, raw: RawRule, service: Option<Service>, grammar: Grammar) -> Option<Rule> {
+    fn rule(&mut self, raw: RawRule, service: Option<&Service>, grammar: Grammar) -> Option<Rule> {
         let before = self.problems.len();
         let well_named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if raw.id.get_ref().is_empty() || !raw.id.get_ref().bytes().all(well_named) {
@@ -313,15 +367,12 @@ impl Reader<'_> {
                 Meaning::Offence(class.unwrap_or(Class::Scan))
             }
         };
-        let sources = match raw.failregex.get_ref() {
-            OneOrMany::One(one) => std::slice::from_ref(one),
-            OneOrMany::Many(many) => many,
-        };
         let mut patterns = Vec::new();
-        for source in sources {
+        for source in raw.failregex.get_ref().all() {
             let pattern = match grammar {
                 Grammar::Fail2ban => Pattern::of_fail2ban(source),
-                _ => Pattern::new(source),
+                Grammar::Asterisk => Pattern::new(source),
+                Grammar::Kernel | Grammar::Syslog | Grammar::None => Pattern::of_text(source),
             };
             match pattern {
                 Ok(pattern) => patterns.push(pattern),
@@ -348,6 +399,7 @@ impl Reader<'_> {
                 );
             }
         }
+        let own = raw.service.as_ref().map(|name| self.service(name));
         let account = raw.account.as_ref().and_then(|account| self.account(account));
         let examples =
             raw.example.into_iter().filter_map(|example| self.example(example)).collect();
@@ -365,7 +417,8 @@ impl Reader<'_> {
             framed: raw.framed,
             twin: raw.twin,
             unbroken: raw.unbroken,
-            service: raw.service.or(service).unwrap_or(Service::None),
+            announces: raw.announces,
+            service: own.or_else(|| service.cloned()).unwrap_or(Service::None),
             since: raw.since.map(Spanned::into_inner),
             until: raw.until.map(Spanned::into_inner),
             examples,
@@ -378,8 +431,18 @@ impl Reader<'_> {
             self.problem(raw.after.span(), "the text right before the name is missing", Some(help));
             return None;
         }
+        // Otherwise any text would end a name that is longer.
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+-".contains(byte);
+        let until = raw.until.as_ref().map(|until| until.get_ref().as_str());
+        if let Some(until) = raw.until.as_ref() {
+            if until.get_ref().as_bytes().first().is_none_or(is_part) {
+                let help =
+                    "it begins with a byte that no name contains, for example until = ' from '";
+                self.problem(until.span(), "a name does not end there", Some(help));
+            }
+        }
         let longest = raw.longest.unwrap_or(usize::MAX);
-        Some(AccountPlace::new(raw.after.get_ref(), longest, raw.once))
+        Some(AccountPlace::new(raw.after.get_ref(), longest, raw.once).until(until))
     }
 
     fn example(&mut self, raw: RawExample) -> Option<Example> {
@@ -462,9 +525,22 @@ evidence = "unverified"
             (format!("{GOOD}since = \"v1\"\n"), "mine.toml:7:9", "no Asterisk version"),
             (format!("{GOOD}account = {{ after = '' }}\n"), "mine.toml:7:21", "before the name"),
             (format!("{GOOD}account = 'x'\n"), "mine.toml:7:11", "expected"),
+            (
+                format!("{GOOD}account = {{ after = 'user ', until = 'x' }}\n"),
+                "mine.toml:7:38",
+                "does not end there",
+            ),
             ("ignoreregex = ['(']\n".to_owned() + GOOD, "mine.toml:1:16", "no valid regex"),
             ("[[message]]\nhead = 'x'\nend = ['y']\n".to_owned() + GOOD, "mine.toml:2:8", "FILE"),
             ("prefix = 'none'".to_owned(), "mine.toml:1:1", "no rule"),
+            ("prefix = 'syslog'\n".to_owned() + GOOD, "mine.toml:1:1", "names of programs"),
+            ("program = 'sshd'\n".to_owned() + GOOD, "mine.toml:1:11", "prefix = \"syslog\""),
+            (
+                "prefix = 'syslog'\nprogram = ['a b']\n".to_owned() + GOOD,
+                "mine.toml:2:11",
+                "no names of programs",
+            ),
+            ("service = 'ssh port'\n".to_owned() + GOOD, "mine.toml:1:11", "is no service"),
         ] {
             let said = complaint(&wrong);
             assert!(said.contains(place) && said.contains(words), "{said}");

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::config::diagnostic::Diagnostics;
-use crate::model::account::AccountPlace;
+use crate::model::account::{Account, AccountPlace};
 use crate::model::event;
 use crate::model::event::{Class, Evidence, Meaning, RuleId};
 use crate::model::exchange::Protocol;
@@ -30,7 +30,8 @@ use pattern::Pattern;
 use search::LineRegex;
 
 /// The rule files that come with the program, by name.
-const BUILTIN: [(&str, &str); 8] = [
+const BUILTIN: [(&str, &str); 16] = [
+    ("apache-auth", include_str!("../../rules/apache-auth.toml")),
     ("asterisk-ami", include_str!("../../rules/asterisk-ami.toml")),
     ("asterisk-dialplan", include_str!("../../rules/asterisk-dialplan.toml")),
     ("asterisk-iax", include_str!("../../rules/asterisk-iax.toml")),
@@ -38,7 +39,14 @@ const BUILTIN: [(&str, &str); 8] = [
     ("asterisk-pjsip", include_str!("../../rules/asterisk-pjsip.toml")),
     ("asterisk-security", include_str!("../../rules/asterisk-security.toml")),
     ("asterisk-sip", include_str!("../../rules/asterisk-sip.toml")),
+    ("dovecot", include_str!("../../rules/dovecot.toml")),
+    ("freepbx-web", include_str!("../../rules/freepbx-web.toml")),
+    ("kamailio", include_str!("../../rules/kamailio.toml")),
     ("kernel-firewall", include_str!("../../rules/kernel-firewall.toml")),
+    ("nginx-http-auth", include_str!("../../rules/nginx-http-auth.toml")),
+    ("postfix-sasl", include_str!("../../rules/postfix-sasl.toml")),
+    ("sshd", include_str!("../../rules/sshd.toml")),
+    ("vsftpd", include_str!("../../rules/vsftpd.toml")),
 ];
 
 /// Bytes that a rule file may have.
@@ -56,6 +64,8 @@ pub enum Grammar {
     Asterisk,
     /// [`crate::detect::prefix::kernel`]: what the kernel wrote into a syslog.
     Kernel,
+    /// [`crate::detect::prefix::syslog_message`]: what one of the file's programs wrote into a syslog or the journal.
+    Syslog,
     /// None: the failregex sees the whole line.
     None,
     /// As in fail2ban: the failregex is one of fail2ban's own, and sees the line without its date.
@@ -99,6 +109,7 @@ pub struct Example {
 
 /// A rule.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true of a rule, or not, by itself")]
 pub struct Rule {
     /// Its name within its file.
     pub id: String,
@@ -132,6 +143,8 @@ pub struct Rule {
     pub unbroken: bool,
     /// The service that it is about.
     pub service: Service,
+    /// Whether another line follows about the same attempt, on the same connection: that one counts, and not both.
+    pub announces: bool,
     /// The first Asterisk version that writes this message.
     pub since: Option<String>,
     /// The last one.
@@ -141,6 +154,13 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Returns the account that a message names. One of another service than Asterisk's is no account of Asterisk's.
+    #[must_use]
+    pub fn account_in(&self, body: &[u8]) -> Option<Account> {
+        let account = self.account.as_ref()?.read(body)?;
+        Some(self.service.port_list().map_or(account, |service| account.at_service(service)))
+    }
+
     /// A rule that is only this: nothing proves its hosts, and it tells of no account and no call.
     pub(crate) fn plain(id: String, patterns: Vec<Pattern>, meaning: Meaning) -> Self {
         Self {
@@ -158,6 +178,7 @@ impl Rule {
             twin: false,
             unbroken: false,
             service: Service::None,
+            announces: false,
             since: None,
             until: None,
             examples: Vec::new(),
@@ -181,14 +202,12 @@ impl TextPlace {
     }
 }
 
-/// A service of the PBX, as far as it matters what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// A service of this machine, as far as it matters what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
     /// SIP, by `chan_pjsip`.
     Pjsip,
     /// SIP, by `chan_sip`, of which HEP does not tell.
-    #[serde(rename = "chan_sip")]
     ChanSip,
     /// IAX2.
     Iax,
@@ -196,16 +215,44 @@ pub enum Service {
     Ami,
     /// The HTTP server, of which that is just as true.
     Http,
+    /// One that is not Asterisk's, at the ports of this list in `[ports]`.
+    Listed(String),
     /// None: it answers nothing to what the message tells of.
     None,
 }
 
 impl Service {
+    /// Those that have a name of their own; any other name is that of a port list.
+    const NAMED: [(&'static str, Self); 6] = [
+        ("pjsip", Self::Pjsip),
+        ("chan_sip", Self::ChanSip),
+        ("iax", Self::Iax),
+        ("ami", Self::Ami),
+        ("http", Self::Http),
+        ("none", Self::None),
+    ];
+
+    /// Returns the service of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let named = Self::NAMED.into_iter().find(|(known, _)| *known == name);
+        named.map_or_else(|| Self::Listed(name.to_owned()), |(_, service)| service)
+    }
+
+    /// Returns the list of its ports, if it is none of Asterisk's.
+    #[must_use]
+    pub fn port_list(&self) -> Option<&str> {
+        match self {
+            Self::Listed(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Returns the protocol that it speaks.
     #[must_use]
-    pub fn protocol(self) -> Protocol {
+    pub fn protocol(&self) -> Protocol {
         match self {
-            Self::Pjsip | Self::ChanSip | Self::None => Protocol::Sip,
+            Self::Pjsip | Self::ChanSip | Self::Listed(_) | Self::None => Protocol::Sip,
             Self::Iax => Protocol::Iax2,
             Self::Ami => Protocol::Ami,
             Self::Http => Protocol::Http,
@@ -214,7 +261,7 @@ impl Service {
 
     /// Whether what a client sends stands in its messages as it is, so that no file is framed to it.
     #[must_use]
-    pub fn escapes_nothing(self) -> bool {
+    pub fn escapes_nothing(&self) -> bool {
         matches!(self, Self::Ami | Self::Http)
     }
 }
@@ -230,6 +277,8 @@ pub struct RuleFile {
     pub source: Arc<str>,
     /// The grammar of what is stripped from lines first.
     pub grammar: Grammar,
+    /// The programs whose lines it reads, by their names in a syslog, where the grammar is [`Grammar::Syslog`].
+    pub programs: Vec<String>,
     /// Bodies that one of these matches anywhere are ignored.
     pub ignoreregex: Vec<LineRegex>,
     /// Where the dates are that a failregex of fail2ban's does not see: its `datepattern`.
@@ -324,6 +373,7 @@ impl RuleSet {
             path: name.into(),
             source: "".into(),
             grammar: Grammar::None,
+            programs: Vec::new(),
             ignoreregex: Vec::new(),
             datepattern: None,
             messages: Vec::new(),

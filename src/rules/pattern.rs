@@ -80,6 +80,19 @@ impl Pattern {
     /// Returns an error if it is no regex or does not have the shape that lets its address be
     /// found; see [`PatternError`].
     pub fn new(source: &str) -> Result<Self, PatternError> {
+        Self::read(source, true)
+    }
+
+    /// Reads a failregex for lines that no grammar of Asterisk's is stripped from: what it begins with is no file's
+    /// name.
+    ///
+    /// # Errors
+    /// Those of [`Pattern::new`].
+    pub fn of_text(source: &str) -> Result<Self, PatternError> {
+        Self::read(source, false)
+    }
+
+    fn read(source: &str, names_file: bool) -> Result<Self, PatternError> {
         let found: Vec<_> = AddressTag::ALL
             .into_iter()
             .flat_map(|(tag, name)| {
@@ -111,10 +124,21 @@ impl Pattern {
         let after = match tail_parts.first().map(|hir| hir.kind()) {
             Some(HirKind::Look(Look::End)) => Vec::new(),
             Some(HirKind::Literal(literal)) if ends_address(&literal.0) => literal.0.to_vec(),
+            // Behind a word and a number, what comes is no part of an address.
+            Some(HirKind::Literal(literal))
+                if tag == AddressTag::HostWordPort
+                    && literal.0.first().is_some_and(|byte| !byte.is_ascii_digit()) =>
+            {
+                literal.0.to_vec()
+            }
+            // A full stop that nothing follows ends a sentence.
+            Some(HirKind::Literal(literal)) if *literal.0 == *b"." && tail_parts.len() == 2 => {
+                literal.0.to_vec()
+            }
             _ => return Err(PatternError::OpenEnd),
         };
         let open = head_hir.properties().maximum_len().is_none();
-        let needles = needles(&head_parts).chain(needles(&tail_parts)).collect();
+        let needles = needles(&head_parts, names_file).chain(needles(&tail_parts, false)).collect();
         Ok(Self {
             source: source.to_owned(),
             regex,
@@ -195,11 +219,10 @@ fn parts(hir: &Hir) -> Vec<&Hir> {
 }
 
 /// The literals among `parts` that are long enough to look for. A line may have the file name
-/// and the message apart (`FILE:LINE FUNC: MESSAGE`), so nothing up to the first `: ` is taken.
-fn needles(parts: &[&Hir]) -> impl Iterator<Item = Vec<u8>> {
-    let starts_body =
-        matches!(parts.first().map(|hir| hir.kind()), Some(HirKind::Look(Look::Start)));
-    let mut in_file_name = starts_body;
+/// and the message apart (`FILE:LINE FUNC: MESSAGE`), so where the text `names_file`, nothing up to the first
+/// `: ` is taken.
+fn needles(parts: &[&Hir], names_file: bool) -> impl Iterator<Item = Vec<u8>> {
+    let mut in_file_name = names_file;
     let mut found = Vec::new();
     for part in parts {
         let HirKind::Literal(literal) = part.kind() else { continue };
@@ -246,6 +269,9 @@ mod tests {
         assert!(first.before.is_empty());
         let last = Pattern::new(r"^manager\.c: Empty registration from <HOST>$").unwrap();
         assert!(last.after.is_empty());
+        assert!(Pattern::new(r"^a: from <HOST port PORT>: no$").is_ok());
+        let sentence = Pattern::new(r"^a: from <HOST>\.$").unwrap();
+        assert_eq!(sentence.after, b".");
         assert!(Pattern::new(r"^manager\.c: (?<name>a) from <HOST>\. Line$").is_ok());
     }
 

@@ -36,7 +36,8 @@ impl Trial<'_> {
         for (number, regex) in (1..).zip(self.failregex) {
             let pattern = match self.grammar {
                 Grammar::Fail2ban => Pattern::of_fail2ban(regex),
-                _ => Pattern::new(regex),
+                Grammar::Asterisk => Pattern::new(regex),
+                Grammar::Kernel | Grammar::Syslog | Grammar::None => Pattern::of_text(regex),
             };
             match pattern {
                 Ok(pattern) => {
@@ -60,6 +61,7 @@ impl Trial<'_> {
             path: FILTER.into(),
             source: "".into(),
             grammar: self.grammar,
+            programs: Vec::new(),
             ignoreregex,
             datepattern: None,
             messages: Vec::new(),

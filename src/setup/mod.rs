@@ -8,6 +8,7 @@ pub mod apply;
 pub mod edits;
 pub mod plan;
 pub mod record;
+pub mod services;
 pub mod survey;
 pub mod tree;
 pub mod trial;

@@ -49,12 +49,14 @@ pub enum Wanted {
 }
 
 /// What setup is to do besides the logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wishes {
     /// Whether the guard bans.
     pub mode: Wanted,
     /// Whether the guard gets a user of the manager interface.
     pub ami: bool,
+    /// Jails of services that are not Asterisk's, to be switched on.
+    pub jails: Vec<String>,
 }
 
 /// One file to write.
@@ -124,7 +126,7 @@ impl Plan {
 
     /// Returns the plan for what is there.
     #[must_use]
-    pub fn make(survey: &Survey, wishes: Wishes) -> Self {
+    pub fn make(survey: &Survey, wishes: &Wishes) -> Self {
         let secrets = vec![survey.secret.clone()];
         let plan = Self { secrets, ..Self::default() };
         let mut planner = Planner { survey, tree: survey.tree.clone(), plan };
@@ -132,8 +134,9 @@ impl Plan {
         planner.hep();
         planner.rotation(&added);
         let ami = wishes.ami && planner.ami();
-        planner.own(wishes.mode, ami);
+        planner.own(wishes, ami);
         planner.group();
+        planner.group_of_services(&wishes.jails);
         planner.plan
     }
 }
@@ -597,7 +600,8 @@ impl Planner<'_> {
     }
 
     /// Plans what the guard's own configuration says.
-    fn own(&mut self, wanted: Wanted, ami: bool) {
+    fn own(&mut self, wishes: &Wishes, ami: bool) {
+        let wanted = wishes.mode;
         let survey = self.survey;
         let path = survey.places.own.clone();
         let old = own_settings(survey);
@@ -648,6 +652,7 @@ impl Planner<'_> {
             file.insert("ami".to_owned(), Value::Table(section));
             why.push("the guard asks the manager interface".to_owned());
         }
+        self.services(&wishes.jails, &mut file, &mut why);
         if why.is_empty() {
             return;
         }
@@ -656,6 +661,52 @@ impl Planner<'_> {
         }
         let owner = Owner { uid: 0, gid: 0, mode: 0o644 };
         self.write(path, own_text(&file).into(), owner, why.join("\n"));
+    }
+
+    /// Plans which jails of services that are not Asterisk's are switched on, and names those that could be.
+    fn services(&mut self, jails: &[String], file: &mut Table, why: &mut Vec<String>) {
+        for offer in &self.survey.services {
+            let name = &offer.jail;
+            if !jails.contains(name) {
+                self.note(format!("the jail {name} is off, and its service runs here; to switch it on: asterguard setup --jail {name}"));
+                continue;
+            }
+            let all = file.entry("jail").or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(all) = all else { continue };
+            let mut jail = Table::from_iter([("enabled".to_owned(), Value::Boolean(true))]);
+            let logpath = offer.logpath.clone().map(Value::String);
+            jail.extend(logpath.map(|path| ("logpath".to_owned(), path)));
+            all.insert(name.clone(), Value::Table(jail));
+            why.push(format!("the guard guards the logins of {name}"));
+        }
+    }
+
+    /// Plans that the service may read the logs of those that are switched on.
+    fn group_of_services(&mut self, jails: &[String]) {
+        let Some(user) = &self.survey.user else { return };
+        let wanted = self.survey.services.iter().filter(|offer| jails.contains(&offer.jail));
+        for (path, owner) in wanted.filter_map(|offer| offer.log.as_ref()) {
+            let member = user.groups.iter().any(|group| group.as_raw() == owner.gid);
+            if owner.mode & 0o004 != 0 || (member && owner.mode & 0o040 != 0) {
+                continue;
+            }
+            let path = path.display();
+            match self.survey.groups.get(&owner.gid) {
+                Some(group) if owner.mode & 0o040 != 0 && owner.gid != 0 => {
+                    if !self.plan.groups.iter().any(|known| known.group == *group) {
+                        self.plan.groups.push(GroupEdit {
+                            user: USER.to_owned(),
+                            group: group.clone(),
+                            why: format!("the service reads {path}"),
+                        });
+                    }
+                }
+                _ => self.plan.notes.push(format!(
+                    "{path} has the mode {:o}: the user {USER} cannot read it; give it a group, and that group r",
+                    owner.mode
+                )),
+            }
+        }
     }
 
     /// Logs with attempts that the guard does not read.

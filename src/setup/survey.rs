@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use toml::Table;
 
+use super::services::{Offer, offers};
 use super::tree::Tree;
 use crate::config::{Config, Mode};
 use crate::control::status::Status;
@@ -199,6 +200,8 @@ pub struct Survey {
     pub trunks: Vec<String>,
     /// The UDP ports that are in use.
     pub udp: BTreeSet<u16>,
+    /// Services that are not Asterisk's, which run here and whose jails are off.
+    pub services: Vec<Offer>,
     /// Whether `res_hep_pjsip` is installed; `None`: not known.
     pub hep_module: Option<bool>,
     /// The user of the service, if there is one.
@@ -267,6 +270,7 @@ impl Survey {
             logs,
             listening,
             udp,
+            services: offers(root, config.places.disabled()),
         }
     }
 }

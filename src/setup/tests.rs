@@ -72,7 +72,7 @@ impl Machine {
     }
 
     fn plan(&self, mode: Wanted) -> Plan {
-        Plan::make(&self.look(), Wishes { mode, ami: false })
+        Plan::make(&self.look(), &Wishes { mode, ami: false, jails: Vec::new() })
     }
 
     fn record(&self) -> Record {
@@ -382,7 +382,8 @@ fn a_port_in_use_is_not_taken() {
     let machine = Machine::of("samples-22");
     let mut survey = machine.look();
     survey.udp.extend([9060, 9061]);
-    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: false });
+    let plan =
+        Plan::make(&survey, &Wishes { mode: Wanted::Observe, ami: false, jails: Vec::new() });
     assert!(machine.shown(&plan).contains("+capture_address = 127.0.0.1:9062\n"));
 }
 
@@ -415,8 +416,9 @@ fn passwords_are_not_shown() {
 
 #[test]
 fn the_guard_gets_a_user_of_the_manager_interface() {
-    let plan =
-        |machine: &Machine, ami| Plan::make(&machine.look(), Wishes { mode: Wanted::Observe, ami });
+    let plan = |machine: &Machine, ami| {
+        Plan::make(&machine.look(), &Wishes { mode: Wanted::Observe, ami, jails: Vec::new() })
+    };
     let machine = Machine::of("freepbx");
     assert!(!machine.shown(&plan(&machine, false)).contains("manager_custom.conf"));
     machine.write("etc/asterisk/manager_additional.conf", "[general](+)\nport = 5039\n");
@@ -444,6 +446,36 @@ fn the_guard_gets_a_user_of_the_manager_interface() {
 }
 
 #[test]
+fn the_jail_of_a_service_is_switched_on_where_it_is_asked_for() {
+    let machine = Machine::of("samples-22");
+    machine.write("proc/7/comm", "sshd\n");
+    machine.write("usr/lib/systemd/system/ssh.service", "");
+    let plan = |jails: &[&str]| {
+        let jails = jails.iter().map(|jail| (*jail).to_owned()).collect();
+        Plan::make(&machine.look(), &Wishes { mode: Wanted::Observe, ami: false, jails })
+    };
+    let own = machine.path("etc/asterguard/conf.d/10-setup.toml");
+    let text = |plan: &Plan| {
+        let edit = plan.files.iter().find(|edit| edit.path == own);
+        edit.map(|edit| String::from_utf8(edit.new.clone()).unwrap())
+    };
+    let offered = plan(&[]);
+    assert!(offered.notes.iter().any(|note| note.contains("--jail sshd")), "{:?}", offered.notes);
+    assert!(!text(&offered).unwrap().contains("sshd"));
+    let asked = plan(&["sshd"]);
+    let written = text(&asked).unwrap();
+    let section = "[jail.sshd]\nenabled = true\nlogpath = \"journal:ssh.service\"\n";
+    assert!(written.contains(section), "{written}");
+    machine.apply(&asked).unwrap();
+    let guard = load_plan(Some(&machine.path("etc/asterguard/asterguard.toml"))).unwrap();
+    assert!(guard.jail_named("sshd").is_some());
+    // Again, nothing is left to do; and all of it can be taken back.
+    assert!(plan(&["sshd"]).is_empty());
+    machine.undo();
+    assert!(!own.exists());
+}
+
+#[test]
 fn the_guard_observes_only_where_nobody_decided() {
     let own = |machine: &Machine, wanted| {
         let plan = machine.plan(wanted);
@@ -460,7 +492,8 @@ fn the_guard_observes_only_where_nobody_decided() {
     machine.write("etc/asterguard/conf.d/10-setup.toml", "[default]\nmaxretry = 4\n");
     assert_eq!(own(&machine, Wanted::Observe), None);
     let survey = Survey { has_banned: true, ..Machine::of("samples-22").look() };
-    let plan = Plan::make(&survey, Wishes { mode: Wanted::Observe, ami: false });
+    let plan =
+        Plan::make(&survey, &Wishes { mode: Wanted::Observe, ami: false, jails: Vec::new() });
     assert!(!plan.files.iter().any(|edit| edit.path.ends_with("10-setup.toml")));
     assert!(plan.notes.iter().any(|note| note.contains("has banned hosts already")));
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use super::names::{TABLE, mask};
 use super::structure::{Scope, SetKind, port_elements};
-use crate::model::scope::Ports;
+use crate::model::scope::{Blocktype, Ports};
 
 /// The sets that the kernel counts in.
 pub(crate) const PASSED: [&str; 2] = ["passed4", "passed6"];
@@ -23,11 +23,13 @@ const HEARD: &str = "heard_ports";
 
 /// Appends the rules for `scopes`, and the ports that are `heard`.
 pub(super) fn write_passed(text: &mut String, scopes: &[Scope], heard: &BTreeSet<u16>) {
-    let scopes = scopes.get(..MOST_SCOPES).unwrap_or(scopes);
-    let all: Vec<_> = scopes.iter().filter(|scope| scope.ports == Ports::All).collect();
-    let stranger = in_none(&scopes.iter().collect::<Vec<_>>());
+    // What goes on by design is no alarm.
+    let whole = scopes.iter().filter(|scope| scope.blocktype != Blocktype::DropNew);
+    let scopes: Vec<&Scope> = whole.take(MOST_SCOPES).collect();
+    let all: Vec<_> = scopes.iter().copied().filter(|scope| scope.ports == Ports::All).collect();
+    let stranger = in_none(&scopes);
     let port_sets: BTreeSet<_> =
-        scopes.iter().filter(|scope| scope.ports != Ports::All).map(Scope::port_set).collect();
+        scopes.iter().filter(|scope| scope.ports != Ports::All).map(|it| it.port_set()).collect();
     let rule =
         |set: &String| format!("\t\tmeta l4proto {{ tcp, udp }} th dport @{set} goto passed\n");
     let closed = port_sets.iter().map(rule).collect::<Vec<_>>().concat();
@@ -72,7 +74,6 @@ fn in_none(scopes: &[&Scope]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::scope::Blocktype;
     use crate::table::structure::tests::with;
 
     #[test]

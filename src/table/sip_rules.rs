@@ -35,6 +35,11 @@ const TALKED_PORTS: &str = "talked_ports";
 /// The sets of the hosts and ports that our PBX sent something to from there lately.
 pub(crate) const TALKED: [&str; 2] = ["talked4", "talked6"];
 
+/// The set of the ports of services that are not Asterisk's.
+const SERVED_PORTS: &str = "served_ports";
+/// The sets of the hosts that these sent something to lately, by our port.
+pub(crate) const SERVED: [&str; 2] = ["served4", "served6"];
+
 /// The sets of the ports of the PBX's other services that are watched.
 const SERVICES: [&str; 3] = ["iax_ports", "ami_ports", "http_ports"];
 
@@ -101,6 +106,14 @@ impl Structure {
             let ports: Vec<_> = self.wrapped.iter().map(ToString::to_string).collect();
             let ports = ports.join(", ");
             let _ = writeln!(text, "\nadd element inet {TABLE} {TALKED_PORTS} {{ {ports} }}");
+        }
+        if !self.served.is_empty() {
+            let ports = port_elements(&self.served);
+            let _ = writeln!(
+                text,
+                "\nadd element inet {TABLE} {SERVED_PORTS} {ports}\n\
+                 insert rule inet {TABLE} wire_output oif != \"lo\" tcp sport @{SERVED_PORTS} jump wire_served"
+            );
         }
         let ServicePorts { iax, ami, http } = &self.services;
         for (set, ports) in SERVICES.iter().zip([iax, ami, http]) {
@@ -213,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn other_services_cost_nothing_without_their_jails() {
+        let none = structure(SipMonitor::default());
+        assert!(!none.wire_ruleset().contains("jump wire_served"));
+        let some = Structure { served: vec![(22, 22), (443, 443)], ..none };
+        let text = some.wire_ruleset();
+        for words in ["served_ports { 22, 443 }\n", "tcp sport @served_ports jump wire_served\n"] {
+            assert_eq!(text.matches(words).count(), 1, "{words}\n{text}");
+        }
+        for set in SERVED.iter().chain(&[SERVED_PORTS]) {
+            assert_eq!(text.matches(&format!("\tset {set} {{\n")).count(), 1);
+        }
+    }
+
+    #[test]
     fn hep_is_copied_from_asterisks_user_only() {
         let hep = HepFlow {
             uid: 101,
@@ -234,7 +261,7 @@ mod tests {
         assert!(
             !text.contains("@ih") && text.contains("udp @th,64,64") && text.contains("log group")
         );
-        assert!(whole.contains("update @talked4") && !text.contains("update @talked"));
+        assert!(whole.contains("update @talked4") && text.matches("update @talked").count() == 2);
         let rest: Vec<_> = whole.lines().filter(|line| !line.contains("@ih")).collect();
         assert_eq!(text.lines().collect::<Vec<_>>(), rest);
         assert_eq!(text.matches('{').count(), text.matches('}').count());
@@ -255,7 +282,7 @@ mod tests {
         let no_limiter =
             structure(SipMonitor { limiter: Limiter::Off, ..SipMonitor::default() }).wire_ruleset();
         for (text, file, chains, sets) in [
-            (&off, WIRE, 13, 12),
+            (&off, WIRE, 14, 15),
             (&off, LIMITER, 6, 6),
             (&no_limiter, LIMITER, 6, 6),
             (&off, HEP, 1, 0),

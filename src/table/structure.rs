@@ -96,6 +96,7 @@ impl Scope {
         let how = match blocktype {
             Blocktype::Drop => "drop",
             Blocktype::Reject => "reject",
+            Blocktype::DropNew => "new",
         };
         let sets = format!("scope_{}_{how}_{ipv6prefix}{HOSTS}", word(name));
         Self { name: name.to_owned(), ports, blocktype, ipv6prefix, sets }
@@ -169,18 +170,36 @@ impl Scope {
 
     /// Returns the rules that turn away whoever is in the scope's sets.
     fn rules(&self) -> String {
-        let ports = match self.ports {
-            Ports::All => String::new(),
-            Ports::Ranges(_) => {
-                format!("meta l4proto {{ tcp, udp }} th dport @{} ", self.port_set())
+        // A SYN without ACK opens a connection.
+        let opening = "tcp flags & (syn | ack) == syn ";
+        let set = self.port_set();
+        match (&self.ports, self.blocktype) {
+            (Ports::All, Blocktype::DropNew) => {
+                self.rules_for(opening) + &self.rules_for("meta l4proto != tcp ")
             }
-        };
+            (Ports::Ranges(_), Blocktype::DropNew) => {
+                self.rules_for(&format!("tcp dport @{set} {opening}"))
+                    + &self.rules_for(&format!("udp dport @{set} "))
+            }
+            (Ports::All, _) => self.rules_for(""),
+            (Ports::Ranges(_), _) => {
+                self.rules_for(&format!("meta l4proto {{ tcp, udp }} th dport @{set} "))
+            }
+        }
+    }
+
+    /// Returns the rules for packets that match `ports`.
+    fn rules_for(&self, ports: &str) -> String {
         let verdict = match self.blocktype {
-            Blocktype::Drop => "drop",
+            Blocktype::Drop | Blocktype::DropNew => "drop",
             Blocktype::Reject => "goto refuse",
         };
         // Only with these protocols there are ports.
-        let flows = if ports.is_empty() { "meta l4proto { tcp, udp } " } else { &ports };
+        let flows = match (&self.ports, ports) {
+            (Ports::All, "") => "meta l4proto { tcp, udp } ",
+            (Ports::All, "meta l4proto != tcp ") => "meta l4proto udp ",
+            _ => ports,
+        };
         let pair = |kind| [false, true].map(|ipv6| self.set(kind, ipv6));
         let [[v4, v6], [flow4, flow6], [net4, net6]] =
             [SetKind::Hosts, SetKind::Flows, SetKind::Networks].map(pair);
@@ -216,6 +235,8 @@ pub struct Structure {
     pub wire: SipMonitor,
     /// Ports at which our PBX speaks SIP in TLS or WebSocket: who is answered there is recorded with its port.
     pub wrapped: BTreeSet<u16>,
+    /// The ports of services that are not Asterisk's, as far as jails in use read of them.
+    pub served: Vec<(u16, u16)>,
     /// Ports of [`AsteriskPorts::heard`](crate::model::exchange::AsteriskPorts::heard).
     pub heard: BTreeSet<u16>,
     /// The ports of the PBX's other services that are watched.
@@ -265,6 +286,7 @@ impl Structure {
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
             wrapped: config.asterisk.wrapped.clone(),
+            served: Vec::new(),
             heard: config.asterisk.heard.clone(),
             services: ServicePorts::new(asterisk, ports),
         };
@@ -497,6 +519,7 @@ pub(crate) fn declarations(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Whether the configuration decides what the set of this name holds: the hosts that we let pass, and ports.
 pub(crate) fn is_filled(set: &str) -> bool {
     matches!(set, "allow4" | "allow6" | "wire_pbx4" | "wire_pbx6" | "talked_ports" | "heard_ports")
+        || set == "served_ports"
         || matches!(set, "iax_ports" | "ami_ports" | "http_ports")
         || set.starts_with("ports_")
 }

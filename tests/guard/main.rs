@@ -52,6 +52,7 @@ mod reload;
 mod report;
 mod restart;
 mod rotation;
+mod services;
 mod signals;
 mod strangers;
 mod terminal;

@@ -96,7 +96,7 @@ struct Log {
 
 /// Whether a line counts by what the PBX did, so that it does not matter what stands before it.
 pub fn is_weighed(line: &Event, sight: Sight) -> bool {
-    let service = plan().0.rules.get(line.rule).map_or(Service::None, |rule| rule.service);
+    let service = plan().0.rules.get(line.rule).map_or(Service::None, |rule| rule.service.clone());
     let by_hep = sight.hep && service == Service::Pjsip;
     let by_sight = match line.clue.transport {
         Transport::Wrapped => by_hep || sight.talked,

@@ -163,6 +163,7 @@ impl Captures {
             answers,
             hep: answers && hep > 0,
             talked: false,
+            served: false,
             iax: answers && iax > 0,
             ami: answers && ami > 0,
         }

@@ -232,7 +232,7 @@ impl Tried {
         match self.grammar {
             Grammar::Asterisk => writer == Writer::Report,
             Grammar::Kernel => writer == Writer::Kernel,
-            Grammar::None | Grammar::Fail2ban => true,
+            Grammar::None | Grammar::Syslog | Grammar::Fail2ban => true,
         }
     }
 }
@@ -331,7 +331,7 @@ impl Test<'_> {
     /// Returns what a failregex sees of a line, where that is not all of it.
     fn seen(&mut self, line: &[u8]) -> Option<String> {
         match self.tried.grammar {
-            Grammar::None => Some(printable(line)),
+            Grammar::None | Grammar::Syslog => Some(printable(line)),
             Grammar::Fail2ban => {
                 let dates = Dates::new(None).ok()?;
                 let date = dates.find(line).unwrap_or_default();

@@ -184,7 +184,7 @@ fn wrong_types() {
     a.toml:10:13: expected a string, found a date
     10 | blocktype = 1979-05-27
        |             ^^^^^^^^^^
-    help: write one of: drop, reject
+    help: write one of: drop, reject, drop-new
 
     a.toml:11:12: expected a string or an array of strings, found a table
     11 | ignoreip = { a = 1 }

@@ -15,7 +15,21 @@ use crate::model::scope::{Blocktype, Ports};
 use crate::model::time::{BanDuration, BanTime};
 
 fn filters() -> Vec<String> {
-    ["asterisk-ami", "asterisk-iax", "asterisk-sip", "kamailio"].map(str::to_owned).to_vec()
+    [
+        "asterisk-ami",
+        "asterisk-iax",
+        "asterisk-sip",
+        "apache-auth",
+        "dovecot",
+        "freepbx-web",
+        "kamailio",
+        "nginx-http-auth",
+        "postfix-sasl",
+        "sshd",
+        "vsftpd",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn parse_all(texts: &[(&str, &str)]) -> Result<Config, Diagnostics> {
@@ -84,7 +98,19 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(config.newnetworks, NewNetworks { enabled: true, learn: week });
     let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
     let list = |name: &str, first, last| (name.to_owned(), Ports::Ranges(vec![(first, last)]));
-    let services = [list("ami", 5038, 5039), list("http", 8088, 8089), list("iax", 4569, 4569)];
+    let lists = |name: &str, ports: &[u16]| {
+        let ranges = ports.iter().map(|port| (*port, *port)).collect();
+        (name.to_owned(), Ports::Ranges(ranges))
+    };
+    let services = [
+        list("ami", 5038, 5039),
+        list("ftp", 21, 21),
+        list("http", 8088, 8089),
+        list("iax", 4569, 4569),
+        lists("mail", &[25, 110, 143, 465, 587, 993, 995, 4190]),
+        list("ssh", 22, 22),
+        lists("web", &[80, 443]),
+    ];
     let all = [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)];
     assert!(config.ports.iter().eq(all.iter().chain(&services)), "{:?}", config.ports);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
@@ -228,9 +254,9 @@ fn a_new_jail_takes_the_rest_from_default() {
     assert_eq!(proxy.unverified.port, "all");
     assert_eq!(proxy.unverified.bantime.max, hours(24));
     let names: Vec<_> = config.ports.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["all", "sip", "ami", "http", "iax", "web"]);
+    assert_eq!(names, ["all", "sip", "ami", "ftp", "http", "iax", "mail", "ssh", "web"]);
     assert_eq!(config.ports[1].1, Ports::Ranges(vec![(5060, 5060)]));
-    assert_eq!(config.ports[5].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
+    assert_eq!(config.ports[8].1, Ports::Ranges(vec![(80, 80), (443, 443), (8080, 8089)]));
 }
 
 #[test]
@@ -479,4 +505,25 @@ fn fetched_feeds_have_a_place_and_show_no_secret() {
         shown.contains("jsonpath = \"data[].ip\"") && !format!("{config:?}").contains("s3cret"),
         "{shown}"
     );
+}
+
+#[test]
+fn services_that_are_not_asterisks_wait_for_a_word() {
+    let off = good("[default]\nenabled = true\nlogpath = '/var/log/pbx'\n");
+    assert!(off.jails.iter().all(|jail| jail.name != "sshd"));
+    assert!(off.places.disabled.iter().any(|name| name == "sshd"));
+    // What [default] says about Asterisk is no word about them; its limits are.
+    let config = good(
+        "[default]\nlogpath = '/var/log/pbx'\nclass = 'scan'\nmaxretry = 9\n\
+         unverified = { bantime = '1m', port = 'sip' }\n[ports]\nssh = 2222\n\
+         [jail.sshd]\nenabled = true\nbantime = '1w'\n",
+    );
+    let sshd = jail(&config, "sshd");
+    assert_eq!(sshd.logpath, ["/var/log/auth.log", "/var/log/secure"]);
+    assert_eq!((&sshd.class[..], sshd.maxretry), (&[Class::Guess, Class::User][..], 9));
+    assert_eq!((sshd.port.as_str(), sshd.blocktype), ("ssh", Blocktype::DropNew));
+    assert_eq!(sshd.unverified, BanTerms { bantime: sshd.bantime, port: "ssh".to_owned() });
+    // A jail that is all the administrator's own, as there may have been before.
+    let own = good("[jail.sshd]\nfilter = 'sshd'\nlogpath = '/var/log/x'\n");
+    assert_eq!(jail(&own, "sshd").logpath, ["/var/log/x"]);
 }

@@ -407,8 +407,10 @@ impl Core {
                 other => decided.push(other),
             }
         }
-        for line in asked.iter().filter(|line| !self.wire.ask_talked(line)) {
-            self.engine.on_talked(line, None, &mut self.decisions);
+        for line in &asked {
+            if !self.wire.ask_talked(line, self.engine.plan()) {
+                self.engine.on_talked(line, None, &mut self.decisions);
+            }
         }
         if !changes.is_empty() {
             self.worker.apply(changes, self.turn);

@@ -126,6 +126,7 @@ impl Wire {
             answers: on && numbers.answers > 0,
             hep: on && hep,
             talked,
+            served: on && !plan.structure.served.is_empty(),
             iax: on && numbers.iax > 0,
             ami: on && numbers.ami > 0,
         }
@@ -133,8 +134,9 @@ impl Wire {
 
     /// Asks what was sent lately on the connection that a line is about; the engine is told. Returns whether it
     /// will be.
-    pub fn ask_talked(&self, line: &Event) -> bool {
-        self.source.as_ref().is_some_and(|source| source.talked.ask(line))
+    pub fn ask_talked(&self, line: &Event, plan: &Plan) -> bool {
+        let service = plan.service_ports(line.rule);
+        self.source.as_ref().is_some_and(|source| source.talked.ask(line, service))
     }
 
     /// Returns the state of the wire, given the result of loading its rules (`None`: not loaded yet).

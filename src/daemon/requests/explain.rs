@@ -129,6 +129,7 @@ fn rests_on(basis: Basis) -> RestsOn {
         Basis::Text => RestsOn::Text,
         Basis::Framed => RestsOn::Framed,
         Basis::Talked => RestsOn::Talked,
+        Basis::Served => RestsOn::Served,
         Basis::Exchange(_) => RestsOn::Exchange,
         Basis::Beside(_) | Basis::Unmatched => RestsOn::Nothing,
     }

@@ -23,6 +23,7 @@ impl Engine {
         self.recent.correct(step);
         self.joins.correct(step);
         self.talked.correct(step);
+        self.announced.correct(step);
         self.shared.correct(step);
         self.targeted.correct(step);
         self.observed.correct(step);

@@ -14,6 +14,8 @@ enum LinePlace {
     BesideExchanges,
     /// Whether anything was sent on the connection that it is about.
     OnWrappedConnection,
+    /// The same, by a service that is not Asterisk's; if it names no port, whether anything was sent to its host.
+    OnServed,
     /// Nothing: it stands alone.
     Alone,
 }
@@ -33,7 +35,9 @@ impl Engine {
                 None if self.may_be_wrapped(event) => out.push(Decision::AskTalked(*event)),
                 None => self.joins.wait(event, &mut found),
             },
-            (_, LinePlace::OnWrappedConnection) => out.push(Decision::AskTalked(*event)),
+            (_, LinePlace::OnWrappedConnection | LinePlace::OnServed) => {
+                out.push(Decision::AskTalked(*event));
+            }
             (_, LinePlace::Alone) => self.decide(event, out),
         }
         self.on_joined(&found, out);
@@ -54,8 +58,13 @@ impl Engine {
     /// and port lately; `None`: none. Without one for it, it may be about an exchange that comes yet.
     pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
         let flow = (event.host, event.clue.port);
-        let subject = self.known_as(event.host);
-        if self.talked.use_up(flow, event.channel, subject, sent, event.time) {
+        let is_believed = self.talked.use_up(flow, event.channel, sent, event.time);
+        if is_believed && self.port_list(event).is_some() {
+            let event = Event { basis: Basis::Served, ..*event };
+            self.decide(&event, out);
+        } else if is_believed {
+            let subject = self.known_as(event.host);
+            self.talked.note_port(subject, event.clue.port, event.time);
             let event = Event { basis: Basis::Talked, evidence: Evidence::Unverified, ..*event };
             // Lines that were written before the ban took hold.
             let is_closed = |flow| self.bans.of(flow).next().is_some();
@@ -82,8 +91,13 @@ impl Engine {
         self.recent.push(event);
     }
 
-    fn service(&self, event: &Event) -> Service {
-        self.plan.rules.get(event.rule).map_or(Service::None, |rule| rule.service)
+    fn service(&self, event: &Event) -> &Service {
+        self.plan.rules.get(event.rule).map_or(&Service::None, |rule| &rule.service)
+    }
+
+    /// Returns the list of the ports of the service that a line is about, if that is none of Asterisk's.
+    fn port_list(&self, event: &Event) -> Option<&str> {
+        self.service(event).port_list()
     }
 
     /// Returns what a line is to be weighed by.
@@ -91,6 +105,11 @@ impl Engine {
         let (service, sight) = (self.service(event), self.sight);
         let counts = matches!(event.meaning, Meaning::Offence(_) | Meaning::Success);
         let is_framed = event.basis == Basis::Framed;
+        if service.port_list().is_some() {
+            let is_offence = matches!(event.meaning, Meaning::Offence(_));
+            let is_seen = sight.served && event.basis == Basis::Text && self.late.now.is_none();
+            return if is_seen && is_offence { LinePlace::OnServed } else { LinePlace::Alone };
+        }
         // What was written while nobody listened has no exchange.
         if !(is_framed || event.basis == Basis::Text)
             || !matches!(service, Service::Pjsip | Service::ChanSip | Service::Iax | Service::Ami)
@@ -102,9 +121,9 @@ impl Engine {
         let seen = match event.clue.transport {
             // Of what is wrapped nothing is seen.
             Transport::Wrapped if matches!(service, Service::Iax | Service::Ami) => false,
-            _ if service == Service::Iax => sight.iax,
-            _ if service == Service::Ami => sight.ami,
-            Transport::Wrapped => sight.hep && service == Service::Pjsip,
+            _ if *service == Service::Iax => sight.iax,
+            _ if *service == Service::Ami => sight.ami,
+            Transport::Wrapped => sight.hep && *service == Service::Pjsip,
             // It is true, and of what was said on a wrapped connection nothing may be seen.
             Transport::Unknown if is_framed => false,
             _ => sight.answers || sight.hep,
@@ -123,7 +142,7 @@ impl Engine {
     /// Whether a line may be about a connection of which packets do not show what is said on it.
     fn may_be_wrapped(&self, event: &Event) -> bool {
         let service = self.service(event);
-        let told = self.sight.hep && service == Service::Pjsip;
+        let told = self.sight.hep && *service == Service::Pjsip;
         let is_sip = matches!(service, Service::Pjsip | Service::ChanSip);
         let Clue { port, transport, .. } = event.clue;
         let fits = matches!(transport, Transport::Unknown | Transport::Wrapped) && port != 0;

@@ -23,6 +23,7 @@ use ipnet::IpNet;
 
 use crate::config::{Jail, Mode};
 use crate::decide::account_networks::{AccountNetworks, NoAccount};
+use crate::decide::announced::Announced;
 use crate::decide::ban_rate_limit::BanRateLimit;
 use crate::decide::ban_table::{self, BanTable};
 use crate::decide::effects::Effects;
@@ -82,6 +83,7 @@ pub struct Engine {
     /// Lines that counted for nothing, because no exchange was beside them.
     unmatched: u64,
     talked: TalkedFlows,
+    announced: Announced,
     shared: SharedHosts,
     targeted: TargetedAccounts,
     observed: ObservedBans,
@@ -130,6 +132,8 @@ pub struct Sight {
     pub hep: bool,
     /// Whether something is sent on a connection of which nothing else is seen.
     pub talked: bool,
+    /// Whether the services that are not Asterisk's send something to a host.
+    pub served: bool,
     /// What it answers by IAX2.
     pub iax: bool,
     /// What it answers by AMI.
@@ -170,6 +174,7 @@ impl Engine {
             joins: Joins::new(AT_ONCE),
             unmatched: 0,
             talked: TalkedFlows::default(),
+            announced: Announced::default(),
             shared: SharedHosts::default(),
             targeted: TargetedAccounts::default(),
             observed: ObservedBans::default(),
@@ -376,6 +381,7 @@ impl Engine {
         self.joins.tick(now, &mut alone);
         self.on_joined(&alone, out);
         self.talked.tick(now);
+        self.announced.tick(now);
         self.shared.tick(now);
         self.targeted.tick(now);
         self.observed.tick(now);

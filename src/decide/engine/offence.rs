@@ -39,12 +39,14 @@ impl Engine {
     /// Takes up a login. One from a network that its account never used protects nobody.
     fn on_login(&mut self, event: &Event, out: &mut Vec<Decision>) {
         let (list, plan, countries) = (&self.ignored, &self.plan, &self.countries);
+        // Whoever administers a machine does so from anywhere; phones stay where they are.
+        let is_phone = plan.rules.get(event.rule).is_none_or(|it| it.service.port_list().is_none());
         let is_trusted = || {
             let host = event.host;
             list.holds(host) || policy::covers(&plan.config.ignoreip, &IpNet::from(host))
         };
         let country = || countries.ask(event.host);
-        if self.networks.login(event, country, is_trusted, out) == LoginPlace::New {
+        if is_phone && self.networks.login(event, country, is_trusted, out) == LoginPlace::New {
             return;
         }
         let host = self.known_as(event.host);
@@ -56,6 +58,9 @@ impl Engine {
     fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
         let plan = Arc::clone(&self.plan);
         let Some(rule) = plan.rules.get(event.rule) else { return };
+        if self.announced.tells_again(event, rule.announces) {
+            return;
+        }
         // An exchange is one attempt, and has one line.
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;

@@ -36,7 +36,7 @@ use syslog::Carried;
 
 pub use captured::{Record, record};
 pub use json::HIDDEN_ENTRIES;
-pub use syslog::kernel;
+pub use syslog::{SyslogMessage, kernel};
 pub use tags::{CONTAINER, DEFAULT as DEFAULT_TAGS, Tags};
 
 /// A log level that a message can have.
@@ -157,10 +157,29 @@ enum OfJournal<'a> {
 
 fn of_journal(line: &[u8]) -> Option<OfJournal<'_>> {
     match line {
-        [b'|', text @ ..] => Some(OfJournal::Console(text)),
         [b'{', ..] => Some(OfJournal::Datagram(line)),
-        _ => None,
+        _ => console_of_journal(line).map(OfJournal::Console),
     }
+}
+
+/// Returns a line of a console, as the journal's own source hands it on. To Asterisk's rules, a message of another program
+/// is no better.
+fn console_of_journal(line: &[u8]) -> Option<&[u8]> {
+    match line {
+        [b'|', text @ ..] => Some(text),
+        _ => syslog::of_program(line).map(|(_, text)| text),
+    }
+}
+
+/// Returns what one of `programs` wrote into a syslog, or into the journal as a whole message.
+#[must_use]
+pub fn syslog_message<'a>(
+    line: &'a [u8],
+    tags: &Tags,
+    programs: &[String],
+) -> Option<SyslogMessage<'a>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if tags.is_journal() { syslog::of_journal(line, programs) } else { syslog::of(line, programs) }
 }
 
 /// Strips the prefix from a line of a log.
@@ -209,8 +228,8 @@ pub fn begins_message(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
 /// another. So are objects of the `[json]` formatter, and those that a container runtime wrapped around one of them.
 #[must_use]
 pub fn is_record(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
-    if line.first() == Some(&b'|') && tags.is_journal() {
-        return json::is_record(line.get(1..).unwrap_or_default(), &tags::NONE, scratch);
+    if let Some(text) = console_of_journal(line).filter(|_| tags.is_journal()) {
+        return json::is_record(text, &tags::NONE, scratch);
     }
     json::is_record(line, tags, scratch)
 }
@@ -220,9 +239,8 @@ pub fn is_record(line: &[u8], tags: &Tags, scratch: &mut Vec<u8>) -> bool {
 #[must_use]
 pub fn unwrapped<'a>(line: &'a [u8], tags: &Tags, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let is_console = tags.is_journal() && line.first() == Some(&b'|');
-    let (line, tags) =
-        if is_console { (line.get(1..).unwrap_or_default(), &tags::NONE) } else { (line, tags) };
+    let console = console_of_journal(line).filter(|_| tags.is_journal());
+    let (line, tags) = console.map_or((line, tags), |text| (text, &tags::NONE));
     if line.first() == Some(&b'{') {
         return json::text(line, tags, scratch).unwrap_or(line);
     }

@@ -17,6 +17,9 @@ use super::tags::Tags;
 use super::{LONGEST_DATE, Shape, digits};
 use crate::detect::timestamp;
 
+/// The longest name that the kernel has of a program, in bytes (`TASK_COMM_LEN`).
+const LONGEST_COMMAND: usize = 15;
+
 /// The longest tag that is looked for, in bytes.
 const LONGEST_TAG: usize = 200;
 
@@ -74,6 +77,46 @@ pub fn kernel(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (stamp, rest) = date(line)?;
     let text = tagged(rest, b"kernel")?;
     Some((stamp, without_uptime(text).unwrap_or(text)))
+}
+
+/// A message of a program's in a syslog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyslogMessage<'a> {
+    /// The date in the header; empty in the journal.
+    pub stamp: &'a [u8],
+    /// The program: an index into those that were asked for.
+    pub program: usize,
+    /// What it wrote.
+    pub text: &'a [u8],
+}
+
+/// Splits the header off a line of one of `programs`.
+pub(super) fn of<'a>(line: &'a [u8], programs: &[String]) -> Option<SyslogMessage<'a>> {
+    let (stamp, rest) = date(line)?;
+    let mut known = programs.iter().enumerate();
+    known.find_map(|(program, name)| {
+        let text = tagged(rest, name.as_bytes())?;
+        Some(SyslogMessage { stamp, program, text })
+    })
+}
+
+/// Splits a line of the journal's own source, if it is a whole message of one of `programs`, by the name that the kernel
+/// has of it.
+pub(super) fn of_journal<'a>(line: &'a [u8], programs: &[String]) -> Option<SyslogMessage<'a>> {
+    let (command, text) = of_program(line)?;
+    let is_called = |name: &String| {
+        let name = name.rsplit('/').next().unwrap_or(name).as_bytes();
+        name.get(..LONGEST_COMMAND).unwrap_or(name) == command
+    };
+    let program = programs.iter().position(is_called)?;
+    Some(SyslogMessage { stamp: b"", program, text })
+}
+
+/// Splits `>COMMAND: TEXT`: what a program of root's sent to syslog, as the journal's own source hands it on.
+pub(super) fn of_program(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.strip_prefix(b">")?;
+    let end = memchr(b':', line.get(..=LONGEST_COMMAND).unwrap_or(line))?;
+    Some((line.get(..end)?, line.get(end..)?.strip_prefix(b": ")?))
 }
 
 /// Strips `[12345.678901] `.
@@ -183,6 +226,38 @@ mod tests {
             "",
         ] {
             assert_eq!(kernel(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn messages_are_those_of_the_named_programs() {
+        let programs = ["sshd".to_owned(), "sshd-session".to_owned(), "postfix/smtpd".to_owned()];
+        for (line, program) in [
+            ("Nov 22 10:00:00 pbx sshd[77]: text", 0),
+            ("2026-11-22T10:00:00.123456+01:00 pbx sshd-session[77]: text", 1),
+            ("<38>1 2026-11-22T10:00:00+01:00 pbx sshd 77 - - text", 0),
+            ("Nov 22 10:00:00 sshd[77]: text", 0),
+            ("Nov 22 10:00:00 pbx postfix/smtpd[77]: text", 2),
+        ] {
+            let found = of(line.as_bytes(), &programs).unwrap();
+            assert_eq!((found.text, found.program), (&b"text"[..], program), "{line}");
+        }
+        for line in [
+            "Nov 22 10:00:00 pbx sshdx[77]: text",
+            "Nov 22 10:00:00 pbx su: sshd[77]: text",
+            "Nov 22 10:00:00 pbx smtpd[77]: text",
+            "sshd[77]: text",
+            ">sshd: text",
+        ] {
+            assert_eq!(of(line.as_bytes(), &programs), None, "{line}");
+        }
+        for (line, program) in [(">sshd: a: b", 0), (">sshd-session: a: b", 1), (">smtpd: a: b", 2)]
+        {
+            let found = of_journal(line.as_bytes(), &programs).unwrap();
+            assert_eq!((found.text, found.program), (&b"a: b"[..], program), "{line}");
+        }
+        for line in ["|text", ">logger: text", ">sshd text", "{}", ">", ">sshd-auth: text"] {
+            assert_eq!(of_journal(line.as_bytes(), &programs), None, "{line}");
         }
     }
 

@@ -51,6 +51,9 @@ pub enum Request<'a> {
     /// Count the segments that went to a host and port lately; see
     /// [`CounterSocket::talked`](crate::enforce::CounterSocket::talked).
     Talked(Subject),
+    /// Count those that went to a host from a port of ours; see
+    /// [`CounterSocket::served`](crate::enforce::CounterSocket::served).
+    Served(Subject),
     /// List what comes through from banned hosts; see
     /// [`CounterSocket::passed`](crate::enforce::CounterSocket::passed).
     Passed,

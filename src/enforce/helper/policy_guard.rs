@@ -16,11 +16,11 @@ use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::listed::unblockable;
 use crate::model::pause::Pause;
-use crate::model::scope::Ports;
+use crate::model::scope::{Blocktype, Ports};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::table::list_sets::Contents;
-use crate::table::structure::Structure;
+use crate::table::structure::{Scope, Structure};
 
 /// New bans at the same time: more than the hosts of a botnet that come at the same time ...
 const BURST: usize = 50_000;
@@ -43,8 +43,8 @@ pub(super) struct CheckedSink {
     sink: Box<dyn BanSink + Send>,
     allowed: Networks,
     allowance: Allowance,
-    /// The ports that each scope closes.
-    scopes: Vec<Ports>,
+    /// The ports that each scope closes to open connections, too; `None` where those go on.
+    scopes: Vec<Option<Ports>>,
     /// Destroys the connections of banned hosts.
     connections: Option<Connections>,
 }
@@ -69,7 +69,9 @@ impl CheckedSink {
     fn check(&mut self, structure: &Structure) -> Result<(), SinkError> {
         named(structure.odd_name())?;
         self.allowed = Networks::new(structure.allow.iter().copied());
-        self.scopes = structure.scopes.iter().map(|scope| scope.ports.clone()).collect();
+        let closed =
+            |scope: &Scope| (scope.blocktype != Blocktype::DropNew).then(|| scope.ports.clone());
+        self.scopes = structure.scopes.iter().map(closed).collect();
         Ok(())
     }
 
@@ -85,7 +87,7 @@ impl CheckedSink {
             return;
         }
         for element in banned {
-            if let Some(ports) = self.scopes.get(usize::from(element.scope.0)) {
+            if let Some(Some(ports)) = self.scopes.get(usize::from(element.scope.0)) {
                 connections.destroy(element.subject, ports);
             }
         }

@@ -125,6 +125,7 @@ impl Beside {
             Request::Named(name) => channel.answer(&self.counters().and_then(|c| c.named(&name))),
             Request::Limited => channel.answer(&self.counters().and_then(CounterSocket::limited)),
             Request::Talked(flow) => channel.answer(&self.counters().and_then(|c| c.talked(flow))),
+            Request::Served(flow) => channel.answer(&self.counters().and_then(|c| c.served(flow))),
             Request::Passed => channel.answer(&self.counters().and_then(CounterSocket::passed)),
             Request::Wire(group) => hand(channel, nflog_socket(group)),
             Request::Dial(peer) => {

@@ -16,7 +16,7 @@ use crate::model::event::{Passed, ScopeId};
 use crate::model::subject::Subject;
 use crate::table::list_sets::{ListKind, ListSet};
 use crate::table::passed_rules::PASSED;
-use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX, TALKED};
+use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX, SERVED, TALKED};
 use crate::table::structure::{SetKey, SetKind, Structure};
 
 /// The sets that are the administrator's own.
@@ -120,8 +120,20 @@ impl CounterSocket {
     /// # Errors
     /// When the kernel does not answer.
     pub fn talked(&mut self, flow: Subject) -> Result<Option<u64>, SinkError> {
+        self.sent(TALKED, flow)
+    }
+
+    /// Packets with data that went lately to this host from this port of this machine, at which a service listens that is not
+    /// Asterisk's; as [`CounterSocket::talked`].
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn served(&mut self, flow: Subject) -> Result<Option<u64>, SinkError> {
+        self.sent(SERVED, flow)
+    }
+
+    fn sent(&mut self, [v4, v6]: [&str; 2], flow: Subject) -> Result<Option<u64>, SinkError> {
         let Some(port) = flow.port() else { return Ok(None) };
-        let [v4, v6] = TALKED;
         let set = if flow.is_ipv6() { v6 } else { v4 };
         match self.0.element(set, Key::Flow(flow.address(), port)).map_err(failed) {
             Err(SinkError::NoTable) => Ok(None),

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::iter;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -207,13 +206,16 @@ impl<'a> Entry<'a> {
     }
 
     /// Returns the entry as the rules' reader knows it (`Tags::journal` of `detect`): what Asterisk itself sent to the
-    /// syslog socket as an object, in which a line feed at the end says that it was whole; anything else, also what its
-    /// scripts sent there, behind `|` as a line of a console. What is no text stays as it is.
+    /// syslog socket as an object, in which a line feed at the end says that it was whole; what another program of root's
+    /// sent there behind `>`, its name and a colon; anything else, also what Asterisk's scripts sent there, behind `|` as a
+    /// line of a console. What is no text stays as it is.
     fn line(&self, message: &[u8]) -> Vec<u8> {
         let program = self.program.as_ref().and_then(Field::bytes);
         if self.transport != "syslog" || program != Some(ASTERISK) {
             let text = message.iter().map(|byte| if *byte == b'\n' { b'\r' } else { *byte });
-            return iter::once(b'|').chain(text).collect();
+            let head =
+                self.service().map_or_else(|| b"|".to_vec(), |name| [b">", name, b": "].concat());
+            return head.into_iter().chain(text).collect();
         }
         let mut line = br#"{"__REALTIME_TIMESTAMP":""#.to_vec();
         line.extend(self.time.bytes().filter(u8::is_ascii_digit));
@@ -224,6 +226,15 @@ impl<'a> Entry<'a> {
         }
         line.extend_from_slice(br#""}"#);
         line
+    }
+
+    /// Returns the name of the program, as the kernel has it, if root runs it and it sent the whole entry to syslog. (A user whom a
+    /// service let in may run programs in its unit.)
+    fn service(&self) -> Option<&[u8]> {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let is_whole = self.transport == "syslog" && self.user == "0";
+        let name = self.program.as_ref().and_then(Field::bytes).filter(|_| is_whole)?;
+        (!name.is_empty() && name.iter().all(is_part)).then_some(name)
     }
 
     /// Returns what journald itself says about messages of these parts that it left out.
@@ -344,6 +355,15 @@ mod tests {
             [json!({"_TRANSPORT": "stdout"}), json!({"_COMM": "agi"}), json!({"_COMM": null})]
         {
             assert_eq!(line(unit, changes).unwrap(), format!("|{text}"));
+        }
+        // Another service of root's, and whoever else runs in its unit.
+        for (user, program, head) in [
+            ("0", "sshd-session", ">sshd-session: "),
+            ("1000", "sshd-session", "|"),
+            ("0", "a b", "|"),
+        ] {
+            let told = line(unit, json!({"_UID": user, "_COMM": program})).unwrap();
+            assert_eq!(told, format!("{head}{text}"));
         }
         let broken = json!({"_TRANSPORT": "journal", "MESSAGE": "a\nb"});
         assert_eq!(line(unit, broken).unwrap(), "|a\rb");

@@ -18,6 +18,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         lists: Vec::new(),
         guarded: Vec::new(),
         wire: SipMonitor::default(),
+        served: Vec::new(),
         wrapped: BTreeSet::new(),
         heard: BTreeSet::new(),
         services: ServicePorts::default(),

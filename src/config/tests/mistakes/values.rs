@@ -25,7 +25,7 @@ fn words_that_mean_nothing() {
     a.toml:3:13: unknown blocktype "icmp-host-prohibited"
     3 | blocktype = 'icmp-host-prohibited'
       |             ^^^^^^^^^^^^^^^^^^^^^^
-    help: known: drop, reject
+    help: known: drop, reject, drop-new
 
     a.toml:4:11: unknown hearsay value "yes"
     4 | hearsay = 'yes'
@@ -182,16 +182,16 @@ fn parts_of_the_journal() {
 
 #[test]
 fn port_lists() {
-    insta::assert_snapshot!(bad("[default]\nport = 'sipp'\nunverified = { port = 'web' }\n"), @r#"
+    insta::assert_snapshot!(bad("[default]\nport = 'sipp'\nunverified = { port = 'shop' }\n"), @r#"
     a.toml:2:8: unknown port list "sipp"
     2 | port = 'sipp'
       |        ^^^^^^
     help: did you mean "sip"?
 
-    a.toml:3:23: unknown port list "web"
-    3 | unverified = { port = 'web' }
-      |                       ^^^^^
-    help: port lists: all, ami, http, iax, sip
+    a.toml:3:23: unknown port list "shop"
+    3 | unverified = { port = 'shop' }
+      |                       ^^^^^^
+    help: port lists: all, ami, ftp, http, iax, mail, sip, ssh, web
     "#);
     insta::assert_snapshot!(bad("[default]\nport = '5060-5061'\n"), @r#"
     a.toml:2:8: unknown port list "5060-5061"

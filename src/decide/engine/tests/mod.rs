@@ -515,7 +515,8 @@ fn kernel_bans_are_adopted() {
 }
 
 /// What is seen of the PBX's answers.
-const ANSWERS: Sight = Sight { answers: true, hep: false, talked: false, iax: false, ami: false };
+const ANSWERS: Sight =
+    Sight { answers: true, hep: false, talked: false, served: false, iax: false, ami: false };
 
 /// Offences that are counted of a host, in the jail `asterisk-guess`.
 fn counted(bench: &Bench, host: &str, now: i64) -> (u32, u32) {

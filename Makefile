@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence fuzz demo static pages deb \
 	test-deb test-switch bare install uninstall
 
 help: ## Say what there is
@@ -71,6 +71,9 @@ bench-kernel: ## Measure, as root, from log line to kernel and after a flush, be
 
 bench-exchange: ## Measure, as root, from Asterisk's refusal to the kernel, and what exchanges cost (two minutes)
 	@dev/bench-exchange.sh
+
+bench-geofence: ## Measure, as root, what a geofence costs: loading, packets, other runs of nft (some minutes)
+	@dev/bench-geofence.sh
 
 static: ## Build a program that needs no libraries (musl)
 	@dev/static.sh

@@ -8,12 +8,14 @@ use clap::Args;
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit};
 use crate::config::{Diagnostic, ListFile};
+use crate::control::geofence::FenceStatus;
 use crate::control::list::{FeedReport, FetchStatus};
 use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan, unread_names};
 use crate::detect::rule_examples;
 use crate::feeds::FetchRecord;
+use crate::geo::Databases;
 use crate::hosts::discover::{self, Wanted};
 use crate::hosts::exempt::words;
 use crate::hosts::lists::{self, Lists};
@@ -51,14 +53,18 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             message: "no jail is enabled: nothing would ever be banned".to_owned(),
         });
     }
-    let lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
+    let mut lists = lists::load(&plan.config.lists, &Lists::default()).map_err(PlanError::from)?;
+    let databases = || Databases::open(&plan.config.geoip.files);
+    lists.geofence =
+        plan.config.lists.countries.as_ref().map(|countries| databases().geofence(countries, None));
+    let fence = lists.geofence.as_ref().map(FenceStatus::from);
     let files = log_reader::wanted(&plan);
     let unread = unread(&plan);
     let mut warnings = plan.warnings();
     warnings.extend(unread_names(args.config.config.as_deref()).iter().map(ToString::to_string));
     let (never, left_out) = discover::scan(&Wanted::by(&plan.config, &lists));
     if output.json {
-        output.object(&serde_json::json!({
+        let mut told = serde_json::json!({
             "result": "done",
             "jails": names,
             "terms": jails.iter().map(|jail| (jail.name.as_str(), jail.terms())).collect::<BTreeMap<_, _>>(),
@@ -75,7 +81,11 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
                 "logpath": logpath, "why": why.to_string(),
             })).collect::<Vec<_>>(),
             "files": files.keys().map(ToString::to_string).collect::<Vec<_>>(),
-        }));
+        });
+        if let (Some(fence), Some(told)) = (&fence, told.as_object_mut()) {
+            told.insert("geofence".to_owned(), serde_json::json!(fence));
+        }
+        output.object(&told);
     } else {
         output.line(format_args!(
             "ok: {} jails ({}), {} rules in {} filters, {} examples read as they should be",
@@ -109,12 +119,12 @@ pub fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
             output
                 .line(format_args!("  feed {name}: {networks} networks, {skipped} lines skipped"));
         }
+        if let Some(fence) = &fence {
+            output.line(format_args!("  geofence: {}", fence.in_words()));
+        }
+        let problems = lists.problems().map(|problem| problem.seen);
         let unread = unread.iter().map(|(logpath, why)| format!("logpath {logpath:?} {why}"));
-        let left_out = warnings
-            .into_iter()
-            .chain(unread)
-            .chain(left_out)
-            .chain(lists.problems().map(|problem| problem.seen));
+        let left_out = warnings.into_iter().chain(unread).chain(left_out).chain(problems);
         for words in left_out {
             output.line(format_args!("  ! {words}"));
         }

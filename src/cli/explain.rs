@@ -260,6 +260,9 @@ fn host_in_words(report: &HostReport, listed: &[Listed]) -> String {
         let _ =
             writeln!(text, "  closed to it: ports {ranges} (guardedports), as it is not in allow");
     }
+    if let Some(stopped) = &report.geofence {
+        let _ = writeln!(text, "  {}", stopped.in_words());
+    }
     for ban in &report.without_effect {
         let _ = writeln!(text, "  {}", ban.in_words());
     }

@@ -13,12 +13,15 @@ use super::banned::dropped;
 use super::client::ask;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
+use crate::config::Mode;
 use crate::control::explain::KnownGoodReport;
+use crate::control::geofence::{AbroadHost, CountryReport, FenceReport};
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
 };
 use crate::enforce::ListOrigin;
 use crate::model::listed::ExemptNetwork;
+use crate::model::place::Country;
 use crate::model::subject::{Subject, written};
 use crate::model::time::{RoughDuration, Time};
 use crate::model::words::counted;
@@ -57,6 +60,11 @@ pub fn list(args: &ListArgs, output: &Output) -> Result<Exit, Failure> {
                 output.line(format_args!("{} dropped by feeds", counted(packets, "packet")));
             }
         }
+        ListEntries::Countries(fence) => {
+            if let Some(fence) = fence {
+                tell_fence(fence, args.host, output);
+            }
+        }
         ListEntries::KnownGood(known) => {
             for host in known {
                 known_line(host, output);
@@ -72,6 +80,9 @@ fn is_empty(entries: &ListEntries) -> bool {
         ListEntries::Allow(allowed) => allowed.is_empty(),
         ListEntries::Block(blocked) => blocked.is_empty(),
         ListEntries::Feed { feeds, .. } => feeds.is_empty(),
+        ListEntries::Countries(fence) => {
+            fence.as_ref().is_none_or(|fence| fence.stops == Some(false))
+        }
         ListEntries::KnownGood(known) => known.is_empty(),
     }
 }
@@ -82,6 +93,7 @@ fn nobody(list: ListName, host: Option<IpAddr>) -> String {
         ListName::Allow => ("the allow list is empty", "is not in the allow list"),
         ListName::Block => ("nothing is blocked", "is not blocked"),
         ListName::Feed => ("there is no feed", "is in no feed"),
+        ListName::Countries => ("there is no geofence", "is not outside the geofence"),
         ListName::KnownGood => ("nobody has logged in lately", "has not logged in lately"),
     };
     host.map_or(nothing.to_owned(), |host| format!("{host} {not}"))
@@ -117,6 +129,42 @@ fn feed_line(feed: &FeedReport, output: &Output) {
     }
     if let Some(problem) = &feed.problem {
         output.line(format_args!("  ! {problem}"));
+    }
+}
+
+/// Prints what the geofence goes by, and whom it has stopped, or would have; of a host, whether it is outside.
+fn tell_fence(report: &FenceReport, host: Option<IpAddr>, output: &Output) {
+    if output.json {
+        return output.object(report);
+    }
+    if let (Some(host), Some(stops)) = (host, report.stops) {
+        if stops {
+            output.line(format_args!("{host} is outside: {}", report.fence.in_words()));
+        }
+        return;
+    }
+    output.line(report.fence.in_words());
+    if let Some(problem) = &report.fence.problem {
+        output.line(format_args!("  ! {problem}"));
+    }
+    if let Some(packets) = report.dropped.packets {
+        let done = match report.fence.mode {
+            Mode::Enforce => "dropped",
+            Mode::Observe => "would have been dropped",
+        };
+        output.line(format_args!("{} {done}", counted(packets, "packet")));
+    }
+    let name = |country: Option<Country>| country.map_or("??".to_owned(), |code| code.to_string());
+    for CountryReport { country, hosts, packets } in &report.lately {
+        let (hosts, packets) = (
+            counted(u64::try_from(*hosts).unwrap_or(u64::MAX), "host"),
+            counted(*packets, "packet"),
+        );
+        output.line(format_args!("  {}  {hosts} lately, {packets}", name(*country)));
+    }
+    for AbroadHost { host, country, packets } in &report.hosts {
+        let packets = counted(*packets, "packet");
+        output.line(format_args!("{:<17} {}  {packets}", host.to_string(), name(*country)));
     }
 }
 
@@ -186,7 +234,7 @@ pub(super) fn listed(socket: &Path, host: IpAddr) -> Result<Vec<Listed>, Failure
                     Some(Listed { list: "feed", net: feed.net?, place: Some(feed.feed) })
                 }));
             }
-            ListEntries::Allow(_) | ListEntries::KnownGood(_) => {}
+            ListEntries::Allow(_) | ListEntries::Countries(_) | ListEntries::KnownGood(_) => {}
         }
     }
     Ok(listed)

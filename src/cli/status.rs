@@ -250,6 +250,9 @@ fn overview(status: &Status) -> String {
         let _ = writeln!(text, "  account {account} is guessed at by {hosts} hosts since {since}");
     }
     let _ = writeln!(text, "  {}", wire_line(&status.wire));
+    if let Some(fence) = &status.geofence {
+        let _ = writeln!(text, "  geofence: {}", fence.in_words());
+    }
     let _ = writeln!(text, "  never banned: {}", words(&status.never_banned));
     text
 }

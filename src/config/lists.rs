@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::countries::{Countries, CountriesSection};
 use super::feeds::{FeedSections, ListFile};
 use super::network::network;
 use super::ports;
@@ -14,7 +15,8 @@ use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
 use crate::model::listed::unblockable;
 
-const LISTS: [&str; 5] = ["allow", "block", "allowfiles", "blockfiles", "guardedports"];
+const LISTS: [&str; 6] =
+    ["allow", "block", "allowfiles", "blockfiles", "guardedports", "countries"];
 
 const NETS_HELP: &str = "write for example [\"203.0.113.10\", \"2001:db8::/32\"]";
 const PATHS_HELP: &str = "write absolute paths, for example \"/etc/asterguard/block.list\"";
@@ -33,6 +35,8 @@ pub struct ListConfig {
     /// Ports of this machine that only hosts that are let through can reach: ranges, both ends
     /// included, in ascending order, not overlapping.
     pub guardedports: Vec<(u16, u16)>,
+    /// The countries whose hosts may reach the SIP ports, or may not.
+    pub countries: Option<Countries>,
     /// Lists that others make, by name.
     pub feeds: Vec<ListFile>,
 }
@@ -51,6 +55,7 @@ pub(super) struct ListSections {
     lists: ListConfig,
     /// The file (by its number) and place where ports are guarded.
     guarded: Option<(usize, Range<usize>)>,
+    countries: CountriesSection,
     feeds: FeedSections,
 }
 
@@ -72,6 +77,7 @@ impl ListSections {
                             if none { Vec::new() } else { ports::ranges(reader, value) };
                         self.guarded = Some((file, value.span()));
                     }
+                    "countries" => self.countries.merge(reader, file, value),
                     _ => reader.unknown_key(key, &LISTS),
                 }
             }
@@ -82,6 +88,7 @@ impl ListSections {
     /// The lists; what is missing is noted.
     pub fn finish(self, readers: &mut [TomlReader]) -> ListConfig {
         let mut lists = self.lists;
+        lists.countries = self.countries.finish(readers);
         let nobody = lists.allow.is_empty() && lists.allowfiles.is_empty();
         if let (false, true, Some((file, span))) =
             (lists.guardedports.is_empty(), nobody, self.guarded)

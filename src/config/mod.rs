@@ -2,6 +2,7 @@
 
 mod ami;
 mod answered;
+mod countries;
 pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use ami::{AmiAccess, is_user};
+pub use countries::{Countries, FenceAction};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use feeds::{Content, Fetch, KeyUse, ListFile, Step};
 pub use geoip::GeoIp;
@@ -183,7 +185,7 @@ pub struct NewNetworks {
     pub learn: Duration,
 }
 
-/// The use that a jail makes of its decisions.
+/// The use that a jail, or the geofence, makes of its decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {

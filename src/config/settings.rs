@@ -169,6 +169,9 @@ impl Config {
             set("lists", "blockfiles", files(&lists.blockfiles)),
             set("lists", "guardedports", list(lists.guardedports.iter().copied().map(range))),
         ]);
+        if let Some(countries) = &lists.countries {
+            settings.push(set("lists", "countries", countries.text()));
+        }
         for feed in &lists.feeds {
             let section = format!("feed.{}", feed.name);
             settings.push(set(&section, "path", quoted(&feed.path.to_string_lossy())));

@@ -41,12 +41,13 @@ const NUMBERS: [&str; 11] = [
     "maxpackets",
 ];
 const WORDS: [&str; 6] = ["mode", "count", "blocktype", "loglevel", "hearsay", "limiter"];
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 10] = [
     "filter",
     "class",
     "logpath",
     "ignoreip",
     "allow",
+    "deny",
     "block",
     "allowfiles",
     "blockfiles",

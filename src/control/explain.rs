@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::banned::NamedBan;
+use super::geofence::Stopped;
 use super::status::IneffectiveBan;
 use super::{Answer, Query, Request, SubjectText};
 use crate::model::event::{Class, Evidence};
@@ -72,6 +73,9 @@ pub struct HostReport {
     /// Ports of this machine that only hosts that are let through reach, and this one is none of them: ranges.
     #[serde(default)]
     pub guardedports: Vec<(u16, u16)>,
+    /// That the geofence stops it; not there if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geofence: Option<Stopped>,
     /// Those of them that were seen to have no effect.
     #[serde(default)]
     pub without_effect: Vec<IneffectiveBan>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::banned::Dropped;
 use super::explain::KnownGoodReport;
+use super::geofence::FenceReport;
 use super::{Answer, Query, Request};
 use crate::config::Fetch;
 use crate::feeds::FetchRecord;
@@ -36,6 +37,7 @@ impl Query for ListRequest {
             Answer::Ignoreip { ignored } => Some(ListEntries::Allow(ignored)),
             Answer::Block { blocked } => Some(ListEntries::Block(blocked)),
             Answer::Feed { feeds, dropped } => Some(ListEntries::Feed { feeds, dropped }),
+            Answer::Countries { geofence } => Some(ListEntries::Countries(geofence)),
             Answer::KnownGood { known } => Some(ListEntries::KnownGood(known)),
             _ => None,
         }
@@ -51,6 +53,8 @@ pub enum ListEntries {
     Block(Vec<BlockReport>),
     /// The feeds, and what they have dropped together.
     Feed { feeds: Vec<FeedReport>, dropped: Dropped },
+    /// The geofence, if there is one.
+    Countries(Option<Box<FenceReport>>),
     /// Hosts that are known good.
     KnownGood(Vec<KnownHost>),
 }
@@ -61,6 +65,7 @@ impl From<ListEntries> for Answer {
             ListEntries::Allow(ignored) => Self::Ignoreip { ignored },
             ListEntries::Block(blocked) => Self::Block { blocked },
             ListEntries::Feed { feeds, dropped } => Self::Feed { feeds, dropped },
+            ListEntries::Countries(geofence) => Self::Countries { geofence },
             ListEntries::KnownGood(known) => Self::KnownGood { known },
         }
     }
@@ -76,6 +81,8 @@ pub enum ListName {
     Block,
     /// Feeds: networks on the lists of others
     Feed,
+    /// The geofence: countries that may or may not reach the SIP ports, and whom it has stopped
+    Countries,
     /// Hosts from which an account has logged in lately
     KnownGood,
 }

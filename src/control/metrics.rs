@@ -161,6 +161,7 @@ pub fn numbers_only(mut status: Status) -> Status {
         seen.clear();
         *todo = None;
     }
+    status.geofence = None;
     status.without_effect.clear();
     status.targeted.clear();
     status.logins.host = None;

@@ -7,6 +7,7 @@ pub mod ban;
 pub mod banned;
 pub mod explain;
 pub mod failregex;
+pub mod geofence;
 pub mod health;
 pub mod ignoreip;
 pub mod import;
@@ -33,6 +34,7 @@ use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
 use explain::{ExplainRequest, HostReport};
 use failregex::{FailregexRequest, RuleText};
+use geofence::FenceReport;
 use ignoreip::IgnoreipRequest;
 use import::{ImportRequest, Imported};
 use list::{BlockReport, FeedReport, KnownHost, ListRequest};
@@ -133,6 +135,8 @@ pub enum Answer {
     Block { blocked: Vec<BlockReport> },
     /// The feeds.
     Feed { feeds: Vec<FeedReport>, dropped: Dropped },
+    /// The geofence.
+    Countries { geofence: Option<Box<FenceReport>> },
     /// Hosts that are known good.
     #[serde(rename = "known-good")]
     KnownGood { known: Vec<KnownHost> },

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::banned::BanStatus;
+use super::geofence::FenceStatus;
 use super::health::CheckResult;
 use super::list::FetchStatus;
 use super::{Answer, Query, Request};
@@ -89,6 +90,9 @@ pub struct Status {
     /// Every check, with what it has found.
     #[serde(default)]
     pub checks: Vec<CheckResult>,
+    /// The geofence, if the configuration has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geofence: Option<FenceStatus>,
     /// The daemon's version.
     pub version: String,
     /// Its process id.

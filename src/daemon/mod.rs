@@ -64,6 +64,7 @@ use startup::privsep::{self, Dialers, KernelHandles, Parted};
 use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
 pub use startup::sandbox_paths::needs;
+use tasks::geofence;
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
@@ -173,7 +174,7 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<Ended, RunError> {
     let prepared = prepare(options)?;
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
-    let Prepared { manager, control, numbers, memory, .. } = prepared;
+    let Prepared { manager, control, numbers, memory, places, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
     let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, dial, child } =
         handles;
@@ -185,8 +186,6 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
         installed;
 
-    let places = Arc::new(SharedDatabases::default());
-    places.refresh(&plan.config.geoip.files);
     let fetched = Arc::new(SharedRecords::default());
     fetched.refresh(&plan.config.lists.feeds);
     let mut engine = Engine::new(Arc::clone(&plan));
@@ -303,6 +302,7 @@ struct Prepared {
     /// The same, for metrics.
     numbers: Option<OwnedFd>,
     memory: OwnMemory,
+    places: Arc<SharedDatabases>,
 }
 
 /// Separates the processes, reads configuration and lists, makes sure that this is the only guard, and gives
@@ -321,7 +321,9 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
     }
     let readable = privsep::confine(options, &plan.config, incomplete);
     let lists = crate::hosts::lists::load(&plan.config.lists, &Lists::default());
-    let lists = lists.map(Arc::new).map_err(PlanError::from)?;
+    let places = Arc::new(SharedDatabases::default());
+    let lists = lists.map_err(PlanError::from)?;
+    let lists = Arc::new(geofence::fenced(lists, &plan.config, &places, &Lists::default()));
     let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
     Ok(Prepared {
         helper,
@@ -335,6 +337,7 @@ fn prepare(options: &Options) -> Result<Prepared, RunError> {
         control,
         numbers,
         memory,
+        places,
     })
 }
 
@@ -568,6 +571,7 @@ impl Daemon {
             () = self.watch_configuration() => Cause::Signal,
             () = self.watch_places() => Cause::Signal,
             () = self.watch_feeds() => Cause::Signal,
+            () = self.admit_known() => Cause::Signal,
             () = instance_lock::turn_away(name) => Cause::Signal,
             how = lost => Cause::FirewallHelper(how),
         }

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    BanTerms, Config, Counting, Diagnostic, Hearsay, Jail, MANUAL, Mode, OwnRules, RECIDIVE,
+    BanTerms, Config, Counting, Countries, Diagnostic, Hearsay, Jail, MANUAL, Mode, OwnRules,
+    RECIDIVE,
 };
 use crate::decide::policy;
 use crate::detect::prefilter::PatternSetError;
@@ -23,6 +24,7 @@ use crate::model::event::{Evidence, JailId, Meaning, RuleId, ScopeId};
 use crate::model::scope::{Blocktype, Ports, merged};
 use crate::model::time::{BanDuration, BanTime};
 use crate::rules::{Rule, RuleFile, RuleSet, Service};
+use crate::table::geofence_rules::Fence;
 use crate::table::list_sets::ListSet;
 use crate::table::structure::Structure;
 
@@ -81,6 +83,11 @@ impl Plan {
     /// Returns the plan with these lists, which are `sets` in the kernel.
     #[must_use]
     pub fn with_lists(mut self, lists: Arc<Lists>, sets: Vec<ListSet>) -> Self {
+        let fence = lists.geofence.as_ref().filter(|fence| !fence.networks.is_empty());
+        self.structure.geofence = fence.map(|fence| {
+            let Countries { action, mode, .. } = fence.countries;
+            Fence { action, mode }
+        });
         self.lists = lists;
         self.structure.lists = sets;
         self
@@ -97,8 +104,8 @@ impl Plan {
     pub fn with_asterisk(&self, found: Found) -> Self {
         let mut plan = self.clone();
         found.apply(&mut plan.config);
-        let Structure { lists, served, .. } = plan.structure;
-        plan.structure = Structure { lists, served, ..Structure::new(&plan.config) };
+        let Structure { lists, served, geofence, .. } = plan.structure;
+        plan.structure = Structure { lists, served, geofence, ..Structure::new(&plan.config) };
         plan
     }
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod facts;
 mod feeds;
+mod geofence;
 mod health;
 mod jails;
 mod journal;
@@ -112,6 +113,7 @@ pub const CHECKS: &[Check] = &[
     ("hep", sip_sources::hep),
     ("connections", nftables::connections),
     ("trunks", trunks::ignored),
+    ("geofence", geofence::geofence),
     ("guests", accounts::guests),
     ("account-names", accounts::alwaysauthreject),
     ("passwords", accounts::passwords),

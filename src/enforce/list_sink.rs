@@ -1,6 +1,8 @@
 //! Filling list sets: by netlink, through the firewall helper, or not at all.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::enforce::SinkError;
 use crate::enforce::helper::{Channel, Request};
@@ -45,6 +47,21 @@ impl ListSink {
                 contents.iter().try_for_each(|(set, keys)| socket.fill(&set.name, keys))
             }
             Self::Remote(channel) => channel.call(&Request::Fill(Cow::Borrowed(contents))),
+            Self::DryRun => Ok(()),
+        }
+    }
+
+    /// Replaces the hosts that the geofence lets through by these, each for so long. With `ready`, it goes by its sets
+    /// from now on: they have to be filled.
+    ///
+    /// # Errors
+    /// When the kernel does not take them.
+    pub fn admit(&mut self, known: &[(IpAddr, Duration)], ready: bool) -> Result<(), SinkError> {
+        match self {
+            Self::Netlink(_, socket) => socket.admit(known, ready),
+            Self::Remote(channel) => {
+                channel.call(&Request::Admit { known: Cow::Borrowed(known), ready })
+            }
             Self::DryRun => Ok(()),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! The files are read whole, so that one that is replaced meanwhile is never seen half. Nothing is downloaded.
 
+mod geofence;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -107,3 +107,115 @@ fn no_byte_of_a_file_makes_a_lookup_fail_badly() {
         let _ = Databases::open(std::slice::from_ref(&path)).place(host);
     }
 }
+
+mod geofence {
+    use super::*;
+    use crate::config::{Countries, FenceAction, Mode};
+    use crate::hosts::lists::Geofence;
+
+    fn countries(action: FenceAction, codes: &[&str]) -> Countries {
+        let named = codes.iter().map(|code| Country::of(code.as_bytes()).unwrap()).collect();
+        Countries { action, named, mode: Mode::Observe }
+    }
+
+    fn networks(fence: &Geofence) -> Vec<String> {
+        fence.networks.iter().map(|net| net.to_string()).collect()
+    }
+
+    #[test]
+    fn networks_are_merged_and_partial_ones_are_let_through() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("country.mmdb");
+        database(
+            &path,
+            &[
+                ("198.18.0.0/24", country_of("RU")),
+                ("198.18.1.0/25", country_of("RU")),
+                ("198.18.1.128/25", country_of("ru")),
+                ("198.18.2.0/26", country_of("RU")),
+                ("2a00::/32", country_of("RU")),
+                ("2a01::/48", country_of("RU")),
+                ("203.0.113.0/24", country_of("DE")),
+            ],
+        );
+        let databases = Databases::open(&[path]);
+        let denied = databases.geofence(&countries(FenceAction::Deny, &["RU", "VA"]), None);
+        assert_eq!(networks(&denied), ["198.18.0.0/23", "2a00::/32"]);
+        assert_eq!(denied.missing, [Country::of(b"VA").unwrap()]);
+        assert!(denied.problem().unwrap().ends_with("no network of VA"));
+        let allowed = databases.geofence(&countries(FenceAction::Allow, &["RU"]), None);
+        // Both parts of the networks that are split count.
+        assert_eq!(
+            networks(&allowed),
+            ["198.18.0.0/23", "198.18.2.0/24", "2a00::/32", "2a01::/32"]
+        );
+        assert_eq!(allowed.problem(), None);
+    }
+
+    #[test]
+    fn the_first_file_that_knows_a_country_is_right() {
+        let home = tempfile::tempdir().unwrap();
+        let [own, other] = ["own.mmdb", "other.mmdb"].map(|name| home.path().join(name));
+        database(&own, &[("198.18.1.0/24", country_of("DE")), ("198.18.3.0/24", country_of("RU"))]);
+        database(
+            &other,
+            &[("198.18.0.0/22", country_of("RU")), ("203.0.113.0/24", country_of("RU"))],
+        );
+        let databases = Databases::open(&[own, other]);
+        let denied = databases.geofence(&countries(FenceAction::Deny, &["RU"]), None);
+        for (host, stops) in [
+            ("198.18.0.1", true),
+            ("198.18.1.1", false),
+            ("198.18.3.1", true),
+            ("203.0.113.1", true),
+        ] {
+            let host = host.parse().unwrap();
+            assert_eq!(denied.stops(host), stops, "{host}");
+            assert_eq!(databases.country(host) == Country::of(b"RU"), stops, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_much_less_changes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("country.mmdb");
+        let wanted = countries(FenceAction::Allow, &["DE"]);
+        let none = Databases::open(std::slice::from_ref(&path)).geofence(&wanted, None);
+        assert!(
+            none.networks.is_empty() && none.problem().unwrap().contains("no database can be read")
+        );
+        database(&path, &[("198.18.0.0/22", country_of("DE"))]);
+        let whole = Databases::open(std::slice::from_ref(&path)).geofence(&wanted, Some(&none));
+        assert_eq!((networks(&whole), whole.problem()), (vec!["198.18.0.0/22".to_owned()], None));
+        for less in ["198.18.0.0/24", "2a00::/32"] {
+            database(&path, &[(less, country_of("DE"))]);
+            let databases = Databases::open(std::slice::from_ref(&path));
+            let kept = databases.geofence(&wanted, Some(&whole));
+            assert_eq!(networks(&kept), networks(&whole));
+            assert!(kept.problem().unwrap().contains("less than half"), "{:?}", kept.problem());
+            // It is right for other countries, and after a restart.
+            let other = countries(FenceAction::Deny, &["DE"]);
+            assert_eq!(networks(&databases.geofence(&other, Some(&whole))), [less]);
+            assert_eq!(networks(&databases.geofence(&wanted, None)), [less]);
+        }
+        database(&path, &[("198.18.0.0/23", country_of("DE"))]);
+        let half = Databases::open(&[path]).geofence(&wanted, Some(&whole));
+        assert_eq!((networks(&half), half.problem()), (vec!["198.18.0.0/23".to_owned()], None));
+    }
+
+    #[test]
+    fn no_byte_of_a_file_makes_it_fail_badly() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("country.mmdb");
+        database(&path, &[("198.18.0.0/15", country_of("NL")), ("2a00::/12", country_of("DE"))]);
+        let whole = fs::read(&path).unwrap();
+        let wanted = countries(FenceAction::Allow, &["NL"]);
+        for at in (0..whole.len()).step_by(11) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x5a;
+            fs::write(&path, &bytes).unwrap();
+            let fence = Databases::open(std::slice::from_ref(&path)).geofence(&wanted, None);
+            assert!(fence.networks.is_empty() == fence.problem.is_some());
+        }
+    }
+}

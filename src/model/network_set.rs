@@ -97,14 +97,49 @@ impl Networks {
         self.find(host).is_some()
     }
 
+    /// Whether there are IPv4 networks.
+    #[must_use]
+    pub fn has_v4(&self) -> bool {
+        !self.v4.is_empty()
+    }
+
+    /// Whether there are IPv6 networks.
+    #[must_use]
+    pub fn has_v6(&self) -> bool {
+        !self.v6.is_empty()
+    }
+
+    /// Returns how many addresses are in them, of IPv4 and of IPv6.
+    #[must_use]
+    pub fn addresses(&self) -> (u128, u128) {
+        let size = |bits: u32| 1_u128.checked_shl(bits).unwrap_or(u128::MAX);
+        let v4 = self.v4.iter().map(|(_, length)| size(32_u32.saturating_sub((*length).into())));
+        let v6 = self.v6.iter().map(|(_, length)| size(128_u32.saturating_sub((*length).into())));
+        (v4.fold(0, u128::saturating_add), v6.fold(0, u128::saturating_add))
+    }
+
     /// The same networks in fewer lengths: those of a length that few have are written as networks
     /// of the next length that there is, as long as not more than a quarter is added in all.
     #[must_use]
     pub fn in_few_lengths(&self) -> Self {
-        let v4 = longer(self.v4.iter().map(|(_, length)| *length), self.v4.len() / 4);
-        let v6 = longer(self.v6.iter().map(|(_, length)| *length), self.v6.len() / 4);
+        let v4 = longer(counts(&self.v4), self.v4.len() / 4);
+        let v6 = longer(counts(&self.v6), self.v6.len() / 4);
+        self.with_lengths(&v4, &v6)
+    }
+
+    /// The same networks in at most `most` lengths of either family, at least one: in those that need the fewest
+    /// networks. `None` if these are more than `limit`.
+    #[must_use]
+    pub fn in_lengths(&self, most: usize, limit: usize) -> Option<Self> {
+        let [(v4_count, v4), (v6_count, v6)] =
+            [counts(&self.v4), counts(&self.v6)].map(|counts| fewest(&counts, most));
+        (v4_count.saturating_add(v6_count) <= limit).then(|| self.with_lengths(&v4, &v6))
+    }
+
+    /// The same, with these lengths instead of each, which are not shorter.
+    fn with_lengths(&self, v4: &BTreeMap<u8, u8>, v6: &BTreeMap<u8, u8>) -> Self {
         let nets = self.iter().flat_map(|net| {
-            let lengths = if matches!(net, IpNet::V4(_)) { &v4 } else { &v6 };
+            let lengths = if matches!(net, IpNet::V4(_)) { v4 } else { v6 };
             let length = lengths.get(&net.prefix_len()).copied().unwrap_or(net.prefix_len());
             // Never shorter than it is.
             net.subnets(length).into_iter().flatten()
@@ -157,11 +192,7 @@ impl Keys {
 
 /// Returns which length the networks of each length are to have, if no more than `room` may be
 /// added.
-fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8> {
-    let mut counts = BTreeMap::<u8, usize>::new();
-    for length in lengths {
-        *counts.entry(length).or_default() += 1;
-    }
+fn longer(mut counts: BTreeMap<u8, usize>, mut room: usize) -> BTreeMap<u8, u8> {
     let mut longer: BTreeMap<u8, u8> = counts.keys().map(|length| (*length, *length)).collect();
     loop {
         // The cost of getting rid of each length but the longest.
@@ -181,6 +212,58 @@ fn longer(lengths: impl Iterator<Item = u8>, mut room: usize) -> BTreeMap<u8, u8
         *counts.entry(to).or_default() += many;
         longer.values_mut().filter(|length| **length == from).for_each(|length| *length = to);
     }
+}
+
+/// Returns which length the networks of each length are to have, so that there are at most `most` lengths and as few
+/// networks as that allows; and how many these are.
+fn fewest(counts: &BTreeMap<u8, usize>, most: usize) -> (usize, BTreeMap<u8, u8>) {
+    let lengths: Vec<_> = counts.iter().map(|(length, count)| (*length, *count)).collect();
+    // What the first so many lengths cost, and where the last of their groups begins, for each number of groups.
+    let mut best: Vec<Option<(usize, Vec<usize>)>> = vec![None; lengths.len() + 1];
+    if let Some(none) = best.first_mut() {
+        *none = Some((0, Vec::new()));
+    }
+    for _ in 0..most.max(1) {
+        let mut next = best.clone();
+        for (behind, cheapest) in next.iter_mut().enumerate().skip(1) {
+            for (start, before) in best.iter().enumerate().take(behind) {
+                let Some((cost, starts)) = before else { continue };
+                let group = lengths.get(start..behind).unwrap_or_default();
+                let cost = cost.saturating_add(in_longest(group));
+                if cheapest.as_ref().is_none_or(|(least, _)| cost < *least) {
+                    *cheapest = Some((cost, starts.iter().copied().chain([start]).collect()));
+                }
+            }
+        }
+        best = next;
+    }
+    let (cost, starts) = best.pop().flatten().unwrap_or_default();
+    let ends = starts.iter().skip(1).copied().chain([lengths.len()]);
+    let groups = starts.iter().zip(ends).filter_map(|(start, end)| lengths.get(*start..end));
+    let lengths = groups
+        .filter_map(|group| Some((group, group.last()?.0)))
+        .flat_map(|(group, longest)| group.iter().map(move |(length, _)| (*length, longest)))
+        .collect();
+    (cost, lengths)
+}
+
+/// Returns how many networks these are in the longest of their lengths.
+fn in_longest(group: &[(u8, usize)]) -> usize {
+    let longest = group.last().map_or(0, |(length, _)| *length);
+    let parts = group.iter().map(|(length, count)| {
+        let parts = 1_usize.checked_shl((longest - length).into()).unwrap_or(usize::MAX);
+        count.saturating_mul(parts)
+    });
+    parts.fold(0, usize::saturating_add)
+}
+
+/// Returns how many networks have each length.
+fn counts<T>(nets: &[(T, u8)]) -> BTreeMap<u8, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, length) in nets {
+        *counts.entry(*length).or_default() += 1;
+    }
+    counts
 }
 
 fn same_start(differing: u32, bits: u8) -> bool {
@@ -253,6 +336,12 @@ mod tests {
                 nets
             };
             prop_assert_eq!(merged(&few), merged(&set));
+            prop_assert_eq!(set.in_lengths(129, usize::MAX), Some(set.clone()));
+            if let Some(few) = set.in_lengths(2, 10_000) {
+                prop_assert!(few.by_length().len() <= 4);
+                prop_assert!(few.len() <= 10_000);
+                prop_assert_eq!(merged(&few), merged(&set));
+            }
         }
 
         #[test]

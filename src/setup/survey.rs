@@ -24,6 +24,7 @@ use crate::hosts::asterisk::version::AsteriskVersion;
 use crate::hosts::discover::{ConfFiles, asterisk_ports};
 use crate::sys::program::Program;
 use crate::sys::sock_diag::Protocol;
+use crate::sys::ssh_client::ssh_client;
 use crate::sys::text_file;
 use crate::sys::user::User;
 
@@ -38,8 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 1 << 20;
 /// Files of a directory that are read, at most.
 const MOST_FILES: usize = 256;
-/// Processes above this one that are asked where the caller comes from, at most.
-const MOST_PARENTS: usize = 32;
 
 /// The distribution of Asterisk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -262,7 +261,7 @@ impl Survey {
             users: names(&root.join("etc/passwd")),
             groups: names(&root.join("etc/group")),
             contacts: contacts.lines().filter(|line| line.contains("sip:")).map(contact).collect(),
-            caller: if here { caller() } else { None },
+            caller: if here { ssh_client() } else { None },
             secret: secret(),
             ami_secret: secret(),
             places,
@@ -383,29 +382,6 @@ fn hep_module(root: &Path, asterisk: &Path) -> Option<bool> {
 /// Returns the contact in a line of `pjsip show contacts`.
 fn contact(line: &str) -> String {
     line.split_whitespace().find(|word| word.contains("sip:")).unwrap_or(line).to_owned()
-}
-
-/// Returns the address from which somebody is logged in by SSH, in a process above this one: `sudo` keeps no
-/// environment.
-fn caller() -> Option<IpAddr> {
-    let mut pid = std::process::id();
-    for _ in 0..MOST_PARENTS {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        let address = variables.find_map(|variable| {
-            let value = variable.strip_prefix("SSH_CONNECTION=")?.to_owned();
-            value.split_whitespace().next()?.parse().ok()
-        });
-        if address.is_some() {
-            return address;
-        }
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        pid = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
-        if pid == 0 {
-            return None;
-        }
-    }
-    None
 }
 
 /// The characters of a secret.

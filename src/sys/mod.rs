@@ -15,5 +15,6 @@ pub mod sandbox;
 pub mod secret_file;
 pub mod service_manager;
 pub mod sock_diag;
+pub mod ssh_client;
 pub mod text_file;
 pub mod user;

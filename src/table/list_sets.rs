@@ -27,6 +27,8 @@ pub enum ListKind {
     Block,
     /// Those of others: one counter for all.
     Feed,
+    /// Those of the countries of the geofence.
+    Country,
 }
 
 /// A set that holds the networks of one length of a list.
@@ -51,6 +53,7 @@ impl ListSet {
         let word = match kind {
             ListKind::Block => "block",
             ListKind::Feed => "feed",
+            ListKind::Country => "country",
         };
         let family = if ipv6 { 6 } else { 4 };
         let name = format!("{PREFIX}{word}{family}_{bits}_{:016x}", hasher.finish());
@@ -62,13 +65,14 @@ impl ListSet {
         let kind = if self.ipv6 { "ipv6_addr" } else { "ipv4_addr" };
         let counter = match self.kind {
             ListKind::Block => "\t\tcounter\n",
-            ListKind::Feed => "",
+            ListKind::Feed | ListKind::Country => "",
         };
         let Self { name, size, .. } = self;
         format!("\tset {name} {{\n\t\ttype {kind}\n\t\tsize {size}\n{counter}\t}}\n")
     }
 
-    fn rule(&self) -> String {
+    /// Returns the rule that does this with packets from its networks.
+    pub(super) fn rule(&self, verdict: &str) -> String {
         let family = if self.ipv6 { "ip6" } else { "ip" };
         let mask = match (self.ipv6, self.bits) {
             (false, 32) | (true, 128) => String::new(),
@@ -78,10 +82,6 @@ impl ListSet {
                 format!("& {} ", std::net::Ipv4Addr::from(mask))
             }
             (true, bits) => format!("& {} ", mask(bits)),
-        };
-        let verdict = match self.kind {
-            ListKind::Block => "drop".to_owned(),
-            ListKind::Feed => format!("counter name \"{FED}\" drop"),
         };
         format!("\t\t{family} saddr {mask}@{} {verdict}\n", self.name)
     }
@@ -98,7 +98,14 @@ pub(crate) fn write_lists(text: &mut String, sets: &[ListSet]) {
     if sets.is_empty() {
         return;
     }
-    let rules: String = sets.iter().map(ListSet::rule).collect();
+    let fed = format!("counter name \"{FED}\" drop");
+    let rules = sets.iter().map(|set| match set.kind {
+        ListKind::Block => set.rule("drop"),
+        ListKind::Feed => set.rule(&fed),
+        // They have a chain of their own.
+        ListKind::Country => String::new(),
+    });
+    let rules: String = rules.collect();
     let _ = write!(
         text,
         "\n{}\ntable inet {TABLE} {{\n\tchain prerouting {{\n{rules}\t}}\n}}\n",
@@ -122,6 +129,9 @@ impl Contents {
         };
         let mut all = sets(ListKind::Block, &lists.blocked());
         all.extend(sets(ListKind::Feed, &lists.fed().in_few_lengths()));
+        if let Some(geofence) = &lists.geofence {
+            all.extend(sets(ListKind::Country, &geofence.networks));
+        }
         Self(all)
     }
 
@@ -185,7 +195,8 @@ mod tests {
             skipped: 0,
             problem: None,
         };
-        Lists { allow: Vec::new(), block: block.iter().map(listed).collect(), feeds: vec![feed] }
+        let block = block.iter().map(listed).collect();
+        Lists { block, feeds: vec![feed], ..Lists::default() }
     }
 
     #[test]

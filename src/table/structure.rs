@@ -14,6 +14,7 @@ use crate::model::exchange::ServicePorts;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
+use super::geofence_rules::{Fence, write_geofence};
 use super::list_sets::{ListSet, write_lists};
 pub use super::names::TABLE;
 use super::names::{is_name, mask, word};
@@ -228,6 +229,9 @@ pub struct Structure {
     pub allow: Vec<IpNet>,
     /// The sets of lists whose networks are dropped.
     pub lists: Vec<ListSet>,
+    /// What the sets of countries among the lists are for.
+    #[serde(default)]
+    pub geofence: Option<Fence>,
     /// Ports of this machine, over UDP and TCP, that only hosts reach that are never dropped:
     /// ranges as in [`Ports`].
     pub guarded: Vec<(u16, u16)>,
@@ -283,6 +287,7 @@ impl Structure {
             jails: config.jails.iter().map(|jail| jail.name.clone()).collect(),
             allow: config.ignoreip.clone(),
             lists: Vec::new(),
+            geofence: None,
             guarded: config.lists.guardedports.clone(),
             wire: config.wire.clone(),
             wrapped: config.asterisk.wrapped.clone(),
@@ -424,6 +429,9 @@ impl Structure {
         write_further(&mut text, further);
         write_lists(&mut text, &self.lists);
         write_guarded(&mut text, &self.guarded);
+        if let Some(fence) = self.geofence {
+            write_geofence(&mut text, fence, &self.lists, self.ipv6prefix());
+        }
         write_passed(&mut text, &self.scopes, &self.heard);
         text
     }

@@ -24,6 +24,7 @@ mod effect;
 mod explain;
 mod flows;
 mod full;
+mod geofence;
 mod geoip;
 mod heal;
 mod health;

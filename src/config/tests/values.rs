@@ -527,3 +527,22 @@ fn services_that_are_not_asterisks_wait_for_a_word() {
     let own = good("[jail.sshd]\nfilter = 'sshd'\nlogpath = '/var/log/x'\n");
     assert_eq!(jail(&own, "sshd").logpath, ["/var/log/x"]);
 }
+
+#[test]
+fn a_geofence_only_observes_until_it_is_told_otherwise() {
+    let fence = |text: &str| good(text).lists.countries;
+    assert_eq!(fence(""), None);
+    let observed = fence("[lists]\ncountries.allow = ['de', 'AT']\n").unwrap();
+    assert_eq!(observed.text(), "{ allow = [\"AT\", \"DE\"], mode = \"observe\" }");
+    let shown = good("[lists.countries]\ndeny = 'CN'\nmode = 'enforce'\n");
+    let settings = shown.settings();
+    let shown = settings.iter().find(|setting| setting.key == "countries").unwrap();
+    assert_eq!(shown.value, "{ deny = [\"CN\"], mode = \"enforce\" }");
+    // A file beside the main one changes the mode, or takes it back: to nobody, not to everybody.
+    let main = "[lists]\ncountries = { allow = ['DE'] }\n";
+    let both =
+        |other: &str| parse_all(&[("a.toml", main), ("b.toml", other)]).unwrap().lists.countries;
+    assert_eq!(both("[lists]\ncountries = { mode = 'enforce' }\n").unwrap().mode, Mode::Enforce);
+    assert_eq!(both("[lists]\ncountries = { allow = [] }\n"), None);
+    assert_eq!(both("[lists]\ncountries.deny = 'RU'\n").unwrap().action, FenceAction::Deny);
+}

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -53,6 +54,13 @@ impl Counters {
     /// that cannot be known.
     pub fn fed(&self) -> Option<(u64, u64)> {
         self.read(&Request::Named(Cow::Borrowed(FED))).flatten()
+    }
+
+    /// Returns the packets and bytes that a named counter of the geofence has counted, and the hosts that it has stopped
+    /// lately, with their packets.
+    pub fn fenced(&self, counter: &str) -> (Option<(u64, u64)>, Vec<(IpAddr, u64)>) {
+        let counted = self.read(&Request::Named(Cow::Borrowed(counter))).flatten();
+        (counted, self.read(&Request::Abroad).unwrap_or_default())
     }
 
     /// Returns what was dropped of each blocked network, and the networks that somebody put there by

@@ -7,6 +7,7 @@ use crate::control::explain::{
     ExplainRequest, HostReport, JailReport, KnownGoodReport, LineReport, RestsOn, SourceCount,
     StrangerReport,
 };
+use crate::control::geofence::Stopped;
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
@@ -53,6 +54,8 @@ pub fn explain(
     let mut found = engine.explain(whom.address(), now, MOST_LINES);
     found.bans.retain(|ban| ban.subject.overlaps(&whom));
     let named = |ban: &Ban| named_ban(plan, ban, now);
+    let is_free = found.protected.is_some() || found.known_good.is_some();
+    let fence = plan.lists.geofence.as_ref().filter(|fence| !is_free && fence.stops(found.host));
     HostReport {
         host: found.host,
         port: whom.port(),
@@ -78,6 +81,8 @@ pub fn explain(
             Some(_) => Vec::new(),
             None => plan.config.lists.guardedports.clone(),
         },
+        geofence: fence
+            .map(|fence| Stopped { action: fence.countries.action, mode: fence.countries.mode }),
         without_effect: without_effect::list(
             plan,
             engine.without_effect().filter(|known| found.bans.contains(&known.ban)),

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{explain, ignoreip};
+use crate::config::Mode;
 use crate::control::Problem;
+use crate::control::geofence::{AbroadHost, FenceReport, FenceStatus, by_country};
 use crate::control::ignoreip::IgnoreipRequest;
 use crate::control::list::{
     BlockReport, FeedReport, KnownHost, ListEntries, ListName, ListRequest,
@@ -12,10 +14,15 @@ use crate::control::list::{
 use crate::control::status::FeedStatus;
 use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel};
+use crate::geo::Databases;
 use crate::hosts::lists::Feed;
 use crate::model::listed::ListedNetwork;
 use crate::model::subject::{Subject, canonical};
 use crate::sys::clock::now;
+use crate::table::geofence_rules::{DROPPED, OBSERVED};
+
+/// Hosts that the geofence has stopped and that are shown.
+const MOST_ABROAD: usize = 20;
 
 pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<ListEntries, Problem> {
     let host = request.host.map(canonical);
@@ -29,6 +36,10 @@ pub(super) async fn answer(daemon: &Daemon, request: ListRequest) -> Result<List
         ListName::Feed => {
             let fetches = daemon.engine.ask(|core| core.feeds()).await?;
             daemon.apart(move |kernel| feeds(host, &fetches, kernel)).await
+        }
+        ListName::Countries => {
+            let places = daemon.places.get();
+            daemon.apart(move |kernel| countries(host, kernel, &places)).await
         }
         ListName::KnownGood => daemon.engine.ask(move |core| known_good(core, host)).await,
     }
@@ -44,6 +55,31 @@ fn known_good(core: &Core, host: Option<IpAddr>) -> ListEntries {
         report: explain::known_good(&standing, path),
     };
     ListEntries::KnownGood(known.map(report).collect())
+}
+
+/// Returns the geofence, and whom it has stopped.
+fn countries(host: Option<IpAddr>, kernel: &Kernel, places: &Databases) -> ListEntries {
+    let lists = kernel.lists.lists();
+    let Some(fence) = &lists.geofence else { return ListEntries::Countries(None) };
+    let counter = match fence.countries.mode {
+        Mode::Enforce => DROPPED,
+        Mode::Observe => OBSERVED,
+    };
+    let (counted, abroad) = kernel.counters.fenced(counter);
+    let mut hosts: Vec<_> = abroad
+        .into_iter()
+        .map(|(host, packets)| AbroadHost { host, country: places.country(host), packets })
+        .collect();
+    hosts.sort_by_key(|host| std::cmp::Reverse(host.packets));
+    let lately = by_country(&hosts);
+    hosts.truncate(MOST_ABROAD);
+    ListEntries::Countries(Some(Box::new(FenceReport {
+        fence: FenceStatus::from(fence),
+        dropped: counted.into(),
+        lately,
+        hosts,
+        stops: host.map(|host| fence.stops(host)),
+    })))
 }
 
 fn feeds(host: Option<IpAddr>, fetches: &[FeedStatus], kernel: &Kernel) -> ListEntries {

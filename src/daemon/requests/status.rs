@@ -8,6 +8,7 @@ use super::health::Facts;
 use super::{jail_named, without_effect};
 use crate::control::Problem;
 use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::geofence::FenceStatus;
 use crate::control::health::CheckResult;
 use crate::control::list::FetchStatus;
 use crate::control::status::{
@@ -79,6 +80,7 @@ impl Core {
             health: Health::of(&paused, &problems),
             problems,
             checks,
+            geofence: plan.lists.geofence.as_ref().map(FenceStatus::from),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),

@@ -16,21 +16,25 @@ impl Daemon {
         loop {
             tokio::time::sleep(LOOK).await;
             let Ok(plan) = self.plan().await else { return };
-            self.read_places(plan.config.geoip.files.clone()).await;
+            if self.read_places(plan.config.geoip.files.clone()).await {
+                self.renew_geofence().await;
+            }
         }
     }
 
-    /// Reads those of the files that have changed.
-    pub(crate) async fn read_places(&self, files: Vec<std::path::PathBuf>) {
+    /// Reads those of the files that have changed. Returns whether any had.
+    pub(crate) async fn read_places(&self, files: Vec<std::path::PathBuf>) -> bool {
         let places = Arc::clone(&self.places);
         let read = move || {
-            if places.refresh(&files) {
+            let is_new = places.refresh(&files);
+            if is_new {
                 for problem in places.get().problems() {
                     warn!("[geoip] {problem}");
                 }
             }
+            is_new
         };
         // Fails only if it panics; then what was known stays.
-        let _ = tokio::task::spawn_blocking(read).await;
+        tokio::task::spawn_blocking(read).await.unwrap_or(false)
     }
 }

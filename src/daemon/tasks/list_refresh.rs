@@ -1,5 +1,6 @@
 //! Keeps the lists in the kernel: fills sets before anybody needs them, and again when they are lost.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -10,6 +11,8 @@ use tracing::{error, info, warn};
 use crate::enforce::ListSink;
 use crate::enforce::SinkError;
 use crate::hosts::lists::Lists;
+use crate::model::time::Time;
+use crate::sys::clock::now;
 use crate::sys::mutex::lock;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
@@ -30,12 +33,32 @@ struct State {
     lists: Arc<Lists>,
     /// The sets in force.
     sets: Vec<ListSet>,
+    /// Whether there is a geofence.
+    is_fenced: bool,
+    /// The hosts that it lets through, and until when.
+    known: Vec<(IpAddr, Time)>,
+}
+
+impl State {
+    /// Tells the kernel whom the geofence lets through; with `ready`, that its sets are filled.
+    fn admit(&mut self, ready: bool) -> Result<(), SinkError> {
+        let now = now();
+        let left: Vec<_> =
+            self.known.iter().map(|(host, until)| (*host, until.since(now))).collect();
+        self.sink.admit(&left, ready)
+    }
 }
 
 impl ListKeeper {
     /// Returns a keeper that has no lists yet; they will go to `sink`.
     pub fn new(sink: ListSink) -> Self {
-        let state = State { sink, lists: Arc::default(), sets: Vec::new() };
+        let state = State {
+            sink,
+            lists: Arc::default(),
+            sets: Vec::new(),
+            is_fenced: false,
+            known: Vec::new(),
+        };
         Self { state: Mutex::new(state), refilling: AtomicBool::new(false) }
     }
 
@@ -63,12 +86,23 @@ impl ListKeeper {
         if state.lists != lists {
             let (blocked, fed) = (lists.block.len(), lists.fed().len());
             info!("lists: {blocked} to block, {fed} from feeds, {} to allow", lists.allow.len());
+            if let Some(fence) = &lists.geofence {
+                let networks = fence.networks.len();
+                info!("countries: {}, {networks} networks", fence.countries.text());
+            }
             for problem in lists.problems() {
                 warn!("{problem}");
             }
         }
         state.sets.clone_from(&structure.lists);
         state.lists = lists;
+        let was_fenced = state.is_fenced;
+        state.is_fenced = structure.geofence.is_some();
+        if state.is_fenced && !was_fenced {
+            if let Err(error) = state.admit(true) {
+                error!("the geofence is not in force: {error}");
+            }
+        }
         if let Err(error) = state.sink.sweep(&structure.lists) {
             warn!("lists that are not needed any more stay in the kernel: {error}");
         }
@@ -107,8 +141,21 @@ impl ListKeeper {
         self.refilling.store(false, Ordering::Release);
         let contents = Contents::new(&state.lists);
         state.sink.fill(&contents)?;
+        if state.is_fenced {
+            state.admit(true)?;
+        }
         info!("lists: {} networks are in the kernel again", contents.len());
         Ok(())
+    }
+
+    /// Makes the geofence let these hosts through until then.
+    ///
+    /// # Errors
+    /// When the kernel does not take them. They are tried again with the next ones, and when all is filled again.
+    pub fn admit(&self, known: Vec<(IpAddr, Time)>) -> Result<(), SinkError> {
+        let mut state = self.state();
+        state.known = known;
+        if state.is_fenced { state.admit(false) } else { Ok(()) }
     }
 
     /// Returns the sets in force.

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::control::{Done, Problem};
 use crate::daemon::engine_thread::log_reader::{self, Matchers};
 use crate::daemon::startup::sandbox_paths;
+use crate::daemon::tasks::geofence;
 use crate::daemon::{Daemon, RunError, Supervisor};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
@@ -163,10 +164,12 @@ impl Daemon {
         };
         let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
         let keeper = &self.kernel.lists;
-        let lists = crate::hosts::lists::load(lists, &keeper.lists()).map_err(PlanError::from)?;
+        let before = keeper.lists();
+        let lists = crate::hosts::lists::load(lists, &before).map_err(PlanError::from)?;
         if let Some(path) = elsewhere {
             return Ok(Prepared::Elsewhere(Box::new(plan), path));
         }
+        let lists = geofence::fenced(lists, &plan.config, &self.places, &before);
         let sets = keeper.prepare(&lists)?;
         Ok(Prepared::Here(Box::new(plan.with_lists(Arc::new(lists), sets)), matchers))
     }
@@ -175,6 +178,9 @@ impl Daemon {
         let (loglevel, wanted) = (plan.config.loglevel, Wanted::by(&plan.config, &plan.lists));
         let plan = Arc::new(plan);
         let new = Arc::clone(&plan);
+        if plan.structure.geofence.is_some() {
+            self.admit_before().await;
+        }
         let changed = self.engine.ask(move |core| core.change(new, matchers)).await?;
         let keeper = Arc::clone(&self.kernel.lists);
         if let Err(error) = changed {

@@ -12,6 +12,8 @@ mod policy_guard;
 mod server;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,13 @@ pub enum Request<'a> {
     Listen,
     Fill(Cow<'a, Contents>),
     Sweep(Cow<'a, [ListSet]>),
+    /// Replace the hosts that the geofence lets through.
+    Admit {
+        known: Cow<'a, [(IpAddr, Duration)]>,
+        ready: bool,
+    },
+    /// List the hosts that the geofence has stopped.
+    Abroad,
     Banned(Cow<'a, Structure>),
     Blocked(Cow<'a, [ListSet]>),
     Named(Cow<'a, str>),

@@ -116,6 +116,10 @@ impl Beside {
                 channel.answer(&lists.and_then(|lists| lists.fill(&contents)))
             }
             Request::Sweep(used) => channel.answer(&self.lists().and_then(|l| l.sweep(&used))),
+            Request::Admit { known, ready } => {
+                channel.answer(&self.lists().and_then(|lists| lists.admit(&known, ready)))
+            }
+            Request::Abroad => channel.answer(&self.counters().and_then(CounterSocket::abroad)),
             Request::Banned(structure) => {
                 channel.answer(&self.counters().and_then(|c| c.banned(&structure)))
             }

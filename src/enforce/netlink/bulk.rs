@@ -1,11 +1,14 @@
 //! Many elements at the same time: lists.
 
 use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
 
-use super::message::{Bare, Key, delete_set};
+use super::message::{Bare, Element, Key, delete_set};
 use super::socket::Socket;
-use super::{SinkError, all_or_error, failed};
+use super::{FAMILIES, SinkError, all_or_error, failed};
 use crate::model::network_set::Keys;
+use crate::table::geofence_rules::{KNOWN, KNOWN_MAX, READY};
 
 /// Elements in one transaction: a few milliseconds, for which others have to wait.
 const PART: usize = 10_000;
@@ -35,6 +38,33 @@ impl ListSocket {
             transaction.add_many(set, &part);
             all_or_error(&self.0.carry_out(transaction)?)?;
         }
+    }
+
+    /// Replaces the hosts that the geofence lets through by these, each for so long, in one transaction; with `ready`,
+    /// it says that the sets of countries are filled too.
+    pub(in crate::enforce) fn admit(
+        &mut self,
+        known: &[(IpAddr, Duration)],
+        ready: bool,
+    ) -> Result<(), SinkError> {
+        let mut transaction = self.0.transaction();
+        for (set, ipv6) in KNOWN.into_iter().zip([false, true]) {
+            let own = known.iter().filter(|(host, left)| host.is_ipv6() == ipv6 && !left.is_zero());
+            let element = |(host, left): &(IpAddr, Duration)| Element {
+                key: Key::Address(*host),
+                timeout: Some(*left),
+                comment: None,
+            };
+            transaction.flush(set);
+            transaction.add_all(set, own.take(KNOWN_MAX).map(element));
+        }
+        if ready {
+            for family in FAMILIES {
+                let key = Key::Family(family);
+                transaction.add(READY, &Element { key, timeout: None, comment: None });
+            }
+        }
+        all_or_error(&self.0.carry_out(transaction)?)
     }
 
     /// Returns the names of all sets of the table.

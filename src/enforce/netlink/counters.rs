@@ -14,6 +14,7 @@ use super::socket::Socket;
 use super::{SinkError, failed};
 use crate::model::event::{Passed, ScopeId};
 use crate::model::subject::Subject;
+use crate::table::geofence_rules::ABROAD;
 use crate::table::list_sets::{ListKind, ListSet};
 use crate::table::passed_rules::PASSED;
 use crate::table::sip_rules::{COUNTING, LIMITED, LIMITED_MAX, SERVED, TALKED};
@@ -153,6 +154,21 @@ impl CounterSocket {
                     let packets = found.dropped.map_or(0, |(packets, _)| packets);
                     all.push(Passed { host, port, packets });
                 }
+            })?;
+        }
+        Ok(all)
+    }
+
+    /// Returns the hosts that the geofence has stopped (or would have) lately, with their packets.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn abroad(&mut self) -> Result<Vec<(IpAddr, u64)>, SinkError> {
+        let mut all = Vec::new();
+        for set in ABROAD {
+            self.each(set, |found| {
+                let packets = found.dropped.map_or(0, |(packets, _)| packets);
+                all.extend(found.address().map(|host| (host, packets)));
             })?;
         }
         Ok(all)

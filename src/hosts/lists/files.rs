@@ -58,7 +58,7 @@ pub fn load(config: &ListConfig, before: &Lists) -> Result<Lists, ListsError> {
     few_enough("block", block.len(), MOST_BLOCKED, "make a [feed.NAME] of them")?;
     let mut room = MOST_FED;
     let feeds = config.feeds.iter().map(|file| feed(file, before, &mut room)).collect();
-    Ok(Lists { allow, block, feeds })
+    Ok(Lists { allow, block, feeds, geofence: None })
 }
 
 /// Reads the feeds again that are fetched, if one of them has changed; all else stays as it was `before`.
@@ -83,7 +83,7 @@ pub fn refreshed(config: &ListConfig, before: &Lists) -> Option<Lists> {
         _ => feed(file, before, &mut room),
     });
     let feeds = feeds.collect();
-    Some(Lists { allow: before.allow.clone(), block: before.block.clone(), feeds })
+    Some(Lists { feeds, ..before.clone() })
 }
 
 type Check = fn(&IpNet) -> Option<&'static str>;

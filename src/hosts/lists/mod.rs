@@ -1,6 +1,7 @@
 //! The lists that an administrator keeps or fetches: which hosts to let pass and to block.
 
 pub mod files;
+pub mod geofence;
 pub mod parse;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use crate::model::time::Time;
 use crate::model::trouble::Trouble;
 use crate::sys::file_stamp::FileStamp;
 pub use files::{ListsError, load, refreshed};
+pub use geofence::Geofence;
 
 /// Entries of `allow` and `allowfiles` together; about 200 bytes each. They go into a set of
 /// intervals, which slows every run of `nft` while it is large.
@@ -75,6 +77,8 @@ pub struct Lists {
     pub block: Vec<ListedNetwork>,
     /// The feeds, by name.
     pub feeds: Vec<Feed>,
+    /// The geofence, if there is to be one. [`load`] does not know it: it comes from other files.
+    pub geofence: Option<Geofence>,
 }
 
 impl Lists {
@@ -107,7 +111,7 @@ impl Lists {
 
     /// Returns what is wrong with them, and what to do about it.
     pub fn problems(&self) -> impl Iterator<Item = Trouble> {
-        self.feeds.iter().filter_map(|feed| {
+        let feeds = self.feeds.iter().filter_map(|feed| {
             let why = feed.problem.as_ref()?;
             let todo = if feed.is_fetched {
                 format!("asterguard fetch {}", feed.name)
@@ -115,6 +119,8 @@ impl Lists {
                 "put the list there again, then: asterguard reload".to_owned()
             };
             Some(Trouble::new(format!("feed {}: {why}", feed.name), todo))
-        })
+        });
+        let fence = self.geofence.iter().filter_map(Geofence::problem);
+        feeds.chain(fence.map(|seen| Trouble::new(seen, geofence::MEND)))
     }
 }

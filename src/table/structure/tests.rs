@@ -16,6 +16,7 @@ pub(crate) fn with(further: Vec<Scope>) -> Structure {
         jails: Vec::new(),
         allow: Vec::new(),
         lists: Vec::new(),
+        geofence: None,
         guarded: Vec::new(),
         wire: SipMonitor::default(),
         served: Vec::new(),
@@ -47,7 +48,7 @@ fn what_a_text_declares_is_found() {
     ] {
         assert!(declared.contains(&(kind, name)), "{kind} {name}");
     }
-    assert_eq!(declared.len(), 35, "{declared:?}");
+    assert_eq!(declared.len(), 44, "{declared:?}");
 }
 
 #[test]

@@ -312,6 +312,48 @@ fn fetched_feeds() {
 }
 
 #[test]
+fn countries() {
+    insta::assert_snapshot!(bad("[lists]\ncountries = { allow = ['DE', 'UK', 'Germany'], deny = 'RU', mod = 'x' }\n"), @r#"
+    a.toml:2:30: "UK" is no country
+    2 | countries = { allow = ['DE', 'UK', 'Germany'], deny = 'RU', mod = 'x' }
+      |                              ^^^^
+    help: write "GB": that is the United Kingdom's code
+
+    a.toml:2:36: "Germany" is no country
+    2 | countries = { allow = ['DE', 'UK', 'Germany'], deny = 'RU', mod = 'x' }
+      |                                    ^^^^^^^^^
+    help: write their two letters, for example ["DE", "AT"]
+
+    a.toml:2:48: allow and deny exclude each other
+    2 | countries = { allow = ['DE', 'UK', 'Germany'], deny = 'RU', mod = 'x' }
+      |                                                ^^^^
+    help: name those that may call, or those that may not
+
+    a.toml:2:61: unknown key "mod"
+    2 | countries = { allow = ['DE', 'UK', 'Germany'], deny = 'RU', mod = 'x' }
+      |                                                             ^^^
+    help: did you mean "mode"?
+    "#);
+    insta::assert_snapshot!(bad("[lists]\ncountries = { mode = 'enforce' }\n"), @r#"
+    a.toml:2:13: countries names no country
+    2 | countries = { mode = 'enforce' }
+      |             ^^^^^^^^^^^^^^^^^^^^
+    help: write for example: countries = { allow = ["DE", "AT"], mode = "observe" }
+    "#);
+    insta::assert_snapshot!(bad("[lists]\ncountries = { deny = ['UR', 'de', 'WX'] }\n"), @r#"
+    a.toml:2:23: "UR" is no country
+    2 | countries = { deny = ['UR', 'de', 'WX'] }
+      |                       ^^^^
+    help: did you mean "RU"?
+
+    a.toml:2:35: "WX" is no country
+    2 | countries = { deny = ['UR', 'de', 'WX'] }
+      |                                   ^^^^
+    help: near it: WF, WS
+    "#);
+}
+
+#[test]
 fn the_manager_interface() {
     insta::assert_snapshot!(bad("[ami]\nhost = '1.2.3'\nport = 0\nuser = 'a b'\nsecret = 'x'\nsecretfile = 'x'\ntsl = true\n"), @r#"
     a.toml:2:8: "1.2.3" is not the address or name of a host

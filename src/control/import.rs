@@ -13,7 +13,7 @@ pub struct ImportRequest {
     /// The bans.
     pub bans: Vec<ImportedBan>,
     /// How often hosts were banned before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<ImportedHistory>,
 }
 

@@ -308,7 +308,7 @@ mod tests {
             r#"{"answer":"failed","message":"no","usage":true,"unsure":true}"#,
             r#"{"answer":"allowed","allowed":[]}"#,
             r#"{"answer":"accounts","accounts":[]}"#,
-            r#"{"answer":"imported","new":1,"known":2,"over":3,"refused":[]}"#,
+            r#"{"answer":"imported","new":1,"known":2,"over":3,"earlier":0,"refused":[]}"#,
             r#"{"answer":"failed","message":"no","usage":true}"#,
             r#"{"answer":"failregex","rules":[{"rule":"a/b","failregex":["x"]}]}"#,
             r#"{"answer":"settings","settings":[{"section":"jail.a","key":"maxretry","value":"3","place":null}]}"#,

@@ -38,19 +38,17 @@ pub struct Fence {
 pub(super) fn write_geofence(text: &mut String, fence: Fence, lists: &[ListSet], ipv6prefix: u8) {
     let sets: Vec<_> = lists.iter().filter(|set| set.kind == ListKind::Country).collect();
     let mut rules = String::new();
-    let verdict = match fence.action {
-        FenceAction::Allow => "return",
-        FenceAction::Deny => "goto geofence_outside",
+    let (inside, outside) = ("return", "goto geofence_outside");
+    let (of_named, of_others) = match fence.action {
+        FenceAction::Allow => (inside, outside),
+        FenceAction::Deny => (outside, inside),
     };
-    for set in &sets {
-        rules.push_str(&set.rule(verdict));
-    }
-    if fence.action == FenceAction::Allow {
+    for (ipv6, family) in [(false, "ipv4"), (true, "ipv6")] {
+        let own: String =
+            sets.iter().filter(|set| set.ipv6 == ipv6).map(|set| set.rule(of_named)).collect();
         // A family that nothing is known of is let through.
-        for (ipv6, family) in [(false, "ipv4"), (true, "ipv6")] {
-            if sets.iter().any(|set| set.ipv6 == ipv6) {
-                let _ = writeln!(rules, "\t\tmeta nfproto {family} goto geofence_outside");
-            }
+        if !own.is_empty() {
+            let _ = write!(rules, "{own}\t\tmeta nfproto {family} {of_others}\n");
         }
     }
     let (v6, v4): (Vec<&str>, Vec<&str>) = NOWHERE.iter().partition(|net| net.contains(':'));
@@ -112,6 +110,7 @@ mod tests {
         assert!(v4.contains(&format!("meta nfproto ipv4 {outside}")), "{v4}");
         assert!(v4.contains("counter name \"geofence_observed\"\n") && !v4.contains("\ndrop\n"));
         let deny = written(FenceAction::Deny, Mode::Enforce, &[false, true]);
+        assert!(deny.contains("meta nfproto ipv6 return\n"), "{deny}");
         assert_eq!(deny.matches(outside).count(), 2);
         assert!(deny.contains(&format!("@list_country4 {outside}")), "{deny}");
     }

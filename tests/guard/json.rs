@@ -611,6 +611,7 @@ fn what_a_guard_answers_is_told_as_json() {
     told.here(&["verify"]);
     told.here(&["reload"]);
     fs::remove_file(guard.path("conf.d/more.toml")).unwrap();
+    kit::until("the mistake is forgotten", || !guard.status().to_string().contains("maxretries"));
 
     told.here(&["pause", "--for", "1h"]);
     told.here(&["status", "door"]);

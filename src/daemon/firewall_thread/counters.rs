@@ -56,11 +56,14 @@ impl Counters {
         self.read(&Request::Named(Cow::Borrowed(FED))).flatten()
     }
 
-    /// Returns the packets and bytes that a named counter of the geofence has counted, and the hosts that it has stopped
-    /// lately, with their packets.
-    pub fn fenced(&self, counter: &str) -> (Option<(u64, u64)>, Vec<(IpAddr, u64)>) {
-        let counted = self.read(&Request::Named(Cow::Borrowed(counter))).flatten();
-        (counted, self.read(&Request::Abroad).unwrap_or_default())
+    /// Returns the packets and bytes that this counter of the geofence has counted; `None` if that cannot be known.
+    pub fn fenced(&self, counter: &str) -> Option<(u64, u64)> {
+        self.read(&Request::Named(Cow::Borrowed(counter))).flatten()
+    }
+
+    /// Returns the hosts that the geofence has stopped lately, with their packets.
+    pub fn abroad(&self) -> Vec<(IpAddr, u64)> {
+        self.read(&Request::Abroad).unwrap_or_default()
     }
 
     /// Returns what was dropped of each blocked network, and the networks that somebody put there by

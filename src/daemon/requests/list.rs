@@ -65,8 +65,10 @@ fn countries(host: Option<IpAddr>, kernel: &Kernel, places: &Databases) -> ListE
         Mode::Enforce => DROPPED,
         Mode::Observe => OBSERVED,
     };
-    let (counted, abroad) = kernel.counters.fenced(counter);
-    let mut hosts: Vec<_> = abroad
+    let counted = kernel.counters.fenced(counter);
+    let mut hosts: Vec<_> = kernel
+        .counters
+        .abroad()
         .into_iter()
         .map(|(host, packets)| AbroadHost { host, country: places.country(host), packets })
         .collect();

@@ -80,8 +80,7 @@ impl Geofence {
 }
 
 fn is_nowhere(host: IpAddr) -> bool {
-    let holds = |net: &&str| net.parse::<IpNet>().is_ok_and(|net| net.contains(&host));
-    NOWHERE.iter().any(|net| holds(&net))
+    NOWHERE.iter().any(|net| net.parse::<IpNet>().is_ok_and(|net| net.contains(&host)))
 }
 
 #[cfg(test)]

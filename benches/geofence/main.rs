@@ -117,9 +117,10 @@ impl Scene {
     /// Opens a socket outside.
     fn sender(&self, number: usize) -> UdpSocket {
         let (host, to) = (HOSTS[number], PBX[number]);
-        let (host, to) = match host.contains(':') {
-            false => (format!("{host}:0"), format!("{to}:{SIP}")),
-            true => (format!("[{host}]:0"), format!("[{to}]:{}", SIP + 1)),
+        let (host, to) = if host.contains(':') {
+            (format!("[{host}]:0"), format!("[{to}]:{}", SIP + 1))
+        } else {
+            (format!("{host}:0"), format!("{to}:{SIP}"))
         };
         self.outside.enter();
         let socket = UdpSocket::bind(host).unwrap();

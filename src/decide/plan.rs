@@ -105,7 +105,7 @@ impl Plan {
         let mut plan = self.clone();
         found.apply(&mut plan.config);
         let Structure { lists, served, geofence, .. } = plan.structure;
-        plan.structure = Structure { lists, served, geofence, ..Structure::new(&plan.config) };
+        plan.structure = Structure { lists, geofence, served, ..Structure::new(&plan.config) };
         plan
     }
 

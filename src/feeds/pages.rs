@@ -162,7 +162,7 @@ mod tests {
         let read = |text: &str, status| {
             let mut draft = Draft::default();
             let next = page_of(text.as_bytes(), status, &mut draft);
-            (next, draft.finish(None).map(|list| list.networks.len()).unwrap_or(0))
+            (next, draft.finish(None).map_or(0, |list| list.networks.len()))
         };
         let page = Next::Page("1606412345".to_owned());
         let some = r#"{"ipaddress":["198.51.100.1","198.51.100.2"],"ID":"1606412345"}"#;

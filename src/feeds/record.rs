@@ -172,7 +172,7 @@ mod tests {
             ["", "{", "[]", "{\"tried\":\"x\"}", "{\"networks\":-1}", &"[".repeat(1 << 20)]
         {
             fs::write(beside(&list), hostile).unwrap();
-            assert_eq!(FetchRecord::read(&list), FetchRecord::default(), "{:.20}", hostile);
+            assert_eq!(FetchRecord::read(&list), FetchRecord::default(), "{hostile:.20}");
         }
         let far = format!(
             "{{\"tried\":{},\"fetched\":{},\"error\":\"\\u001b[2J{}\",\"etag\":\"a\\r\\nX: y\"}}",

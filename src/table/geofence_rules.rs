@@ -48,7 +48,7 @@ pub(super) fn write_geofence(text: &mut String, fence: Fence, lists: &[ListSet],
             sets.iter().filter(|set| set.ipv6 == ipv6).map(|set| set.rule(of_named)).collect();
         // A family that nothing is known of is let through.
         if !own.is_empty() {
-            let _ = write!(rules, "{own}\t\tmeta nfproto {family} {of_others}\n");
+            let _ = writeln!(rules, "{own}\t\tmeta nfproto {family} {of_others}");
         }
     }
     let (v6, v4): (Vec<&str>, Vec<&str>) = NOWHERE.iter().partition(|net| net.contains(':'));

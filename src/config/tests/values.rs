@@ -76,6 +76,28 @@ fn what_is_written_of_new_networks_wins() {
 }
 
 #[test]
+fn services_have_lists_of_ports() {
+    let config = parse(&[], &filters()).unwrap();
+    let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
+    let list = |name: &str, first, last| (name.to_owned(), Ports::Ranges(vec![(first, last)]));
+    let lists = |name: &str, ports: &[u16]| {
+        let ranges = ports.iter().map(|port| (*port, *port)).collect();
+        (name.to_owned(), Ports::Ranges(ranges))
+    };
+    let services = [
+        list("ami", 5038, 5039),
+        list("ftp", 21, 21),
+        list("http", 8088, 8089),
+        list("iax", 4569, 4569),
+        lists("mail", &[25, 110, 143, 465, 587, 993, 995, 4190]),
+        list("ssh", 22, 22),
+        lists("web", &[80, 443]),
+    ];
+    let all = [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)];
+    assert!(config.ports.iter().eq(all.iter().chain(&services)), "{:?}", config.ports);
+}
+
+#[test]
 fn the_built_in_text_is_complete_and_right() {
     let config = parse(&[], &filters()).unwrap();
     assert_eq!(config.loglevel, LogLevel::Notice);
@@ -96,23 +118,6 @@ fn the_built_in_text_is_complete_and_right() {
     assert_eq!(config.knowngood, known_good);
     let week = Duration::from_secs(7 * 86_400);
     assert_eq!(config.newnetworks, NewNetworks { enabled: true, learn: week });
-    let sip = Ports::Ranges(vec![(4569, 4569), (5038, 5039), (5060, 5061), (8088, 8089)]);
-    let list = |name: &str, first, last| (name.to_owned(), Ports::Ranges(vec![(first, last)]));
-    let lists = |name: &str, ports: &[u16]| {
-        let ranges = ports.iter().map(|port| (*port, *port)).collect();
-        (name.to_owned(), Ports::Ranges(ranges))
-    };
-    let services = [
-        list("ami", 5038, 5039),
-        list("ftp", 21, 21),
-        list("http", 8088, 8089),
-        list("iax", 4569, 4569),
-        lists("mail", &[25, 110, 143, 465, 587, 993, 995, 4190]),
-        list("ssh", 22, 22),
-        lists("web", &[80, 443]),
-    ];
-    let all = [("all".to_owned(), Ports::All), ("sip".to_owned(), sip)];
-    assert!(config.ports.iter().eq(all.iter().chain(&services)), "{:?}", config.ports);
     let names: Vec<_> = config.jails.iter().map(|jail| jail.name.as_str()).collect();
     assert_eq!(
         names,

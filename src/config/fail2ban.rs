@@ -186,11 +186,14 @@ fn told(name: &str, body: &str, own: impl Fn(&str) -> bool) -> Option<(String, S
         }
         _ => {}
     }
-    if own(name) && name != "recidive" {
+    let is_own = own(name);
+    // Names of jails that both have.
+    let is_shared = is_own && BUILT_IN.contains(&format!("\n[jail.{name}]\n"));
+    if is_own && !is_shared {
         return None;
     }
     let settings = settings(body);
-    let known = ["DEFAULT", "recidive"].contains(&name) || name.contains("asterisk");
+    let known = name == "DEFAULT" || is_shared || name.contains("asterisk");
     let of_jails = ["enabled", "filter", "logpath"];
     let is_ini = || {
         let of_a_jail = settings.iter().any(|(key, _)| of_jails.contains(&key.as_str()));
@@ -207,9 +210,10 @@ fn told(name: &str, body: &str, own: impl Fn(&str) -> bool) -> Option<(String, S
             format!("leave it out here; where it was before, fail2ban goes on with it ({PAGE})");
         return Some((format!("[{name}] is a jail of fail2ban, and not about Asterisk"), help));
     }
+    let same = format!("jail.{name}");
     let sections: &[&str] = match name {
         "DEFAULT" => &["default"],
-        "recidive" => &["jail.recidive"],
+        _ if is_shared => &[&same],
         _ => &["jail.asterisk-scan", "jail.asterisk-guess"],
     };
     let message = match name {
@@ -267,8 +271,11 @@ fn meaning(name: &str, settings: &[(String, String)]) -> Vec<String> {
         last.map(|(_, value)| value.as_str()).filter(|value| !is_variable(value))
     };
     let mut lines = Vec::new();
-    if of("enabled").is_some_and(is_no) {
-        lines.push("enabled = false".to_owned());
+    let is_off = || BUILT_IN.contains(&format!("\n[jail.{name}]\nenabled = false\n"));
+    match of("enabled") {
+        Some(value) if is_no(value) => lines.push("enabled = false".to_owned()),
+        Some(_) if is_off() => lines.push("enabled = true".to_owned()),
+        _ => {}
     }
     if let Some(paths) = of("logpath").filter(|_| name != "recidive") {
         // What is built in names all usual logs.

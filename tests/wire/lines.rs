@@ -81,7 +81,7 @@ fn a_line_counts_as_often_as_its_host_was_refused() {
     assert!(explained.contains("adds nothing to: REGISTER"), "{explained}");
     let explained = guard.order(&["explain", MALLORY]);
     assert!(
-        explained.contains("counts for nothing: Asterisk was not seen to refuse"),
+        explained.contains("counts for nothing: this machine was not seen to answer this host"),
         "{explained}"
     );
 }

@@ -1,13 +1,12 @@
 //! The sections `[feed.NAME]`: lists that others make, from a file, or fetched from the web.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
 use ureq::http::Uri;
 
+use super::named_sections::{self, Kind, NamedSections, Notes};
 use super::notify::webhook_url;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue, name_of};
 use crate::model::hostname::HostName;
@@ -37,7 +36,6 @@ const COMMON: [&str; 3] = ["enabled", "path", "url"];
 const FETCHED: [&str; 7] =
     ["every", "format", "jsonpath", "keyfile", "keyheader", "cafile", "redirecthosts"];
 
-const SECTION_HELP: &str = "write [feed.NAME], and its keys below it";
 const PATH_HELP: &str = "write an absolute path, for example \"/var/lib/feed.list\"";
 const URL_HELP: &str = "write where the list is: \"https://lists.example.com/drop.txt\"";
 const JSON_HELP: &str =
@@ -202,18 +200,9 @@ pub fn address(url: &str, key: Option<&str>) -> Result<Uri, &'static str> {
     if has_user { Err("a name or password may not stand in this address") } else { Ok(address) }
 }
 
-/// The values so far; those of a file win over those of the files before it.
+/// The sections, merged so far.
 #[derive(Default)]
-pub(super) struct FeedSections(BTreeMap<String, Section>);
-
-/// A section, and the file (by its number) and place where it is first named.
-struct Section {
-    file: usize,
-    span: Range<usize>,
-    values: Values,
-    /// Where each key is written last.
-    written: BTreeMap<String, (usize, Range<usize>)>,
-}
+pub(super) struct FeedSections(NamedSections<Values>);
 
 #[derive(Default)]
 struct Values {
@@ -232,41 +221,29 @@ struct Values {
 impl FeedSections {
     /// Merges in what the file of this number says.
     pub fn merge(&mut self, reader: &mut TomlReader, file: usize, table: &DeTable) {
-        let Some(value) = table.get("feed") else { return };
-        for (key, value) in reader.table(value, SECTION_HELP).into_iter().flatten() {
-            if !reader.is_name(key) {
-                continue;
-            }
-            let Some(table) = reader.table(value, SECTION_HELP) else { continue };
-            if self.0.len() >= MOST_FEEDS && !self.0.contains_key(key.get_ref().as_ref()) {
-                let message = format_args!("more than {MOST_FEEDS} feeds");
-                reader.error(key.span(), message, "join lists that come from the same place");
-                return;
-            }
-            let section = self.0.entry(key.get_ref().to_string()).or_insert_with(|| Section {
-                file,
-                span: key.span(),
-                values: Values::default(),
-                written: BTreeMap::new(),
-            });
-            for (key, value) in table {
-                section.written.insert(key.get_ref().to_string(), (file, key.span()));
-                section.values.merge(reader, key, value);
-            }
+        if let Some(value) = table.get("feed") {
+            self.0.merge(reader, file, value);
         }
     }
 
     /// Returns the feeds that are wanted, by name; what is missing or does not fit together is noted.
     pub fn finish(self, readers: &mut [TomlReader]) -> Vec<ListFile> {
-        let finished = self.0.into_iter().filter_map(|(name, section)| {
-            let is_enabled = section.values.enabled.unwrap_or(true);
-            section.finish(name, readers).filter(|_| is_enabled)
-        });
-        finished.collect()
+        self.0.finish(readers, Values::list)
     }
 }
 
-impl Values {
+impl named_sections::Values for Values {
+    const KIND: Kind = Kind {
+        plural: "feeds",
+        most: MOST_FEEDS,
+        with_more: "join lists that come from the same place",
+        help: "write [feed.NAME], and its keys below it",
+    };
+
+    fn enabled(&self) -> Option<bool> {
+        self.enabled
+    }
+
     fn merge(&mut self, reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
         match key.get_ref().as_ref() {
             "enabled" => self.enabled = reader.boolean(value).or(self.enabled),
@@ -290,36 +267,27 @@ impl Values {
     }
 }
 
-impl Section {
-    fn finish(self, name: String, readers: &mut [TomlReader]) -> Option<ListFile> {
-        let Self { file, span, values, written } = self;
-        let mut notes = Notes { start: (file, span), written: &written, readers, wrong: false };
-        let is_fetched = written.contains_key("url") || values.format == Some(Format::Apiban);
-        if !is_fetched {
-            for key in FETCHED.into_iter().filter(|key| written.contains_key(*key)) {
+impl Values {
+    fn list(self, notes: &mut Notes<'_>) -> Option<ListFile> {
+        let name = notes.name.to_owned();
+        if notes.is_written("url") || self.format == Some(Format::Apiban) {
+            let place = Path::new(FETCHED_DIR).join(format!("{name}.list"));
+            let path = self.path.clone().unwrap_or(place);
+            return Some(ListFile { name, path, fetch: Some(self.fetch(notes)?) });
+        }
+        for key in FETCHED {
+            if notes.is_written(key) {
                 notes.note(key, &format!("{key} is only for a feed with a url"), URL_HELP);
             }
-            if values.path.is_none() && !notes.wrong && !written.contains_key("path") {
-                let help = "write path = \"/var/lib/feed.list\", or url = \"https://lists.example.com/drop.txt\" to have it fetched";
-                notes.note("", &format!("feed {name:?} has no path and no url"), help);
-            }
-            let is_right = !notes.wrong;
-            return values.path.filter(|_| is_right).map(|path| ListFile {
-                name,
-                path,
-                fetch: None,
-            });
         }
-        let place = Path::new(FETCHED_DIR).join(format!("{name}.list"));
-        let path = values.path.clone().unwrap_or(place);
-        let fetch = values.fetch(&mut notes)?;
-        let is_right = !notes.wrong;
-        is_right.then_some(ListFile { name, path, fetch: Some(fetch) })
+        if !notes.are_there() && !notes.is_written("path") {
+            let help = "write path = \"/var/lib/feed.list\", or url = \"https://lists.example.com/drop.txt\" to have it fetched";
+            notes.note("", &format!("feed {name:?} has no path and no url"), help);
+        }
+        Some(ListFile { name, path: self.path?, fetch: None })
     }
-}
 
-impl Values {
-    fn fetch(self, notes: &mut Notes) -> Option<Fetch> {
+    fn fetch(self, notes: &mut Notes<'_>) -> Option<Fetch> {
         let format = self.format.unwrap_or(Format::Plain);
         let usual = (format == Format::Apiban && !notes.is_written("url")).then_some(APIBAN);
         let url = self.url.or(usual.map(str::to_owned))?;
@@ -361,30 +329,6 @@ impl Values {
             cafile: self.cafile,
             redirecthosts: self.redirecthosts.unwrap_or_default(),
         })
-    }
-}
-
-/// Notes what is wrong with a section as a whole.
-struct Notes<'a> {
-    /// Where it is first named.
-    start: (usize, Range<usize>),
-    written: &'a BTreeMap<String, (usize, Range<usize>)>,
-    readers: &'a mut [TomlReader],
-    wrong: bool,
-}
-
-impl Notes<'_> {
-    fn is_written(&self, key: &str) -> bool {
-        self.written.contains_key(key)
-    }
-
-    /// Notes an error where a key is written; if it is not, where the section begins.
-    fn note(&mut self, key: &str, message: &str, help: &str) {
-        let (file, span) = self.written.get(key).unwrap_or(&self.start).clone();
-        if let Some(reader) = self.readers.get_mut(file) {
-            reader.error(span, message, help);
-        }
-        self.wrong = true;
     }
 }
 

@@ -13,6 +13,7 @@ mod jail_section;
 mod lists;
 pub mod load;
 mod log_time_zone;
+mod named_sections;
 pub(crate) mod network;
 pub mod notify;
 mod own_rules;

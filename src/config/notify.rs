@@ -1,14 +1,13 @@
 //! `[notify.NAME]`: who is told what the guard does, and how.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 use toml::de::DeValue;
 
+use super::named_sections::{self, NamedSections, Notes};
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue, name_of};
 use crate::model::event::Evidence;
 use crate::model::guard_event::EventKind;
@@ -34,7 +33,6 @@ const MAIL: [&str; 9] =
 const WEBHOOK: [&str; 6] = ["preset", "url", "urlfile", "tokenfile", "cafile", "chat"];
 const COMMAND: [&str; 2] = ["command", "timeout"];
 
-const HELP: &str = "write [notify.NAME], and its keys below it";
 const FILE_HELP: &str = "write the path of a file: \"/etc/asterguard/notify.secret\"";
 
 const KINDS: [(Kind, &str); 3] =
@@ -362,16 +360,7 @@ pub fn webhook_url(text: &str) -> Result<ureq::http::Uri, &'static str> {
 
 /// The sections, merged so far.
 #[derive(Default)]
-pub(super) struct NotifySections(BTreeMap<String, Section>);
-
-/// A section, and the file (by its number) and place where it is first named.
-struct Section {
-    file: usize,
-    span: Range<usize>,
-    values: Values,
-    /// Where each key is written last.
-    written: BTreeMap<String, (usize, Range<usize>)>,
-}
+pub(super) struct NotifySections(NamedSections<Values>);
 
 #[derive(Default)]
 struct Values {
@@ -404,45 +393,27 @@ struct Values {
 impl NotifySections {
     /// Merges in what the file of this number says.
     pub fn merge(&mut self, reader: &mut TomlReader, file: usize, value: &TomlValue) {
-        for (key, value) in reader.table(value, HELP).into_iter().flatten() {
-            if !reader.is_name(key) {
-                continue;
-            }
-            let Some(table) = reader.table(value, HELP) else { continue };
-            let name = key.get_ref();
-            if self.0.len() >= MOST_NOTIFIERS && !self.0.contains_key(name.as_ref()) {
-                let help = "one notifier can tell several people, and of several jails";
-                reader.error(
-                    key.span(),
-                    format_args!("more than {MOST_NOTIFIERS} notifiers"),
-                    help,
-                );
-                return;
-            }
-            let section = self.0.entry(name.to_string()).or_insert_with(|| Section {
-                file,
-                span: key.span(),
-                values: Values::default(),
-                written: BTreeMap::new(),
-            });
-            for (key, value) in table {
-                section.written.insert(key.get_ref().to_string(), (file, key.span()));
-                section.values.merge(reader, key, value);
-            }
-        }
+        self.0.merge(reader, file, value);
     }
 
     /// Returns the notifiers that are wanted; what is missing or does not fit together is noted.
     pub fn finish(self, readers: &mut [TomlReader]) -> Vec<Notifier> {
-        let finished = self.0.into_iter().filter_map(|(name, section)| {
-            let is_enabled = section.values.enabled.unwrap_or(true);
-            section.finish(name, readers).filter(|_| is_enabled)
-        });
-        finished.collect()
+        self.0.finish(readers, Values::notifier)
     }
 }
 
-impl Values {
+impl named_sections::Values for Values {
+    const KIND: named_sections::Kind = named_sections::Kind {
+        plural: "notifiers",
+        most: MOST_NOTIFIERS,
+        with_more: "one notifier can tell several people, and of several jails",
+        help: "write [notify.NAME], and its keys below it",
+    };
+
+    fn enabled(&self) -> Option<bool> {
+        self.enabled
+    }
+
     fn merge(&mut self, reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
         let number_help = "write the port of the server: 25, 465 or 587";
         let hour_help = "write how many messages an hour may have: 60";
@@ -513,91 +484,68 @@ impl Values {
     }
 }
 
-impl Section {
-    fn finish(self, name: String, readers: &mut [TomlReader]) -> Option<Notifier> {
-        let Self { file, span, mut values, written } = self;
-        let mut notes =
-            Notes { name: &name, start: (file, span), written: &written, readers, wrong: false };
-        let Some(kind) = values.kind else {
+impl Values {
+    fn notifier(mut self, notes: &mut Notes<'_>) -> Option<Notifier> {
+        let Some(kind) = self.kind else {
             // What is no kind was noted where it stands.
             notes.missing("kind", "write kind = \"mail\", \"webhook\" or \"command\"");
             return None;
         };
-        for key in written.keys() {
+        for key in notes.written() {
             let is_other = [&MAIL[..], &WEBHOOK, &COMMAND].concat().contains(&key.as_str());
             if is_other && !kind.keys().contains(&key.as_str()) {
                 let kind_name = name_of(&kind, &KINDS);
                 let help = format!("its keys: {}", kind.keys().join(", "));
-                notes.note(key, &format!("{key} is not for kind = {kind_name:?}"), &help);
+                notes.note(&key, &format!("{key} is not for kind = {kind_name:?}"), &help);
             }
         }
         let way = match kind {
-            Kind::Mail => mail(&mut values, &mut notes)?,
-            Kind::Webhook => webhook(&mut values, &mut notes)?,
+            Kind::Mail => mail(&mut self, notes)?,
+            Kind::Webhook => webhook(&mut self, notes)?,
             Kind::Command => {
                 let help = "write command = [\"/path/of/program\", \"argument\"]";
                 notes.missing("command", help);
-                let timeout = values.timeout.unwrap_or(Duration::from_secs(30));
-                Way::Command(Command { argv: values.command?, timeout })
+                let timeout = self.timeout.unwrap_or(Duration::from_secs(30));
+                Way::Command(Command { argv: self.command?, timeout })
             }
         };
         let usual = [EventKind::Ban, EventKind::Health, EventKind::Login].map(Topic::Event);
-        let on = values.on.unwrap_or(usual.to_vec());
+        let on = self.on.unwrap_or(usual.to_vec());
         if kind != Kind::Mail && on.contains(&Topic::Report) {
             let help = "write \"report\" into a notifier of kind = \"mail\"";
             notes.note("on", "only a mail can hold a report", help);
         }
-        let is_right = !notes.wrong;
-        is_right.then(|| Notifier {
-            name,
+        Some(Notifier {
+            name: notes.name.to_owned(),
             on,
-            jail: values.jail.unwrap_or_else(|| glob::Pattern::new("*").into_iter().collect()),
-            evidence: values.evidence.unwrap_or(vec![Evidence::Proven, Evidence::Unverified]),
-            quiet: values.quiet,
-            digest: values.digest.unwrap_or_default(),
-            maxperhour: values.maxperhour.unwrap_or(60),
+            jail: self.jail.unwrap_or_else(|| glob::Pattern::new("*").into_iter().collect()),
+            evidence: self.evidence.unwrap_or(vec![Evidence::Proven, Evidence::Unverified]),
+            quiet: self.quiet,
+            digest: self.digest.unwrap_or_default(),
+            maxperhour: self.maxperhour.unwrap_or(60),
             way,
         })
     }
 }
 
-/// Notes what is wrong with a section as a whole.
-struct Notes<'a> {
-    name: &'a str,
-    /// Where it is first named.
-    start: (usize, Range<usize>),
-    written: &'a BTreeMap<String, (usize, Range<usize>)>,
-    readers: &'a mut [TomlReader],
-    wrong: bool,
-}
-
 impl Notes<'_> {
-    /// Notes an error where a key is written; if it is not, where the section begins.
-    fn note(&mut self, key: &str, message: &str, help: &str) {
-        let (file, span) = self.written.get(key).unwrap_or(&self.start).clone();
-        if let Some(reader) = self.readers.get_mut(file) {
-            reader.error(span, message, help);
-        }
-        self.wrong = true;
-    }
-
     /// Notes that a key is missing, unless it is written.
     fn missing(&mut self, key: &str, help: &str) {
-        if !self.written.contains_key(key) {
+        if !self.is_written(key) {
             self.note(key, &format!("notifier {:?} has no {key}", self.name), help);
         }
     }
 }
 
-fn mail(values: &mut Values, notes: &mut Notes) -> Option<Way> {
+fn mail(values: &mut Values, notes: &mut Notes<'_>) -> Option<Way> {
     let server = values.server.take().unwrap_or_else(|| "127.0.0.1".to_owned());
     let usual = if is_loopback(&server) { Security::None } else { Security::StartTls };
     let security = values.security.unwrap_or(usual);
     notes.missing("to", "write whom to send the mails: to = [\"admin@example.com\"]");
-    if notes.written.contains_key("user") {
+    if notes.is_written("user") {
         notes.missing("passwordfile", "write the file with the password of this user");
     }
-    if notes.written.contains_key("passwordfile") {
+    if notes.is_written("passwordfile") {
         notes.missing("user", "write the name that belongs to this password");
     }
     if security == Security::None && !is_loopback(&server) {
@@ -617,19 +565,19 @@ fn mail(values: &mut Values, notes: &mut Notes) -> Option<Way> {
     }))
 }
 
-fn webhook(values: &mut Values, notes: &mut Notes) -> Option<Way> {
+fn webhook(values: &mut Values, notes: &mut Notes<'_>) -> Option<Way> {
     let preset = values.preset.unwrap_or(Preset::Json);
-    if notes.written.contains_key("url") && notes.written.contains_key("urlfile") {
+    if notes.is_written("url") && notes.is_written("urlfile") {
         let help = "write one of them; the address is a secret, so better urlfile";
         notes.note("url", "both url and urlfile are written", help);
-    } else if !notes.written.contains_key("url") {
+    } else if !notes.is_written("url") {
         let help =
             "write the file that holds the address: urlfile = \"/etc/asterguard/notify.url\"";
         notes.missing("urlfile", help);
     }
     if preset == Preset::Telegram {
         notes.missing("chat", "write the number of the chat: chat = \"-1001234567890\"");
-    } else if notes.written.contains_key("chat") {
+    } else if notes.is_written("chat") {
         let help = "leave it out, or write preset = \"telegram\"";
         notes.note("chat", "only preset = \"telegram\" has a chat", help);
     }

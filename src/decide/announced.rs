@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::decide::interval::Interval;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{ChannelId, Event};
 use crate::model::time::Time;
@@ -19,6 +20,7 @@ const CAPACITY: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct Announced {
     connections: HashMap<(IpAddr, u16, ChannelId), Time, RandomState>,
+    swept: Interval,
 }
 
 impl Announced {
@@ -40,7 +42,9 @@ impl Announced {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
-        self.connections.retain(|_, told| now.since(*told) < LASTS);
+        if self.swept.is_over(LASTS / 18, now) {
+            self.connections.retain(|_, told| now.since(*told) < LASTS);
+        }
     }
 
     /// Corrects all times.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::output::{Failure, Output};
 use super::{ConfigArg, Exit};
-use crate::config::{Diagnostic, ListFile};
+use crate::config::Diagnostic;
 use crate::control::geofence::FenceStatus;
 use crate::control::list::{FeedReport, FetchStatus};
 use crate::daemon::engine_thread::log_reader;
@@ -159,9 +159,7 @@ fn unread(plan: &Plan) -> BTreeMap<&str, Unread> {
 }
 
 fn told(plan: &Plan, feed: &lists::Feed) -> FeedReport {
-    let file = plan.config.lists.feeds.iter().find(|file| file.name == feed.name);
-    let status = |file: &ListFile| {
-        Some(FetchStatus::new(file.fetch.as_ref()?, &FetchRecord::read(&file.path)))
-    };
-    FeedReport::new(feed, None, file.and_then(status))
+    let fetch = plan.config.lists.fetch(&feed.name);
+    let status = fetch.map(|fetch| FetchStatus::new(fetch, &FetchRecord::read(&feed.path)));
+    FeedReport::new(feed, None, status)
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::countries::{Countries, CountriesSection};
-use super::feeds::{FeedSections, ListFile};
+use super::feeds::{FeedSections, Fetch, ListFile};
 use super::network::network;
 use super::ports;
 use super::toml_reader::{PathOf, TomlReader, TomlValue};
@@ -42,6 +42,12 @@ pub struct ListConfig {
 }
 
 impl ListConfig {
+    /// Returns how the feed of this name is fetched, if it is.
+    #[must_use]
+    pub fn fetch(&self, feed: &str) -> Option<&Fetch> {
+        self.feeds.iter().find(|file| file.name == feed)?.fetch.as_ref()
+    }
+
     /// The same without what others make.
     #[must_use]
     pub fn own(&self) -> Self {

@@ -10,26 +10,20 @@ use super::draft::{Draft, Refusal};
 use crate::config::Step;
 
 /// Reads one JSON value after the other, as lists with one on each line are written, and adds the texts at the end of
-/// `steps` to the draft. Returns how many values there were.
+/// `steps` to the draft.
 ///
 /// # Errors
 /// When it is no JSON, cannot be read to its end, or the draft does not take it.
-pub fn read(
-    json: impl Read,
-    steps: &[Step],
-    draft: &mut Draft,
-) -> Result<usize, serde_json::Error> {
+pub fn read(json: impl Read, steps: &[Step], draft: &mut Draft) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_reader(json);
-    let mut values = 0;
     loop {
         match json.end() {
-            Ok(()) => return Ok(values),
+            Ok(()) => return Ok(()),
             // There is more.
             Err(error) if error.is_syntax() => {}
             Err(error) => return Err(error),
         }
         Way { steps, draft }.deserialize(&mut json)?;
-        values += 1;
     }
 }
 

@@ -193,7 +193,7 @@ fn received(
     };
     let read = match steps {
         None => draft.add_lines(body),
-        Some(steps) => json::read(body, steps, &mut draft).map(drop).map_err(io_error),
+        Some(steps) => json::read(body, steps, &mut draft).map_err(io_error),
     };
     if let Err(error) = read {
         return Err(draft.refusal().map_or_else(|| asker.unread(&url, &error), not_taken));

@@ -353,8 +353,7 @@ fn feeds(facts: &Facts<'_>) -> Vec<Trouble> {
     let (plan, records) = (facts.core.engine.plan(), facts.core.fetched.get());
     let mut wrong: Vec<_> = plan.lists.problems().collect();
     for feed in plan.lists.feeds.iter().filter(|feed| feed.is_fetched && feed.problem.is_none()) {
-        let file = plan.config.lists.feeds.iter().find(|file| file.name == feed.name);
-        let Some(fetch) = file.and_then(|file| file.fetch.as_ref()) else { continue };
+        let Some(fetch) = plan.config.lists.fetch(&feed.name) else { continue };
         let record = records.get(&feed.name).cloned().unwrap_or_default();
         wrong.extend(stale(&feed.name, &record, fetch.every, facts.now));
     }

@@ -107,9 +107,9 @@ impl Core {
     pub(super) fn feeds(&self) -> Vec<FeedStatus> {
         let (plan, records) = (self.engine.plan(), self.fetched.get());
         let feeds = plan.lists.feeds.iter().filter_map(|feed| {
-            let fetch = plan.config.lists.feeds.iter().find(|file| file.name == feed.name)?;
+            let fetch = plan.config.lists.fetch(&feed.name)?;
             let record = records.get(&feed.name).cloned().unwrap_or_default();
-            let fetch = FetchStatus::new(fetch.fetch.as_ref()?, &record);
+            let fetch = FetchStatus::new(fetch, &record);
             Some(FeedStatus { feed: feed.name.clone(), networks: feed.networks.len(), fetch })
         });
         feeds.collect()

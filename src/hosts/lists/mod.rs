@@ -9,8 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use ipnet::IpNet;
-
 use crate::model::listed::{ExemptNetwork, ExemptReason};
 use crate::model::listed::{FileLine, ListedNetwork};
 pub use crate::model::network_set::Networks;
@@ -61,11 +59,8 @@ impl Feed {
 /// Whether these are more than half of all IPv4 addresses: no list of bad hosts has that many.
 #[must_use]
 pub fn covers_too_much(networks: &Networks) -> bool {
-    let addresses = |net: IpNet| match net {
-        IpNet::V4(net) => 1_u64 << (32 - u32::from(net.prefix_len())),
-        IpNet::V6(_) => 0,
-    };
-    networks.iter().map(addresses).sum::<u64>() > 1 << 31
+    let (v4, _) = networks.addresses();
+    v4 > 1 << 31
 }
 
 /// All lists, as they were last read.

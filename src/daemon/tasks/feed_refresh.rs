@@ -7,9 +7,7 @@ use tracing::{info, warn};
 
 use crate::control::Problem;
 use crate::daemon::Daemon;
-use crate::daemon::engine_thread::log_reader;
 use crate::decide::plan::Plan;
-use crate::decide::plan_files::PlanError;
 use crate::hosts::lists;
 
 /// The time between two looks at the files.
@@ -28,7 +26,7 @@ impl Daemon {
             if plan.config.lists.feeds.iter().all(|feed| feed.fetch.is_none()) {
                 continue;
             }
-            let taken = self.take_up(&plan).await;
+            let taken = self.take_up(plan).await;
             drop(last);
             match taken {
                 Ok(false) => {}
@@ -47,23 +45,16 @@ impl Daemon {
 
     /// Reads the records of the tries, and goes by the lists that have changed: the kernel gets the new ones besides those
     /// in force, and then changes from one to the other in one step. Returns whether there were any.
-    async fn take_up(&self, plan: &Arc<Plan>) -> Result<bool, Problem> {
+    async fn take_up(&self, plan: Arc<Plan>) -> Result<bool, Problem> {
         let (fetched, keeper) = (Arc::clone(&self.fetched), Arc::clone(&self.kernel.lists));
-        let plan = Arc::clone(plan);
-        let read = move || {
+        let read = move |plan: &Plan| {
             fetched.refresh(&plan.config.lists.feeds);
             let Some(lists) = lists::refreshed(&plan.config.lists, &keeper.lists()) else {
                 return Ok(None);
             };
-            let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
             let sets = keeper.prepare(&lists)?;
-            Ok(Some((plan.with_other_lists(Arc::new(lists), sets), matchers)))
+            Ok(Some(plan.with_other_lists(Arc::new(lists), sets)))
         };
-        let read = tokio::task::spawn_blocking(read).await;
-        let read = read.map_err(|error| Problem::failed(format!("reading failed: {error}")))?;
-        match read.map_err(|error: crate::daemon::RunError| Problem::failed(error))? {
-            Some((plan, matchers)) => self.go_by(plan, matchers).await.map(|_| true),
-            None => Ok(false),
-        }
+        self.adapt(plan, read).await
     }
 }

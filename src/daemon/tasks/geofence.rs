@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::control::Problem;
 use crate::daemon::Daemon;
 use crate::daemon::engine_thread::Core;
-use crate::daemon::engine_thread::log_reader;
-use crate::decide::plan_files::PlanError;
+use crate::daemon::tasks::geoip_refresh;
+use crate::decide::plan::Plan;
 use crate::geo::SharedDatabases;
 use crate::hosts::lists::Lists;
 use crate::model::time::Time;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Reads the databases that have changed, and returns `lists` with the geofence that they make.
 pub fn fenced(lists: Lists, config: &Config, places: &SharedDatabases, before: &Lists) -> Lists {
-    places.refresh(&config.geoip.files);
+    geoip_refresh::refresh(places, &config.geoip.files);
     let geofence = config
         .lists
         .countries
@@ -42,28 +42,20 @@ impl Daemon {
             return;
         }
         let (keeper, places) = (Arc::clone(&self.kernel.lists), Arc::clone(&self.places));
-        let renew = move || {
+        let renew = move |plan: &Plan| {
             let before = keeper.lists();
             let lists = fenced((*before).clone(), &plan.config, &places, &before);
             if lists == *before {
                 return Ok(None);
             }
-            let sets = keeper.prepare(&lists).map_err(Problem::failed)?;
-            let plan = plan.with_other_lists(Arc::new(lists), sets);
-            let matchers = log_reader::compile(&plan);
-            let matchers = matchers.map_err(|error| Problem::failed(PlanError::from(error)))?;
-            Ok(Some((plan, matchers)))
+            let sets = keeper.prepare(&lists)?;
+            Ok(Some(plan.with_other_lists(Arc::new(lists), sets)))
         };
-        // Fails only if it panics; then the networks before stay.
-        let Ok(renewed) = tokio::task::spawn_blocking(renew).await else { return };
-        let done = match renewed {
-            Ok(None) => return,
-            Ok(Some((plan, matchers))) => self.go_by(plan, matchers).await.map(drop),
-            Err(problem) => Err(problem),
-        };
+        let renewed = self.adapt(plan, renew).await;
         drop(last);
-        match done {
-            Ok(()) => info!("the geofence goes by the new databases"),
+        match renewed {
+            Ok(false) => {}
+            Ok(true) => info!("the geofence goes by the new databases"),
             Err(problem) => {
                 warn!("the geofence does not go by the new databases: {}", problem.message);
             }

@@ -19,6 +19,7 @@ use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::hosts::discover::Wanted;
 use crate::hosts::discover::asterisk_ports::{AsteriskFiles, Found};
+use crate::sys::mutex::lock;
 
 /// The time for which the guard goes on once it was decided that it ends. systemd has to see that
 /// its `ExecReload=` is done before it sees the guard end, or it takes the reload for a failed one;
@@ -92,39 +93,50 @@ impl Daemon {
         }
     }
 
+    /// Goes by the plan that `change` makes of the one in force, if it makes one, and waits for that; whoever calls this has
+    /// the [turn](Reloads::turn). Nothing else that was written is taken up. Returns whether there was one.
+    pub(super) async fn adapt(
+        &self,
+        plan: Arc<Plan>,
+        change: impl FnOnce(&Plan) -> Result<Option<Plan>, RunError> + Send + 'static,
+    ) -> Result<bool, Problem> {
+        let prepare = move || {
+            let Some(plan) = change(&plan)? else { return Ok(None) };
+            let matchers = log_reader::compile(&plan).map_err(PlanError::from)?;
+            Ok(Some((plan, matchers)))
+        };
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        let prepared =
+            prepared.map_err(|error| Problem::failed(format!("reading failed: {error}")))?;
+        match prepared.map_err(|error: RunError| Problem::failed(error))? {
+            Some((plan, matchers)) => self.go_by(plan, matchers).await.map(|_| true),
+            None => Ok(false),
+        }
+    }
+
     /// Follows the ports of Asterisk, and where it sends its HEP copies, for as long as the guard runs. Only
     /// these are taken up: what else was written waits for a reload.
     pub(crate) async fn follow_asterisk(&self) {
-        let mut files = AsteriskFiles::default();
+        let files = Arc::new(std::sync::Mutex::new(AsteriskFiles::default()));
         loop {
             tokio::time::sleep(LOOK).await;
             let last = self.reloads.turn().await;
             let Ok(plan) = self.plan().await else { return };
-            let look = move || {
-                let found = files.look(&plan.config.asteriskconf);
+            let files = Arc::clone(&files);
+            let look = move |plan: &Plan| {
+                let found = lock(&files).look(&plan.config.asteriskconf);
                 let known = Found {
                     ports: plan.config.asterisk.clone(),
                     hep: plan.config.wire.hep.clone(),
                     dateformat: plan.config.dateformat.clone(),
                 };
-                let changed = (found != known).then(|| {
-                    let plan = plan.with_asterisk(found);
-                    log_reader::compile(&plan).map(|matchers| (plan, matchers))
-                });
-                (files, changed)
+                Ok((found != known).then(|| plan.with_asterisk(found)))
             };
-            // Fails only if it panics; then it begins again.
-            let looked = tokio::task::spawn_blocking(look).await;
-            let (back, changed) = looked.unwrap_or_default();
-            files = back;
-            let changed = match changed {
-                None => continue,
-                Some(Ok((plan, matchers))) => self.go_by(plan, matchers).await,
-                Some(Err(error)) => Err(Problem::failed(PlanError::from(error))),
-            };
+            let changed = self.adapt(plan, look).await;
             drop(last);
             match changed {
-                Ok(_) => info!("taken up what has changed of Asterisk's ports and HEP"),
+                Ok(false) => {}
+                Ok(true) => info!("taken up what has changed of Asterisk's ports and HEP"),
                 Err(problem) => warn!(
                     "what has changed of Asterisk's ports is not taken up: {}",
                     problem.message
@@ -192,7 +204,6 @@ impl Daemon {
             notify.reload(!plan.config.notify.is_empty());
         }
         self.finder.change(wanted);
-        self.read_places(plan.config.geoip.files.clone()).await;
         self.fetched.refresh(&plan.config.lists.feeds);
         let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));
         // Fails only if it panics; then old sets stay.

@@ -174,32 +174,25 @@ impl Scope {
         // A SYN without ACK opens a connection.
         let opening = "tcp flags & (syn | ack) == syn ";
         let set = self.port_set();
+        let of = |ports: &str| self.rules_for(ports, ports);
         match (&self.ports, self.blocktype) {
             (Ports::All, Blocktype::DropNew) => {
-                self.rules_for(opening) + &self.rules_for("meta l4proto != tcp ")
+                of(opening) + &self.rules_for("meta l4proto != tcp ", "meta l4proto udp ")
             }
             (Ports::Ranges(_), Blocktype::DropNew) => {
-                self.rules_for(&format!("tcp dport @{set} {opening}"))
-                    + &self.rules_for(&format!("udp dport @{set} "))
+                of(&format!("tcp dport @{set} {opening}")) + &of(&format!("udp dport @{set} "))
             }
-            (Ports::All, _) => self.rules_for(""),
-            (Ports::Ranges(_), _) => {
-                self.rules_for(&format!("meta l4proto {{ tcp, udp }} th dport @{set} "))
-            }
+            (Ports::All, _) => self.rules_for("", "meta l4proto { tcp, udp } "),
+            (Ports::Ranges(_), _) => of(&format!("meta l4proto {{ tcp, udp }} th dport @{set} ")),
         }
     }
 
-    /// Returns the rules for packets that match `ports`.
-    fn rules_for(&self, ports: &str) -> String {
+    /// Returns the rules for packets that match `ports`; of hosts whose ports are banned, for those that match `flows`: only
+    /// with some protocols there are ports.
+    fn rules_for(&self, ports: &str, flows: &str) -> String {
         let verdict = match self.blocktype {
             Blocktype::Drop | Blocktype::DropNew => "drop",
             Blocktype::Reject => "goto refuse",
-        };
-        // Only with these protocols there are ports.
-        let flows = match (&self.ports, ports) {
-            (Ports::All, "") => "meta l4proto { tcp, udp } ",
-            (Ports::All, "meta l4proto != tcp ") => "meta l4proto udp ",
-            _ => ports,
         };
         let pair = |kind| [false, true].map(|ipv6| self.set(kind, ipv6));
         let [[v4, v6], [flow4, flow6], [net4, net6]] =

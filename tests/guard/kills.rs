@@ -230,7 +230,7 @@ fn nothing_is_lost_and_nothing_counts_twice() {
     }
     let by_hand: BTreeSet<_> = elements(&netns, "ban4").into_iter().map(|e| e.address).collect();
     assert_eq!(by_hand, victim.acknowledged);
-    let late = deadlines(&held, &calm_held, &written, (&victim.ready, victim.start));
+    let late = deadlines(&held, &calm_held, &written, &victim.ready);
     own_deadlines(&guard, &held);
 
     // Of those who offended four times, none was banned: nothing counted twice. At the fifth time all
@@ -251,10 +251,9 @@ fn nothing_is_lost_and_nothing_counts_twice() {
 }
 
 /// Each ban ends in the kernel when it would have, had the guard never been killed: six hours after the
-/// host's last line was written, or after the guard was ready again. What was written while it started may count from
-/// its last look at the log before. Returns by how many milliseconds the latest is later than by the other guard.
-fn deadlines(held: &Held, calm: &Held, written: &[i64], (ready, start): (&[i64], Duration)) -> i64 {
-    let early = OFF + i64::try_from(start.as_millis()).unwrap();
+/// host's last line was written, or after the guard was ready again. Returns by how many milliseconds the
+/// latest is later than by the other guard.
+fn deadlines(held: &Held, calm: &Held, written: &[i64], ready: &[i64]) -> i64 {
     let mut late = 0;
     for (element, other) in held.elements.iter().zip(&calm.elements) {
         assert_eq!((&element.address, &element.comment), (&other.address, &other.comment));
@@ -265,7 +264,7 @@ fn deadlines(held: &Held, calm: &Held, written: &[i64], (ready, start): (&[i64],
         let written = written[(n / CROWD) as usize];
         let again = ready.iter().find(|ready| **ready > written).unwrap_or(&written);
         let ((first, last), calm) = (held.deadline(element), calm.deadline(other));
-        assert!(last >= written + BAN - early, "{element:?} ends too early");
+        assert!(last >= written + BAN - OFF, "{element:?} ends too early");
         let latest = calm.1.max(again + BAN) + OFF;
         assert!(first <= latest, "{element:?} ends {} ms too late", first - latest);
         late = late.max(first - calm.0);

@@ -181,7 +181,10 @@ fn what_the_guard_did_is_reported_with_and_without_it() {
     assert_eq!((&dead["totals"], &dead["hosts"]), (&live["totals"], &live["hosts"]));
     assert!(dead["feeds"].is_null());
     let run = home.run(netns.command(PROGRAM));
-    let home = Guard::start_in(home, run).kill();
+    let guard = Guard::start_in(home, run);
+    let stored = || json(&guard)["restarts"].as_array().unwrap().len();
+    kit::until("its start is stored", || stored() == 1);
+    let home = guard.kill();
     let run = home.run(netns.command(PROGRAM));
     let guard = Guard::start_in(home, run);
     let (verdict, kinds, _) = report_of(&guard);

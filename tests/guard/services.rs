@@ -349,9 +349,11 @@ fn a_web_login_is_guarded_as_freepbx_logs_it() {
     let guard = Guard::start_in(home, run);
     kit::until("the web server answers", || web(&hosts, EVE, "GET / HTTP/1.0\r\n\r\n").is_some());
 
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert!(login(&hosts, EVE, "admin", "wrong").is_some());
     }
+    // The last one bans it, perhaps before its answer has arrived.
+    login(&hosts, EVE, "admin", "wrong");
     guard.says(&format!("[freepbx-web] Ban {EVE}"));
     kit::until("it is shut out", || web(&hosts, EVE, "GET / HTTP/1.0\r\n\r\n").is_none());
 
@@ -367,9 +369,9 @@ fn a_web_login_is_guarded_as_freepbx_logs_it() {
         "x from {VICTIM} [] []%0A[2026-Nov-22 10:00:00] [freepbx_security.NOTICE]: \
          Authentication failure for y from {VICTIM} [] []"
     );
-    for _ in 0..5 {
+    for attempt in 1..=5 {
         assert!(web(&hosts, VICTIM, "GET / HTTP/1.0\r\n\r\n").is_some());
-        assert!(login(&hosts, MALLORY, &name, "wrong").is_some());
+        assert!(login(&hosts, MALLORY, &name, "wrong").is_some() || attempt == 5);
     }
     guard.says(&format!("[freepbx-web] Ban {MALLORY}"));
     // What somebody else writes into the log, about a host that was never here.

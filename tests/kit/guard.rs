@@ -279,18 +279,18 @@ impl Guard {
 
     /// Has it end as a service does: by SIGTERM, with exit code 0, within 2 seconds.
     pub fn stop(self) -> Home {
-        let (took, home) = self.stop_timed();
-        assert!(took < Duration::from_secs(2), "took {took:?}");
-        home
+        self.stop_within(Duration::from_secs(2))
     }
 
-    /// The same, and returns how long it took.
-    pub fn stop_timed(mut self) -> (Duration, Home) {
+    /// The same, within this time.
+    pub fn stop_within(mut self, patience: Duration) -> Home {
         let begin = Instant::now();
         self.signal("TERM");
         let status = self.child.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{:#?}", self.log_lines());
-        (begin.elapsed(), self.home.take().unwrap())
+        let took = begin.elapsed();
+        assert!(took < patience, "took {took:?}");
+        self.home.take().unwrap()
     }
 
     /// Waits until it has ended by itself: its exit code.

@@ -72,6 +72,7 @@ pub mod sources;
 pub mod notify;
 
 pub mod feeds;
+pub mod fleet;
 
 pub mod exchange;
 

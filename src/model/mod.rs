@@ -12,6 +12,7 @@ pub mod hostname;
 pub mod journal_part;
 pub mod listed;
 pub mod network_set;
+pub mod node;
 pub mod orders;
 pub mod pause;
 pub mod place;

@@ -1,0 +1,137 @@
+//! What the guard and the process that reaches the fleet's server say to each other: lines of JSON, in both directions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::event::Evidence;
+use crate::model::node::NodeName;
+use crate::model::subject::Subject;
+use crate::model::time::Time;
+
+/// The longest line, in bytes, with its line feed: a [`FleetStatus`] of [`MOST_PEERS`] peers has less.
+pub const LONGEST_LINE: usize = 16 << 20;
+/// Peers of a node: as many as a fleet has nodes.
+pub const MOST_PEERS: usize = 10_000;
+/// Characters of the name of a jail or rule.
+pub const LONGEST_NAME: usize = 64;
+
+/// A line of the guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToFleet {
+    /// Bans of this guard's own follow, all that are in force, until [`ToFleet::Complete`]. They take the place of what was
+    /// said before: another connection, or a guard that was restarted.
+    Begin,
+    /// A ban of this guard's own begins, or has another length.
+    Ban(OwnBan),
+    /// All bans since [`ToFleet::Begin`] were said.
+    Complete,
+    /// A ban of this guard's own was lifted. Bans that end by themselves are not said.
+    Lift {
+        /// Whose.
+        host: Subject,
+        /// The jail whose ban it was.
+        jail: String,
+    },
+    /// The configuration may have changed.
+    Reload,
+}
+
+/// A ban that this guard decided itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnBan {
+    /// One host: an IPv4 address, or an IPv6 /64 or /128.
+    pub host: Subject,
+    /// The jail that decided.
+    pub jail: String,
+    /// The rule that completed the count, as `filter/id`; empty for a ban by hand.
+    pub rule: String,
+    /// What it rests on. Hearsay is never said.
+    pub evidence: Evidence,
+    /// When it was decided, by the wall clock of this guard.
+    pub since: Time,
+    /// When it ends; `None`: never.
+    pub until: Option<Time>,
+}
+
+/// A line of the process that reaches the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FromFleet {
+    /// A peer bans a host. Its signature and sequence hold, and the peer is within its limits.
+    Ban(PeerBan),
+    /// A peer lifts a ban of its own.
+    Lift {
+        /// Whose ban it was.
+        issuer: NodeName,
+        /// The host.
+        host: Subject,
+    },
+    /// The fleet's operator lifts all bans of a host, those of this guard, too.
+    Unban {
+        /// The host.
+        host: Subject,
+        /// The node where the operator said so.
+        by: NodeName,
+    },
+    /// The state of the fleet, as this node sees it: at the beginning, and when it changes, at most once a second.
+    Status(Box<FleetStatus>),
+}
+
+/// A ban of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerBan {
+    /// The peer.
+    pub issuer: NodeName,
+    /// One host: an IPv4 address, or an IPv6 /64 or /128.
+    pub host: Subject,
+    /// The jail of the peer.
+    pub jail: String,
+    /// The rule of the peer; may be empty.
+    pub rule: String,
+    /// What it rests on, as the peer says.
+    pub evidence: Evidence,
+    /// The time that remains, in milliseconds: the least of the server's, the signed one and the most that this node takes.
+    pub remaining: u64,
+}
+
+/// The state of the fleet, as one node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// This node.
+    pub node: Option<NodeName>,
+    /// The server, without a password.
+    pub server: String,
+    /// Whether it is connected, and everything that peers had published was read.
+    pub connected: bool,
+    /// Since when, in seconds since the epoch.
+    pub since: i64,
+    /// What is wrong, and what to do about it.
+    pub trouble: Option<String>,
+    /// Bans of this node that the server has.
+    pub published: u64,
+    /// Records that wait for the server.
+    pub waiting: u64,
+    /// Records for which there was no room; the next snapshot has what they said.
+    pub dropped: u64,
+    /// The peers, by name.
+    pub peers: BTreeMap<NodeName, PeerStatus>,
+    /// Records of nodes that are no peers, and what is nobody's record at all, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// The state of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// When its last record came, in seconds since the epoch.
+    pub last: Option<i64>,
+    /// Its bans that are in force here.
+    pub bans: u64,
+    /// Its records that were accepted.
+    pub accepted: u64,
+    /// Its records that were refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// By how many seconds its clock is ahead of this one (negative: behind), if by more than a minute.
+    pub clock: Option<i64>,
+}

@@ -1,6 +1,6 @@
 //! The plan: configuration, rules and lists put together, with the jails that count each rule.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +152,17 @@ impl Plan {
         let service = self.rules.get(rule).map(|rule| &rule.service);
         let ranges = service.map_or(&[][..], |service| ports_of(&self.config, service));
         ranges.iter().flat_map(|(low, high)| *low..=*high).take(MOST_PORTS).collect()
+    }
+
+    /// Returns the services beside Asterisk whose lines jails count, by the names of their port lists, and these ports.
+    #[must_use]
+    pub fn services(&self) -> BTreeMap<&str, &[(u16, u16)]> {
+        let used = self.rules.rules.iter().filter(|rule| is_used(&self.config, &self.rules, rule));
+        used.filter_map(|rule| {
+            Some((rule.service.port_list()?, ports_of(&self.config, &rule.service)))
+        })
+        .filter(|(_, ports)| !ports.is_empty())
+        .collect()
     }
 
     /// Returns what is worth a second look.

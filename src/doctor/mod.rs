@@ -18,6 +18,7 @@ mod manager;
 mod nftables;
 pub mod other_tables;
 mod other_tools;
+mod services;
 mod sip_sources;
 mod trunks;
 
@@ -109,6 +110,7 @@ pub const CHECKS: &[Check] = &[
     ("other-guards", other_tools::guards),
     ("jails", jails::jails),
     ("ports", sip_sources::ports),
+    ("service-ports", services::ports),
     ("wire", sip_sources::wire),
     ("hep", sip_sources::hep),
     ("connections", nftables::connections),

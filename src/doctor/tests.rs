@@ -543,6 +543,32 @@ fn ports_are_told_with_where_they_are_opened() {
 }
 
 #[test]
+fn a_service_at_other_ports_than_the_configured_is_a_problem() {
+    let name = "service-ports";
+    Machine::new(&[]).says_one(name, "Ok: no jail guards a service beside Asterisk");
+    let on = "[jail.sshd]\nenabled = true\n[jail.postfix-sasl]\nenabled = true\n[ports]\nssh = [22, '2200-2210']";
+    let mut machine = Machine::with_config(&[], on);
+    let listener = |port| Listener {
+        protocol: Protocol::Tcp,
+        address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        port,
+        uid: 0,
+    };
+    machine.world.sockets = Ok(vec![listener(25), listener(2222)]);
+    let said = machine.says(name);
+    assert!(said[0].starts_with("Ok: mail at 25"), "{said:#?}");
+    assert_eq!(
+        said[1],
+        "Problem: nothing listens at TCP port 22, 2200-2210: no line about ssh counts, and a ban closes the wrong ports \
+         (`ssh` below [ports])"
+    );
+    machine.world.sockets = Ok(vec![listener(25), listener(2205)]);
+    assert_eq!(machine.says(name)[1], "Ok: ssh at 22, 2200-2210");
+    machine.world.sockets = Err("not permitted".to_owned());
+    machine.says_one(name, "Unchecked: not permitted");
+}
+
+#[test]
 fn hep_is_recommended_where_asterisk_speaks_what_cannot_be_read() {
     let udp = PJSIP.split_once("[t]").unwrap().0;
     Machine::new(&[]).says_one("hep", "Unchecked: there is no chan_pjsip here");

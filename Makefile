@@ -2,7 +2,8 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence \
+	bench-peers bench-scale fuzz demo static pages deb \
 	test-deb test-switch bare install uninstall
 
 help: ## Say what there is
@@ -74,6 +75,12 @@ bench-exchange: ## Measure, as root, from Asterisk's refusal to the kernel, and 
 
 bench-geofence: ## Measure, as root, what a geofence costs: loading, packets, other runs of nft (some minutes)
 	@dev/bench-geofence.sh
+
+bench-peers: ## Measure whole programs on the same logs, with what each finds: fail2ban, fail2ban-rs, grep, wc
+	@dev/bench-peers.sh
+
+bench-scale: ## Measure what a line costs with more jails, rules, hosts, bans, files; writes docs/scale.svg
+	@dev/bench-scale.sh
 
 static: ## Build a program that needs no libraries (musl)
 	@dev/static.sh

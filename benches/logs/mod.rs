@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each user needs some of it")]
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::indexing_slicing,
     clippy::missing_errors_doc,
     clippy::panic,
@@ -70,17 +71,46 @@ pub fn quiet(seed: u64, lines: usize, out: &mut impl Write) -> io::Result<()> {
 
 /// A `messages` log under attack: nine lines of ten are refusals, of [`SOURCES`] hosts.
 pub fn attack(seed: u64, lines: usize, out: &mut impl Write) -> io::Result<()> {
+    attack_counted(seed, lines, out).map(drop)
+}
+
+/// The same. Returns how many lines are refusals.
+pub fn attack_counted(seed: u64, lines: usize, out: &mut impl Write) -> io::Result<u64> {
     let mut log = Log::new(seed, 500, out);
+    let mut refused = 0;
     for _ in 0..lines {
-        if log.random.below(10) == 0 { log.trouble()? } else { log.refusal()? }
+        if log.random.below(10) == 0 {
+            log.trouble()?;
+        } else {
+            log.refusal()?;
+            refused += 1;
+        }
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// A `security` log under attack. Half of its lines say that a challenge was sent, which is what
 /// happens to everybody; four of ten that somebody failed; the others that somebody succeeded.
 pub fn security(seed: u64, lines: usize, out: &mut impl Write) -> io::Result<()> {
+    security_counted(seed, lines, out).map(drop)
+}
+
+/// The same. Returns how many lines say that somebody failed.
+pub fn security_counted(seed: u64, lines: usize, out: &mut impl Write) -> io::Result<u64> {
     let mut log = Log::new(seed, 500, out);
+    for _ in 0..lines {
+        log.security_event()?;
+    }
+    Ok(log.failed)
+}
+
+/// The same over so many seconds, with dates that have a year.
+pub fn stretched(seed: u64, lines: usize, seconds: u64, out: &mut impl Write) -> io::Result<()> {
+    let lines_a_second = (lines as u64 / seconds).max(1) as u32;
+    let mut log = Log::new(seed, lines_a_second, out);
+    log.step = (seconds / lines as u64).max(1) as i64;
+    log.format = "%F %T";
+    log.stamp = log.now.strftime(log.format).to_string();
     for _ in 0..lines {
         log.security_event()?;
     }
@@ -136,17 +166,33 @@ struct Log<'a, W> {
     out: &'a mut W,
     random: Random,
     now: DateTime,
-    /// `now` as the default dateformat `%b %e %T` has it.
+    /// `now` in this format.
     stamp: String,
+    format: &'static str,
+    /// Seconds from a line to one with another date.
+    step: i64,
     lines_a_second: u32,
     lines_this_second: u32,
+    /// Security events that say that somebody failed.
+    failed: u64,
 }
 
 impl<'a, W: Write> Log<'a, W> {
     fn new(seed: u64, lines_a_second: u32, out: &'a mut W) -> Self {
         let now = date(2026, 11, 22).at(0, 52, 46, 0);
-        let stamp = now.strftime("%b %e %T").to_string();
-        Self { out, random: Random(seed), now, stamp, lines_a_second, lines_this_second: 0 }
+        // The default of Asterisk.
+        let format = "%b %e %T";
+        Self {
+            out,
+            random: Random(seed),
+            now,
+            stamp: now.strftime(format).to_string(),
+            format,
+            step: 1,
+            lines_a_second,
+            lines_this_second: 0,
+            failed: 0,
+        }
     }
 
     fn message(&mut self, level: &str, file: &str, text: fmt::Arguments<'_>) -> io::Result<()> {
@@ -166,8 +212,8 @@ impl<'a, W: Write> Log<'a, W> {
         self.lines_this_second += 1;
         if self.lines_this_second > self.lines_a_second {
             self.lines_this_second = 1;
-            self.now = self.now.saturating_add(1.second());
-            self.stamp = self.now.strftime("%b %e %T").to_string();
+            self.now = self.now.saturating_add(self.step.seconds());
+            self.stamp = self.now.strftime(self.format).to_string();
         }
     }
 
@@ -366,6 +412,7 @@ impl<'a, W: Write> Log<'a, W> {
             "ChallengeSent" | "SuccessfulAuth" => "Informational",
             _ => "Error",
         };
+        self.failed += u64::from(severity == "Error");
         let version = if event == "InvalidPassword" { 2 } else { 1 };
         let (family, ours) = match host {
             IpAddr::V4(_) => ("IPV4", PBX),

@@ -132,7 +132,7 @@ fn beside(package: &Path, logs: &[Log], mib: u64) -> Result<(), Error> {
         let lines = log.plain.first().map_or(0, |(_, lines)| *lines) as f64;
         let lines = lines * beginning.bytes as f64 / log.bytes as f64;
         beginning.file.rewind()?;
-        let seconds = peer::read(package, &mut beginning.file)?.as_secs_f64();
+        let seconds = peer::read(package, &mut beginning.file)?.0.as_secs_f64();
         let (ours, theirs) = (log.speed(), beginning.bytes as f64 / seconds);
         println!(
             "{name:<9} {:>14.1} {:>9.0} {:>12.0}",

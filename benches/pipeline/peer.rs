@@ -23,8 +23,8 @@ findtime = 100y
 action =
 ";
 
-/// The CPU time in which it reads `log`, which is appended to an empty one.
-pub fn read(package: &Path, log: &mut File) -> io::Result<Duration> {
+/// The CPU time in which it reads `log`, which is appended to an empty one, and the failed attempts that it finds there.
+pub fn read(package: &Path, log: &mut File) -> io::Result<(Duration, u64)> {
     let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let path = home.path().join("messages");
     fs::write(&path, "")?;
@@ -39,7 +39,8 @@ pub fn read(package: &Path, log: &mut File) -> io::Result<Duration> {
         let _ = appended.write_all(b"\n");
         position >= Some(size)
     })?;
-    Ok(reader.cpu_time()?.saturating_sub(before))
+    let time = reader.cpu_time()?.saturating_sub(before);
+    Ok((time, reader.failed(package)?))
 }
 
 /// A server that reads one log.
@@ -68,6 +69,21 @@ impl Reader<'_> {
             .ok()?
             .try_into()
             .ok()
+    }
+
+    /// The failed attempts that it has counted.
+    fn failed(&self, package: &Path) -> io::Result<u64> {
+        let out = Command::new("/usr/bin/python3")
+            .env("PYTHONPATH", package.join("usr/lib/python3/dist-packages"))
+            .arg(package.join("usr/bin/fail2ban-client"))
+            .args(["-c".as_ref(), self.home.join("fail2ban").as_os_str()])
+            .args(["-s".as_ref(), self.home.join("fail2ban.sock").as_os_str()])
+            .args(["status", "bench"])
+            .output()?;
+        let out = String::from_utf8_lossy(&out.stdout);
+        let line = out.lines().find(|line| line.contains("Total failed:"));
+        let number = line.and_then(|line| line.rsplit('\t').next()?.parse().ok());
+        number.ok_or_else(|| io::Error::other(format!("no number of failures: {out}")))
     }
 
     /// User and system time of all its threads: fields 14 and 15 of /proc/PID/stat (proc(5)), in

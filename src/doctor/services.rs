@@ -23,10 +23,9 @@ pub fn ports(world: &World) -> Vec<Finding> {
         sockets.iter().any(|it| it.protocol == Protocol::Tcp && (*low..=*high).contains(&it.port))
     };
     let check = |(name, ranges): (&str, &[(u16, u16)])| {
-        let words = ranges.iter().map(|(low, high)| match low == high {
-            true => low.to_string(),
-            false => format!("{low}-{high}"),
-        });
+        let words = ranges
+            .iter()
+            .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") });
         let words = words.collect::<Vec<_>>().join(", ");
         if ranges.iter().any(is_open) {
             return Finding::ok(CHECK, format!("{name} at {words}"));

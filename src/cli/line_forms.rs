@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::text::{cut, printable};
 use crate::detect::line_form::{self, DateForm, Form};
-use crate::detect::prefix::{Level, Tags};
+use crate::detect::prefix::{self, Level, Tags};
 use crate::detect::timestamp::TimestampParser;
+use crate::input::line_splitter::Region;
 
 /// Bytes that are kept of the first line of a form.
 const LONGEST_SAMPLE: usize = 64;
@@ -33,6 +34,25 @@ struct Seen {
     first: Vec<u8>,
 }
 
+/// Lines that begin with the same date, as Asterisk writes them into files: they are counted together.
+#[derive(Debug, Default)]
+struct Alike {
+    /// What all of them begin with: `[DATE] `; empty: there are none.
+    head: Vec<u8>,
+    date: Option<DateForm>,
+    /// Those that are not counted yet.
+    lines: u64,
+}
+
+impl Alike {
+    /// Returns the level of a line that is one of them.
+    #[inline]
+    fn level(&self, line: &[u8]) -> Option<Level> {
+        self.date?;
+        prefix::level_in_file(line.strip_prefix(self.head.as_slice())?)
+    }
+}
+
 /// Counts forms of lines and formats of dates. There are few of each, so memory is fixed.
 #[derive(Debug)]
 pub struct LineForms {
@@ -41,6 +61,8 @@ pub struct LineForms {
     scratch: Vec<u8>,
     forms: BTreeMap<Form, Seen>,
     dates: BTreeMap<DateForm, Seen>,
+    /// The last line in the form of a file, and what is like it.
+    alike: Alike,
     /// Lines of Asterisk's levels that rules do not read.
     pub other_levels: u64,
     /// Lines that neither Asterisk nor the kernel begins so.
@@ -67,9 +89,23 @@ impl LineForms {
             scratch: Vec::new(),
             forms: BTreeMap::new(),
             dates: BTreeMap::new(),
+            alike: Alike::default(),
             other_levels: 0,
             unknown: 0,
         }
+    }
+
+    /// Counts the lines of a region, as [`LineForms::note`] would one by one.
+    pub fn note_region(&mut self, region: &Region<'_>) {
+        for (number, line) in region.lines() {
+            if let Some(level) = self.alike.level(line) {
+                self.alike.lines += 1;
+                self.other_levels += u64::from(level != Level::Report);
+            } else {
+                self.note(number, line);
+            }
+        }
+        self.count_alike();
     }
 
     /// Counts a line, and says who wrote it.
@@ -79,17 +115,34 @@ impl LineForms {
             return Writer::Unknown;
         };
         self.forms.entry(read.form).or_default().add(number, line);
+        let writer = match (read.form, read.level) {
+            (Form::Kernel, _) => Writer::Kernel,
+            (_, Some(Level::Report)) => Writer::Report,
+            _ => Writer::OtherLevel,
+        };
+        self.other_levels += u64::from(writer == Writer::OtherLevel);
         if read.form != Form::Banner {
             let format = DateForm::of(read.stamp, &mut self.parser);
             self.dates.entry(format).or_default().add(number, read.stamp);
-        }
-        match (read.form, read.level) {
-            (Form::Kernel, _) => Writer::Kernel,
-            (_, Some(Level::Report)) => Writer::Report,
-            _ => {
-                self.other_levels += 1;
-                Writer::OtherLevel
+            // A date in brackets, and a space.
+            let head = line.get(..read.stamp.len() + 3).unwrap_or_default();
+            let date = head.strip_prefix(b"[").and_then(|head| head.strip_suffix(b"] "));
+            if read.form == Form::File && date == Some(read.stamp) {
+                self.count_alike();
+                self.alike.head.clear();
+                self.alike.head.extend_from_slice(head);
+                self.alike.date = Some(format);
             }
+        }
+        writer
+    }
+
+    /// Counts the lines that were like the last one: the first of each form and format is counted already.
+    fn count_alike(&mut self) {
+        let lines = std::mem::take(&mut self.alike.lines);
+        if let Some(date) = self.alike.date.filter(|_| lines > 0) {
+            self.forms.entry(Form::File).or_default().lines += lines;
+            self.dates.entry(date).or_default().lines += lines;
         }
     }
 
@@ -187,6 +240,40 @@ mod tests {
         assert_eq!((first.lines, first.first_line), (10_000, 1));
         let row = first.row(first.format.sample());
         assert!(row.is_ascii() && !row.contains('\x1b') && row.len() <= 80, "{row}");
+    }
+
+    #[test]
+    fn lines_are_counted_together_as_they_are_one_by_one() {
+        let date = "[Nov 22 01:12:24]";
+        let mut lines = vec![String::new(), "a: b".to_owned(), format!("{date} NOTICE[1] a.c: b")];
+        for level in ["VERBOSE", "DEBUG", "NOTICE", "nothing", "SECURITY"] {
+            for rest in ["[1] a.c: b", "[1][C-0a] a.c: b", "[1]: a.c:1 f: b", "[x] a.c: b", ""] {
+                for date in [date, "[Nov 22 01:12:25]", "[2026-11-22 01:12:25.123]", "[some day]"] {
+                    lines.push(format!("{date} {level}{rest}"));
+                    lines.push(format!("{date} {level}{rest}\r"));
+                }
+                lines.push(format!("[[2026-11-22] 01:01:57] {level}{rest}"));
+                lines.push(format!("\x1b[1m{date} {level}{rest}"));
+            }
+        }
+        lines.push("[Nov 22 01:12:24] Asterisk 20.1 built by root @ pbx on a x86_64".to_owned());
+        lines.push("[Nov 22 01:12:24] VERBOSE".to_owned());
+        for stride in [1, 2, 7, 11] {
+            // Some have others of their kind beside them, and some have not.
+            let order = (0..2 * lines.len()).map(|at| lines[at * stride % lines.len()].as_str());
+            let text = order.collect::<Vec<_>>().join("\n") + "\n";
+            let region = Region::of(text.as_bytes(), 1);
+            let (mut together, mut alone) = (forms(), forms());
+            together.note_region(&region);
+            for (number, line) in region.lines() {
+                alone.note(number, line);
+            }
+            let all = |forms: &LineForms| {
+                let (forms_, dates) = (format!("{:?}", forms.forms), format!("{:?}", forms.dates));
+                (forms_, dates, forms.other_levels, forms.unknown, forms.undated())
+            };
+            assert_eq!(all(&together), all(&alone));
+        }
     }
 
     #[test]

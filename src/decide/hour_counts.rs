@@ -113,7 +113,9 @@ impl HourCounts {
     /// Counts something of this time, by this rule.
     pub fn count(&mut self, what: Counted, time: Time, rule: Option<RuleId>) {
         let key = (hour_of(time), rule);
-        if self.fresh.len() < MOST_FRESH || self.fresh.contains_key(&key) {
+        if let Some(tally) = self.fresh.get_mut(&key) {
+            tally.count(what);
+        } else if self.fresh.len() < MOST_FRESH {
             self.fresh.entry(key).or_default().count(what);
         }
     }

@@ -1,7 +1,7 @@
 //! Bans that jails in observe mode would have made, for as long as they would have lasted: what is to be judged
 //! before a jail may ban.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -11,15 +11,15 @@ use crate::model::eviction;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
-/// Bans that are known at most, about 150 bytes each; of eight, the oldest gives way.
+/// Bans that are known at most, about 200 bytes each; of eight, the oldest gives way.
 pub const CAPACITY: usize = 1 << 14;
 
 /// The bans that would be in force.
 #[derive(Debug, Default)]
 pub struct ObservedBans {
     bans: HashMap<(JailId, Subject), Ban, RandomState>,
-    /// No ban would be over before.
-    due: Option<Time>,
+    /// When each of them would be over, if ever.
+    deadlines: BTreeSet<(Time, JailId, Subject)>,
 }
 
 impl ObservedBans {
@@ -28,10 +28,19 @@ impl ObservedBans {
         let key = (ban.jail, ban.subject);
         if self.bans.len() >= CAPACITY && !self.bans.contains_key(&key) {
             let oldest = eviction::least(&self.bans, |ban| ban.since);
-            oldest.and_then(|key| self.bans.remove(&key));
+            let oldest = oldest.and_then(|key| self.bans.remove(&key));
+            self.drop_deadline(oldest.as_ref());
         }
-        self.due = self.due.into_iter().chain(ban.until).min();
-        self.bans.insert(key, ban);
+        self.deadlines.extend(deadline(&ban));
+        let before = self.bans.insert(key, ban);
+        let replaced = before.filter(|before| before.until != ban.until);
+        self.drop_deadline(replaced.as_ref());
+    }
+
+    fn drop_deadline(&mut self, ban: Option<&Ban>) {
+        if let Some(deadline) = ban.and_then(deadline) {
+            self.deadlines.remove(&deadline);
+        }
     }
 
     /// Returns the bans, in no order.
@@ -47,15 +56,17 @@ impl ObservedBans {
 
     /// Lets time pass: forgets the bans that would be over.
     pub fn tick(&mut self, now: Time) {
-        if self.due.is_some_and(|due| due <= now) {
-            self.bans.retain(|_, ban| ban.until.is_none_or(|until| until > now));
-            self.due = self.bans.values().filter_map(|ban| ban.until).min();
+        while let Some((_, jail, subject)) =
+            self.deadlines.first().filter(|(until, ..)| *until <= now).copied()
+        {
+            self.deadlines.pop_first();
+            self.bans.remove(&(jail, subject));
         }
     }
 
     /// Goes by another plan: `successor` returns what is left of a ban.
     pub fn change(&mut self, successor: impl Fn(&Ban) -> Option<Ban>) {
-        let before = std::mem::take(&mut self.bans);
+        let before = std::mem::take(self).bans;
         before.values().filter_map(successor).for_each(|ban| self.put(ban));
     }
 
@@ -64,8 +75,12 @@ impl ObservedBans {
         for ban in self.bans.values_mut() {
             step.correct_all(std::iter::once(&mut ban.since).chain(&mut ban.until));
         }
-        step.correct_all(&mut self.due);
+        self.deadlines = self.bans.values().filter_map(deadline).collect();
     }
+}
+
+fn deadline(ban: &Ban) -> Option<(Time, JailId, Subject)> {
+    Some((ban.until?, ban.jail, ban.subject))
 }
 
 #[cfg(test)]
@@ -104,9 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn each_has_the_deadline_that_was_said_last() {
+        let mut observed = ObservedBans::default();
+        for until in [Some(100), Some(50), None, Some(70), Some(70)] {
+            observed.put(ban(1, 0, until));
+            assert_eq!(observed.deadlines.len(), until.iter().count());
+        }
+        observed.correct(ClockStep::by_millis(10_000));
+        observed.tick(Time::from_secs(79));
+        assert_eq!(observed.count(JailId(0)), 1);
+        observed.tick(Time::from_secs(80));
+        assert_eq!((observed.count(JailId(0)), observed.deadlines.len()), (0, 0));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut observed = ObservedBans::default();
-        (0..2 << 14).for_each(|host| observed.put(ban(host, 0, None)));
-        assert_eq!(observed.count(JailId(0)), CAPACITY);
+        (0..2 << 14).for_each(|host| observed.put(ban(host, 0, Some(9))));
+        assert_eq!((observed.count(JailId(0)), observed.deadlines.len()), (CAPACITY, CAPACITY));
     }
 }

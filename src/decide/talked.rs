@@ -8,7 +8,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::decide::interval::Interval;
-use crate::decide::recent_ports::{MANY, RecentPorts};
+use crate::decide::recent_ports::{LATELY, MANY, RecentPorts};
 use crate::model::clock_step::ClockStep;
 use crate::model::event::ChannelId;
 use crate::model::subject::Subject;
@@ -29,6 +29,7 @@ pub struct TalkedFlows {
     /// The last ports of a host that lines told of.
     ports: HashMap<Subject, RecentPorts<MANY>, RandomState>,
     swept: Interval,
+    swept_ports: Interval,
 }
 
 #[derive(Debug)]
@@ -78,11 +79,12 @@ impl TalkedFlows {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Time) {
-        if !self.swept.is_over(LASTS / 5, now) {
-            return;
+        if self.swept.is_over(LASTS / 2, now) {
+            self.used.retain(|_, used| now.since(used.last) < LASTS);
         }
-        self.used.retain(|_, used| now.since(used.last) < LASTS);
-        self.ports.retain(|_, ports| ports.lately(now).next().is_some());
+        if self.swept_ports.is_over(LATELY / 2, now) {
+            self.ports.retain(|_, ports| ports.lately(now).next().is_some());
+        }
     }
 
     /// Corrects all times.

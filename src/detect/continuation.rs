@@ -20,8 +20,11 @@
 //! each reaches.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use memchr::memmem;
+use regex_automata::util::prefilter::Prefilter;
+use regex_automata::{MatchKind, Span};
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Messages, is_of};
@@ -55,6 +58,10 @@ const DOUBTS: usize = 4;
 /// The levels whose lines hold text of any origin, as they stand before a thread's number in brackets.
 const FREE_TEXT: [&[u8]; 2] = [b"VERBOSE", b"DEBUG"];
 
+/// Finds either of them in one pass.
+static NAMES: LazyLock<Option<Prefilter>> =
+    LazyLock::new(|| Prefilter::new(MatchKind::LeftmostFirst, &FREE_TEXT));
+
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
 
@@ -67,6 +74,28 @@ struct Doubt {
     /// The end of its reach: a place in the channel.
     until: u64,
     sender: Option<Sender>,
+}
+
+/// The dates that have been looked at for a time at which the writer rested: none went back, and it rested at none
+/// that is still within reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dates {
+    /// The shape of the line that they were looked at for.
+    shape: Shape,
+    /// The place in the channel up to which they were.
+    until: u64,
+    /// The latest one, and where the line begins that has it or, of equal ones, the last of them.
+    latest: Option<(Time, u64)>,
+}
+
+impl Dates {
+    /// Whether a look at what stands from `begin` to `end` can go on behind them: the latest one is the same as if they
+    /// were looked at again.
+    fn go_on(&self, begin: u64, end: u64, shape: Shape) -> bool {
+        self.shape == shape
+            && (begin..=end).contains(&self.until)
+            && self.latest.is_some_and(|(_, place)| place >= begin)
+    }
 }
 
 /// The host that wrote a doubtful text, if that is known, and how far that is known itself.
@@ -116,6 +145,9 @@ pub struct Context {
     /// further.
     #[serde(default)]
     rested_at: u64,
+    /// The dates that have been looked at for that.
+    #[serde(skip)]
+    dates: Option<Dates>,
     /// The place in the channel up to which messages that nobody knows may reach.
     #[serde(default)]
     unknown_until: u64,
@@ -157,6 +189,7 @@ impl Context {
             let until = self.base + self.raw(REACH);
             self.doubt(None, self.base, until);
             self.looked_at = self.base;
+            self.dates = None;
             (self.framing_seen, self.unframed_until) = (self.base, until);
         }
     }
@@ -216,6 +249,19 @@ impl Context {
         if self.around == 0 { bytes } else { bytes * (self.around + ESCAPED + DIFFERS) }
     }
 
+    /// Returns a copy to weigh by, which has the buffers until they are [taken back](Self::take_buffers).
+    pub(super) fn apart(&mut self) -> Self {
+        let buffers = (std::mem::take(&mut self.scratch), std::mem::take(&mut self.joined));
+        let mut apart = self.clone();
+        (apart.scratch, apart.joined) = buffers;
+        apart
+    }
+
+    /// Takes the buffers back of a copy that was made by [`Self::apart`].
+    pub(super) fn take_buffers(&mut self, apart: Self) {
+        (self.scratch, self.joined) = (apart.scratch, apart.joined);
+    }
+
     /// Records that what comes next begins a message.
     pub fn rested(&mut self) {
         self.doubts = Default::default();
@@ -229,6 +275,8 @@ impl Context {
     /// Looks at the dates of the lines within reach before `line`, and its own, for a time at which the writer
     /// rested, and returns whether there is one. `read` reads dates; whoever writes lines of others writes
     /// no later date than that of its own message, so the latest so far is what counts.
+    ///
+    /// Each line is looked at once, as long as dates do not go back.
     pub(super) fn rested_within(
         &mut self,
         line: &Line<'_>,
@@ -239,26 +287,32 @@ impl Context {
         let text = line.region.bytes.get(..line.region.start + line.next()).unwrap_or_default();
         let within = usize::try_from(end.saturating_sub(self.rested_at).min(2 * REACH));
         let length = within.unwrap_or(usize::MAX).min(text.len());
-        let mut place = end - length as u64;
-        let (mut latest, mut rest) = (None::<Time>, None);
+        let begin = end - length as u64;
+        let known = self.dates.take().filter(|dates| dates.go_on(begin, end, shape));
+        let mut dates = known.unwrap_or(Dates { shape, until: begin, latest: None });
+        let unseen = usize::try_from(end - dates.until).unwrap_or(usize::MAX).min(text.len());
+        let (mut rest, mut is_plain) = (None, true);
         for text in
-            text.get(text.len() - length..).unwrap_or_default().split_inclusive(|b| *b == b'\n')
+            text.get(text.len() - unseen..).unwrap_or_default().split_inclusive(|b| *b == b'\n')
         {
-            let here = place;
-            place += text.len() as u64;
+            let here = dates.until;
+            dates.until += text.len() as u64;
             let stripped = prefix::strip(text.trim_ascii_end(), line.tags, &mut self.scratch);
             let Some(date) = stripped.and_then(|stripped| read(stripped.stamp)) else {
                 // In a file it belongs to the message before; on a console it may be of any time.
                 if shape == Shape::Console {
-                    latest = None;
+                    (dates.latest, is_plain) = (None, false);
                 }
                 continue;
             };
+            let latest = dates.latest.map(|(latest, _)| latest);
             if latest.is_some_and(|latest| date.since(latest) >= REST) {
                 rest = Some(here);
             }
-            latest = latest.max(Some(date));
+            is_plain &= latest.is_none_or(|latest| date >= latest);
+            dates.latest = Some((latest.max(Some(date)).unwrap_or(date), here));
         }
+        self.dates = is_plain.then_some(dates);
         let Some(rest) = rest else { return false };
         for doubt in self.doubts.iter_mut().filter(|doubt| doubt.since < rest) {
             *doubt = Doubt::default();
@@ -415,7 +469,8 @@ impl Context {
         let (known, text) = before.split_at(before.len() - length);
         // Most logs have no such lines at all.
         let ahead = line.region.bytes.get(known.len()..).unwrap_or_default();
-        let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
+        let span = Span { start: 0, end: ahead.len() };
+        let named = || NAMES.as_ref().is_none_or(|names| names.find(ahead, span).is_some());
         // Only an entry of the journal can hold one without its name.
         let is_object = line.text.first() == Some(&b'{');
         let hidden_entry =

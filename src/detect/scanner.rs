@@ -305,6 +305,8 @@ pub struct Scanner {
     /// A line that was put together.
     joined: Vec<u8>,
     found: Vec<usize>,
+    /// What the hits in a line proved before they were weighed.
+    evidence: Vec<Evidence>,
     counts: Counts,
     free_text: Option<Time>,
     /// The time of the last event of the SECURITY level that stood in a record.
@@ -329,6 +331,7 @@ impl Scanner {
             dateless: Dateless::default(),
             joined: Vec::new(),
             found: Vec::new(),
+            evidence: Vec::new(),
             counts: Counts::default(),
             free_text: None,
             security: None,
@@ -424,14 +427,21 @@ impl Scanner {
                 tags: &matcher.tags,
             };
             let mut joined = std::mem::take(&mut self.joined);
-            in_a_run = match pieces::whole(line.before(), line.text, &mut joined) {
+            let mut is_open = false;
+            // One line alone is no run: in a log of other levels, nothing has to be looked at behind it.
+            let goes_on = in_a_run || start == from;
+            let may_matter = match pieces::whole(line.before(), line.text, &mut joined) {
                 Piece::Whole(text) => self.line(&matcher, &line, text, clock, events),
-                Piece::GoesOn => true,
+                Piece::GoesOn => {
+                    is_open = true;
+                    true
+                }
                 Piece::Lost => {
                     self.context.note_within(&matcher.messages, line.text, &line);
                     false
                 }
             };
+            in_a_run = is_open || (may_matter && goes_on);
             self.joined = joined;
             from = line.next();
             number += 1;
@@ -535,7 +545,8 @@ impl Scanner {
             let is_text = matches!(shape, Shape::File | Shape::Console);
             let is_loose = *grammar == Grammar::Asterisk && is_text;
             if *grammar == Grammar::Fail2ban {
-                if weigh_apart(&self.context, &matcher.messages, line, shape, clock, hits) {
+                let (context, before) = (&mut self.context, &mut self.evidence);
+                if weigh_apart(context, &matcher.messages, line, shape, clock, (hits, before)) {
                     self.counts.add(hits);
                 }
                 if !reads_asterisk {
@@ -552,7 +563,8 @@ impl Scanner {
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
                 let messages = &matcher.messages;
-                if weigh(&mut self.context, messages, line, shape, clock, hits) {
+                let weighed = (&mut *hits, &mut self.evidence);
+                if weigh(&mut self.context, messages, line, shape, clock, weighed) {
                     self.free_text = hits.first().map(|hit| hit.time);
                 }
                 self.counts.add(hits);
@@ -592,19 +604,21 @@ fn may_be_cut(shape: Shape, of_asterisk: bool, rule: Option<&Rule>) -> bool {
 
 /// Weighs the `hits` of failregexes of fail2ban's, and returns whether there are any. The context stays as it is: Asterisk's grammar weighs the line again.
 fn weigh_apart(
-    context: &Context,
+    context: &mut Context,
     messages: &Messages,
     line: &Line<'_>,
     shape: Shape,
     clock: &mut Clock<'_>,
-    hits: &mut [Event],
+    (hits, before): (&mut [Event], &mut Vec<Evidence>),
 ) -> bool {
     if hits.is_empty() {
         return false;
     }
     leave_no_hiding_place(hits);
     settle(hits);
-    weigh(&mut context.clone(), messages, line, shape, clock, hits);
+    let mut apart = context.apart();
+    weigh(&mut apart, messages, line, shape, clock, (hits, before));
+    context.take_buffers(apart);
     true
 }
 
@@ -622,25 +636,26 @@ fn leave_no_hiding_place(hits: &mut [Event]) {
 }
 
 /// Makes less of the `hits` in a line that cannot be believed for what stands before it, and returns whether
-/// that is because of free text. In a replay, the dates of lines tell when the writer has rested.
+/// that is because of free text. In a replay, the dates of lines tell when the writer has rested; `before` is a buffer.
 fn weigh(
     context: &mut Context,
     messages: &Messages,
     line: &Line<'_>,
     shape: Shape,
     clock: &mut Clock<'_>,
-    hits: &mut [Event],
+    (hits, before): (&mut [Event], &mut Vec<Evidence>),
 ) -> bool {
     let Clock::Replay(parser, _) = clock else {
         return context.weigh(messages, line, shape, hits);
     };
-    let before: Vec<_> = hits.iter().map(|hit| hit.evidence).collect();
+    before.clear();
+    before.extend(hits.iter().map(|hit| hit.evidence));
     let free_text = context.weigh(messages, line, shape, hits);
-    let doubted = hits.iter().zip(&before).any(|(hit, before)| hit.evidence < *before);
+    let doubted = hits.iter().zip(&*before).any(|(hit, before)| hit.evidence < *before);
     if !doubted || !context.rested_within(line, shape, |date| parser.parse(date)) {
         return free_text;
     }
-    hits.iter_mut().zip(before).for_each(|(hit, before)| hit.evidence = before);
+    hits.iter_mut().zip(before).for_each(|(hit, before)| hit.evidence = *before);
     context.weigh(messages, line, shape, hits)
 }
 

@@ -70,8 +70,14 @@ impl Log {
         }
     }
 
+    /// Reads on until there is an event, and returns its time; `None`: there is none, or it cannot be merged with others.
+    pub fn first(&mut self) -> Option<Time> {
+        self.fill();
+        self.events.front().map(|event| event.time).filter(|_| !self.is_left_out())
+    }
+
     /// Reads on until there is an event, or the end.
-    pub fn fill(&mut self) {
+    fn fill(&mut self) {
         let mut found = Vec::new();
         while self.events.is_empty() && !self.at_end {
             let count = match self.reader.read(self.splitter.space()) {
@@ -94,9 +100,7 @@ impl Log {
                 self.lines = region.next_line - 1;
                 let mut clock = Clock::Replay(&mut self.parser, &mut self.time);
                 self.scanner.scan(&region, &mut clock, &mut found);
-                for (number, line) in region.lines() {
-                    self.forms.note(number, line);
-                }
+                self.forms.note_region(&region);
             }
             if let (Some(first), Dating::Unknown) = (found.first(), self.dating) {
                 let has_none = first.time == Time::default();

@@ -2,6 +2,7 @@
 
 mod captures;
 mod log;
+mod merge;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use crate::model::time::{BanDuration, Time};
 use crate::rules::Service;
 use captures::Captures;
 use log::Log;
+use merge::Merged;
 use summary::{Summary, finish};
 
 #[derive(Debug, Args)]
@@ -113,15 +115,16 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     if logs.is_empty() && !unreadable.is_empty() {
         return Err(Failure::new(lines(unreadable.into_iter().map(|(_, message)| message))));
     }
-    let mut captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
+    let captures = Captures::open(&args.pcap, &args.own, Arc::clone(&plan), &progress)
         .map_err(|(path, error)| Failure::new(cannot_read(&path, &error)))?;
 
     let files = logs.iter().map(|log| &log.path).chain(&args.pcap);
     let names = files.map(|path| path.display().to_string()).collect();
     let mut replay = Replay::new(&plan, output, &progress, names);
     replay.summary.logs = logs.len();
-    while let Some((index, event)) = next(&mut logs, &mut captures) {
-        engine.see(captures.sight(event.time));
+    let mut merged = Merged::new(logs, captures);
+    while let Some((index, event)) = merged.next() {
+        engine.see(merged.captures.sight(event.time));
         replay.count_ignored(&engine, &event);
         replay.event(&mut engine, &event, index);
         if args.pcap.is_empty() {
@@ -133,6 +136,7 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         engine.on_tick(last.plus(BY_DATES), &mut replay.decisions);
     }
     replay.tell_all();
+    let Merged { logs, captures, .. } = merged;
     let mut summary = replay.summary;
     summary.unmatched = engine.unmatched();
     for (origin, since, withheld) in engine.floods() {
@@ -180,28 +184,6 @@ fn complaints(logs: &[Log]) -> Vec<String> {
     wrong
 }
 
-/// Takes the earliest event that is not taken yet, and says of which file it is.
-fn next(logs: &mut [Log], captures: &mut Captures) -> Option<(usize, Event)> {
-    for log in logs.iter_mut() {
-        log.fill();
-    }
-    captures.fill();
-    let dated = logs.iter_mut().enumerate().filter(|(_, log)| !log.is_left_out());
-    let earliest = dated
-        .filter_map(|(index, log)| Some((log.events.front()?.time, (index, log))))
-        .min_by_key(|(time, _)| *time);
-    let captured = captures.events.front().map(|(_, event)| event.time);
-    match (earliest, captured) {
-        (Some((time, (index, log))), captured) if captured.is_none_or(|at| time <= at) => {
-            Some((index, log.events.pop_front()?))
-        }
-        _ => {
-            let (file, event) = captures.events.pop_front()?;
-            Some((logs.len() + file, event))
-        }
-    }
-}
-
 fn progress(args: &ReplayArgs) -> ProgressBar {
     let size = |path: &PathBuf| log_file::size(path);
     let captures: u64 = args.pcap.iter().map(size).sum();
@@ -236,8 +218,9 @@ struct Replay<'a> {
     names: Vec<String>,
     summary: Summary,
     decisions: Vec<Decision>,
-    /// The time of the last event.
+    /// The time of the last event, and whether it was the first of its second.
     last: Option<Time>,
+    ticks: bool,
     waiting: VecDeque<WouldBe>,
     logged_in: BTreeSet<IpAddr>,
     /// Whether the columns of bans have been named.
@@ -259,6 +242,7 @@ impl<'a> Replay<'a> {
             summary: Summary::default(),
             decisions: Vec::new(),
             last: None,
+            ticks: false,
             waiting: VecDeque::new(),
             logged_in: BTreeSet::new(),
             has_header: false,
@@ -267,12 +251,16 @@ impl<'a> Replay<'a> {
 
     fn event(&mut self, engine: &mut Engine, event: &Event, log: usize) {
         self.summary.note(event);
+        // As with the running guard, time passes once a second; seconds without an event pass with the next one.
+        self.ticks = self.last.is_none_or(|last| last.secs() != event.time.secs());
         self.last = Some(event.time);
         let logs_in = event.meaning == Meaning::Success && event.evidence > Evidence::Hearsay;
         if logs_in && self.logged_in.len() < MOST_LOGGED_IN {
             self.logged_in.insert(event.host);
         }
-        engine.on_tick(event.time, &mut self.decisions);
+        if self.ticks {
+            engine.on_tick(event.time, &mut self.decisions);
+        }
         engine.on_event(event, &mut self.decisions);
         let mut found = event.channel;
         for decision in self.decisions.drain(..) {
@@ -323,7 +311,9 @@ impl<'a> Replay<'a> {
         let about_sip =
             rule.is_some_and(|rule| matches!(rule.service, Service::Pjsip | Service::ChanSip));
         let evidence = if about_sip { Evidence::Proven } else { event.evidence };
-        engine.on_tick(event.time, &mut self.decisions);
+        if self.ticks {
+            engine.on_tick(event.time, &mut self.decisions);
+        }
         engine.on_event(&Event { evidence, ..*event }, &mut self.decisions);
         for decision in self.decisions.drain(..) {
             if let Decision::Ban(ban) | Decision::Observed(ban) = decision {

@@ -19,13 +19,14 @@
 
 mod snapshot;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use crate::config;
 use crate::config::Counting;
+use crate::decide::interval::Interval;
 use crate::decide::offences::OffenceTable;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -44,8 +45,8 @@ pub const CAPACITY: usize = 1 << 15;
 const PER_HOST: usize = 2048;
 /// Logs that the failures of an account are told apart for. Each attempt may stand in several.
 const CHANNELS: usize = 3;
-/// The time between two searches for what is past.
-const SWEEP: Duration = Duration::from_secs(10);
+/// How often all hosts are looked at for logins that are past, within the time for which a login counts.
+const SWEEPS: u32 = 4;
 /// Failures that were excused at a host before it is reported.
 const WORTH_TELLING: u32 = 5;
 /// The time for which failures are gathered for one report.
@@ -65,7 +66,9 @@ pub struct KnownGood {
     accounts: usize,
     /// Offences of accounts that have not logged in, at hosts that are known.
     strangers: OffenceTable,
-    swept: Time,
+    swept: Interval,
+    /// The hosts whose accounts fail, each with the time when that is to be reported; at most a few for each host.
+    due: BTreeSet<(Time, Subject)>,
     /// Whether anything has changed that is to be stored.
     changed: bool,
 }
@@ -158,7 +161,8 @@ impl KnownGood {
             terms: terms.clone(),
             hosts: HashMap::default(),
             accounts: 0,
-            swept: Time::default(),
+            swept: Interval::default(),
+            due: BTreeSet::new(),
             changed: false,
         }
     }
@@ -169,6 +173,7 @@ impl KnownGood {
         self.terms = terms.clone();
         if !terms.enabled {
             self.hosts.clear();
+            self.due.clear();
             self.accounts = 0;
         }
     }
@@ -179,6 +184,7 @@ impl KnownGood {
         self.changed = true;
         let fresh = Run::new(event.time, event.channel);
         let login = Login { time: event.time, channel: event.channel, line: event.line };
+        self.forget_past(&subject, event.time);
         if !self.knows(&subject, name) {
             self.make_room();
             self.accounts += 1;
@@ -210,6 +216,16 @@ impl KnownGood {
             }
             None if full => self.accounts -= 1,
             None => host.accounts.push(fresh),
+        }
+    }
+
+    /// Forgets what is past at a host, which may be long before all hosts are looked at.
+    fn forget_past(&mut self, subject: &Subject, now: Time) {
+        let Some(host) = self.hosts.get_mut(subject) else { return };
+        let past = host.forget_past(self.terms.time, now);
+        self.accounts = self.accounts.saturating_sub(past);
+        if host.accounts.is_empty() {
+            self.hosts.remove(subject);
         }
     }
 
@@ -271,7 +287,8 @@ impl KnownGood {
             return Weight::Whole;
         }
         if is_known && is_failure {
-            host.note(event.time);
+            let due = host.note(event.time);
+            self.due.extend(due.map(|due| (due, subject)));
         }
         if may_be_forged || is_sure || (is_known && is_talked) {
             Weight::Nothing
@@ -288,8 +305,8 @@ impl KnownGood {
         let host = self.hosts.get(subject)?;
         let until = host.until(self.terms.time);
         (until > now).then(|| Standing {
-            accounts: host.accounts.len(),
-            failing: host.failing(now).count(),
+            accounts: host.live(self.terms.time, now).count(),
+            failing: host.failing(self.terms.time, now).count(),
             unknown: self.strangers.count(subject, now).all,
             login: host.login,
             until,
@@ -304,28 +321,33 @@ impl KnownGood {
 
     /// Lets time pass: forgets what is past, and adds the hosts to `reports` whose accounts fail.
     pub fn tick(&mut self, now: Time, reports: &mut Vec<AccountFailures>) {
-        if now.since(self.swept) < SWEEP {
-            return;
+        while let Some((_, subject)) = self.due.first().filter(|(due, _)| *due <= now).copied() {
+            self.due.pop_first();
+            reports.extend(self.report(subject, now));
         }
-        self.swept = now;
-        let (time, strangers) = (self.terms.time, &self.strangers);
-        self.hosts.retain(|subject, host| {
-            host.accounts.retain(|known| known.login.plus(time) > now);
-            if host.is_worth_telling(now) {
-                let known = u32::try_from(host.failing(now).count()).unwrap_or(u32::MAX);
-                let unknown = strangers.count(subject, now).all;
-                reports.extend((known > 0).then_some(AccountFailures {
-                    subject: *subject,
-                    known,
-                    unknown,
-                }));
-            }
-            !host.accounts.is_empty()
-        });
-        let accounts = self.hosts.values().map(|host| host.accounts.len()).sum();
-        self.changed |= accounts != self.accounts;
-        self.accounts = accounts;
+        let time = self.terms.time;
+        if self.swept.is_over(time / SWEEPS, now) {
+            let mut past = 0;
+            self.hosts.retain(|_, host| {
+                past += host.forget_past(time, now);
+                !host.accounts.is_empty()
+            });
+            self.changed |= past > 0;
+            self.accounts = self.accounts.saturating_sub(past);
+        }
         self.strangers.sweep(now);
+    }
+
+    /// Returns what is to be reported of a host now.
+    fn report(&mut self, subject: Subject, now: Time) -> Option<AccountFailures> {
+        let host = self.hosts.get_mut(&subject)?;
+        if !host.is_worth_telling(now) {
+            return None;
+        }
+        let failing = host.failing(self.terms.time, now).count();
+        let known = u32::try_from(failing).unwrap_or(u32::MAX);
+        let unknown = self.strangers.count(&subject, now).all;
+        (known > 0).then_some(AccountFailures { subject, known, unknown })
     }
 
     /// Corrects all times.
@@ -333,7 +355,8 @@ impl KnownGood {
         for host in self.hosts.values_mut() {
             host.correct(step);
         }
-        self.swept = step.correct(self.swept);
+        let due = std::mem::take(&mut self.due);
+        self.due.extend(due.into_iter().map(|(due, subject)| (step.correct(due), subject)));
         self.strangers.correct(step);
         self.changed |= !self.hosts.is_empty();
     }
@@ -389,18 +412,32 @@ impl KnownHost {
         }
     }
 
-    fn failing(&self, now: Time) -> impl Iterator<Item = &KnownAccount> {
-        let lately = move |failed: Time| now.since(failed) < QUIET;
-        self.accounts.iter().filter(move |known| known.failed.is_some_and(lately))
+    /// The accounts that have logged in within `time`.
+    fn live(&self, time: Duration, now: Time) -> impl Iterator<Item = &KnownAccount> {
+        self.accounts.iter().filter(move |known| known.login.plus(time) > now)
     }
 
-    /// Records a failure that was excused.
-    fn note(&mut self, now: Time) {
+    /// Those of them that failed lately.
+    fn failing(&self, time: Duration, now: Time) -> impl Iterator<Item = &KnownAccount> {
+        let lately = move |failed: Time| now.since(failed) < QUIET;
+        self.live(time, now).filter(move |known| known.failed.is_some_and(lately))
+    }
+
+    /// Forgets the accounts that have not logged in within `time`, and returns how many there were.
+    fn forget_past(&mut self, time: Duration, now: Time) -> usize {
+        let before = self.accounts.len();
+        self.accounts.retain(|known| known.login.plus(time) > now);
+        before - self.accounts.len()
+    }
+
+    /// Records a failure that was excused. Returns when that is to be reported, once there are enough.
+    fn note(&mut self, now: Time) -> Option<Time> {
         let fresh = FailingAccounts { since: now, last: now, excused: 0, told: false };
         let going_on = self.trouble.take().filter(|trouble| now.since(trouble.last) < QUIET);
         let trouble = self.trouble.insert(going_on.unwrap_or(fresh));
         trouble.last = now;
         trouble.excused = trouble.excused.saturating_add(1);
+        (trouble.excused == WORTH_TELLING).then(|| trouble.since.plus(GATHER).max(now))
     }
 
     /// Whether failures are to be reported now; says so once.

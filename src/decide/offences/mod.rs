@@ -78,6 +78,9 @@ pub struct OffenceTable {
     /// When it was last swept, in seconds since the epoch, and what was too little for an entry: entries times seconds.
     swept: u32,
     owed: u64,
+    /// Entries that sweeps have looked at.
+    #[cfg(test)]
+    looked_at: usize,
     chance: u32,
     changes: Changes,
 }
@@ -140,6 +143,8 @@ impl OffenceTable {
             sweep: 0,
             swept: 0,
             owed: 0,
+            #[cfg(test)]
+            looked_at: 0,
             chance: 0x9e37_79b9,
             changes: Changes::default(),
         }
@@ -241,11 +246,18 @@ impl OffenceTable {
     pub fn sweep(&mut self, now: Time) {
         let now = now.secs32();
         let passed = now.saturating_sub(std::mem::replace(&mut self.swept, now));
+        if passed == 0 {
+            return;
+        }
         let turn = u64::from(self.findtime / 2).max(1);
         self.owed = self.owed.saturating_add(u64::from(passed) * self.entries.len() as u64);
         let due = usize::try_from(self.owed / turn).unwrap_or(usize::MAX);
         self.owed %= turn;
         for _ in 0..due.min(self.entries.len()) {
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
             if self.sweep >= self.entries.len() {
                 self.sweep = 0;
             }
@@ -606,6 +618,35 @@ mod tests {
         assert_eq!(table.count(&host(1), now).all, 1);
         table.clear(&host(1));
         assert_eq!(table.count(&host(1), now).all, 0);
+    }
+
+    /// Counts so many lines, each of another host, one in `pause` seconds, and lets time pass at each second.
+    /// Returns how many entries were looked at for that.
+    fn looked_at(lines: u32, pause: i64, findtime: u64) -> usize {
+        let mut table = OffenceTable::new(5, Duration::from_secs(findtime));
+        table.sweep(Time::from_secs(1_800_000_000));
+        for n in 0..lines {
+            let event = event(0, 0, u64::from(n) + 1, i64::from(n) * pause, Evidence::Proven);
+            // A replay skips the seconds without a line; the running guard has them all.
+            for second in 0..if lines < 2000 { pause } else { 1 } {
+                table.sweep(Time::from_secs(event.time.secs() + second));
+            }
+            table.add(host(n), &event, 1);
+        }
+        table.looked_at
+    }
+
+    #[test]
+    fn what_sweeps_cost_does_not_grow_with_the_time_that_passes() {
+        for findtime in [600, 86_400] {
+            // In a minute, in an hour, in a day, in a year.
+            for pause in [0, 1, 24, 8760] {
+                let looked_at = looked_at(3600, pause, findtime);
+                assert!(looked_at <= 4 * 3600, "{looked_at} by lines {pause} s apart");
+            }
+            let looked_at = looked_at(500, 3600, findtime);
+            assert!(looked_at <= 4 * 500, "{looked_at} by sweeps of each second");
+        }
     }
 
     proptest! {

@@ -415,15 +415,37 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Strips a level name, which must be followed by a thread id.
+#[inline]
 fn level(text: &[u8]) -> Option<(Level, &[u8])> {
-    // The first byte tells most of them apart, and saves comparing the rest.
-    let is_here = |name: &[u8]| name.first() == text.first() && text.starts_with(name);
-    let (name, level) = LEVELS.iter().find(|(name, _)| is_here(name))?;
-    let rest = text.get(name.len()..)?;
-    matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((*level, rest))
+    // The same as `LEVELS`: the first byte tells most of them apart.
+    let (level, rest) = match text.first()? {
+        b'N' => (Level::Report, text.strip_prefix(b"NOTICE")?),
+        b'S' => (Level::Report, text.strip_prefix(b"SECURITY")?),
+        b'W' => (Level::Report, text.strip_prefix(b"WARNING")?),
+        b'V' => (Level::Verbose, text.strip_prefix(b"VERBOSE")?),
+        b'T' => (Level::Other, text.strip_prefix(b"TRACE")?),
+        b'F' => (Level::Other, text.strip_prefix(b"FAX")?),
+        b'D' => (Level::Other, text.strip_prefix(b"DEBUG").or(text.strip_prefix(b"DTMF"))?),
+        b'E' => match text.strip_prefix(b"ERROR") {
+            Some(rest) => (Level::Report, rest),
+            None => (Level::Other, text.strip_prefix(b"EVENT")?),
+        },
+        _ => return None,
+    };
+    matches!(rest, [b'[', ..] | [b' ', b'[', ..]).then_some((level, rest))
+}
+
+/// Returns the level of a line of a [file](Shape::File), of which this is what stands behind `[DATE] `; `None`: it is
+/// no such line.
+#[inline]
+#[must_use]
+pub fn level_in_file(text: &[u8]) -> Option<Level> {
+    let (level, rest) = level(text)?;
+    thread(rest)?.starts_with(b" ").then_some(level)
 }
 
 /// Strips `[tid]` and, where there is one, `[C-callid]`.
+#[inline]
 fn thread(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b" ").unwrap_or(text);
     let rest = digits(text.strip_prefix(b"[")?)?.strip_prefix(b"]")?;

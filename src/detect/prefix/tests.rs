@@ -464,3 +464,19 @@ proptest! {
         prop_assert!(scratch.len() <= line.len());
     }
 }
+
+#[test]
+fn each_level_is_known_by_its_name() {
+    for (name, expected) in LEVELS {
+        for thread in ["[1]", " [1]"] {
+            let text = [name, thread.as_bytes()].concat();
+            assert_eq!(level(&text), Some((expected, thread.as_bytes())));
+        }
+        assert_eq!(level(name), None);
+        let line = [name, b"[17]".as_slice()].concat();
+        let behind = |rest: &str| level_in_file(&[&line, rest.as_bytes()].concat());
+        assert_eq!(behind(" a.c: b"), Some(expected));
+        assert_eq!(behind("[C-0000001a] a.c: b"), Some(expected));
+        assert_eq!([behind(": a.c:1 b: c"), behind(""), behind("[C-1g] a.c: b")], [None; 3]);
+    }
+}

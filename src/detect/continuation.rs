@@ -20,11 +20,8 @@
 //! each reaches.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use memchr::memmem;
-use regex_automata::util::prefilter::Prefilter;
-use regex_automata::{MatchKind, Span};
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Messages, is_of};
@@ -57,10 +54,6 @@ const DOUBTS: usize = 4;
 
 /// The levels whose lines hold text of any origin, as they stand before a thread's number in brackets.
 const FREE_TEXT: [&[u8]; 2] = [b"VERBOSE", b"DEBUG"];
-
-/// Finds either of them in one pass.
-static NAMES: LazyLock<Option<Prefilter>> =
-    LazyLock::new(|| Prefilter::new(MatchKind::LeftmostFirst, &FREE_TEXT));
 
 /// Messages within a line that are looked at one by one.
 const MOST_WITHIN: usize = 8;
@@ -469,8 +462,7 @@ impl Context {
         let (known, text) = before.split_at(before.len() - length);
         // Most logs have no such lines at all.
         let ahead = line.region.bytes.get(known.len()..).unwrap_or_default();
-        let span = Span { start: 0, end: ahead.len() };
-        let named = || NAMES.as_ref().is_none_or(|names| names.find(ahead, span).is_some());
+        let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
         // Only an entry of the journal can hold one without its name.
         let is_object = line.text.first() == Some(&b'{');
         let hidden_entry =

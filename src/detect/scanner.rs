@@ -427,21 +427,14 @@ impl Scanner {
                 tags: &matcher.tags,
             };
             let mut joined = std::mem::take(&mut self.joined);
-            let mut is_open = false;
-            // One line alone is no run: in a log of other levels, nothing has to be looked at behind it.
-            let goes_on = in_a_run || start == from;
-            let may_matter = match pieces::whole(line.before(), line.text, &mut joined) {
+            in_a_run = match pieces::whole(line.before(), line.text, &mut joined) {
                 Piece::Whole(text) => self.line(&matcher, &line, text, clock, events),
-                Piece::GoesOn => {
-                    is_open = true;
-                    true
-                }
+                Piece::GoesOn => true,
                 Piece::Lost => {
                     self.context.note_within(&matcher.messages, line.text, &line);
                     false
                 }
             };
-            in_a_run = is_open || (may_matter && goes_on);
             self.joined = joined;
             from = line.next();
             number += 1;

@@ -65,6 +65,7 @@ use startup::restore as recovery;
 pub use startup::restore::{Restored, restore, stored};
 pub use startup::sandbox_paths::needs;
 use tasks::geofence;
+use tasks::held_bans;
 use tasks::list_refresh::ListKeeper;
 use tasks::reload;
 
@@ -76,6 +77,13 @@ pub const USER: &str = "asterguard";
 
 /// The pause between two checks whether bans are to be renewed at all.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// The time that listing the kernel's bans may take before the guard begins to read. Where there are so many that it takes
+/// longer (about 50 000), they are listed beside it: they are in force in any case.
+const LISTING: Duration = Duration::from_millis(500);
+
+/// The pieces of these lists, of some 200 bans each, that are waited for in any case: a machine that is busy is no reason.
+const PIECES: u32 = 100;
 
 /// The options that a daemon is run with.
 #[derive(Clone, Debug)]
@@ -176,7 +184,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
     let Prepared { manager, control, numbers, memory, places, .. } = prepared;
     let handles = KernelHandles::open(helper)?;
-    let KernelHandles { sink, lists: list_sink, watch, counters, passed, wire, dial, child } =
+    let KernelHandles { sink, lists: list_sink, watch, counters, held, passed, wire, dial, child } =
         handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
@@ -194,8 +202,9 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let mut decisions = Vec::new();
     let remotes = Remotes::new(sources, Arc::new(engine_handle.waker()));
     let mut reader = Reader::new(matchers).with_remotes(remotes);
-    let recorder =
-        recovery::take_up(options, &mut engine, &mut reader, (&found, &orders), &mut decisions)?;
+    let known = (found.as_deref(), &orders);
+    let (recorder, awaited) =
+        recovery::take_up(options, &mut engine, &mut reader, known, &mut decisions)?;
     engine.protect(Arc::new(exempt.and(orders.exempt())), &mut decisions);
     for jail in orders.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
         if let Some(id) = plan.jail_named(jail) {
@@ -205,7 +214,9 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
     let mut events = EventLog::new(notify.clone(), Arc::clone(&places));
-    tell_start(&mut events, &plan, found.len(), paused);
+    let in_force = found.map_or_else(|| engine.bans().len(), |found| found.len());
+    tell_start(&mut events, &plan, in_force, paused);
+    let is_awaited = awaited.is_some();
 
     let worker = Worker::start(sink, structure, notifier(engine_handle.clone()))
         .context("cannot start a thread")?;
@@ -229,6 +240,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         clock: WallClock::new(both_clocks()),
         paused,
         found: exempt,
+        awaited,
         orders,
         decisions,
         events,
@@ -259,6 +271,9 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         leaving: tokio::sync::Notify::new(),
         lookout: top::Lookout::default(),
     });
+    if let Some(held) = held.filter(|_| is_awaited) {
+        held_bans::start(held, plan, daemon.engine.clone()).context("cannot start a thread")?;
+    }
     let ended = child.map(privsep::until_it_ends).transpose().context("cannot start a thread")?;
     serve_until_end(
         &daemon,
@@ -350,7 +365,8 @@ struct Installed {
     finder: Finder,
     exempt: Arc<IgnoreList>,
     orders: Orders,
-    found: Vec<KernelElement>,
+    /// The bans that the table held; `None`: too many to be listed now.
+    found: Option<Vec<KernelElement>>,
     paused: Pause,
 }
 
@@ -384,7 +400,7 @@ fn install(
     let structure = Structure { allow, ..plan.structure.clone() };
     sink.load(&structure)?;
     keeper.settle(&structure, lists);
-    let found = sink.adopt(now())?;
+    let found = sink.adopt_within(now(), LISTING, PIECES)?;
     let paused = sink.paused(now())?;
     let plan = Arc::new(plan);
     Ok(Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused })

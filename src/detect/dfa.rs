@@ -14,6 +14,7 @@ use regex_automata::dfa::{Automaton as _, dense};
 use regex_automata::util::alphabet::{ByteClasses, Unit};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
+use serde::{Deserialize, Serialize};
 
 /// The state without a way out.
 const DEAD: u16 = 0;
@@ -28,9 +29,10 @@ const PATIENCE: u8 = 24;
 const NONE: u16 = u16::MAX;
 
 /// See the module's description.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Automaton {
     /// The class of each byte. Whatever the state, bytes of one class lead to the same.
+    #[serde(with = "whole")]
     classes: [u8; 256],
     states: Vec<State>,
     /// For each state, the byte that leads to the state with the next number, if it is one only.
@@ -41,7 +43,7 @@ pub struct Automaton {
     matches: Vec<Vec<usize>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct State {
     /// The place where its row begins.
     row: u32,
@@ -56,7 +58,7 @@ struct State {
 }
 
 /// Up to three bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Stops {
     Many,
     One(u8),
@@ -266,6 +268,21 @@ fn most_frequent(row: &[u16]) -> u16 {
     longest.and_then(|same| same.first()).copied().unwrap_or(DEAD)
 }
 
+/// An array that is longer than those that serde knows.
+mod whole {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(array: &[u8; 256], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(array)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 256], D::Error> {
+        let bytes = <&[u8]>::deserialize(from)?;
+        bytes.try_into().map_err(|_| D::Error::invalid_length(bytes.len(), &"256 bytes"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -329,7 +346,11 @@ mod tests {
             let expected: Vec<usize> = (0..REGEXES.len())
                 .filter(|index| byte_regex(REGEXES[*index]).unwrap().is_match(&body))
                 .collect();
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(&found, &expected);
+            let bytes = postcard::to_stdvec(&automaton(&REGEXES)).unwrap();
+            let mut again = postcard::from_bytes::<Automaton>(&bytes).unwrap().matching(&body).to_vec();
+            again.sort_unstable();
+            prop_assert_eq!(again, expected);
         }
     }
 }

@@ -1,33 +1,42 @@
 //! The pattern set: which failregexes match a body, found by one pass of one automaton over it.
 
-use regex_automata::dfa::{StartKind, dense};
+use std::sync::Arc;
+
 use regex_automata::hybrid;
-use regex_automata::nfa::thompson;
 use regex_automata::util::prefilter::Prefilter;
 use regex_automata::util::start;
-use regex_automata::util::syntax;
 use regex_automata::{Anchored, MatchKind};
 use thiserror::Error;
 
+use super::compile;
 use super::dfa::Automaton;
+use super::shipped::{self, Shipped};
 
-/// A DFA that would take more than this many bytes as a plain table is not built; the lazy one takes
-/// its place.
-const DENSE_LIMIT: usize = 8 << 20;
 /// The number of bytes that the lazy DFA may use for its states, per scanner.
 const LAZY_CACHE: usize = 2 << 20;
 
-/// The automaton over all failregexes of one grammar. Immutable and shared; what changes while it
-/// runs is in a [`PatternSetCache`].
+/// The automata over all failregexes of one grammar: that of the shipped ones, and one of those that are not shipped, as
+/// far as there are such. Immutable and shared; what changes while they run is in a [`PatternSetCache`].
 #[derive(Debug)]
-pub enum PatternSet {
+pub struct PatternSet(Vec<Part>);
+
+/// Some of the failregexes.
+#[derive(Debug)]
+struct Part {
+    runner: Runner,
+    /// For each pattern of the automaton, which failregex of the whole set that is; `None`: one that the set has not.
+    places: Vec<Option<usize>>,
+}
+
+#[derive(Debug)]
+enum Runner {
     /// Fully built: usually less than one MiB.
-    Full(Box<Automaton>),
+    Full(Arc<Automaton>),
     /// States built as they are met.
     Lazy(Box<hybrid::dfa::DFA>),
 }
 
-/// The changing part of a pattern set: empty for a full one, at most 2 MiB for a lazy one.
+/// The changing part of a pattern set: empty for full automata, at most 2 MiB for a lazy one.
 #[derive(Debug, Default)]
 pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 
@@ -38,68 +47,48 @@ pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 pub struct PatternSetError(String);
 
 impl PatternSet {
-    /// Builds the automaton for `regexes`, each anchored at both ends.
+    /// Returns the automata for `regexes`, each anchored at both ends. Only those are compiled that are not shipped.
     ///
     /// # Errors
     /// Returns an error if they are too large even for a lazy automaton.
     pub fn new(regexes: &[&str]) -> Result<Self, PatternSetError> {
-        Self::with_dense_limit(regexes, DENSE_LIMIT)
+        let Some(Shipped { automaton, places }) = shipped::find(regexes) else {
+            return Self::compiled(regexes, compile::DENSE_LIMIT);
+        };
+        let mut own: Vec<_> = (0..regexes.len()).collect();
+        own.retain(|index| !places.contains(&Some(*index)));
+        let mut parts = vec![Part { runner: Runner::Full(automaton), places }];
+        if !own.is_empty() {
+            let regexes: Vec<_> =
+                own.iter().filter_map(|index| regexes.get(*index)).copied().collect();
+            let runner = Runner::compiled(&regexes, compile::DENSE_LIMIT)?;
+            parts.push(Part { runner, places: own.into_iter().map(Some).collect() });
+        }
+        Ok(Self(parts))
     }
 
-    fn with_dense_limit(regexes: &[&str], limit: usize) -> Result<Self, PatternSetError> {
-        let syntax = syntax::Config::new().unicode(false).utf8(false);
-        let thompson = thompson::Config::new()
-            .utf8(false)
-            .nfa_size_limit(Some(32 << 20))
-            .which_captures(thompson::WhichCaptures::None);
-        let nfa = thompson::Compiler::new()
-            .syntax(syntax)
-            .configure(thompson)
-            .build_many(regexes)
-            .map_err(|error| PatternSetError(error.to_string()))?;
-        let dense = dense::Builder::new()
-            .configure(
-                dense::Config::new()
-                    .match_kind(MatchKind::All)
-                    .start_kind(StartKind::Anchored)
-                    .dfa_size_limit(Some(limit))
-                    .determinize_size_limit(Some(4 * limit)),
-            )
-            .build_from_nfa(&nfa);
-        match dense {
-            Ok(dfa) => {
-                if let Some(automaton) = Automaton::new(&dfa, nfa.byte_classes()) {
-                    return Ok(Self::Full(Box::new(automaton)));
-                }
-            }
-            Err(error) if error.is_size_limit_exceeded() => {}
-            Err(error) => return Err(PatternSetError(error.to_string())),
-        }
-        hybrid::dfa::Builder::new()
-            .configure(
-                hybrid::dfa::Config::new().match_kind(MatchKind::All).cache_capacity(LAZY_CACHE),
-            )
-            .build_from_nfa(nfa)
-            .map(|dfa| Self::Lazy(Box::new(dfa)))
-            .map_err(|error| PatternSetError(error.to_string()))
+    fn compiled(regexes: &[&str], limit: usize) -> Result<Self, PatternSetError> {
+        let runner = Runner::compiled(regexes, limit)?;
+        Ok(Self(vec![Part { runner, places: (0..regexes.len()).map(Some).collect() }]))
     }
 
     /// A cache to run this pattern set with.
     #[must_use]
     pub fn cache(&self) -> PatternSetCache {
-        PatternSetCache(match self {
-            Self::Full(_) => None,
-            Self::Lazy(dfa) => Some(Box::new(dfa.create_cache())),
-        })
+        PatternSetCache(self.0.iter().find_map(|part| match &part.runner {
+            Runner::Full(_) => None,
+            Runner::Lazy(dfa) => Some(Box::new(dfa.create_cache())),
+        }))
     }
 
-    /// Returns the memory of the automaton itself, in bytes.
+    /// Returns the memory of the automata themselves, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        match self {
-            Self::Full(automaton) => automaton.memory(),
-            Self::Lazy(_) => LAZY_CACHE,
-        }
+        let of_part = |part: &Part| match &part.runner {
+            Runner::Full(automaton) => automaton.memory(),
+            Runner::Lazy(_) => LAZY_CACHE,
+        };
+        self.0.iter().map(of_part).sum()
     }
 
     /// Whether any failregex matches the whole of `body`, for a pattern set that is seldom asked.
@@ -110,21 +99,53 @@ impl PatternSet {
         !found.is_empty()
     }
 
-    /// Adds the indices of all failregexes that match the whole of `body` to `found`.
+    /// Adds the indices of all failregexes that match the whole of `body` to `found`, in their order.
     pub fn matching(&self, cache: &mut PatternSetCache, body: &[u8], found: &mut Vec<usize>) {
+        let begin = found.len();
+        for part in &self.0 {
+            part.matching(cache, body, found);
+        }
+        if let Some(new) = found.get_mut(begin..).filter(|new| new.len() > 1) {
+            new.sort_unstable();
+        }
+    }
+}
+
+impl Part {
+    fn matching(&self, cache: &mut PatternSetCache, body: &[u8], found: &mut Vec<usize>) {
+        let place = |pattern: usize| self.places.get(pattern).copied().flatten();
         // All failregexes end with `$`, so matches show at the end of the body and nowhere else.
-        match (self, &mut cache.0) {
-            (Self::Full(automaton), _) => found.extend_from_slice(automaton.matching(body)),
-            (Self::Lazy(dfa), Some(cache)) => {
+        match (&self.runner, &mut cache.0) {
+            (Runner::Full(automaton), _) => {
+                found.extend(automaton.matching(body).iter().filter_map(|pattern| place(*pattern)));
+            }
+            (Runner::Lazy(dfa), Some(cache)) => {
                 // A lazy DFA gives up only when its cache thrashes; the line is then tried with an
                 // empty one.
-                if run_lazy(dfa, cache, body, found).is_none() {
+                if run_lazy(dfa, cache, body, place, found).is_none() {
                     cache.reset(dfa);
-                    let _ = run_lazy(dfa, cache, body, found);
+                    let _ = run_lazy(dfa, cache, body, place, found);
                 }
             }
-            (Self::Lazy(_), None) => {}
+            (Runner::Lazy(_), None) => {}
         }
+    }
+}
+
+impl Runner {
+    /// Builds the automaton for `regexes`: a lazy one, where it would take more than `limit` bytes as a plain table.
+    fn compiled(regexes: &[&str], limit: usize) -> Result<Self, PatternSetError> {
+        let too_large = |error: &dyn std::fmt::Display| PatternSetError(error.to_string());
+        let nfa = compile::nfa(regexes).map_err(|error| too_large(&error))?;
+        if let Some(automaton) =
+            compile::automaton(&nfa, limit).map_err(|error| too_large(&error))?
+        {
+            return Ok(Self::Full(Arc::new(automaton)));
+        }
+        let config =
+            hybrid::dfa::Config::new().match_kind(MatchKind::All).cache_capacity(LAZY_CACHE);
+        let lazy = hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa);
+        lazy.map(|dfa| Self::Lazy(Box::new(dfa))).map_err(|error| too_large(&error))
     }
 }
 
@@ -132,6 +153,7 @@ fn run_lazy(
     dfa: &hybrid::dfa::DFA,
     cache: &mut hybrid::dfa::Cache,
     body: &[u8],
+    place: impl Fn(usize) -> Option<usize>,
     found: &mut Vec<usize>,
 ) -> Option<()> {
     let mut state = dfa.start_state(cache, &start::Config::new().anchored(Anchored::Yes)).ok()?;
@@ -144,7 +166,8 @@ fn run_lazy(
     state = dfa.next_eoi_state(cache, state).ok()?;
     if state.is_match() {
         let count = dfa.match_len(cache, state);
-        found.extend((0..count).map(|index| dfa.match_pattern(cache, state, index).as_usize()));
+        let patterns = (0..count).map(|index| dfa.match_pattern(cache, state, index).as_usize());
+        found.extend(patterns.filter_map(place));
     }
     Some(())
 }
@@ -189,8 +212,11 @@ mod tests {
     #[test]
     fn full_and_lazy_find_the_same() {
         let full = PatternSet::new(&REGEXES).unwrap();
-        let lazy = PatternSet::with_dense_limit(&REGEXES, 10).unwrap();
-        assert!(matches!((&full, &lazy), (PatternSet::Full(_), PatternSet::Lazy(_))));
+        let lazy = PatternSet::compiled(&REGEXES, 10).unwrap();
+        assert!(matches!(
+            (&full.0[0].runner, &lazy.0[0].runner),
+            (Runner::Full(_), Runner::Lazy(_))
+        ));
         for (body, expected) in [
             (&b"ab"[..], vec![0, 1]),
             (b"a'b", vec![1]),

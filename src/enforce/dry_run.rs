@@ -92,6 +92,15 @@ impl BanSink for DryRunSink {
         Ok(adopted.collect())
     }
 
+    fn adopt_within(
+        &mut self,
+        now: Time,
+        _: Duration,
+        _: u32,
+    ) -> Result<Option<Vec<KernelElement>>, SinkError> {
+        self.adopt(now).map(Some)
+    }
+
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
         self.now = self.now.max(now);
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;

@@ -116,6 +116,15 @@ operations! {
     /// When the sink cannot be read.
     Adopt = adopt(; now: Time) -> Vec<KernelElement>;
 
+    /// Does the same, if that takes no longer than `limit`, or no more than so many pieces of a list, however slow the
+    /// machine is; `None`: it takes both. With a million bans, the kernel takes minutes to list them.
+    ///
+    /// # Errors
+    /// As [`BanSink::adopt`].
+    AdoptWithin = adopt_within(
+        ; now: Time, limit: Duration, pieces: u32
+    ) -> Option<Vec<KernelElement>>;
+
     /// Carries out `changes`, in order where keys repeat. A change that the sink refuses never
     /// costs the others: it comes back in the report, with the reason.
     ///

@@ -2,6 +2,7 @@
 
 pub mod address_tag;
 pub mod date_pattern;
+mod expand;
 pub mod file;
 pub mod pattern;
 pub mod python_regex;

@@ -4,12 +4,9 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use thiserror::Error;
 
 use crate::rules::address_tag::AddressTag;
+use crate::rules::expand;
 use crate::rules::search::Search;
 
-/// Text from outside between single quotes: no quote, no backslash, no control byte.
-const TEXT: (&str, &str) = ("<TEXT>", r#"[^'"\\\x00-\x1f\x7f]*"#);
-/// A value of a security event: no double quote, no backslash, no control byte.
-const VALUE: (&str, &str) = ("<VALUE>", r#"[^"\\\x00-\x1f\x7f]*"#);
 /// A literal shorter than this is in too many lines to tell which ones to look at.
 const SHORTEST_NEEDLE: usize = 6;
 
@@ -93,17 +90,12 @@ impl Pattern {
     }
 
     fn read(source: &str, names_file: bool) -> Result<Self, PatternError> {
-        let found: Vec<_> = AddressTag::ALL
-            .into_iter()
-            .flat_map(|(tag, name)| {
-                source.match_indices(name).map(move |(at, _)| (tag, at, name.len()))
-            })
-            .collect();
+        let found = expand::address_tags(source);
         let [(tag, at, len)] = found[..] else { return Err(PatternError::Addresses(found.len())) };
         if !source.starts_with('^') || !source.ends_with('$') || source.ends_with(r"\$") {
             return Err(PatternError::NotAnchored);
         }
-        let (head, tail) = (expand(&source[..at])?, expand(&source[at + len..])?);
+        let (head, tail) = (expanded(&source[..at])?, expanded(&source[at + len..])?);
         let regex = format!("{head}{}{tail}", tag.regex());
         parse(&regex)?;
         let (Ok(head_hir), Ok(tail_hir)) = (parse(&head), parse(&tail)) else {
@@ -180,9 +172,8 @@ impl Pattern {
 }
 
 /// Expands the text tags and refuses tags that there are not.
-fn expand(text: &str) -> Result<String, PatternError> {
-    let expanded =
-        [TEXT, VALUE].iter().fold(text.to_owned(), |text, (tag, regex)| text.replace(tag, regex));
+fn expanded(text: &str) -> Result<String, PatternError> {
+    let expanded = expand::text_tags(text);
     // `(?P<name>` and `(?<name>` are groups, not tags.
     let stray = expanded.match_indices('<').find_map(|(at, _)| {
         let (before, behind) = expanded.split_at(at);

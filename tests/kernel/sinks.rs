@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use asterguard::enforce::{BanSink, DryRunSink, NetlinkSink, NftProgram, SinkError};
+use asterguard::enforce::{BanSink, CounterSocket, DryRunSink, NetlinkSink, NftProgram, SinkError};
 use asterguard::model::event::KernelElement;
 use asterguard::model::event::{Change, Element, JailId, ScopeId};
 use asterguard::model::pause::Pause;
@@ -177,7 +177,13 @@ fn adoption(way: Way) {
     let mut sink = way.attach(&netns, structure.clone());
     let adopted = sink.adopt(now()).unwrap();
     let read = NftProgram::new(netns.nft()).bans(&structure, now()).unwrap();
-    for adopted in [&adopted, &read] {
+    // Where there is no time for it, nothing is listed, and the sink works on.
+    assert_eq!(sink.adopt_within(now(), Duration::ZERO, 0).unwrap(), None);
+    let within = sink.adopt_within(now(), MINUTE, 0).unwrap().unwrap();
+    assert_eq!(sink.adopt_within(now(), Duration::ZERO, 100).unwrap().unwrap().len(), within.len());
+    netns.enter();
+    let beside = CounterSocket::open().unwrap().held(&structure, now()).unwrap();
+    for adopted in [&adopted, &read, &within, &beside] {
         assert_eq!(adopted.len(), elements.len() + 2);
         for element in &elements {
             let mut found = adopted.iter().filter(|found| found.known_jail);

@@ -31,7 +31,7 @@ use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
 use crate::decide::ban_activity::ElementKey;
-use crate::decide::engine::Engine;
+use crate::decide::engine::{Awaited, Engine};
 use crate::decide::plan::Plan;
 use crate::enforce::SinkError;
 use crate::feeds::SharedRecords;
@@ -94,6 +94,8 @@ pub struct Core {
     pub paused: Pause,
     /// The hosts that are never banned, as far as they were found out.
     pub found: Arc<IgnoreList>,
+    /// What the start has yet to learn of the kernel; `None`: nothing.
+    pub awaited: Option<Awaited>,
     /// What is ordered besides bans.
     pub orders: Orders,
     /// The decisions that were made and not yet carried out.
@@ -380,6 +382,10 @@ impl Core {
         // time: a writer may be faster than we are. The sink hears of it in terms of the old plan.
         let deadline = Instant::now() + TICK;
         while self.poll() && Instant::now() < deadline {}
+        if let Some(awaited) = &mut self.awaited {
+            // The kernel is listed anew, in other terms.
+            self.worker.apply(awaited.settle(self.engine.bans()), self.turn);
+        }
         let allow = plan.allowed(self.engine.ignored());
         let rekeyed = self.engine.rekeyed(&plan);
         self.worker.load(Structure { allow, ..plan.structure.clone() }, rekeyed)?;
@@ -413,6 +419,9 @@ impl Core {
             }
         }
         if !changes.is_empty() {
+            if let Some(awaited) = &mut self.awaited {
+                changes.iter().for_each(|change| awaited.tell(change));
+            }
             self.worker.apply(changes, self.turn);
         }
         self.recorder.note(&mut self.engine, now);

@@ -129,6 +129,8 @@ pub struct KernelHandles {
     /// Reports changes that other programs make to what the sink holds.
     pub watch: Option<Channel>,
     pub counters: Option<Channel>,
+    /// Lists the bans that are too many to be listed at the start.
+    pub held: Option<Channel>,
     /// Lists what comes through from banned hosts.
     pub passed: Option<Channel>,
     /// The channels for what is seen of the PBX.
@@ -147,18 +149,19 @@ impl KernelHandles {
     pub fn open(writer: Option<FirewallHelper>) -> Result<Self, SinkError> {
         let Some(writer) = writer else {
             let (sink, lists) = (Box::new(DryRunSink::new()), ListSink::DryRun);
-            let (watch, counters, passed, dial) = (None, None, None, None);
-            let (wire, child) = (None, None);
-            return Ok(Self { sink, lists, watch, counters, passed, wire, dial, child });
+            let (watch, counters, held, passed) = (None, None, None, None);
+            let (wire, dial, child) = (None, None, None);
+            return Ok(Self { sink, lists, watch, counters, held, passed, wire, dial, child });
         };
         let (remote, child) = writer.open()?;
         #[rustfmt::skip]
-        let Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names, sources } = remote;
+        let Remote { bans, watch, lists, counters, held, limiter, wire, talked, passed, names, sources } = remote;
         Ok(Self {
             sink: Box::new(bans),
             lists: ListSink::Remote(lists),
             watch: Some(watch),
             counters: Some(counters),
+            held: Some(held),
             passed: Some(passed),
             wire: Some(WireChannels { wire, limiter, talked }),
             dial: Some(DialChannels { names, sources }),

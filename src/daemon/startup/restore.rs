@@ -12,7 +12,7 @@ use crate::daemon::engine_thread::log_reader::Reader;
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::tasks::list_refresh::ListKeeper;
 use crate::daemon::{Options, RunError, SinkKind};
-use crate::decide::engine::{Engine, RecoverySummary, StoredBans};
+use crate::decide::engine::{Awaited, Engine, RecoverySummary, StoredBans};
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
 use crate::enforce::netlink::NetlinkSink;
@@ -142,19 +142,19 @@ fn take_up_counts(
     engine.restore_accounts(&progress.accounts, now());
 }
 
-/// Recovers into a new engine what is stored and what was found in the kernel, and logs what that was.
-/// From then on, what changes is stored.
+/// Recovers into a new engine what is stored and what was found in the kernel, and logs what that was; where the kernel
+/// has not been listed, returns what that is awaited for. From then on, what changes is stored.
 pub(crate) fn take_up(
     options: &Options,
     engine: &mut Engine,
     reader: &mut Reader,
-    (found, orders): (&[KernelElement], &Orders),
+    (found, orders): (Option<&[KernelElement]>, &Orders),
     out: &mut Vec<Decision>,
-) -> Result<Recorder, RunError> {
+) -> Result<(Recorder, Option<Awaited>), RunError> {
     if options.sink == SinkKind::DryRun {
         // Its bans are none, and must not become some at the next start.
-        engine.recover(&StoredBans::default(), found, now(), out);
-        return Ok(Recorder::default());
+        engine.recover(&StoredBans::default(), found.unwrap_or_default(), now(), out);
+        return Ok((Recorder::default(), None));
     }
     let mut opened = store::open(&options.state_dir, now());
     if let Some(notice) = &opened.health.notice {
@@ -162,12 +162,10 @@ pub(crate) fn take_up(
     }
     let remembered = opened.loaded.remembered(engine.plan());
     let gone = opened.loaded.bans.len() - remembered.bans.len();
-    let taken = engine.recover(&remembered, found, now(), out);
-    let RecoverySummary { kept, missing, adopted, lifted, expired } = taken;
-    if !remembered.bans.is_empty() || lifted > 0 {
-        info!(
-            "of the stored bans, {kept} are in the kernel, {missing} are put back there, {expired} are over; {adopted} are in the kernel alone, {lifted} were lifted before and are taken out"
-        );
+    let mut awaited = Some(engine.recover_stored(&remembered, now()));
+    if let Some(found) = found {
+        let taken = awaited.take().map(|begun| engine.recover_held(&begun, found, now(), out));
+        say_taken(taken.unwrap_or_default(), !remembered.bans.is_empty());
     }
     if gone > 0 {
         warn!("{gone} stored bans are for ports that the configuration no longer has");
@@ -179,5 +177,15 @@ pub(crate) fn take_up(
     let mut recorder = Recorder::new(store, engine, orders.clone());
     // The store hears of what became of its bans, and of those that only the kernel had.
     recorder.begin_anew(engine, now());
-    Ok(recorder)
+    Ok((recorder, awaited))
+}
+
+/// Logs what became of the bans of store and kernel, if there is something to say.
+pub(crate) fn say_taken(taken: RecoverySummary, are_stored: bool) {
+    let RecoverySummary { kept, missing, adopted, lifted, expired } = taken;
+    if are_stored || lifted > 0 {
+        info!(
+            "of the stored bans, {kept} are in the kernel, {missing} are put back there, {expired} are over; {adopted} are in the kernel alone, {lifted} were lifted before and are taken out"
+        );
+    }
 }

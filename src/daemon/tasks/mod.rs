@@ -4,6 +4,7 @@ pub(super) mod disk_config;
 pub(super) mod feed_refresh;
 pub(super) mod geofence;
 pub(super) mod geoip_refresh;
+pub(super) mod held_bans;
 pub(super) mod limiter_poll;
 pub(super) mod list_refresh;
 pub(super) mod passed_poll;

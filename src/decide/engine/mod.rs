@@ -58,7 +58,7 @@ pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
 pub use order::{Manner, ManualBan, Ordered};
-pub use recovery::{RecoverySummary, StoredBans};
+pub use recovery::{Awaited, RecoverySummary, StoredBans};
 pub use watch::{WatchedBan, WatchedChange};
 
 /// Counts offences and decides on bans.

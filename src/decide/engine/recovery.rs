@@ -1,7 +1,7 @@
 //! Recovery after a restart: the bans of the store and of the kernel, and how often hosts were
 //! banned before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,31 @@ pub struct RecoverySummary {
     pub expired: usize,
 }
 
+/// What a start has yet to learn of the kernel.
+#[derive(Debug)]
+pub struct Awaited {
+    /// The bans that were lifted before, and that the kernel may still have.
+    lifted: HashMap<ScopedSubject, Option<Time>>,
+    /// Whether the clock was set back since something was last stored.
+    set_back: bool,
+    /// Elements that the kernel was told of since: it may have been asked before.
+    told: HashSet<ScopedSubject>,
+}
+
+impl Awaited {
+    /// Records that the kernel is told this.
+    pub fn tell(&mut self, change: &Change) {
+        self.told.insert(change.key());
+    }
+
+    /// Returns what takes the bans that were lifted out of the kernel, be they there or not: numbers of scopes are about
+    /// to change.
+    pub fn settle(&mut self, bans: &BanTable) -> Vec<Change> {
+        self.told.clear();
+        self.lifted.drain().map(|((scope, subject), _)| bans.element(scope, subject)).collect()
+    }
+}
+
 type ScopedSubject = (ScopeId, Subject);
 
 fn key(element: &Element) -> ScopedSubject {
@@ -72,20 +97,51 @@ impl Engine {
         now: Time,
         out: &mut Vec<Decision>,
     ) -> RecoverySummary {
-        let set_back = stored.saved.is_some_and(|saved| saved.since(now) > SAME);
+        let awaited = self.recover_stored(stored, now);
+        self.recover_held(&awaited, found, now, out)
+    }
+
+    /// The part of [`Engine::recover`] that is about the store. Its bans are taken to be in the kernel, until that says
+    /// what it holds.
+    pub fn recover_stored(&mut self, stored: &StoredBans, now: Time) -> Awaited {
+        let bans = stored.bans.iter().map(|ban| within_its_length(ban, now));
+        let refused = self.bans.enter_all(bans);
+        self.refused += u64::try_from(refused).unwrap_or(u64::MAX);
+        self.restore_earlier(&stored.earlier);
+        self.recall(&stored.past);
+        for (jail, subject, mark) in &stored.marks {
+            let known = self.late.marks.entry((*jail, *subject)).or_insert(*mark);
+            *known = (*known).max(*mark);
+        }
+        Awaited {
+            lifted: stored.lifted.iter().map(|element| (key(element), element.until)).collect(),
+            set_back: stored.saved.is_some_and(|saved| saved.since(now) > SAME),
+            told: HashSet::new(),
+        }
+    }
+
+    /// The part of [`Engine::recover`] that is about the kernel, which may be listed later: what it was told since counts,
+    /// and not what was listed of it.
+    pub fn recover_held(
+        &mut self,
+        awaited: &Awaited,
+        found: &[KernelElement],
+        now: Time,
+        out: &mut Vec<Decision>,
+    ) -> RecoverySummary {
+        let Awaited { lifted, set_back, told } = awaited;
         let mut taken = RecoverySummary::default();
         let of_kernel = found.iter().map(|known| (key(&known.element), known.element));
         let mut unmatched: HashMap<ScopedSubject, Element> = of_kernel.collect();
         let mut adopted = Vec::new();
-        for ban in &stored.bans {
-            let ban = within_its_length(ban, now);
-            self.refused += u64::from(!self.bans.enter(ban));
-        }
         let stored_elements: Vec<Element> = self.bans.elements().collect();
         for element in stored_elements {
-            if let Some(in_kernel) = unmatched.remove(&key(&element)) {
+            if told.contains(&key(&element)) {
                 taken.kept += 1;
-                agree(&mut self.bans, &in_kernel, set_back, out);
+                unmatched.remove(&key(&element));
+            } else if let Some(in_kernel) = unmatched.remove(&key(&element)) {
+                taken.kept += 1;
+                agree(&mut self.bans, &in_kernel, *set_back, out);
             } else if element.until.is_none_or(|until| until > now) {
                 taken.missing += 1;
                 out.push(Decision::Change(Change::Put(element)));
@@ -93,11 +149,10 @@ impl Engine {
                 taken.expired += 1;
             }
         }
-        let lifted: HashMap<ScopedSubject, Option<Time>> =
-            stored.lifted.iter().map(|element| (key(element), element.until)).collect();
         for known in found {
             let key = key(&known.element);
-            if unmatched.remove(&key).is_none() {
+            let is_over = known.element.until.is_some_and(|until| until <= now);
+            if unmatched.remove(&key).is_none() || told.contains(&key) || is_over {
                 continue;
             }
             if lifted.get(&key).is_some_and(|until| is_near(*until, known.element.until, SAME)) {
@@ -109,12 +164,6 @@ impl Engine {
             }
         }
         self.adopt(&adopted, now);
-        self.restore_earlier(&stored.earlier);
-        self.recall(&stored.past);
-        for (jail, subject, mark) in &stored.marks {
-            let known = self.late.marks.entry((*jail, *subject)).or_insert(*mark);
-            *known = (*known).max(*mark);
-        }
         taken
     }
 }

@@ -32,6 +32,8 @@ pub struct Remote {
     pub lists: Channel,
     /// Counters of bans and lists.
     pub counters: Channel,
+    /// [`Request::Held`].
+    pub held: Channel,
     /// [`Request::Limited`].
     pub limiter: Channel,
     /// [`Request::Wire`].
@@ -91,7 +93,8 @@ impl FirewallHelper {
         let Self { mut channel, child } = self;
         channel.call::<()>(&Request::Open)?;
         // The first is the one that can listen.
-        let [watch, lists, counters, limiter, wire, talked, passed, names, sources] = [(); 9]
+        let [watch, lists, counters, held, limiter, wire, talked, passed, names, sources] = [();
+            10]
             .map(|()| connect(&mut channel))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?
@@ -99,7 +102,7 @@ impl FirewallHelper {
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let bans = RemoteSink(channel);
         #[rustfmt::skip]
-        let remote = Remote { bans, watch, lists, counters, limiter, wire, talked, passed, names, sources };
+        let remote = Remote { bans, watch, lists, counters, held, limiter, wire, talked, passed, names, sources };
         Ok((remote, child))
     }
 }

@@ -6,8 +6,11 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use crate::enforce::CounterSocket;
+use crate::model::pause::Pause;
 use crate::model::scope::Ports;
 use crate::model::subject::Subject;
+use crate::sys::clock::now;
 use crate::sys::sock_diag::SockDiag;
 
 /// Hosts that may wait; about 100 bytes each. For more, the sets have to do.
@@ -40,9 +43,14 @@ impl Connections {
 
 fn run(inbox: &Receiver<Closed>) {
     let mut diag = SockDiag::open();
+    let mut kernel = CounterSocket::open().ok();
     while let Ok(first) = inbox.recv() {
         let closed: Vec<_> =
             std::iter::once(first).chain(inbox.try_iter().take(TOGETHER - 1)).collect();
+        // While a pause is in force, they may go on. Asked here, because whoever bans waits for nothing.
+        if kernel.as_mut().is_some_and(|kernel| kernel.paused(now()).is_ok_and(Pause::is_on)) {
+            continue;
+        }
         // The ban is in force with or without this, so nobody is told that it failed; whether the kernel
         // can do it, `doctor` says.
         match &mut diag {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::enforce::Operation;
 use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::sys::peer::Peer;
 use crate::table::list_sets::{Contents, ListSet};
 use crate::table::structure::Structure;
@@ -52,6 +53,8 @@ pub enum Request<'a> {
     /// List the hosts that the geofence has stopped.
     Abroad,
     Banned(Cow<'a, Structure>),
+    /// List the bans that there are, at this time; see [`CounterSocket::held`](crate::enforce::CounterSocket::held).
+    Held(Cow<'a, Structure>, Time),
     Blocked(Cow<'a, [ListSet]>),
     Named(Cow<'a, str>),
     Limited,

@@ -15,7 +15,6 @@ use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
 use crate::model::event::{Change, Element, ScopeId};
 use crate::model::listed::unblockable;
-use crate::model::pause::Pause;
 use crate::model::scope::{Blocktype, Ports};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -75,17 +74,9 @@ impl CheckedSink {
         Ok(())
     }
 
-    /// Has the connections of those destroyed that have just been banned; while a pause is in force, they
-    /// may go on.
-    fn disconnect<'a>(&mut self, banned: impl Iterator<Item = &'a Element>, now: Time) {
-        let mut banned = banned.peekable();
-        let Some(connections) = self.connections.as_ref().filter(|_| banned.peek().is_some())
-        else {
-            return;
-        };
-        if self.sink.paused(now).is_ok_and(Pause::is_on) {
-            return;
-        }
+    /// Has the connections of those destroyed that have just been banned.
+    fn disconnect<'a>(&self, banned: impl Iterator<Item = &'a Element>) {
+        let Some(connections) = &self.connections else { return };
         for element in banned {
             if let Some(Some(ports)) = self.scopes.get(usize::from(element.scope.0)) {
                 connections.destroy(element.subject, ports);
@@ -110,6 +101,9 @@ impl CheckedSink {
             }
             Operation::Allow { nets } => self.allowed = Networks::new(nets.iter().copied()),
             Operation::Adopt { now } => return to.answer(&self.adopt(*now)),
+            Operation::AdoptWithin { now, limit, pieces } => {
+                return to.answer(&self.adopt_within(*now, *limit, *pieces));
+            }
             Operation::Apply { changes, now } => return to.answer(&self.apply(changes, *now)),
             Operation::Restore { wanted, now } => return to.answer(&self.restore(wanted, *now)),
             Operation::Inspect {}
@@ -140,6 +134,19 @@ impl CheckedSink {
         Ok(found)
     }
 
+    fn adopt_within(
+        &mut self,
+        now: Time,
+        limit: Duration,
+        pieces: u32,
+    ) -> Result<Option<Vec<KernelElement>>, SinkError> {
+        let found = self.sink.adopt_within(now, limit, pieces)?;
+        // What cannot be listed may be as many as there can be.
+        let held = found.as_ref().map_or(crate::decide::ban_table::CAPACITY, Vec::len);
+        self.allowance.held = self.allowance.held.max(held);
+        Ok(found)
+    }
+
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
         let is_put = |change: &Change| matches!(change, Change::Put(_));
         let (mut sound, mut refused) = (Vec::with_capacity(changes.len()), Vec::new());
@@ -167,7 +174,7 @@ impl CheckedSink {
             Change::Put(element) => Some(element),
             Change::Remove(..) => None,
         });
-        self.disconnect(banned, now);
+        self.disconnect(banned);
         Ok(report)
     }
 
@@ -177,7 +184,7 @@ impl CheckedSink {
         let found = self.sink.compare(&wanted, now)?;
         self.allowance.hold(wanted.len() + found.extra.len(), Instant::now())?;
         let report = self.sink.fill_in(&found, now)?;
-        self.disconnect(found.missing.iter(), now);
+        self.disconnect(found.missing.iter());
         Ok(report)
     }
 }

@@ -15,7 +15,7 @@ use crate::sys::peer::Peers;
 use crate::sys::program::Program;
 
 /// The most connections besides the first.
-const MOST: usize = 9;
+const MOST: usize = 10;
 
 /// Serves the guard at the other end of `channel` until that closes. At the sockets of `peers`, our other processes listen.
 ///
@@ -122,6 +122,9 @@ impl Beside {
             Request::Abroad => channel.answer(&self.counters().and_then(CounterSocket::abroad)),
             Request::Banned(structure) => {
                 channel.answer(&self.counters().and_then(|c| c.banned(&structure)))
+            }
+            Request::Held(structure, now) => {
+                channel.answer(&self.counters().and_then(|c| c.held(&structure, now)))
             }
             Request::Blocked(sets) => {
                 channel.answer(&self.counters().and_then(|c| Ok((c.blocked(&sets)?, c.by_hand()?))))

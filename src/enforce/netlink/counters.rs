@@ -11,9 +11,11 @@ use super::interval::{keyed, networks};
 use super::message::Key;
 use super::reply::{Count, Found};
 use super::socket::Socket;
-use super::{SinkError, failed};
-use crate::model::event::{Passed, ScopeId};
+use super::{SinkError, failed, held};
+use crate::model::event::{KernelElement, Passed, ScopeId};
+use crate::model::pause::Pause;
 use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::table::geofence_rules::ABROAD;
 use crate::table::list_sets::{ListKind, ListSet};
 use crate::table::passed_rules::PASSED;
@@ -63,6 +65,27 @@ impl CounterSocket {
             }
         }
         Ok(counts)
+    }
+
+    /// Returns the bans that the sets of `structure` hold, begun to be listed at `now`, however long that takes. A ban that
+    /// comes or goes meanwhile may be missing, or be there though it is gone.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn held(
+        &mut self,
+        structure: &Structure,
+        now: Time,
+    ) -> Result<Vec<KernelElement>, SinkError> {
+        held::elements_meanwhile(&mut self.0, structure, now)
+    }
+
+    /// Whether a pause is in force at `now`, and until when.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
+        held::pause(&mut self.0, now)
     }
 
     /// Packets and bytes of the networks that are blocked.

@@ -4,6 +4,7 @@
 
 mod bulk;
 mod counters;
+mod held;
 mod interval;
 mod message;
 mod migrate;
@@ -28,6 +29,7 @@ use crate::model::event::KernelElement;
 use crate::model::event::{self, Change, ScopeId};
 use crate::model::pause::Pause;
 use crate::model::time::Time;
+use crate::sys::clock::monotonic_now;
 use crate::sys::program::Program;
 use crate::table::sip_rules;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
@@ -206,18 +208,23 @@ impl BanSink for NetlinkSink {
 
     fn adopt(&mut self, now: Time) -> Result<Vec<KernelElement>, SinkError> {
         let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
-        let mut adopted = Vec::new();
-        for (scope, kind, set) in structure.sets() {
-            let found = match self.socket.list(&set).map_err(failed) {
-                Err(SinkError::NoTable) => continue,
-                found => found?,
-            };
-            adopted.extend(interval::keyed(kind, found).iter().filter_map(|(key, found)| {
-                let until = found.left.map(|left| now.plus(left));
-                structure.adopted(scope, *key, until, found.comment.as_deref())
-            }));
+        held::elements(&mut self.socket, structure, now)
+    }
+
+    fn adopt_within(
+        &mut self,
+        now: Time,
+        limit: Duration,
+        pieces: u32,
+    ) -> Result<Option<Vec<KernelElement>>, SinkError> {
+        let structure = self.structure.as_ref().ok_or(SinkError::NoTable)?;
+        // One of its own: a list that is given up keeps its socket from asking for anything else.
+        let mut socket = Socket::open().map_err(failed)?;
+        socket.give_up(monotonic_now().plus(limit), pieces);
+        match held::elements(&mut socket, structure, now) {
+            Err(SinkError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
+            found => found.map(Some),
         }
-        Ok(adopted)
     }
 
     fn apply(&mut self, changes: &[Change], now: Time) -> Result<Report, SinkError> {
@@ -272,9 +279,7 @@ impl BanSink for NetlinkSink {
     }
 
     fn paused(&mut self, now: Time) -> Result<Pause, SinkError> {
-        let elements = self.socket.list(PAUSED).map_err(failed)?;
-        let ends = elements.iter().map(|element| element.left.map(|left| now.plus(left)));
-        Ok(Pause::longest(ends))
+        held::pause(&mut self.socket, now)
     }
 }
 

@@ -15,6 +15,8 @@ use rustix::net::{bind, getsockname, recv, send, socket_with};
 
 use super::message::{Key, Question, Transaction};
 use super::reply::{Count, Found, Reply, counter, found, generation_of, items, replies, set_name};
+use crate::model::time::Time;
+use crate::sys::clock::monotonic_now;
 
 /// The most that the kernel may keep for us to send and receive, in bytes: more than a transaction and
 /// an answer to each of its messages.
@@ -38,6 +40,8 @@ pub(super) struct Socket {
     /// The number of transactions that the kernel has carried out.
     carried_out: u32,
     part: Vec<u8>,
+    /// When an answer is waited for no longer, by the monotonic clock, and how many pieces are waited for in any case.
+    give_up: Option<(Time, u32)>,
 }
 
 /// A message that the kernel refused: its number, and why.
@@ -62,7 +66,13 @@ impl Socket {
         // transaction is told.
         let _ = set_socket_send_buffer_size_force(&fd, BUFFER);
         let _ = set_socket_recv_buffer_size_force(&fd, BUFFER);
-        Ok(Self { fd, next: 1, carried_out: 0, part: vec![0; PART] })
+        Ok(Self { fd, next: 1, carried_out: 0, part: vec![0; PART], give_up: None })
+    }
+
+    /// Waits for no answer any longer than until then, by the monotonic clock, once so many pieces of lists have come:
+    /// [`io::ErrorKind::TimedOut`]. After a list that was given up, the socket is of no use.
+    pub(super) fn give_up(&mut self, when: Time, pieces: u32) {
+        self.give_up = Some((when, pieces));
     }
 
     /// Returns a transaction to be filled.
@@ -166,6 +176,12 @@ impl Socket {
         send(&self.fd, &question.bytes(number), SendFlags::empty())?;
         let (mut answer, mut whole) = (T::default(), true);
         loop {
+            if let Some((when, pieces)) = &mut self.give_up {
+                if *pieces == 0 && monotonic_now() >= *when {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                *pieces = pieces.saturating_sub(1);
+            }
             let Some(length) = self.receive(RecvFlags::empty())? else {
                 return Err(io::ErrorKind::TimedOut.into());
             };

@@ -158,3 +158,61 @@ fn stored_history_makes_bans_grow() {
     // 10 minutes, 40, and now 160.
     assert_eq!(ban(&bench).unwrap().1, Some(160 * 60));
 }
+
+/// A host by its last number.
+fn host(n: u8) -> Subject {
+    format!("203.0.113.{n}").parse().unwrap()
+}
+
+#[test]
+fn a_kernel_that_is_listed_late_undoes_nothing() {
+    let mut bench = Bench::new("");
+    let of = |bench: &Bench, n: u8, ends_in| Ban { subject: host(n), ..stored(bench, ends_in) };
+    let held = |bench: &Bench, n: u8, ends_in: i64| {
+        let mut known = element(bench, Some(ends_in));
+        known.element.subject = host(n);
+        known
+    };
+    let remembered = StoredBans {
+        bans: [1, 2, 3, 4].map(|n| of(&bench, n, Some(500))).to_vec(),
+        lifted: [7, 8].map(|n| held(&bench, n, 300).element).to_vec(),
+        ..StoredBans::default()
+    };
+    let now = Time::from_secs(NOW);
+    let mut awaited = bench.engine.recover_stored(&remembered, now);
+    assert_eq!(bench.engine.bans().len(), 4);
+    assert_eq!(bench.changes(), [], "the store is trusted");
+    // Meanwhile: one is lifted, one gets another end, one is new.
+    bench.engine.unban(host(2), None, &mut bench.decisions);
+    let shorter = bench.engine.bans.put(of(&bench, 3, Some(20))).unwrap();
+    let new = bench.engine.bans.put(of(&bench, 5, Some(600))).unwrap();
+    let meanwhile = bench.changes();
+    assert_eq!(meanwhile, [Change::Remove(SIP, host(2))]);
+    bench.decisions.clear();
+    meanwhile.iter().chain([&shorter, &new]).for_each(|change| awaited.tell(change));
+    // As it was before: with the two of which only the kernel knows, one of them over, and one that was lifted.
+    let found = [(1, 500), (2, 500), (3, 500), (6, 100), (7, 300), (9, 0)];
+    let found = found.map(|(n, ends)| held(&bench, n, ends));
+    let taken = bench.engine.recover_held(&awaited, &found, now, &mut bench.decisions);
+    let counts = (taken.kept, taken.missing, taken.adopted, taken.lifted, taken.expired);
+    assert_eq!(counts, (3, 1, 1, 1, 0));
+    let banned: Vec<_> = bench.engine.bans().iter().map(|ban| (ban.subject, ban.until)).collect();
+    let ends = [(1, 500), (3, 20), (4, 500), (5, 600), (6, 100)];
+    assert_eq!(banned, ends.map(|(n, ends)| (host(n), Some(Time::from_secs(NOW + ends)))));
+    let missing = Change::Put(Element { subject: host(4), ..element(&bench, Some(500)).element });
+    assert_eq!(bench.changes(), [missing, Change::Remove(SIP, host(7))]);
+}
+
+#[test]
+fn what_was_lifted_goes_before_numbers_change() {
+    let mut bench = Bench::new("");
+    let lifted = [1, 2].map(|n| Element { subject: host(n), ..element(&bench, Some(300)).element });
+    let bans = vec![Ban { subject: host(1), ..stored(&bench, Some(500)) }];
+    let remembered = StoredBans { bans, lifted: lifted.to_vec(), ..StoredBans::default() };
+    let mut awaited = bench.engine.recover_stored(&remembered, Time::from_secs(NOW));
+    let mut told = awaited.settle(bench.engine.bans());
+    told.sort_by_key(|change| change.key().1);
+    let again = Element { subject: host(1), ..element(&bench, Some(500)).element };
+    assert_eq!(told, [Change::Put(again), Change::Remove(SIP, host(2))]);
+    assert_eq!(awaited.settle(bench.engine.bans()), []);
+}

@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence fuzz demo static pages deb \
+.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence bench-fleet fuzz demo static pages deb \
 	test-deb test-switch bare install uninstall
 
 help: ## Say what there is
@@ -74,6 +74,9 @@ bench-exchange: ## Measure, as root, from Asterisk's refusal to the kernel, and 
 
 bench-geofence: ## Measure, as root, what a geofence costs: loading, packets, other runs of nft (some minutes)
 	@dev/bench-geofence.sh
+
+bench-fleet: ## Measure how long joining a fleet with 100,000 bans takes, and a ban from guard to guard
+	@dev/bench-fleet.sh
 
 static: ## Build a program that needs no libraries (musl)
 	@dev/static.sh

@@ -56,7 +56,9 @@ impl Admission {
     pub fn new(fleet: &Fleet, read: &Read) -> Self {
         let peer = |(name, key): (&NodeName, &PeerKey)| {
             let mut peer = Peer::new(*key, fleet.max_rate);
-            (peer.last, peer.snapshot) = read.get(name).copied().unwrap_or_default();
+            (peer.floor, peer.snapshot) = read.get(name).copied().unwrap_or_default();
+            // What came after the snapshot is read again: its bans are not known any more.
+            peer.last = peer.snapshot;
             if *key == PeerKey::Revoked {
                 peer.missing = Missing::Nothing;
             }
@@ -262,6 +264,7 @@ impl Admission {
     pub fn all_read(&mut self, node: &NodeName) -> bool {
         self.peers.get_mut(node).is_none_or(|peer| {
             peer.missing = Missing::Nothing;
+            peer.last = peer.last.max(peer.floor);
             peer.last >= peer.newest
         })
     }
@@ -270,7 +273,7 @@ impl Admission {
     pub fn given_up(&mut self, node: &NodeName) {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.missing = Missing::Nothing;
-            peer.last = peer.last.max(peer.newest);
+            peer.last = peer.last.max(peer.newest).max(peer.floor);
         }
     }
 
@@ -497,7 +500,8 @@ impl Admission {
     /// Returns how far each peer was read.
     #[must_use]
     pub fn read(&self) -> Read {
-        self.peers.iter().map(|(name, peer)| (name.clone(), (peer.last, peer.snapshot))).collect()
+        let read = |peer: &Peer| (peer.last.max(peer.floor), peer.snapshot);
+        self.peers.iter().map(|(name, peer)| (name.clone(), read(peer))).collect()
     }
 }
 

@@ -144,6 +144,8 @@ pub struct Peer {
     pub key: PeerKey,
     /// Its last record that was read.
     pub last: Position,
+    /// The last record that was read before a restart: what is before it is no news, unless its stream has it.
+    pub floor: Position,
     /// The last record that its newest snapshot contains.
     pub snapshot: Position,
     /// The newest record that it said to have.
@@ -184,6 +186,7 @@ impl Peer {
         Self {
             key,
             last: nothing,
+            floor: nothing,
             snapshot: nothing,
             newest: nothing,
             missing: Missing::Snapshot,

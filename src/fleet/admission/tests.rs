@@ -244,6 +244,11 @@ fn a_restart_takes_no_replay() {
     let record = pbx2.bans("192.0.2.7");
     gate.live("pbx2", &record).unwrap();
     let mut again = Admission::new(&known, &gate.admission.read());
+    // Its stream is read again, so that a later lift finds the ban.
+    let mut told = Vec::new();
+    assert_eq!(again.streamed(&pbx2.name, &record, true, gate.now, &mut told), Ok(false));
+    assert_eq!(told.len(), 1);
+    again = Admission::new(&known, &gate.admission.read());
     again.all_read(&pbx2.name);
     let taken = again.live(&pbx2.name, &record, gate.now, &mut Vec::new());
     assert_eq!(taken, Err(Refusal::Replayed));

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence \
-	bench-peers bench-scale fuzz demo static pages deb \
+	bench-fleet bench-peers bench-scale fuzz demo static pages deb \
 	test-deb test-switch bare install uninstall
 
 help: ## Say what there is
@@ -75,6 +75,9 @@ bench-exchange: ## Measure, as root, from Asterisk's refusal to the kernel, and 
 
 bench-geofence: ## Measure, as root, what a geofence costs: loading, packets, other runs of nft (some minutes)
 	@dev/bench-geofence.sh
+
+bench-fleet: ## Measure how long joining a fleet with 100,000 bans takes, and a ban from guard to guard
+	@dev/bench-fleet.sh
 
 bench-peers: ## Measure whole programs on the same logs, with what each finds: fail2ban, fail2ban-rs, grep, wc
 	@dev/bench-peers.sh

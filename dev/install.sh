@@ -47,5 +47,5 @@ for file in asterguard.toml conf.d/README rules.d/README; do
 done
 echo "Installed into $root$prefix. Now, with systemd:"
 echo "  systemd-sysusers $user; usermod -aG asterisk asterguard"
-echo "  systemctl daemon-reload; systemctl enable --now asterguard-names.socket asterguard-journal.socket asterguard-ami.socket asterguard-notify.socket asterguard-restore asterguard"
+echo "  systemctl daemon-reload; systemctl enable --now asterguard-names.socket asterguard-journal.socket asterguard-ami.socket asterguard-notify.socket asterguard-fleet.socket asterguard-restore asterguard"
 echo "Elsewhere: docs/install.md"

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 31] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 32] = [
     (
         "run",
         &[
@@ -101,6 +101,25 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 31] = [
             ("asterguard unban 198.51.100.7", "remove its bans"),
             ("asterguard unban 198.51.100.7 --allow-for 1h", "and let it through for an hour"),
             ("asterguard unban --all --jail asterisk-scan", "all bans of a jail"),
+        ],
+    ),
+    (
+        "fleet",
+        &[
+            (
+                "asterguard fleet join rediss://pbx1@valkey.example.org:6380 --node pbx1",
+                "become a node, and print what the others need",
+            ),
+            ("asterguard fleet acl", "what to tell the server about this node"),
+            (
+                "asterguard fleet trust pbx2 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                "take bans of a peer",
+            ),
+            ("asterguard fleet trust pbx2 --revoke", "take nothing of it any more"),
+            (
+                "asterguard fleet unban 198.51.100.7 --key operator.key",
+                "lift all bans of a host in the whole fleet",
+            ),
         ],
     ),
     (

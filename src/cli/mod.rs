@@ -15,6 +15,9 @@ mod examples;
 mod explain;
 mod export;
 mod fetch;
+mod fleet;
+mod fleet_setup;
+mod fleet_unban;
 mod get;
 mod history;
 mod import;
@@ -57,6 +60,7 @@ use jiff::tz::TimeZone;
 
 use crate::control::SOCKET;
 use crate::enforce::helper;
+use crate::fleet::process as fleet_process;
 use crate::hosts::discover::dns_helper;
 use crate::model::subject::{NoSubject, Subject};
 use crate::model::time;
@@ -148,12 +152,15 @@ struct PeerArgs {
     /// Socket of the helper that sends notifications (asterguard-notify.socket)
     #[arg(long, value_name = "PATH")]
     notify: Option<PathBuf>,
+    /// Socket of the helper that reaches the fleet's server (asterguard-fleet.socket)
+    #[arg(long, value_name = "PATH")]
+    fleet: Option<PathBuf>,
 }
 
 impl From<PeerArgs> for Peers {
     fn from(args: PeerArgs) -> Self {
-        let PeerArgs { names, journal, ami, notify } = args;
-        Self { names, journal, ami, notify }
+        let PeerArgs { names, journal, ami, notify, fleet } = args;
+        Self { names, journal, ami, notify, fleet }
     }
 }
 
@@ -266,6 +273,11 @@ enum Command {
     /// Send notifications for the guard at the listening socket on standard input: what asterguard-notify.service runs
     #[command(hide = true)]
     Notifier(notify::NotifierArgs),
+    /// Share bans with other guards
+    Fleet(fleet::FleetArgs),
+    /// Reach the fleet's server for the guard at the listening socket on standard input: what asterguard-fleet.service runs
+    #[command(hide = true)]
+    FleetNode(fleet_setup::FleetNodeArgs),
     /// Read events of the manager interface for the guard on standard input: what asterguard-ami@.service runs
     #[command(hide = true)]
     AmiSource(ConfigArg),
@@ -349,6 +361,8 @@ pub fn main() -> ExitCode {
         Command::AmiUser(args) => ami_user::ami_user(&args, &output),
         Command::Notify(args) => return ended(notify::notify(&args, &output), &output),
         Command::Notifier(args) => tell(args).map_err(Failure::new),
+        Command::Fleet(args) => return ended(fleet::fleet(&args, &output), &output),
+        Command::FleetNode(args) => reach_fleet(args).map_err(Failure::new),
         Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),
         Command::LookUp => {
             dns_helper::serve(std::io::stdin(), std::io::stdout()).map_err(Failure::new)
@@ -426,6 +440,21 @@ fn tell(args: notify::NotifierArgs) -> anyhow::Result<()> {
         });
     }
     Ok(notifier::serve(listener.into(), args.config.config, &args.state_dir)?)
+}
+
+/// Serves the guard at the listening socket on standard input with the bans of a fleet, with nothing but what that takes.
+fn reach_fleet(args: fleet_setup::FleetNodeArgs) -> anyhow::Result<()> {
+    let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let needs = Needs {
+        read: fleet_process::files(args.config.config.as_deref()),
+        write: vec![args.state_dir.clone()],
+        sockets: Sockets::Internet,
+        ..Needs::default()
+    };
+    // What cannot be given up here is what the unit takes away.
+    let _ = sandbox::give_up_capabilities();
+    let _ = sandbox::confine(&needs);
+    Ok(fleet_process::serve(listener.into(), args.config.config, &args.state_dir)?)
 }
 
 /// Returns the exit code, after saying what went wrong if something did.

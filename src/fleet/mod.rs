@@ -1,3 +1,26 @@
 //! Shares bans with other guards over a Valkey or Redis server, and believes none of them more than it has to.
 
+pub mod acl;
+pub mod admission;
+mod catch_up;
+pub mod client;
+pub mod departure;
+pub mod keys;
+pub mod layout;
+mod listener;
+mod outbox;
+mod own_bans;
+mod peer;
+pub mod process;
 pub mod protocol;
+mod publisher;
+pub mod record;
+mod refusal;
+pub mod resp;
+mod shared;
+pub mod snapshot;
+mod state_file;
+pub mod toml_edit;
+
+pub use peer::Missing;
+pub use refusal::Refusal;

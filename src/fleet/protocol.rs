@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::record::Order;
 use crate::model::event::Evidence;
 use crate::model::node::NodeName;
 use crate::model::subject::Subject;
@@ -36,6 +37,8 @@ pub enum ToFleet {
     },
     /// The configuration may have changed.
     Reload,
+    /// The fleet's operator lifts all bans of a host: said by `asterguard fleet unban`.
+    Unban(Order),
 }
 
 /// A ban that this guard decided itself.
@@ -130,7 +133,7 @@ pub struct PeerStatus {
     pub bans: u64,
     /// Its records that were accepted.
     pub accepted: u64,
-    /// Its records that were refused, by reason.
+    /// Its records that were refused, by reason (one word).
     pub refused: BTreeMap<String, u64>,
     /// By how many seconds its clock is ahead of this one (negative: behind), if by more than a minute.
     pub clock: Option<i64>,

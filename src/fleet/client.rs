@@ -1,0 +1,237 @@
+//! A connection to the fleet's server: TLS, login, and commands with their answers.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::resp::{self, Commands, NoReply, Reply};
+use crate::config::Fleet;
+use crate::model::trouble::Trouble;
+use crate::sys::https::certificates;
+use crate::sys::secret_file;
+
+/// The time that a connection may take to be made, for each address of the host.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// The time after which a read returns without bytes, so that time passes.
+const TURN: Duration = Duration::from_millis(500);
+/// The turns for which an answer is awaited: ten seconds.
+const TURNS: usize = 20;
+/// The time that the server may take to accept what is sent.
+const SENDING: Duration = Duration::from_secs(10);
+
+/// A connection to the server, with the user logged in.
+pub struct Client {
+    stream: BufReader<Stream>,
+    server: String,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Client {
+    /// Connects, and logs in.
+    ///
+    /// # Errors
+    /// Returns what is wrong and what to do.
+    pub fn connect(fleet: &Fleet) -> Result<Self, Trouble> {
+        let server = fleet.server.to_string();
+        // What is wrong with files is said without a connection, too.
+        let password = fleet.password.as_deref().map(secret_file::read_line).transpose()?;
+        let tls = if fleet.server.tls { Some(tls(fleet)?) } else { None };
+        let failed = |error: io::Error| no_connection(&server, &error);
+        let tcp = reach(&fleet.server.host, fleet.server.port).map_err(failed)?;
+        let is_ready = tcp
+            .set_read_timeout(Some(TURN))
+            .and_then(|()| tcp.set_write_timeout(Some(SENDING)))
+            .and_then(|()| tcp.set_nodelay(true));
+        is_ready.map_err(failed)?;
+        let stream = match tls {
+            Some(client) => Stream::Tls(Box::new(StreamOwned::new(client, tcp))),
+            None => Stream::Plain(tcp),
+        };
+        let stream = BufReader::with_capacity(64 << 10, stream);
+        let mut client = Self { stream, server };
+        client.log_in(fleet, password.as_deref())?;
+        Ok(client)
+    }
+
+    fn log_in(&mut self, fleet: &Fleet, password: Option<&str>) -> Result<(), Trouble> {
+        let mut login = Commands::default();
+        if let Some(password) = password {
+            let user = fleet.server.user.as_deref().unwrap_or("default");
+            login.add(&[b"AUTH", user.as_bytes(), password.as_bytes()]);
+        }
+        login.add(&[b"PING"]);
+        let replies = self.ask(&login)?;
+        match replies.iter().find_map(refusal) {
+            Some(refusal) => Err(Trouble::new(
+                format!("{} refuses the login: {refusal}", self.server),
+                "compare the server's user and its password with the file that `password` names (docs/fleet.md)",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends commands, and returns their answers.
+    ///
+    /// # Errors
+    /// When the connection is over. A command that the server refuses is no error: its answer is [`Reply::Error`].
+    pub fn ask(&mut self, commands: &Commands) -> Result<Vec<Reply>, Trouble> {
+        self.send(commands)?;
+        let mut replies = Vec::with_capacity(commands.number);
+        for _ in 0..commands.number {
+            replies.push(self.awaited()?);
+        }
+        Ok(replies)
+    }
+
+    /// Sends one command, and returns its answer.
+    ///
+    /// # Errors
+    /// When the connection is over, or the server refuses.
+    pub fn ask_one(&mut self, words: &[&[u8]]) -> Result<Reply, Trouble> {
+        let mut commands = Commands::default();
+        commands.add(words);
+        let reply = self.ask(&commands)?.pop().unwrap_or(Reply::Nothing);
+        match refusal(&reply) {
+            Some(refusal) => Err(self.refused(&refusal)),
+            None => Ok(reply),
+        }
+    }
+
+    /// Sends commands whose answers are read by [`Client::read`].
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn send(&mut self, commands: &Commands) -> Result<(), Trouble> {
+        let sent = match self.stream.get_mut() {
+            Stream::Plain(stream) => stream.write_all(&commands.bytes),
+            Stream::Tls(stream) => stream.write_all(&commands.bytes).and_then(|()| stream.flush()),
+        };
+        sent.map_err(|error| no_connection(&self.server, &error))
+    }
+
+    /// Reads what comes next; `None` if nothing came for half a second.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn read(&mut self) -> Result<Option<Reply>, Trouble> {
+        resp::read(&mut self.stream).map_err(|error| match error {
+            NoReply::Io(error) => no_connection(&self.server, &error),
+            other => Trouble::new(
+                format!("{}: {other}", self.server),
+                "see that `server` names the port of a Valkey or Redis server",
+            ),
+        })
+    }
+
+    fn awaited(&mut self) -> Result<Reply, Trouble> {
+        for _ in 0..TURNS {
+            if let Some(reply) = self.read()? {
+                return Ok(reply);
+            }
+        }
+        let late = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+        Err(no_connection(&self.server, &late))
+    }
+
+    /// Returns the trouble that the server refuses something.
+    #[must_use]
+    pub fn refused(&self, refusal: &str) -> Trouble {
+        let todo = if refusal.starts_with("OOM") {
+            "give the server more memory (maxmemory)"
+        } else if refusal.starts_with("NOPERM") {
+            "give the user what `asterguard fleet acl` prints"
+        } else if refusal.starts_with("MOVED") || refusal.starts_with("READONLY") {
+            "let `server` name the primary; a Cluster cannot be used (docs/fleet.md)"
+        } else {
+            "see docs/fleet.md"
+        };
+        Trouble::new(format!("{} refuses: {refusal}", self.server), todo)
+    }
+}
+
+/// Returns what a refusal says, without what a terminal would obey.
+#[must_use]
+pub fn refusal(reply: &Reply) -> Option<String> {
+    match reply {
+        Reply::Error(text) => {
+            Some(text.chars().filter(|letter| !letter.is_control()).take(200).collect())
+        }
+        Reply::Array(items) => items.iter().find_map(refusal),
+        _ => None,
+    }
+}
+
+fn no_connection(server: &str, error: &io::Error) -> Trouble {
+    let is_tls =
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
+    let todo = if is_tls {
+        "see that tls_ca holds the authority of the server's certificate, and tls_cert a certificate that the server takes"
+    } else {
+        "see that the server runs, and that this machine reaches it"
+    };
+    Trouble::new(format!("no connection to {server}: {error}"), todo)
+}
+
+fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECTING) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// The client's side of TLS.
+fn tls(fleet: &Fleet) -> Result<ClientConnection, Trouble> {
+    let mut roots = RootCertStore::empty();
+    match &fleet.tls_ca {
+        Some(file) => roots.add_parsable_certificates(certificates(file)?),
+        None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+    };
+    let unusable = |error: &dyn std::fmt::Display| {
+        Trouble::new(
+            format!("no TLS with {}: {error}", fleet.server),
+            "see tls_ca, tls_cert and tls_key",
+        )
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .with_root_certificates(roots);
+    let config = match &fleet.tls_client {
+        Some((certificate, key)) => {
+            let text = secret_file::read(key).map_err(|error| error.trouble())?;
+            let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+                let todo = format!("write the private key (PEM) into {}", key.display());
+                Trouble::new(format!("{} holds no private key (PEM)", key.display()), todo)
+            })?;
+            let chain = certificates(certificate)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let name = ServerName::try_from(fleet.server.host.clone())
+        .map_err(|_| unusable(&"the host has no name for TLS"))?;
+    ClientConnection::new(Arc::new(config), name).map_err(|error| unusable(&error))
+}

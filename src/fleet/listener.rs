@@ -1,0 +1,118 @@
+//! Listens to the channels of the peers.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::client::{Client, refusal};
+use super::layout;
+use super::peer::Missing;
+use super::protocol::FromFleet;
+use super::record::LONGEST_RECORD;
+use super::resp::{Commands, Reply};
+use super::shared::Shared;
+use crate::model::backoff;
+use crate::model::trouble::Trouble;
+use crate::sys::clock::monotonic_now;
+use crate::sys::mutex::lock;
+
+/// The shortest and the longest pause after trouble.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+/// The silence after which the server is asked whether it is there, and that after which it is not, in milliseconds.
+const SILENCE: i64 = 10_000;
+const DEAD: i64 = 25_000;
+
+/// Listens, for ever.
+pub fn run(shared: &Arc<Shared>) {
+    let mut failures = 0_u32;
+    loop {
+        let began = monotonic_now();
+        let Err(trouble) = connected(shared);
+        shared.listener.is_down(&trouble);
+        if monotonic_now().since(began) > Duration::from_secs(60) {
+            failures = 0;
+        }
+        let chance = RandomState::new().hash_one(0);
+        thread::sleep(backoff::wait(FIRST, LONGEST, failures, chance));
+        failures = failures.saturating_add(1);
+    }
+}
+
+/// Subscribes to the channels of all peers; returns their number.
+fn subscribe(shared: &Shared, client: &mut Client) -> Result<usize, Trouble> {
+    let channels: Vec<_> = lock(&shared.admission).trusted().iter().map(layout::channel).collect();
+    for some in channels.chunks(500) {
+        let words: Vec<&[u8]> =
+            std::iter::once(&b"SUBSCRIBE"[..]).chain(some.iter().map(Vec::as_slice)).collect();
+        let mut commands = Commands::default();
+        commands.add(&words);
+        client.send(&commands)?;
+    }
+    Ok(channels.len())
+}
+
+/// Takes a message of a channel.
+fn heard(shared: &Shared, channel: &Reply, payload: &Reply, told: &mut Vec<FromFleet>) {
+    let Some(node) = channel.bytes().and_then(layout::node_of) else { return };
+    // Longer than any record, if it was not kept: it is refused as such.
+    let record = payload.bytes().unwrap_or(&[0; LONGEST_RECORD + 1]);
+    let now = shared.moment();
+    let is_behind = {
+        let mut admission = lock(&shared.admission);
+        // Refusals are counted there.
+        let _ = admission.live(&node, record, now, told);
+        admission.is_behind(&node)
+    };
+    shared.tell(told, false);
+    told.clear();
+    if is_behind {
+        shared.to_read.ring();
+    }
+}
+
+fn connected(shared: &Shared) -> Result<std::convert::Infallible, Trouble> {
+    let mut client = Client::connect(&shared.fleet)?;
+    let mut awaited = subscribe(shared, &mut client)?;
+    let (mut last, mut asked) = (monotonic_now().millis(), 0);
+    let mut told = Vec::new();
+    if awaited == 0 {
+        shared.listener.is_up();
+    }
+    loop {
+        let at = monotonic_now().millis();
+        if at - last > SILENCE && at - asked > SILENCE {
+            let mut commands = Commands::default();
+            commands.add(&[b"PING"]);
+            client.send(&commands)?;
+            asked = at;
+        }
+        let Some(reply) = client.read()? else {
+            if at - last > DEAD {
+                return Err(client.refused("it is silent"));
+            }
+            continue;
+        };
+        last = at;
+        if let Some(refusal) = refusal(&reply) {
+            return Err(client.refused(&refusal));
+        }
+        let items = reply.items();
+        match items.as_slice() {
+            [kind, ..] if kind.bytes() == Some(b"subscribe") => {
+                awaited = awaited.saturating_sub(1);
+                if awaited == 0 {
+                    // From now on nothing is lost; what was before is read.
+                    lock(&shared.admission).want_all(Missing::Records);
+                    shared.listener.is_up();
+                    shared.to_read.ring();
+                }
+            }
+            [kind, channel, payload] if kind.bytes() == Some(b"message") => {
+                heard(shared, channel, payload, &mut told);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The process that reaches the fleet's server: it holds this node's key, and gives the guard what peers may say.
+//!
+//! Under systemd, `asterguard-fleet.socket` starts it, and hands it the listening socket on standard input. It is one
+//! process for all connections (`Accept=no`). It ends when the configuration has changed, and is started again at the next
+//! connection.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::admission::Admission;
+use super::keys::PrivateKey;
+use super::outbox::Outbox;
+use super::protocol::{FleetStatus, FromFleet, ToFleet};
+use super::publisher::Publisher;
+use super::shared::Shared;
+use super::{catch_up, listener, state_file};
+use crate::config::Fleet;
+use crate::config::load::load_fleet;
+use crate::sys::clock::now;
+use crate::sys::mutex::lock;
+
+/// The socket at which it serves the guard.
+pub const SOCKET: &str = "/run/asterguard-fleet.sock";
+/// The directory of its state.
+pub const STATE_DIR: &str = "/var/lib/asterguard-fleet";
+/// Connections at the same time: the guard has one, and for a moment two after a restart; commands have others.
+const MOST_CONNECTIONS: usize = 4;
+/// Bytes of a line of the guard.
+const LONGEST: u64 = 64 << 10;
+/// The time after which a guard that does not read is let go.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The time between two looks at the state, and at a configuration that could not be used.
+const LOOK: Duration = Duration::from_secs(1);
+/// The time after which the process ends if there is no fleet.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The files that this process reads, as its configuration names them now.
+#[must_use]
+pub fn files(config: Option<&Path>) -> Vec<PathBuf> {
+    let system = ["/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/run", "/dev/urandom"];
+    let mut files: Vec<PathBuf> = system.map(PathBuf::from).to_vec();
+    files.extend(config.and_then(Path::parent).map(Path::to_owned));
+    if let Ok(Some(fleet)) = load_fleet(config) {
+        let (certificate, key) = fleet.tls_client.clone().unzip();
+        let named = [Some(fleet.key), fleet.password, fleet.tls_ca, certificate, key];
+        let parents = named.iter().flatten().filter_map(|file| file.parent());
+        files.extend(parents.map(Path::to_owned));
+    }
+    files
+}
+
+/// Serves the guard at this listening socket until the configuration is another one.
+///
+/// # Errors
+/// When the socket does not listen, or there can be no threads.
+pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> io::Result<()> {
+    listener.set_nonblocking(false)?;
+    let (leave, left) = channel();
+    let loaded = load_fleet(config.as_deref()).map_err(|error| first_line(&error));
+    let is_idle = matches!(loaded, Ok(None));
+    let office = match begin(&loaded, state) {
+        Ok(shared) => {
+            Office { shared: Ok(shared), config, loaded, leave, open: AtomicUsize::new(0) }
+        }
+        Err(trouble) => {
+            eprintln!("<4>{trouble}");
+            Office { shared: Err(trouble), config, loaded, leave, open: AtomicUsize::new(0) }
+        }
+    };
+    let office = Arc::new(office);
+    let watching = Arc::clone(&office);
+    let directory = state.to_owned();
+    spawn("status", move || watching.watch(&directory))?;
+    spawn("accept", move || office.accept(&listener))?;
+    let ended = if is_idle { left.recv_timeout(IDLE).ok() } else { left.recv().ok() };
+    ended.unwrap_or(Ok(()))
+}
+
+/// Starts what connects to the server.
+fn begin(loaded: &Result<Option<Fleet>, String>, state: &Path) -> Result<Arc<Shared>, String> {
+    let fleet = loaded.clone()?.ok_or("no fleet is configured: see docs/fleet.md")?;
+    let key = PrivateKey::read_file(&fleet.key).map_err(|trouble| trouble.to_string())?;
+    let epoch = state_file::next_epoch(state, now().secs());
+    state_file::keep_epoch(state, epoch)
+        .map_err(|error| format!("cannot write into {}: {error}", state.display()))?;
+    let admission = Admission::new(&fleet, &state_file::read(state));
+    let shared = Arc::new(Shared::new(fleet, admission));
+    let publisher = Publisher::new(Arc::clone(&shared), key, state.to_owned(), epoch);
+    let (listening, reading) = (Arc::clone(&shared), Arc::clone(&shared));
+    let started = spawn("publish", move || publisher.run())
+        .and_then(|()| spawn("listen", move || listener::run(&listening)))
+        .and_then(|()| spawn("read", move || catch_up::run(&reading)));
+    started.map_err(|error| error.to_string())?;
+    Ok(shared)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(|_| ())
+}
+
+/// Returns what is wrong with the configuration, and where, without what follows.
+fn first_line(error: &impl std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Returns a line for the other side, with its line feed.
+#[must_use]
+pub fn line(what: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(what).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// What concerns all connections.
+struct Office {
+    /// What connects to the server, or why nothing does.
+    shared: Result<Arc<Shared>, String>,
+    config: Option<PathBuf>,
+    loaded: Result<Option<Fleet>, String>,
+    leave: Sender<io::Result<()>>,
+    open: AtomicUsize,
+}
+
+impl Office {
+    fn accept(self: &Arc<Self>, listener: &UnixListener) {
+        loop {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    let _ = self.leave.send(Err(error));
+                    return;
+                }
+                Err(_) => {
+                    thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            };
+            if self.open.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            }
+            let office = Arc::clone(self);
+            let serve = move || {
+                // A guard that is gone comes again.
+                let _ = office.connected(&stream);
+                office.open.fetch_sub(1, Ordering::Relaxed);
+            };
+            if spawn("guard", serve).is_err() {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn connected(&self, stream: &UnixStream) -> io::Result<()> {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        match &self.shared {
+            Ok(shared) => {
+                let outbox = Arc::new(Outbox::default());
+                shared.add_guard(&outbox);
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let _ = write(shared, stream, &outbox);
+                        let _ = stream.shutdown(std::net::Shutdown::Both);
+                    });
+                    let read = self.read(stream, shared);
+                    shared.remove_guard(&outbox);
+                    outbox.close();
+                    read
+                })
+            }
+            Err(trouble) => self.wait(stream, trouble),
+        }
+    }
+
+    /// Says what is wrong until the configuration can be used.
+    fn wait(&self, mut stream: &UnixStream, trouble: &str) -> io::Result<()> {
+        let status = FleetStatus { trouble: Some(trouble.to_owned()), ..FleetStatus::default() };
+        let status = line(&FromFleet::Status(Box::new(status)));
+        loop {
+            stream.write_all(&status)?;
+            thread::sleep(2 * LOOK);
+            if load_fleet(self.config.as_deref()).is_ok_and(|fleet| fleet.is_some()) {
+                // With another configuration, or with the files that were missing.
+                let _ = self.leave.send(Ok(()));
+            }
+        }
+    }
+
+    fn read(&self, stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+        let mut reader = BufReader::with_capacity(64 << 10, stream);
+        let mut text = Vec::new();
+        loop {
+            text.clear();
+            (&mut reader).take(LONGEST).read_until(b'\n', &mut text)?;
+            if text.is_empty() {
+                return Ok(());
+            }
+            if !text.ends_with(b"\n") {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            // What makes no sense is no reason to lose what follows.
+            let Ok(said) = serde_json::from_slice::<ToFleet>(&text) else { continue };
+            match said {
+                ToFleet::Begin => lock(&shared.own).begin(),
+                ToFleet::Ban(ban) => lock(&shared.own).ban(ban),
+                ToFleet::Complete => lock(&shared.own).complete(now()),
+                ToFleet::Lift { host, jail } => lock(&shared.own).lift(&host, &jail),
+                ToFleet::Unban(order) => shared.order(order),
+                ToFleet::Reload => self.reload(),
+            }
+            // What follows at once is published together.
+            if reader.buffer().is_empty() {
+                shared.to_publish.ring();
+            }
+        }
+    }
+
+    /// Ends the process if the configuration is another one.
+    fn reload(&self) {
+        let loaded = load_fleet(self.config.as_deref());
+        if loaded.is_ok_and(|fleet| self.loaded.as_ref() != Ok(&fleet)) {
+            let _ = self.leave.send(Ok(()));
+        }
+    }
+
+    /// Tells the guards of the state when it changes, and keeps how far peers were read.
+    fn watch(&self, state: &Path) {
+        let Ok(shared) = &self.shared else { return };
+        let (mut told, mut kept) = (FleetStatus::default(), state_file::read(state));
+        loop {
+            thread::sleep(LOOK);
+            let status = shared.status();
+            if status != told {
+                told = status.clone();
+                shared.tell(&[FromFleet::Status(Box::new(status))], false);
+            }
+            let read = lock(&shared.admission).read();
+            if read != kept {
+                match state_file::keep(state, &read) {
+                    Ok(()) => kept = read,
+                    Err(error) => eprintln!("<4>{}: {error}", state.display()),
+                }
+            }
+        }
+    }
+}
+
+/// Writes what the guard has to know: the state, all bans, then what happens.
+fn write(shared: &Shared, mut stream: &UnixStream, outbox: &Outbox) -> io::Result<()> {
+    stream.write_all(&line(&FromFleet::Status(Box::new(shared.status()))))?;
+    let peers = lock(&shared.admission).trusted();
+    for peer in &peers {
+        // One by one, so that they are not in memory twice.
+        let told = lock(&shared.admission).told(peer, shared.moment().server);
+        for some in told.chunks(500) {
+            stream.write_all(&some.iter().flat_map(line).collect::<Vec<_>>())?;
+        }
+    }
+    while let Some(lines) = outbox.take() {
+        stream.write_all(&lines.iter().flat_map(line).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}

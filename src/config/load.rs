@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostics, nearest};
 use super::fail2ban;
 use super::feeds::{FeedSections, ListFile};
+use super::fleet::FleetSection;
 use super::global::GlobalKeys;
 use super::jail_section::{KEYS, KnownNames, Layer, Layers, OF_READERS};
 use super::lists::ListSections;
@@ -23,7 +24,9 @@ use super::places::Places;
 use super::ports::PortLists;
 use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
-use super::{AmiAccess, Config, GeoIp, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor};
+use super::{
+    AmiAccess, Config, Fleet, GeoIp, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor,
+};
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
 
@@ -58,8 +61,8 @@ const MOST_JAILS: usize = 1000;
 const BUILT_IN_JAILS: &str = "write [jail.asterisk-scan] (strangers) and [jail.asterisk-guess] (wrong passwords) in its place, without filter: they are built in";
 
 /// The tables at the top of a file.
-const SECTIONS: [&str; 9] =
-    ["ports", "wire", "ami", "geoip", "default", "jail", "lists", "feed", "notify"];
+const SECTIONS: [&str; 10] =
+    ["ports", "wire", "ami", "geoip", "default", "jail", "lists", "feed", "notify", "fleet"];
 
 pub(super) const LOGLEVELS: [(LogLevel, &str); 6] = [
     (LogLevel::Critical, "critical"),
@@ -108,6 +111,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
     let mut sections = Sections::default();
     let mut lists = ListSections::default();
     let mut notify = NotifySections::default();
+    let mut fleet = FleetSection::default();
     let mut places = Places::default();
 
     // With a file half understood, errors about what it defines would lead astray.
@@ -125,12 +129,14 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
             if let Some(value) = section(table.get_ref(), "notify") {
                 notify.merge(reader, file, value);
             }
+            fleet.merge(reader, file, table.get_ref());
             places.merge(reader, layer, table.get_ref());
         }
     }
     let jails = sections.jails(&mut readers, &mut places.disabled);
     let lists = lists.finish(&mut readers);
     let notify = notify.finish(&mut readers);
+    let fleet = fleet.finish(&mut readers);
 
     places.notes = readers.iter_mut().flat_map(TomlReader::take_warnings).collect();
     let errors: Vec<_> = readers.into_iter().flat_map(TomlReader::into_errors).collect();
@@ -158,6 +164,7 @@ pub fn parse(sources: &[(PathBuf, String)], filters: &[String]) -> Result<Config
         ami: general.ami,
         geoip: general.geoip,
         notify,
+        fleet,
         jails,
         places,
     })
@@ -197,6 +204,14 @@ pub fn load_notify(main: Option<&Path>) -> Result<Vec<Notifier>, LoadError> {
         },
         NotifySections::finish,
     )
+}
+
+/// Reads nothing but `[fleet]`, from the same files as [`load`], as [`load_ami`] does.
+///
+/// # Errors
+/// Returns an error if a file cannot be read, or for all that is wrong in this section.
+pub fn load_fleet(main: Option<&Path>) -> Result<Option<Fleet>, LoadError> {
+    load_part::<FleetSection, _>(main, FleetSection::merge, FleetSection::finish)
 }
 
 /// Reads nothing but `[feed.NAME]`, from the same files as [`load`], as [`load_ami`] does.
@@ -259,8 +274,8 @@ impl TopLevel {
                 "wire" => self.wire.merge(reader, value),
                 "ami" => self.ami.get_or_insert_default().merge(reader, value),
                 "geoip" => self.geoip.merge(reader, value),
-                // Sections::merge, ListSections::merge, NotifySections::merge
-                "default" | "jail" | "lists" | "feed" | "notify" => {}
+                // Sections::merge, ListSections::merge, NotifySections::merge, FleetSection::merge
+                "default" | "jail" | "lists" | "feed" | "notify" | "fleet" => {}
                 _ => unknown(reader, key, value),
             }
         }
@@ -308,6 +323,7 @@ fn unknown(reader: &mut TomlReader, key: &TomlKey, value: &TomlValue) {
             "lists",
             "feed",
             "notify",
+            "fleet",
         ];
         reader.unknown_key(key, &known);
     }

@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod duration;
 pub(crate) mod fail2ban;
 pub mod feeds;
+pub mod fleet;
 mod geoip;
 mod global;
 mod jail_section;
@@ -38,6 +39,7 @@ pub use ami::{AmiAccess, is_user};
 pub use countries::{Countries, FenceAction};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use feeds::{Content, Fetch, KeyUse, ListFile, Step};
+pub use fleet::Fleet;
 pub use geoip::GeoIp;
 pub use lists::ListConfig;
 pub use load::{LoadError, load};
@@ -99,6 +101,8 @@ pub struct Config {
     pub geoip: GeoIp,
     /// Who is told what the guard does, by name.
     pub notify: Vec<Notifier>,
+    /// The fleet that bans are shared with; `None`: none.
+    pub fleet: Option<Fleet>,
     /// The facts that are known of Asterisk's ports; found, not written.
     pub asterisk: AsteriskPorts,
     /// The `dateformat` of Asterisk's logger.conf, if it names one; found, not written.

@@ -100,7 +100,8 @@ fn note(
 ) {
     for (key, value) in table {
         let name = format!("{before}{}", key.get_ref());
-        let is_section = before.is_empty() || matches!(before, "jail." | "feed." | "notify.");
+        let is_section =
+            before.is_empty() || matches!(before, "jail." | "feed." | "notify." | "fleet.");
         if let DeValue::Table(inner) = value.get_ref() {
             if is_section {
                 note(places, reader, &format!("{name}."), inner);

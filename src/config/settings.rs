@@ -10,7 +10,7 @@ use super::jail_section::{BLOCKTYPES, COUNTINGS, HEARSAY, MODES};
 use super::load::{BUILT_IN_NAME, LOGLEVELS};
 use super::sip_monitor::LIMITERS;
 use super::toml_reader::name_of;
-use super::{BanTerms, Config, Counting, Fetch, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
+use super::{BanTerms, Config, Counting, Fetch, Fleet, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
@@ -44,6 +44,7 @@ impl Config {
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         let mut settings = self.general();
+        settings.extend(self.of_fleet());
         settings.extend(self.described().flat_map(|jail| self.jail_settings(jail)));
         settings.extend(self.places.disabled().iter().map(|name| Setting {
             section: format!("jail.{name}"),
@@ -107,6 +108,20 @@ impl Config {
         }
         settings.push(set("renew", jail.renew.to_string()));
         settings
+    }
+
+    /// Returns the values of the fleet.
+    fn of_fleet(&self) -> Vec<Setting> {
+        let all = self.fleet.iter().flat_map(Fleet::settings);
+        let setting = |(key, value): (String, String)| {
+            let place = self.places.of(&format!("fleet.{key}")).map(ToString::to_string);
+            let (section, key) = match key.split_once('.') {
+                Some((peers, name)) => (format!("fleet.{peers}"), name.to_owned()),
+                None => ("fleet".to_owned(), key),
+            };
+            Setting { section, key, value, place }
+        };
+        all.map(setting).collect()
     }
 
     /// Returns the values outside the jails.

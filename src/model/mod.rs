@@ -16,6 +16,7 @@ pub mod node;
 pub mod orders;
 pub mod pause;
 pub mod place;
+pub mod public_key;
 pub mod remote_source;
 pub mod scope;
 pub mod subject;

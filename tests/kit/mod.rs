@@ -375,6 +375,7 @@ pub fn config(jails: Vec<Jail>) -> Config {
         ami: None,
         geoip: GeoIp::default(),
         notify: Vec::new(),
+        fleet: None,
         jails,
         places: Places::default(),
     }

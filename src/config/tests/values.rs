@@ -551,3 +551,38 @@ fn a_geofence_only_observes_until_it_is_told_otherwise() {
     assert_eq!(both("[lists]\ncountries = { allow = [] }\n"), None);
     assert_eq!(both("[lists]\ncountries.deny = 'RU'\n").unwrap().action, FenceAction::Deny);
 }
+
+#[test]
+fn a_fleet_is_merged_key_by_key() {
+    use crate::config::fleet::PeerKey;
+    assert_eq!(good("").fleet, None);
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let text = format!(
+        "[fleet]\nserver = 'rediss://pbx1@valkey.example.org:6380'\nnode = 'pbx1'\nkey = '/k'\n\
+         password = '/p'\ntls_cert = '/c'\ntls_key = '/t'\naccept = ['unverified', 'proven']\n\
+         bantime_max = '1h'\n[fleet.peers]\npbx2 = '{key}'\npbx3 = 'revoked'\n"
+    );
+    let config = good(&text);
+    let fleet = config.fleet.clone().unwrap();
+    assert_eq!(fleet.server.to_string(), "rediss://pbx1@valkey.example.org:6380");
+    assert_eq!((fleet.bantime_max.as_secs(), fleet.max_bans, fleet.max_rate), (3600, 20_000, 100));
+    assert_eq!(fleet.tls_client, Some(("/c".into(), "/t".into())));
+    let of = |name: &str| fleet.peers[&name.parse().unwrap()];
+    assert_eq!(of("pbx2"), PeerKey::Trusted(key.parse().unwrap()));
+    assert_eq!(of("pbx3"), PeerKey::Revoked);
+    let shown = crate::config::settings::as_file(&config.settings()).join("\n");
+    assert!(shown.contains("\n[fleet]\nserver = "), "{shown}");
+    assert!(shown.contains("[fleet.peers]") && shown.contains("# a.toml:12"), "{shown}");
+    assert_eq!(good(&text.replace("[fleet]", "[fleet]\nenabled = false")).fleet, None);
+    for (server, is_local) in [
+        ("redis://127.0.0.1", true),
+        ("redis://localhost:6379", true),
+        ("rediss://[2001:db8::7]:6380", false),
+    ] {
+        let config = good(&format!("[fleet]\nserver = '{server}'\nnode = 'a'\nkey = '/k'\n"));
+        let server = config.fleet.unwrap().server;
+        assert_eq!(server.is_local(), is_local);
+        let said = server.to_string();
+        assert_eq!(crate::config::fleet::FleetServer::read(&said), Ok(server));
+    }
+}

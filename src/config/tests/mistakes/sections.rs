@@ -561,3 +561,68 @@ fn what_is_wrong_with_new_networks() {
         assert!(found.contains(said), "{text}: {found}");
     }
 }
+
+#[test]
+fn fleets_that_are_not_whole() {
+    insta::assert_snapshot!(bad("[fleet]\nserver = 'redis://a@valkey.example.org'\naccept = ['hearsay']\ntls_cert = '/c'\n[fleet.peers]\nPBX = 'x'\npbx2 = 'x'\n"), @r#"
+    a.toml:1:2: [fleet] has no node
+    1 | [fleet]
+      |  ^^^^^
+    help: write the name of this node: node = "pbx1"
+
+    a.toml:1:2: [fleet] has no key
+    1 | [fleet]
+      |  ^^^^^
+    help: make a key by `asterguard fleet keygen`, and name its file: key = "/etc/asterguard/fleet/node.key"
+
+    a.toml:1:2: this user has no password
+    1 | [fleet]
+      |  ^^^^^
+    help: name the file with it: password = "/etc/asterguard/fleet/password"
+
+    a.toml:2:1: everybody on the way to valkey.example.org could read along and use this connection
+    2 | server = 'redis://a@valkey.example.org'
+      | ^^^^^^
+    help: write rediss:// for TLS; insecure = true if the way is protected otherwise
+
+    a.toml:3:11: unknown evidence "hearsay"
+    3 | accept = ['hearsay']
+      |           ^^^^^^^^^
+    help: known: proven, unverified
+
+    a.toml:4:1: [fleet] has no tls_key
+    4 | tls_cert = '/c'
+      | ^^^^^^^^
+    help: a certificate needs its private key: write both, or none
+
+    a.toml:4:1: without TLS, tls_cert has no effect
+    4 | tls_cert = '/c'
+      | ^^^^^^^^
+    help: leave it out, or write rediss:// for TLS
+
+    a.toml:6:1: a node's name has 1 to 63 lower-case letters, digits and hyphens, and begins with a letter or digit
+    6 | PBX = 'x'
+      | ^^^
+    help: write the name that the peer calls itself
+
+    a.toml:7:8: a public key has 44 characters of base64, as `asterguard fleet keygen` prints them
+    7 | pbx2 = 'x'
+      |        ^^^
+    help: write the line that `asterguard fleet keygen` printed there, or "revoked"
+    "#);
+    for (server, message) in [
+        ("http://a", "only redis:// and rediss:// (TLS) can be used"),
+        ("a", "this is no address of a server"),
+        ("rediss://a:s3cret@b", "no password may stand in this file"),
+        ("rediss://a b@b", "the user's name may have letters, digits and -_. only"),
+        ("rediss://a/0", "this is not the address or name of a host"),
+        ("rediss://a:70000", "this is no port"),
+        ("rediss://[::1", "this is no address of a server"),
+    ] {
+        let text = format!("[fleet]\nserver = '{server}'\nnode = 'a'\nkey = '/k'\n");
+        assert_eq!(messages(&text)[0], format!("a.toml:2:10: {message}"));
+    }
+    let own =
+        "[fleet]\nserver = 'rediss://a'\nnode = 'a'\nkey = '/k'\n[fleet.peers]\na = 'revoked'\n";
+    assert_eq!(messages(own)[0], "a.toml:5:8: this node itself is among its peers");
+}

@@ -4,6 +4,7 @@
 pub mod engine_thread;
 mod firewall_thread;
 pub mod notify_link;
+mod peer_link;
 pub(crate) mod requests;
 mod startup;
 mod tasks;

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Each command with lines that can be typed, and what they do.
-const EXAMPLES: [(&str, &[(&str, &str)]); 31] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 32] = [
     (
         "run",
         &[
@@ -103,6 +103,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 31] = [
             ("asterguard unban --all --jail asterisk-scan", "all bans of a jail"),
         ],
     ),
+    ("fleet", &[("asterguard fleet status", "each peer, and what was refused")]),
     (
         "notify",
         &[

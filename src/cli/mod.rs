@@ -15,6 +15,8 @@ mod examples;
 mod explain;
 mod export;
 mod fetch;
+mod fleet;
+mod fleet_status;
 mod get;
 mod history;
 mod import;
@@ -148,12 +150,15 @@ struct PeerArgs {
     /// Socket of the helper that sends notifications (asterguard-notify.socket)
     #[arg(long, value_name = "PATH")]
     notify: Option<PathBuf>,
+    /// Socket of the helper that reaches the fleet's server (asterguard-fleet.socket)
+    #[arg(long, value_name = "PATH")]
+    fleet: Option<PathBuf>,
 }
 
 impl From<PeerArgs> for Peers {
     fn from(args: PeerArgs) -> Self {
-        let PeerArgs { names, journal, ami, notify } = args;
-        Self { names, journal, ami, notify }
+        let PeerArgs { names, journal, ami, notify, fleet } = args;
+        Self { names, journal, ami, notify, fleet }
     }
 }
 
@@ -263,6 +268,8 @@ enum Command {
     AmiUser(ami_user::AmiUserArgs),
     /// Try the notifications
     Notify(notify::NotifyArgs),
+    /// Share bans with other guards
+    Fleet(fleet::FleetArgs),
     /// Send notifications for the guard at the listening socket on standard input: what asterguard-notify.service runs
     #[command(hide = true)]
     Notifier(notify::NotifierArgs),
@@ -347,6 +354,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::restore(&args, &output),
         Command::Writer(peers) => write_to_firewall(&peers.into()).map_err(Failure::new),
         Command::AmiUser(args) => ami_user::ami_user(&args, &output),
+        Command::Fleet(args) => return ended(fleet::fleet(&args, &output), &output),
         Command::Notify(args) => return ended(notify::notify(&args, &output), &output),
         Command::Notifier(args) => tell(args).map_err(Failure::new),
         Command::AmiSource(args) => read_ami(args.config).map_err(Failure::new),

@@ -18,6 +18,8 @@ pub enum Peer {
     Ami,
     /// Tells people and programs what the guard does. Other than the others, it is one process for all connections.
     Notify,
+    /// Reaches the fleet's server. It is one process for all connections, too.
+    Fleet,
 }
 
 impl Peer {
@@ -29,6 +31,7 @@ impl Peer {
             Self::Journal => "asterguard-journal.socket",
             Self::Ami => "asterguard-ami.socket",
             Self::Notify => "asterguard-notify.socket",
+            Self::Fleet => "asterguard-fleet.socket",
         }
     }
 
@@ -40,6 +43,7 @@ impl Peer {
             Self::Journal => "--journal",
             Self::Ami => "--ami",
             Self::Notify => "--notify",
+            Self::Fleet => "--fleet",
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct Peers {
     pub ami: Option<PathBuf>,
     /// [`Peer::Notify`].
     pub notify: Option<PathBuf>,
+    /// [`Peer::Fleet`].
+    pub fleet: Option<PathBuf>,
 }
 
 impl Peers {
@@ -66,12 +72,13 @@ impl Peers {
             Peer::Journal => self.journal.as_deref(),
             Peer::Ami => self.ami.as_deref(),
             Peer::Notify => self.notify.as_deref(),
+            Peer::Fleet => self.fleet.as_deref(),
         }
     }
 
     /// Those that there are, each with its socket.
     pub fn each(&self) -> impl Iterator<Item = (Peer, &Path)> {
-        let all = [Peer::Names, Peer::Journal, Peer::Ami, Peer::Notify];
+        let all = [Peer::Names, Peer::Journal, Peer::Ami, Peer::Notify, Peer::Fleet];
         all.into_iter().filter_map(|peer| Some((peer, self.socket(peer)?)))
     }
 }

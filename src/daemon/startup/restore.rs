@@ -163,6 +163,7 @@ pub(crate) fn take_up(
     let remembered = opened.loaded.remembered(engine.plan());
     let gone = opened.loaded.bans.len() - remembered.bans.len();
     let taken = engine.recover(&remembered, found, now(), out);
+    engine.restore_peers(&std::mem::take(&mut opened.loaded.peers), now(), out);
     let RecoverySummary { kept, missing, adopted, lifted, expired } = taken;
     if !remembered.bans.is_empty() || lifted > 0 {
         info!(

@@ -166,7 +166,12 @@ fn left(ban: &BanStatus) -> String {
 
 /// Returns why a host is banned.
 fn why(ban: &BanStatus) -> String {
-    let BanStatus { evidence, by_hand, by, comment, offences, rule, .. } = ban;
+    let BanStatus { evidence, by_hand, by, comment, offences, rule, issuers, .. } = ban;
+    if let Some(first) = issuers.first() {
+        let names: Vec<_> = issuers.iter().map(|issuer| issuer.node.as_str()).collect();
+        let what = format!("{} {}", first.jail, first.rule);
+        return format!("by {}: {}, {evidence}", names.join(", "), what.trim());
+    }
     if *by_hand {
         let by = by.as_ref().map_or(String::new(), |by| format!(" ({by})"));
         let comment = comment.as_ref().map_or(String::new(), |comment| format!(": {comment}"));

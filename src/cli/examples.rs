@@ -110,6 +110,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 32] = [
                 "asterguard fleet join rediss://pbx1@valkey.example.org:6380 --node pbx1",
                 "become a node, and print what the others need",
             ),
+            ("asterguard fleet status", "each peer, and what was refused"),
             ("asterguard fleet acl", "what to tell the server about this node"),
             (
                 "asterguard fleet trust pbx2 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",

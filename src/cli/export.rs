@@ -14,7 +14,7 @@ use super::client::ask;
 use super::output::{Failure, Output};
 use super::text::printable_text;
 use super::without_daemon::PlacesArgs;
-use crate::config::MANUAL;
+use crate::config::{FLEET, MANUAL};
 use crate::control::SubjectText;
 use crate::control::banned::{BannedRequest, NamedBan};
 use crate::control::import::{ImportRequest, Imported, ImportedBan, ImportedHistory};
@@ -91,7 +91,19 @@ pub fn import(path: &Path, socket: &SocketArg, output: &Output) -> Result<(), Fa
         let ban = serde_json::from_slice::<ImportedBan>(&line);
         ban.map(|ban| (ban, line.len())).map_err(|error| format!("{name}:{number}: {error}"))
     });
-    let taken = take_up(bans, socket);
+    let mut of_peers = 0;
+    let is_own = |ban: &Result<(ImportedBan, usize), String>| {
+        let is_peers = ban.as_ref().is_ok_and(|(ban, _)| ban.jail == FLEET);
+        of_peers += usize::from(is_peers);
+        !is_peers
+    };
+    let taken = take_up(bans.filter(is_own), socket);
+    if of_peers > 0 && !output.json {
+        let of_peers = counted(of_peers, "ban");
+        output.line(format_args!(
+            "left out: {of_peers} of the fleet's peers, which bring theirs themselves"
+        ));
+    }
     if let Some(failure) = failed {
         return Err(failure);
     }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Exit;
 use super::fleet_setup::{self, AclArgs, JoinArgs, KeygenArgs, LeaveArgs, TrustArgs};
+use super::fleet_status::{self, FleetStatusArgs};
 use super::fleet_unban::{self, FleetUnbanArgs};
 use super::output::{Failure, Output};
 
@@ -15,6 +16,10 @@ pub struct FleetArgs {
 
 #[derive(Debug, Subcommand)]
 enum FleetCommand {
+    /// Show what is shared with the fleet, each peer, and what was refused and why
+    ///
+    /// The exit code is 1 while the server is not connected, and 2 if this guard is in no fleet.
+    Status(FleetStatusArgs),
     /// Make the private key of this node, and print the public one
     ///
     /// It also makes the key of a fleet's operator: write it into a file elsewhere. A file that is there is left as it is,
@@ -41,6 +46,7 @@ enum FleetCommand {
 
 pub fn fleet(args: &FleetArgs, output: &Output) -> Result<Exit, Failure> {
     match &args.command {
+        FleetCommand::Status(args) => fleet_status::status(args, output),
         FleetCommand::Keygen(args) => fleet_setup::keygen(args, output),
         FleetCommand::Join(args) => fleet_setup::join(args, output),
         FleetCommand::Acl(args) => fleet_setup::acl(args, output),

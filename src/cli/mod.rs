@@ -17,6 +17,7 @@ mod export;
 mod fetch;
 mod fleet;
 mod fleet_setup;
+mod fleet_status;
 mod fleet_unban;
 mod get;
 mod history;

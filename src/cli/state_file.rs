@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Exit;
 use super::ban::length;
 use super::output::Failure;
+use crate::config::FLEET;
 use crate::control::explain::HostReport;
 use crate::daemon::requests;
 use crate::daemon::{self, STATE_DIR};
@@ -144,6 +145,11 @@ impl StoredBan {
     /// Returns why the host was banned.
     pub fn why(&self) -> String {
         match &self.rule {
+            None if self.jail == FLEET => {
+                let by = self.by.as_deref().unwrap_or("a peer");
+                let comment = self.comment.as_deref().unwrap_or_default();
+                format!("by {by}: {comment}, {}", self.evidence)
+            }
             Some(rule) => format!("{} offences, {}, {rule}", self.offences, self.evidence),
             None => {
                 let by = self.by.as_ref().map_or(String::new(), |by| format!(" ({by})"));

@@ -14,7 +14,7 @@ use super::columns::{Columns, Give};
 use super::completions;
 use super::output::{Failure, Output};
 use super::{Exit, SocketArg};
-use crate::config::{Limiter, MANUAL, Mode};
+use crate::config::{Limiter, Mode, is_without_section};
 use crate::control::health::names_of_problems;
 use crate::control::list::FetchStatus;
 use crate::control::status::{
@@ -173,7 +173,7 @@ fn headline(status: &Status) -> String {
             format!("last login {} ago, {} within 5m", brief(*ago), counted(*lately, "host"))
         }
     };
-    let jails = || status.jails.iter().filter(|jail| jail.jail != MANUAL);
+    let jails = || status.jails.iter().filter(|jail| !is_without_section(&jail.jail));
     let observing = jails().filter(|jail| jail.mode == Mode::Observe).count();
     let would: usize = jails().map(|jail| jail.currently_observed).sum();
     match observing {
@@ -236,6 +236,9 @@ fn overview(status: &Status) -> String {
     let _ = writeln!(text, "  {}", store_line(&status.store));
     for notifier in &status.notify {
         let _ = writeln!(text, "  {}", notify_line(notifier));
+    }
+    if let Some(fleet) = &status.fleet {
+        let _ = writeln!(text, "  fleet: {}", fleet.in_words());
     }
     for FeedStatus { feed, networks, fetch } in &status.feeds {
         let networks = counted(*networks, "network");

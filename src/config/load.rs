@@ -25,7 +25,7 @@ use super::ports::PortLists;
 use super::spelling::Repaired;
 use super::toml_reader::{PathOf, TomlKey, TomlReader, TomlValue};
 use super::{
-    AmiAccess, Config, Fleet, GeoIp, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor,
+    AmiAccess, Config, FLEET, Fleet, GeoIp, Jail, LogLevel, MANUAL, Notifier, RECIDIVE, SipMonitor,
 };
 use crate::model::exchange::AsteriskPorts;
 use crate::sys::text_file::{self, TextError};
@@ -375,8 +375,9 @@ impl Sections {
             }
             let Some(table) = reader.table(value, help) else { continue };
             let name = key.get_ref();
-            if name == MANUAL {
-                let message = format_args!("{MANUAL:?} is the jail of bans made by hand");
+            let taken = [(MANUAL, "bans made by hand"), (FLEET, "the bans of the fleet's peers")];
+            if let Some((taken, whose)) = taken.iter().find(|(taken, _)| name == *taken) {
+                let message = format_args!("{taken:?} is the jail of {whose}");
                 reader.error(key.span(), message, "give this jail another name");
                 continue;
             }

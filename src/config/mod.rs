@@ -61,6 +61,9 @@ use crate::model::time::BanTime;
 /// jail. It reads nothing, and no section of the configuration describes it.
 pub const MANUAL: &str = "manual";
 
+/// The jail of the bans of the fleet's peers. It reads nothing, and no section of the configuration describes it.
+pub const FLEET: &str = "fleet";
+
 /// The jail that counts the proven bans of the others. It reads nothing either.
 pub const RECIDIVE: &str = "recidive";
 
@@ -153,6 +156,20 @@ pub struct Jail {
     pub renew: bool,
     /// Whether hearsay counts (as unverified evidence).
     pub hearsay: Hearsay,
+}
+
+impl Jail {
+    /// Whether it is the jail of what others decide, which no section of the configuration describes.
+    #[must_use]
+    pub fn is_without_section(&self) -> bool {
+        is_without_section(&self.name)
+    }
+}
+
+/// Whether this is the name of a jail of what others decide, which no section of the configuration describes.
+#[must_use]
+pub fn is_without_section(jail: &str) -> bool {
+    jail == MANUAL || jail == FLEET
 }
 
 /// The length and reach of a ban.

@@ -10,7 +10,7 @@ use super::jail_section::{BLOCKTYPES, COUNTINGS, HEARSAY, MODES};
 use super::load::{BUILT_IN_NAME, LOGLEVELS};
 use super::sip_monitor::LIMITERS;
 use super::toml_reader::name_of;
-use super::{BanTerms, Config, Counting, Fetch, Fleet, Jail, MANUAL, Mode, PlacedText, RECIDIVE};
+use super::{BanTerms, Config, Counting, Fetch, Fleet, Jail, Mode, PlacedText, RECIDIVE};
 use crate::model::event::Class;
 use crate::model::hostname::HostName;
 use crate::model::listed::ListedNetwork;
@@ -55,9 +55,9 @@ impl Config {
         settings
     }
 
-    /// Returns the jails that sections describe: all but [`MANUAL`].
+    /// Returns the jails that sections describe: all but [`MANUAL`](super::MANUAL) and [`FLEET`](super::FLEET).
     pub(crate) fn described(&self) -> impl Iterator<Item = &Jail> {
-        self.jails.iter().filter(|jail| jail.name != MANUAL)
+        self.jails.iter().filter(|jail| !jail.is_without_section())
     }
 
     /// Returns the values of a jail.

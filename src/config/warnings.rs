@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::jail_section::OF_READERS;
 use super::load::parse;
-use super::{Config, Counting, Jail, MANUAL, Mode, Notifier};
+use super::{Config, Counting, FLEET, Jail, MANUAL, Mode, Notifier};
 use crate::model::event::{is_wire_filter, wire_filters};
 use crate::model::listed::FileLine;
 use crate::model::remote_source::RemoteSource;
@@ -62,7 +62,9 @@ impl Config {
     /// Returns the patterns of notifiers that are the names of no jail.
     fn unmatched_jails(&self) -> Vec<String> {
         let is_jail = |pattern: &glob::Pattern| {
-            pattern.matches(MANUAL) || self.described().any(|jail| pattern.matches(&jail.name))
+            pattern.matches(MANUAL)
+                || pattern.matches(FLEET)
+                || self.described().any(|jail| pattern.matches(&jail.name))
         };
         let of_notifier = |notifier: &Notifier| {
             let name = notifier.name.clone();

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Query, Request, SubjectText};
+use crate::decide::peer_bans::IssuedBan;
 use crate::model::event::Evidence;
+use crate::model::node::NodeName;
 use crate::model::place::Place;
 
 /// Asks for the bans in force.
@@ -78,6 +80,9 @@ pub struct BanStatus {
     /// Whether it is not in force for now, because somebody paused all bans, or those of its jail.
     #[serde(default)]
     pub paused: bool,
+    /// The peers of the fleet whose ban it is, that which lasts longest first; empty for a ban of this guard's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<Issuer>,
     /// The rule that completed the count, as `filter/id`.
     pub rule: Option<String>,
     /// The packets and bytes of it that were dropped; `null` if the kernel does not say.
@@ -89,6 +94,28 @@ pub struct BanStatus {
     /// The time when it was last seen sending packets, in seconds since the epoch; `null` if it was not:
     /// it is seen when its counter has moved between two looks.
     pub knocked: Option<i64>,
+}
+
+/// A peer of the fleet that bans a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuer {
+    /// Its name.
+    pub node: NodeName,
+    /// Its jail and its rule; empty if it did not say.
+    pub jail: String,
+    /// See there.
+    pub rule: String,
+    /// What its ban rests on, as it says.
+    pub evidence: Evidence,
+    /// When its ban ends, in seconds since the epoch.
+    pub until: i64,
+}
+
+impl From<&IssuedBan> for Issuer {
+    fn from(ban: &IssuedBan) -> Self {
+        let IssuedBan { issuer, jail, rule, evidence, until, .. } = ban.clone();
+        Self { node: issuer, jail, rule, evidence, until: until.secs() }
+    }
 }
 
 /// The packets and bytes that the kernel has dropped.

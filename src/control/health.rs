@@ -61,6 +61,8 @@ pub enum Check {
     Notify,
     /// Whether the databases of countries and networks can be read.
     Geoip,
+    /// Whether bans are shared with the fleet, if there is one.
+    Fleet,
 }
 
 impl Check {
@@ -92,6 +94,7 @@ impl Check {
             Self::Lists => "lists",
             Self::Notify => "notify",
             Self::Geoip => "geoip",
+            Self::Fleet => "fleet",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::fleet::FleetReport;
 use super::health::CheckResult;
 use super::status::Status;
 use super::{Answer, Query, Request};
@@ -72,6 +73,9 @@ pub struct Metrics {
     pub took: Histogram,
     /// Bytes of memory that the guard uses; `None` if the kernel does not say.
     pub memory: Option<u64>,
+    /// The fleet; `None` if there is none.
+    #[serde(default)]
+    pub fleet: Option<FleetReport>,
     /// The values in force of each jail, in seconds where it is a time.
     pub terms: Vec<JailTerms>,
 }
@@ -182,6 +186,9 @@ pub fn numbers_only(mut status: Status) -> Status {
     }
     for source in &mut status.sources {
         source.last_error = None;
+    }
+    if let Some(fleet) = &mut status.fleet {
+        (fleet.server, fleet.trouble) = (String::new(), None);
     }
     status.store.trouble = None;
     status.wire.trouble = None;

@@ -7,6 +7,7 @@ pub mod ban;
 pub mod banned;
 pub mod explain;
 pub mod failregex;
+pub mod fleet;
 pub mod geofence;
 pub mod health;
 pub mod ignoreip;
@@ -34,6 +35,7 @@ use ban::BanRequest;
 use banned::{BannedRequest, Dropped, NamedBan};
 use explain::{ExplainRequest, HostReport};
 use failregex::{FailregexRequest, RuleText};
+use fleet::FleetReport;
 use geofence::FenceReport;
 use ignoreip::IgnoreipRequest;
 use import::{ImportRequest, Imported};
@@ -99,6 +101,8 @@ pub enum Request {
     List(ListRequest),
     /// What there is to see for somebody who looks on.
     Top(TopRequest),
+    /// The state of the fleet.
+    Fleet,
 }
 
 /// An answer as it is sent: `{"answer": "done", ...}`.
@@ -142,6 +146,8 @@ pub enum Answer {
     KnownGood { known: Vec<KnownHost> },
     /// What there is to see for somebody who looks on.
     Top(Box<TopReport>),
+    /// The state of the fleet.
+    Fleet(Box<FleetReport>),
 }
 
 /// A request, and who it is that asks.
@@ -296,6 +302,7 @@ mod tests {
             r#"{"command":"ignoreip","jail":null}"#,
             r#"{"command":"banned","host":null}"#,
             r#"{"command":"list","list":"known-good","host":null}"#,
+            r#"{"command":"fleet"}"#,
             r#"{"command":"top","sort":"dropped","filter":"1000","rows":20,"observe":true}"#,
         ];
         for text in requests {

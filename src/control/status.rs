@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::banned::BanStatus;
+use super::fleet::FleetSummary;
 use super::geofence::FenceStatus;
 use super::health::CheckResult;
 use super::list::FetchStatus;
@@ -140,6 +141,9 @@ pub struct Status {
     /// The feeds that are fetched.
     #[serde(default)]
     pub feeds: Vec<FeedStatus>,
+    /// The fleet that bans are shared with; not there if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetSummary>,
 }
 
 /// A feed that is fetched.

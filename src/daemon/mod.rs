@@ -3,7 +3,9 @@
 
 pub mod engine_thread;
 mod firewall_thread;
+pub mod fleet_link;
 pub mod notify_link;
+mod peer_link;
 pub(crate) mod requests;
 mod startup;
 mod tasks;
@@ -45,7 +47,7 @@ use crate::model::pause::Pause;
 use crate::store;
 use crate::sys::clock::{both_clocks, monotonic_now, now};
 use crate::sys::memory::OwnMemory;
-use crate::sys::peer::Peers;
+use crate::sys::peer::{Connect, Peers};
 use crate::sys::service_manager::{Notice, ServiceManager};
 use crate::table::structure::Structure;
 use engine_thread::event_log::EventLog;
@@ -53,6 +55,7 @@ use engine_thread::log_reader::{self, Matchers, Reader};
 use engine_thread::sip_channel::Wire;
 use firewall_thread::counters::{self, Counters};
 use firewall_thread::{Worker, WorkerEvent};
+use fleet_link::FleetLink;
 use notify_link::NotifyLink;
 use requests::metrics::Dropped;
 pub use requests::server::listen_at;
@@ -188,7 +191,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         handles;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
-    let Dialers { resolver, sources, notify } = privsep::dialers(options, dial);
+    let Dialers { resolver, sources, notify, fleet } = privsep::dialers(options, dial);
     let orders = stored_orders(options);
     let installed = install(resolver, plan, (lists, orders), sink, list_sink, &engine_handle)?;
     let Installed { plan, structure, sink, keeper, finder, exempt, orders, found, paused } =
@@ -213,6 +216,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     }
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
+    let fleet = start_fleet(fleet, options, &plan, &engine_handle)?;
     let mut events = EventLog::new(notify.clone(), Arc::clone(&places));
     let in_force = found.map_or_else(|| engine.bans().len(), |found| found.len());
     tell_start(&mut events, &plan, in_force, paused);
@@ -248,6 +252,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         manager: Arc::clone(&manager),
         health_log: HealthLog::default(),
         fetched: Arc::clone(&fetched),
+        fleet: fleet.clone(),
     };
     let daemon = Arc::new(Daemon {
         engine: engine_handle,
@@ -255,6 +260,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         volume,
         finder,
         notify,
+        fleet,
         places,
         fetched,
         kernel: Arc::new(Kernel {
@@ -286,12 +292,25 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     )
 }
 
+/// Starts the way to the fleet. What a dry run only says is shared with nobody.
+fn start_fleet(
+    connect: Option<Connect>,
+    options: &Options,
+    plan: &Plan,
+    engine: &EngineHandle,
+) -> Result<Option<Arc<FleetLink>>, RunError> {
+    let connect = connect.filter(|_| options.sink != SinkKind::DryRun);
+    let wanted = plan.config.fleet.is_some();
+    let link = connect.map(|connect| FleetLink::start(connect, wanted, engine.waker()));
+    Ok(link.transpose().context("cannot start a thread")?.map(Arc::new))
+}
+
 /// Tells that the guard begins, with so many bans found in force, and whether they are paused.
 fn tell_start(events: &mut EventLog, plan: &Plan, found: usize, paused: Pause) {
     let begins = format!(
         "asterguard {} guards with {} jails; {found} bans found in force",
         env!("CARGO_PKG_VERSION"),
-        plan.config.jails.len() - 1,
+        plan.jails().filter(|(_, jail)| !jail.is_without_section()).count(),
     );
     events.tell(GuardEvent::new(now(), EventKind::Start, begins));
     engine_thread::note_pause(paused);
@@ -442,6 +461,9 @@ fn serve_until_end(
         }
         Err(_) => error!("the engine's thread failed"),
     }
+    if let Some(fleet) = &daemon.fleet {
+        fleet.stop();
+    }
     if let Some(notify) = &daemon.notify {
         notify.stop(Duration::from_millis(700));
     }
@@ -480,6 +502,8 @@ pub(crate) struct Daemon {
     finder: Finder,
     /// The way to the process that tells people; `None` if it was started without one.
     notify: Option<Arc<NotifyLink>>,
+    /// The way to the fleet; `None` if it was started without one.
+    fleet: Option<Arc<FleetLink>>,
     /// What is known of where hosts are.
     places: Arc<SharedDatabases>,
     /// What is known of the feeds that are fetched.

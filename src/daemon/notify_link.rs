@@ -4,17 +4,14 @@
 //! the connection ends before that, the event is said again by the next one.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher as _;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use crate::model::backoff;
+use super::peer_link::{self, FIRST_WAIT, Talk};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
@@ -31,13 +28,6 @@ const MOST_BYTES: usize = 4 << 20;
 const AT_ONCE: usize = 64 << 10;
 /// Notifiers that are shown.
 const MOST_NOTIFIERS: usize = crate::config::notify::MOST_NOTIFIERS;
-/// The time that the other process may take to read.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The shortest time before the thread connects again; it doubles each time …
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// … up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
 /// The way to the process that tells. It takes at most 4 MiB, and two threads.
 pub struct NotifyLink {
     shared: Arc<Shared>,
@@ -61,8 +51,9 @@ struct State {
     /// The lines that the other process does not have on its disk, oldest first, and their size.
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// How many of them were written by this connection.
+    /// How many of them were written by this connection, and how many the other process had dealt with.
     written: usize,
+    told: u64,
     /// Events for which there was no room, and the time of the last one.
     lost: u64,
     lost_at: Time,
@@ -103,16 +94,16 @@ impl State {
         }
     }
 
-    /// Takes up what the other process says; `told` is how many lines of this connection it had dealt with before.
-    fn take(&mut self, report: Report, told: &mut u64) {
-        let new = usize::try_from(report.taken.saturating_sub(*told)).unwrap_or(usize::MAX);
+    /// Takes up what the other process says.
+    fn take(&mut self, report: Report) {
+        let new = usize::try_from(report.taken.saturating_sub(self.told)).unwrap_or(usize::MAX);
         for _ in 0..new.min(self.written) {
             if let Some(line) = self.lines.pop_front() {
                 self.bytes = self.bytes.saturating_sub(line.len());
                 self.written -= 1;
             }
         }
-        *told = report.taken.max(*told);
+        self.told = report.taken.max(self.told);
         self.report = report;
         self.report.notifiers.truncate(MOST_NOTIFIERS);
         self.tell_lost();
@@ -131,8 +122,7 @@ impl NotifyLink {
     fn start_after(connect: Connect, wanted: bool, first_wait: Duration) -> io::Result<Self> {
         let state = State { wanted, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let session = Session { shared: Arc::clone(&shared), connect, first_wait };
-        thread::Builder::new().name("notify".to_owned()).spawn(move || session.run())?;
+        peer_link::start(Arc::clone(&shared), connect, first_wait)?;
         Ok(Self { shared })
     }
 
@@ -240,139 +230,84 @@ impl Drop for NotifyLink {
     }
 }
 
-/// The thread that talks with the other process.
-struct Session {
-    shared: Arc<Shared>,
-    connect: Connect,
-    first_wait: Duration,
-}
+impl Talk for Shared {
+    const NAME: &'static str = "notify";
+    const LONGEST: usize = LONGEST_REPORT;
 
-impl Session {
-    fn run(&self) {
-        let mut doublings = 0_u32;
-        loop {
-            let idle =
-                |state: &mut State| !state.wanted && state.lines.is_empty() && !state.stopped;
-            let state = self.shared.changed.wait_while(lock(&self.shared.state), idle);
-            if state.unwrap_or_else(PoisonError::into_inner).stopped {
-                return;
-            }
-            let (why, worked) = self.connected();
-            doublings = if worked { 0 } else { doublings.saturating_add(1) };
-            let mut state = lock(&self.shared.state);
-            (state.stream, state.written, state.broken) = (None, 0, false);
-            if !worked {
-                state.trouble = Some(why);
-            }
-            // A reload that was the last word ends with the process that it was for.
-            if !state.wanted {
-                state.lines.clear();
-                state.bytes = 0;
-            }
-            self.shared.changed.notify_all();
-            let chance = RandomState::new().hash_one(0);
-            let wait = backoff::wait(self.first_wait, LONGEST_WAIT, doublings, chance);
-            let goes_on = |state: &mut State| !state.stopped;
-            let waited = self.shared.changed.wait_timeout_while(state, wait, goes_on);
-            if waited.unwrap_or_else(PoisonError::into_inner).0.stopped {
-                return;
-            }
-        }
+    fn wait_for_reason(&self) -> bool {
+        let idle = |state: &mut State| !state.wanted && state.lines.is_empty() && !state.stopped;
+        let state = self.changed.wait_while(lock(&self.state), idle);
+        !state.unwrap_or_else(PoisonError::into_inner).stopped
     }
 
-    /// Connects, and hands lines over until the connection ends; returns why it did, and whether it had worked.
-    fn connected(&self) -> (String, bool) {
-        let opened = (self.connect)().and_then(|stream| {
-            stream.set_write_timeout(Some(PATIENCE))?;
-            Ok((stream.try_clone()?, stream))
-        });
-        let (own, stream) = match opened {
-            Ok(streams) => streams,
-            Err(error) => return (error.to_string(), false),
+    fn begin(&self, stream: UnixStream) {
+        let mut state = lock(&self.state);
+        (state.stream, state.written, state.told, state.broken) = (Some(stream), 0, 0, false);
+    }
+
+    fn next(&self, bytes: &mut Vec<u8>) -> bool {
+        let idle = |state: &mut State| {
+            state.written >= state.lines.len() && !state.broken && !state.stopped
         };
-        {
-            let mut state = lock(&self.shared.state);
-            (state.stream, state.written, state.broken) = (Some(own), 0, false);
+        let state = self.changed.wait_while(lock(&self.state), idle);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        if state.broken || state.stopped {
+            return false;
         }
-        thread::scope(|scope| {
-            let reader = thread::Builder::new().name("notify-says".to_owned());
-            let said = reader.spawn_scoped(scope, || self.read(&stream));
-            let written = if said.is_ok() {
-                self.write(&stream)
-            } else {
-                Err(io::ErrorKind::OutOfMemory.into())
-            };
-            let _ = stream.shutdown(Shutdown::Both);
-            let said = said.ok().and_then(|said| said.join().ok());
-            let worked = said.as_ref().is_some_and(|(_, worked)| *worked);
-            let said = said.map_or(Ok(()), |(said, _)| said);
-            let why = match written.and(said) {
-                Err(error) => error.to_string(),
-                Ok(()) => "its process has ended".to_owned(),
-            };
-            (why, worked)
-        })
+        let mut lines = 0;
+        for line in state.lines.iter().skip(state.written) {
+            if lines > 0 && bytes.len() + line.len() > AT_ONCE {
+                break;
+            }
+            bytes.extend_from_slice(line);
+            lines += 1;
+        }
+        // Before they are written: the answer may be here at once.
+        state.written += lines;
+        true
     }
 
-    fn write(&self, mut stream: &UnixStream) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        loop {
-            let mut state = lock(&self.shared.state);
-            let idle = |state: &mut State| {
-                state.written >= state.lines.len() && !state.broken && !state.stopped
-            };
-            state =
-                self.shared.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-            if state.broken || state.stopped {
-                return Ok(());
-            }
-            bytes.clear();
-            let mut lines = 0;
-            for line in state.lines.iter().skip(state.written) {
-                if lines > 0 && bytes.len() + line.len() > AT_ONCE {
-                    break;
-                }
-                bytes.extend_from_slice(line);
-                lines += 1;
-            }
-            // Before they are written: the answer may be here at once.
-            state.written += lines;
-            drop(state);
-            stream.write_all(&bytes)?;
-        }
+    fn hear(&self, line: &[u8]) -> bool {
+        let Some(report) = read::<Report>(line) else { return false };
+        let mut state = lock(&self.state);
+        state.trouble = None;
+        state.take(report);
+        self.changed.notify_all();
+        true
     }
 
-    /// Reads reports until the connection ends; says whether there was one.
-    fn read(&self, stream: &UnixStream) -> (io::Result<()>, bool) {
-        let (mut reader, mut text) = (BufReader::new(stream), Vec::new());
-        let (mut told, mut worked) = (0, false);
-        let ended = loop {
-            text.clear();
-            match (&mut reader).take(LONGEST_REPORT as u64).read_until(b'\n', &mut text) {
-                Err(error) => break Err(error),
-                Ok(0) => break Ok(()),
-                Ok(_) => {}
-            }
-            let Some(report) = read::<Report>(&text).filter(|_| text.ends_with(b"\n")) else {
-                let nonsense = "its process says what makes no sense";
-                break Err(io::Error::new(io::ErrorKind::InvalidData, nonsense));
-            };
-            worked = true;
-            let mut state = lock(&self.shared.state);
-            state.trouble = None;
-            state.take(report, &mut told);
-            self.shared.changed.notify_all();
-        };
-        lock(&self.shared.state).broken = true;
-        self.shared.changed.notify_all();
-        (ended, worked)
+    fn silent(&self) {
+        lock(&self.state).broken = true;
+        self.changed.notify_all();
+    }
+
+    fn ended(&self, why: String, worked: bool) {
+        let mut state = lock(&self.state);
+        (state.stream, state.written, state.broken) = (None, 0, false);
+        if !worked {
+            state.trouble = Some(why);
+        }
+        // A reload that was the last word ends with the process that it was for.
+        if !state.wanted {
+            state.lines.clear();
+            state.bytes = 0;
+        }
+        self.changed.notify_all();
+    }
+
+    fn rest(&self, wait: Duration) -> bool {
+        let goes_on = |state: &mut State| !state.stopped;
+        let waited = self.changed.wait_timeout_while(lock(&self.state), wait, goes_on);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
 
     use super::*;
     use crate::sys::clock::monotonic_now;

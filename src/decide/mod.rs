@@ -18,6 +18,7 @@ pub mod known_good;
 pub mod login_log;
 pub mod observed;
 pub mod offences;
+pub mod peer_bans;
 pub mod plan;
 pub mod plan_files;
 pub mod policy;

@@ -8,9 +8,10 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    BanTerms, Config, Counting, Countries, Diagnostic, Hearsay, Jail, MANUAL, Mode, OwnRules,
-    RECIDIVE,
+    BanTerms, Config, Counting, Countries, Diagnostic, FLEET, Hearsay, Jail, MANUAL, Mode,
+    OwnRules, RECIDIVE,
 };
+use crate::decide::engine::PeerTerms;
 use crate::decide::policy;
 use crate::detect::prefilter::PatternSetError;
 use crate::detect::prefix::Tags;
@@ -31,10 +32,13 @@ use crate::table::structure::Structure;
 /// Ports of one service that the kernel is asked about, for a line that does not name the connection.
 const MOST_PORTS: usize = 32;
 
+/// The list of ports that bans close by default.
+const SIP_PORTS: &str = "sip";
+
 /// Configuration, rules and kernel structure that belong together. Replaced as a whole by a reload.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The configuration; [`MANUAL`] is its last jail.
+    /// The configuration; [`FLEET`] and [`MANUAL`] are its last jails.
     pub config: Config,
     /// The rules.
     pub rules: Arc<RuleSet>,
@@ -44,6 +48,8 @@ pub struct Plan {
     pub notes: Vec<Diagnostic>,
     /// The structure of the kernel's table.
     pub structure: Structure,
+    /// What is taken of the fleet's peers; `None`: there is no fleet.
+    pub peers: Option<PeerTerms>,
     /// For each rule, the jails that count it.
     counted_by: Vec<Vec<JailId>>,
 }
@@ -52,6 +58,7 @@ impl Plan {
     /// Puts `config` and `rules` together.
     #[must_use]
     pub fn new(mut config: Config, rules: Arc<RuleSet>) -> Self {
+        config.jails.push(fleet(&config));
         config.jails.push(manual(config.ipv6prefix));
         let structure = Structure { served: served(&config, &rules), ..Structure::new(&config) };
         let counted_by = rules
@@ -70,7 +77,8 @@ impl Plan {
             })
             .collect();
         let notes = config.places.notes().to_vec();
-        Self { config, rules, lists: Arc::default(), notes, structure, counted_by }
+        let peers = config.fleet.as_ref().map(PeerTerms::of);
+        Self { config, rules, lists: Arc::default(), notes, structure, peers, counted_by }
     }
 
     /// Returns the plan with more that is worth a second look.
@@ -138,6 +146,12 @@ impl Plan {
     #[must_use]
     pub fn manual(&self) -> JailId {
         JailId(u16::try_from(self.config.jails.len().saturating_sub(1)).unwrap_or(u16::MAX))
+    }
+
+    /// The jail for bans of the fleet's peers.
+    #[must_use]
+    pub fn fleet(&self) -> JailId {
+        JailId(self.manual().0.saturating_sub(1))
     }
 
     /// The jail that counts the bans of the others, if it is in use.
@@ -312,6 +326,19 @@ fn selects(jail: &Jail, file: &RuleFile) -> bool {
 
 fn reads(jail: &Jail, filter: &str) -> bool {
     jail.filter.iter().any(|glob| glob.matches(filter))
+}
+
+/// The jail of peers' bans: the ports are those that bans close by default, where there is no jail of the same name.
+fn fleet(config: &Config) -> Jail {
+    let terms =
+        BanTerms { bantime: BanTime::fixed(BanDuration::Permanent), port: SIP_PORTS.to_owned() };
+    Jail {
+        name: FLEET.to_owned(),
+        port: terms.port.clone(),
+        unverified: terms,
+        ignoreip: config.ignoreip.clone(),
+        ..manual(config.ipv6prefix)
+    }
 }
 
 fn manual(ipv6prefix: u8) -> Jail {

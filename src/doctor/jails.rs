@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use super::facts::{NoStatus, World};
-use crate::config::{Diagnostic, MANUAL, Mode};
+use crate::config::{Diagnostic, Mode, is_without_section};
 use crate::control::health::Check;
 use crate::control::status::{JailStatus, Status};
 use crate::model::time::HumanDuration;
@@ -78,7 +78,7 @@ pub fn jails(world: &World) -> Vec<Finding> {
         )];
     };
     let mut found = Vec::new();
-    let jails = || status.jails.iter().filter(|jail| jail.jail != MANUAL);
+    let jails = || status.jails.iter().filter(|jail| !is_without_section(&jail.jail));
     // One setting, and not one for each jail.
     let all_observe = jails().count() > 1 && jails().all(|jail| jail.mode == Mode::Observe);
     if all_observe {

@@ -1,8 +1,11 @@
 //! What the guard and the process that reaches the fleet's server say to each other: lines of JSON, in both directions.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::record::Order;
 use crate::model::event::Evidence;
@@ -14,6 +17,8 @@ use crate::model::time::Time;
 pub const LONGEST_LINE: usize = 16 << 20;
 /// Peers of a node: as many as a fleet has nodes.
 pub const MOST_PEERS: usize = 10_000;
+/// Reasons for which something is refused: a status with more is none.
+pub const MOST_REASONS: usize = 64;
 /// Characters of the name of a jail or rule.
 pub const LONGEST_NAME: usize = 64;
 
@@ -119,8 +124,10 @@ pub struct FleetStatus {
     /// Records for which there was no room; the next snapshot has what they said.
     pub dropped: u64,
     /// The peers, by name.
+    #[serde(deserialize_with = "peers")]
     pub peers: BTreeMap<NodeName, PeerStatus>,
     /// Records of nodes that are no peers, and what is nobody's record at all, by reason.
+    #[serde(deserialize_with = "reasons")]
     pub refused: BTreeMap<String, u64>,
 }
 
@@ -134,7 +141,64 @@ pub struct PeerStatus {
     /// Its records that were accepted.
     pub accepted: u64,
     /// Its records that were refused, by reason (one word).
+    #[serde(deserialize_with = "reasons")]
     pub refused: BTreeMap<String, u64>,
     /// By how many seconds its clock is ahead of this one (negative: behind), if by more than a minute.
     pub clock: Option<i64>,
+}
+
+/// A map of so many entries at most: one with more takes no memory before it is refused.
+struct AtMost<K, V>(usize, PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for AtMost<K, V> {
+    type Value = BTreeMap<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a map of {} entries at most", self.0)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut entries: M) -> Result<Self::Value, M::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry()? {
+            if map.len() >= self.0 {
+                return Err(M::Error::custom("too many entries"));
+            }
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+fn reasons<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    reader.deserialize_map(AtMost(MOST_REASONS, PhantomData))
+}
+
+fn peers<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<NodeName, PeerStatus>, D::Error> {
+    reader.deserialize_map(AtMost(MOST_PEERS, PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_with_more_than_fits_is_none() {
+        let read = |status: &FleetStatus| {
+            let text = serde_json::to_string(status).unwrap();
+            serde_json::from_str::<FleetStatus>(&text)
+        };
+        let reasons = |count: usize| (0..count).map(|n| (format!("r{n}"), 1)).collect();
+        let peers = |count: usize| {
+            let peer = |n| (format!("n{n}").parse().unwrap(), PeerStatus::default());
+            (0..count).map(peer).collect()
+        };
+        let mut status = FleetStatus { refused: reasons(MOST_REASONS), ..FleetStatus::default() };
+        assert_eq!(read(&status).unwrap(), status);
+        status.refused = reasons(MOST_REASONS + 1);
+        assert!(read(&status).is_err());
+        let mut status = FleetStatus { peers: peers(MOST_PEERS), ..FleetStatus::default() };
+        assert_eq!(read(&status).unwrap(), status);
+        status.peers = peers(MOST_PEERS + 1);
+        assert!(read(&status).is_err());
+    }
 }

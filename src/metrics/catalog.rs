@@ -57,7 +57,7 @@ const NOTIFIER: &[&str] = &["notifier"];
 const BAN: &[&str] = &["jail", "evidence", "family", "scope"];
 
 /// All metrics, in the order in which they are printed.
-pub const CATALOG: [Metric; 69] = [
+pub const CATALOG: [Metric; 75] = [
     gauge("asterguard_up", &[], "1 if the guard answers, 0 if it does not"),
     gauge("asterguard_build_info", &["version"], "1; the label is the version of the guard"),
     gauge("asterguard_health", &[], "0 OK, 1 DEGRADED, 2 PAUSED"),
@@ -251,6 +251,24 @@ pub const CATALOG: [Metric; 69] = [
     counter("asterguard_notifications_sent_total", NOTIFIER, "Messages sent"),
     gauge("asterguard_notifications_queue", NOTIFIER, "Events that wait to be sent"),
     counter("asterguard_notifications_dropped_total", NOTIFIER, "Events that were given up"),
+    gauge(
+        "asterguard_fleet_connected",
+        &[],
+        "1 if the fleet's server is connected; absent without a fleet",
+    ),
+    gauge("asterguard_fleet_published", &[], "Bans of this node that the fleet's server has"),
+    gauge("asterguard_fleet_waiting", &[], "Records that wait for the fleet's server"),
+    counter(
+        "asterguard_fleet_dropped_total",
+        &[],
+        "Records for the fleet that there was no room for",
+    ),
+    counter(
+        "asterguard_fleet_refused_total",
+        &["peer", "reason"],
+        "Records and bans of a peer (no label: of no peer) that were refused",
+    ),
+    gauge("asterguard_fleet_bans", &["peer"], "Bans of a peer that are in force here"),
     gauge(
         "asterguard_series_left_out",
         &[],

@@ -2,7 +2,7 @@
 
 use super::catalog::{Kind, Metric};
 use super::samples::{Samples, number, size};
-use crate::config::MANUAL;
+use crate::config::is_without_section;
 use crate::control::metrics::{JailTerms, Metrics};
 
 const JAIL: &[&str] = &["jail"];
@@ -30,7 +30,7 @@ pub fn samples(metrics: Option<&Metrics>) -> Samples {
     let mut samples = Samples::empty(&CATALOG);
     samples.set("f2b_up", if metrics.is_some() { 1.0 } else { 0.0 });
     let Some(metrics) = metrics else { return samples };
-    let jails = || metrics.status.jails.iter().filter(|jail| jail.jail != MANUAL);
+    let jails = || metrics.status.jails.iter().filter(|jail| !is_without_section(&jail.jail));
     samples.set("f2b_jail_count", size(jails().count()));
     for jail in &metrics.status.jails {
         let own = &[jail.jail.as_str()];

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::catalog::{CATALOG, Kind, Metric, metric};
 use crate::config::Mode;
+use crate::control::fleet::{FleetReport, FleetSummary};
 use crate::control::metrics::{BanCount, DropCount, DropReason, FeedCount, Metrics, OffenceCount};
 use crate::control::status::{Health, JailStatus, LoginStatus, SinkStatus, SourceStatus, Status};
 use crate::model::event::Class;
@@ -314,6 +315,28 @@ impl Samples {
             self.add("asterguard_notifications_sent_total", own, number(notifier.sent));
             self.add("asterguard_notifications_queue", own, number(notifier.queued));
             self.add("asterguard_notifications_dropped_total", own, number(notifier.dropped));
+        }
+        if let Some(fleet) = &metrics.fleet {
+            self.fleet(fleet);
+        }
+    }
+}
+
+impl Samples {
+    fn fleet(&mut self, fleet: &FleetReport) {
+        let FleetSummary { connected, published, waiting, dropped, .. } = &fleet.summary;
+        self.set("asterguard_fleet_connected", flag(*connected));
+        self.set("asterguard_fleet_published", number(*published));
+        self.set("asterguard_fleet_waiting", number(*waiting));
+        self.set("asterguard_fleet_dropped_total", number(*dropped));
+        for peer in &fleet.members {
+            self.add("asterguard_fleet_bans", &[&peer.node], size(peer.bans));
+        }
+        let of_peers = fleet.members.iter().map(|peer| (peer.node.as_str(), &peer.refused));
+        for (peer, refused) in of_peers.chain([("", &fleet.strangers)]) {
+            for (reason, count) in refused {
+                self.add("asterguard_fleet_refused_total", &[peer, reason], number(*count));
+            }
         }
     }
 }

@@ -250,6 +250,8 @@ pub enum Lifted {
     Ignored,
     /// Another one took its place: longer, or of another network.
     Replaced,
+    /// The peer that issued it took it back, or is no peer any more.
+    Recalled,
 }
 
 /// An element of the kernel's sets: a subject, the scope closed to it, and a deadline. One element

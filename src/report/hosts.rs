@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{LONGEST_NAME, MOST_LISTED, Span, short, top};
-use crate::config::MANUAL;
+use crate::config::{FLEET, MANUAL};
 use crate::decide::account_networks::LoginNetwork;
 use crate::model::account::Account;
 use crate::model::event::Lifted;
@@ -190,6 +190,10 @@ impl BanLedger {
 
     /// Takes up a ban.
     pub fn add(&mut self, ban: &BanRecord) {
+        // What peers saw is for their reports.
+        if ban.jail == FLEET {
+            return;
+        }
         let is_by_hand = ban.note.is_some() || ban.jail == MANUAL;
         if ban.ended.is_none() && ban.until.is_none() && is_by_hand {
             self.endless.push(|| {

@@ -23,6 +23,8 @@ pub const KEPT: Duration = Duration::from_secs(400 * 86400);
 const MOST_RECALLED: i64 = 1 << 17;
 /// Bans that were lifted, and that the kernel may still have, read at a start.
 const MOST_LIFTED: i64 = 1 << 16;
+/// Bans of peers that are over and are kept, at most: however many these are, the guard's own stay.
+pub const MOST_PAST_OF_PEERS: i64 = 1 << 16;
 
 /// Returns the columns that a ban is read from. A file that an earlier version wrote, and that is only read, lacks some.
 fn columns(connection: &Connection) -> rusqlite::Result<String> {
@@ -203,7 +205,7 @@ pub fn notes(connection: &Connection) -> rusqlite::Result<HashMap<StoredKey, Not
     }
     let mut statement = connection.prepare(
         "SELECT host, jail, nft_set, ordered_by, comment FROM bans NOT INDEXED
-         WHERE ended IS NULL AND ordered_by IS NOT NULL",
+         WHERE ended IS NULL AND ordered_by IS NOT NULL AND jail <> 'fleet'",
     )?;
     let note = |row: &Row<'_>| {
         let key = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -293,7 +295,7 @@ pub fn of_hosts(
 pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRecord>> {
     let columns = columns(connection)?;
     let sql = format!(
-        "SELECT {columns} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored')
+        "SELECT {columns} FROM bans WHERE ended IS NOT NULL AND how IN ('lifted', 'ignored', 'recalled')
          AND (until IS NULL OR until > ?1) ORDER BY ended DESC LIMIT ?2"
     );
     let mut found = Vec::new();
@@ -305,8 +307,10 @@ pub fn lifted(connection: &Connection, now: Time) -> rusqlite::Result<Vec<BanRec
 /// last.
 pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
     let columns = columns(connection)?;
-    let sql =
-        format!("SELECT {columns} FROM bans WHERE how IS NOT 'renewed' ORDER BY id DESC LIMIT ?1");
+    let sql = format!(
+        "SELECT {columns} FROM bans WHERE how IS NOT 'renewed' AND jail <> 'fleet'
+         ORDER BY id DESC LIMIT ?1"
+    );
     let mut found = Vec::new();
     select(connection, &sql, [MOST_RECALLED], |ban| found.push(ban))?;
     found.reverse();
@@ -316,7 +320,12 @@ pub fn past(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
 /// Forgets bans that have long been over, and the oldest ones when there are too many.
 pub fn prune(connection: &Connection, now: Time) -> rusqlite::Result<usize> {
     let oldest = now.millis().saturating_sub(KEPT.as_millis().try_into().unwrap_or(i64::MAX));
-    let aged = connection.execute("DELETE FROM bans WHERE ended < ?1", [oldest])?;
+    let mut aged = connection.execute("DELETE FROM bans WHERE ended < ?1", [oldest])?;
+    aged += connection.execute(
+        "DELETE FROM bans WHERE id IN (SELECT id FROM bans
+         WHERE ended IS NOT NULL AND jail = 'fleet' ORDER BY ended DESC LIMIT -1 OFFSET ?1)",
+        [MOST_PAST_OF_PEERS],
+    )?;
     let past: i64 =
         connection
             .query_row("SELECT count(*) FROM bans WHERE ended IS NOT NULL", [], |row| row.get(0))?;
@@ -380,19 +389,23 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
     }))
 }
 
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+pub(super) fn parsed<T: std::str::FromStr>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
     Ok(row.get_ref(column)?.as_str().ok().and_then(|text| text.parse().ok()))
 }
 
-fn evidence(word: &str) -> Option<Evidence> {
+pub(super) fn evidence(word: &str) -> Option<Evidence> {
     [Evidence::Unverified, Evidence::Proven].into_iter().find(|known| known.to_string() == word)
 }
 
-const WORDS: [(Lifted, &str); 4] = [
+const WORDS: [(Lifted, &str); 5] = [
     (Lifted::Expired, "expired"),
     (Lifted::ByHand, "lifted"),
     (Lifted::Ignored, "ignored"),
     (Lifted::Replaced, "replaced"),
+    (Lifted::Recalled, "recalled"),
 ];
 
 /// Returns how a ban ended, as it is stored.

@@ -13,6 +13,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod events;
 pub(crate) mod hours;
 mod orders;
+mod peer_bans;
 mod quarantine;
 mod schema;
 mod stats;
@@ -36,9 +37,11 @@ pub use events::{EventId, EventQuery};
 pub use schema::StoreError;
 pub use stats::StoreStats;
 
+use crate::config::FLEET;
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::{HourCount, KnownHosts, StoredAccounts, StoredBans};
 use crate::decide::hour_counts::Hour;
+use crate::decide::peer_bans::{IssuedChange, StoredIssued};
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -65,6 +68,10 @@ enum WriterMessage {
     Changes(Arc<Plan>, Vec<JournalEntry>, Time),
     /// All bans in force.
     All(Arc<Plan>, Vec<Ban>, Time),
+    /// Changes in the bans of peers, after those of the ban table.
+    Issued(Vec<IssuedChange>, Time),
+    /// All bans of peers.
+    AllIssued(StoredIssued, Time),
     /// The guard's progress: positions in logs, and counts.
     Checkpoint(Box<Checkpoint>, Time),
     /// Somebody ordered the ban of this key.
@@ -115,6 +122,8 @@ pub struct Loaded {
     pub progress: StoredCheckpoint,
     /// What was ordered besides bans.
     pub orders: Orders,
+    /// The bans of the fleet's peers.
+    pub peers: StoredIssued,
     /// The time when something was last stored.
     pub saved: Option<Time>,
 }
@@ -238,6 +247,9 @@ pub fn lift(
     let transaction = connection.unchecked_transaction()?;
     for key in &lifted {
         bans::strike(&transaction, key, now, Lifted::ByHand)?;
+        if key.1 == FLEET {
+            peer_bans::lift(&transaction, &key.0)?;
+        }
     }
     transaction.commit()?;
     Ok(lifted.len())
@@ -448,6 +460,7 @@ fn load(
     loaded.lifted = bans::lifted(connection, now)?;
     loaded.saved = writer_thread::saved(connection)?;
     loaded.orders = orders::read(connection)?;
+    loaded.peers = peer_bans::read(connection, now)?;
     if read == Extent::All {
         loaded.past = bans::past(connection)?;
         loaded.progress = checkpoint::read(connection)?;
@@ -518,6 +531,24 @@ impl Store {
     pub fn note_all(&self, plan: &Arc<Plan>, bans: Vec<Ban>, now: Time) {
         lock(&self.health).behind = false;
         if self.queue.try_send(WriterMessage::All(Arc::clone(plan), bans, now)).is_err() {
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Stores changes in the bans of peers, after those of the bans; never waits.
+    pub fn note_issued(&self, changes: Vec<IssuedChange>, now: Time) {
+        let count = changes.len();
+        let has_room = self.pending.load(Ordering::Relaxed) + count <= MOST_PENDING;
+        self.pending.fetch_add(count, Ordering::Relaxed);
+        if !has_room || self.queue.try_send(WriterMessage::Issued(changes, now)).is_err() {
+            self.pending.fetch_sub(count, Ordering::Relaxed);
+            lock(&self.health).behind = true;
+        }
+    }
+
+    /// Stores that these are all bans of peers, after [`Store::note_all`]; never waits.
+    pub fn note_all_issued(&self, all: StoredIssued, now: Time) {
+        if self.queue.try_send(WriterMessage::AllIssued(all, now)).is_err() {
             lock(&self.health).behind = true;
         }
     }

@@ -24,7 +24,7 @@ const HEADER: u64 = 100;
 const CHECKED: u64 = 32 << 20;
 
 /// The additions of each version to the one before it. Never changed once released, only added to.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
     -- Bans: in force where `ended` is null, history where it is not. Times are milliseconds since
     -- 1970; a null `until` is permanent.
@@ -156,6 +156,21 @@ const STEPS: [&str; 6] = [
     ) WITHOUT ROWID;
     -- When an account had last logged in from a banned host, before the ban (null: none is known).
     ALTER TABLE bans ADD COLUMN login INTEGER;
+",
+    "
+    -- Bans of the fleet's peers: those in force, and those that were lifted here (`lifted` is 1) and are not taken again
+    -- before their end. Times are milliseconds since 1970.
+    CREATE TABLE peer_bans (
+        host TEXT NOT NULL,
+        issuer TEXT NOT NULL,
+        jail TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        lifted INTEGER NOT NULL,
+        PRIMARY KEY (host, issuer)
+    ) WITHOUT ROWID;
 ",
 ];
 

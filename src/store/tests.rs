@@ -14,6 +14,7 @@ use crate::decide::account_networks::{AccountChanges, StoredAccount, StoredNetwo
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::engine::{JailTotals, Tally};
 use crate::decide::hour_counts::{HourTally, hour_of};
+use crate::decide::peer_bans::{IssuedBan, IssuedChange, StoredIssued};
 use crate::input::{Position, SourceCheckpoint, SourceKey};
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
@@ -499,7 +500,8 @@ fn failed_writes_are_retried() {
 }
 
 /// Makes a file as version 2 has it of one as version 3 has it.
-const TO_VERSION_2: &str = "DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
+const TO_VERSION_2: &str =
+    "DROP TABLE peer_bans; DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
     DROP TABLE accounts; DROP TABLE events; ALTER TABLE bans DROP COLUMN accounts;
     DROP TABLE totals; DROP TABLE allowed; DROP TABLE pauses;
     ALTER TABLE bans DROP COLUMN ordered_by; ALTER TABLE bans DROP COLUMN comment;
@@ -625,7 +627,7 @@ fn accounts_are_stored_and_a_file_without_them_is_taken_over() {
     let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     drop(schema::open(&path).unwrap());
     change(
-        "DROP TABLE accounts; DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
+        "DROP TABLE peer_bans; DROP TABLE accounts; DROP TABLE hours; ALTER TABLE bans DROP COLUMN login;
          PRAGMA user_version = 4",
     );
     let (untouched, problem) = read(home.path(), Extent::All, NOW).unwrap();
@@ -859,7 +861,9 @@ fn hours_are_stored_for_a_year_and_a_file_without_them_is_taken_over() {
     let path = home.path().join(FILE);
     drop(schema::open(&path).unwrap());
     let change = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    change("DROP TABLE hours; ALTER TABLE bans DROP COLUMN login; PRAGMA user_version = 5");
+    change(
+        "DROP TABLE peer_bans; DROP TABLE hours; ALTER TABLE bans DROP COLUMN login; PRAGMA user_version = 5",
+    );
     let past = PastReader::open(home.path()).unwrap();
     assert_eq!(past.counted_since().unwrap(), None);
     past.hours(i64::MIN, |count| panic!("{count:?}")).unwrap();
@@ -918,4 +922,81 @@ fn rows_of_hours_are_bounded() {
         .unwrap();
     assert!((hours::MOST_ROWS - 65..=hours::MOST_ROWS).contains(&rows), "{rows}");
     assert_eq!(last, hour_of(NOW));
+}
+
+fn issued(issuer: &str, host: &str, secs: u64) -> IssuedBan {
+    IssuedBan {
+        host: host.parse().unwrap(),
+        issuer: issuer.parse().unwrap(),
+        jail: "asterisk-guess".to_owned(),
+        rule: "asterisk-sip/wrong-password".to_owned(),
+        evidence: Evidence::Proven,
+        since: NOW,
+        until: NOW.plus(Duration::from_secs(secs)),
+    }
+}
+
+#[test]
+fn bans_of_peers_are_stored_with_their_issuers() {
+    let (home, plan) = (tempfile::tempdir().unwrap(), plan());
+    let host = "198.51.100.9";
+    let of_fleet =
+        |host: &str| Ban { jail: plan.fleet(), offences: 0, cause: None, ..ban(host, Some(600)) };
+    let all =
+        [issued("pbx2", host, 600), issued("pbx3", host, 60), issued("pbx2", "198.51.100.10", 600)];
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    let entries = [host, "198.51.100.10"].map(of_fleet).map(JournalEntry::Entered);
+    store.note(&plan, entries.to_vec(), NOW);
+    store.note_issued(all.clone().map(IssuedChange::Entered).to_vec(), NOW);
+    close(store);
+    assert_eq!(reopened(home.path(), NOW).loaded.peers.bans.len(), 3);
+    // One is lifted by its issuer, one by hand where no guard runs, and the clock is set.
+    let store = Store::start(reopened(home.path(), NOW)).unwrap();
+    store.note_issued(vec![IssuedChange::Gone(all[1].host, all[1].issuer.clone())], NOW);
+    store.correct(ClockStep::by_millis(1000), NOW);
+    close(store);
+    let meant = |ban: &BanRecord| ban.host == all[2].host;
+    assert_eq!(lift(home.path(), meant, NOW).unwrap(), 1);
+    let opened = reopened(home.path(), NOW);
+    let second = |time: Time| time.plus(Duration::from_secs(1));
+    let left = IssuedBan { since: second(NOW), until: second(all[0].until), ..all[0].clone() };
+    assert_eq!(opened.loaded.peers.bans, [left]);
+    let dismissed = (all[2].host, all[2].issuer.clone(), second(all[2].until));
+    assert_eq!(opened.loaded.peers.dismissed, [dismissed]);
+    // The history has all who had a part in it.
+    let connection = opened.connection.as_ref().unwrap();
+    let past = bans::of_hosts(connection, &[host.to_owned()], None, 9).unwrap();
+    let note = past[0].note.as_ref().unwrap();
+    let comment = "asterisk-guess asterisk-sip/wrong-password";
+    assert_eq!((note.by.as_str(), note.comment.as_deref()), ("pbx2, pbx3", Some(comment)));
+    let over = NOW.plus(Duration::from_secs(1000));
+    assert_eq!(reopened(home.path(), over).loaded.peers, StoredIssued::default());
+}
+
+#[test]
+fn peers_that_ban_all_day_leave_the_history_of_others() {
+    let home = tempfile::tempdir().unwrap();
+    let connection = schema::open(&home.path().join(FILE)).unwrap();
+    let most = u32::try_from(bans::MOST_PAST_OF_PEERS).unwrap();
+    let transaction = connection.unchecked_transaction().unwrap();
+    for n in 0..most + 100 {
+        let host = std::net::Ipv4Addr::from(0x0500_0000 + n).to_string();
+        let sql = "INSERT INTO bans (host, jail, nft_set, address, since, until, attempts, evidence, ended, how)
+                   VALUES (?1, ?2, 'sip4', ?1, ?3, ?3, 0, 'proven', ?4, 'recalled')";
+        let jail = if n == 0 { "asterisk-guess" } else { "fleet" };
+        let ended = NOW.millis() + i64::from(n);
+        transaction
+            .prepare_cached(sql)
+            .unwrap()
+            .execute((host, jail, NOW.millis(), ended))
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+    bans::prune(&connection, NOW).unwrap();
+    let count = |jail: &str| -> u32 {
+        let sql = "SELECT count(*) FROM bans WHERE jail = ?1";
+        connection.query_row(sql, [jail], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("asterisk-guess"), count("fleet")), (1, most));
+    assert_eq!(bans::past(&connection).unwrap().len(), 1, "no ban of a peer makes others longer");
 }

@@ -17,7 +17,7 @@ use super::ban_record::{self, BanRecord};
 use super::schema::{self, StoreError};
 use super::{
     CheckpointPace, Health, WriterMessage, bans, begin_anew, checkpoint, events, hours, lock,
-    orders, quarantine, stats,
+    orders, peer_bans, quarantine, stats,
 };
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const STOCK_SHARE: u32 = 100;
 /// The time between two searches for what is too old.
 const PRUNE: Duration = Duration::from_secs(3600);
+/// Changes in the bans of peers after which what is too old is looked for earlier: a peer that bans and lifts all day fills no
+/// disk.
+const MOST_ISSUED: usize = 1 << 16;
 /// Messages in one transaction.
 const BATCH: usize = 256;
 /// Bytes that have to fit into the file for it to count as working again.
@@ -56,6 +59,8 @@ pub(super) struct WriterThread {
     /// The present, by the last message.
     now: Time,
     durable: bool,
+    /// Changes in the bans of peers since the last search for what is too old.
+    issued: usize,
 }
 
 /// Returns when something was last stored.
@@ -89,6 +94,7 @@ impl WriterThread {
             stock: now,
             now: Time::default(),
             durable: false,
+            issued: 0,
         }
     }
 
@@ -136,7 +142,13 @@ impl WriterThread {
                     self.pending.fetch_sub(entries.len(), Ordering::Relaxed);
                     self.now = *now;
                 }
+                WriterMessage::Issued(changes, now) => {
+                    self.pending.fetch_sub(changes.len(), Ordering::Relaxed);
+                    self.issued += changes.len();
+                    self.now = *now;
+                }
                 WriterMessage::All(_, _, now)
+                | WriterMessage::AllIssued(_, now)
                 | WriterMessage::Checkpoint(_, now)
                 | WriterMessage::Note(_, _, now)
                 | WriterMessage::Orders(_, now)
@@ -168,7 +180,8 @@ impl WriterThread {
     }
 
     fn write(&mut self, batch: &[WriterMessage]) -> Result<(), StoreError> {
-        let prune = Instant::now() >= self.prune && self.now > Time::default();
+        let due = Instant::now() >= self.prune || self.issued >= MOST_ISSUED;
+        let prune = due && self.now > Time::default();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if batch.is_empty() && !prune {
             return Ok(());
@@ -180,6 +193,8 @@ impl WriterThread {
                 m,
                 WriterMessage::Changes(..)
                     | WriterMessage::All(..)
+                    | WriterMessage::Issued(..)
+                    | WriterMessage::AllIssued(..)
                     | WriterMessage::Note(..)
                     | WriterMessage::Orders(..)
                     | WriterMessage::ClockStep(..)
@@ -199,6 +214,8 @@ impl WriterThread {
                     let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
                     bans::replace(&transaction, &records, *now)?;
                 }
+                WriterMessage::Issued(changes, _) => peer_bans::change(&transaction, changes)?,
+                WriterMessage::AllIssued(all, _) => peer_bans::replace(&transaction, all)?,
                 WriterMessage::Checkpoint(checkpoint, _) => {
                     checkpoint::write(&transaction, checkpoint)?;
                 }
@@ -210,7 +227,10 @@ impl WriterThread {
                     }
                 }
                 WriterMessage::Orders(all, _) => orders::replace(&transaction, all)?,
-                WriterMessage::ClockStep(step, _) => bans::correct(&transaction, *step)?,
+                WriterMessage::ClockStep(step, _) => {
+                    bans::correct(&transaction, *step)?;
+                    peer_bans::correct(&transaction, *step)?;
+                }
                 WriterMessage::Then(_) | WriterMessage::Stop => {}
             }
         }
@@ -218,6 +238,8 @@ impl WriterThread {
             let forgotten = bans::prune(&transaction, self.now)?;
             events::prune(&transaction, self.now)?;
             hours::prune(&transaction, self.now)?;
+            peer_bans::prune(&transaction, self.now)?;
+            self.issued = 0;
             debug!("{forgotten} bans of the past are forgotten");
             self.prune = Instant::now() + PRUNE;
         }
@@ -366,7 +388,7 @@ fn changes(
             JournalEntry::Struck(ban, how) => {
                 let ended = match how {
                     Lifted::Expired => ban.until.unwrap_or(now),
-                    Lifted::ByHand | Lifted::Ignored | Lifted::Replaced => now,
+                    Lifted::ByHand | Lifted::Ignored | Lifted::Replaced | Lifted::Recalled => now,
                 };
                 if let Some(key) = ban_record::key(plan, ban) {
                     bans::strike(connection, &key, ended, *how)?;

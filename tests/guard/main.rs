@@ -22,6 +22,7 @@ mod confined;
 mod doctor;
 mod effect;
 mod explain;
+mod fleet;
 mod flows;
 mod full;
 mod geofence;

@@ -264,9 +264,11 @@ fn dashboard_and_alerts_use_what_a_guard_prints() {
         sum(&metrics(&guard), "asterguard_checkpoint_timestamp_seconds", &[]).is_some()
     });
     let printed: BTreeSet<String> = metrics(&guard).into_keys().map(|(name, _)| name).collect();
-    // Those of notifiers are there where a notifier is.
-    let is_there =
-        |name: &str| printed.contains(name) || name.starts_with("asterguard_notifications_");
+    // Those of notifiers and of the fleet are there where a notifier or a fleet is.
+    let of_others = ["asterguard_notifications_", "asterguard_fleet_"];
+    let is_there = |name: &str| {
+        printed.contains(name) || of_others.iter().any(|prefix| name.starts_with(prefix))
+    };
     for name in used(DASHBOARD).union(&used(ALERTS)) {
         assert!(is_there(name), "{name} is not printed");
     }

@@ -191,7 +191,8 @@ fn invalid_bans_are_refused() {
     let mut lab = Lab::new();
     let config = CONFIG.replace("[default]", "[default]\nignoreip = [\"192.0.2.64/28\"]");
     let guard = Guard::start(&lab.pbx, &config);
-    let no_jail = format!("there is no jail `asterisk`; there are {}, manual", JAILS.join(", "));
+    let no_jail =
+        format!("there is no jail `asterisk`; there are {}, fleet, manual", JAILS.join(", "));
     for (args, words) in [
         (&["ban", EVE][..], "is in ignoreip"),
         (&["ban", "127.0.0.1"], "loopback"),

@@ -21,6 +21,11 @@ const NOBODY: u32 = 65_534;
 fn placed(mut command: Command, home: &Home, args: &[&str]) -> Command {
     let (name, rest) = args.split_first().unwrap();
     command.arg(name);
+    if *name == "fleet" {
+        // Its options belong to what follows.
+        command.args(rest).arg("--socket").arg(home.path("socket")).stdin(Stdio::null());
+        return command;
+    }
     if !ALONE.contains(name) {
         command.arg("--socket").arg(home.path("socket"));
     }
@@ -108,7 +113,7 @@ fn guard(netns: &Netns) -> Guard {
 }
 
 /// Every command as it is used: the exit codes with a guard, without one, and as nobody.
-const USED: [(&[&str], [i32; 3]); 35] = [
+const USED: [(&[&str], [i32; 3]); 36] = [
     (&["reload"], [0, 4, 8]),
     (&["status"], [0, 4, 8]),
     (&["status", "asterisk-guess"], [0, 4, 8]),
@@ -144,6 +149,7 @@ const USED: [(&[&str], [i32; 3]); 35] = [
     (&["explain", EVE], [0, 4, 8]),
     (&["import", "/dev/null"], [0, 0, 0]),
     // No notifier is configured.
+    (&["fleet", "status"], [2, 4, 8]),
     (&["notify", "test"], [2, 2, 2]),
 ];
 

@@ -35,6 +35,7 @@ fn row(host: &str, jail: &str, offences: u32) -> TopRow {
         by_hand: offences == 0,
         by: None,
         comment: None,
+        issuers: Vec::new(),
         paused: false,
         rule: Some("asterisk-security/invalid-password".to_owned()),
         place: Place::default(),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use super::log_reader::Reader;
+use crate::config::FLEET;
 use crate::control::health::Check;
 use crate::daemon::notify_link::NotifyLink;
 use crate::daemon::requests::without_effect;
 use crate::decide::engine::Engine;
+use crate::decide::peer_bans::IssuedBan;
 use crate::decide::plan::Plan;
 use crate::geo::{Databases, SharedDatabases};
 use crate::model::account::Account;
@@ -23,6 +25,9 @@ use crate::model::words::counted;
 
 /// Attempts of a host that are looked at, to tell with a ban which accounts it tried.
 const MOST_ATTEMPTS: usize = 64;
+
+/// Bans of peers, and their ends, that are told one by one in a second. Of others, only the number is told.
+const MOST_OF_PEERS: u64 = 100;
 
 /// Events that wait to be stored: about 500 bytes each. The state file keeps no more of them.
 const MOST_WAITING: usize = 1 << 16;
@@ -39,6 +44,8 @@ pub struct EventLog {
     pub notify: Option<Arc<NotifyLink>>,
     /// What is known of where hosts are.
     places: Arc<SharedDatabases>,
+    /// The second in which bans of peers were told, and how many there were.
+    of_peers: (i64, u64),
 }
 
 impl EventLog {
@@ -80,6 +87,32 @@ impl EventLog {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Tells how many bans of peers were not told one by one.
+    pub fn tick(&mut self, now: Time) {
+        let (second, count) = self.of_peers;
+        let more = count.saturating_sub(MOST_OF_PEERS);
+        if second == now.secs() || more == 0 {
+            return;
+        }
+        self.of_peers = (now.secs(), 0);
+        let text = format!("[{FLEET}] {more} more bans and unbans of peers, not told one by one");
+        let kind = EventKind::Ban;
+        self.tell_but_nobody(GuardEvent {
+            jail: Some(FLEET.to_owned()),
+            ..GuardEvent::new(now, kind, text)
+        });
+    }
+
+    /// Whether a ban of a peer, or its end, is told by itself.
+    fn tells_of_peer(&mut self, now: Time) -> bool {
+        self.tick(now);
+        if self.of_peers.0 != now.secs() {
+            self.of_peers = (now.secs(), 0);
+        }
+        self.of_peers.1 += 1;
+        self.of_peers.1 <= MOST_OF_PEERS
+    }
+
     fn tell_people(&self, event: &GuardEvent) {
         if let Some(notify) = &self.notify {
             notify.tell(event);
@@ -107,6 +140,18 @@ impl EventLog {
         match decision {
             Decision::Found { jail, host, offences, .. } => {
                 debug!("[{}] Found {host} ({offences})", name(*jail));
+            }
+            Decision::Ban(ban) if ban.jail == plan.fleet() => {
+                if self.tells_of_peer(now) {
+                    self.banned_by_peer(ban, engine);
+                }
+            }
+            Decision::Unban { jail, subject, why } if *jail == plan.fleet() => {
+                if self.tells_of_peer(now) {
+                    let text = format!("[{FLEET}] Unban {subject}{}", ended(*why));
+                    let event = GuardEvent::new(now, EventKind::Unban, text).about(subject);
+                    self.tell_but_nobody(GuardEvent { jail: Some(FLEET.to_owned()), ..event });
+                }
             }
             Decision::Ban(ban) => self.banned(EventKind::Ban, "Ban", ban, engine, reader),
             Decision::Observed(ban) => {
@@ -175,6 +220,37 @@ impl EventLog {
         }
     }
 
+    /// Logs and stores a ban of peers. Whoever is told of bans is told by the peer itself.
+    fn banned_by_peer(&mut self, ban: &Ban, engine: &Engine) {
+        let plan = engine.plan();
+        let issued = engine.peers().of(ban.subject);
+        let issuers = names_of(&issued);
+        let rule = issued.first().map(|ban| ban.rule.clone()).filter(|rule| !rule.is_empty());
+        let jail = issued.first().map_or(String::new(), |ban| format!(" {}", ban.jail));
+        let length = ban
+            .until
+            .map_or(BanDuration::Permanent, |until| BanDuration::For(until.since(ban.since)));
+        let (ports, subject) = (scope(plan, ban), ban.subject);
+        let of_rule = rule.as_ref().map_or(String::new(), |rule| format!(", {rule}"));
+        let text = format!(
+            "[{FLEET}] Ban {subject} (by {issuers}:{jail}{of_rule}, {}, ports {ports}, {length})",
+            ban.evidence
+        );
+        self.tell_but_nobody(GuardEvent {
+            jail: Some(FLEET.to_owned()),
+            evidence: Some(ban.evidence),
+            by: Some(issuers),
+            place: self.places.get().place(subject.address()),
+            ban: Some(BanDetails {
+                ports: ports.to_owned(),
+                until: ban.until,
+                rule,
+                ..BanDetails::default()
+            }),
+            ..GuardEvent::new(ban.since, EventKind::Ban, text).about(subject)
+        });
+    }
+
     /// Tells of a ban, or of what would be one, with what led to it.
     fn banned(&mut self, kind: EventKind, word: &str, ban: &Ban, engine: &Engine, reader: &Reader) {
         let plan = engine.plan();
@@ -213,6 +289,12 @@ impl EventLog {
         self.tell_people(&event);
         self.store(event, accounts);
     }
+}
+
+/// Returns the issuers of a ban: `pbx2, pbx3`.
+fn names_of(issued: &[IssuedBan]) -> String {
+    let names: Vec<_> = issued.iter().take(MOST_LINES).map(|ban| ban.issuer.as_str()).collect();
+    names.join(", ")
 }
 
 /// Logs an event, with fields for the journal beside the text; what reads standard error gets the text alone.
@@ -265,6 +347,7 @@ fn ended(why: Lifted) -> &'static str {
         Lifted::ByHand => " (lifted by hand)",
         Lifted::Ignored => " (it is never banned now)",
         Lifted::Replaced => " (another ban took its place)",
+        Lifted::Recalled => " (its issuer took it back)",
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod backlog;
 pub(super) mod event_log;
+mod fleet;
 mod handle;
 mod health_log;
 pub mod log_reader;
@@ -30,6 +31,7 @@ use crate::daemon::engine_thread::event_log::EventLog;
 use crate::daemon::engine_thread::log_reader::{Matchers, Reader};
 use crate::daemon::engine_thread::recorder::Recorder;
 use crate::daemon::engine_thread::sip_channel::Wire;
+use crate::daemon::fleet_link::FleetLink;
 use crate::decide::ban_activity::ElementKey;
 use crate::decide::engine::{Awaited, Engine};
 use crate::decide::plan::Plan;
@@ -110,6 +112,8 @@ pub struct Core {
     pub health_log: HealthLog,
     /// What is known of the feeds that are fetched.
     pub fetched: Arc<SharedRecords>,
+    /// The way to the fleet; `None` if the guard was started without one.
+    pub fleet: Option<Arc<FleetLink>>,
 }
 
 impl Core {
@@ -169,6 +173,8 @@ impl Core {
             } else {
                 self.observe();
             }
+            // Behind what the guard sees itself: peers do not make it slower.
+            more |= self.serve_fleet();
             self.recorder.events(self.events.take(), now());
             self.recorder.checkpoint(&mut self.engine, &self.reader, now());
         }
@@ -220,6 +226,9 @@ impl Core {
         self.orders.correct(step);
         self.recorder.correct(step, wall);
         self.recorder.orders(&self.orders, wall);
+        if let Some(link) = &self.fleet {
+            link.say_again();
+        }
         // What still waits for the kernel has to be told in terms of the new one.
         self.catch_up();
         let (set, by) =
@@ -235,6 +244,7 @@ impl Core {
         self.engine.see(sight);
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
+        self.events.tick(now());
         if self.paused.is_over(now()) {
             let event = GuardEvent::new(now(), EventKind::Order, "the pause is over");
             self.events.tell(event.leaving(Pause::Off));
@@ -425,6 +435,9 @@ impl Core {
             self.worker.apply(changes, self.turn);
         }
         self.recorder.note(&mut self.engine, now);
+        if let Some(link) = &self.fleet {
+            fleet::publish(link, &decided, &self.engine);
+        }
         for decision in &decided {
             self.events.decided(decision, &self.engine, &self.reader, now);
         }

@@ -49,9 +49,13 @@ impl Recorder {
     /// Stores the bans that have changed.
     pub fn note(&mut self, engine: &mut Engine, now: Time) {
         let entries = engine.take_journal();
+        let issued = engine.take_peer_journal();
         if let (Some(store), false) = (&self.store, entries.is_empty()) {
             store.note(engine.plan(), entries, now);
             self.due = true;
+        }
+        if let (Some(store), false) = (&self.store, issued.is_empty()) {
+            store.note_issued(issued, now);
         }
     }
 
@@ -62,6 +66,7 @@ impl Recorder {
         if let Some(store) = &self.store {
             let bans = engine.bans().iter().copied().collect();
             store.note_all(&Arc::clone(engine.plan()), bans, now);
+            store.note_all_issued(engine.peers().stored(), now);
             store.orders(self.orders.clone(), now);
             engine.note_changes();
             self.anew = true;

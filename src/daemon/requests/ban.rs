@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{jail_named, note};
+use crate::config::FLEET;
 use crate::control::ban::{BanManner, BanRequest};
 use crate::control::{Done, Problem, SubjectText};
 use crate::daemon::Daemon;
@@ -37,6 +38,11 @@ fn ban(core: &mut Core, request: &BanRequest, note: Note) -> Result<Done, Proble
         request;
     let (whom, now) = (*whom, now());
     let jail = jail_named(core.engine.plan(), jail.as_deref())?;
+    if jail == Some(core.engine.plan().fleet()) {
+        return Err(Problem::refused(format!(
+            "`{FLEET}` is the jail of what peers ban: leave --jail out, and the fleet hears of this ban"
+        )));
+    }
     may_be_banned(&core.engine, whom)?;
     if !sure && *manner != BanManner::Confirm {
         nobody_logged_in(&core.engine, whom, now)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::status::placed_ban;
 use crate::control::Problem;
-use crate::control::banned::{BanStatus, NamedBan};
+use crate::control::banned::{BanStatus, Issuer, NamedBan};
 use crate::daemon::engine_thread::Core;
 use crate::daemon::{Daemon, Kernel};
 use crate::decide::ban_table::end;
@@ -16,6 +16,9 @@ use crate::model::event::{Ban, JailId};
 use crate::model::subject::Subject;
 use crate::store::{self, ban_record};
 use crate::sys::clock::now;
+
+/// Issuers of one ban that are shown.
+const MOST_ISSUERS: usize = 16;
 
 /// The bans that are asked for.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ impl Selection {
 pub(super) struct Snapshot {
     plan: Arc<Plan>,
     bans: Vec<Ban>,
+    /// The issuers of those that are peers'.
+    issuers: HashMap<Subject, Vec<Issuer>>,
     /// The jails whose bans are not in force for now.
     paused: Vec<JailId>,
     /// The directory of the state file, which says who ordered bans.
@@ -57,13 +62,19 @@ impl Snapshot {
         let (plan, bans) = (core.engine.plan(), core.engine.bans());
         let is_paused = |id: &JailId| core.paused.is_on() || bans.is_paused(*id);
         let paused = plan.jails().map(|(id, _)| id).filter(is_paused).collect();
-        let bans = bans.iter().filter(|ban| selection.has(plan, ban)).copied().collect();
-        Self { plan: Arc::clone(plan), bans, paused, state_dir, places }
+        let bans: Vec<Ban> = bans.iter().filter(|ban| selection.has(plan, ban)).copied().collect();
+        let of_peers = bans.iter().filter(|ban| ban.jail == plan.fleet());
+        let issuers = |ban: &Ban| {
+            let issued = core.engine.peers().of(ban.subject);
+            (ban.subject, issued.iter().take(MOST_ISSUERS).map(Issuer::from).collect())
+        };
+        let issuers = of_peers.map(issuers).collect();
+        Self { plan: Arc::clone(plan), bans, issuers, paused, state_dir, places }
     }
 
     /// Returns the bans, longest first, with what was dropped of them if they are not more than `most`.
     pub(super) fn named(self, kernel: &Kernel, most: usize) -> Vec<NamedBan> {
-        let Self { plan, mut bans, paused, state_dir, places } = self;
+        let Self { plan, mut bans, issuers, paused, state_dir, places } = self;
         bans.sort_by_key(|ban| (std::cmp::Reverse(end(ban)), ban.subject, ban.jail));
         let counts = if (1..=most).contains(&bans.len()) {
             kernel.counters.banned(&plan.structure)
@@ -82,7 +93,9 @@ impl Snapshot {
             let knocked = count.and_then(|count| count.moved).map(crate::model::time::Time::secs);
             let named = placed_ban(&plan, ban, now, &places);
             let comment = comment.flatten();
-            let ban = BanStatus { by, comment, paused, dropped, knocked, ..named.ban };
+            let of_peers = issuers.get(&ban.subject).filter(|_| ban.jail == plan.fleet());
+            let issuers = of_peers.cloned().unwrap_or_default();
+            let ban = BanStatus { by, comment, paused, issuers, dropped, knocked, ..named.ban };
             NamedBan { ban, ..named }
         };
         bans.iter().map(named).collect()

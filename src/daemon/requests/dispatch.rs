@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    accounts, allow, ban, banned, explain, failregex, ignoreip, import, list, metrics, pause,
-    settings, status, top, unban, verify,
+    accounts, allow, ban, banned, explain, failregex, fleet, ignoreip, import, list, metrics,
+    pause, settings, status, top, unban, verify,
 };
 use crate::control::status::Detail;
 use crate::control::{Answer, Request};
@@ -37,6 +37,7 @@ pub(super) async fn dispatch(daemon: &Arc<Daemon>, request: Request, caller: Cal
         Request::Banned(request) => banned::answer(daemon, request).await.into(),
         Request::List(request) => list::answer(daemon, request).await.into(),
         Request::Top(request) => top::answer(daemon, request).await.into(),
+        Request::Fleet => fleet::answer(daemon).await.into(),
     }
 }
 
@@ -46,7 +47,7 @@ pub(super) fn may_be_long(request: &Request) -> bool {
         Request::Status(request) => request.detail == Detail::Full,
         Request::Banned(request) => request.host.is_none_or(|host| !host.0.is_one_address()),
         Request::List(request) => request.host.is_none(),
-        Request::Accounts => true,
+        Request::Accounts | Request::Fleet => true,
         Request::Metrics
         | Request::Reload
         | Request::Ban(_)

@@ -27,7 +27,7 @@ const MOST_SLOW: usize = 5;
 type Look = fn(&Facts<'_>) -> Vec<Trouble>;
 
 /// All checks, in the order of [`Check`], with what is said where nothing is wrong.
-const CHECKS: [(Check, Look, &str); 24] = [
+const CHECKS: [(Check, Look, &str); 25] = [
     (Check::Pause, pause, "dropping is not paused"),
     (Check::Nftables, nftables, "the kernel takes changes"),
     (Check::TableChanges, table_changes, "nobody fights for the table"),
@@ -52,6 +52,7 @@ const CHECKS: [(Check, Look, &str); 24] = [
     (Check::Lists, feeds, "the feeds are what their files say, and as fresh as they should be"),
     (Check::Notify, notify, "notifications are sent, or none are configured"),
     (Check::Geoip, geoip, "the databases of countries are what their files say, or there are none"),
+    (Check::Fleet, fleet, "bans are shared with the fleet, or there is none"),
 ];
 
 /// All that the checks look at.
@@ -389,18 +390,26 @@ fn notify(facts: &Facts<'_>) -> Vec<Trouble> {
     match &facts.core.events.notify {
         _ if wanted.is_empty() => Vec::new(),
         Some(link) => link.troubles(),
-        None => vec![Trouble::new(
-            format!(
-                "nobody is told anything: the guard was started without {}",
-                Peer::Notify.option()
-            ),
-            format!(
-                "start the guard with {} and the socket of {}",
-                Peer::Notify.option(),
-                Peer::Notify.unit()
-            ),
-        )],
+        None => vec![started_without("nobody is told anything", Peer::Notify)],
     }
+}
+
+fn fleet(facts: &Facts<'_>) -> Vec<Trouble> {
+    let (plan, core) = (facts.core.engine.plan(), facts.core);
+    match &core.fleet {
+        _ if plan.config.fleet.is_none() || core.dry_run => Vec::new(),
+        Some(link) => link.troubles(),
+        None => vec![started_without("no bans are shared with the fleet", Peer::Fleet)],
+    }
+}
+
+/// Returns the trouble that a process of ours is wanted, and the guard does not know where it is.
+fn started_without(so: &str, peer: Peer) -> Trouble {
+    let (option, unit) = (peer.option(), peer.unit());
+    Trouble::new(
+        format!("{so}: the guard was started without {option}"),
+        format!("start the guard with {option} and the socket of {unit}"),
+    )
 }
 
 #[cfg(test)]

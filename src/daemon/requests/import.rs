@@ -1,5 +1,6 @@
 //! `import`: takes up bans of another guard, or of an earlier time.
 
+use crate::config::FLEET;
 use crate::control::import::{ImportRequest, Imported, ImportedBan, ImportedHistory};
 use crate::control::{Problem, SubjectText};
 use crate::daemon::Daemon;
@@ -50,6 +51,12 @@ fn take_up(
     caller: &Caller,
     now: Time,
 ) -> Result<Option<bool>, Problem> {
+    if imported.jail == FLEET {
+        let SubjectText(subject) = imported.host;
+        return Err(Problem::refused(format!(
+            "{subject}: a ban of a peer is the fleet's to bring"
+        )));
+    }
     let ban = ban(core.engine.plan(), names, imported, now)?;
     if ban.until.is_some_and(|until| until <= now) {
         return Ok(None);

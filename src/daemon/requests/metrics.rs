@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use ipnet::IpNet;
 
 use crate::control::Problem;
+use crate::control::fleet::{FleetReport, FleetSummary};
 use crate::control::metrics::{
     BanCount, DropCount, DropReason, FeedCount, JailTerms, Metrics, OffenceCount, numbers_only,
 };
@@ -75,6 +76,11 @@ impl Core {
             dropped: None,
             took: self.worker.health().took,
             memory: None,
+            fleet: self.fleet_report().map(|report| {
+                let summary =
+                    FleetSummary { server: String::new(), trouble: None, ..report.summary };
+                FleetReport { summary, ..report }
+            }),
             terms: terms(engine),
         })
     }
@@ -125,7 +131,7 @@ fn offences(engine: &Engine) -> Vec<OffenceCount> {
 /// Returns the values of the jails.
 fn terms(engine: &Engine) -> Vec<JailTerms> {
     let plan = engine.plan();
-    let jails = plan.jails().filter(|(id, _)| *id != plan.manual());
+    let jails = plan.jails().filter(|(_, jail)| !jail.is_without_section());
     let terms = jails.map(|(_, jail)| JailTerms {
         jail: jail.name.clone(),
         maxretry: jail.maxretry,

@@ -8,6 +8,7 @@ mod banned;
 mod dispatch;
 pub(crate) mod explain;
 mod failregex;
+mod fleet;
 pub(crate) mod health;
 mod ignoreip;
 mod import;

@@ -74,7 +74,8 @@ impl Core {
         let problems: Vec<_> =
             checks.iter().filter(|result| result.is_problem()).map(CheckResult::in_words).collect();
         let paused = self.pauses();
-        let idle = |id: JailId| id == plan.manual() && self.engine.bans().count(id) == 0;
+        let without_section = [plan.manual(), plan.fleet()];
+        let idle = |id: JailId| without_section.contains(&id) && self.engine.bans().count(id) == 0;
         let shown = plan.jails().filter(|(id, _)| only.map_or(!idle(*id), |only| only == *id));
         Ok(Status {
             health: Health::of(&paused, &problems),
@@ -100,6 +101,7 @@ impl Core {
             store: self.recorder.status(now),
             notify: self.events.notify.as_ref().map(|link| link.status()).unwrap_or_default(),
             feeds: self.feeds(),
+            fleet: self.fleet_summary(),
         })
     }
 
@@ -239,10 +241,11 @@ fn ban_status(plan: &Plan, ban: &Ban, now: Time) -> BanStatus {
         since: ban.since.secs(),
         offences: ban.offences,
         evidence: ban.evidence,
-        by_hand: ban.offences == 0,
+        by_hand: ban.offences == 0 && ban.jail != plan.fleet(),
         // Those are filled in by whoever knows.
         by: None,
         comment: None,
+        issuers: Vec::new(),
         paused: false,
         rule: ban.cause.and_then(|(rule, _)| plan.rule_name(rule)),
         dropped: None.into(),

@@ -54,6 +54,8 @@ pub struct Dialers {
     pub sources: Vec<(Peer, Connect)>,
     /// The way to the process that tells people.
     pub notify: Option<Connect>,
+    /// The way to the process that reaches the fleet's server.
+    pub fleet: Option<Connect>,
 }
 
 /// The channels by which the firewall helper is asked for connections to our other processes.
@@ -82,10 +84,12 @@ pub fn dialers(options: &Options, channels: Option<DialChannels>) -> Dialers {
     });
     let notify = options.peers.socket(Peer::Notify);
     let notify = notify.map(|socket| connect(Peer::Notify, socket, sources.as_ref()));
+    let fleet = options.peers.socket(Peer::Fleet);
+    let fleet = fleet.map(|socket| connect(Peer::Fleet, socket, sources.as_ref()));
     let is_reader = |peer| matches!(peer, Peer::Journal | Peer::Ami);
     let readers = options.peers.each().filter(|(peer, _)| is_reader(*peer));
     let sources = readers.map(|(peer, socket)| (peer, connect(peer, socket, sources.as_ref())));
-    Dialers { resolver, sources: sources.collect(), notify }
+    Dialers { resolver, sources: sources.collect(), notify, fleet }
 }
 
 /// A channel that several threads use.

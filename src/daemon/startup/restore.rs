@@ -167,6 +167,7 @@ pub(crate) fn take_up(
         let taken = awaited.take().map(|begun| engine.recover_held(&begun, found, now(), out));
         say_taken(taken.unwrap_or_default(), !remembered.bans.is_empty());
     }
+    engine.restore_peers(&std::mem::take(&mut opened.loaded.peers), now(), out);
     if gone > 0 {
         warn!("{gone} stored bans are for ports that the configuration no longer has");
     }

@@ -203,6 +203,9 @@ impl Daemon {
         if let Some(notify) = &self.notify {
             notify.reload(!plan.config.notify.is_empty());
         }
+        if let Some(fleet) = &self.fleet {
+            fleet.reload(plan.config.fleet.is_some());
+        }
         self.finder.change(wanted);
         self.fetched.refresh(&plan.config.lists.feeds);
         let settle = move || keeper.settle(&plan.structure, Arc::clone(&plan.lists));

@@ -15,6 +15,7 @@ impl Engine {
         }
         self.earlier.correct(step);
         self.bans.correct(step);
+        self.peers.correct(step);
         self.effects.correct(step);
         self.known.correct(step);
         self.networks.correct(step);

@@ -78,6 +78,7 @@ impl Engine {
     fn remedy(&mut self, plan: &Plan, ban: &Ban, now: Time, out: &mut Vec<Decision>) {
         let wide = wide_scope(plan, ban);
         let outcome = match wide {
+            _ if ban.jail == plan.fleet() => Remedy::Unchanged,
             _ if is_by_hand(ban) => Remedy::ByHand,
             None => Remedy::Unchanged,
             Some(_) if ban.evidence < Evidence::Proven => Remedy::Unverified,

@@ -60,7 +60,7 @@ impl Engine {
     pub fn explain(&self, host: IpAddr, now: Time, most: usize) -> Explanation {
         let host = canonical(host);
         let subject = self.known_as(host);
-        let jails = self.plan.jails().filter(|(id, _)| *id != self.plan.manual());
+        let jails = self.plan.jails().filter(|(_, jail)| !jail.is_without_section());
         let jails = jails.zip(&self.states).map(|((id, jail), state)| {
             let subject = super::subject(&self.ignored, host, jail.ipv6prefix);
             let net = policy::holding(&jail.ignoreip, &IpNet::from(host));

@@ -10,6 +10,7 @@ mod jail;
 mod lines;
 mod offence;
 mod order;
+mod peers;
 mod recovery;
 mod renew;
 mod watch;
@@ -32,6 +33,7 @@ use crate::decide::joins::{AT_ONCE, Joins};
 use crate::decide::known_good::{KnownGood, Standing};
 use crate::decide::login_log::LoginLog;
 use crate::decide::observed::ObservedBans;
+use crate::decide::peer_bans::PeerBans;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::rates::{MinuteRates, Sums};
@@ -58,6 +60,7 @@ pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
 pub use order::{Manner, ManualBan, Ordered};
+pub use peers::PeerTerms;
 pub use recovery::{Awaited, RecoverySummary, StoredBans};
 pub use watch::{WatchedBan, WatchedChange};
 
@@ -72,6 +75,7 @@ pub struct Engine {
     /// The bans that other guards made before.
     earlier: EarlierTable,
     bans: BanTable,
+    peers: PeerBans,
     effects: Effects,
     known: KnownGood,
     networks: AccountNetworks,
@@ -169,6 +173,7 @@ impl Engine {
             states,
             earlier: EarlierTable::default(),
             bans: BanTable::default(),
+            peers: PeerBans::default(),
             effects: Effects::default(),
             recent: RecentEvents::default(),
             joins: Joins::new(AT_ONCE),
@@ -211,6 +216,7 @@ impl Engine {
     /// Keeps a journal of the bans from now on; see [`BanTable::take_journal`].
     pub fn keep_journal(&mut self) {
         self.bans.keep_journal();
+        self.peers.keep_journal();
     }
 
     /// Returns what has changed in the bans since the last call.
@@ -401,6 +407,7 @@ impl Engine {
                 why: Lifted::Expired,
             });
         }
+        self.peers.tick(now);
         self.sweep_effects();
         for state in &mut self.states {
             state.offences.sweep(now);
@@ -502,6 +509,7 @@ impl Engine {
                 out.extend(self.bans.pause(successor, true).into_iter().map(Decision::Change));
             }
         }
+        self.change_peers(out);
         self.lift_ignored(out);
     }
 
@@ -599,8 +607,14 @@ impl Engine {
         concerned: impl Fn(&Ban) -> bool,
     ) -> usize {
         let lifted: Vec<Ban> = self.bans.iter().filter(|ban| concerned(ban)).copied().collect();
+        let fleet = self.plan.fleet();
         for ban in &lifted {
             let change = self.bans.remove(ban, why);
+            if ban.jail == fleet && why == Lifted::ByHand {
+                self.peers.dismiss(ban.subject);
+            } else if ban.jail == fleet {
+                self.peers.forget(ban.subject);
+            }
             let own = usize::from(ban.jail.0);
             for (jail, state) in self.states.iter_mut().enumerate() {
                 if jail == own || why == Lifted::ByHand {

@@ -264,6 +264,7 @@ fn holds(plan: &Plan, ban: &Ban, jail: JailId, event: &Event) -> bool {
     let own = || plan.jail(jail).map(|jail| plan.ban_terms(jail, event.evidence).0);
     ban.jail != jail
         && ban.jail != plan.manual()
+        && ban.jail != plan.fleet()
         && ban.evidence >= event.evidence
         && ban.until.is_none_or(|until| until > event.time)
         && (ban.scope == ScopeId(0) || Some(ban.scope) == own())

@@ -8,6 +8,7 @@ mod growing;
 mod known_good;
 mod new_networks;
 mod order;
+mod peers;
 mod recovery;
 mod reload;
 mod shared;

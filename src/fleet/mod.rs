@@ -19,7 +19,7 @@ mod refusal;
 pub mod resp;
 mod shared;
 pub mod snapshot;
-mod state_file;
+pub mod state_file;
 pub mod toml_edit;
 
 pub use peer::Missing;

@@ -1,5 +1,8 @@
 //! A server that forgets, is full, or gives what is old.
 
+use asterguard::fleet::snapshot::Head;
+use asterguard::fleet::state_file;
+
 use super::*;
 
 fn two(server: &Server, keys: &Keys) -> (Node, Node) {
@@ -101,12 +104,16 @@ fn old_keys_of_a_server_are_not_taken_again() {
     pbx2.restart();
     pbx2.until_banned("pbx1", "192.0.2.2");
     pbx2.until_connected();
+    // It is past the time in which positions are kept.
+    let newest = Head::read(server.ask("GET ag:{pbx1}:s").bytes().unwrap()).unwrap().at;
+    until("positions are kept", || {
+        let read = state_file::read(&pbx2.home.path("state"));
+        read.get(&"pbx1".parse().unwrap()).is_some_and(|(_, snapshot)| *snapshot >= newest)
+    });
     let mut client = server.client();
     for (key, value) in &old {
         client.ask_one(&[b"SET", key.as_bytes(), value, b"PX", b"3600000"]).unwrap();
     }
-    // It is past the time in which positions are kept.
-    until("positions are kept", || pbx2.home.path("state").join("read").exists());
     pbx2.restart();
     until("it is refused", || pbx2.refused("pbx1", "replayed") > 0);
     assert!(!pbx2.has("pbx1", "192.0.2.1"));

@@ -14,6 +14,7 @@ mod kit;
 mod attacks;
 mod bench;
 mod commands;
+mod guards;
 mod lossy;
 mod nodes;
 

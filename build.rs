@@ -41,9 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let automaton = compile::automaton(&compile::nfa(&regexes)?, compile::DENSE_LIMIT)?;
         // Where it is too large, the program does what it does with all rules that are.
         let Some(automaton) = automaton else { continue };
-        let path = Path::new(&out).join(grammar);
-        fs::write(&path, postcard::to_stdvec(&automaton)?)?;
-        writeln!(made, "    Made::new(&{regexes:?}, include_bytes!({path:?})),")?;
+        let file = format!("{grammar}.automaton");
+        fs::write(Path::new(&out).join(&file), postcard::to_stdvec(&automaton)?)?;
+        let bytes = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
+        writeln!(made, "    Made::new(&{regexes:?}, {bytes}),")?;
     }
     let count = made.lines().count();
     let text = format!("static MADE: [Made; {count}] = [\n{made}];\n");

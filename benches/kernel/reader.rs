@@ -62,7 +62,7 @@ impl Reader {
                     DONE | 2 => return found,
                     _ => {}
                 }
-                rest = &rest[(length + 3 & !3).min(rest.len())..];
+                rest = &rest[((length + 3) & !3).min(rest.len())..];
             }
         }
     }
@@ -121,7 +121,7 @@ fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         let length = usize::from(u16::from_ne_bytes(rest[..2].try_into().unwrap()));
         let kind = u16::from_ne_bytes(rest[2..4].try_into().unwrap()) & 0x3fff;
         let value = &rest[4..length];
-        rest = &rest[(length + 3 & !3).min(rest.len())..];
+        rest = &rest[((length + 3) & !3).min(rest.len())..];
         Some((kind, value))
     })
 }
@@ -131,7 +131,7 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, text: &str) {
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(text.as_bytes());
     bytes.push(0);
-    bytes.resize(bytes.len() + 3 & !3, 0);
+    bytes.resize((bytes.len() + 3) & !3, 0);
 }
 
 fn message(

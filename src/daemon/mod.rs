@@ -40,7 +40,7 @@ use crate::hosts::exempt::IgnoreList;
 use crate::hosts::lists::Lists;
 use crate::input::{Remotes, Watcher};
 use crate::model::clock_step::WallClock;
-use crate::model::event::KernelElement;
+use crate::model::event::{Decision, KernelElement};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::orders::Orders;
 use crate::model::pause::Pause;
@@ -186,9 +186,8 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let prepared = prepare(options)?;
     let Prepared { helper, plan, lists, matchers, volume, readable, claim, .. } = prepared;
     let Prepared { manager, control, numbers, memory, places, .. } = prepared;
-    let handles = KernelHandles::open(helper)?;
     let KernelHandles { sink, lists: list_sink, watch, counters, held, passed, wire, dial, child } =
-        handles;
+        KernelHandles::open(helper)?;
     let (inbox, messages) = std::sync::mpsc::channel();
     let engine_handle = EngineHandle::new(inbox);
     let Dialers { resolver, sources, notify, fleet } = privsep::dialers(options, dial);
@@ -209,11 +208,7 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
     let (recorder, awaited) =
         recovery::take_up(options, &mut engine, &mut reader, known, &mut decisions)?;
     engine.protect(Arc::new(exempt.and(orders.exempt())), &mut decisions);
-    for jail in orders.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
-        if let Some(id) = plan.jail_named(jail) {
-            engine.pause_jail(id, true, &mut decisions);
-        }
-    }
+    pause_jails(&orders, &plan, &mut engine, &mut decisions);
     let notify = notify.map(|connect| NotifyLink::start(connect, !plan.config.notify.is_empty()));
     let notify = notify.transpose().context("cannot start a thread")?.map(Arc::new);
     let fleet = start_fleet(fleet, options, &plan, &engine_handle)?;
@@ -290,6 +285,15 @@ pub fn run(options: &Options) -> Result<Ended, RunError> {
         watched,
         ended,
     )
+}
+
+/// Pauses the jails that were paused before the start.
+fn pause_jails(orders: &Orders, plan: &Plan, engine: &mut Engine, out: &mut Vec<Decision>) {
+    for jail in orders.pauses.iter().filter_map(|pause| pause.jail.as_deref()) {
+        if let Some(id) = plan.jail_named(jail) {
+            engine.pause_jail(id, true, out);
+        }
+    }
 }
 
 /// Starts the way to the fleet. What a dry run only says is shared with nobody.

@@ -501,8 +501,7 @@ impl Scanner {
             self.found.clear();
             pattern_set.matching(cache, body, &mut self.found);
             self.found.retain(|index| targets.get(*index).is_some_and(|it| it.sees(writer)));
-            let first = events.len();
-            let is_hit = !self.found.is_empty();
+            let (first, is_hit) = (events.len(), !self.found.is_empty());
             let framing = framing(shape, || is_hit && self.context.is_framed(line));
             for target in self.found.iter().filter_map(|index| targets.get(*index)) {
                 // Asterisk cuts a message that is too long; in text, the line feed that it then lacks
@@ -555,9 +554,8 @@ impl Scanner {
                 }
                 let believed = |hit: &&Event| hit.evidence > Evidence::Hearsay;
                 sender = hits.iter().find(believed).map(|hit| (hit.host, hit.evidence));
-                let messages = &matcher.messages;
                 let weighed = (&mut *hits, &mut self.evidence);
-                if weigh(&mut self.context, messages, line, shape, clock, weighed) {
+                if weigh(&mut self.context, &matcher.messages, line, shape, clock, weighed) {
                     self.free_text = hits.first().map(|hit| hit.time);
                 }
                 self.counts.add(hits);

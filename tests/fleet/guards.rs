@@ -43,7 +43,7 @@ impl Pbx {
         let mut run = home.run(netns.command(PROGRAM));
         run.arg("--fleet").arg(home.path("fleet.sock"));
         let guard = Guard::start_in(home, run);
-        let pbx = Self { guard, netns, process, listener: listener };
+        let pbx = Self { guard, netns, process, listener };
         let start = Instant::now();
         while pbx.status()["connected"] != true {
             assert!(start.elapsed() < PATIENCE, "{} {:#?}", pbx.status(), pbx.guard.log_lines());

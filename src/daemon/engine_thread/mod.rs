@@ -430,7 +430,9 @@ impl Core {
         }
         if !changes.is_empty() {
             if let Some(awaited) = &mut self.awaited {
-                changes.iter().for_each(|change| awaited.tell(change));
+                for change in &changes {
+                    awaited.tell(change);
+                }
             }
             self.worker.apply(changes, self.turn);
         }

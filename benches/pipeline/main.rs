@@ -36,6 +36,8 @@ mod fail2ban;
 #[path = "../logs/mod.rs"]
 mod logs;
 mod peer;
+#[path = "../process/mod.rs"]
+mod process;
 
 use std::env;
 use std::fs::File;
@@ -54,6 +56,8 @@ use asterguard::input::line_splitter::LineSplitter;
 use asterguard::model::event::{Decision, JailId};
 use asterguard::model::time::Time;
 use asterguard::rules::RuleSet;
+
+use process::own_cpu_time;
 
 /// What the daemon asks for in one read, in bytes.
 const READ_SIZE: usize = 128 * 1024;
@@ -243,9 +247,9 @@ impl Log {
         work: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<(Duration, T)> {
         self.file.rewind()?;
-        let start = cpu_time();
+        let start = own_cpu_time();
         let result = work(&mut self.file)?;
-        Ok((cpu_time().saturating_sub(start), result))
+        Ok((own_cpu_time().saturating_sub(start), result))
     }
 
     /// In bytes a second, once the rounds are in order.
@@ -344,16 +348,6 @@ fn count_lines(file: &mut File) -> io::Result<u64> {
         kept = rest.len().min(READ_SIZE);
         buffer.copy_within(rest.end - kept..rest.end, 0);
     }
-}
-
-/// CPU time of this thread; without the kernel's help, the time that passes.
-fn cpu_time() -> Duration {
-    // The kernel brings its count up to date when it schedules.
-    std::thread::yield_now();
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = schedstat.and_then(|text| text.split(' ').next()?.parse().ok());
-    thread_local!(static START: Instant = Instant::now());
-    nanos.map_or_else(|| START.with(Instant::elapsed), Duration::from_nanos)
 }
 
 /// Memory of this process that belongs to no file, in bytes; 0 if the kernel does not say.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::fail2ban::{Server, database};
+use crate::process::cpu_time;
 
 /// What passes for a line that it has to look at: it skips what is older than `findtime`.
 const JAIL: &str = "\
@@ -31,7 +32,7 @@ pub fn read(package: &Path, log: &mut File) -> io::Result<(Duration, u64)> {
     let server = Server::start(Command::new("env"), package, home.path(), JAIL, &path)?;
     let mut reader = Reader { server, home: home.path() };
     reader.until("it looks at the log", |position| position == Some(0))?;
-    let before = reader.cpu_time()?;
+    let before = cpu_time(reader.server.pid());
     let mut appended = OpenOptions::new().append(true).open(&path)?;
     let size = io::copy(log, &mut appended)?;
     reader.until("it has read the log", |position| {
@@ -39,7 +40,7 @@ pub fn read(package: &Path, log: &mut File) -> io::Result<(Duration, u64)> {
         let _ = appended.write_all(b"\n");
         position >= Some(size)
     })?;
-    let time = reader.cpu_time()?.saturating_sub(before);
+    let time = cpu_time(reader.server.pid()).saturating_sub(before);
     Ok((time, reader.failed(package)?))
 }
 
@@ -84,14 +85,5 @@ impl Reader<'_> {
         let line = out.lines().find(|line| line.contains("Total failed:"));
         let number = line.and_then(|line| line.rsplit('\t').next()?.parse().ok());
         number.ok_or_else(|| io::Error::other(format!("no number of failures: {out}")))
-    }
-
-    /// User and system time of all its threads: fields 14 and 15 of /proc/PID/stat (proc(5)), in
-    /// hundredths of a second.
-    fn cpu_time(&self) -> io::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.pid()))?;
-        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
-        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-        Ok(Duration::from_millis(10 * ticks))
     }
 }

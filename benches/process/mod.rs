@@ -1,7 +1,11 @@
 //! The CPU time of this thread, and of other programs that are run.
 //!
 //! For benchmarks (`#[path = "../process/mod.rs"] mod process;`).
-#![allow(dead_code, reason = "each user needs some of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each user needs some of it, and ends where it fails"
+)]
 
 use std::fs;
 use std::io::{Read as _, Seek as _};

@@ -12,11 +12,12 @@ use super::output::{Failure, Output};
 use super::{ConfigArg, Exit, host};
 use crate::config::load::load_fleet;
 use crate::fleet::keys::PrivateKey;
-use crate::fleet::process::{SOCKET, line};
+use crate::fleet::process::SOCKET;
 use crate::fleet::protocol::{FromFleet, LONGEST_LINE, ToFleet};
 use crate::fleet::record::{Host, Order};
 use crate::model::subject::Subject;
 use crate::sys::clock::now;
+use crate::sys::json_line::line;
 
 /// The time in which the order must be taken.
 const PATIENCE: Duration = Duration::from_secs(10);

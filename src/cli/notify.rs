@@ -11,7 +11,8 @@ use super::{ConfigArg, Exit};
 use crate::config::load::{LoadError, load_notify};
 use crate::decide::plan_files::PlanError;
 use crate::notify::helper::{self, SOCKET};
-use crate::notify::protocol::{LONGEST_REPORT, Outcome, Report, ToNotifier, line, read};
+use crate::notify::protocol::{LONGEST_REPORT, Outcome, Report, ToNotifier};
+use crate::sys::json_line::{line, read};
 
 /// How often a process that ends for another configuration is asked again.
 const TRIES: usize = 3;

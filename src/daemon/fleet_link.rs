@@ -19,8 +19,8 @@ use crate::model::event::Ban;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
-use crate::notify::protocol::{line, read};
 use crate::sys::clock::monotonic_now;
+use crate::sys::json_line::{line, read};
 use crate::sys::mutex::lock;
 use crate::sys::peer::{Connect, Peer};
 

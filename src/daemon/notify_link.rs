@@ -15,7 +15,8 @@ use super::peer_link::{self, FIRST_WAIT, Talk};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::time::Time;
 use crate::model::trouble::Trouble;
-use crate::notify::protocol::{LONGEST_REPORT, NotifyStatus, Report, ToNotifier, line, read};
+use crate::notify::protocol::{LONGEST_REPORT, NotifyStatus, Report, ToNotifier};
+use crate::sys::json_line::{line, read};
 use crate::sys::mutex::lock;
 use crate::sys::peer::{Connect, Peer};
 

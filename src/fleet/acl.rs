@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
 
-use super::layout::patterns;
+use super::layout::{ALL, own};
 use crate::model::node::NodeName;
 
 /// The commands that a node uses, and no others.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "auth",
     "ping",
     "time",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 18] = [
     "xrevrange",
     "publish",
     "subscribe",
+    "psubscribe",
     "unsubscribe",
     "multi",
     "exec",
@@ -32,10 +33,9 @@ const COMMANDS: [&str; 18] = [
 /// Returns the command for the server. The password is in it as its SHA-256 only; without one, a word stands in its place.
 #[must_use]
 pub fn line(node: &NodeName, user: Option<&str>, password: Option<&str>) -> String {
-    let (own, all) = patterns(node);
     let user = user.unwrap_or(node.as_str());
     let secret = password.map_or_else(|| "SHA256-OF-ITS-PASSWORD".to_owned(), hash);
-    let mut line = format!("ACL SETUSER {user} reset on #{secret} ~{own} %R~{all} &{all}");
+    let mut line = format!("ACL SETUSER {user} reset on #{secret} ~{} %R~{ALL} &{ALL}", own(node));
     for command in COMMANDS {
         let _ = write!(line, " +{command}");
     }

@@ -1,7 +1,7 @@
 //! A connection to the fleet's server: TLS, login, and commands with their answers.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::resp::{self, Commands, NoReply, Reply};
 use crate::config::Fleet;
+use crate::config::fleet::FleetServer;
 use crate::model::trouble::Trouble;
 use crate::sys::https::certificates;
-use crate::sys::secret_file;
+use crate::sys::{secret_file, tcp};
 
 /// The time that a connection may take to be made, for each address of the host.
 const CONNECTING: Duration = Duration::from_secs(5);
@@ -55,7 +56,8 @@ impl Client {
         let password = fleet.password.as_deref().map(secret_file::read_line).transpose()?;
         let tls = if fleet.server.tls { Some(tls(fleet)?) } else { None };
         let failed = |error: io::Error| no_connection(&server, &error);
-        let tcp = reach(&fleet.server.host, fleet.server.port).map_err(failed)?;
+        let FleetServer { host, port, .. } = &fleet.server;
+        let tcp = tcp::connect(host, *port, CONNECTING).map_err(failed)?;
         let is_ready = tcp
             .set_read_timeout(Some(TURN))
             .and_then(|()| tcp.set_write_timeout(Some(SENDING)))
@@ -188,17 +190,6 @@ fn no_connection(server: &str, error: &io::Error) -> Trouble {
         "see that the server runs, and that this machine reaches it"
     };
     Trouble::new(format!("no connection to {server}: {error}"), todo)
-}
-
-fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECTING) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }
 
 /// The client's side of TLS.

@@ -3,6 +3,9 @@
 use crate::model::node::NodeName;
 use crate::model::subject::Subject;
 
+/// The pattern of all that nodes have, and of all channels. A server lets a node listen to exactly this one.
+pub const ALL: &str = "ag:*";
+
 /// Returns the key of a ban.
 #[must_use]
 pub fn ban(node: &NodeName, host: &Subject) -> Vec<u8> {
@@ -40,10 +43,10 @@ pub fn node_of(channel: &[u8]) -> Option<NodeName> {
     text.strip_prefix("ag:{")?.strip_suffix("}:c")?.parse().ok()
 }
 
-/// Returns the patterns of all keys that a node writes, and of all that it reads.
+/// Returns the pattern of all keys that a node writes.
 #[must_use]
-pub fn patterns(node: &NodeName) -> (String, &'static str) {
-    (format!("ag:{{{node}}}:*"), "ag:*")
+pub fn own(node: &NodeName) -> String {
+    format!("ag:{{{node}}}:*")
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod publisher;
 pub mod record;
 mod refusal;
 pub mod resp;
+mod sealed;
 mod shared;
 pub mod snapshot;
 pub mod state_file;

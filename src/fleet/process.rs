@@ -8,12 +8,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::admission::Admission;
 use super::keys::PrivateKey;
@@ -25,6 +22,8 @@ use super::{catch_up, listener, state_file};
 use crate::config::Fleet;
 use crate::config::load::load_fleet;
 use crate::sys::clock::now;
+use crate::sys::json_line::line;
+use crate::sys::local_server::accept;
 use crate::sys::mutex::lock;
 
 /// The socket at which it serves the guard.
@@ -67,19 +66,21 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
     let loaded = load_fleet(config.as_deref()).map_err(|error| first_line(&error));
     let is_idle = matches!(loaded, Ok(None));
     let office = match begin(&loaded, state) {
-        Ok(shared) => {
-            Office { shared: Ok(shared), config, loaded, leave, open: AtomicUsize::new(0) }
-        }
+        Ok(shared) => Office { shared: Ok(shared), config, loaded, leave },
         Err(trouble) => {
             eprintln!("<4>{trouble}");
-            Office { shared: Err(trouble), config, loaded, leave, open: AtomicUsize::new(0) }
+            Office { shared: Err(trouble), config, loaded, leave }
         }
     };
     let office = Arc::new(office);
     let watching = Arc::clone(&office);
     let directory = state.to_owned();
     spawn("status", move || watching.watch(&directory))?;
-    spawn("accept", move || office.accept(&listener))?;
+    spawn("accept", move || {
+        let guards = Arc::clone(&office);
+        let ended = accept(&listener, MOST_CONNECTIONS, move |stream| guards.connected(stream));
+        let _ = office.leave.send(Err(ended));
+    })?;
     let ended = if is_idle { left.recv_timeout(IDLE).ok() } else { left.recv().ok() };
     ended.unwrap_or(Ok(()))
 }
@@ -111,14 +112,6 @@ fn first_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Returns a line for the other side, with its line feed.
-#[must_use]
-pub fn line(what: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(what).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
-}
-
 /// What concerns all connections.
 struct Office {
     /// What connects to the server, or why nothing does.
@@ -126,39 +119,9 @@ struct Office {
     config: Option<PathBuf>,
     loaded: Result<Option<Fleet>, String>,
     leave: Sender<io::Result<()>>,
-    open: AtomicUsize,
 }
 
 impl Office {
-    fn accept(self: &Arc<Self>, listener: &UnixListener) {
-        loop {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    let _ = self.leave.send(Err(error));
-                    return;
-                }
-                Err(_) => {
-                    thread::sleep(Duration::from_millis(100));
-                    continue;
-                }
-            };
-            if self.open.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-                continue;
-            }
-            let office = Arc::clone(self);
-            let serve = move || {
-                // A guard that is gone comes again.
-                let _ = office.connected(&stream);
-                office.open.fetch_sub(1, Ordering::Relaxed);
-            };
-            if spawn("guard", serve).is_err() {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    }
-
     fn connected(&self, stream: &UnixStream) -> io::Result<()> {
         stream.set_write_timeout(Some(PATIENCE))?;
         match &self.shared {

@@ -32,11 +32,14 @@ const SNAPSHOT_TIME: i64 = 600_000;
 const SNAPSHOT_DAY: i64 = 86_400_000;
 /// The time for which the server keeps a snapshot, a stream: that of a node that is gone for good ends.
 const KEPT: &[u8] = b"2592000000";
-/// Records that the server keeps for those that were away for a moment.
-const STREAM: &[u8] = b"10000";
-/// The time between two heartbeats, and after which the server's clock is asked again, in milliseconds.
-const HEARTBEAT: i64 = 10_000;
+/// Records that the server keeps for those that were away for a moment: some more than are said between two snapshots.
+const STREAM: &[u8] = b"2000";
+/// The time between two looks at the server, and after which its clock is asked again, in milliseconds.
+const LOOK: i64 = 10_000;
 const CLOCK: i64 = 60_000;
+/// Peers with which there is a heartbeat at each look. With more they are rarer, so that no node hears more than ten a
+/// second.
+const CROWD: usize = 100;
 
 /// What this node said last, and when.
 pub struct Publisher {
@@ -46,7 +49,9 @@ pub struct Publisher {
     at: Position,
     /// Records since the snapshot, its time and its blocks; `None`: the server has none of this start.
     snapshot: Option<(u64, i64, usize)>,
-    beat: i64,
+    looked: i64,
+    /// When the last heartbeat was; `None`: the next one is due.
+    beat: Option<i64>,
     clock: i64,
 }
 
@@ -55,7 +60,7 @@ impl Publisher {
     #[must_use]
     pub fn new(shared: Arc<Shared>, key: PrivateKey, state: PathBuf, epoch: u64) -> Self {
         let at = Position { epoch, sequence: 0 };
-        Self { shared, key, state, at, snapshot: None, beat: 0, clock: 0 }
+        Self { shared, key, state, at, snapshot: None, looked: 0, beat: None, clock: 0 }
     }
 
     /// Publishes, for ever.
@@ -81,11 +86,11 @@ impl Publisher {
         let mut client = Client::connect(&shared.fleet)?;
         self.ask_clock(&mut client)?;
         self.pass_former(&mut client)?;
-        (self.beat, self.clock) = (0, monotonic_now().millis());
+        (self.looked, self.beat, self.clock) = (0, None, monotonic_now().millis());
         loop {
             self.turn(&mut client)?;
             shared.publisher.is_up();
-            let pause = self.beat.saturating_add(HEARTBEAT) - monotonic_now().millis();
+            let pause = self.looked.saturating_add(LOOK) - monotonic_now().millis();
             let waits = lock(&shared.own).counts().1 > 0 && lock(&shared.own).is_known();
             if pause > 0 && !waits {
                 shared.to_publish.wait(Duration::from_millis(pause.unsigned_abs()));
@@ -104,11 +109,10 @@ impl Publisher {
         self.publish(client)?;
         if self.is_snapshot_due(at) {
             self.write_snapshot(client)?;
-            self.beat = 0;
+            (self.looked, self.beat) = (0, None);
         }
-        if at >= self.beat.saturating_add(HEARTBEAT) {
-            self.heartbeat(client)?;
-            self.beat = at;
+        if at >= self.looked.saturating_add(LOOK) {
+            self.look(client, at)?;
         }
         Ok(())
     }
@@ -249,8 +253,8 @@ impl Publisher {
         }
         self.at.sequence = self.at.sequence.saturating_add(1);
         self.write_snapshot(client)?;
-        self.beat = monotonic_now().millis();
-        self.heartbeat(client)
+        self.beat = None;
+        self.look(client, monotonic_now().millis())
     }
 
     fn is_snapshot_due(&self, at: i64) -> bool {
@@ -282,18 +286,28 @@ impl Publisher {
         Ok(())
     }
 
-    /// Says that this node is there, and looks whether the server has lost everything.
-    fn heartbeat(&mut self, client: &mut Client) -> Result<(), Trouble> {
+    /// Looks whether the server has lost everything, and says, if it is time, that this node is there.
+    fn look(&mut self, client: &mut Client, at: i64) -> Result<(), Trouble> {
+        self.looked = at;
         let node = self.shared.fleet.node.clone();
-        let operation = Operation::Heartbeat { clock: now().millis() };
-        let record = Record::new(node.clone(), self.at, operation).sign(&self.key);
-        client.ask_one(&[b"PUBLISH", &layout::channel(&node), &record])?;
+        let pause = heartbeat_pause(self.shared.fleet.peers.len());
+        if self.beat.is_none_or(|beat| at >= beat.saturating_add(pause)) {
+            let operation = Operation::Heartbeat { clock: now().millis() };
+            let record = Record::new(node.clone(), self.at, operation).sign(&self.key);
+            client.ask_one(&[b"PUBLISH", &layout::channel(&node), &record])?;
+            self.beat = Some(at);
+        }
         let there = client.ask_one(&[b"EXISTS", &layout::head(&node)])?;
         if there == Reply::Number(0) && self.snapshot.take().is_some() {
             lock(&self.shared.own).all_lost();
         }
         Ok(())
     }
+}
+
+/// Returns the time between two heartbeats of a node with so many peers, in milliseconds.
+fn heartbeat_pause(peers: usize) -> i64 {
+    LOOK.saturating_mul(i64::try_from(peers.div_ceil(CROWD)).unwrap_or(i64::MAX).max(1))
 }
 
 /// Returns the record in an entry of a stream.
@@ -313,5 +327,22 @@ fn all_taken(client: &mut Client, commands: &Commands) -> Result<(), Trouble> {
     match replies.iter().find_map(refusal) {
         Some(refusal) => Err(client.refused(&refusal)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_hears_more_than_ten_heartbeats_a_second() {
+        for peers in [0, 1, 100, 101, 10_000] {
+            let pause = heartbeat_pause(peers);
+            assert!(
+                pause >= LOOK && i64::try_from(peers).unwrap() * 1000 <= 10 * pause,
+                "{peers}: {pause}"
+            );
+        }
+        assert_eq!([1, 100, 10_000].map(heartbeat_pause), [10_000, 10_000, 1_000_000]);
     }
 }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::keys::{PrivateKey, Purpose, SIGNATURE, is_signed};
+use super::keys::{PrivateKey, Purpose, is_signed};
 use super::protocol::LONGEST_NAME;
+use super::sealed::{NotARecord, VERSION, is_sealed, open, seal};
 use crate::model::event::Evidence;
 use crate::model::node::NodeName;
 use crate::model::public_key::PublicKey;
@@ -15,8 +15,6 @@ use crate::model::subject::Subject;
 
 /// Bytes of a record with its signature. A longer one is not looked at.
 pub const LONGEST_RECORD: usize = 512;
-/// The layout. Another one is of a later version.
-const VERSION: u8 = 1;
 
 /// The place of a record among those of its node: it only grows.
 #[derive(
@@ -105,20 +103,6 @@ pub struct Order {
     signature: Vec<u8>,
 }
 
-/// The reason why bytes are no record, or no signed one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotARecord {
-    /// It is longer than any record.
-    #[error("too large")]
-    TooLarge,
-    /// It cannot be read.
-    #[error("damaged")]
-    Damaged,
-    /// It has the layout of another version.
-    #[error("another version")]
-    Version,
-}
-
 impl Host {
     /// Returns the host as a record names it.
     #[must_use]
@@ -199,9 +183,7 @@ impl Record {
     /// Returns the bytes with the signature of `key` before them.
     #[must_use]
     pub fn sign(&self, key: &PrivateKey) -> Vec<u8> {
-        // Nothing in it can fail to be written.
-        let bytes = postcard::to_stdvec(self).unwrap_or_default();
-        [&key.sign(Purpose::Record, &bytes)[..], &bytes].concat()
+        seal(self, Purpose::Record, key)
     }
 
     /// Reads a record. Its signature is not checked: see [`Record::is_signed`].
@@ -209,27 +191,13 @@ impl Record {
     /// # Errors
     /// See [`NotARecord`].
     pub fn read(bytes: &[u8]) -> Result<Self, NotARecord> {
-        if bytes.len() > LONGEST_RECORD {
-            return Err(NotARecord::TooLarge);
-        }
-        let bytes = bytes.get(SIGNATURE..).ok_or(NotARecord::Damaged)?;
-        match bytes.first() {
-            Some(&VERSION) => {}
-            Some(_) => return Err(NotARecord::Version),
-            None => return Err(NotARecord::Damaged),
-        }
-        match postcard::take_from_bytes::<Self>(bytes) {
-            Ok((record, [])) => Ok(record),
-            _ => Err(NotARecord::Damaged),
-        }
+        open(bytes, LONGEST_RECORD)
     }
 
     /// Whether the bytes of a record are signed with the key of this public key.
     #[must_use]
     pub fn is_signed(bytes: &[u8], key: &PublicKey) -> bool {
-        bytes
-            .split_at_checked(SIGNATURE)
-            .is_some_and(|(signature, bytes)| is_signed(key, Purpose::Record, bytes, signature))
+        is_sealed(bytes, Purpose::Record, key)
     }
 }
 
@@ -238,6 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fleet::keys::SIGNATURE;
 
     fn host(text: &str) -> Host {
         let net: IpNet = text.parse().unwrap();

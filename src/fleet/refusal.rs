@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::record::NotARecord;
+use super::sealed::NotARecord;
 
 /// The reason why a record is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::sys::clock::monotonic_now;
+use crate::sys::tcp::is_for_now;
 
 /// Bytes of a line that is no bulk.
 const LONGEST_LINE: usize = 1024;
@@ -108,12 +109,6 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Reply>, NoReply> {
     let until = monotonic_now().plus(PATIENCE).millis();
     let mut reading = Reading { from, until, left: LARGEST };
     reading.reply(0).map(Some)
-}
-
-/// Whether a read only found nothing yet.
-fn is_for_now(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
 fn closed() -> io::Error {

@@ -3,8 +3,9 @@
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::keys::{PrivateKey, Purpose, SIGNATURE, is_signed};
-use super::record::{NotARecord, Position, SignedBan};
+use super::keys::{PrivateKey, Purpose};
+use super::record::{Position, SignedBan};
+use super::sealed::{NotARecord, VERSION, is_sealed, open, seal};
 use crate::model::node::NodeName;
 use crate::model::public_key::PublicKey;
 
@@ -16,8 +17,6 @@ pub const MOST_BLOCKS: usize = 200;
 pub const LONGEST_HEAD: usize = 8 << 10;
 /// Bytes of a block.
 pub const LONGEST_BLOCK: usize = 256 << 10;
-
-const VERSION: u8 = 1;
 
 /// The head of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +47,7 @@ pub fn write(node: NodeName, at: Position, bans: &[SignedBan], key: &PrivateKey)
         chunks.map(|chunk| postcard::to_stdvec(chunk).unwrap_or_default()).collect();
     let head =
         Head { version: VERSION, node, at, blocks: blocks.iter().map(|it| hash(it)).collect() };
-    let bytes = postcard::to_stdvec(&head).unwrap_or_default();
-    let head = [&key.sign(Purpose::Snapshot, &bytes)[..], &bytes].concat();
-    Written { head, blocks }
+    Written { head: seal(&head, Purpose::Snapshot, key), blocks }
 }
 
 impl Head {
@@ -59,28 +56,14 @@ impl Head {
     /// # Errors
     /// See [`NotARecord`].
     pub fn read(bytes: &[u8]) -> Result<Self, NotARecord> {
-        if bytes.len() > LONGEST_HEAD {
-            return Err(NotARecord::TooLarge);
-        }
-        let bytes = bytes.get(SIGNATURE..).ok_or(NotARecord::Damaged)?;
-        match bytes.first() {
-            Some(&VERSION) => {}
-            Some(_) => return Err(NotARecord::Version),
-            None => return Err(NotARecord::Damaged),
-        }
-        match postcard::take_from_bytes::<Self>(bytes) {
-            Ok((head, [])) if head.blocks.len() <= MOST_BLOCKS => Ok(head),
-            Ok((_, [])) => Err(NotARecord::TooLarge),
-            _ => Err(NotARecord::Damaged),
-        }
+        let head: Self = open(bytes, LONGEST_HEAD)?;
+        if head.blocks.len() > MOST_BLOCKS { Err(NotARecord::TooLarge) } else { Ok(head) }
     }
 
     /// Whether the bytes of a head are signed with the key of this public key.
     #[must_use]
     pub fn is_signed(bytes: &[u8], key: &PublicKey) -> bool {
-        bytes
-            .split_at_checked(SIGNATURE)
-            .is_some_and(|(signature, bytes)| is_signed(key, Purpose::Snapshot, bytes, signature))
+        is_sealed(bytes, Purpose::Snapshot, key)
     }
 
     /// Returns the number of blocks.

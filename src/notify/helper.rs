@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::desk::{self, Desk};
-use super::protocol::{
-    LONGEST_LINE, LONGEST_WORDS, Letter, Outcome, Report, ToNotifier, line, read,
-};
+use super::protocol::{LONGEST_LINE, LONGEST_WORDS, Letter, Outcome, Report, ToNotifier};
 use super::queue::Failure;
 use super::send::{machine, send, send_letter};
 use super::words::plain;
@@ -27,6 +25,8 @@ use crate::config::load::{LoadError, load_notify};
 use crate::config::notify::{Place, Topic, Way};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::sys::clock::now;
+use crate::sys::json_line::{line, read};
+use crate::sys::local_server::accept;
 use crate::sys::mutex::lock;
 
 /// The socket at which it takes events.
@@ -115,11 +115,13 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
         trouble: Mutex::new(trouble),
         leave,
         leaving: AtomicBool::new(false),
-        connections: AtomicUsize::new(0),
         is_lost,
     });
-    let accepting = Arc::clone(&office);
-    thread::Builder::new().name("accept".to_owned()).spawn(move || accepting.accept(&listener))?;
+    thread::Builder::new().name("accept".to_owned()).spawn(move || {
+        let guards = Arc::clone(&office);
+        let ended = accept(&listener, MOST_CONNECTIONS, move |stream| guards.connected(stream));
+        let _ = office.leave.send(Err(ended));
+    })?;
     // A socket that does not listen is an error; a changed configuration is none.
     let ended = if is_idle { left.recv_timeout(IDLE).ok() } else { left.recv().ok() };
     let ended = ended.unwrap_or(Ok(()));
@@ -225,7 +227,6 @@ struct Office {
     leave: Sender<io::Result<()>>,
     /// Whether the process is about to end. Then nothing is taken any more: it is for the next one.
     leaving: AtomicBool,
-    connections: AtomicUsize,
     /// Whether the configuration was wrong at the start, so that it is not known whom to tell.
     is_lost: bool,
 }
@@ -241,42 +242,13 @@ struct Line {
 }
 
 impl Office {
-    fn accept(self: &Arc<Self>, listener: &UnixListener) {
-        loop {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    let _ = self.leave.send(Err(error));
-                    return;
-                }
-                Err(_) => {
-                    thread::sleep(Duration::from_millis(100));
-                    continue;
-                }
-            };
-            if self.leaving.load(Ordering::Relaxed) {
-                // Held until the end: who comes again then gets the next process.
-                thread::sleep(2 * GRACE);
-                continue;
-            }
-            if self.connections.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
-                self.connections.fetch_sub(1, Ordering::Relaxed);
-                continue;
-            }
-            let office = Arc::clone(self);
-            let serve = move || {
-                // A guard that is gone comes again.
-                let _ = office.connected(&stream);
-                office.connections.fetch_sub(1, Ordering::Relaxed);
-            };
-            if thread::Builder::new().name("guard".to_owned()).spawn(serve).is_err() {
-                self.connections.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// Takes lines until the connection ends, and reports.
     fn connected(&self, stream: &UnixStream) -> io::Result<()> {
+        if self.leaving.load(Ordering::Relaxed) {
+            // Held until the end: who comes again then gets the next process.
+            thread::sleep(2 * GRACE);
+            return Ok(());
+        }
         stream.set_write_timeout(Some(PATIENCE))?;
         if self.is_lost {
             return self.wait(stream);

@@ -1,7 +1,7 @@
 //! A connection to the manager interface: TCP, or TLS to an Asterisk whose certificate is known.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::config::AmiAccess;
 use crate::model::trouble::Trouble;
+use crate::sys::tcp::{self, is_for_now};
 use crate::sys::text_file::{FileError, read_bytes};
 
 /// The time that a connection may take to be made, for each address of the host.
@@ -93,7 +94,7 @@ impl Connection {
         // What is wrong with certificates is said without a connection, too.
         let tls = if access.tls { Some(client(access)?) } else { None };
         let failed = |error| ConnectError::Tcp { address: address.clone(), error };
-        let tcp = connect(host, port).map_err(failed)?;
+        let tcp = tcp::connect(host, port, CONNECTING).map_err(failed)?;
         let is_ready = tcp
             .set_read_timeout(Some(TURN))
             .and_then(|()| tcp.set_write_timeout(Some(SENDING)))
@@ -150,22 +151,6 @@ impl Connection {
             None => ConnectError::Tcp { address, error },
         }
     }
-}
-
-fn is_for_now(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECTING) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }
 
 /// The client's side of TLS, which takes no other certificate than those of the file.

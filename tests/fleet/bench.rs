@@ -69,4 +69,23 @@ fn one_ban_from_guard_to_guard() {
     }
     times.sort_unstable();
     println!("to five guards: median {:?}, p99 {:?}", times[100], times[197]);
+    let number = |question: &str| match server.ask(question) {
+        Reply::Number(number) => number,
+        other => panic!("{question}: {other:?}"),
+    };
+    println!(
+        "a record has {} bytes; on the server, a ban takes {}, and its entry of the stream {}",
+        number("STRLEN ag:{pbx1}:b:192.0.2.1/32"),
+        number("MEMORY USAGE ag:{pbx1}:b:192.0.2.1/32"),
+        number("MEMORY USAGE ag:{pbx1}:e SAMPLES 0") / 200,
+    );
+    let clients = server.ask("CLIENT LIST");
+    let clients = String::from_utf8_lossy(clients.bytes().unwrap()).into_owned();
+    let memory = clients.split_whitespace().filter_map(|word| word.strip_prefix("tot-mem="));
+    let memory: Vec<usize> = memory.map(|bytes| bytes.parse().unwrap()).collect();
+    println!(
+        "{} connections of {} bytes",
+        memory.len(),
+        memory.iter().sum::<usize>() / memory.len()
+    );
 }

@@ -36,12 +36,12 @@ use asterguard::config::fleet::{FleetServer, PeerKey};
 use asterguard::fleet::client::Client;
 use asterguard::fleet::keys::PrivateKey;
 use asterguard::fleet::layout;
-use asterguard::fleet::process::line;
 use asterguard::fleet::protocol::{FleetStatus, FromFleet, OwnBan, ToFleet};
 use asterguard::fleet::record::{Host, Operation, Position, Record, SignedBan};
 use asterguard::fleet::resp::Reply;
 use asterguard::model::event::Evidence;
 use asterguard::model::time::Time;
+use asterguard::sys::json_line::line;
 
 use kit::guard::{Home, PATIENCE, PROGRAM};
 

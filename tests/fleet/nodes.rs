@@ -3,6 +3,33 @@
 use super::*;
 
 #[test]
+fn a_large_fleet_is_heard_by_one_pattern() {
+    if !able() {
+        return;
+    }
+    let names: Vec<_> = (1..=502).map(|number| format!("pbx{number}")).collect();
+    let keys = keys(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let server = Server::start();
+    let mut pbx1 = Node::start("pbx1", &server, &keys, "");
+    let pbx2 = Node::start("pbx2", &server, &keys, "");
+    pbx1.until_connected();
+    pbx2.until_connected();
+    assert_eq!(server.ask("PUBSUB NUMPAT"), Reply::Number(1));
+    assert_eq!(server.ask("PUBSUB CHANNELS"), Reply::Array(Vec::new()));
+    pbx1.ban("192.0.2.1");
+    pbx2.until_banned("pbx1", "192.0.2.1");
+    // Whoever is no peer is heard, too, and not believed.
+    let mut stranger = Liar::new("pbx1", &keys, &server);
+    "stranger".clone_into(&mut stranger.name);
+    let record = stranger.ban("192.0.2.2");
+    stranger.publish("stranger", &record);
+    until("it is counted", || pbx2.status().refused.get("stranger") == Some(&1));
+    pbx1.ban("192.0.2.3");
+    pbx2.until_banned("pbx1", "192.0.2.3");
+    assert!(!pbx2.bans().keys().any(|(_, host)| host == "192.0.2.2"));
+}
+
+#[test]
 fn a_ban_arrives_once_and_its_issuer_lifts_it() {
     if !able() {
         return;

@@ -31,7 +31,8 @@ use std::time::{Duration, Instant};
 use asterguard::model::event::Evidence;
 use asterguard::model::guard_event::{BanDetails, EventKind, GuardEvent};
 use asterguard::model::time::Time;
-use asterguard::notify::protocol::{NotifyStatus, Report, ToNotifier, line, read};
+use asterguard::notify::protocol::{NotifyStatus, Report, ToNotifier};
+use asterguard::sys::json_line::{line, read};
 use serde_json::Value;
 
 use kit::guard::{Home, PATIENCE, PROGRAM};

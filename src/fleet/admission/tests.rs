@@ -142,7 +142,7 @@ fn what_others_wrote_is_not_taken() {
     assert_eq!(gate.admission.refused(), BTreeMap::from([("stranger".to_owned(), 1)]));
 }
 
-use crate::fleet::record::NotARecord;
+use crate::fleet::sealed::NotARecord;
 
 #[test]
 fn a_signed_record_may_say_one_host_for_a_time_and_no_more() {

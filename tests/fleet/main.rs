@@ -82,7 +82,9 @@ impl Server {
     }
 
     fn spawn(options: &[String], directory: &tempfile::TempDir) -> Child {
-        Command::new("redis-server")
+        // Another one than Redis, if it is named: dev/test-fleet.sh.
+        let named = std::env::var_os("ASTERGUARD_FLEET_SERVER");
+        Command::new(named.unwrap_or_else(|| "redis-server".into()))
             .args(options)
             .args(["--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "no", "--dir", directory.path().to_str().unwrap()])

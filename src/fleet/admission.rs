@@ -299,6 +299,12 @@ impl Admission {
         missing.map(|(name, peer)| (name.clone(), peer.missing, peer.last)).collect()
     }
 
+    /// Whether a ban of a peer is in force here.
+    #[must_use]
+    pub fn holds_any(&self, node: &NodeName) -> bool {
+        self.peers.get(node).is_some_and(|peer| peer.bans.len() > 0)
+    }
+
     /// Whether something of a peer has to be read from the server.
     #[must_use]
     pub fn is_behind(&self, node: &NodeName) -> bool {

@@ -1,5 +1,9 @@
 //! A server that forgets, is full, or gives what is old.
 
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use asterguard::fleet::snapshot::Head;
 use asterguard::fleet::state_file;
 
@@ -117,4 +121,58 @@ fn old_keys_of_a_server_are_not_taken_again() {
     pbx2.restart();
     until("it is refused", || pbx2.refused("pbx1", "replayed") > 0);
     assert!(!pbx2.has("pbx1", "192.0.2.1"));
+}
+
+/// An address that leads to whichever server is the primary. Returns its port.
+fn leading_to(primary: &Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let primary = Arc::clone(primary);
+    thread::spawn(move || {
+        for from in listener.incoming().map_while(Result::ok) {
+            let port = primary.load(Ordering::Relaxed);
+            let Ok(to) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            for (mut from, mut to) in [(&from, &to), (&to, &from)]
+                .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
+            {
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_replica_takes_over_and_nothing_is_lost() {
+    if !able() {
+        return;
+    }
+    let (mut first, keys) = (Server::start(), keys(&["pbx1", "pbx2"]));
+    let replica = Server::start();
+    replica.ask(&format!("REPLICAOF 127.0.0.1 {}", first.port));
+    let primary = Arc::new(AtomicU16::new(first.port));
+    let url = format!("redis://127.0.0.1:{}", leading_to(&primary));
+    let [mut pbx1, pbx2] =
+        ["pbx1", "pbx2"].map(|name| Node::start_with(name, &config(name, &url, &keys, ""), &keys));
+    pbx1.until_connected();
+    pbx2.until_connected();
+    pbx1.ban("192.0.2.1");
+    pbx2.until_banned("pbx1", "192.0.2.1");
+    until("the replica has it", || {
+        replica.ask("EXISTS ag:{pbx1}:b:192.0.2.1/32") == Reply::Number(1)
+    });
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    // While no server is there.
+    pbx1.ban("192.0.2.2");
+    pbx1.lift("192.0.2.1");
+    replica.ask("REPLICAOF NO ONE");
+    primary.store(replica.port, Ordering::Relaxed);
+    pbx2.until_banned("pbx1", "192.0.2.2");
+    until("it is lifted", || !pbx2.has("pbx1", "192.0.2.1"));
+    pbx2.until_connected();
+    assert_eq!(replica.ask("EXISTS ag:{pbx1}:b:192.0.2.1/32"), Reply::Number(0));
 }

@@ -1,6 +1,7 @@
 //! Removes what a node has on the server.
 
 use super::client::Client;
+use super::former;
 use super::keys::PrivateKey;
 use super::layout;
 use super::resp::{Commands, Reply};
@@ -8,8 +9,7 @@ use super::snapshot::Head;
 use crate::config::Fleet;
 use crate::model::trouble::Trouble;
 
-/// Removes the snapshot of a node, the bans in it, and the stream; returns how many keys. Bans that are not in the snapshot
-/// end by themselves.
+/// Removes the bans, the snapshot and the stream of a node; returns how many keys.
 ///
 /// # Errors
 /// When the server cannot be reached, or refuses.
@@ -17,19 +17,12 @@ pub fn remove(fleet: &Fleet) -> Result<i64, Trouble> {
     let key = PrivateKey::read_file(&fleet.key)?;
     let mut client = Client::connect(fleet)?;
     let node = &fleet.node;
-    let reply = client.ask_one(&[b"GET", &layout::head(node)])?;
-    let own = |bytes: &&[u8]| Head::is_signed(bytes, &key.public());
-    let head = reply.bytes().filter(own).and_then(|bytes| Head::read(bytes).ok());
-    let mut removed = 0;
-    for number in 0..head.as_ref().map_or(0, Head::blocks) {
-        let name = layout::block(node, number);
-        let block = client.ask_one(&[b"GET", &name])?;
-        let bans = block.bytes().and_then(|bytes| head.as_ref()?.block(number, bytes));
-        let hosts = bans.into_iter().flatten().filter_map(|ban| ban.host.subject());
-        let mut names: Vec<_> = hosts.map(|host| layout::ban(node, &host)).collect();
-        names.push(name);
-        removed += delete(&mut client, &names)?;
-    }
+    let hosts = former::hosts(&mut client, node, &key.public())?;
+    let head = client.ask_one(&[b"GET", &layout::head(node)])?;
+    let blocks = head.bytes().and_then(|bytes| Head::read(bytes).ok()).map_or(0, |it| it.blocks());
+    let mut names: Vec<_> = hosts.iter().map(|host| layout::ban(node, host)).collect();
+    names.extend((0..blocks).map(|number| layout::block(node, number)));
+    let mut removed = delete(&mut client, &names)?;
     removed += delete(&mut client, &[layout::head(node), layout::stream(node)])?;
     Ok(removed)
 }

@@ -5,6 +5,7 @@ pub mod admission;
 mod catch_up;
 pub mod client;
 pub mod departure;
+mod former;
 pub mod keys;
 pub mod layout;
 mod listener;

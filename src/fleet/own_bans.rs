@@ -1,6 +1,6 @@
 //! The bans of this guard's own: what the server is to have, and what it lacks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::protocol::{LONGEST_NAME, OwnBan};
 use super::record::{Host, SignedBan};
@@ -89,6 +89,21 @@ impl OwnBans {
         if self.loading.is_none() {
             self.dirty.insert(*host);
         }
+    }
+
+    /// Returns the hosts.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Subject> {
+        self.bans.keys().copied().collect()
+    }
+
+    /// Takes up of which hosts the server has bans, of those that were `asked` for: it lacks the others, and those that are
+    /// no more are to be lifted.
+    pub fn found(&mut self, asked: &[Subject], there: &[Subject]) {
+        let known: HashSet<_> = there.iter().collect();
+        self.dirty.extend(asked.iter().filter(|host| !known.contains(host)));
+        let bans = &self.bans;
+        self.dirty.extend(there.iter().filter(|host| !bans.contains_key(host)));
     }
 
     /// Takes up that the server has lost everything.

@@ -11,7 +11,7 @@ use super::keys::PrivateKey;
 use super::record::{Operation, Position, Record};
 use super::resp::{Commands, Reply};
 use super::shared::Shared;
-use super::{layout, snapshot, state_file};
+use super::{former, layout, snapshot, state_file};
 use crate::model::backoff;
 use crate::model::subject::Subject;
 use crate::model::trouble::Trouble;
@@ -53,6 +53,8 @@ pub struct Publisher {
     /// When the last heartbeat was; `None`: the next one is due.
     beat: Option<i64>,
     clock: i64,
+    /// Whether bans that an earlier start has published, and that are no more, are found out.
+    has_compared: bool,
 }
 
 impl Publisher {
@@ -60,7 +62,17 @@ impl Publisher {
     #[must_use]
     pub fn new(shared: Arc<Shared>, key: PrivateKey, state: PathBuf, epoch: u64) -> Self {
         let at = Position { epoch, sequence: 0 };
-        Self { shared, key, state, at, snapshot: None, looked: 0, beat: None, clock: 0 }
+        Self {
+            shared,
+            key,
+            state,
+            at,
+            snapshot: None,
+            looked: 0,
+            beat: None,
+            clock: 0,
+            has_compared: false,
+        }
     }
 
     /// Publishes, for ever.
@@ -86,6 +98,10 @@ impl Publisher {
         let mut client = Client::connect(&shared.fleet)?;
         self.ask_clock(&mut client)?;
         self.pass_former(&mut client)?;
+        // Another server may be there now, or this one without what it had.
+        let own = lock(&shared.own).hosts();
+        let there = former::there(&mut client, &shared.fleet.node, &own)?;
+        lock(&shared.own).found(&own, &there);
         (self.looked, self.beat, self.clock) = (0, None, monotonic_now().millis());
         loop {
             self.turn(&mut client)?;
@@ -105,6 +121,11 @@ impl Publisher {
             self.ask_clock(client)?;
             self.clock = at;
             lock(&self.shared.own).end(now());
+        }
+        if !self.has_compared && lock(&self.shared.own).is_known() {
+            let before = former::hosts(client, &self.shared.fleet.node, &self.key.public())?;
+            lock(&self.shared.own).found(&[], &before);
+            self.has_compared = true;
         }
         self.publish(client)?;
         if self.is_snapshot_due(at) {
@@ -298,7 +319,8 @@ impl Publisher {
             self.beat = Some(at);
         }
         let there = client.ask_one(&[b"EXISTS", &layout::head(&node)])?;
-        if there == Reply::Number(0) && self.snapshot.take().is_some() {
+        if there == Reply::Number(0) {
+            self.snapshot = None;
             lock(&self.shared.own).all_lost();
         }
         Ok(())

@@ -32,6 +32,12 @@ fn flushall_lifts_nothing_and_all_is_published_again() {
             && server.ask("EXISTS ag:{pbx1}:s") == Reply::Number(1)
     });
     assert!(pbx2.has("pbx1", "192.0.2.1"));
+    // Only a part is lost, as with a server that was restored from yesterday's file.
+    server.ask("DEL ag:{pbx1}:b:192.0.2.1/32");
+    server.ask("CLIENT KILL TYPE normal");
+    until("what is missing is there again", || {
+        server.ask("EXISTS ag:{pbx1}:b:192.0.2.1/32") == Reply::Number(1)
+    });
     let pbx3 = Node::start("pbx2", &server, &keys, "");
     pbx3.until_banned("pbx1", "192.0.2.1");
 }

@@ -18,7 +18,7 @@ mod guards;
 mod lossy;
 mod nodes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -149,6 +149,8 @@ struct Node {
     listener: UnixListener,
     stream: UnixStream,
     told: Arc<Mutex<Vec<FromFleet>>>,
+    /// The hosts that this guard bans itself.
+    own: BTreeSet<String>,
 }
 
 /// Keys of nodes, by name.
@@ -189,8 +191,9 @@ impl Node {
         let listener = UnixListener::bind(home.path("fleet.sock")).unwrap();
         let child = spawn(&home, &listener);
         let (stream, told) = connect(&home);
-        let mut node = Self { name: name.to_owned(), home, child, listener, stream, told };
-        node.say(&[ToFleet::Begin, ToFleet::Complete]);
+        let (name, own) = (name.to_owned(), BTreeSet::new());
+        let mut node = Self { name, home, child, listener, stream, told, own };
+        node.begin();
         node
     }
 
@@ -200,7 +203,15 @@ impl Node {
         self.child.wait().unwrap();
         self.child = spawn(&self.home, &self.listener);
         (self.stream, self.told) = connect(&self.home);
-        self.say(&[ToFleet::Begin, ToFleet::Complete]);
+        self.begin();
+    }
+
+    /// Says all own bans, as the guard does at each connection.
+    fn begin(&mut self) {
+        let bans = self.own.iter().map(|host| ToFleet::Ban(own(host)));
+        let lines: Vec<_> =
+            std::iter::once(ToFleet::Begin).chain(bans).chain([ToFleet::Complete]).collect();
+        self.say(&lines);
     }
 
     fn say(&mut self, lines: &[ToFleet]) {
@@ -209,10 +220,12 @@ impl Node {
     }
 
     fn ban(&mut self, host: &str) {
+        self.own.insert(host.to_owned());
         self.say(&[ToFleet::Ban(own(host))]);
     }
 
     fn lift(&mut self, host: &str) {
+        self.own.remove(host);
         self.say(&[ToFleet::Lift { host: host.parse().unwrap(), jail: "asterisk-scan".into() }]);
     }
 

@@ -121,7 +121,6 @@ fn killed_processes_come_back_and_lose_nothing() {
     pbx1.ban("192.0.2.4");
     pbx2.until_banned("pbx1", "192.0.2.4");
     // The server is killed, and has nothing any more.
-    pbx1.say(&[ToFleet::Begin, ToFleet::Ban(own("192.0.2.4")), ToFleet::Complete]);
     server.restart();
     until("it is there again", || {
         server.ask("EXISTS ag:{pbx1}:b:192.0.2.4/32") == Reply::Number(1)
@@ -163,4 +162,31 @@ fn a_clock_two_hours_wrong_harms_nobody() {
     assert!((3_590_000..=3_600_000).contains(&remaining), "{remaining}");
     let clock = || pbx2.status().peers[&"pbx1".parse().unwrap()].clock;
     until("the clock is said", || clock().is_some_and(|ahead| (-7260..-7140).contains(&ahead)));
+}
+
+#[test]
+fn what_was_lifted_while_the_process_was_down_is_lifted_by_the_next_one() {
+    if !able() {
+        return;
+    }
+    let (server, keys) = (Server::start(), keys(&["pbx1", "pbx2"]));
+    let mut pbx1 = Node::start("pbx1", &server, &keys, "");
+    let pbx2 = Node::start("pbx2", &server, &keys, "");
+    pbx1.until_connected();
+    pbx2.until_connected();
+    // One is in the snapshot, and one in the stream only.
+    pbx1.ban("192.0.2.1");
+    pbx2.until_banned("pbx1", "192.0.2.1");
+    pbx1.restart();
+    pbx1.until_connected();
+    pbx1.ban("192.0.2.2");
+    pbx1.ban("192.0.2.3");
+    pbx2.until_banned("pbx1", "192.0.2.3");
+    assert!(["192.0.2.1", "192.0.2.2"].iter().all(|host| pbx2.has("pbx1", host)));
+    pbx1.own.retain(|host| host == "192.0.2.3");
+    pbx1.restart();
+    until("they are lifted", || pbx2.bans().len() == 1);
+    assert!(pbx2.has("pbx1", "192.0.2.3"));
+    pbx1.ban("192.0.2.2");
+    pbx2.until_banned("pbx1", "192.0.2.2");
 }

@@ -1,4 +1,4 @@
-//! The way to the process that reaches the fleet's server (`asterguard fleet-link`): bounded queues in both directions.
+//! The way to the process that reaches the fleet's server (`asterguard fleet-node`): bounded queues in both directions.
 //!
 //! Whoever has something to say never waits. All of the guard's own bans are said at each new connection, in pages, so
 //! nothing is kept while there is none. What the other process says waits until the engine takes it, a little at a time; it
@@ -13,11 +13,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::peer_link::{self, FIRST_WAIT, Talk};
-use crate::fleet::protocol::{FleetStatus, FromFleet, LONGEST_LINE, LONGEST_NAME, MOST_PEERS};
-use crate::fleet::protocol::{OwnBan, PeerStatus, ToFleet};
+use crate::fleet::protocol::{
+    FleetStatus, FromFleet, LONGEST_LINE, MOST_PEERS, OwnBan, PeerStatus, ToFleet, is_name,
+};
+use crate::model::allowance::Allowance;
 use crate::model::event::Ban;
 use crate::model::subject::Subject;
-use crate::model::time::Time;
 use crate::model::trouble::Trouble;
 use crate::sys::clock::monotonic_now;
 use crate::sys::json_line::{line, read};
@@ -95,59 +96,13 @@ struct State {
     status: Option<Box<FleetStatus>>,
     /// The operator's orders that were not carried out, because there were too many.
     unbans_refused: u64,
-    lines_left: Budget,
-    unbans_left: Budget,
+    lines_left: Allowance,
+    unbans_left: Allowance,
     trouble: Option<String>,
     stream: Option<UnixStream>,
     /// Whether the connection has ended, and whether this link has.
     broken: bool,
     stopped: bool,
-}
-
-/// What may be used up at once, and comes back with time.
-#[derive(Debug)]
-struct Budget {
-    most: u64,
-    every: Duration,
-    left: u64,
-    at: Time,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { most: 0, every: Duration::ZERO, left: 0, at: Time::default() }
-    }
-}
-
-impl Budget {
-    /// Returns one of which one comes back after `every`.
-    fn new(most: u64, every: Duration, now: Time) -> Self {
-        Self { most, every, left: most, at: now }
-    }
-
-    /// Uses up so much, or returns how long it takes until that is there.
-    fn take(&mut self, cost: u64, now: Time) -> Result<(), Duration> {
-        let every = self.every.as_millis().max(1);
-        let back = now.since(self.at).as_millis() / every;
-        let back = u64::try_from(back).unwrap_or(u64::MAX);
-        self.left = self.left.saturating_add(back).min(self.most);
-        self.at = if self.left == self.most {
-            now
-        } else {
-            self.at.plus(self.every.saturating_mul(u32::try_from(back).unwrap_or(u32::MAX)))
-        };
-        let cost = cost.min(self.most);
-        match self.left.checked_sub(cost) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                let missing = u32::try_from(cost - self.left).unwrap_or(u32::MAX);
-                Err(self.every.saturating_mul(missing))
-            }
-        }
-    }
 }
 
 impl State {
@@ -197,12 +152,8 @@ impl FleetLink {
         let now = monotonic_now();
         let state = State {
             wanted,
-            lines_left: Budget::new(
-                BURST,
-                Duration::from_secs(1) / u32::try_from(RATE).unwrap_or(1),
-                now,
-            ),
-            unbans_left: Budget::new(UNBANS, UNBAN_EVERY, now),
+            lines_left: Allowance::new(BURST, RATE, Duration::from_secs(1), now),
+            unbans_left: Allowance::new(UNBANS, 1, UNBAN_EVERY, now),
             ..State::default()
         };
         let state = Mutex::new(state);
@@ -488,7 +439,7 @@ fn bounded(mut status: FleetStatus) -> FleetStatus {
         let mut kept = 0;
         refused.retain(|reason, _| {
             kept += 1;
-            kept <= MOST_REASONS && reason.len() <= LONGEST_NAME && is_plain(reason)
+            kept <= MOST_REASONS && is_name(reason)
         });
     };
     let mut kept = 0;
@@ -501,10 +452,6 @@ fn bounded(mut status: FleetStatus) -> FleetStatus {
     status.server = plain(&status.server);
     status.trouble = status.trouble.as_deref().map(plain);
     status
-}
-
-fn is_plain(text: &str) -> bool {
-    !text.contains(char::is_control)
 }
 
 /// Returns the beginning of a text, without control characters.

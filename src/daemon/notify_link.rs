@@ -306,8 +306,7 @@ impl Talk for Shared {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
-    use std::os::unix::net::UnixListener;
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::Receiver;
     use std::thread;
 
     use super::*;
@@ -324,14 +323,7 @@ mod tests {
 
     impl Lab {
         fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let socket = directory.path().join("socket");
-            let listener = UnixListener::bind(&socket).unwrap();
-            let connect: Connect = Arc::new(move || UnixStream::connect(&socket));
-            let (accepted, streams) = channel();
-            thread::spawn(move || {
-                listener.incoming().flatten().try_for_each(|it| accepted.send(it))
-            });
+            let (connect, streams, directory) = peer_link::other();
             let link = NotifyLink::start_after(connect, true, Duration::from_millis(1)).unwrap();
             Self { link, streams, _directory: directory }
         }

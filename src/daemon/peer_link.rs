@@ -132,3 +132,14 @@ fn read<T: Talk>(talk: &T, stream: &UnixStream) -> (io::Result<()>, bool) {
     talk.silent();
     (ended, worked)
 }
+
+/// The other process of a test: how to connect to it, the connections that it has, and the directory of its socket.
+#[cfg(test)]
+pub fn other() -> (Connect, std::sync::mpsc::Receiver<UnixStream>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (accepted, streams) = std::sync::mpsc::channel();
+    thread::spawn(move || listener.incoming().flatten().try_for_each(|it| accepted.send(it)));
+    (Arc::new(move || UnixStream::connect(&socket)), streams, directory)
+}

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::config::fleet::{Fleet, PeerKey};
 use crate::fleet::protocol::MOST_PEERS;
 use crate::model::clock_step::ClockStep;
 use crate::model::event::Evidence;
@@ -24,6 +25,42 @@ pub const MOST_DISMISSED: usize = 1 << 17;
 pub const MOST_NAMES: usize = 4096;
 /// Ends of one ban that are no further apart are the same: the time that remains was measured a moment apart.
 const SAME: Duration = Duration::from_secs(3);
+
+/// What a node takes of its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerTerms {
+    /// The peers.
+    pub peers: BTreeSet<NodeName>,
+    /// Whether there is an operator, who may unban hosts in the whole fleet.
+    pub operator: bool,
+    /// The evidence that is enough.
+    pub accept: BTreeSet<Evidence>,
+    /// The most that a peer's ban lasts here.
+    pub longest: Duration,
+    /// The bans of one peer that are in force here at most.
+    pub most: usize,
+}
+
+impl PeerTerms {
+    /// Returns what the configuration says.
+    #[must_use]
+    pub fn of(fleet: &Fleet) -> Self {
+        let trusted = fleet.peers.iter().filter(|(_, key)| matches!(key, PeerKey::Trusted(_)));
+        Self {
+            peers: trusted.map(|(name, _)| name.clone()).collect(),
+            operator: fleet.operator.is_some(),
+            accept: fleet.accept.iter().copied().collect(),
+            longest: fleet.bantime_max,
+            most: usize::try_from(fleet.max_bans).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Whether this is a peer.
+    #[must_use]
+    pub fn knows(&self, name: &NodeName) -> bool {
+        self.peers.contains(name)
+    }
+}
 
 /// The reason why a peer's ban was not taken.
 #[derive(

@@ -11,7 +11,7 @@ use crate::config::{
     BanTerms, Config, Counting, Countries, Diagnostic, FLEET, Hearsay, Jail, MANUAL, Mode,
     OwnRules, RECIDIVE,
 };
-use crate::decide::engine::PeerTerms;
+use crate::decide::peer_bans::PeerTerms;
 use crate::decide::policy;
 use crate::detect::prefilter::PatternSetError;
 use crate::detect::prefix::Tags;

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::facts::World;
+use crate::model::scope::range_words;
 use crate::sys::sock_diag::Protocol;
 
 /// Checks that a program listens at one of each service's ports. A line about a service counts only beside packets at its
@@ -23,10 +24,7 @@ pub fn ports(world: &World) -> Vec<Finding> {
         sockets.iter().any(|it| it.protocol == Protocol::Tcp && (*low..=*high).contains(&it.port))
     };
     let check = |(name, ranges): (&str, &[(u16, u16)])| {
-        let words = ranges
-            .iter()
-            .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") });
-        let words = words.collect::<Vec<_>>().join(", ");
+        let words = ranges.iter().copied().map(range_words).collect::<Vec<_>>().join(", ");
         if ranges.iter().any(is_open) {
             return Finding::ok(CHECK, format!("{name} at {words}"));
         }

@@ -14,6 +14,7 @@ use crate::model::event::Evidence;
 use crate::model::node::NodeName;
 use crate::model::public_key::PublicKey;
 use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// Bans of all peers together; each takes about 250 bytes.
 pub const MOST_HELD: usize = 1_000_000;
@@ -31,8 +32,8 @@ pub struct Moment {
     pub server: i64,
     /// Milliseconds since the epoch, by this machine's clock.
     pub wall: i64,
-    /// Milliseconds of a clock that is never set.
-    pub steady: u64,
+    /// The same by a clock that is never set.
+    pub steady: Time,
 }
 
 /// How far each peer was read, to be kept over a restart: its last record, and the last one of its snapshot.
@@ -105,7 +106,7 @@ impl Admission {
         let PeerKey::Trusted(key) = peer.key else { return Err(Refusal::Revoked) };
         let is_awaited = peer.missing == Missing::Nothing;
         // Signatures are what costs: without an allowance, nothing is looked at.
-        if !peer.allowance.take(now.steady) {
+        if peer.allowance.take(1, now.steady).is_err() {
             // What is not looked at is missing.
             peer.missing = peer.missing.max(Missing::Snapshot);
             return Err(Refusal::TooFast);
@@ -185,7 +186,7 @@ impl Admission {
         if record.at <= peer.last {
             return Ok(Streamed::Known);
         }
-        if !peer.allowance.take(now.steady) {
+        if peer.allowance.take(1, now.steady).is_err() {
             return Err(Refusal::TooFast);
         }
         if !Record::is_signed(bytes, &key) {

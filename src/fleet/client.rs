@@ -1,48 +1,34 @@
 //! A connection to the fleet's server: TLS, login, and commands with their answers.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::resp::{self, Commands, NoReply, Reply};
 use crate::config::Fleet;
 use crate::config::fleet::FleetServer;
 use crate::model::trouble::Trouble;
 use crate::sys::https::certificates;
-use crate::sys::{secret_file, tcp};
+use crate::sys::secret_file;
+use crate::sys::tcp::{Stream, Times};
 
-/// The time that a connection may take to be made, for each address of the host.
-const CONNECTING: Duration = Duration::from_secs(5);
-/// The time after which a read returns without bytes, so that time passes.
-const TURN: Duration = Duration::from_millis(500);
+/// How long each thing may take. A read returns without bytes after half a second, so that time passes.
+const TIMES: Times = Times {
+    connecting: Duration::from_secs(5),
+    turn: Duration::from_millis(500),
+    sending: Duration::from_secs(10),
+};
 /// The turns for which an answer is awaited: ten seconds.
 const TURNS: usize = 20;
-/// The time that the server may take to accept what is sent.
-const SENDING: Duration = Duration::from_secs(10);
 
 /// A connection to the server, with the user logged in.
 pub struct Client {
     stream: BufReader<Stream>,
     server: String,
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
 }
 
 impl Client {
@@ -57,16 +43,7 @@ impl Client {
         let tls = if fleet.server.tls { Some(tls(fleet)?) } else { None };
         let failed = |error: io::Error| no_connection(&server, &error);
         let FleetServer { host, port, .. } = &fleet.server;
-        let tcp = tcp::connect(host, *port, CONNECTING).map_err(failed)?;
-        let is_ready = tcp
-            .set_read_timeout(Some(TURN))
-            .and_then(|()| tcp.set_write_timeout(Some(SENDING)))
-            .and_then(|()| tcp.set_nodelay(true));
-        is_ready.map_err(failed)?;
-        let stream = match tls {
-            Some(client) => Stream::Tls(Box::new(StreamOwned::new(client, tcp))),
-            None => Stream::Plain(tcp),
-        };
+        let stream = Stream::connect(host, *port, tls, TIMES).map_err(failed)?;
         let stream = BufReader::with_capacity(64 << 10, stream);
         let mut client = Self { stream, server };
         client.log_in(fleet, password.as_deref())?;
@@ -122,10 +99,7 @@ impl Client {
     /// # Errors
     /// When the connection is over.
     pub fn send(&mut self, commands: &Commands) -> Result<(), Trouble> {
-        let sent = match self.stream.get_mut() {
-            Stream::Plain(stream) => stream.write_all(&commands.bytes),
-            Stream::Tls(stream) => stream.write_all(&commands.bytes).and_then(|()| stream.flush()),
-        };
+        let sent = self.stream.get_mut().send(&commands.bytes);
         sent.map_err(|error| no_connection(&self.server, &error))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::protocol::{LONGEST_NAME, OwnBan};
+use super::protocol::{OwnBan, is_name};
 use super::record::{Host, SignedBan};
 use super::snapshot::{BLOCK, MOST_BLOCKS};
 use crate::model::event::Evidence;
@@ -40,8 +40,6 @@ impl OwnBans {
 
     /// Takes up a ban. Hearsay, and what is no host, is nobody else's business.
     pub fn ban(&mut self, ban: OwnBan) {
-        let is_name =
-            |text: &str| text.len() <= LONGEST_NAME && !text.chars().any(char::is_control);
         let is_right = Host::of(&ban.host).subject() == Some(ban.host) && !ban.jail.is_empty();
         let is_told = ban.evidence != Evidence::Hearsay && is_name(&ban.jail) && is_name(&ban.rule);
         if !is_right || !is_told {

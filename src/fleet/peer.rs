@@ -1,18 +1,19 @@
 //! What is kept of one peer: how far it was read, its bans, and its allowance.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::protocol::PeerBan;
 use super::record::{Position, SignedBan};
 use crate::config::fleet::PeerKey;
+use crate::model::allowance::Allowance;
 use crate::model::event::Evidence;
 use crate::model::node::NodeName;
 use crate::model::subject::Subject;
+use crate::model::time::Time;
 
 /// How many times its rate a peer may say at once.
 const BURST: u64 = 10;
-/// Parts of a record in the count of what a peer may still say: one for each millisecond and record a second.
-const PARTS: u64 = 1000;
 
 /// A ban of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,34 +110,6 @@ impl Bans {
     }
 }
 
-/// What a peer may say in a time.
-#[derive(Debug)]
-pub struct Allowance {
-    rate: u64,
-    parts: u64,
-    at: u64,
-}
-
-impl Allowance {
-    /// Returns the full allowance of a peer that may say `rate` records a second.
-    #[must_use]
-    pub fn new(rate: u32) -> Self {
-        let rate = u64::from(rate);
-        Self { rate, parts: rate * BURST * PARTS, at: 0 }
-    }
-
-    /// Takes one record of it, if there is one left. `now` is in milliseconds, of a clock that is never set.
-    pub fn take(&mut self, now: u64) -> bool {
-        let passed = now.saturating_sub(self.at);
-        self.at = self.at.max(now);
-        let grown = self.parts.saturating_add(passed.saturating_mul(self.rate));
-        self.parts = grown.min(self.rate * BURST * PARTS);
-        let left = self.parts.checked_sub(PARTS);
-        self.parts = left.unwrap_or(self.parts);
-        left.is_some()
-    }
-}
-
 /// A peer.
 #[derive(Debug)]
 pub struct Peer {
@@ -182,7 +155,8 @@ impl Peer {
     /// Returns a peer of which nothing was read.
     #[must_use]
     pub fn new(key: PeerKey, rate: u32) -> Self {
-        let nothing = Position::default();
+        let (nothing, rate) = (Position::default(), u64::from(rate));
+        let allowance = Allowance::new(rate * BURST, rate, Duration::from_secs(1), Time::default());
         Self {
             key,
             last: nothing,
@@ -191,7 +165,7 @@ impl Peer {
             newest: nothing,
             missing: Missing::Snapshot,
             bans: Bans::default(),
-            allowance: Allowance::new(rate),
+            allowance,
             heard: None,
             clock: None,
             accepted: 0,
@@ -206,10 +180,12 @@ mod tests {
 
     #[test]
     fn an_allowance_is_its_rate_and_ten_times_that_at_once() {
-        let mut allowance = Allowance::new(5);
-        let mut taken = |now| (0..1000).filter(|_| allowance.take(now)).count();
+        let mut peer = Peer::new(PeerKey::Revoked, 5);
+        let mut taken = |now| {
+            (0..1000).filter(|_| peer.allowance.take(1, Time::from_millis(now)).is_ok()).count()
+        };
         assert_eq!([taken(0), taken(0), taken(200), taken(1200)], [50, 0, 1, 5]);
-        assert_eq!(taken(u64::MAX), 50);
+        assert_eq!(taken(i64::MAX), 50);
         assert_eq!(taken(0), 0);
     }
 }

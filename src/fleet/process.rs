@@ -65,14 +65,8 @@ pub fn serve(listener: UnixListener, config: Option<PathBuf>, state: &Path) -> i
     let (leave, left) = channel();
     let loaded = load_fleet(config.as_deref()).map_err(|error| first_line(&error));
     let is_idle = matches!(loaded, Ok(None));
-    let office = match begin(&loaded, state) {
-        Ok(shared) => Office { shared: Ok(shared), config, loaded, leave },
-        Err(trouble) => {
-            eprintln!("<4>{trouble}");
-            Office { shared: Err(trouble), config, loaded, leave }
-        }
-    };
-    let office = Arc::new(office);
+    let shared = begin(&loaded, state).inspect_err(|trouble| eprintln!("<4>{trouble}"));
+    let office = Arc::new(Office { shared, config, loaded, leave });
     let watching = Arc::clone(&office);
     let directory = state.to_owned();
     spawn("status", move || watching.watch(&directory))?;

@@ -22,6 +22,12 @@ pub const MOST_REASONS: usize = 64;
 /// Characters of the name of a jail or rule.
 pub const LONGEST_NAME: usize = 64;
 
+/// Whether this is the name of a jail or rule: short, and without control characters. It may be empty.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && !text.contains(char::is_control)
+}
+
 /// A line of the guard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{PrivateKey, Purpose, is_signed};
-use super::protocol::LONGEST_NAME;
+use super::protocol::is_name;
 use super::sealed::{NotARecord, VERSION, is_sealed, open, seal};
 use crate::model::event::Evidence;
 use crate::model::node::NodeName;
@@ -147,8 +147,6 @@ impl SignedBan {
     /// Whether its texts are names: short, and without control characters.
     #[must_use]
     pub fn has_names(&self) -> bool {
-        let is_name =
-            |text: &str| text.len() <= LONGEST_NAME && !text.chars().any(char::is_control);
         !self.jail.is_empty() && is_name(&self.jail) && is_name(&self.rule)
     }
 }
@@ -207,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::keys::SIGNATURE;
+    use crate::fleet::protocol::LONGEST_NAME;
 
     fn host(text: &str) -> Host {
         let net: IpNet = text.parse().unwrap();

@@ -114,11 +114,11 @@ impl Shared {
     /// Returns what time it is.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        let steady = monotonic_now().millis();
+        let steady = monotonic_now();
         Moment {
-            server: steady.saturating_add(self.ahead.load(Ordering::Relaxed)),
+            server: steady.millis().saturating_add(self.ahead.load(Ordering::Relaxed)),
             wall: now().millis(),
-            steady: u64::try_from(steady).unwrap_or(0),
+            steady,
         }
     }
 

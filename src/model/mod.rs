@@ -1,6 +1,7 @@
 //! Plain values that all rooms share: no I/O, no clock, no behaviour beyond their own.
 
 pub mod account;
+pub mod allowance;
 pub mod backoff;
 pub mod clock_step;
 pub mod event;

@@ -1,7 +1,6 @@
 //! A connection to the manager interface: TCP, or TLS to an Asterisk whose certificate is known.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +11,21 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
 };
 use thiserror::Error;
 
 use crate::config::AmiAccess;
 use crate::model::trouble::Trouble;
-use crate::sys::tcp::{self, is_for_now};
+use crate::sys::tcp::{Stream, Times, is_for_now};
 use crate::sys::text_file::{FileError, read_bytes};
 
-/// The time that a connection may take to be made, for each address of the host.
-const CONNECTING: Duration = Duration::from_secs(5);
-/// The time after which a read returns without bytes, so that time passes for the session.
-const TURN: Duration = Duration::from_millis(250);
-/// The time that Asterisk may take to accept what is sent.
-const SENDING: Duration = Duration::from_secs(5);
+/// How long each thing may take. A read returns without bytes after a quarter of a second, so that time passes for the
+/// session.
+const TIMES: Times = Times {
+    connecting: Duration::from_secs(5),
+    turn: Duration::from_millis(250),
+    sending: Duration::from_secs(5),
+};
 /// The bytes of a file of certificates that are read.
 const LARGEST: u64 = 1 << 20;
 
@@ -76,11 +75,6 @@ pub struct Connection {
     cafile: String,
 }
 
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
 impl Connection {
     /// Connects to Asterisk.
     ///
@@ -94,16 +88,7 @@ impl Connection {
         // What is wrong with certificates is said without a connection, too.
         let tls = if access.tls { Some(client(access)?) } else { None };
         let failed = |error| ConnectError::Tcp { address: address.clone(), error };
-        let tcp = tcp::connect(host, port, CONNECTING).map_err(failed)?;
-        let is_ready = tcp
-            .set_read_timeout(Some(TURN))
-            .and_then(|()| tcp.set_write_timeout(Some(SENDING)))
-            .and_then(|()| tcp.set_nodelay(true));
-        is_ready.map_err(failed)?;
-        let stream = match tls {
-            Some(client) => Stream::Tls(Box::new(StreamOwned::new(client, tcp))),
-            None => Stream::Plain(tcp),
-        };
+        let stream = Stream::connect(host, port, tls, TIMES).map_err(failed)?;
         Ok(Self { stream, address, cafile })
     }
 
@@ -118,11 +103,7 @@ impl Connection {
     /// # Errors
     /// When the connection is over.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, ConnectError> {
-        let read = match &mut self.stream {
-            Stream::Plain(stream) => stream.read(buffer),
-            Stream::Tls(stream) => stream.read(buffer),
-        };
-        match read {
+        match self.stream.read(buffer) {
             Ok(0) => Err(ConnectError::Closed(self.address.clone())),
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_for_now(&error) => Ok(None),
@@ -135,11 +116,7 @@ impl Connection {
     /// # Errors
     /// When the connection is over.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), ConnectError> {
-        let sent = match &mut self.stream {
-            Stream::Plain(stream) => stream.write_all(bytes),
-            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
-        };
-        sent.map_err(|error| self.failed(error))
+        self.stream.send(bytes).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: io::Error) -> ConnectError {

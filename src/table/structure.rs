@@ -20,7 +20,7 @@ pub use super::names::TABLE;
 use super::names::{is_name, mask, word};
 use super::passed_rules::write_passed;
 use crate::model::event::KernelElement;
-use crate::model::scope::{Blocktype, Ports, merged};
+use crate::model::scope::{Blocktype, Ports, merged, range_words};
 
 /// The chain of it that drops whoever is banned; it is named like its hook.
 pub const CHAIN: &str = "prerouting";
@@ -500,10 +500,7 @@ fn write_guarded(text: &mut String, ports: &[(u16, u16)]) {
 
 /// Port ranges as nft writes them. nft has no empty list; no packet is for port 0.
 pub(super) fn port_elements(ranges: &[(u16, u16)]) -> String {
-    let ranges: Vec<_> = ranges
-        .iter()
-        .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
-        .collect();
+    let ranges: Vec<_> = ranges.iter().copied().map(range_words).collect();
     if ranges.is_empty() { "{ 0 }".to_owned() } else { format!("{{ {} }}", ranges.join(", ")) }
 }
 

@@ -1,11 +1,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::*;
 use crate::fleet::protocol::PeerBan;
 use crate::model::event::Evidence;
+use crate::model::time::Time;
 
 /// The other process and the engine, played by the test.
 struct Lab {
@@ -19,12 +19,7 @@ struct Other(BufReader<UnixStream>);
 
 impl Lab {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("socket");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let connect: Connect = Arc::new(move || UnixStream::connect(&socket));
-        let (accepted, streams) = channel();
-        thread::spawn(move || listener.incoming().flatten().try_for_each(|it| accepted.send(it)));
+        let (connect, streams, directory) = peer_link::other();
         let (tell, woken) = channel();
         let wake = move || tell.send(()).unwrap_or_default();
         let link = FleetLink::start_after(connect, true, wake, Duration::from_millis(1)).unwrap();
@@ -178,19 +173,6 @@ fn operator_does_not_lift_everything() {
         taken.extend(lab.link.take(usize::MAX).0);
     }
     assert_eq!(taken.len() as u64, UNBANS + 1);
-}
-
-#[test]
-fn budget_comes_back_with_time() {
-    let at = |millis| Time::from_millis(millis);
-    let mut budget = Budget::new(10, Duration::from_millis(100), at(0));
-    assert_eq!(budget.take(10, at(0)), Ok(()));
-    assert_eq!(budget.take(1, at(0)), Err(Duration::from_millis(100)));
-    assert_eq!(budget.take(3, at(150)), Err(Duration::from_millis(200)));
-    assert_eq!(budget.take(3, at(300)), Ok(()));
-    // What costs more than there ever is takes all of it.
-    assert_eq!(budget.take(99, at(1000)), Err(Duration::from_millis(300)));
-    assert_eq!(budget.take(99, at(10_000)), Ok(()));
 }
 
 #[test]

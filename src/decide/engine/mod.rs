@@ -60,7 +60,6 @@ pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
 pub use order::{Manner, ManualBan, Ordered};
-pub use peers::PeerTerms;
 pub use recovery::{Awaited, RecoverySummary, StoredBans};
 pub use watch::{WatchedBan, WatchedChange};
 

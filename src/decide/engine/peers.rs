@@ -1,13 +1,12 @@
 //! Takes bans and lifts of the fleet's peers, as far as nobody innocent can be hit by them, and says which bans of its own
 //! go out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, never};
-use crate::config::fleet::{Fleet, PeerKey};
 use crate::decide::ban_table::CAPACITY;
 use crate::decide::peer_bans::{IssuedBan, IssuedChange, PeerBans, Refusal, StoredIssued, Taken};
 use crate::decide::plan::Plan;
@@ -22,42 +21,6 @@ use crate::table::structure::SetKind;
 
 /// The bits of an IPv6 network that is one host.
 const IPV6_HOST: u8 = 64;
-
-/// What a node takes of its peers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerTerms {
-    /// The peers.
-    pub peers: BTreeSet<NodeName>,
-    /// Whether there is an operator, who may unban hosts in the whole fleet.
-    pub operator: bool,
-    /// The evidence that is enough.
-    pub accept: BTreeSet<Evidence>,
-    /// The most that a peer's ban lasts here.
-    pub longest: Duration,
-    /// The bans of one peer that are in force here at most.
-    pub most: usize,
-}
-
-impl PeerTerms {
-    /// Returns what the configuration says.
-    #[must_use]
-    pub fn of(fleet: &Fleet) -> Self {
-        let trusted = fleet.peers.iter().filter(|(_, key)| matches!(key, PeerKey::Trusted(_)));
-        Self {
-            peers: trusted.map(|(name, _)| name.clone()).collect(),
-            operator: fleet.operator.is_some(),
-            accept: fleet.accept.iter().copied().collect(),
-            longest: fleet.bantime_max,
-            most: usize::try_from(fleet.max_bans).unwrap_or(usize::MAX),
-        }
-    }
-
-    /// Whether this is a peer.
-    #[must_use]
-    pub fn knows(&self, name: &NodeName) -> bool {
-        self.peers.contains(name)
-    }
-}
 
 impl Engine {
     /// Takes a peer's ban, which ends by itself. Its jail closes here what the jail of the same name closes, or what bans

@@ -83,7 +83,7 @@ impl Gate {
         for name in fleet.peers.keys() {
             assert!(admission.all_read(name) || fleet.peers[name] == PeerKey::Revoked);
         }
-        Self { admission, now: Moment { server: START, wall: START, steady: 0 } }
+        Self { admission, now: Moment { server: START, wall: START, steady: Time::default() } }
     }
 
     fn live(&mut self, node: &str, bytes: &[u8]) -> Result<Vec<FromFleet>, Refusal> {
@@ -326,7 +326,7 @@ proptest! {
         let mut banned = 0;
         let began = gate.now.steady;
         for (address, bits, duration, pause, kind) in said {
-            gate.now.steady += pause;
+            gate.now.steady = gate.now.steady.plus(Duration::from_millis(pause));
             gate.now.server += i64::try_from(pause).unwrap();
             let mut said = ban("192.0.2.1");
             let text = format!("{}/{}", std::net::Ipv4Addr::from(address), bits.min(32));
@@ -348,7 +348,8 @@ proptest! {
             }
             let _ = gate.admission.all_read(&bad.name);
         }
-        let most = 100 + 10 * (gate.now.steady - began) / 1000 + 1;
+        let passed = u64::try_from(gate.now.steady.since(began).as_millis()).unwrap();
+        let most = 100 + 10 * passed / 1000 + 1;
         prop_assert!(banned <= most);
         prop_assert!(gate.admission.told(&bad.name, START).len() <= 100);
         prop_assert_eq!(gate.live("good", &good.bans("192.0.2.9")).unwrap().len(), 1);

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::*;
-use crate::decide::peer_bans::{Refusal, Taken};
+use crate::decide::peer_bans::{PeerTerms, Refusal, Taken};
 use crate::fleet::protocol::PeerBan;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::listed::{ExemptNetwork, ExemptReason};

@@ -17,7 +17,7 @@ flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 say "cargo compiles the fuzz targets: with two cores, up to three minutes the first time"
 cd fuzz
 RUSTFLAGS=$flags $CARGO build --locked --release --target "$host" --target-dir "$place"
-for fuzzed in lines prefix timestamp files scanner hep capture services ami_events notify fail2ban; do
+for fuzzed in lines prefix timestamp files scanner hep capture services ami_events notify fleet fail2ban; do
     mkdir -p "corpus/$fuzzed" artifacts
     echo "fuzzing $fuzzed for $seconds s"
     "$place/$host/release/$fuzzed" -max_total_time="$seconds" -max_len=4000 -artifact_prefix=artifacts/ \

@@ -6,8 +6,9 @@ use asterguard::config::notify::{Place, Preset, Webhook};
 use asterguard::notify::batch::Batch;
 use asterguard::notify::message::message;
 use asterguard::notify::payload::{for_command, payload};
-use asterguard::notify::protocol::{Report, ToNotifier, read};
+use asterguard::notify::protocol::{Report, ToNotifier};
 use asterguard::notify::queue::Queue;
+use asterguard::sys::json_line::read;
 use libfuzzer_sys::fuzz_target;
 
 const PRESETS: [(Preset, usize); 7] = [

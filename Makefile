@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence \
 	bench-fleet bench-peers bench-scale fuzz demo static pages deb \
-	test-deb test-fleet test-switch bare install uninstall
+	test-deb test-fleet test-fleet-walk test-switch bare install uninstall
 
 help: ## Say what there is
 	@dev/help.sh
@@ -50,10 +50,13 @@ test-deb: ## Install, use, upgrade and purge the package in Debian 12 and 13 (SU
 test-fleet: ## Run the tests of the fleet with Valkey; `make test` runs them with Redis
 	@dev/test-fleet.sh
 
+test-fleet-walk: ## Make the fleet that docs/fleet.md shows, in booted machines with Redis and Valkey (SUITES; as root)
+	@dev/test-fleet-walk.sh
+
 test-switch: ## Run the switch from fail2ban that docs/from-fail2ban.md shows, in a booted Debian (SUITES; as root)
 	@dev/test-switch.sh
 
-nightly: soak test-kernels test-deb test-fleet dashboard-check ## All that takes longer than .ci/run: two hours
+nightly: soak test-kernels test-deb test-fleet test-fleet-walk dashboard-check ## All that takes longer than .ci/run: two hours
 
 coverage: ## Write docs/coverage.md: each message, and what fail2ban and CrowdSec make of it (as root; apt-get fetches them)
 	@dev/coverage.sh

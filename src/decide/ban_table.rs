@@ -248,9 +248,9 @@ impl BanTable {
 
     /// The bans of a subject. Those of a host's flows are none of the host's: see [`BanTable::within`].
     pub fn of(&self, subject: Subject) -> impl Iterator<Item = &Ban> {
-        let first = (subject, ScopeId(0), JailId(0));
-        let last = (subject, ScopeId(u16::MAX), JailId(u16::MAX));
-        self.bans.range(first..=last).map(|(_, ban)| ban)
+        // One search, and not one more for the end.
+        let from = self.bans.range((subject, ScopeId(0), JailId(0))..);
+        from.take_while(move |(key, _)| key.0 == subject).map(|(_, ban)| ban)
     }
 
     /// The bans of the host or network of a subject, and of all its ports.

@@ -107,6 +107,16 @@ impl Doubt {
     }
 }
 
+/// Returns the lines of a text, each with its line feed.
+fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', text).map_or(text.len(), |lf| lf + 1);
+        let (line, after) = text.split_at_checked(end)?;
+        text = after;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 /// The state of a channel: a few words, and a buffer of at most a line. What is kept over a restart
 /// holds right after a region.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,9 +295,7 @@ impl Context {
         let mut dates = known.unwrap_or(Dates { shape, until: begin, latest: None });
         let unseen = usize::try_from(end - dates.until).unwrap_or(usize::MAX).min(text.len());
         let (mut rest, mut is_plain) = (None, true);
-        for text in
-            text.get(text.len() - unseen..).unwrap_or_default().split_inclusive(|b| *b == b'\n')
-        {
+        for text in lines(text.get(text.len() - unseen..).unwrap_or_default()) {
             let here = dates.until;
             dates.until += text.len() as u64;
             let stripped = prefix::strip(text.trim_ascii_end(), line.tags, &mut self.scratch);
@@ -426,7 +434,7 @@ impl Context {
         let mut place = here - length as u64;
         // A record whose beginning is out of reach matters no more.
         let cut = place != self.framing_seen && !whole.ends_with(b"\n");
-        for (at, record) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        for (at, record) in lines(text).enumerate() {
             place += record.len() as u64;
             let record = record.trim_ascii_end();
             let passed = record.is_empty() || (at == 0 && cut);
@@ -512,7 +520,7 @@ impl Context {
         let mut place = here - text.len() as u64;
         // A line begins where what has been looked at ends, and where a file begins.
         let mut is_whole = place == self.looked_at || (length as u64) < unseen;
-        for text in text.split_inclusive(|byte| *byte == b'\n') {
+        for text in lines(text) {
             let next = place + text.len() as u64;
             let text = text.strip_suffix(b"\n").unwrap_or(text);
             let explained =

@@ -1,6 +1,8 @@
 //! The subject that is counted and banned: an IPv4 address or an IPv6 network, or one port of an address.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
@@ -16,7 +18,7 @@ use thiserror::Error;
 /// alone.
 ///
 /// Sorted by address; a host comes right before its flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Subject {
     net: IpNet,
@@ -168,6 +170,41 @@ impl Subject {
     }
 }
 
+/// All of a subject in numbers, which compare and hash in a few instructions: whether it is of IPv6, its address, and
+/// how long its network is together with its port.
+type Key = (bool, u128, u32);
+
+impl Subject {
+    fn key(&self) -> Key {
+        let (is_ipv6, address) = match self.net.addr() {
+            IpAddr::V4(v4) => (false, v4.to_bits().into()),
+            IpAddr::V6(v6) => (true, v6.to_bits()),
+        };
+        let port = self.port.map_or(0, NonZeroU16::get);
+        (is_ipv6, address, u32::from(self.net.prefix_len()) << 16 | u32::from(port))
+    }
+}
+
+impl Ord for Subject {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Subject {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Subject {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (_, address, rest) = self.key();
+        address.hash(state);
+        rest.hash(state);
+    }
+}
+
 impl From<IpNet> for Subject {
     fn from(net: IpNet) -> Self {
         Self { net: net.trunc(), port: None }
@@ -268,6 +305,8 @@ pub fn bannable(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -339,6 +378,27 @@ mod tests {
             let range = Subject::within(&net.parse().unwrap());
             let found: Vec<_> = all.iter().filter(|subject| range.contains(subject)).collect();
             assert_eq!(found, all[within].iter().collect::<Vec<_>>(), "{net}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_in_the_order_of_their_parts(
+            parts in proptest::collection::vec(
+                (any::<bool>(), prop_oneof![any::<u128>(), 0..4u128], 0u8..=128, 0u16..3), 2
+            ),
+        ) {
+            let subjects = parts.iter().map(|(is_ipv6, address, bits, port)| {
+                let net = if *is_ipv6 {
+                    IpNet::new(Ipv6Addr::from_bits(*address).into(), *bits)
+                } else {
+                    let address = u32::try_from(address & 0xffff_ffff).unwrap();
+                    IpNet::new(Ipv4Addr::from_bits(address).into(), bits / 4)
+                };
+                Subject { net: net.unwrap(), port: NonZeroU16::new(*port) }
+            });
+            let [one, other]: [Subject; 2] = subjects.collect::<Vec<_>>().try_into().unwrap();
+            prop_assert_eq!(one.cmp(&other), (one.net, one.port).cmp(&(other.net, other.port)));
         }
     }
 

@@ -97,8 +97,11 @@ impl Pattern {
         }
         let (head, tail) = (expanded(&source[..at])?, expanded(&source[at + len..])?);
         let regex = format!("{head}{}{tail}", tag.regex());
-        parse(&regex)?;
-        let (Ok(head_hir), Ok(tail_hir)) = (parse(&head), parse(&tail)) else {
+        let (head_hir, tail_hir) = (parse(&head), parse(&tail));
+        if head_hir.is_err() || tail_hir.is_err() || has_flags(&regex) {
+            parse(&regex)?;
+        }
+        let (Ok(head_hir), Ok(tail_hir)) = (head_hir, tail_hir) else {
             return Err(PatternError::Nested);
         };
         let (head_parts, tail_parts) = (parts(&head_hir), parts(&tail_hir));
@@ -185,6 +188,11 @@ fn expanded(text: &str) -> Result<String, PatternError> {
         (upper && !before.ends_with("(?") && !before.ends_with("(?P")).then(|| name.to_owned())
     });
     stray.map_or(Ok(expanded), |tag| Err(PatternError::UnknownTag(tag)))
+}
+
+/// Whether a regex holds flags or names of groups. Without them, it is sound if its parts are.
+fn has_flags(regex: &str) -> bool {
+    regex.match_indices("(?").any(|(at, _)| !regex[at..].starts_with("(?:"))
 }
 
 fn parse(regex: &str) -> Result<Hir, PatternError> {
@@ -282,6 +290,8 @@ mod tests {
         assert_eq!(error("^a <HOST>:5060 c$"), OpenEnd);
         assert_eq!(error("^a <HOST>.5060 c$"), OpenEnd);
         assert_eq!(error("^a <HOST> <ANY>$"), UnknownTag("<ANY>".to_owned()));
-        assert!(matches!(error("^a <HOST> ([a-z$"), Syntax(_)));
+        for unsound in ["^a <HOST> ([a-z$", "^(?P<x>a) <HOST> (?P<x>c)$", "^(?x)a <HOST> #c)$"] {
+            assert!(matches!(error(unsound), Syntax(_) | Nested), "{unsound}");
+        }
     }
 }

@@ -24,7 +24,6 @@ use crate::model::time::Time;
 impl Engine {
     /// Counts an event by the evidence that it has.
     pub(super) fn decide(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        self.recent.push(event);
         match event.meaning {
             Meaning::Offence(_) => self.on_offence(event, out),
             // A line that a stranger may have written proves no login.
@@ -34,6 +33,7 @@ impl Engine {
             }
             Meaning::Success | Meaning::Ignored => {}
         }
+        self.recent.push(event);
     }
 
     /// Takes up a login. One from a network that its account never used protects nobody.
@@ -66,7 +66,11 @@ impl Engine {
         let mut weight = None;
         let (mut counts, mut is_untrusted) = (false, false);
         let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
-        for id in plan.counted_by(event.rule) {
+        let counters = plan.counted_by(event.rule);
+        for state in counters.iter().filter_map(|id| self.states.get(usize::from(id.0))) {
+            state.offences.touch(&subject);
+        }
+        for id in counters {
             let readers = self.channels.get(usize::from(event.channel.0));
             let reads =
                 event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));

@@ -122,14 +122,14 @@ impl From<BanRecord> for StoredBan {
         let (by, comment) = ban.note.map(|note| (note.by, note.comment)).unzip();
         Self {
             host: ban.host.to_string(),
-            jail: ban.jail,
+            jail: ban.jail.to_string(),
             since: ban.since.secs(),
             until: ban.until.map(Time::secs),
             ended: ended.map(Time::secs),
             how: how.map(store::word),
             offences: ban.attempts,
             evidence: ban.evidence,
-            rule: ban.rule.map(|(name, _)| name),
+            rule: ban.rule.map(|(name, _)| name.to_string()),
             by,
             comment: comment.flatten(),
             accounts: ban.accounts.iter().map(ToString::to_string).collect(),

@@ -191,10 +191,10 @@ impl BanLedger {
     /// Takes up a ban.
     pub fn add(&mut self, ban: &BanRecord) {
         // What peers saw is for their reports.
-        if ban.jail == FLEET {
+        if *ban.jail == *FLEET {
             return;
         }
-        let is_by_hand = ban.note.is_some() || ban.jail == MANUAL;
+        let is_by_hand = ban.note.is_some() || *ban.jail == *MANUAL;
         if ban.ended.is_none() && ban.until.is_none() && is_by_hand {
             self.endless.push(|| {
                 let by = ban.note.as_ref().map_or("?", |note| &note.by);

@@ -1,7 +1,8 @@
 //! A ban as it is stored: with names, because numbers of jails, sets and rules are a run's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
@@ -17,9 +18,9 @@ pub struct BanRecord {
     /// The banned host or network.
     pub host: Subject,
     /// The jail that banned it.
-    pub jail: String,
+    pub jail: Arc<str>,
     /// The set of the kernel that it is in, which says what is closed to the host.
-    pub set: String,
+    pub set: Arc<str>,
     /// The exact address whose line completed the count.
     pub address: IpAddr,
     /// The time when it was decided.
@@ -31,7 +32,7 @@ pub struct BanRecord {
     /// The weakest evidence that it rests on.
     pub evidence: Evidence,
     /// The rule that completed the count, as `filter/id`, and the line's number.
-    pub rule: Option<(String, u64)>,
+    pub rule: Option<(Arc<str>, u64)>,
     /// The time and way that it ended; `None`: it is in force.
     pub ended: Option<(Time, Lifted)>,
     /// Who ordered it, if somebody did. Stored by [`annotate`](super::bans::annotate).
@@ -54,6 +55,34 @@ pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
 }
 
 impl BanRecord {
+    /// Returns a ban in force as it is stored; `None` if the plan does not know its jail or set.
+    #[must_use]
+    pub fn of(plan: &Plan, ban: &Ban) -> Option<Self> {
+        let (_, jail, set) = key(plan, ban)?;
+        let rule = |(rule, line)| Some((plan.rule_name(rule)?.into(), line));
+        Some(Self {
+            host: ban.subject,
+            jail: jail.into(),
+            set: set.into(),
+            address: ban.host,
+            since: ban.since,
+            until: ban.until,
+            attempts: ban.offences,
+            evidence: ban.evidence,
+            rule: ban.cause.and_then(rule),
+            ended: None,
+            note: None,
+            accounts: Vec::new(),
+            login: None,
+        })
+    }
+
+    /// Returns the key that it is found by.
+    #[must_use]
+    pub fn key(&self) -> StoredKey {
+        (self.host.to_string(), self.jail.to_string(), self.set.to_string())
+    }
+
     /// Returns the ban that is stored, as the numbers of `names` have it; `None` if its set is gone from
     /// the configuration.
     #[must_use]
@@ -82,7 +111,7 @@ impl BanRecord {
     /// is gone.
     #[must_use]
     pub fn past(&self, names: &PlanIndex) -> Option<Ban> {
-        let jail = *names.jails.get(&self.jail)?;
+        let jail = *names.jails.get(&*self.jail)?;
         Some(Ban {
             jail,
             subject: self.host,
@@ -104,7 +133,7 @@ impl BanRecord {
             Some((ended, Lifted::ByHand | Lifted::Ignored)) => ended,
             _ => self.since,
         };
-        Some((*names.jails.get(&self.jail)?, self.host, lifted.max(self.since)))
+        Some((*names.jails.get(&*self.jail)?, self.host, lifted.max(self.since)))
     }
 
     /// Returns the element that it was in the kernel.
@@ -112,6 +141,22 @@ impl BanRecord {
     pub fn element(&self, names: &PlanIndex) -> Option<Element> {
         let ban = self.ban(names)?;
         Some(Element { scope: ban.scope, subject: ban.subject, until: ban.until, jail: ban.jail })
+    }
+}
+
+/// The names that bans have in common: a million bans have a few of them.
+#[derive(Debug, Default)]
+pub struct SharedNames(HashSet<Arc<str>>);
+
+impl SharedNames {
+    /// Returns a name, which takes memory once.
+    pub fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        let new = Arc::from(name);
+        self.0.insert(Arc::clone(&new));
+        new
     }
 }
 

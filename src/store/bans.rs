@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::ban_record::{BanRecord, StoredKey};
+use super::ban_record::{self, BanRecord, PlanIndex, SharedNames, StoredKey};
+use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::clock_step::ClockStep;
-use crate::model::event::{Evidence, Lifted};
+use crate::model::event::{Ban, Evidence, Lifted};
 use crate::model::guard_event::{EventKind, GuardEvent};
 use crate::model::orders::Note;
 use crate::model::subject::Subject;
@@ -86,7 +88,7 @@ pub fn enter(connection: &Connection, ban: &BanRecord, now: Time) -> rusqlite::R
 /// Returns the rule and line that completed a count, as they are stored.
 fn cause(ban: &BanRecord) -> (Option<&str>, Option<i64>) {
     let cause = ban.rule.as_ref();
-    cause.map(|(rule, line)| (rule.as_str(), i64::try_from(*line).unwrap_or(i64::MAX))).unzip()
+    cause.map(|(rule, line)| (&**rule, i64::try_from(*line).unwrap_or(i64::MAX))).unzip()
 }
 
 /// Writes that a ban is over.
@@ -178,6 +180,7 @@ pub fn history(
     let since = query.since.map_or(i64::MIN, Time::millis);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![since, query.jail, number])?;
+    let mut names = SharedNames::default();
     while let Some(row) = rows.next()? {
         if let Some(whom) = query.whom {
             // Most rows are of others: only the host is read of them.
@@ -186,7 +189,7 @@ pub fn history(
                 continue;
             }
         }
-        if let Some(ban) = record(row)? {
+        if let Some(ban) = record(row, &mut names)? {
             if !each(ban) {
                 break;
             }
@@ -224,20 +227,38 @@ pub fn correct(connection: &Connection, step: ClockStep) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Writes that these bans are in force, and no others.
-pub fn replace(connection: &Connection, bans: &[BanRecord], now: Time) -> rusqlite::Result<()> {
-    let mut known: HashMap<StoredKey, (Time, Option<Time>)> = HashMap::new();
-    in_force(connection, |ban| {
-        let key = (ban.host.to_string(), ban.jail, ban.set);
-        known.insert(key, (ban.since, ban.until));
-    })?;
-    for ban in bans {
-        let key = (ban.host.to_string(), ban.jail.clone(), ban.set.clone());
-        if known.remove(&key) != Some((ban.since, ban.until)) {
-            enter(connection, ban, now)?;
+/// Writes that these bans are in force, and no others. They are in the order of their subjects, scopes and jails.
+///
+/// What is stored is compared with them row by row: beside a million bans, there is no room for as many others.
+pub fn replace(
+    connection: &Connection,
+    plan: &Plan,
+    bans: &[Ban],
+    now: Time,
+) -> rusqlite::Result<()> {
+    let names = PlanIndex::new(plan);
+    let order = |ban: &Ban| (ban.subject, ban.scope, ban.jail);
+    let (mut is_stored, mut gone) = (vec![false; bans.len()], Vec::new());
+    in_force(connection, |stored| {
+        // A jail or set that the plan does not know is another one than any of its own.
+        let known = stored.ban(&names).filter(|ban| {
+            let key = ban_record::key(plan, ban);
+            key.is_some_and(|(_, jail, set)| *jail == *stored.jail && *set == *stored.set)
+                && ban.subject == stored.host
+        });
+        let place = known.and_then(|known| bans.binary_search_by_key(&order(&known), order).ok());
+        match place.and_then(|place| Some((bans.get(place)?, is_stored.get_mut(place)?))) {
+            Some((ban, is_stored)) => {
+                *is_stored = (ban.since, ban.until) == (stored.since, stored.until);
+            }
+            None => gone.push((stored.key(), stored.until)),
         }
+    })?;
+    let others = bans.iter().zip(is_stored).filter(|(_, is_stored)| !is_stored);
+    for record in others.filter_map(|(ban, _)| BanRecord::of(plan, ban)) {
+        enter(connection, &record, now)?;
     }
-    for (key, (_, until)) in known {
+    for (key, until) in gone {
         // A ban whose time was over is not worth another word.
         match until.filter(|until| *until <= now) {
             Some(until) => strike(connection, &key, until, Lifted::Expired)?,
@@ -350,29 +371,34 @@ fn select(
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
+    let mut names = SharedNames::default();
     while let Some(row) = rows.next()? {
-        if let Some(ban) = record(row)? {
+        if let Some(ban) = record(row, &mut names)? {
             each(ban);
         }
     }
     Ok(())
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Option<BanRecord>> {
+fn record(row: &Row<'_>, names: &mut SharedNames) -> rusqlite::Result<Option<BanRecord>> {
     let time = |millis: Option<i64>| millis.map(Time::from_millis);
+    let mut name = |column| Ok::<_, rusqlite::Error>(names.shared(row.get_ref(column)?.as_str()?));
     let (Some(host), Some(address), Some(evidence)) =
-        (parsed(row, 0)?, parsed(row, 3)?, evidence(&row.get::<_, String>(7)?))
+        (parsed(row, 0)?, parsed(row, 3)?, evidence(row.get_ref(7)?.as_str()?))
     else {
         return Ok(None);
     };
-    let rule: Option<String> = row.get(8)?;
+    let rule = match row.get_ref(8)? {
+        ValueRef::Null => None,
+        _ => Some(name(8)?),
+    };
     let line: Option<i64> = row.get(9)?;
     let how: Option<String> = row.get(11)?;
     let (by, comment): (Option<String>, Option<String>) = (row.get(12)?, row.get(13)?);
     Ok(Some(BanRecord {
         host,
-        jail: row.get(1)?,
-        set: row.get(2)?,
+        jail: name(1)?,
+        set: name(2)?,
         address,
         since: Time::from_millis(row.get(4)?),
         until: time(row.get(5)?),

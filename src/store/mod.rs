@@ -241,7 +241,7 @@ pub fn lift(
     let mut lifted = Vec::new();
     bans::in_force(&connection, |ban| {
         if meant(&ban) {
-            lifted.push((ban.host.to_string(), ban.jail, ban.set));
+            lifted.push(ban.key());
         }
     })?;
     let transaction = connection.unchecked_transaction()?;

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::decide::ban_table::JournalEntry;
 use crate::decide::plan::Plan;
-use crate::model::event::{Ban, Lifted};
+use crate::model::event::Lifted;
 use crate::model::time::Time;
 
 /// The time after a failure until the file is tried again.
@@ -211,8 +211,7 @@ impl WriterThread {
                     changes(&transaction, plan, entries, *now)?;
                 }
                 WriterMessage::All(plan, all, now) => {
-                    let records: Vec<_> = all.iter().filter_map(|ban| record(plan, ban)).collect();
-                    bans::replace(&transaction, &records, *now)?;
+                    bans::replace(&transaction, plan, all, *now)?;
                 }
                 WriterMessage::Issued(changes, _) => peer_bans::change(&transaction, changes)?,
                 WriterMessage::AllIssued(all, _) => peer_bans::replace(&transaction, all)?,
@@ -381,7 +380,7 @@ fn changes(
     for entry in entries {
         match entry {
             JournalEntry::Entered(ban) => {
-                if let Some(record) = record(plan, ban) {
+                if let Some(record) = BanRecord::of(plan, ban) {
                     bans::enter(connection, &record, now)?;
                 }
             }
@@ -397,23 +396,4 @@ fn changes(
         }
     }
     Ok(())
-}
-
-fn record(plan: &Plan, ban: &Ban) -> Option<BanRecord> {
-    let (_, jail, set) = ban_record::key(plan, ban)?;
-    Some(BanRecord {
-        host: ban.subject,
-        jail,
-        set,
-        address: ban.host,
-        since: ban.since,
-        until: ban.until,
-        attempts: ban.offences,
-        evidence: ban.evidence,
-        rule: ban.cause.and_then(|(rule, line)| Some((plan.rule_name(rule)?, line))),
-        ended: None,
-        note: None,
-        accounts: Vec::new(),
-        login: None,
-    })
 }

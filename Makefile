@@ -2,7 +2,7 @@
 # environment; what is given here (`make soak KILLS=50`) is there, too.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build test callgrind soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence \
+.PHONY: help deps rust build test callgrind callgrind-check soak test-kernels nightly check docs-check coverage dashboard-check report-shots bench bench-kernel bench-exchange bench-geofence \
 	bench-fleet bench-peers bench-scale fuzz demo static pages deb \
 	test-deb test-fleet test-fleet-walk test-switch bare install uninstall
 
@@ -70,8 +70,11 @@ report-shots: ## Show the page of `report` in Chromium, and see that it fits on 
 bench: ## Measure: the parts by themselves, then from a log file to the decision, beside fail2ban
 	@dev/bench.sh
 
-callgrind: ## Count the instructions that reading a log takes, by valgrind
+callgrind: ## Count the instructions that a line of a log takes, and a command's start, by valgrind
 	@dev/callgrind.sh
+
+callgrind-check: ## Check that they are those of benches/instructions.txt, within 3 %
+	@PROFILE=dev dev/callgrind.sh --check
 
 bench-kernel: ## Measure, as root, from log line to kernel and after a flush, beside fail2ban (some minutes)
 	@dev/bench-kernel.sh

@@ -484,7 +484,8 @@ fn print(amount: &Amount, mut ours: Figures, theirs: Option<Figures>, beside: [B
     } else {
         println!("(fail2ban was not there: make bench-kernel fetches it.)");
     }
-    for Beside { bans, adds: [mut adds, mut by_helper], mut single, ready, start, memory } in beside {
+    for Beside { bans, adds: [mut adds, mut by_helper], mut single, ready, start, memory } in beside
+    {
         println!("\nbeside {bans} bans");
         let line = |what: &str, value: f64, goal: &str| println!("{what:<46}{value:>12.1}  {goal}");
         line("  add to the set, microseconds, median", middle(&mut adds), "≤ 50");

@@ -18,7 +18,7 @@ use crate::hosts::lists::{Geofence, MOST_FED, Networks};
 use crate::model::place::Country;
 
 /// Lookups that a packet of either family costs at most.
-const LENGTHS: usize = 4;
+const LENGTHS: usize = 3;
 
 /// Ranges of addresses that belong to a country, one after the other, of a family: 32 bytes each. There are a quarter as
 /// many in a database of countries.

@@ -206,6 +206,9 @@ fn in_all_kernels(names: &[&str], hosts: usize, pause: Duration) {
     for (what, times) in figures {
         times.sort_unstable();
         let (median, late) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        println!("{} guards, {pause:?} apart, {what}: median {median:?}, p99 {late:?}", names.len());
+        println!(
+            "{} guards, {pause:?} apart, {what}: median {median:?}, p99 {late:?}",
+            names.len()
+        );
     }
 }

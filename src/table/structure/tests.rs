@@ -48,7 +48,7 @@ fn what_a_text_declares_is_found() {
     ] {
         assert!(declared.contains(&(kind, name)), "{kind} {name}");
     }
-    assert_eq!(declared.len(), 44, "{declared:?}");
+    assert_eq!(declared.len(), 45, "{declared:?}");
 }
 
 #[test]

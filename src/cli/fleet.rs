@@ -28,7 +28,7 @@ enum FleetCommand {
     /// Make this guard a node of the fleet of a server
     ///
     /// It writes conf.d/fleet.toml next to the configuration, and makes the key and the password if they are not there. Then
-    /// it prints what the server and the other nodes need.
+    /// it prints what the server and the other nodes need. After `leave`, key, password and peers are those of before.
     Join(JoinArgs),
     /// Print the lines by which the server knows this node and others, and what they may do
     Acl(AclArgs),
@@ -40,7 +40,7 @@ enum FleetCommand {
     Unban(FleetUnbanArgs),
     /// Switch [fleet] off, and remove what this node has on the server
     ///
-    /// Bans that it has shared last at the other nodes until they end.
+    /// Bans that it has shared last at the other nodes until they end. If the server cannot be reached, do it again later.
     Leave(LeaveArgs),
 }
 

@@ -130,7 +130,7 @@ fn old_keys_of_a_server_are_not_taken_again() {
 }
 
 /// An address that leads to whichever server is the primary. Returns its port.
-fn leading_to(primary: &Arc<AtomicU16>) -> u16 {
+pub fn leading_to(primary: &Arc<AtomicU16>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let primary = Arc::clone(primary);

@@ -215,6 +215,17 @@ impl Node {
     }
 
     fn say(&mut self, lines: &[ToFleet]) {
+    /// Ends the connection of the guard.
+    fn guard_leaves(&self) {
+        self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
+    /// Connects the guard again.
+    fn guard_is_back(&mut self) {
+        (self.stream, self.told) = connect(&self.home);
+        self.begin();
+    }
+
         let bytes: Vec<u8> = lines.iter().flat_map(line).collect();
         self.stream.write_all(&bytes).unwrap();
     }

@@ -23,6 +23,7 @@ mod shared;
 pub mod snapshot;
 pub mod state_file;
 pub mod toml_edit;
+mod tls_trouble;
 
 pub use peer::Missing;
 pub use refusal::Refusal;

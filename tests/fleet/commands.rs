@@ -234,6 +234,11 @@ fn a_server_with_tls_wants_a_certificate_and_is_known_by_its_own() {
         until(words, || node.status().trouble.is_some_and(|trouble| trouble.contains("tls_ca")));
         assert!(!node.status().connected);
     };
-    trouble(&certificate, "a server of an unknown authority is refused");
-    trouble(&ca, "a node without a certificate is refused");
+    trouble(&certificate, "let tls_ca in [fleet] name");
+    trouble(&ca, "the server asks for a certificate; do: write tls_cert and tls_key into [fleet]");
+    // It is gone without a word.
+    drop(server);
+    until("it is said", || good.status().trouble.is_some());
+    let trouble = good.status().trouble.unwrap();
+    assert!(!trouble.contains("docs.rs") && !trouble.contains("close_notify"), "{trouble}");
 }

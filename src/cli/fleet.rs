@@ -36,7 +36,8 @@ enum FleetCommand {
     Trust(TrustArgs),
     /// Lift all bans of a host in the whole fleet, with the operator's key
     ///
-    /// The exit code is 1 if the process that reaches the server does not take the order.
+    /// The exit code is 4 if the guard of this node has not carried it out, and 1 if the server does not have it. A node that
+    /// was away gets it if it is back within ten minutes.
     Unban(FleetUnbanArgs),
     /// Switch [fleet] off, and remove what this node has on the server
     ///

@@ -28,7 +28,7 @@ enum FleetCommand {
     /// Make this guard a node of the fleet of a server
     ///
     /// It writes conf.d/fleet.toml next to the configuration, and makes the key and the password if they are not there. Then
-    /// it prints what the server and the other nodes need.
+    /// it prints what the server and the other nodes need. After `leave`, key, password and peers are those of before.
     Join(JoinArgs),
     /// Print the lines by which the server knows this node and others, and what they may do
     Acl(AclArgs),
@@ -36,11 +36,12 @@ enum FleetCommand {
     Trust(TrustArgs),
     /// Lift all bans of a host in the whole fleet, with the operator's key
     ///
-    /// The exit code is 1 if the process that reaches the server does not take the order.
+    /// The exit code is 4 if the guard of this node has not carried it out, and 1 if the server does not have it. A node that
+    /// was away gets it if it is back within ten minutes.
     Unban(FleetUnbanArgs),
     /// Switch [fleet] off, and remove what this node has on the server
     ///
-    /// Bans that it has shared last at the other nodes until they end.
+    /// Bans that it has shared last at the other nodes until they end. If the server cannot be reached, do it again later.
     Leave(LeaveArgs),
 }
 

@@ -1,10 +1,11 @@
 //! `asterguard fleet keygen`, `join`, `acl`, `trust` and `leave`: what makes a guard a node of a fleet.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -14,11 +15,11 @@ use super::output::{Failure, Output};
 use super::{ConfigArg, Exit};
 use crate::config::Fleet;
 use crate::config::fleet::FleetServer;
-use crate::config::load::{MAIN, load_fleet};
+use crate::config::load::{MAIN, load_fleet, load_left_fleet};
 use crate::fleet::keys::PrivateKey;
 use crate::fleet::process;
 use crate::fleet::protocol::ToFleet;
-use crate::fleet::toml_edit::{with_peer, without_fleet};
+use crate::fleet::toml_edit::{with_fleet, with_peer, without_fleet};
 use crate::fleet::{acl, departure};
 use crate::model::node::NodeName;
 use crate::model::public_key::PublicKey;
@@ -34,6 +35,10 @@ const KEY: &str = "/etc/asterguard/fleet/node.key";
 /// The mode of a file that only the group of the service reads, and of one that all may read.
 const SECRET: u32 = 0o640;
 const PLAIN: u32 = 0o644;
+/// What `join` begins with.
+const NEW: &str = "# By asterguard fleet join. See docs/fleet.md.\n[fleet]\n\n[fleet.peers]\n";
+/// The time in which a process has ended.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
@@ -113,55 +118,60 @@ pub fn keygen(args: &KeygenArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 pub fn join(args: &JoinArgs, output: &Output) -> Result<Exit, Failure> {
-    let directory = beside(&args.config, "fleet");
-    let (file, key) = (beside(&args.config, "conf.d/fleet.toml"), directory.join("node.key"));
-    if file.exists() {
-        let message =
-            format!("{} is there already: `asterguard fleet leave` first", file.display());
-        return Err(Failure { exit: Exit::Usage, message });
+    let file = beside(&args.config, "conf.d/fleet.toml");
+    let usage = |message: String| Failure { exit: Exit::Usage, message };
+    let left = left_fleet(&args.config);
+    if file.exists() && left.is_none() {
+        let path = file.display();
+        return Err(usage(format!("{path} is there already: `asterguard fleet leave` first")));
     }
     if !args.server.tls && !args.server.is_local() && !args.insecure {
-        let message = format!(
+        return Err(usage(format!(
             "everybody on the way to {} could read along: write rediss:// for TLS, or --insecure",
             args.server.host
-        );
-        return Err(Failure { exit: Exit::Usage, message });
+        )));
     }
+    let is_back = file.exists();
+    let old = if is_back { read(&file)? } else { NEW.to_owned() };
+    // Whoever knows this node goes on to know it by the same key and password.
+    let directory = beside(&args.config, "fleet");
+    let key = left.as_ref().map_or_else(|| directory.join("node.key"), |left| left.key.clone());
+    let password = left.and_then(|left| left.password);
+    let password = password.unwrap_or_else(|| directory.join("password"));
     let public = key_in(&key)?;
-    let quoted = |text: &dyn std::fmt::Display| serde_json::Value::from(text.to_string());
-    let mut text = format!(
-        "# By asterguard fleet join. See docs/fleet.md.\n[fleet]\nserver = {}\nnode = {}\nkey = {}\n",
-        quoted(&args.server),
-        quoted(&args.node),
-        quoted(&key.display()),
-    );
     let mut line = None;
     if args.server.user.is_some() {
-        let password = directory.join("password");
         if !password.exists() {
             let random = PrivateKey::random_text().map_err(Failure::new)?;
             write_new(&password, &format!("{random}\n"))?;
         }
         let secret = secret_file::read_line(&password).map_err(Failure::new)?;
-        let path = quoted(&password.display()).to_string();
-        text.extend(["password = ", &path, "\n"]);
         line = Some(acl::line(&args.node, args.server.user.as_deref(), Some(&secret)));
     }
-    if args.insecure {
-        text += "insecure = true\n";
-    }
-    text += "\n[fleet.peers]\n";
-    put(&file, &text, PLAIN)?;
-    if let Err(error) = load_fleet(args.config.config.as_deref()) {
+    let quoted = |text: &dyn std::fmt::Display| serde_json::Value::from(text.to_string());
+    let values = [
+        ("server", Some(quoted(&args.server).to_string())),
+        ("node", Some(quoted(&args.node).to_string())),
+        ("key", Some(quoted(&key.display()).to_string())),
+        ("password", line.as_ref().map(|_| quoted(&password.display()).to_string())),
+        ("insecure", args.insecure.then(|| "true".to_owned())),
+    ];
+    put(&file, &with_fleet(&old, &values), PLAIN)?;
+    let loaded = load_fleet(args.config.config.as_deref());
+    if !matches!(loaded, Ok(Some(_))) {
         // What stands elsewhere does not fit to it.
-        let _ = fs::remove_file(&file);
-        return Err(unusable(error));
+        let _ = if is_back { put(&file, &old, PLAIN) } else { remove(&file) };
+        loaded.map_err(unusable)?;
+        return Err(usage("another file says enabled = false in [fleet]: remove that".to_owned()));
     }
     if output.json {
         output.object(&json!({ "file": file, "node": args.node, "public": public, "acl": line }));
         return Ok(Exit::Done);
     }
     output.line(format_args!("written: {}", file.display()));
+    if is_back {
+        output.line("The key, the password and the peers are those of before.");
+    }
     if let Some(line) = line {
         output.line("On the server (valkey-cli or redis-cli), then ACL SAVE:");
         output.line(format_args!("  {line}"));
@@ -171,6 +181,12 @@ pub fn join(args: &JoinArgs, output: &Output) -> Result<Exit, Failure> {
     output.line("Here, for each other node, with its public key; then asterguard reload:");
     output.line("  asterguard fleet trust NODE PUBLICKEY");
     Ok(Exit::Done)
+}
+
+/// Returns the fleet that this node has left.
+fn left_fleet(config: &ConfigArg) -> Option<Fleet> {
+    let (fleet, is_on) = load_left_fleet(config.config.as_deref()).ok()??;
+    (!is_on).then_some(fleet)
 }
 
 pub fn acl(args: &AclArgs, output: &Output) -> Result<Exit, Failure> {
@@ -196,8 +212,9 @@ pub fn acl(args: &AclArgs, output: &Output) -> Result<Exit, Failure> {
 
 pub fn trust(args: &TrustArgs, output: &Output) -> Result<Exit, Failure> {
     let file = beside(&args.config, "conf.d/fleet.toml");
-    let old = fs::read_to_string(&file).map_err(|error| {
-        Failure::new(format!("cannot read {}: {error}; do: asterguard fleet join", file.display()))
+    let old = read(&file).map_err(|Failure { exit, message }| Failure {
+        exit,
+        message: format!("{message}; do: asterguard fleet join"),
     })?;
     let value = args.key.map_or_else(|| "revoked".to_owned(), |key| key.to_string());
     put(&file, &with_peer(&old, &args.node, &value), PLAIN)?;
@@ -211,24 +228,35 @@ pub fn trust(args: &TrustArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 pub fn leave(args: &LeaveArgs, output: &Output) -> Result<Exit, Failure> {
-    let config = args.config.config.as_deref();
-    let fleet: Fleet = load_fleet(config).map_err(unusable)?.ok_or_else(no_fleet)?;
+    let loaded = load_left_fleet(args.config.config.as_deref()).map_err(unusable)?;
+    let (fleet, is_on) = loaded.ok_or_else(no_fleet)?;
     let file = beside(&args.config, "conf.d/fleet.toml");
-    let old = fs::read_to_string(&file).map_err(|error| {
-        let path = file.display();
-        Failure::new(format!("cannot read {path}: {error}; do: remove [fleet] where it is written"))
-    })?;
-    put(&file, &without_fleet(&old), PLAIN)?;
-    // It would publish again what is removed.
-    if let Ok(mut stream) = UnixStream::connect(&args.helper) {
-        let _ = stream.write_all(&line(&ToFleet::Reload));
+    if is_on {
+        let old = read(&file).map_err(|Failure { exit, message }| {
+            let message = format!("{message}; do: remove [fleet] where it is written");
+            Failure { exit, message }
+        })?;
+        put(&file, &without_fleet(&old), PLAIN)?;
     }
-    let removed = departure::remove(&fleet).map_err(Failure::new)?;
+    end_process(&args.helper);
+    let file = file.display();
+    let removed = departure::remove(&fleet).map_err(|trouble| {
+        Failure::new(format!(
+            "[fleet] is off in {file}, but the server may still have what this node has published: {trouble}; then again: asterguard fleet leave"
+        ))
+    })?;
     output.done(&format!(
-        "[fleet] is off in {}, and {removed} keys are removed from the server; now: asterguard reload",
-        file.display()
+        "[fleet] is off in {file}, and {removed} keys are removed from the server; now: asterguard reload"
     ));
     Ok(Exit::Done)
+}
+
+/// Has the process that publishes end, and waits for that: it would publish again what is removed.
+fn end_process(helper: &Path) {
+    let Ok(mut stream) = UnixStream::connect(helper) else { return };
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    // One that has something to say does not publish.
+    let _ = stream.write_all(&line(&ToFleet::Reload)).and_then(|()| stream.read(&mut [0]));
 }
 
 fn no_fleet() -> Failure {
@@ -268,6 +296,17 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
         fchown(&made, None, Some(group.as_raw())).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Reads a file of the configuration.
+fn read(file: &Path) -> Result<String, Failure> {
+    let failed = |error| Failure::new(format!("cannot read {}: {error}", file.display()));
+    fs::read_to_string(file).map_err(failed)
+}
+
+/// Removes a file of the configuration.
+fn remove(file: &Path) -> Result<(), Failure> {
+    fs::remove_file(file).map_err(|error| cannot_write(file, &error))
 }
 
 /// Writes a file of the configuration.

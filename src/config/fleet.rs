@@ -299,7 +299,18 @@ impl FleetSection {
     }
 
     /// Returns the fleet, if there is one, it is wanted and right; what is missing or does not fit together is noted.
-    pub fn finish(mut self, readers: &mut [TomlReader]) -> Option<Fleet> {
+    pub fn finish(self, readers: &mut [TomlReader]) -> Option<Fleet> {
+        let is_on = self.enabled != Some(false);
+        self.finish_any(readers).filter(|_| is_on)
+    }
+
+    /// Returns the fleet, and whether it is wanted: after `asterguard fleet leave`, it is not.
+    pub fn finish_left(self, readers: &mut [TomlReader]) -> Option<(Fleet, bool)> {
+        let is_on = self.enabled != Some(false);
+        Some((self.finish_any(readers)?, is_on))
+    }
+
+    fn finish_any(mut self, readers: &mut [TomlReader]) -> Option<Fleet> {
         self.start.as_ref()?;
         let mut note = |key: &str, message: &str, help: &str| {
             let place = self.written.get(key).or(self.start.as_ref());
@@ -361,7 +372,7 @@ impl FleetSection {
             );
             right = false;
         }
-        if !right || self.enabled == Some(false) {
+        if !right {
             return None;
         }
         Some(Fleet {

@@ -214,6 +214,14 @@ pub fn load_fleet(main: Option<&Path>) -> Result<Option<Fleet>, LoadError> {
     load_part::<FleetSection, _>(main, FleetSection::merge, FleetSection::finish)
 }
 
+/// Reads `[fleet]` as [`load_fleet`] does, even if it is switched off; says whether it is on.
+///
+/// # Errors
+/// As there.
+pub fn load_left_fleet(main: Option<&Path>) -> Result<Option<(Fleet, bool)>, LoadError> {
+    load_part::<FleetSection, _>(main, FleetSection::merge, FleetSection::finish_left)
+}
+
 /// Reads nothing but `[feed.NAME]`, from the same files as [`load`], as [`load_ami`] does.
 ///
 /// # Errors

@@ -46,6 +46,8 @@ const LINE: usize = 16 << 10;
 const UNBANS: u64 = 60;
 /// See [`UNBANS`].
 const UNBAN_EVERY: Duration = Duration::from_secs(60);
+/// Orders that are remembered as carried out: more than there can be while the other process repeats one.
+const MOST_OBEYED: usize = 128;
 /// Reasons of refusals that are kept of each peer.
 const MOST_REASONS: usize = 32;
 /// Bytes of a text about what is wrong, or of the server's name.
@@ -82,6 +84,17 @@ enum Said {
     All,
 }
 
+/// Whether the other process goes by the configuration of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Configuration {
+    /// It has read it.
+    #[default]
+    Read,
+    /// It was asked to, and has not said that it is that of before. Until then, or until the next process is there, what it
+    /// said of its connections is old.
+    Asked,
+}
+
 #[derive(Default)]
 struct State {
     /// Whether there is a fleet; otherwise, nothing is connected.
@@ -98,6 +111,9 @@ struct State {
     unbans_refused: u64,
     lines_left: Allowance,
     unbans_left: Allowance,
+    /// The orders that were carried out last: the host, and when each was given. Repeated, they do nothing.
+    obeyed: VecDeque<(Subject, i64)>,
+    config: Configuration,
     trouble: Option<String>,
     stream: Option<UnixStream>,
     /// Whether the connection has ended, and whether this link has.
@@ -126,6 +142,9 @@ impl State {
         self.lines.clear();
         (self.bytes, self.unsaid, self.said) = (0, 0, Said::Until(None));
         self.push(&ToFleet::Begin);
+        if self.config == Configuration::Asked {
+            self.push(&ToFleet::Reload);
+        }
     }
 }
 
@@ -183,10 +202,24 @@ impl FleetLink {
         self.shared.changed.notify_all();
     }
 
+    /// Says that an order of the operator was carried out: the one of this host, given at this time.
+    pub fn obeyed(&self, host: Subject, issued: i64) {
+        let mut state = lock(&self.shared.state);
+        if state.obeyed.len() >= MOST_OBEYED {
+            state.obeyed.pop_front();
+        }
+        state.obeyed.push_back((host, issued));
+        state.push(&ToFleet::Obeyed { host, issued });
+        self.shared.changed.notify_all();
+    }
+
     /// Says that the configuration was read again; `wanted` as at the start.
     pub fn reload(&self, wanted: bool) {
         let mut state = lock(&self.shared.state);
         state.wanted = wanted;
+        if state.stream.is_some() {
+            state.config = Configuration::Asked;
+        }
         state.push(&ToFleet::Reload);
         if !wanted {
             state.heard.clear();
@@ -248,7 +281,11 @@ impl FleetLink {
     #[must_use]
     pub fn status(&self) -> Option<FleetStatus> {
         let state = lock(&self.shared.state);
-        state.status.as_deref().filter(|_| state.wanted && state.trouble.is_none()).cloned()
+        let said = state.status.as_deref().filter(|_| state.wanted && state.trouble.is_none());
+        said.map(|said| FleetStatus {
+            connected: said.connected && state.config == Configuration::Read,
+            ..said.clone()
+        })
     }
 
     /// Returns how many lines wait for the other process, and how many there was no room for.
@@ -327,11 +364,17 @@ impl Shared {
         if state.stopped || state.stream.is_none() {
             return false;
         }
-        if matches!(said, FromFleet::Unban { .. })
-            && state.unbans_left.take(1, monotonic_now()).is_err()
-        {
-            state.unbans_refused += 1;
-            return true;
+        if let FromFleet::Unban { host, issued, .. } = said {
+            if state.obeyed.contains(&(host, issued)) {
+                state.push(&ToFleet::Obeyed { host, issued });
+                drop(state);
+                self.changed.notify_all();
+                return true;
+            }
+            if state.unbans_left.take(1, monotonic_now()).is_err() {
+                state.unbans_refused += 1;
+                return true;
+            }
         }
         let was_empty = state.heard.is_empty();
         if state.wanted {
@@ -357,7 +400,7 @@ impl Talk for Shared {
 
     fn begin(&self, stream: UnixStream) {
         let mut state = lock(&self.state);
-        (state.stream, state.broken) = (Some(stream), false);
+        (state.stream, state.broken, state.config) = (Some(stream), false, Configuration::Read);
         state.say_all();
         drop(state);
         (self.wake)();
@@ -399,12 +442,20 @@ impl Talk for Shared {
         if !self.wait_for_turn(line.len()) {
             return false;
         }
-        let Some(said) = read::<FromFleet>(line) else { return false };
-        let FromFleet::Status(status) = said else { return self.keep(said) };
-        let status = bounded(*status);
-        let mut state = lock(&self.state);
-        (state.status, state.trouble) = (Some(Box::new(status)), None);
-        true
+        match read::<FromFleet>(line) {
+            None => false,
+            Some(FromFleet::Status(status)) => {
+                let status = bounded(*status);
+                let mut state = lock(&self.state);
+                (state.status, state.trouble) = (Some(Box::new(status)), None);
+                true
+            }
+            Some(FromFleet::Unchanged) => {
+                lock(&self.state).config = Configuration::Read;
+                true
+            }
+            Some(said) => self.keep(said),
+        }
     }
 
     fn silent(&self) {

@@ -304,8 +304,14 @@ impl PeerBans {
 
     /// Ends all peers' bans of a host, and takes none of them again before its end.
     pub fn dismiss(&mut self, host: Subject) {
+        self.dismiss_begun(host, Time::from_millis(i64::MAX));
+    }
+
+    /// Does the same with those that were taken by then.
+    pub fn dismiss_begun(&mut self, host: Subject, by: Time) {
         for key in self.keys(host) {
-            let Some(part) = self.parts.get(&key).copied() else { continue };
+            let part = self.parts.get(&key).copied().filter(|part| part.since <= by);
+            let Some(part) = part else { continue };
             self.take(key);
             self.remember(key, part.until);
             let issuer = self.issuers.get(usize::from(key.1)).map(|issuer| issuer.name.clone());

@@ -1,8 +1,8 @@
 //! Decides what of the records of peers is taken. It knows no clock and no server.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use super::orders::{CLOCKS, Kept, Orders, is_due};
 use super::peer::{Held, Missing, Peer};
 use super::protocol::{FromFleet, PeerStatus};
 use super::record::{Host, Operation, Order, Position, Record, SignedBan};
@@ -18,8 +18,6 @@ use crate::model::time::Time;
 
 /// Bans of all peers together; each takes about 250 bytes.
 pub const MOST_HELD: usize = 1_000_000;
-/// The age at which an order of the operator is not taken any more.
-const ORDER_AGE: Duration = Duration::from_secs(600);
 /// Ends that lie no further apart are the same, in milliseconds: clocks are asked once in a while.
 const SAME: i64 = 5000;
 /// A difference between clocks that is worth a word, in seconds.
@@ -41,6 +39,9 @@ pub type Read = BTreeMap<NodeName, (Position, Position)>;
 
 /// The limits, the peers, and what is known of them.
 pub struct Admission {
+    /// The operator's orders of the last minutes.
+    pub orders: Orders,
+    node: NodeName,
     accept: Vec<Evidence>,
     unverified_needs: usize,
     bantime_max: i64,
@@ -66,6 +67,8 @@ impl Admission {
             (name.clone(), peer)
         };
         Self {
+            orders: Orders::default(),
+            node: fleet.node.clone(),
             accept: fleet.accept.clone(),
             unverified_needs: fleet.unverified_needs as usize,
             bantime_max: i64::try_from(fleet.bantime_max.as_millis()).unwrap_or(i64::MAX),
@@ -144,7 +147,11 @@ impl Admission {
             return Ok(Taken::Later);
         }
         peer.last = record.at;
-        self.apply(node, record.operation, None, now, told).map(|()| Taken::Now)
+        let done = match &record.operation {
+            Operation::Unban(order) => self.unban(node, order, CLOCKS, now, told),
+            operation => self.apply(node, operation, None, now, told),
+        };
+        done.map(|()| Taken::Now)
     }
 
     /// Takes a record of a node's stream, where what is before the last one is no mistake. Returns whether there is
@@ -164,7 +171,7 @@ impl Admission {
         let taken = match read {
             Ok(Streamed::Gap) => return Ok(true),
             Ok(Streamed::Known) => return Ok(false),
-            Ok(Streamed::New(operation)) => self.apply(node, operation, None, now, told),
+            Ok(Streamed::New(operation)) => self.apply(node, &operation, None, now, told),
             Err(refusal) => Err(refusal),
         };
         self.count(node, taken).map(|()| false)
@@ -246,7 +253,7 @@ impl Admission {
         now: Moment,
         told: &mut Vec<FromFleet>,
     ) {
-        let taken = self.apply(node, Operation::Ban(ban), Some(left), now, told);
+        let taken = self.apply(node, &Operation::Ban(ban), Some(left), now, told);
         // What a peer has too much of is counted, and no reason to stop.
         let _ = self.count(node, taken);
     }
@@ -327,16 +334,16 @@ impl Admission {
     fn apply(
         &mut self,
         node: &NodeName,
-        operation: Operation,
+        operation: &Operation,
         left: Option<u64>,
         now: Moment,
         told: &mut Vec<FromFleet>,
     ) -> Result<(), Refusal> {
         match operation {
             Operation::Heartbeat { .. } => Ok(()),
-            Operation::Ban(ban) => self.ban(node, &ban, left, now, told),
-            Operation::Lift(host) => self.lift(node, host, told),
-            Operation::Unban(order) => self.unban(node, &order, now, told),
+            Operation::Ban(ban) => self.ban(node, ban, left, now, told),
+            Operation::Lift(host) => self.lift(node, *host, told),
+            Operation::Unban(order) => self.unban(node, order, 0, now, told),
         }
     }
 
@@ -356,6 +363,9 @@ impl Admission {
             return Err(Refusal::Evidence);
         }
         let until = self.end_of(ban, left, now.server).ok_or(Refusal::Over)?;
+        if self.orders.covers(host, ban.issued) {
+            return Err(Refusal::Over);
+        }
         let peer = self.peers.get_mut(node).ok_or(Refusal::Stranger)?;
         self.held = self.held.saturating_sub(peer.bans.end(now.server));
         if peer.bans.get(&host).is_none() {
@@ -364,7 +374,7 @@ impl Admission {
             }
             self.held += 1;
         }
-        peer.bans.insert(host, Held::new(ban, until));
+        peer.bans.insert(host, Held::new(ban, until, now.server));
         self.tell(node, host, ban.evidence, now.server, told);
         Ok(())
     }
@@ -420,29 +430,55 @@ impl Admission {
         Ok(())
     }
 
-    /// Takes an order of the operator that this node gives itself, or a peer passes on.
+    /// Takes an order of the operator that this node gives itself, or a peer passes on. It lifts what began until `later`
+    /// after its time, in milliseconds: of one that is heard as it is given, that is how much clocks may differ; of one
+    /// that is read later, nothing. Taken again, it does nothing.
     ///
     /// # Errors
-    /// When it is not the operator's, or old.
+    /// When it is not the operator's, or old, or there are too many.
     pub fn unban(
         &mut self,
         by: &NodeName,
         order: &Order,
+        later: i64,
         now: Moment,
         told: &mut Vec<FromFleet>,
     ) -> Result<(), Refusal> {
         let host = order.host.subject().ok_or(Refusal::NotAHost)?;
         let operator = self.operator.ok_or(Refusal::NoOrder)?;
-        let age = u64::try_from(now.server.saturating_sub(order.issued).saturating_abs());
-        let is_old = age.is_ok_and(|age| u128::from(age) > ORDER_AGE.as_millis());
-        if is_old || !order.is_of(&operator) {
+        if !is_due(order, now) || !order.is_of(&operator) {
             return Err(Refusal::NoOrder);
         }
-        for peer in self.peers.values_mut() {
-            self.held = self.held.saturating_sub(usize::from(peer.bans.remove(&host).is_some()));
+        if self.orders.has(order) {
+            return Ok(());
         }
-        told.push(FromFleet::Unban { host, by: by.clone() });
+        let until = order.issued.saturating_add(later);
+        let (unsaid, begun) = (*by == self.node, until.min(now.wall));
+        let kept = Kept { order: order.clone(), by: by.clone(), begun, unsaid, obeyed: false };
+        let line = kept.line();
+        self.orders.keep(kept, now)?;
+        told.extend(line);
+        for (name, peer) in &mut self.peers {
+            if peer.bans.get(&host).is_none_or(|held| held.since > until) {
+                continue;
+            }
+            let removed = peer.bans.remove(&host);
+            self.held = self.held.saturating_sub(1);
+            // The guard may have taken it only now, later than the order was given.
+            let issuer = name.clone();
+            told.extend(removed.filter(|held| held.told).map(|_| FromFleet::Lift { issuer, host }));
+        }
         Ok(())
+    }
+
+    /// Takes up the orders of before a restart, as far as they count.
+    pub fn restore(&mut self, orders: Vec<Kept>, now: Moment) {
+        let Some(operator) = self.operator else { return };
+        for kept in orders.into_iter().filter(|kept| kept.order.is_of(&operator)) {
+            if is_due(&kept.order, now) && !self.orders.has(&kept.order) {
+                let _ = self.orders.keep(kept, now);
+            }
+        }
     }
 
     /// Counts a refusal: of a peer by its name, of all others together.

@@ -44,12 +44,12 @@ pub fn run(shared: &Arc<Shared>) {
     loop {
         match reader.turn() {
             Ok(pause) => {
-                shared.reader.is_up();
+                shared.is_up(&shared.reader, shared.epoch());
                 shared.to_read.wait(pause);
             }
             Err(trouble) => {
                 reader.client = None;
-                shared.reader.is_down(&trouble);
+                shared.is_down(&shared.reader, &trouble);
                 thread::sleep(PAUSE);
             }
         }

@@ -9,6 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::resp::{self, Commands, NoReply, Reply};
+use super::tls_trouble;
 use crate::config::Fleet;
 use crate::config::fleet::FleetServer;
 use crate::model::trouble::Trouble;
@@ -28,7 +29,17 @@ const TURNS: usize = 20;
 /// A connection to the server, with the user logged in.
 pub struct Client {
     stream: BufReader<Stream>,
-    server: String,
+    server: Server,
+}
+
+/// What is said of the server when something is wrong.
+struct Server {
+    /// Its name.
+    name: String,
+    /// Whether this node shows it a certificate.
+    shows: bool,
+    /// Whether it has answered something.
+    answered: bool,
 }
 
 impl Client {
@@ -37,11 +48,13 @@ impl Client {
     /// # Errors
     /// Returns what is wrong and what to do.
     pub fn connect(fleet: &Fleet) -> Result<Self, Trouble> {
-        let server = fleet.server.to_string();
+        let (name, shows) = (fleet.server.to_string(), fleet.tls_client.is_some());
+        // Without TLS, no certificate is missing.
+        let server = Server { name, shows: shows || !fleet.server.tls, answered: false };
         // What is wrong with files is said without a connection, too.
         let password = fleet.password.as_deref().map(secret_file::read_line).transpose()?;
         let tls = if fleet.server.tls { Some(tls(fleet)?) } else { None };
-        let failed = |error: io::Error| no_connection(&server, &error);
+        let failed = |error: io::Error| server.no_connection(&error);
         let FleetServer { host, port, .. } = &fleet.server;
         let stream = Stream::connect(host, *port, tls, TIMES).map_err(failed)?;
         let stream = BufReader::with_capacity(64 << 10, stream);
@@ -60,7 +73,7 @@ impl Client {
         let replies = self.ask(&login)?;
         match replies.iter().find_map(refusal) {
             Some(refusal) => Err(Trouble::new(
-                format!("{} refuses the login: {refusal}", self.server),
+                format!("{} refuses the login: {refusal}", self.server.name),
                 "compare the server's user and its password with the file that `password` names (docs/fleet.md)",
             )),
             None => Ok(()),
@@ -100,7 +113,7 @@ impl Client {
     /// When the connection is over.
     pub fn send(&mut self, commands: &Commands) -> Result<(), Trouble> {
         let sent = self.stream.get_mut().send(&commands.bytes);
-        sent.map_err(|error| no_connection(&self.server, &error))
+        sent.map_err(|error| self.server.no_connection(&error))
     }
 
     /// Reads what comes next; `None` if nothing came for half a second.
@@ -108,13 +121,15 @@ impl Client {
     /// # Errors
     /// When the connection is over.
     pub fn read(&mut self) -> Result<Option<Reply>, Trouble> {
-        resp::read(&mut self.stream).map_err(|error| match error {
-            NoReply::Io(error) => no_connection(&self.server, &error),
+        let read = resp::read(&mut self.stream).map_err(|error| match error {
+            NoReply::Io(error) => self.server.no_connection(&error),
             other => Trouble::new(
-                format!("{}: {other}", self.server),
+                format!("{}: {other}", self.server.name),
                 "see that `server` names the port of a Valkey or Redis server",
             ),
-        })
+        })?;
+        self.server.answered |= read.is_some();
+        Ok(read)
     }
 
     fn awaited(&mut self) -> Result<Reply, Trouble> {
@@ -124,7 +139,7 @@ impl Client {
             }
         }
         let late = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
-        Err(no_connection(&self.server, &late))
+        Err(self.server.no_connection(&late))
     }
 
     /// Returns the trouble that the server refuses something.
@@ -139,7 +154,7 @@ impl Client {
         } else {
             "see docs/fleet.md"
         };
-        Trouble::new(format!("{} refuses: {refusal}", self.server), todo)
+        Trouble::new(format!("{} refuses: {refusal}", self.server.name), todo)
     }
 }
 
@@ -155,15 +170,20 @@ pub fn refusal(reply: &Reply) -> Option<String> {
     }
 }
 
-fn no_connection(server: &str, error: &io::Error) -> Trouble {
-    let is_tls =
-        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
-    let todo = if is_tls {
-        "see that tls_ca holds the authority of the server's certificate, and tls_cert a certificate that the server takes"
-    } else {
-        "see that the server runs, and that this machine reaches it"
-    };
-    Trouble::new(format!("no connection to {server}: {error}"), todo)
+impl Server {
+    fn no_connection(&self, error: &io::Error) -> Trouble {
+        let (seen, todo) = tls_trouble::of(error, self.shows).unwrap_or_else(|| {
+            // Some servers say no word to whom they do not want.
+            let is_sent_away = error.kind() == io::ErrorKind::UnexpectedEof && !self.answered;
+            let todo = if is_sent_away && !self.shows {
+                "see that the server runs; if it asks for certificates, write tls_cert and tls_key into [fleet]"
+            } else {
+                "see that the server runs, and that this machine reaches it"
+            };
+            (error.to_string(), todo)
+        });
+        Trouble::new(format!("no connection to {}: {seen}", self.name), todo)
+    }
 }
 
 /// The client's side of TLS.

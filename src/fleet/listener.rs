@@ -1,5 +1,6 @@
 //! Listens to the channels of the peers.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::thread;
@@ -33,7 +34,7 @@ pub fn run(shared: &Arc<Shared>) {
     loop {
         let began = monotonic_now();
         let Err(trouble) = connected(shared);
-        shared.listener.is_down(&trouble);
+        shared.is_down(&shared.listener, &trouble);
         if monotonic_now().since(began) > Duration::from_secs(60) {
             failures = 0;
         }
@@ -81,21 +82,32 @@ fn heard(shared: &Shared, channel: &Reply, payload: &Reply, told: &mut Vec<FromF
     }
 }
 
+/// Takes the answer to a PING.
+fn answered(shared: &Shared, unanswered: &mut VecDeque<u64>) {
+    if let Some(epoch) = unanswered.pop_front() {
+        shared.is_up(&shared.listener, epoch);
+    }
+}
+
 fn connected(shared: &Shared) -> Result<std::convert::Infallible, Trouble> {
+    let began = shared.epoch();
     let mut client = Client::connect(&shared.fleet)?;
     let mut awaited = subscribe(shared, &mut client)?;
-    let (mut last, mut asked) = (monotonic_now().millis(), 0);
+    let (mut last, mut asked, mut seen) = (monotonic_now().millis(), 0, began);
+    // The epochs in which the server was asked, and has not answered yet.
+    let mut unanswered = VecDeque::new();
     let mut told = Vec::new();
     if awaited == 0 {
-        shared.listener.is_up();
+        shared.is_up(&shared.listener, began);
     }
     loop {
-        let at = monotonic_now().millis();
-        if at - last > SILENCE && at - asked > SILENCE {
+        let (at, epoch) = (monotonic_now().millis(), shared.epoch());
+        if epoch != seen || (at - last > SILENCE && at - asked > SILENCE) {
             let mut commands = Commands::default();
             commands.add(&[b"PING"]);
             client.send(&commands)?;
-            asked = at;
+            unanswered.push_back(epoch);
+            (asked, seen) = (at, epoch);
         }
         let Some(reply) = client.read()? else {
             if at - last > DEAD {
@@ -107,16 +119,22 @@ fn connected(shared: &Shared) -> Result<std::convert::Infallible, Trouble> {
         if let Some(refusal) = refusal(&reply) {
             return Err(client.refused(&refusal));
         }
+        // Without channels, the server answers like this.
+        let is_pong = reply == Reply::Text("PONG".to_owned());
         let items = reply.items();
         match items.as_slice() {
+            _ if is_pong => answered(shared, &mut unanswered),
             [kind, ..] if matches!(kind.bytes(), Some(b"subscribe" | b"psubscribe")) => {
                 awaited = awaited.saturating_sub(1);
                 if awaited == 0 {
                     // From now on nothing is lost; what was before is read.
                     lock(&shared.admission).want_all(Missing::Records);
-                    shared.listener.is_up();
+                    shared.is_up(&shared.listener, began);
                     shared.to_read.ring();
                 }
+            }
+            [kind, ..] if kind.bytes() == Some(b"pong") && awaited == 0 => {
+                answered(shared, &mut unanswered);
             }
             [kind, channel, payload] if kind.bytes() == Some(b"message") => {
                 heard(shared, channel, payload, &mut told);

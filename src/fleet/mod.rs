@@ -9,6 +9,7 @@ mod former;
 pub mod keys;
 pub mod layout;
 mod listener;
+mod orders;
 mod outbox;
 mod own_bans;
 mod peer;
@@ -22,6 +23,7 @@ mod sealed;
 mod shared;
 pub mod snapshot;
 pub mod state_file;
+mod tls_trouble;
 pub mod toml_edit;
 
 pub use peer::Missing;

@@ -12,7 +12,7 @@ const MOST: usize = 100_000;
 /// The time for which whoever can wait does so.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The lines for one guard.
+/// The lines for one guard, or for a command.
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
@@ -22,10 +22,36 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: VecDeque<FromFleet>,
+    /// Whether there is a guard, and whether all has to be said to it before the lines.
+    begun: bool,
+    all: bool,
     closed: bool,
 }
 
+/// What is to be written next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The state, all bans, and all orders.
+    All,
+    /// These lines.
+    Lines(Vec<FromFleet>),
+}
+
 impl Outbox {
+    /// Takes it up that the other side is a guard: all is written next.
+    pub fn begin(&self) {
+        let mut waiting = lock(&self.waiting);
+        (waiting.begun, waiting.all) = (true, true);
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// Whether the other side is a guard.
+    #[must_use]
+    pub fn is_guard(&self) -> bool {
+        lock(&self.waiting).begun
+    }
+
     /// Adds a line. Without room, the guard is let go.
     pub fn add(&self, line: &FromFleet) {
         let mut waiting = lock(&self.waiting);
@@ -51,17 +77,21 @@ impl Outbox {
     }
 
     /// Waits for lines, and returns some; `None` when the guard is to be let go.
-    pub fn take(&self) -> Option<Vec<FromFleet>> {
-        let is_idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
+    pub fn take(&self) -> Option<Next> {
+        let is_idle =
+            |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.all && !waiting.closed;
         let waited = self.changed.wait_while(lock(&self.waiting), is_idle);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             return None;
         }
+        if std::mem::take(&mut waiting.all) {
+            return Some(Next::All);
+        }
         let number = waiting.lines.len().min(1000);
         let taken = waiting.lines.drain(..number).collect();
         self.changed.notify_all();
-        Some(taken)
+        Some(Next::Lines(taken))
     }
 }
 
@@ -75,7 +105,7 @@ mod tests {
         let line =
             FromFleet::Lift { issuer: "pbx2".parse().unwrap(), host: "192.0.2.7".parse().unwrap() };
         outbox.add(&line);
-        assert_eq!(outbox.take(), Some(vec![line.clone()]));
+        assert_eq!(outbox.take(), Some(Next::Lines(vec![line.clone()])));
         for _ in 0..=MOST {
             outbox.add(&line);
         }

@@ -20,6 +20,8 @@ const BURST: u64 = 10;
 pub struct Held {
     /// The end, in milliseconds since the epoch, by the server's clock.
     pub until: i64,
+    /// When the peer said it, by the server's clock; never later than when it was taken.
+    pub since: i64,
     /// What it rests on.
     pub evidence: Evidence,
     /// The jail and the rule, with a line feed between: names have none.
@@ -31,9 +33,9 @@ pub struct Held {
 impl Held {
     /// Returns a ban that the guard was not told yet.
     #[must_use]
-    pub fn new(ban: &SignedBan, until: i64) -> Self {
+    pub fn new(ban: &SignedBan, until: i64, now: i64) -> Self {
         let names = format!("{}\n{}", ban.jail, ban.rule).into_boxed_str();
-        Self { until, evidence: ban.evidence, names, told: false }
+        Self { until, since: ban.issued.min(now), evidence: ban.evidence, names, told: false }
     }
 
     /// Returns the ban as the guard is told it.

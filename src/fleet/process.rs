@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::keys::PrivateKey;
-use super::outbox::Outbox;
+use super::outbox::{Next, Outbox};
 use super::protocol::{FleetStatus, FromFleet, ToFleet};
 use super::publisher::Publisher;
 use super::shared::Shared;
@@ -87,7 +87,8 @@ fn begin(loaded: &Result<Option<Fleet>, String>, state: &Path) -> Result<Arc<Sha
     state_file::keep_epoch(state, epoch)
         .map_err(|error| format!("cannot write into {}: {error}", state.display()))?;
     let admission = Admission::new(&fleet, &state_file::read(state));
-    let shared = Arc::new(Shared::new(fleet, admission));
+    let shared = Arc::new(Shared::new(fleet, admission, state.to_owned()));
+    lock(&shared.admission).restore(state_file::read_orders(state), shared.moment());
     let publisher = Publisher::new(Arc::clone(&shared), key, state.to_owned(), epoch);
     let (listening, reading) = (Arc::clone(&shared), Arc::clone(&shared));
     let started = spawn("publish", move || publisher.run())
@@ -121,13 +122,12 @@ impl Office {
         match &self.shared {
             Ok(shared) => {
                 let outbox = Arc::new(Outbox::default());
-                shared.add_guard(&outbox);
                 thread::scope(|scope| {
                     scope.spawn(|| {
                         let _ = write(shared, stream, &outbox);
                         let _ = stream.shutdown(std::net::Shutdown::Both);
                     });
-                    let read = self.read(stream, shared);
+                    let read = self.read(stream, shared, &outbox);
                     shared.remove_guard(&outbox);
                     outbox.close();
                     read
@@ -151,7 +151,7 @@ impl Office {
         }
     }
 
-    fn read(&self, stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+    fn read(&self, stream: &UnixStream, shared: &Shared, outbox: &Arc<Outbox>) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(64 << 10, stream);
         let mut text = Vec::new();
         loop {
@@ -166,12 +166,25 @@ impl Office {
             // What makes no sense is no reason to lose what follows.
             let Ok(said) = serde_json::from_slice::<ToFleet>(&text) else { continue };
             match said {
-                ToFleet::Begin => lock(&shared.own).begin(),
+                ToFleet::Begin => {
+                    lock(&shared.own).begin();
+                    // Commands say no such thing, and hear only what they ask for.
+                    if !outbox.is_guard() {
+                        // First, so that nothing is lost between what there is and what happens.
+                        shared.add_guard(outbox);
+                        outbox.begin();
+                    }
+                }
                 ToFleet::Ban(ban) => lock(&shared.own).ban(ban),
                 ToFleet::Complete => lock(&shared.own).complete(now()),
                 ToFleet::Lift { host, jail } => lock(&shared.own).lift(&host, &jail),
-                ToFleet::Unban(order) => shared.order(order),
-                ToFleet::Reload => self.reload(),
+                ToFleet::Unban(order) => outbox.add(&FromFleet::Order(shared.order(&order))),
+                ToFleet::Obeyed { host, issued } if outbox.is_guard() => {
+                    lock(&shared.admission).orders.obeyed(host, issued);
+                }
+                ToFleet::Obeyed { .. } => {}
+                ToFleet::Reload if self.is_changed() => drop(self.leave.send(Ok(()))),
+                ToFleet::Reload => outbox.add(&FromFleet::Unchanged),
             }
             // What follows at once is published together.
             if reader.buffer().is_empty() {
@@ -180,26 +193,25 @@ impl Office {
         }
     }
 
-    /// Ends the process if the configuration is another one.
-    fn reload(&self) {
+    /// Whether the configuration is another one. One that cannot be used is none.
+    fn is_changed(&self) -> bool {
         let loaded = load_fleet(self.config.as_deref());
-        if loaded.is_ok_and(|fleet| self.loaded.as_ref() != Ok(&fleet)) {
-            let _ = self.leave.send(Ok(()));
-        }
+        loaded.is_ok_and(|fleet| self.loaded.as_ref() != Ok(&fleet))
     }
 
-    /// Tells the guards of the state when it changes, and keeps how far peers were read.
+    /// Tells the guards of the state when it changes, and keeps orders, and how far peers were read.
     fn watch(&self, state: &Path) {
         let Ok(shared) = &self.shared else { return };
         let (mut told, mut kept) = (FleetStatus::default(), state_file::read(state));
         loop {
-            thread::sleep(LOOK);
+            shared.changed.wait(LOOK);
             let status = shared.status();
             if status != told {
                 told = status.clone();
                 shared.tell(&[FromFleet::Status(Box::new(status))], false);
             }
             let read = lock(&shared.admission).read();
+            shared.keep_orders();
             if read != kept {
                 match state_file::keep(state, &read) {
                     Ok(()) => kept = read,
@@ -210,8 +222,21 @@ impl Office {
     }
 }
 
-/// Writes what the guard has to know: the state, all bans, then what happens.
+/// Writes what a guard has to know, or the answers to a command.
 fn write(shared: &Shared, mut stream: &UnixStream, outbox: &Outbox) -> io::Result<()> {
+    while let Some(next) = outbox.take() {
+        match next {
+            Next::All => write_all(shared, stream)?,
+            Next::Lines(lines) => {
+                stream.write_all(&lines.iter().flat_map(line).collect::<Vec<_>>())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the state, all bans, and what the operator ordered in the last minutes: this guard may have been away.
+fn write_all(shared: &Shared, mut stream: &UnixStream) -> io::Result<()> {
     stream.write_all(&line(&FromFleet::Status(Box::new(shared.status()))))?;
     let peers = lock(&shared.admission).trusted();
     for peer in &peers {
@@ -221,8 +246,6 @@ fn write(shared: &Shared, mut stream: &UnixStream, outbox: &Outbox) -> io::Resul
             stream.write_all(&some.iter().flat_map(line).collect::<Vec<_>>())?;
         }
     }
-    while let Some(lines) = outbox.take() {
-        stream.write_all(&lines.iter().flat_map(line).collect::<Vec<_>>())?;
-    }
-    Ok(())
+    let orders = lock(&shared.admission).orders.lines(shared.moment());
+    stream.write_all(&orders.iter().flat_map(line).collect::<Vec<_>>())
 }

@@ -48,8 +48,16 @@ pub enum ToFleet {
     },
     /// The configuration may have changed.
     Reload,
-    /// The fleet's operator lifts all bans of a host: said by `asterguard fleet unban`.
+    /// The fleet's operator lifts all bans of a host: said by `asterguard fleet unban`, and answered by
+    /// [`FromFleet::Order`]. The same one may be said again, to hear what has become of it.
     Unban(Order),
+    /// The guard has carried out [`FromFleet::Unban`].
+    Obeyed {
+        /// The host.
+        host: Subject,
+        /// When the order was given.
+        issued: i64,
+    },
 }
 
 /// A ban that this guard decided itself.
@@ -88,9 +96,29 @@ pub enum FromFleet {
         host: Subject,
         /// The node where the operator said so.
         by: NodeName,
+        /// When, in milliseconds since the epoch by the clock there: the same order has the same.
+        issued: i64,
+        /// Bans that began later stay, by this machine's clock.
+        begun: Time,
     },
-    /// The state of the fleet, as this node sees it: at the beginning, and when it changes, at most once a second.
+    /// What has become of an order: to whoever gave it here, and to nobody else.
+    Order(OrderState),
+    /// The configuration that [`ToFleet::Reload`] was about is that of before.
+    Unchanged,
+    /// The state of the fleet, as this node sees it: at the beginning, when it changes, at most once a second, and at once
+    /// when a connection with the server is made or lost.
     Status(Box<FleetStatus>),
+}
+
+/// What has become of an order of the operator that was given at this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    /// Why it is not taken (one word), if it is not.
+    pub refused: Option<String>,
+    /// Whether the guard of this node has carried it out.
+    pub guard: bool,
+    /// Whether the server has it.
+    pub server: bool,
 }
 
 /// A ban of a peer.

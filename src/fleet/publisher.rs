@@ -49,7 +49,8 @@ pub struct Publisher {
     at: Position,
     /// Records since the snapshot, its time and its blocks; `None`: the server has none of this start.
     snapshot: Option<(u64, i64, usize)>,
-    looked: i64,
+    /// When the last look at the server was; `None`: the next one is due.
+    looked: Option<i64>,
     /// When the last heartbeat was; `None`: the next one is due.
     beat: Option<i64>,
     clock: i64,
@@ -68,7 +69,7 @@ impl Publisher {
             state,
             at,
             snapshot: None,
-            looked: 0,
+            looked: None,
             beat: None,
             clock: 0,
             has_compared: false,
@@ -81,7 +82,7 @@ impl Publisher {
         loop {
             let began = monotonic_now();
             let Err(trouble) = self.connected();
-            self.shared.publisher.is_down(&trouble);
+            self.shared.is_down(&self.shared.publisher, &trouble);
             // What was on its way may have been lost, so the next snapshot is to have it.
             self.snapshot = None;
             if monotonic_now().since(began) > Duration::from_secs(60) {
@@ -102,11 +103,20 @@ impl Publisher {
         let own = lock(&shared.own).hosts();
         let there = former::there(&mut client, &shared.fleet.node, &own)?;
         lock(&shared.own).found(&own, &there);
-        (self.looked, self.beat, self.clock) = (0, None, monotonic_now().millis());
+        lock(&shared.admission).orders.say_again(&shared.fleet.node, shared.moment());
+        (self.looked, self.beat, self.clock) = (None, None, monotonic_now().millis());
+        let mut seen = 0;
         loop {
+            let epoch = shared.epoch();
+            if epoch != seen {
+                // This connection may be lost as well: the look asks the server.
+                self.looked = None;
+            }
             self.turn(&mut client)?;
-            shared.publisher.is_up();
-            let pause = self.looked.saturating_add(LOOK) - monotonic_now().millis();
+            shared.is_up(&shared.publisher, epoch);
+            seen = epoch;
+            let due = self.looked.map_or(0, |looked| looked.saturating_add(LOOK));
+            let pause = due - monotonic_now().millis();
             let waits = lock(&shared.own).counts().1 > 0 && lock(&shared.own).is_known();
             if pause > 0 && !waits {
                 shared.to_publish.wait(Duration::from_millis(pause.unsigned_abs()));
@@ -130,9 +140,9 @@ impl Publisher {
         self.publish(client)?;
         if self.is_snapshot_due(at) {
             self.write_snapshot(client)?;
-            (self.looked, self.beat) = (0, None);
+            (self.looked, self.beat) = (None, None);
         }
-        if at >= self.looked.saturating_add(LOOK) {
+        if self.looked.is_none_or(|looked| at >= looked.saturating_add(LOOK)) {
             self.look(client, at)?;
         }
         Ok(())
@@ -178,13 +188,7 @@ impl Publisher {
 
     /// Publishes what the server lacks.
     fn publish(&mut self, client: &mut Client) -> Result<(), Trouble> {
-        let orders = std::mem::take(&mut *lock(&self.shared.orders));
-        for order in orders {
-            let mut commands = Commands::default();
-            let signed = self.next_record(Operation::Unban(order));
-            self.say(&mut commands, &signed, None);
-            all_taken(client, &commands)?;
-        }
+        self.pass_orders_on(client)?;
         loop {
             let (known, waiting) = {
                 let own = lock(&self.shared.own);
@@ -204,6 +208,19 @@ impl Publisher {
                 return Err(trouble);
             }
         }
+    }
+
+    /// Publishes the operator's orders that were given here.
+    fn pass_orders_on(&mut self, client: &mut Client) -> Result<(), Trouble> {
+        let orders = lock(&self.shared.admission).orders.unsaid();
+        for order in orders {
+            let mut commands = Commands::default();
+            let signed = self.next_record(Operation::Unban(order.clone()));
+            self.say(&mut commands, &signed, None);
+            all_taken(client, &commands)?;
+            lock(&self.shared.admission).orders.said(&order);
+        }
+        Ok(())
     }
 
     /// Returns the commands that say of each host whether it is banned.
@@ -304,12 +321,14 @@ impl Publisher {
             client.ask_one(&[b"DEL", &layout::block(&node, number)])?;
         }
         self.snapshot = Some((0, monotonic_now().millis(), blocks));
-        Ok(())
+        // It has no orders: whoever reads it goes on with what comes after it.
+        lock(&self.shared.admission).orders.say_again(&node, self.shared.moment());
+        self.pass_orders_on(client)
     }
 
     /// Looks whether the server has lost everything, and says, if it is time, that this node is there.
     fn look(&mut self, client: &mut Client, at: i64) -> Result<(), Trouble> {
-        self.looked = at;
+        self.looked = Some(at);
         let node = self.shared.fleet.node.clone();
         let pause = heartbeat_pause(self.shared.fleet.peers.len());
         if self.beat.is_none_or(|beat| at >= beat.saturating_add(pause)) {

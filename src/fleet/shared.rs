@@ -1,21 +1,21 @@
 //! What the threads of the fleet's process have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::admission::{Admission, Moment};
+use super::orders::{CLOCKS, Kept};
 use super::outbox::Outbox;
 use super::own_bans::OwnBans;
-use super::protocol::{FleetStatus, FromFleet};
+use super::protocol::{FleetStatus, FromFleet, OrderState};
 use super::record::Order;
+use super::state_file;
 use crate::config::Fleet;
 use crate::model::trouble::Trouble;
 use crate::sys::clock::{monotonic_now, now};
 use crate::sys::mutex::lock;
-
-/// Orders of the operator that wait for the server.
-const MOST_ORDERS: usize = 100;
 
 /// Something that is waited for.
 #[derive(Debug, Default)]
@@ -42,25 +42,9 @@ impl Bell {
 /// The part of a thread in the connection with the server.
 #[derive(Debug, Default)]
 pub struct Link {
-    up: AtomicBool,
+    /// The last [epoch](Shared::epoch) in which it was seen to work; 0: it does not.
+    up: AtomicU64,
     trouble: Mutex<Option<String>>,
-}
-
-impl Link {
-    /// Notes that all is well.
-    pub fn is_up(&self) {
-        self.up.store(true, Ordering::Relaxed);
-        *lock(&self.trouble) = None;
-    }
-
-    /// Notes what is wrong. The first trouble in a row is logged.
-    pub fn is_down(&self, trouble: &Trouble) {
-        self.up.store(false, Ordering::Relaxed);
-        let before = lock(&self.trouble).replace(trouble.to_string());
-        if before.is_none() {
-            eprintln!("<4>{trouble}");
-        }
-    }
 }
 
 /// What all threads have.
@@ -71,8 +55,6 @@ pub struct Shared {
     pub admission: Mutex<Admission>,
     /// The bans of this guard's own.
     pub own: Mutex<OwnBans>,
-    /// Orders of the operator that are to be published.
-    pub orders: Mutex<Vec<Order>>,
     /// Rings when there is something to publish.
     pub to_publish: Bell,
     /// Rings when there is something to read.
@@ -83,6 +65,13 @@ pub struct Shared {
     pub listener: Link,
     /// The connection that reads.
     pub reader: Link,
+    /// Rings when a connection is made or lost.
+    pub changed: Bell,
+    /// Counts connections that were lost. Whenever one is, the server may be another one, so each of the others has to
+    /// show again that it works.
+    epoch: AtomicU64,
+    state: PathBuf,
+    orders_kept: Mutex<Vec<Kept>>,
     guards: Mutex<Vec<Arc<Outbox>>>,
     /// By how much the server's clock is ahead of [`monotonic_now`], in milliseconds.
     ahead: AtomicI64,
@@ -93,13 +82,16 @@ pub struct Shared {
 impl Shared {
     /// Returns what there is at the start.
     #[must_use]
-    pub fn new(fleet: Fleet, admission: Admission) -> Self {
+    pub fn new(fleet: Fleet, admission: Admission, state: PathBuf) -> Self {
         let wall = now();
         Self {
             fleet,
+            changed: Bell::default(),
+            epoch: AtomicU64::new(1),
+            state,
+            orders_kept: Mutex::default(),
             admission: Mutex::new(admission),
             own: Mutex::default(),
-            orders: Mutex::default(),
             to_publish: Bell::default(),
             to_read: Bell::default(),
             publisher: Link::default(),
@@ -109,6 +101,32 @@ impl Shared {
             ahead: AtomicI64::new(wall.millis().saturating_sub(monotonic_now().millis())),
             since: Mutex::new((false, wall.secs())),
         }
+    }
+
+    /// Returns the number of the present time without a loss. Who sees it change shows that its connection works.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the connection of a thread works, as it was seen in this epoch.
+    pub fn is_up(&self, link: &Link, epoch: u64) {
+        *lock(&link.trouble) = None;
+        if link.up.swap(epoch, Ordering::SeqCst) != epoch {
+            self.changed.ring();
+        }
+    }
+
+    /// Notes that the connection of a thread is lost, or what else is wrong. The first trouble in a row is logged.
+    pub fn is_down(&self, link: &Link, trouble: &Trouble) {
+        link.up.store(0, Ordering::SeqCst);
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let before = lock(&link.trouble).replace(trouble.to_string());
+        if before.is_none() {
+            eprintln!("<4>{trouble}");
+        }
+        self.to_publish.ring();
+        self.changed.ring();
     }
 
     /// Returns what time it is.
@@ -154,20 +172,44 @@ impl Shared {
         lock(&self.guards).retain(|other| !Arc::ptr_eq(other, guard));
     }
 
-    /// Gives an order of the operator: it is obeyed here, and published.
-    pub fn order(&self, order: Order) {
-        let mut told = Vec::new();
+    /// Takes an order of the operator: it is kept, obeyed here, and published. Returns what has become of it so far.
+    pub fn order(&self, order: &Order) -> OrderState {
+        let (mut told, now) = (Vec::new(), self.moment());
+        let (taken, state) = {
+            let mut admission = lock(&self.admission);
+            let taken = admission.unban(&self.fleet.node, order, CLOCKS, now, &mut told);
+            (taken, admission.orders.state(order))
+        };
+        if let Err(refusal) = taken {
+            return OrderState {
+                refused: Some(refusal.reason().to_owned()),
+                ..OrderState::default()
+            };
+        }
+        if !told.is_empty() {
+            self.keep_orders();
+            self.tell(&told, false);
+            self.to_publish.ring();
+        }
+        state
+    }
+
+    /// Stores the operator's orders, if they are others than before.
+    pub fn keep_orders(&self) {
+        let mut kept = lock(&self.orders_kept);
         let now = self.moment();
-        if lock(&self.admission).unban(&self.fleet.node, &order, now, &mut told).is_err() {
+        let orders = {
+            let mut admission = lock(&self.admission);
+            admission.orders.end(now);
+            admission.orders.all().to_vec()
+        };
+        if orders == *kept {
             return;
         }
-        let mut orders = lock(&self.orders);
-        if orders.len() < MOST_ORDERS {
-            orders.push(order);
+        match state_file::keep_orders(&self.state, &orders) {
+            Ok(()) => *kept = orders,
+            Err(error) => eprintln!("<4>{}: {error}", self.state.display()),
         }
-        drop(orders);
-        self.tell(&told, false);
-        self.to_publish.ring();
     }
 
     /// Returns the state for people.
@@ -181,7 +223,8 @@ impl Shared {
         };
         let links = [&self.publisher, &self.listener, &self.reader];
         let trouble = links.iter().find_map(|link| lock(&link.trouble).clone());
-        let up = |link: &Link| link.up.load(Ordering::Relaxed);
+        let epoch = self.epoch();
+        let up = |link: &Link| link.up.load(Ordering::SeqCst) == epoch;
         let connected = up(&self.publisher) && up(&self.listener) && is_read && trouble.is_none();
         let mut since = lock(&self.since);
         if since.0 != connected {

@@ -1,9 +1,11 @@
-//! The files that make a restart no chance for replays: the epoch of this node, and how far each peer was read.
+//! The files that make a restart no chance for replays: the epoch of this node, and how far each peer was read. And the
+//! operator's orders of the last minutes: the process ends whenever the configuration changes.
 
 use std::io;
 use std::path::Path;
 
 use super::admission::Read;
+use super::orders::{Kept, MOST_ORDERS};
 use super::protocol::MOST_PEERS;
 use crate::sys::replace::replace;
 use crate::sys::text_file::read_bytes;
@@ -11,6 +13,8 @@ use crate::sys::text_file::read_bytes;
 const MODE: u32 = 0o600;
 /// Bytes of the file with the positions of [`MOST_PEERS`] peers.
 const LARGEST: u64 = 4 << 20;
+/// Bytes of the file with [`MOST_ORDERS`] orders.
+const LARGEST_ORDERS: u64 = 64 << 10;
 
 /// Returns the epoch of a start at this time (seconds since the epoch): higher than all before it.
 #[must_use]
@@ -44,6 +48,24 @@ pub fn read(state: &Path) -> Read {
 pub fn keep(state: &Path, read: &Read) -> io::Result<()> {
     let bytes = postcard::to_stdvec(read).map_err(io::Error::other)?;
     replace(&state.join("read"), &bytes, MODE, |_| Ok(()))
+}
+
+/// Returns the operator's orders that were kept. If the file is missing or damaged, there are none.
+#[must_use]
+pub fn read_orders(state: &Path) -> Vec<Kept> {
+    let bytes = read_bytes(&state.join("orders"), LARGEST_ORDERS).unwrap_or_default();
+    let mut orders: Vec<Kept> = postcard::from_bytes(&bytes).unwrap_or_default();
+    orders.truncate(MOST_ORDERS);
+    orders
+}
+
+/// Keeps the operator's orders.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn keep_orders(state: &Path, orders: &[Kept]) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(orders).map_err(io::Error::other)?;
+    replace(&state.join("orders"), &bytes, MODE, |_| Ok(()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::model::node::NodeName;
 
+const SECTION: &str = "[fleet]";
 const PEERS: &str = "[fleet.peers]";
 
 /// Returns the text with this value for a peer.
@@ -48,7 +49,7 @@ pub fn without_fleet(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
         if trimmed.starts_with('[') {
-            within = trimmed.starts_with("[fleet]");
+            within = trimmed.starts_with(SECTION);
             new += line;
             if within {
                 new += "enabled = false\n";
@@ -56,6 +57,34 @@ pub fn without_fleet(text: &str) -> String {
         } else if !within || key_of(trimmed) != Some("enabled") {
             new += line;
         }
+    }
+    new
+}
+
+/// Returns the text with the section `[fleet]` switched on, and these keys with these values (TOML); `None`: without the
+/// key.
+#[must_use]
+pub fn with_fleet(text: &str, values: &[(&str, Option<String>)]) -> String {
+    let is_set = |key: &str| key == "enabled" || values.iter().any(|(name, _)| *name == key);
+    let lines = values.iter().filter_map(|(key, value)| Some([*key, " = ", value.as_ref()?, "\n"]));
+    let written: String = lines.flatten().collect();
+    let (mut new, mut within, mut done) = (String::new(), false, false);
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if trimmed.starts_with('[') {
+            within = trimmed.starts_with(SECTION);
+            new += line.trim_end_matches('\n');
+            new.push('\n');
+            if within && !done {
+                new += &written;
+                done = true;
+            }
+        } else if !within || !key_of(trimmed).is_some_and(is_set) {
+            new += line;
+        }
+    }
+    if !done {
+        new = format!("{SECTION}\n{written}\n{new}");
     }
     new
 }
@@ -93,5 +122,14 @@ mod tests {
         let off = without_fleet(text);
         assert_eq!(off, text.replace("true", "false"));
         assert_eq!(without_fleet(&off), off);
+    }
+
+    #[test]
+    fn the_section_is_switched_on_with_other_values_and_the_rest_stays() {
+        let text = "# mine\n[fleet]\nenabled = false\nserver = \"a\"\n# theirs\naccept = [\"proven\"]\ninsecure = true\n[fleet.peers]\nserver = \"KEY\"\n";
+        let values = [("server", Some("\"b\"".to_owned())), ("insecure", None)];
+        let on = "# mine\n[fleet]\nserver = \"b\"\n# theirs\naccept = [\"proven\"]\n[fleet.peers]\nserver = \"KEY\"\n";
+        assert_eq!(with_fleet(text, &values), on);
+        assert_eq!(with_fleet(on, &values), on);
     }
 }

@@ -84,6 +84,10 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = cause.source();
     }
+    // Here, TLS goes on with the address of a manual for programmers.
+    if let Some(end) = text.find(" without sending TLS close_notify") {
+        text.truncate(end);
+    }
     text
 }
 
@@ -135,6 +139,13 @@ pub fn hide(text: &str, url: &Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_connection_is_told_in_plain_words() {
+        let said = "peer closed connection without sending TLS close_notify: https://docs.rs/x";
+        let error = io::Error::new(io::ErrorKind::UnexpectedEof, said);
+        assert_eq!(chain(&error), "peer closed connection");
+    }
 
     #[test]
     fn an_address_is_not_told() {

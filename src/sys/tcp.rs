@@ -53,7 +53,9 @@ impl Stream {
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.write_all(bytes),
-            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Self::Tls(stream) => {
+                stream.write_all(bytes).and_then(|()| stream.flush()).map_err(in_words)
+            }
         }
     }
 }
@@ -62,9 +64,17 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer).map_err(in_words),
         }
     }
+}
+
+/// Says of a connection within TLS that it has ended, without the address of a manual for programmers.
+fn in_words(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return io::Error::new(error.kind(), "the other side has closed the connection");
+    }
+    error
 }
 
 fn connect(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {

@@ -1,9 +1,12 @@
 //! The commands, as people type them, with a server that asks for TLS, certificates and passwords.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::lossy::leading_to;
 use super::*;
 
 /// Runs a command beside this configuration; returns its exit code and what it says.
-fn run(home: &Home, words: &[&str]) -> (i32, String) {
+pub fn run(home: &Home, words: &[&str]) -> (i32, String) {
     let output = Command::new(PROGRAM)
         .arg("fleet")
         .args(words)
@@ -15,7 +18,7 @@ fn run(home: &Home, words: &[&str]) -> (i32, String) {
 }
 
 /// Returns the public key of the last line that has one.
-fn public(text: &str) -> String {
+pub fn public(text: &str) -> String {
     let mut words = text.split_whitespace().rev();
     words.find(|word| word.len() == 44 && word.ends_with('=')).unwrap().to_owned()
 }
@@ -91,6 +94,71 @@ fn two_nodes_join_by_commands_and_one_leaves() {
 }
 
 #[test]
+fn who_leaves_while_the_server_is_away_leaves_again_and_comes_back() {
+    if !able() {
+        return;
+    }
+    let server = Server::start();
+    let way = Arc::new(AtomicU16::new(server.port));
+    let url = format!("redis://127.0.0.1:{}", leading_to(&way));
+    let home = Home::new("");
+    fs::create_dir(home.path("state")).unwrap();
+    let (code, joined) = run(&home, &["join", &url, "--node", "pbx1"]);
+    assert_eq!(code, 0, "{joined}");
+    let stranger = PrivateKey::generate().unwrap().0.public();
+    assert_eq!(run(&home, &["trust", "pbx2", &stranger.to_string()]).0, 0);
+    let mut node = Node::in_home("pbx1", home);
+    node.ban("192.0.2.1");
+    let stored = || server.ask("EXISTS ag:{pbx1}:b:192.0.2.1/32 ag:{pbx1}:s");
+    until("it is published", || stored() == Reply::Number(2));
+
+    way.store(1, Ordering::Relaxed);
+    let socket = node.home.path("fleet.sock");
+    let leave = |home: &Home| run(home, &["leave", "--helper", socket.to_str().unwrap()]);
+    let (code, said) = leave(&node.home);
+    assert!(code == 1 && said.contains("then again: asterguard fleet leave"), "{said}");
+    assert!(node.home.read("conf.d/fleet.toml").contains("enabled = false"));
+    until("the process has ended", || node.child.try_wait().unwrap().is_some());
+    drop(std::mem::replace(
+        &mut node.listener,
+        UnixListener::bind(node.home.path("other")).unwrap(),
+    ));
+    let (code, said) = leave(&node.home);
+    assert!(code == 1 && said.contains("then again"), "{said}");
+    assert_eq!(stored(), Reply::Number(2));
+    way.store(server.port, Ordering::Relaxed);
+    let (code, said) = leave(&node.home);
+    assert!(code == 0 && said.contains("keys are removed"), "{said}");
+    assert_eq!(stored(), Reply::Number(0));
+    // And nothing is wrong with once more.
+    assert_eq!(leave(&node.home).0, 0);
+
+    // It comes back with its key, and knows its peers; the server may be another one.
+    let (code, said) = run(&node.home, &["join", &server.url(), "--node", "pbx1"]);
+    assert!(code == 0 && said.contains("those of before"), "{said}");
+    assert!(said.contains(&key_of("pbx1", &joined)), "{said}");
+    let text = node.home.read("conf.d/fleet.toml");
+    assert!(
+        text.contains(&format!("pbx2 = \"{stranger}\"")) && !text.contains("enabled"),
+        "{text}"
+    );
+    assert!(text.contains(&server.url()) && text.matches("server").count() == 1, "{text}");
+    fs::remove_file(&socket).unwrap();
+    node.listener = UnixListener::bind(&socket).unwrap();
+    node.child = spawn(&node.home, &node.listener);
+    node.guard_is_back();
+    until("it is published again", || stored() == Reply::Number(2));
+    let (code, said) = run(&node.home, &["join", &server.url(), "--node", "pbx1"]);
+    assert!(code == 2 && said.contains("is there already"), "{said}");
+}
+
+/// The key in the line by which others trust a node.
+fn key_of(node: &str, joined: &str) -> String {
+    let (_, rest) = joined.split_once(&format!("asterguard fleet trust {node} ")).unwrap();
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
 fn a_node_writes_nothing_of_another_one() {
     if !able() {
         return;
@@ -163,9 +231,15 @@ fn a_server_with_tls_wants_a_certificate_and_is_known_by_its_own() {
     good.until_connected();
     let trouble = |more: &str, words: &str| {
         let node = Node::start_with("pbx1", &config("pbx1", &url, &keys, more), &keys);
-        until(words, || node.status().trouble.is_some_and(|trouble| trouble.contains("tls_ca")));
-        assert!(!node.status().connected);
+        until(words, || node.status().trouble.is_some_and(|trouble| trouble.contains(words)));
+        let said = node.status();
+        assert!(!said.connected && !said.trouble.unwrap().contains("alert"));
     };
-    trouble(&certificate, "a server of an unknown authority is refused");
-    trouble(&ca, "a node without a certificate is refused");
+    trouble(&certificate, "let tls_ca in [fleet] name");
+    trouble(&ca, "the server asks for a certificate; do: write tls_cert and tls_key into [fleet]");
+    // It is gone without a word.
+    drop(server);
+    until("it is said", || good.status().trouble.is_some());
+    let trouble = good.status().trouble.unwrap();
+    assert!(!trouble.contains("docs.rs") && !trouble.contains("close_notify"), "{trouble}");
 }

@@ -69,6 +69,29 @@ fn a_trimmed_stream_is_made_up_by_the_snapshot() {
 }
 
 #[test]
+fn connected_is_said_when_both_connections_work() {
+    if !able() {
+        return;
+    }
+    let (mut server, keys) = (Server::start(), keys(&["pbx1", "pbx2"]));
+    let (mut pbx1, _pbx2) = two(&server, &keys);
+    pbx1.ban("192.0.2.1");
+    let stored = |server: &Server| server.ask("EXISTS ag:{pbx1}:b:192.0.2.1/32");
+    until("it is published", || stored(&server) == Reply::Number(1));
+    for _ in 0..3 {
+        server.restart();
+        until("the loss is said", || !pbx1.status().connected);
+        pbx1.until_connected();
+        assert_eq!(stored(&server), Reply::Number(1), "what publishes was not connected");
+    }
+    // One of the connections is lost, and the server is there.
+    server.ask("CLIENT KILL TYPE pubsub");
+    until("the loss is said", || !pbx1.status().connected);
+    pbx1.until_connected();
+    assert_eq!(server.ask("PUBSUB NUMSUB ag:{pbx2}:c").items().last(), Some(&Reply::Number(1)));
+}
+
+#[test]
 fn a_full_server_is_said_and_goes_on_when_it_has_room() {
     if !able() {
         return;
@@ -130,7 +153,7 @@ fn old_keys_of_a_server_are_not_taken_again() {
 }
 
 /// An address that leads to whichever server is the primary. Returns its port.
-fn leading_to(primary: &Arc<AtomicU16>) -> u16 {
+pub fn leading_to(primary: &Arc<AtomicU16>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let primary = Arc::clone(primary);

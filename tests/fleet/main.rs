@@ -17,6 +17,7 @@ mod commands;
 mod guards;
 mod lossy;
 mod nodes;
+mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -37,7 +38,7 @@ use asterguard::fleet::client::Client;
 use asterguard::fleet::keys::PrivateKey;
 use asterguard::fleet::layout;
 use asterguard::fleet::protocol::{FleetStatus, FromFleet, OwnBan, ToFleet};
-use asterguard::fleet::record::{Host, Operation, Position, Record, SignedBan};
+use asterguard::fleet::record::{Host, Operation, Order, Position, Record, SignedBan};
 use asterguard::fleet::resp::Reply;
 use asterguard::model::event::Evidence;
 use asterguard::model::time::Time;
@@ -99,8 +100,16 @@ impl Server {
 
     /// Kills it, and starts another one that has nothing.
     fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
         self.child = Self::spawn(&self.options, &self.directory);
         self.await_it();
     }
@@ -206,6 +215,17 @@ impl Node {
         self.begin();
     }
 
+    /// Ends the connection of the guard.
+    fn guard_leaves(&self) {
+        self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
+    /// Connects the guard again.
+    fn guard_is_back(&mut self) {
+        (self.stream, self.told) = connect(&self.home);
+        self.begin();
+    }
+
     /// Says all own bans, as the guard does at each connection.
     fn begin(&mut self) {
         let bans = self.own.iter().map(|host| ToFleet::Ban(own(host)));
@@ -244,7 +264,7 @@ impl Node {
                 FromFleet::Unban { host, .. } => {
                     bans.retain(|(_, banned), _| *banned != host.to_string());
                 }
-                FromFleet::Status(_) => {}
+                FromFleet::Status(_) | FromFleet::Order(_) | FromFleet::Unchanged => {}
             }
         }
         bans
@@ -314,9 +334,15 @@ fn connect(home: &Home) -> (UnixStream, Arc<Mutex<Vec<FromFleet>>>) {
     let stream = UnixStream::connect(home.path("fleet.sock")).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let (into, reader) = (Arc::clone(&told), BufReader::new(stream.try_clone().unwrap()));
+    let mut back = stream.try_clone().unwrap();
     thread::spawn(move || {
         for text in reader.lines().map_while(Result::ok) {
-            into.lock().unwrap().push(serde_json::from_str(&text).unwrap());
+            let said = serde_json::from_str(&text).unwrap();
+            if let FromFleet::Unban { host, issued, .. } = said {
+                // The guard does so, and says it.
+                let _ = back.write_all(&line(&ToFleet::Obeyed { host, issued }));
+            }
+            into.lock().unwrap().push(said);
         }
     });
     (stream, told)

@@ -110,6 +110,21 @@ fn ban(issuer: &str, host: &str, seconds: u64) -> Value {
     } })
 }
 
+/// An order of the operator: it lifts what had begun then, in milliseconds.
+fn unban(host: &str, by: &str, begun: i64) -> Value {
+    json!({ "unban": { "host": subject(host), "by": by, "issued": 7, "begun": begun } })
+}
+
+/// What the guard says when it has carried it out.
+fn obeyed(host: &str) -> Value {
+    json!({ "obeyed": { "host": subject(host), "issued": 7 } })
+}
+
+/// A time at which all that is in force now has begun.
+fn later() -> i64 {
+    kit::now().millis() + 1000
+}
+
 /// A ban of the guard's own, as it says it: host and jail.
 fn own(said: &Value) -> String {
     let ban = &said["ban"];
@@ -245,7 +260,7 @@ fn own_bans_go_out_and_others_lift_none_of_them() {
     process.lifts("pbx2", EVE);
     process.lifts("asterisk-guess", EVE);
     // Nobody is this fleet's operator.
-    process.says(&json!({ "unban": { "host": subject(EVE), "by": "pbx2" } }));
+    process.says(&unban(EVE, "pbx2", later()));
     scene.settled(&mut process, "198.51.100.200");
     assert!(addresses(&scene.netns, "sip4").contains(&EVE.to_owned()));
     // Each ends alone.
@@ -282,18 +297,67 @@ fn operator_lifts_all_bans_of_a_host() {
     process.bans("pbx2", HOST, 600);
     scene.drops(&if EVE < HOST { [EVE, HOST] } else { [HOST, EVE] });
     for whom in ["0.0.0.0/0", EVE] {
-        process.says(&json!({ "unban": { "host": subject(whom), "by": "pbx3" } }));
+        process.says(&unban(whom, "pbx3", later()));
     }
     scene.drops(&[HOST]);
     assert_eq!(
         process.next(),
         json!({ "lift": { "host": subject(EVE), "jail": "asterisk-guess" } })
     );
+    assert_eq!(process.next(), obeyed(EVE));
     scene.guard.says(&format!("the bans of {EVE} were lifted by the fleet's operator, at pbx3"));
     // A snapshot does not bring it back.
     process.bans("pbx2", EVE, 5990);
     scene.settled(&mut process, "198.51.100.200");
     assert!(!addresses(&scene.netns, "sip4").contains(&EVE.to_owned()));
+}
+
+#[test]
+fn order_of_before_lifts_what_there_was_and_only_once() {
+    if !kit::usable() {
+        return;
+    }
+    let key = "operator = \"PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\"\n";
+    let scene = Scene::new(&FLEET.replace("[fleet.peers]", &format!("{key}[fleet.peers]")));
+    // The order was given before these bans began, and after those.
+    let mut process = scene.accept();
+    process.begins();
+    scene.guard.order(&["ban", EVE]);
+    assert_eq!(own(&process.next()), format!("{EVE}/32 manual"));
+    process.bans("pbx2", EVE, 6000);
+    process.bans("pbx2", HOST, 600);
+    scene.drops(&if EVE < HOST { [EVE, HOST] } else { [HOST, EVE] });
+    let before = kit::now().millis() - 60_000;
+    for host in [EVE, HOST] {
+        process.says(&unban(host, "pbx3", before));
+        assert_eq!(process.next(), obeyed(host));
+    }
+    scene.settled(&mut process, "198.51.100.200");
+    assert_eq!(scene.issuers(HOST), ["pbx2"]);
+    assert!(addresses(&scene.netns, "sip4").contains(&EVE.to_owned()));
+    // Said again with another time, the same order is the same order.
+    process.says(&unban(HOST, "pbx3", later()));
+    assert_eq!(process.next(), obeyed(HOST));
+    scene.settled(&mut process, "198.51.100.201");
+    assert!(addresses(&scene.netns, "sip4").contains(&HOST.to_owned()));
+
+    // The guard is away when an order is given, and hears it at its next start.
+    let Scene { guard, netns, .. } = scene;
+    drop(process);
+    let home = guard.stop();
+    let scene = Scene::start(netns, home);
+    let mut process = scene.accept();
+    assert_eq!(process.begins(), [format!("{EVE}/32 manual")]);
+    let given = kit::now().millis();
+    kit::until("it is later", || kit::now().millis() > given);
+    process.bans("pbx3", EVE, 6000);
+    kit::until("it is taken", || scene.issuers(EVE) == ["pbx3", "pbx2"]);
+    process.says(&unban(EVE, "pbx3", given));
+    let lifted = json!({ "lift": { "host": subject(EVE), "jail": "manual" } });
+    assert_eq!(process.next(), lifted);
+    assert_eq!(process.next(), obeyed(EVE));
+    kit::until("what came later is left", || scene.issuers(EVE) == ["pbx3"]);
+    assert!(addresses(&scene.netns, "sip4").contains(&EVE.to_owned()));
 }
 
 #[test]

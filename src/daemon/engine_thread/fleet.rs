@@ -12,6 +12,7 @@ use crate::model::event::{Decision, Lifted};
 use crate::model::guard_event::GuardEvent;
 use crate::model::node::NodeName;
 use crate::model::subject::Subject;
+use crate::model::time::Time;
 use crate::sys::clock::now;
 
 /// What peers say that is taken before the guard looks again for something of its own.
@@ -48,19 +49,24 @@ impl Core {
             FromFleet::Lift { issuer, host } => {
                 self.engine.take_peer_lift(&issuer, host, &mut self.decisions);
             }
-            FromFleet::Unban { host, by } => self.unban_for_operator(host, &by),
-            FromFleet::Status(_) => {}
+            FromFleet::Unban { host, by, issued, begun } => {
+                self.unban_for_operator(host, &by, issued, begun);
+            }
+            FromFleet::Status(_) | FromFleet::Order(_) | FromFleet::Unchanged => {}
         }
     }
 
-    /// Lifts all bans of one host for the fleet's operator, if there is one.
-    fn unban_for_operator(&mut self, host: Subject, by: &NodeName) {
+    /// Lifts all bans of one host that had begun by then for the fleet's operator, if there is one.
+    fn unban_for_operator(&mut self, host: Subject, by: &NodeName, issued: i64, begun: Time) {
         let has_operator = self.engine.plan().peers.as_ref().is_some_and(|terms| terms.operator);
         if !has_operator || !Engine::is_single(host) {
             return;
         }
-        let count = self.engine.unban(host, None, &mut self.decisions);
+        let count = self.engine.unban_begun(host, begun, &mut self.decisions);
         self.carry_out();
+        if let Some(link) = &self.fleet {
+            link.obeyed(host, issued);
+        }
         if count > 0 {
             let text = format!("the bans of {host} were lifted by the fleet's operator, at {by}");
             let by = format!("the fleet's operator, at {by}");

@@ -158,13 +158,70 @@ fn nonsense_ends_the_connection() {
     assert!(lab.link.troubles().is_empty());
 }
 
+fn unban(n: u32, by: &crate::model::node::NodeName) -> FromFleet {
+    FromFleet::Unban { host: host(n), by: by.clone(), issued: 7, begun: Time::from_secs(1) }
+}
+
+#[test]
+fn order_that_was_carried_out_is_not_repeated() {
+    let lab = Lab::new();
+    let mut other = lab.accept();
+    let by = "pbx2".parse().unwrap();
+    let obeyed = ToFleet::Obeyed { host: host(1), issued: 7 };
+    lab.link.obeyed(host(1), 7);
+    assert_eq!(other.hear(), Some(obeyed.clone()));
+    // However often it is said, also at the next connection: it costs nothing, and the engine does not hear it.
+    for _ in 0..2 * UNBANS {
+        other.say(&unban(1, &by)).unwrap();
+        assert_eq!(other.hear(), Some(obeyed.clone()));
+    }
+    drop(other);
+    let mut other = lab.accept();
+    other.say(&unban(1, &by)).unwrap();
+    assert_eq!(other.hear(), Some(obeyed));
+    other.say(&unban(2, &by)).unwrap();
+    while lab.link.take(0) != (Vec::new(), true) {
+        lab.woken.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+    assert_eq!(lab.link.take(usize::MAX).0, [unban(2, &by)]);
+}
+
+#[test]
+fn what_was_said_before_a_reload_is_not_what_holds_after_it() {
+    let lab = Lab::new();
+    let mut other = lab.accept();
+    let says_connected = |other: &mut Other| {
+        let status = FleetStatus { connected: true, ..FleetStatus::default() };
+        other.say(&FromFleet::Status(Box::new(status))).unwrap();
+        // Behind it, so that it was heard.
+        other.say(&peers(1)).unwrap();
+        while lab.link.take(usize::MAX).0.is_empty() {
+            lab.woken.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        lab.link.status().unwrap().connected
+    };
+    assert!(says_connected(&mut other));
+    lab.link.reload(true);
+    assert!(!lab.link.status().unwrap().connected);
+    assert!(!says_connected(&mut other), "it has not read the configuration again yet");
+    assert_eq!(other.hear(), Some(ToFleet::Reload));
+    other.say(&FromFleet::Unchanged).unwrap();
+    assert!(says_connected(&mut other));
+    // It ends, and the next one begins.
+    lab.link.reload(true);
+    drop(other);
+    let mut other = lab.accept();
+    assert!(!lab.link.status().unwrap().connected);
+    assert!(says_connected(&mut other));
+}
+
 #[test]
 fn operator_does_not_lift_everything() {
     let lab = Lab::new();
     let mut other = lab.accept();
     let by: crate::model::node::NodeName = "pbx2".parse().unwrap();
     for n in 0..1000 {
-        other.say(&FromFleet::Unban { host: host(n), by: by.clone() }).unwrap();
+        other.say(&unban(n, &by)).unwrap();
     }
     other.say(&peers(1)).unwrap();
     let mut taken = Vec::new();

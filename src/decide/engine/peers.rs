@@ -1,7 +1,7 @@
 //! Takes bans and lifts of the fleet's peers, as far as nobody innocent can be hit by them, and says which bans of its own
 //! go out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +66,32 @@ impl Engine {
             self.settle_peers(&plan, host, Lifted::Recalled, out);
         }
         lifted
+    }
+
+    /// Lifts the bans of a host that had begun by then: for the fleet's operator, who may have said so a while ago. What
+    /// peers have banned since is left, too. Returns how many were lifted.
+    pub fn unban_begun(&mut self, host: Subject, by: Time, out: &mut Vec<Decision>) -> usize {
+        let (plan, fleet) = (Arc::clone(&self.plan), self.plan.fleet());
+        let peers: BTreeSet<Subject> = (self.bans.iter())
+            .filter(|ban| ban.jail == fleet && host.means(&ban.subject))
+            .map(|ban| ban.subject)
+            .collect();
+        let is_new = |part: &IssuedBan| part.since > by;
+        let (some_new, all_old): (Vec<_>, Vec<_>) =
+            peers.into_iter().partition(|subject| self.peers.of(*subject).iter().any(is_new));
+        let before = some_new.iter().map(|subject| self.peers.of(*subject).len()).sum::<usize>();
+        for subject in &some_new {
+            self.peers.dismiss_begun(*subject, by);
+            self.settle_peers(&plan, *subject, Lifted::ByHand, out);
+        }
+        let left = some_new.iter().map(|subject| self.peers.of(*subject).len()).sum::<usize>();
+        let is_old = |ban: &Ban| {
+            if ban.jail == fleet {
+                return all_old.contains(&ban.subject);
+            }
+            ban.since <= by && host.means(&ban.subject)
+        };
+        before.saturating_sub(left) + self.lift(Lifted::ByHand, out, is_old)
     }
 
     /// Returns the bans of peers.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -299,8 +301,115 @@ fn the_operator_alone_unbans_for_all_and_only_now() {
     let old = pbx3.says(order(START - 700_000, &operator.key));
     assert_eq!(gate.live("pbx3", &old), Err(Refusal::NoOrder));
     let told = gate.live("pbx3", &pbx3.says(order(START, &operator.key))).unwrap();
-    assert!(matches!(told.as_slice(), [FromFleet::Unban { by, .. }] if by.as_str() == "pbx3"));
+    let [FromFleet::Unban { by, .. }, FromFleet::Lift { issuer, .. }] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!((by.as_str(), issuer.as_str()), ("pbx3", "pbx2"));
     assert_eq!(gate.admission.told(&pbx2.name, START), []);
+}
+
+const MINUTE: i64 = 60_000;
+
+/// Two peers, an operator, and an admission that knows all of them.
+fn with_operator() -> (Gate, Node, Node, PrivateKey) {
+    let (pbx2, pbx3, operator) = (Node::new("pbx2"), Node::new("pbx3"), Node::new("operator"));
+    let mut known = fleet(&[&pbx2, &pbx3]);
+    known.operator = Some(operator.key.public());
+    (Gate::new(&known), pbx2, pbx3, operator.key)
+}
+
+fn order(issued: i64, key: &PrivateKey) -> Order {
+    Order::new(host("192.0.2.7"), issued, key)
+}
+
+#[test]
+fn an_order_that_is_taken_again_lifts_nothing_that_came_later() {
+    let (mut gate, mut pbx2, mut pbx3, operator) = with_operator();
+    let order = order(START, &operator);
+    gate.live("pbx2", &pbx2.bans("192.0.2.7")).unwrap();
+    let told = gate.live("pbx3", &pbx3.says(Operation::Unban(order.clone()))).unwrap();
+    let begun = |told: &FromFleet| match told {
+        FromFleet::Unban { begun, issued, .. } => (begun.millis(), *issued),
+        other => panic!("{other:?}"),
+    };
+    // What is there now, and nothing that comes.
+    assert_eq!(begun(&told[0]), (START, START));
+    gate.now.server += 1000;
+    gate.now.wall += 1000;
+    gate.live("pbx2", &pbx2.bans("192.0.2.7")).unwrap();
+    assert_eq!(gate.live("pbx2", &pbx2.says(Operation::Unban(order.clone()))), Ok(vec![]));
+    assert_eq!(gate.admission.told(&pbx2.name, gate.now.server).len(), 1);
+    // A guard that connects now hears it as it was.
+    let lines = gate.admission.orders.lines(gate.now);
+    assert_eq!(lines.iter().map(begun).collect::<Vec<_>>(), [(START, START)]);
+    // After ten minutes, nobody hears it.
+    gate.now.wall += 10 * MINUTE;
+    assert_eq!(gate.admission.orders.lines(gate.now), []);
+    assert_eq!(gate.live("pbx3", &pbx3.says(Operation::Unban(order))), Err(Refusal::NoOrder));
+}
+
+#[test]
+fn an_order_that_is_read_or_held_back_lifts_what_was_there_when_it_was_given() {
+    let (mut gate, mut pbx2, mut pbx3, operator) = with_operator();
+    let given = Operation::Unban(order(START, &operator));
+    gate.now.server += 5 * MINUTE;
+    gate.now.wall += 5 * MINUTE;
+    let later = SignedBan { issued: START + 1, ..ban("192.0.2.7") };
+    gate.live("pbx2", &pbx2.says(Operation::Ban(later))).unwrap();
+    let record = pbx3.says(given.clone());
+    let mut told = Vec::new();
+    gate.admission.streamed(&pbx3.name, &record, false, gate.now, &mut told).unwrap();
+    assert!(matches!(told.as_slice(), [FromFleet::Unban { begun, .. }] if begun.millis() == START));
+    assert_eq!(gate.admission.told(&pbx2.name, gate.now.server).len(), 1);
+    // A ban of long before, of a peer that has not heard of it, does not come back.
+    let old = SignedBan { issued: START - 2 * MINUTE, ..ban("192.0.2.7") };
+    assert_eq!(gate.live("pbx3", &pbx3.says(Operation::Ban(old))), Err(Refusal::Over));
+
+    // The server has held the message back, for five minutes.
+    let (mut gate, _, mut pbx3, operator) = with_operator();
+    gate.now.server += 5 * MINUTE;
+    gate.now.wall += 5 * MINUTE;
+    let told = gate.live("pbx3", &pbx3.says(Operation::Unban(order(START, &operator)))).unwrap();
+    assert!(
+        matches!(told.as_slice(), [FromFleet::Unban { begun, .. }] if begun.millis() == START + MINUTE)
+    );
+}
+
+#[test]
+fn a_server_that_turns_its_clock_back_makes_no_old_order_count() {
+    let (mut gate, _, mut pbx3, operator) = with_operator();
+    gate.now.wall += 11 * MINUTE;
+    let told = gate.live("pbx3", &pbx3.says(Operation::Unban(order(START, &operator))));
+    assert_eq!(told, Err(Refusal::NoOrder));
+}
+
+#[test]
+fn orders_of_before_a_restart_are_checked_again() {
+    let (mut gate, _, mut pbx3, operator) = with_operator();
+    gate.live("pbx3", &pbx3.says(Operation::Unban(order(START, &operator)))).unwrap();
+    let mut kept = gate.admission.orders.all().to_vec();
+    let forged = order(START + 1, &pbx3.key);
+    kept.push(Kept { order: forged, ..kept[0].clone() });
+    let again = |gate: &mut Gate, now: Moment| {
+        gate.admission.orders = Orders::default();
+        gate.admission.restore(kept.clone(), now);
+        gate.admission.orders.all().to_vec()
+    };
+    let now = gate.now;
+    assert_eq!(again(&mut gate, now), kept[..1]);
+    assert_eq!(again(&mut gate, Moment { server: START + 11 * MINUTE, ..now }), []);
+}
+
+#[test]
+fn orders_are_bounded() {
+    let (mut gate, _, mut pbx3, operator) = with_operator();
+    let mut taken = 0;
+    for number in 0..200 {
+        gate.now.steady = gate.now.steady.plus(Duration::from_secs(1));
+        let given = Operation::Unban(order(START + number, &operator));
+        taken += usize::from(gate.live("pbx3", &pbx3.says(given)).is_ok());
+    }
+    assert_eq!((taken, gate.refused("pbx3", "too-many")), (100, 100));
 }
 
 #[test]

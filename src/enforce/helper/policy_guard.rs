@@ -9,11 +9,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Channel;
-use super::connections::Connections;
+use super::connections::{Connections, Issuer};
+use crate::config::FLEET;
 use crate::enforce::{BanSink, Operation, Report, SinkError};
 use crate::hosts::lists::Networks;
 use crate::model::event::KernelElement;
-use crate::model::event::{Change, Element, ScopeId};
+use crate::model::event::{Change, Element, JailId, ScopeId};
 use crate::model::listed::unblockable;
 use crate::model::scope::{Blocktype, Ports};
 use crate::model::subject::Subject;
@@ -44,6 +45,8 @@ pub(super) struct CheckedSink {
     allowance: Allowance,
     /// The ports that each scope closes to open connections, too; `None` where those go on.
     scopes: Vec<Option<Ports>>,
+    /// The jail of the bans of peers.
+    fleet: Option<JailId>,
     /// Destroys the connections of banned hosts.
     connections: Option<Connections>,
 }
@@ -51,7 +54,8 @@ pub(super) struct CheckedSink {
 impl CheckedSink {
     pub(super) fn new(sink: Box<dyn BanSink + Send>, connections: Option<Connections>) -> Self {
         let allowance = Allowance::new(Instant::now());
-        Self { sink, allowed: Networks::default(), allowance, scopes: Vec::new(), connections }
+        let (allowed, scopes, fleet) = (Networks::default(), Vec::new(), None);
+        Self { sink, allowed, allowance, scopes, fleet, connections }
     }
 
     fn forbids(&self, subject: &Subject) -> bool {
@@ -71,6 +75,7 @@ impl CheckedSink {
         let closed =
             |scope: &Scope| (scope.blocktype != Blocktype::DropNew).then(|| scope.ports.clone());
         self.scopes = structure.scopes.iter().map(closed).collect();
+        self.fleet = structure.jail(FLEET);
         Ok(())
     }
 
@@ -79,7 +84,9 @@ impl CheckedSink {
         let Some(connections) = &self.connections else { return };
         for element in banned {
             if let Some(Some(ports)) = self.scopes.get(usize::from(element.scope.0)) {
-                connections.destroy(element.subject, ports);
+                let is_of_peer = self.fleet == Some(element.jail);
+                let issuer = if is_of_peer { Issuer::Peer } else { Issuer::Own };
+                connections.destroy(element.subject, ports, issuer);
             }
         }
     }

@@ -141,13 +141,18 @@ fn a_process_that_was_away_reads_the_order_behind_a_snapshot() {
     assert_eq!(code, 0, "{said}");
     let (issued, _) = orders(&scene.pbx2)[0];
     // The stream with the order is lost, and the next snapshot is newer.
+    kill(&mut scene.pbx2);
     scene.server.restart();
     scene.pbx2.restart();
-    scene.pbx2.until_connected();
+    // It is said at the connection, and again behind the snapshot: nobody hears it live who comes later.
+    until("it is said twice", || {
+        matches!(scene.server.ask("XLEN ag:{pbx2}:e"), Reply::Number(2..))
+    });
     scene.pbx1.restart();
     until("it is read", || !orders(&scene.pbx1).is_empty());
-    // It lifts what was there, and nothing that came while nobody heard of it.
-    assert_eq!(orders(&scene.pbx1), [(issued, issued)]);
+    // It lifts what was there, and nothing that came while nobody heard of it, however often it is told.
+    let told = orders(&scene.pbx1);
+    assert!(told.iter().all(|it| *it == (issued, issued)), "{told:?}");
     scene.pbx1.until_connected();
     assert_eq!(scene.pbx1.refused("pbx2", "no-order"), 0);
 }

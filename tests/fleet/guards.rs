@@ -162,6 +162,22 @@ fn a_ban_at_one_guard_in_fifty_kernels() {
     in_all_kernels(&names.iter().map(String::as_str).collect::<Vec<_>>(), 50, Duration::ZERO);
 }
 
+/// The time for which processors have worked since the machine started (`proc_stat(5)`, in hundredths of a second).
+fn busy() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let ticks = stat
+        .lines()
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .skip(1)
+        .map(|it| it.parse::<u64>().unwrap());
+    // All but the fourth and the fifth, which are idle and waiting for disks.
+    let worked =
+        ticks.enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).take(6).map(|(_, ticks)| ticks);
+    Duration::from_millis(10 * worked.sum::<u64>())
+}
+
 /// Prints the time from the last line at the first guard until a host is in its own kernel, from there until it is in
 /// those of all others, and of both together. Each next one comes so long after the last one is everywhere: what follows
 /// from a ban (disk, connections, events) takes the processors for longer than the ban itself.
@@ -177,6 +193,7 @@ fn in_all_kernels(names: &[&str], hosts: usize, pause: Duration) {
         })
         .collect();
     let (mut own, mut others, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    let before = busy();
     for number in 0..hosts {
         let host: std::net::Ipv4Addr = format!("198.51.100.{}", number + 1).parse().unwrap();
         let lines = guesses(&host.to_string());
@@ -198,6 +215,11 @@ fn in_all_kernels(names: &[&str], hosts: usize, pause: Duration) {
         all.push(whole);
         thread::sleep(pause);
     }
+    let spent = (busy() - before) / u32::try_from(hosts).unwrap();
+    println!(
+        "{} guards, {pause:?} apart: {spent:?} of processors a ban, for all of them",
+        names.len()
+    );
     let figures = [
         ("line to its own kernel", &mut own),
         ("from there to the kernels of all others", &mut others),

@@ -2,7 +2,7 @@
 # Checks formatting, lints, scripts, words, and the licences and sources of dependencies.
 . "$(dirname "$0")/common.sh"
 
-dev/need.sh build check fuzz
+dev/need.sh build check
 dev/rust.sh
 cargo_tool cargo-deny 0.20.2
 
@@ -18,7 +18,6 @@ set -x
 shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning "${shells[@]}"
 $CARGO fmt --check
 $CARGO clippy --locked --all-targets -- -D warnings
-$CARGO clippy --locked --manifest-path fuzz/Cargo.toml --target-dir "$target" -- -D warnings
 # The check of advisories is left out because it needs a clone of the advisory database, and so a network
 # that allows that.
 $CARGO deny --locked check licenses bans sources

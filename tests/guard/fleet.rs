@@ -282,13 +282,18 @@ fn own_bans_go_out_and_others_lift_none_of_them() {
     assert_eq!(scene.accept().begins(), ["203.0.113.7/32 manual"]);
 }
 
+/// The configuration of a fleet whose operator may lift bans.
+fn with_operator() -> String {
+    let key = "operator = \"PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\"\n";
+    FLEET.replace("[fleet.peers]", &format!("{key}[fleet.peers]"))
+}
+
 #[test]
 fn operator_lifts_all_bans_of_a_host() {
     if !kit::usable() {
         return;
     }
-    let key = "operator = \"PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\"\n";
-    let scene = Scene::new(&FLEET.replace("[fleet.peers]", &format!("{key}[fleet.peers]")));
+    let scene = Scene::new(&with_operator());
     let mut process = scene.accept();
     process.begins();
     scene.guard.append("messages", &vec![wrong_password(EVE); 5]);
@@ -317,8 +322,7 @@ fn order_of_before_lifts_what_there_was_and_only_once() {
     if !kit::usable() {
         return;
     }
-    let key = "operator = \"PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\"\n";
-    let scene = Scene::new(&FLEET.replace("[fleet.peers]", &format!("{key}[fleet.peers]")));
+    let scene = Scene::new(&with_operator());
     // The order was given before these bans began, and after those.
     let mut process = scene.accept();
     process.begins();

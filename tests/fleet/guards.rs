@@ -215,7 +215,7 @@ fn in_all_kernels(names: &[&str], hosts: usize, pause: Duration) {
         all.push(whole);
         thread::sleep(pause);
     }
-    let spent = (busy() - before) / u32::try_from(hosts).unwrap();
+    let spent = busy().saturating_sub(before) / u32::try_from(hosts).unwrap();
     println!(
         "{} guards, {pause:?} apart: {spent:?} of processors a ban, for all of them",
         names.len()

@@ -300,17 +300,11 @@ impl FleetSection {
 
     /// Returns the fleet, if there is one, it is wanted and right; what is missing or does not fit together is noted.
     pub fn finish(self, readers: &mut [TomlReader]) -> Option<Fleet> {
-        let is_on = self.enabled != Some(false);
-        self.finish_any(readers).filter(|_| is_on)
+        self.finish_left(readers).and_then(|(fleet, is_on)| is_on.then_some(fleet))
     }
 
     /// Returns the fleet, and whether it is wanted: after `asterguard fleet leave`, it is not.
-    pub fn finish_left(self, readers: &mut [TomlReader]) -> Option<(Fleet, bool)> {
-        let is_on = self.enabled != Some(false);
-        Some((self.finish_any(readers)?, is_on))
-    }
-
-    fn finish_any(mut self, readers: &mut [TomlReader]) -> Option<Fleet> {
+    pub fn finish_left(mut self, readers: &mut [TomlReader]) -> Option<(Fleet, bool)> {
         self.start.as_ref()?;
         let mut note = |key: &str, message: &str, help: &str| {
             let place = self.written.get(key).or(self.start.as_ref());
@@ -375,7 +369,7 @@ impl FleetSection {
         if !right {
             return None;
         }
-        Some(Fleet {
+        let fleet = Fleet {
             server,
             node,
             key,
@@ -389,7 +383,8 @@ impl FleetSection {
             max_rate: self.max_rate.unwrap_or(100),
             operator: self.operator,
             peers: self.peers,
-        })
+        };
+        Some((fleet, self.enabled != Some(false)))
     }
 }
 

@@ -46,19 +46,24 @@ pub struct BanRecord {
 /// The key that a ban is found by: host, jail and set.
 pub type StoredKey = (String, String, String);
 
-/// Returns jail, host and set of a ban by name; `None` if the plan does not know them.
+/// Returns host, jail and set of a ban by name; `None` if the plan does not know them.
 #[must_use]
 pub fn key(plan: &Plan, ban: &Ban) -> Option<StoredKey> {
-    let jail = plan.jail(ban.jail)?.name.clone();
-    let set = plan.structure.scope(ban.scope)?.set_of(ban.subject);
-    Some((ban.subject.to_string(), jail, set))
+    let (jail, set) = names(plan, ban)?;
+    Some((ban.subject.to_string(), jail.to_owned(), set))
+}
+
+/// Returns the names of a ban's jail and set; `None` if the plan does not know them.
+pub(super) fn names<'a>(plan: &'a Plan, ban: &Ban) -> Option<(&'a str, String)> {
+    let jail = plan.jail(ban.jail)?.name.as_str();
+    Some((jail, plan.structure.scope(ban.scope)?.set_of(ban.subject)))
 }
 
 impl BanRecord {
     /// Returns a ban in force as it is stored; `None` if the plan does not know its jail or set.
     #[must_use]
     pub fn of(plan: &Plan, ban: &Ban) -> Option<Self> {
-        let (_, jail, set) = key(plan, ban)?;
+        let (jail, set) = names(plan, ban)?;
         let rule = |(rule, line)| Some((plan.rule_name(rule)?.into(), line));
         Some(Self {
             host: ban.subject,

@@ -242,8 +242,8 @@ pub fn replace(
     in_force(connection, |stored| {
         // A jail or set that the plan does not know is another one than any of its own.
         let known = stored.ban(&names).filter(|ban| {
-            let key = ban_record::key(plan, ban);
-            key.is_some_and(|(_, jail, set)| *jail == *stored.jail && *set == *stored.set)
+            let names = ban_record::names(plan, ban);
+            names.is_some_and(|(jail, set)| *jail == *stored.jail && *set == *stored.set)
                 && ban.subject == stored.host
         });
         let place = known.and_then(|known| bans.binary_search_by_key(&order(&known), order).ok());

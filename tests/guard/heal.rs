@@ -68,10 +68,10 @@ fn external_damage_to_the_table_is_repaired() {
         ),
         ("table inet asterguard { flags dormant; }", "declared table inet asterguard: put back"),
     ] {
-        let before = guard.count("put back");
+        let before = guard.count(": put back, ");
         lab.pbx.exec(&format!("nft '{deed}'"));
         times += 1;
-        let line = guard.says_times("put back", before + 1);
+        let line = guard.says_times(": put back, ", before + 1);
         assert!(line.contains(words) && line.contains("WARNING nft (pid "), "{deed}: {line}");
         assert_eq!(structure(&lab.pbx), whole, "{deed}");
         assert_eq!(bans(&lab.pbx), (1, 1), "{deed}");
@@ -79,7 +79,7 @@ fn external_damage_to_the_table_is_repaired() {
         let left = elements(&lab.pbx, "ban4")[0].expires.unwrap();
         assert!((3570..=3600).contains(&left), "{deed}: {left}");
     }
-    assert_eq!(guard.count("put back"), times, "{:#?}", guard.log_lines());
+    assert_eq!(guard.count(": put back, "), times, "{:#?}", guard.log_lines());
     kit::until("nobody fights any more", || guard.status()["health"] == "OK");
 }
 

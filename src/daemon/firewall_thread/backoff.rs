@@ -33,18 +33,15 @@ impl Pace {
         self.rest.max(refill)
     }
 
-    /// Whether somebody takes away more than is put back immediately.
-    pub fn is_slowed(&self) -> bool {
-        self.left == 0
-    }
-
     /// Records that something was looked at, which took from `begin` to `end`.
     pub fn looked(&mut self, begin: Instant, end: Instant) {
         self.rest = end + end.saturating_duration_since(begin) * (SHARE - 1);
     }
 
-    /// Records that something was put back.
-    pub fn spend(&mut self, now: Instant) {
+    /// Records that something was put back. Returns whether somebody takes away more than is put
+    /// back immediately.
+    pub fn spend(&mut self, now: Instant) -> bool {
+        let waits = self.left == 0;
         let refills = now.saturating_duration_since(self.filled).as_millis() / REFILL.as_millis();
         let refills = u32::try_from(refills).unwrap_or(u32::MAX);
         if self.left.saturating_add(refills) >= BURST {
@@ -53,7 +50,9 @@ impl Pace {
             self.left += refills;
             self.filled += REFILL * refills;
         }
+        let slowed = waits && self.left <= 1;
         self.left = self.left.saturating_sub(1);
+        slowed
     }
 }
 
@@ -71,19 +70,17 @@ mod tests {
         let mut pace = Pace::new(start);
         let mut now = start;
         let mut times = Vec::new();
-        for _ in 0..15 {
+        for number in 0..15 {
             now = now.max(pace.next());
             times.push((now - start).as_millis());
-            pace.spend(now);
+            assert_eq!(pace.spend(now), number >= 10, "{number}");
             now += 10 * MILLI;
         }
         assert_eq!(times[..10], [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
         assert_eq!(times[10..], [1000, 2000, 3000, 4000, 5000]);
-        assert!(pace.is_slowed());
         let later = now + 20 * REFILL;
         assert!(pace.next() <= later);
-        pace.spend(later);
-        assert!(!pace.is_slowed());
+        assert!(!pace.spend(later));
         assert_eq!(pace.left, BURST - 1);
     }
 

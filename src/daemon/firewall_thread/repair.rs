@@ -145,8 +145,7 @@ impl State {
 
     /// Records a loss, and reports a fight.
     fn pace(&mut self, heard: &ExternalChanges) {
-        self.healing.pace.spend(Instant::now());
-        if self.healing.pace.is_slowed() {
+        if self.healing.pace.spend(Instant::now()) {
             lock(&self.health).fight = Some((heard.to_string(), Instant::now() + FIGHT));
         }
     }

@@ -35,8 +35,7 @@ fuzz: ## Fuzz the readers of logs and files, FUZZ_SECONDS each
 	@dev/fuzz.sh
 
 bare: ## Run `make demo` and `make test` in a clone, in a Debian with git, make and Rust only (as root)
-	@dev/bare.sh make demo
-	@dev/bare.sh make test
+	@dev/bare.sh "make demo" "make test"
 
 soak: ## What takes long (MESSAGES, SEED, SOURCES, RELOADS, KILLS, ROTATIONS, TORN): an hour at most
 	@dev/soak.sh

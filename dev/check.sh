@@ -16,8 +16,8 @@ dev/docs-check.sh
 
 set -x
 shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning "${shells[@]}"
-$CARGO fmt --check
-$CARGO clippy --locked --all-targets -- -D warnings
+$CARGO fmt --all --check
+$CARGO clippy --locked --workspace --all-targets -- -D warnings
 # The check of advisories is left out because it needs a clone of the advisory database, and so a network
 # that allows that.
 $CARGO deny --locked check licenses bans sources

@@ -118,7 +118,7 @@ impl Asterguard {
         talked: Option<IpAddr>,
     ) -> Verdict {
         let mut engine = Engine::new(Arc::clone(&self.plan));
-        engine.open_channel(self.plan.jails().map(|(id, _)| id).collect());
+        engine.open_channel(self.plan.jails().map(|(id, _)| id));
         engine.see(Sight { answers: sees, hep: sees, talked: sees, ..Sight::default() });
         let event = |it: &Observation| exchange_event::event(&self.plan, it, 1, it.time);
         let mut events: Vec<_> = observations.iter().filter_map(event).collect();

@@ -79,7 +79,7 @@ fn forged_lines_name_no_innocent_host() {
         ("hostile-ami.txt", 0),
     ] {
         let text = data(name);
-        let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        let channel = engine.open_channel(plan.jails().map(|(id, _)| id));
         let mut readings = [1 << 17, 4096, 97].map(|piece| {
             let mut scanner = Scanner::new(Arc::clone(&matcher), channel);
             read(&plan, &mut scanner, &text, piece)
@@ -107,7 +107,7 @@ fn attackers_are_banned_and_mistyping_phones_are_not() {
     let mut engine = Engine::new(Arc::clone(&plan));
     let mut events = Vec::new();
     for name in ["attack-messages.log", "attack-security.log"] {
-        let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+        let channel = engine.open_channel(plan.jails().map(|(id, _)| id));
         let mut scanner = Scanner::new(Arc::clone(&matcher), channel);
         events.extend(read(&plan, &mut scanner, &data(name), 4096));
     }

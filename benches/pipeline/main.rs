@@ -310,9 +310,8 @@ fn run(
         while let Some(region) = splitter.next_region() {
             scanner.scan(&region, &mut Clock::At(now), &mut events);
             counts.lines = region.next_line - 1;
-            for event in events.drain(..) {
-                engine.on_event(&event, &mut decisions);
-            }
+            engine.on_events(&events, &mut decisions);
+            events.clear();
         }
         let found = |decision: &&Decision| matches!(decision, Decision::Found { .. });
         counts.offences += decisions.iter().filter(found).count() as u64;

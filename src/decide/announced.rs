@@ -27,7 +27,7 @@ impl Announced {
     /// Whether an offence is one that was told of before; `announces`: whether another line will tell of it again.
     pub fn tells_again(&mut self, event: &Event, announces: bool) -> bool {
         let connection = (event.host, event.clue.port, event.channel);
-        if event.clue.port == 0 {
+        if event.clue.port == 0 || (!announces && self.connections.is_empty()) {
             return false;
         }
         if announces {

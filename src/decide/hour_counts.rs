@@ -1,6 +1,8 @@
 //! What happened in each hour, by the rule that told of it: small numbers that are kept for a year.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
 
 use crate::model::event::RuleId;
 use crate::model::time::Time;
@@ -102,7 +104,7 @@ pub struct HourCount {
 #[derive(Debug, Default)]
 pub struct HourCounts {
     /// What was counted since the last checkpoint.
-    fresh: BTreeMap<(Hour, Option<RuleId>), HourTally>,
+    fresh: HashMap<(Hour, Option<RuleId>), HourTally, RandomState>,
     /// All that was counted in the last hours, by the names of the rules.
     known: BTreeMap<Hour, BTreeMap<String, HourTally>>,
     /// What of that is not stored yet.
@@ -122,7 +124,10 @@ impl HourCounts {
 
     /// Gives what was counted the names that its rules have now: before the rules get other numbers, and before it is stored.
     pub fn settle(&mut self, name: impl Fn(RuleId) -> Option<String>) {
-        for ((hour, rule), tally) in std::mem::take(&mut self.fresh) {
+        // In the order of their hours: there may not be room for all.
+        let mut fresh: Vec<_> = self.fresh.drain().collect();
+        fresh.sort_unstable_by_key(|(key, _)| *key);
+        for ((hour, rule), tally) in fresh {
             let rules = self.known.entry(hour).or_default();
             let rule = rule.map_or(Some(String::new()), &name).unwrap_or_else(|| OTHERS.to_owned());
             let is_room = rules.len() < MOST_RULES || rules.contains_key(&rule);

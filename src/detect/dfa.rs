@@ -55,6 +55,8 @@ struct State {
     run: u16,
     /// The bytes that lead away from here, if these are few: all others are passed over.
     stops: Stops,
+    /// Whether `run` or `stops` may spare a look at each byte.
+    has_shortcut: bool,
 }
 
 /// Up to three bytes.
@@ -123,6 +125,7 @@ impl Automaton {
                 matches: u16::try_from(matching).ok()?,
                 run: 0,
                 stops: Stops::Many,
+                has_shortcut: false,
             });
         }
         let classes = std::array::from_fn(|byte| classes.get(u8::try_from(byte).unwrap_or(0)));
@@ -131,6 +134,7 @@ impl Automaton {
         for (id, state) in order.iter().zip(&mut states) {
             let leaves = |byte: &u8| dfa.next_state(*id, *byte) != *id;
             state.stops = Stops::new(&(0..=u8::MAX).filter(leaves).collect::<Vec<_>>());
+            state.has_shortcut = state.run >= WORTHWHILE || !matches!(state.stops, Stops::Many);
         }
         Some(Self { classes, states, steps, rows, matches })
     }
@@ -150,14 +154,15 @@ impl Automaton {
         let mut patience = PATIENCE;
         'next_state: loop {
             let mut state = self.states.get(number)?;
-            if state.run >= WORTHWHILE {
+            if state.has_shortcut && state.run >= WORTHWHILE {
                 let fixed = self.steps.get(number..number + usize::from(state.run))?;
                 let same = common_prefix(fixed, rest);
                 number += same;
                 rest = rest.get(same..)?;
                 state = self.states.get(number)?;
             }
-            if let Some(passed) = (patience > 0).then(|| state.stops.passed(rest)).flatten() {
+            let may_pass = state.has_shortcut && patience > 0;
+            if let Some(passed) = may_pass.then(|| state.stops.passed(rest)).flatten() {
                 patience -= u8::from(passed < usize::from(WORTHWHILE));
                 rest = rest.get(passed..)?;
             }

@@ -410,8 +410,8 @@ impl Reader<'_> {
             meaning,
             evidence: raw.evidence,
             account,
-            call: raw.call.map(text_place),
-            nonce: raw.nonce.map(text_place),
+            call: raw.call.map(|raw| TextPlace::new(&raw.after, &raw.until)),
+            nonce: raw.nonce.map(|raw| TextPlace::new(&raw.after, &raw.until)),
             per_attempt,
             cut: raw.cut,
             framed: raw.framed,
@@ -483,10 +483,6 @@ fn pattern_help(source: &str, error: &PatternError) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-fn text_place(raw: RawText) -> TextPlace {
-    TextPlace { after: Finder::new(&raw.after).into_owned(), until: raw.until.into_bytes() }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 use regex_automata::meta::{BuildError, Regex};
 use regex_automata::util::syntax;
 use serde::Deserialize;
@@ -191,15 +191,22 @@ impl Rule {
 #[derive(Clone, Debug)]
 pub struct TextPlace {
     after: Finder<'static>,
-    until: Vec<u8>,
+    until: Finder<'static>,
 }
 
 impl TextPlace {
+    /// Behind the first `after`, up to the next `until`.
+    #[must_use]
+    pub fn new(after: &str, until: &str) -> Self {
+        let finder = |text: &str| Finder::new(text).into_owned();
+        Self { after: finder(after), until: finder(until) }
+    }
+
     /// Returns the text that stands there in `body`.
     #[must_use]
     pub fn read<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
         let rest = body.get(self.after.find(body)? + self.after.needle().len()..)?;
-        rest.get(..memmem::find(rest, &self.until)?)
+        rest.get(..self.until.find(rest)?)
     }
 }
 

@@ -29,7 +29,7 @@ fn events(text: &str) -> (Vec<Event>, Engine) {
     let (plan, matcher) = plan();
     let mut engine = Engine::new(Arc::clone(plan));
     engine.join_within(BY_DATES);
-    let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+    let channel = engine.open_channel(plan.jails().map(|(id, _)| id));
     let mut scanner = Scanner::new(Arc::clone(matcher), channel);
     let reference = Time::from_secs(TEN + 24 * 60 * MINUTE);
     let mut parser = TimestampParser::new(jiff::tz::TimeZone::UTC, reference);

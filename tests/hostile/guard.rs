@@ -153,7 +153,7 @@ impl<'a> Guard<'a> {
         let (plan, matcher) = plan();
         let mut engine = Engine::new(Arc::clone(plan));
         let log = |_| {
-            let channel = engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+            let channel = engine.open_channel(plan.jails().map(|(id, _)| id));
             Log {
                 scanner: Scanner::new(Arc::clone(matcher), channel),
                 splitter: LineSplitter::new(scene.piece),

@@ -26,6 +26,11 @@ impl Merged {
         Self { logs, captures, heads }
     }
 
+    /// Returns events of a log that are taken later.
+    pub fn ahead(&self, log: usize) -> &[Event] {
+        self.logs.get(log).map_or(&[], |log| log.events.as_slices().0)
+    }
+
     /// Takes the earliest event that is not taken yet, and says of which file it is. Of equal ones, the one of the log
     /// that stands first is the earliest, and those of captures are last.
     pub fn next(&mut self) -> Option<(usize, Event)> {

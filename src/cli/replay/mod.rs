@@ -22,7 +22,7 @@ use super::test::is_ignored;
 use super::text::wrapped;
 use super::{ConfigArg, Exit};
 use crate::config::Mode;
-use crate::decide::engine::Engine;
+use crate::decide::engine::{Engine, TOGETHER};
 use crate::decide::joins::BY_DATES;
 use crate::decide::plan::Plan;
 use crate::decide::plan_files::{PlanError, load_plan};
@@ -123,7 +123,14 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let mut replay = Replay::new(&plan, output, &progress, names);
     replay.summary.logs = logs.len();
     let mut merged = Merged::new(logs, captures);
+    let mut number = 0;
     while let Some((index, event)) = merged.next() {
+        if number % TOGETHER == 0 {
+            for engine in [&engine, &supposed] {
+                engine.look_ahead(merged.ahead(index));
+            }
+        }
+        number += 1;
         engine.see(merged.captures.sight(event.time));
         replay.count_ignored(&engine, &event);
         replay.event(&mut engine, &event, index);

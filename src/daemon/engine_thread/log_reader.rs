@@ -294,18 +294,23 @@ impl Reader {
                 scanner.scan(&region, &mut clock, &mut events);
                 *lines = region.next_line - 1;
                 let mut texts = LineCursor::new(&region);
-                for mut event in events.drain(..) {
+                for event in &mut events {
                     if let Meaning::Offence(_) = event.meaning {
                         if let Some(text) = texts.line(event.line) {
                             recent.push(event.channel, event.line, text);
                         }
                     }
                     event.evidence = event.evidence.min(most);
-                    match old {
-                        Some(old) => engine.on_old_event(&old.dated(event, now), now, decisions),
-                        None => engine.on_event(&event, decisions),
-                    }
                 }
+                match old {
+                    Some(old) => {
+                        for event in &events {
+                            engine.on_old_event(&old.dated(*event, now), now, decisions);
+                        }
+                    }
+                    None => engine.on_events(&events, decisions),
+                }
+                events.clear();
             });
             more |= poll.more;
             channel.at_rest = !poll.more && poll.between_lines;

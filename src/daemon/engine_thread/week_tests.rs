@@ -145,7 +145,7 @@ impl Lab {
     fn start(&mut self, now: Time) {
         let opened = store::open(self.home.path(), now);
         self.engine = Engine::new(Arc::clone(&self.plan));
-        self.channel = self.engine.open_channel(self.plan.jails().map(|(id, _)| id).collect());
+        self.channel = self.engine.open_channel(self.plan.jails().map(|(id, _)| id));
         let mut ignored = Vec::new();
         self.engine.recover(&opened.loaded.remembered(&self.plan), &[], now, &mut ignored);
         self.engine.restore_hours(&opened.loaded.progress.hours);

@@ -115,6 +115,6 @@ impl Engine {
         let meaning = if is_scan { Meaning::Offence(Class::Scan) } else { event.meaning };
         let event = Event { channel: BANS, line, meaning, ..*event };
         let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
-        self.offence(plan, id, (subject, &event), 1, Weight::Whole, out);
+        self.offence(plan, id, (subject.into(), &event), 1, Weight::Whole, out);
     }
 }

@@ -1,7 +1,11 @@
 //! Weighs lines: by the exchange that they are about, by what was sent on their connection, or by themselves.
 
+use std::sync::Arc;
+
 use super::Engine;
+use super::offence::TOGETHER;
 use crate::decide::hour_counts::Counted;
+use crate::decide::plan::Plan;
 use crate::model::event::{Basis, Clue, Decision, Event, Evidence, Meaning};
 use crate::model::exchange::Transport;
 use crate::model::subject::Subject;
@@ -21,13 +25,29 @@ enum LinePlace {
 }
 
 impl Engine {
-    /// Takes an event up, and adds what follows from it to `out`. A line about what the PBX did, where that is
-    /// seen, counts by the exchange that it is about, and waits for that for a moment.
+    /// Takes events up, one after the other, and adds what follows from them to `out`. A line about what the PBX did,
+    /// where that is seen, counts by the exchange that it is about, and waits for that for a moment.
+    pub fn on_events(&mut self, events: &[Event], out: &mut Vec<Decision>) {
+        let plan = Arc::clone(&self.plan);
+        for events in events.chunks(TOGETHER) {
+            self.look_ahead(events);
+            for event in events {
+                self.take_up(&plan, event, out);
+            }
+        }
+    }
+
+    /// Takes up one event, as [`Engine::on_events`] does.
     pub fn on_event(&mut self, event: &Event, out: &mut Vec<Decision>) {
+        let plan = Arc::clone(&self.plan);
+        self.take_up(&plan, event, out);
+    }
+
+    fn take_up(&mut self, plan: &Plan, event: &Event, out: &mut Vec<Decision>) {
         let mut found = Vec::new();
         match (event.basis, self.place_of(event)) {
             (Basis::Exchange(_), _) => {
-                self.decide(event, out);
+                self.decide(plan, event, out);
                 self.joins.exchange(event, &mut found);
             }
             (_, LinePlace::BesideExchanges) => match self.joins.find(event) {
@@ -38,18 +58,18 @@ impl Engine {
             (_, LinePlace::OnWrappedConnection | LinePlace::OnServed) => {
                 out.push(Decision::AskTalked(*event));
             }
-            (_, LinePlace::Alone) => self.decide(event, out),
+            (_, LinePlace::Alone) => self.decide(plan, event, out),
         }
-        self.on_joined(&found, out);
+        self.on_joined(plan, &found, out);
     }
 
     /// Takes up lines that have found their exchanges, or have waited for long enough.
-    pub(super) fn on_joined(&mut self, lines: &[Event], out: &mut Vec<Decision>) {
+    pub(super) fn on_joined(&mut self, plan: &Plan, lines: &[Event], out: &mut Vec<Decision>) {
         for event in lines {
             match event.basis {
                 Basis::Unmatched => self.note_unmatched(event),
                 Basis::Beside(_) => self.recent.push(event),
-                _ => self.decide(event, out),
+                _ => self.decide(plan, event, out),
             }
         }
     }
@@ -57,11 +77,12 @@ impl Engine {
     /// Takes up a line that [`Decision::AskTalked`] was about: our side `sent` so many segments to the host's address
     /// and port lately; `None`: none. Without one for it, it may be about an exchange that comes yet.
     pub fn on_talked(&mut self, event: &Event, sent: Option<u64>, out: &mut Vec<Decision>) {
+        let plan = Arc::clone(&self.plan);
         let flow = (event.host, event.clue.port);
         let is_believed = self.talked.use_up(flow, event.channel, sent, event.time);
         if is_believed && self.port_list(event).is_some() {
             let event = Event { basis: Basis::Served, ..*event };
-            self.decide(&event, out);
+            self.decide(&plan, &event, out);
         } else if is_believed {
             let subject = self.known_as(event.host);
             self.talked.note_port(subject, event.clue.port, event.time);
@@ -71,7 +92,7 @@ impl Engine {
             if Subject::flow(event.host, event.clue.port).is_some_and(is_closed) {
                 self.recent.push(&event);
             } else {
-                self.decide(&event, out);
+                self.decide(&plan, &event, out);
             }
         } else if self.place_of(event) == LinePlace::BesideExchanges {
             let mut found = Vec::new();
@@ -79,7 +100,7 @@ impl Engine {
                 Some(joined) => found.push(joined),
                 None => self.joins.wait(event, &mut found),
             }
-            self.on_joined(&found, out);
+            self.on_joined(&plan, &found, out);
         } else {
             self.note_unmatched(&Event { basis: Basis::Unmatched, ..*event });
         }

@@ -59,6 +59,7 @@ pub use earlier::{EarlierBans, StoredEarlier};
 pub use explain::{Explanation, JailStanding};
 use jail::JailState;
 pub use jail::Tally;
+pub use offence::TOGETHER;
 pub use order::{Manner, ManualBan, Ordered};
 pub use recovery::{Awaited, RecoverySummary, StoredBans};
 pub use watch::{WatchedBan, WatchedChange};
@@ -67,8 +68,8 @@ pub use watch::{WatchedBan, WatchedChange};
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
-    /// For each channel, the jails that read it.
-    channels: Vec<Vec<JailId>>,
+    /// For each channel, whether each jail reads it.
+    channels: Vec<Vec<bool>>,
     /// The state of each jail, in the order of the plan's jails.
     states: Vec<JailState>,
     /// The bans that other guards made before.
@@ -262,16 +263,29 @@ impl Engine {
     }
 
     /// Adds a channel that these jails read.
-    pub fn open_channel(&mut self, jails: Vec<JailId>) -> ChannelId {
-        self.channels.push(jails);
+    pub fn open_channel(&mut self, jails: impl IntoIterator<Item = JailId>) -> ChannelId {
+        self.channels.push(Vec::new());
+        self.set_readers(self.channels.len() - 1, jails);
         ChannelId(u16::try_from(self.channels.len() - 1).unwrap_or(u16::MAX))
     }
 
     /// Sets the jails that read a channel.
-    pub fn change_channel(&mut self, channel: ChannelId, jails: Vec<JailId>) {
-        if let Some(known) = self.channels.get_mut(usize::from(channel.0)) {
-            *known = jails;
+    pub fn change_channel(&mut self, channel: ChannelId, jails: impl IntoIterator<Item = JailId>) {
+        self.set_readers(channel.0.into(), jails);
+    }
+
+    fn set_readers(&mut self, channel: usize, jails: impl IntoIterator<Item = JailId>) {
+        let mut reads = vec![false; self.states.len()];
+        for jail in jails {
+            reads.get_mut(usize::from(jail.0)).into_iter().for_each(|reads| *reads = true);
         }
+        self.channels.get_mut(channel).into_iter().for_each(|known| known.clone_from(&reads));
+    }
+
+    /// Whether a jail reads a channel.
+    fn reads(&self, channel: ChannelId, jail: JailId) -> bool {
+        let readers = self.channels.get(usize::from(channel.0));
+        readers.and_then(|readers| readers.get(usize::from(jail.0))).is_some_and(|reads| *reads)
     }
 
     /// The numbers of a jail at `now`.
@@ -384,7 +398,8 @@ impl Engine {
     pub fn on_tick(&mut self, now: Time, out: &mut Vec<Decision>) {
         let mut alone = Vec::new();
         self.joins.tick(now, &mut alone);
-        self.on_joined(&alone, out);
+        let plan = Arc::clone(&self.plan);
+        self.on_joined(&plan, &alone, out);
         self.talked.tick(now);
         self.announced.tick(now);
         self.shared.tick(now);

@@ -1,7 +1,5 @@
 //! Counts offences and logins, and decides which ban follows from them, and of which part of a host.
 
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
 use super::{Engine, never, subject};
@@ -10,6 +8,7 @@ use crate::decide::account_networks::LoginPlace;
 use crate::decide::ban_table;
 use crate::decide::hour_counts::Counted;
 use crate::decide::known_good::Weight;
+use crate::decide::offences::Key;
 use crate::decide::plan::Plan;
 use crate::decide::policy;
 use crate::decide::recent_ports::MANY;
@@ -21,13 +20,41 @@ use crate::model::event::{
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 
+/// Events whose hosts are looked up together.
+pub const TOGETHER: usize = 8;
+/// Entries that are looked up together: most offences count in three or four jails.
+const ENTRIES: usize = 4 * TOGETHER;
+
 impl Engine {
+    /// Reads what will be looked up about these events, so that the processor waits for memory once and not for each
+    /// of them: under attack, each is of another host. Nothing else follows from it.
+    pub fn look_ahead(&self, events: &[Event]) {
+        let mut places = [(0, 0); ENTRIES];
+        let offences = events.iter().filter(|event| matches!(event.meaning, Meaning::Offence(_)));
+        let counted = offences.take(TOGETHER).flat_map(|event| {
+            let key = Key::from(self.known_as(event.host));
+            let jails = self.plan.counted_by(event.rule).iter().map(|id| usize::from(id.0));
+            jails.map(move |jail| (jail, key))
+        });
+        let mut known = 0;
+        for (place, (jail, key)) in places.iter_mut().zip(counted) {
+            let Some(state) = self.states.get(jail) else { continue };
+            *place = (jail, state.offences.first_place(&key));
+            known += 1;
+        }
+        for (jail, place) in places.into_iter().take(known) {
+            self.states.get(jail).into_iter().for_each(|state| state.offences.touch(place));
+        }
+    }
+
     /// Counts an event by the evidence that it has.
-    pub(super) fn decide(&mut self, event: &Event, out: &mut Vec<Decision>) {
+    pub(super) fn decide(&mut self, plan: &Plan, event: &Event, out: &mut Vec<Decision>) {
         match event.meaning {
-            Meaning::Offence(_) => self.on_offence(event, out),
+            Meaning::Offence(_) => self.on_offence(plan, event, out),
             // A line that a stranger may have written proves no login.
-            Meaning::Success if event.evidence > Evidence::Hearsay => self.on_login(event, out),
+            Meaning::Success if event.evidence > Evidence::Hearsay => {
+                self.on_login(plan, event, out);
+            }
             Meaning::Tampered => {
                 self.hours.count(Counted::Ambiguous, event.time, Some(event.rule));
             }
@@ -37,8 +64,8 @@ impl Engine {
     }
 
     /// Takes up a login. One from a network that its account never used protects nobody.
-    fn on_login(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let (list, plan, countries) = (&self.ignored, &self.plan, &self.countries);
+    fn on_login(&mut self, plan: &Plan, event: &Event, out: &mut Vec<Decision>) {
+        let (list, countries) = (&self.ignored, &self.countries);
         // Whoever administers a machine does so from anywhere; phones stay where they are.
         let is_phone = plan.rules.get(event.rule).is_none_or(|it| it.service.port_list().is_none());
         let is_trusted = || {
@@ -52,11 +79,10 @@ impl Engine {
         let host = self.known_as(event.host);
         self.logins.note(host, event.time);
         self.known.login(host, event);
-        self.forgive(event);
+        self.forgive(plan, event);
     }
 
-    fn on_offence(&mut self, event: &Event, out: &mut Vec<Decision>) {
-        let plan = Arc::clone(&self.plan);
+    fn on_offence(&mut self, plan: &Plan, event: &Event, out: &mut Vec<Decision>) {
         let Some(rule) = plan.rules.get(event.rule) else { return };
         if self.announced.tells_again(event, rule.announces) {
             return;
@@ -65,16 +91,10 @@ impl Engine {
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
         let (mut counts, mut is_untrusted) = (false, false);
-        let subject = subject(&self.ignored, event.host, plan.config.ipv6prefix);
-        let counters = plan.counted_by(event.rule);
-        for state in counters.iter().filter_map(|id| self.states.get(usize::from(id.0))) {
-            state.offences.touch(&subject);
-        }
-        for id in counters {
-            let readers = self.channels.get(usize::from(event.channel.0));
-            let reads =
-                event.channel == SIP_RESPONSES || readers.is_some_and(|jails| jails.contains(id));
-            if !reads {
+        let key = Key::from(self.known_as(event.host));
+        let subject = key.subject;
+        for id in plan.counted_by(event.rule) {
+            if event.channel != SIP_RESPONSES && !self.reads(event.channel, *id) {
                 continue;
             }
             let (Some(jail), Some(state)) =
@@ -92,11 +112,11 @@ impl Engine {
                 continue;
             }
             let counted = if jail.ipv6prefix == plan.config.ipv6prefix {
-                subject
+                key
             } else {
-                super::subject(&self.ignored, event.host, jail.ipv6prefix)
+                super::subject(&self.ignored, event.host, jail.ipv6prefix).into()
             };
-            if self.late.is_past(event, *id, jail, counted) {
+            if self.late.is_past(event, *id, jail, counted.subject) {
                 continue;
             }
             // The host is the same for all jails: it is judged once.
@@ -113,7 +133,7 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
-            counts |= self.offence(&plan, *id, (counted, &event), per_attempt, weight, out);
+            counts |= self.offence(plan, *id, (counted, &event), per_attempt, weight, out);
         }
         if counts || is_untrusted {
             let what = if counts { Counted::Attempt } else { Counted::Untrusted };
@@ -137,9 +157,8 @@ impl Engine {
 
     /// Forgets the failures of an account at a host that it has logged in from: somebody typed its name or password
     /// wrong.
-    fn forgive(&mut self, event: &Event) {
+    fn forgive(&mut self, plan: &Plan, event: &Event) {
         let (Some(account), Evidence::Proven) = (event.account, event.evidence) else { return };
-        let plan = Arc::clone(&self.plan);
         for ((_, jail), state) in plan.jails().zip(&mut self.states) {
             let subject = subject(&self.ignored, event.host, jail.ipv6prefix);
             state.offences.forgive(&subject, account);
@@ -151,11 +170,12 @@ impl Engine {
         &mut self,
         plan: &Plan,
         id: JailId,
-        (subject, event): (Subject, &Event),
+        (key, event): (Key, &Event),
         per_attempt: u8,
         weight: Weight,
         out: &mut Vec<Decision>,
     ) -> bool {
+        let subject = key.subject;
         let (Some(jail), Some(state)) = (plan.jail(id), self.states.get_mut(usize::from(id.0)))
         else {
             return false;
@@ -169,7 +189,7 @@ impl Engine {
         if let Meaning::Offence(class) = event.meaning {
             self.totals.offence(OffenceKind { jail: id, class, evidence: event.evidence });
         }
-        let count = state.offences.add(subject, event, per_attempt);
+        let count = state.offences.add(key, event, per_attempt);
         let (host, channel) = (event.host, event.channel);
         out.push(Decision::Found { jail: id, host, offences: count.all, channel });
         if let Some(evidence) = policy::verdict(jail, count) {

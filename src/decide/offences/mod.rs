@@ -20,6 +20,7 @@ mod resize;
 mod snapshot;
 
 use std::hash::BuildHasher as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -64,7 +65,6 @@ pub struct OffenceTable {
     /// Attempts that one time in a ring stands for.
     step: u32,
     capacity: usize,
-    hasher: RandomState,
     /// A power of two of lists of entries, whose subjects' hashes are alike: the first of each.
     lists: Vec<u32>,
     entries: Vec<SubjectEntry>,
@@ -83,6 +83,21 @@ pub struct OffenceTable {
     looked_at: usize,
     chance: u32,
     changes: Changes,
+}
+
+/// A subject with its hash, which is the same in all tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The subject.
+    pub subject: Subject,
+    hash: u64,
+}
+
+impl From<Subject> for Key {
+    fn from(subject: Subject) -> Self {
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+        Self { subject, hash: HASHER.hash_one(subject) }
+    }
 }
 
 /// The end of a list.
@@ -134,7 +149,6 @@ impl OffenceTable {
             ring: ring as usize,
             step: maxretry.max(1).div_ceil(ring),
             capacity: capacity.max(1),
-            hasher: RandomState::default(),
             lists: vec![END; 16],
             entries: Vec::new(),
             times: Vec::new(),
@@ -151,10 +165,10 @@ impl OffenceTable {
     }
 
     /// Counts the line that `event` tells of, of a rule that writes `per_attempt` lines an attempt.
-    pub fn add(&mut self, subject: Subject, event: &Event, per_attempt: u8) -> Count {
+    pub fn add(&mut self, subject: impl Into<Key>, event: &Event, per_attempt: u8) -> Count {
+        let Key { subject, hash } = subject.into();
         let now = event.time.secs32();
         let account = accounts::number(self.counting, event);
-        let hash = self.hash(&subject);
         let at = self.entry(subject, hash, event.channel.0, now);
         self.changes.note(at);
         let places = self.places(at);
@@ -174,12 +188,17 @@ impl OffenceTable {
         self.most(self.list_of(hash), &subject, now)
     }
 
-    /// Reads what [`OffenceTable::add`] will read of a subject. Several tables that are asked so one after the other wait
-    /// for memory at the same time; nothing else follows from it.
-    pub fn touch(&self, subject: &Subject) {
-        let first = self.lists.get(self.list(subject)).map_or(0, |place| *place as usize);
-        std::hint::black_box(self.entries.get(first).map_or(0, |entry| entry.last));
-        std::hint::black_box(self.times.get(first.wrapping_mul(self.ring)).copied());
+    /// Returns the place of the entry that [`OffenceTable::add`] will look at first for a subject.
+    #[must_use]
+    pub fn first_place(&self, key: &Key) -> usize {
+        self.lists.get(self.list_of(key.hash)).map_or(0, |place| *place as usize)
+    }
+
+    /// Reads the entry at a place. Whoever asks for the places of many and then reads them all has the processor wait for
+    /// memory once; nothing else follows from it.
+    pub fn touch(&self, place: usize) {
+        std::hint::black_box(self.entries.get(place).map_or(0, |entry| entry.last));
+        std::hint::black_box(self.times.get(place.wrapping_mul(self.ring)).copied());
     }
 
     /// The places of an entry's times.
@@ -281,11 +300,7 @@ impl OffenceTable {
 
     /// The list in which a subject's entries are.
     fn list(&self, subject: &Subject) -> usize {
-        self.list_of(self.hash(subject))
-    }
-
-    fn hash(&self, subject: &Subject) -> u64 {
-        self.hasher.hash_one(subject)
+        self.list_of(Key::from(*subject).hash)
     }
 
     /// The list in which the entries of subjects with this hash are.

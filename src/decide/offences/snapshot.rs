@@ -4,7 +4,7 @@
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
 //! have changed.
 
-use super::{OffenceTable, SubjectEntry, Track};
+use super::{Key, OffenceTable, SubjectEntry, Track};
 use crate::config::Counting;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -137,7 +137,7 @@ impl OffenceTable {
         if now.saturating_sub(entry.last) >= self.findtime {
             return;
         }
-        let hash = self.hash(&entry.subject);
+        let hash = Key::from(entry.subject).hash;
         let at = self.entry(entry.subject, hash, entry.track.channel, now);
         let places = self.places(at);
         if let Some(known) = self.accounts.get_mut(places.clone()) {

@@ -34,7 +34,7 @@ fn bench(rule: RuleId, host: &str) -> Bench {
     let plan = Arc::new(Plan::new(config, Arc::clone(&plan.rules)));
     let mut bench = Bench::new("");
     bench.engine = Engine::new(Arc::clone(&plan));
-    bench.engine.open_channel(plan.jails().map(|(id, _)| id).collect());
+    bench.engine.open_channel(plan.jails().map(|(id, _)| id));
     (0..5).for_each(|_| bench.offence(rule, host, 0));
     assert_eq!(bench.said().len(), 1);
     bench

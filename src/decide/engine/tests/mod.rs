@@ -100,7 +100,7 @@ impl Bench {
     }
 
     fn of(plan: Arc<Plan>) -> Self {
-        let jails = plan.jails().map(|(id, _)| id).collect();
+        let jails: Vec<_> = plan.jails().map(|(id, _)| id).collect();
         let mut engine = Engine::new(plan);
         engine.open_channel(jails);
         Self { engine, line: 0, decisions: Vec::new() }
@@ -224,7 +224,7 @@ impl Bench {
     fn reload(&mut self, config: &str) {
         let plan = plan(config);
         self.engine.change(Arc::clone(&plan), &mut self.decisions);
-        self.engine.change_channel(ChannelId(0), plan.jails().map(|(id, _)| id).collect());
+        self.engine.change_channel(ChannelId(0), plan.jails().map(|(id, _)| id));
     }
 
     fn login(&mut self, host: &str, account: &str, evidence: Evidence) {
@@ -568,7 +568,7 @@ fn a_line_counts_by_what_the_pbx_did() {
 fn an_attempt_in_two_logs_and_an_answer_counts_once() {
     let mut bench = Bench::new("[jail.asterisk-guess]\nmaxretry = 20");
     bench.engine.see(ANSWERS);
-    let jails = bench.engine.plan().jails().map(|(id, _)| id).collect();
+    let jails: Vec<_> = bench.engine.plan().jails().map(|(id, _)| id).collect();
     let other_log = bench.engine.open_channel(jails);
     let host = "192.0.2.1";
     for attempt in 1..=4 {

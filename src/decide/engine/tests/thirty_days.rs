@@ -80,7 +80,8 @@ impl Month {
             ..self.bench.fresh_event(rule, ask.host, now, ask.evidence)
         };
         // It has found its exchange.
-        self.bench.engine.decide(&event, &mut self.bench.decisions);
+        let plan = Arc::clone(&self.bench.engine.plan);
+        self.bench.engine.decide(&plan, &event, &mut self.bench.decisions);
     }
 
     fn tick(&mut self, now: i64) {

@@ -14,6 +14,8 @@ use super::shipped::{self, Shipped};
 
 /// The number of bytes that the lazy DFA may use for its states, per scanner.
 const LAZY_CACHE: usize = 2 << 20;
+/// The same where there are so many failregexes that it cannot run with that.
+const MOST_LAZY_CACHE: usize = 64 << 20;
 
 /// The automata over all failregexes of one grammar: that of the shipped ones, and one of those that are not shipped, as
 /// far as there are such. Immutable and shared; what changes while they run is in a [`PatternSetCache`].
@@ -36,7 +38,8 @@ enum Runner {
     Lazy(Box<hybrid::dfa::DFA>),
 }
 
-/// The changing part of a pattern set: empty for full automata, at most 2 MiB for a lazy one.
+/// The changing part of a pattern set: empty for full automata, at most 2 MiB for a lazy one, and 64 MiB for one of thousands
+/// of failregexes.
 #[derive(Debug, Default)]
 pub struct PatternSetCache(Option<Box<hybrid::dfa::Cache>>);
 
@@ -86,7 +89,7 @@ impl PatternSet {
     pub fn memory(&self) -> usize {
         let of_part = |part: &Part| match &part.runner {
             Runner::Full(automaton) => automaton.memory(),
-            Runner::Lazy(_) => LAZY_CACHE,
+            Runner::Lazy(dfa) => dfa.get_config().get_cache_capacity(),
         };
         self.0.iter().map(of_part).sum()
     }
@@ -142,10 +145,14 @@ impl Runner {
         {
             return Ok(Self::Full(Arc::new(automaton)));
         }
-        let config =
-            hybrid::dfa::Config::new().match_kind(MatchKind::All).cache_capacity(LAZY_CACHE);
-        let lazy = hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa);
-        lazy.map(|dfa| Self::Lazy(Box::new(dfa))).map_err(|error| too_large(&error))
+        let lazy = |capacity| {
+            let config = hybrid::dfa::Config::new().match_kind(MatchKind::All);
+            let config = config.cache_capacity(capacity);
+            hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa.clone())
+        };
+        // What it cannot run with is known once it is built; what it just can run with is too little to run fast.
+        let dfa = lazy(LAZY_CACHE).or_else(|_| lazy(MOST_LAZY_CACHE));
+        dfa.map(|dfa| Self::Lazy(Box::new(dfa))).map_err(|error| too_large(&error))
     }
 }
 
@@ -206,6 +213,7 @@ pub fn prefilter(wanted: &[&[Vec<u8>]]) -> Option<Prefilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::address_tag::AddressTag;
 
     const REGEXES: [&str; 3] = ["^a[^']*b$", "^a.*$", r"^x[\xff]y$"];
 
@@ -233,6 +241,23 @@ mod tests {
                 assert_eq!(found, expected, "{body:?}");
             }
         }
+    }
+
+    #[test]
+    fn thousands_of_failregexes_get_the_room_that_they_need() {
+        let address = AddressTag::HostPort.regex();
+        let regex =
+            |number| format!(r"^mine_{number}\.c: Login of '[^']*' refused for '{address}'$");
+        let regexes: Vec<_> = (0..3000).map(regex).collect();
+        let regexes: Vec<_> = regexes.iter().map(String::as_str).collect();
+        let set = PatternSet::new(&regexes).unwrap();
+        assert_eq!(set.memory(), MOST_LAZY_CACHE);
+        let (mut cache, mut found) = (set.cache(), Vec::new());
+        for number in [0, 1234, 2999] {
+            let body = format!("mine_{number}.c: Login of 'x' refused for '192.0.2.1:5060'");
+            set.matching(&mut cache, body.as_bytes(), &mut found);
+        }
+        assert_eq!(found, [0, 1234, 2999]);
     }
 
     #[test]

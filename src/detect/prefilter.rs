@@ -148,7 +148,10 @@ impl Runner {
         let lazy = |capacity| {
             let config = hybrid::dfa::Config::new().match_kind(MatchKind::All);
             let config = config.cache_capacity(capacity);
-            hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa.clone())
+            hybrid::dfa::Builder::new()
+                .configure(config)
+                .build_from_nfa(nfa.clone())
+                .map_err(Box::new)
         };
         // What it cannot run with is known once it is built; what it just can run with is too little to run fast.
         let dfa = lazy(LAZY_CACHE).or_else(|_| lazy(MOST_LAZY_CACHE));

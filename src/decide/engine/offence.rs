@@ -15,7 +15,7 @@ use crate::decide::recent_ports::MANY;
 use crate::decide::shared::Part;
 use crate::decide::totals::OffenceKind;
 use crate::model::event::{
-    BANS, Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
+    Ban, Basis, Decision, Event, Evidence, JailId, Meaning, SIP_RESPONSES, ScopeId,
 };
 use crate::model::subject::Subject;
 use crate::model::time::Time;
@@ -91,6 +91,8 @@ impl Engine {
         let per_attempt = if event.exchange().is_some() { 1 } else { rule.per_attempt };
         let mut weight = None;
         let (mut counts, mut is_untrusted) = (false, false);
+        // Whether the host is banned, and by how many bans in all that was known.
+        let mut banned = (usize::MAX, false);
         let key = Key::from(self.known_as(event.host));
         let subject = key.subject;
         for id in plan.counted_by(event.rule) {
@@ -133,6 +135,14 @@ impl Engine {
                 continue;
             }
             let event = Event { evidence, ..*event };
+            if banned.0 != self.bans.len() {
+                banned = (self.bans.len(), self.bans.of(subject).next().is_some());
+            }
+            let may_be_held = banned.1 || counted.subject != subject;
+            if may_be_held && self.is_held(plan, *id, counted.subject, &event) {
+                // What was written before another jail's ban took hold is no further offence.
+                continue;
+            }
             counts |= self.offence(plan, *id, (counted, &event), per_attempt, weight, out);
         }
         if counts || is_untrusted {
@@ -143,6 +153,11 @@ impl Engine {
         if weight.is_some_and(|weight| weight != Weight::Nothing) {
             self.note_target(event, out);
         }
+    }
+
+    /// Whether another jail's ban closes what this one would close for an event.
+    fn is_held(&self, plan: &Plan, id: JailId, subject: Subject, event: &Event) -> bool {
+        self.bans.of(subject).any(|ban| holds(plan, ban, id, event))
     }
 
     /// Records which account a host failed at, if it is certain that it did.
@@ -180,10 +195,6 @@ impl Engine {
         else {
             return false;
         };
-        if event.channel != BANS && self.bans.of(subject).any(|ban| holds(plan, ban, id, event)) {
-            // What was written before another jail's ban took hold is no further offence.
-            return false;
-        }
         state.tally.failed += 1;
         state.tally.last = Some(event.time);
         if let Meaning::Offence(class) = event.meaning {

@@ -38,6 +38,15 @@ impl Axis {
 const SIZE: (u32, u32) = (900, 560);
 const LINE: RGBColor = RGBColor(0, 90, 160);
 
+/// A number as there is room for it: `100k`, `10M`.
+fn short(number: u64) -> String {
+    match number {
+        1_000_000.. if number % 1_000_000 == 0 => format!("{}M", number / 1_000_000),
+        10_000.. if number % 1000 == 0 => format!("{}k", number / 1000),
+        _ => number.to_string(),
+    }
+}
+
 /// Draws a plot of each axis into an SVG file: numbers from left to right, each as far from the next, and nanoseconds a
 /// line upwards, from zero.
 pub fn draw(path: &Path, axes: &[Axis]) {
@@ -45,8 +54,7 @@ pub fn draw(path: &Path, axes: &[Axis]) {
     root.fill(&WHITE).unwrap();
     for (area, axis) in root.split_evenly((2, 3)).iter().zip(axes) {
         let most = axis.points.iter().map(|(_, cost)| *cost).fold(1.0, f64::max);
-        let numbers: Vec<String> =
-            axis.points.iter().map(|(number, _)| number.to_string()).collect();
+        let numbers: Vec<String> = axis.points.iter().map(|(number, _)| short(*number)).collect();
         let mut chart = ChartBuilder::on(area)
             .caption(format!("ns a line, by {}", axis.name), ("sans-serif", 14))
             .margin(10)
@@ -66,6 +74,9 @@ pub fn draw(path: &Path, axes: &[Axis]) {
             .disable_x_mesh()
             .x_labels(axis.points.len())
             .x_label_formatter(&label)
+            .max_light_lines(1)
+            .y_labels(6)
+            .y_label_formatter(&|cost| format!("{cost:.0}"))
             .draw()
             .unwrap();
         let at =

@@ -273,7 +273,10 @@ fn nothing_is_read_unless_the_jail_is_switched_on() {
     }
     let netns = Netns::new();
     let guard = Guard::start(&netns, "[default]\nlogpath = ['$DIR/messages']\n");
-    let rules = netns.exec("nft list chain inet asterguard wire_output");
+    // These rules come after the bans, which cannot wait.
+    let list = || netns.try_exec("nft list chain inet asterguard wire_output");
+    kit::until("our answers are watched", || list().status.success());
+    let rules = String::from_utf8(list().stdout).unwrap();
     assert!(!rules.contains("served_ports"), "{rules}");
     guard.write("conf.d/sshd.toml", "[jail.sshd]\nenabled = true\nlogpath = '$DIR/auth.log'\n");
     guard.order(&["reload"]);

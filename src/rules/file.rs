@@ -410,8 +410,8 @@ impl Reader<'_> {
             meaning,
             evidence: raw.evidence,
             account,
-            call: raw.call.map(|raw| TextPlace::new(&raw.after, &raw.until)),
-            nonce: raw.nonce.map(|raw| TextPlace::new(&raw.after, &raw.until)),
+            call: raw.call.as_ref().map(text_place),
+            nonce: raw.nonce.as_ref().map(text_place),
             per_attempt,
             cut: raw.cut,
             framed: raw.framed,
@@ -483,6 +483,10 @@ fn pattern_help(source: &str, error: &PatternError) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+fn text_place(RawText { after, until }: &RawText) -> TextPlace {
+    TextPlace::new(after, until)
 }
 
 #[cfg(test)]

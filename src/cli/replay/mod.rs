@@ -126,7 +126,8 @@ pub fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let mut number = 0;
     while let Some((index, event)) = merged.next() {
         if number % TOGETHER == 0 {
-            for engine in [&engine, &supposed] {
+            let engines = [Some(&engine), args.pcap.is_empty().then_some(&supposed)];
+            for engine in engines.into_iter().flatten() {
                 engine.look_ahead(merged.ahead(index));
             }
         }

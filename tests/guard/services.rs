@@ -105,6 +105,7 @@ impl Lab {
         kit::until("sshd listens", || {
             lab.guard.read("auth.log").contains("Server listening on 0.0.0.0")
         });
+        lab.guard.listens();
         lab
     }
 
@@ -273,10 +274,8 @@ fn nothing_is_read_unless_the_jail_is_switched_on() {
     }
     let netns = Netns::new();
     let guard = Guard::start(&netns, "[default]\nlogpath = ['$DIR/messages']\n");
-    // These rules come after the bans, which cannot wait.
-    let list = || netns.try_exec("nft list chain inet asterguard wire_output");
-    kit::until("our answers are watched", || list().status.success());
-    let rules = String::from_utf8(list().stdout).unwrap();
+    guard.listens();
+    let rules = netns.exec("nft list chain inet asterguard wire_output");
     assert!(!rules.contains("served_ports"), "{rules}");
     guard.write("conf.d/sshd.toml", "[jail.sshd]\nenabled = true\nlogpath = '$DIR/auth.log'\n");
     guard.order(&["reload"]);
@@ -350,6 +349,7 @@ fn a_web_login_is_guarded_as_freepbx_logs_it() {
     let _server = Group::start(server.arg(home.path("login.py")).arg(home.path("security.log")));
     let run = home.run(pbx.command(PROGRAM));
     let guard = Guard::start_in(home, run);
+    guard.listens();
     kit::until("the web server answers", || web(&hosts, EVE, "GET / HTTP/1.0\r\n\r\n").is_some());
 
     for _ in 0..4 {

@@ -209,6 +209,13 @@ impl Guard {
         assert_ne!(answer["health"], "", "the control socket answers");
     }
 
+    /// Waits until it sees what is sent: the rules for that come after the bans, which cannot wait.
+    pub fn listens(&self) {
+        super::until("the guard listens to the wire", || {
+            self.status()["wire"]["state"] == "listening"
+        });
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -83,7 +83,7 @@ fn without_wire_no_attacker_is_stopped() {
     // Switched on, it takes effect without a restart; and off again.
     guard.write("asterguard.toml", &wire("group = 77"));
     guard.order(&["reload"]);
-    kit::until("the guard listens", || guard.status()["wire"]["state"] == "listening");
+    guard.listens();
     lab.play(&format!("crack udp {EVE} {PBX} 50"));
     guard.says(&format!("[asterisk-wire] Ban {EVE} "));
     guard.write("asterguard.toml", &wire("enabled = false"));

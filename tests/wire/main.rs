@@ -115,7 +115,7 @@ fn plugged() -> (Netns, Netns) {
 /// A guard that listens to the wire.
 fn guard(netns: &Netns, config: &str) -> Guard {
     let guard = Guard::start(netns, config);
-    kit::until("the guard listens to the wire", || guard.status()["wire"]["state"] == "listening");
+    guard.listens();
     guard
 }
 

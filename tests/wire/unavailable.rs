@@ -11,7 +11,7 @@ use crate::{CONFIG, EVE, Lab, MALLORY, PBX, wire};
 /// An `nft` that refuses what has certain words, as an old one does.
 const OLD_NFT: &str = "#!/bin/sh
 text=$(cat)
-case $text in *'WORDS'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
+[ -e \"${0%/*}/new\" ] || case $text in *'WORDS'*) echo 'Error: syntax error, unexpected @ih' >&2; exit 1;; esac
 printf '%s\\n' \"$text\" | exec REAL \"$@\"
 ";
 
@@ -47,7 +47,20 @@ fn wire_ruleset_that_fails_to_load_stops_no_bans() {
     assert!(status.contains("! the wire is not available: "), "{status}");
     assert!(status.contains("unexpected @ih"), "{status}");
     assert_eq!(guard.status()["wire"]["state"], "not available");
-    // Whoever does not want it is not bothered with it.
+    // It is there by itself when what refused it is repaired.
+    guard.write("bin/new", "");
+    guard.listens();
+    assert_eq!(guard.status()["health"], "OK", "{}", guard.order(&["status"]));
+}
+
+#[test]
+fn who_does_not_want_the_wire_is_not_bothered_with_it() {
+    if !kit::usable() {
+        return;
+    }
+    let netns = Netns::new();
+    let guard = with_nft_refusing(&netns, "hook output");
+    guard.says("wire: the wire is not available: `nft` refused: Error: syntax error");
     guard.write("asterguard.toml", &wire("enabled = false"));
     guard.order(&["reload"]);
     assert_eq!(guard.status()["health"], "OK", "{}", guard.order(&["status"]));

@@ -39,6 +39,8 @@ const MOST_PENDING: usize = crate::decide::ban_table::CAPACITY;
 const BATCH: usize = 5000;
 /// The pause after a failure, first and longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// The same for the rules that show our own answers, without which bans go on.
+const WIRE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 enum Message {
     /// Changes, and when the lines were begun to be read that they follow from.
@@ -157,6 +159,7 @@ impl Worker {
             refused: Refused::default(),
             health: Arc::clone(&health),
             retry: None,
+            wire_retry: None,
             notify: Box::new(notify),
             healing: Healing::new(Instant::now()),
         };
@@ -293,6 +296,8 @@ pub(crate) struct State {
     pub(crate) health: Arc<Mutex<SinkHealth>>,
     /// The time to try again after a failure, and the time to wait after the next one.
     retry: Option<(Instant, Duration)>,
+    /// The same for the rules that show our own answers.
+    wire_retry: Option<(Instant, Duration)>,
     pub(crate) notify: Box<dyn Fn(WorkerEvent) + Send>,
     pub(crate) healing: Healing,
 }
@@ -302,7 +307,8 @@ impl State {
     fn due(&self) -> Option<Instant> {
         let retry = self.retry.map(|(at, _)| at);
         // What has just failed is not tried again immediately, whoever wants it.
-        let own = [self.healing.due(), self.refused.due()].into_iter().flatten().min();
+        let wire = self.wire_retry.map(|(at, _)| at);
+        let own = [self.healing.due(), self.refused.due(), wire].into_iter().flatten().min();
         own.filter(|_| retry.is_none()).or(retry)
     }
 
@@ -366,6 +372,9 @@ impl State {
                 self.apply();
                 self.offer_refused();
                 self.note_success();
+                if self.wire_retry.is_some_and(|(at, _)| at <= Instant::now()) {
+                    self.load_wire();
+                }
             }
             let mut health = lock(&self.health);
             health.pending = self.pending.len();
@@ -507,7 +516,8 @@ impl State {
         self.refused.wait(more, Instant::now());
     }
 
-    /// Loads the rules that show our own answers, if the kernel can do it.
+    /// Loads the rules that show our own answers, if the kernel can do it, or notes when to try again: what
+    /// refuses them may be repaired, or over.
     pub(crate) fn load_wire(&mut self) {
         let loaded = self.sink.load_wire(&self.structure).map_err(|error| error.to_string());
         // That there is none is a matter of the health.
@@ -516,6 +526,8 @@ impl State {
                 "the wire is available over UDP only, since the rules for TCP were refused: {why}"
             );
         }
+        let wait = self.wire_retry.map_or(WIRE_RETRY.0, |(_, wait)| (wait * 2).min(WIRE_RETRY.1));
+        self.wire_retry = loaded.is_err().then(|| (Instant::now() + wait, wait));
         lock(&self.health).wire = Some(loaded);
     }
 

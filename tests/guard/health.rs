@@ -229,17 +229,19 @@ struct State<'s> {
     end: &'s dyn Fn(),
 }
 
-/// The daemon's own checks in what `doctor` prints, all of them, and its exit code.
-fn doctor(guard: &Guard, netns: &Netns, check: &str) -> (i32, Value) {
+/// What `doctor` exits with, what it says of a check, and all problems that it sees. It prints all of the daemon's own
+/// checks.
+fn doctor(guard: &Guard, netns: &Netns, check: &str) -> (i32, Value, Vec<Value>) {
     let (code, found) = findings(guard, netns);
     let named = guard.status()["checks"].as_array().unwrap().clone();
     for result in &named {
         let name = result["check"].as_str().unwrap();
         assert!(!verdicts(&found, name).is_empty(), "{name}: {found:#?}");
     }
-    let mut found = found.into_iter().filter(|finding| finding["check"] == check);
     // Where it has findings of its own, those of the daemon come first.
-    (code, found.next().unwrap())
+    let of_check = found.iter().find(|finding| finding["check"] == check).unwrap().clone();
+    let problems = found.into_iter().filter(|finding| finding["verdict"] == "problem").collect();
+    (code, of_check, problems)
 }
 
 /// Makes a state and ends it: before, meanwhile and after, `status`, `doctor` and the log say what they should.
@@ -247,15 +249,18 @@ fn is_said(guard: &Guard, netns: &Netns, state: &State) {
     let State { check: name, words, make, end } = *state;
     let check = || guard.ctl(&["status", "--check"]);
     let fine = |when: &str| {
-        kit::until(&format!("{name}: all is well {when}"), || check().0 == 0);
-        let (code, found) = doctor(guard, netns, name);
-        assert_eq!((code, &found["verdict"]), (0, &json!("ok")), "{found}");
+        kit::until_done(&format!("{name}: all is well {when}"), || match check() {
+            (0, ..) => Ok(()),
+            (_, out, _) => Err(out),
+        });
+        let (code, found, problems) = doctor(guard, netns, name);
+        assert_eq!((code, &found["verdict"]), (0, &json!("ok")), "{found} {problems:#?}");
     };
     fine("before");
     make();
-    kit::until(&format!("{name} is said"), || {
-        let (code, out, _) = check();
-        code == 1 && out.contains(words)
+    kit::until_done(&format!("{name} is said"), || match check() {
+        (1, out, _) if out.contains(words) => Ok(()),
+        (_, out, _) => Err(out),
     });
     let (_, out, _) = check();
     let first = if name == "pause" { "PAUSED: ".into() } else { format!("DEGRADED ({name}): ") };
@@ -263,8 +268,8 @@ fn is_said(guard: &Guard, netns: &Netns, state: &State) {
     let mut lines = out.lines().skip_while(|line| !line.contains(words));
     assert!(lines.next().is_some_and(|line| line.starts_with("! ")), "{out}");
     let todo = lines.next().and_then(|line| line.strip_prefix("  do: ")).unwrap();
-    let (code, found) = doctor(guard, netns, name);
-    assert_eq!((code, &found["verdict"]), (1, &json!("problem")), "{found}");
+    let (code, found, problems) = doctor(guard, netns, name);
+    assert_eq!((code, &found["verdict"]), (1, &json!("problem")), "{found} {problems:#?}");
     assert!(found["seen"].as_str().unwrap().contains(words), "{found}");
     assert_eq!(found["change"], todo, "{found}");
     // Those are said in words of their own.

@@ -70,9 +70,15 @@ pub fn now() -> Time {
 
 /// Waits until `condition` holds, for at most 20 seconds.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    until_done(what, || condition().then_some(()).ok_or_else(String::new));
+}
+
+/// The same, for a condition that tells how things are instead.
+pub fn until_done(what: &str, mut condition: impl FnMut() -> Result<(), String>) {
     let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+    while let Err(instead) = condition() {
+        let patient = start.elapsed() < Duration::from_secs(20);
+        assert!(patient, "waited in vain until {what} {instead}");
         sleep(Duration::from_millis(20));
     }
 }

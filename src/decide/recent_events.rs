@@ -1,19 +1,25 @@
 //! The last events, to explain why a host is banned or not.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::model::clock_step::ClockStep;
 use crate::model::event::{Event, RuleId};
 
-/// Events that are remembered, of all hosts together; 96 bytes each.
+/// Events that are remembered, of all hosts together; 100 bytes each.
 pub const CAPACITY: usize = 1 << 15;
+
+/// Heads that are compared together.
+const TOGETHER: usize = 64;
 
 /// A ring of events.
 #[derive(Debug)]
 pub struct RecentEvents {
     events: VecDeque<Event>,
+    /// The head of each event's host: those of a network are looked for here, where thousands are few bytes.
+    heads: VecDeque<u32>,
     /// The number of events that were ever recorded.
     recorded: u64,
 }
@@ -21,7 +27,9 @@ pub struct RecentEvents {
 impl Default for RecentEvents {
     /// None; there is room for all from the beginning, which the kernel gives when it is used.
     fn default() -> Self {
-        Self { events: VecDeque::with_capacity(CAPACITY), recorded: 0 }
+        let (events, heads) =
+            (VecDeque::with_capacity(CAPACITY), VecDeque::with_capacity(CAPACITY));
+        Self { events, heads, recorded: 0 }
     }
 }
 
@@ -30,8 +38,10 @@ impl RecentEvents {
     pub fn push(&mut self, event: &Event) {
         if self.events.len() >= CAPACITY {
             self.events.pop_front();
+            self.heads.pop_front();
         }
         self.events.push_back(*event);
+        self.heads.push_back(head(event.host));
         self.recorded += 1;
     }
 
@@ -47,7 +57,21 @@ impl RecentEvents {
 
     /// Returns those of them that are among the last `within` of all hosts, newest first.
     pub fn of_last(&self, within: usize, net: IpNet) -> impl Iterator<Item = &Event> {
-        self.events.iter().rev().take(within).filter(move |event| net.contains(&event.host))
+        let (wanted, mask) = (head(net.network()), head(net.netmask()));
+        let fits = move |head: &u32| (head ^ wanted) & mask == 0;
+        let (older, newer) = self.heads.as_slices();
+        let parts = [(older.len(), newer), (0, older)];
+        let parts = parts.into_iter().flat_map(|(first, heads)| pieces(first, heads));
+        let oldest = self.heads.len().saturating_sub(within);
+        let parts = parts.take_while(move |(first, heads)| first + heads.len() > oldest);
+        let parts = parts.filter(move |(_, heads)| heads.iter().any(fits));
+        let places = parts.flat_map(move |(first, heads)| {
+            let places = heads.iter().enumerate().rev().filter(move |(_, head)| fits(head));
+            places.map(move |(place, _)| first + place)
+        });
+        let events = places.take_while(move |place| *place >= oldest);
+        let events = events.filter_map(|place| self.events.get(place));
+        events.filter(move |event| net.contains(&event.host))
     }
 
     /// Returns the events that were recorded after so many others, newest first, as far as they are remembered.
@@ -77,31 +101,58 @@ impl RecentEvents {
     /// Renumbers the rules: events of rules without a new number are forgotten.
     pub fn renumber(&mut self, new: impl Fn(RuleId) -> Option<RuleId>) {
         self.events.retain_mut(|event| new(event.rule).map(|rule| event.rule = rule).is_some());
+        self.heads.clear();
+        self.heads.extend(self.events.iter().map(|event| head(event.host)));
     }
+}
+
+/// Returns the first 32 bits of an address.
+fn head(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            u32::from(first) << 16 | u32::from(second)
+        }
+    }
+}
+
+/// Returns the pieces of some heads, each with the place of its first one; the last piece first.
+fn pieces(first: usize, heads: &[u32]) -> impl Iterator<Item = (usize, &[u32])> {
+    let places = (0..heads.len()).step_by(TOGETHER).map(move |place| first + place);
+    places.zip(heads.chunks(TOGETHER)).rev()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::event::{Basis, ChannelId, Clue, Evidence, Meaning};
     use crate::model::time::Time;
+
+    fn event(n: u32, host: IpAddr) -> Event {
+        Event {
+            time: Time::from_secs(n.into()),
+            channel: ChannelId(0),
+            rule: RuleId(u16::try_from(n % 3).unwrap()),
+            meaning: Meaning::Success,
+            host,
+            evidence: Evidence::Proven,
+            line: n.into(),
+            account: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
+        }
+    }
 
     #[test]
     fn finds_the_last_events_of_a_network() {
         let mut recent = RecentEvents::default();
         for n in 0..100_000_u32 {
-            recent.push(&Event {
-                time: Time::from_secs(n.into()),
-                channel: ChannelId(0),
-                rule: RuleId(u16::try_from(n % 3).unwrap()),
-                meaning: Meaning::Success,
-                host: std::net::Ipv4Addr::from(0x0a00_0000 + n % 1000).into(),
-                evidence: Evidence::Proven,
-                line: n.into(),
-                account: None,
-                basis: Basis::Text,
-                clue: Clue::default(),
-            });
+            recent.push(&event(n, Ipv4Addr::from(0x0a00_0000 + n % 1000).into()));
         }
         assert_eq!(recent.len(), CAPACITY);
         let lines = |net: &str| -> Vec<u64> {
@@ -116,5 +167,41 @@ mod tests {
         assert!((20_000..22_000).contains(&recent.len()));
         assert!(recent.events.iter().all(|event| event.rule == RuleId(9)));
         assert_eq!(size_of::<Event>(), 96);
+    }
+    /// One of few, some of which have the same head.
+    fn host(n: u8) -> IpAddr {
+        match n {
+            0..4 => Ipv4Addr::from(0x2001_0db8 + u32::from(n)).into(),
+            4.. => Ipv6Addr::from((0x2001_0db8 << 96) + (u128::from(n) << 62)).into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_look_at_each_finds(
+            hosts in proptest::collection::vec(0_u8..12, 0..400),
+            turned in 0..CAPACITY,
+            (of, bits) in (0_u8..12, 0_u8..=128),
+            within in 0_usize..500,
+        ) {
+            let mut recent = RecentEvents::default();
+            // Where the ring ends is of no concern.
+            for _ in 0..turned {
+                recent.events.push_back(event(0, host(0)));
+                recent.heads.push_back(0);
+                recent.events.pop_front();
+                recent.heads.pop_front();
+            }
+            for (n, host_number) in (0_u32..).zip(&hosts) {
+                recent.push(&event(n, host(*host_number)));
+            }
+            let address = host(of);
+            let bits = if address.is_ipv4() { bits.min(32) } else { bits };
+            let net = IpNet::new(address, bits).unwrap();
+            let found: Vec<_> = recent.of_last(within, net).map(|event| event.line).collect();
+            let of_net = |event: &&Event| net.contains(&event.host);
+            let each = recent.events.iter().rev().take(within).filter(of_net);
+            prop_assert_eq!(found, each.map(|event| event.line).collect::<Vec<_>>());
+        }
     }
 }

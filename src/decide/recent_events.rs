@@ -168,6 +168,7 @@ mod tests {
         assert!(recent.events.iter().all(|event| event.rule == RuleId(9)));
         assert_eq!(size_of::<Event>(), 96);
     }
+
     /// One of few, some of which have the same head.
     fn host(n: u8) -> IpAddr {
         match n {

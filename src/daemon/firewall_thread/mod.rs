@@ -306,8 +306,8 @@ impl State {
     /// Returns when there is something to do without a message.
     fn due(&self) -> Option<Instant> {
         let retry = self.retry.map(|(at, _)| at);
-        // What has just failed is not tried again immediately, whoever wants it.
         let wire = self.wire_retry.map(|(at, _)| at);
+        // What has just failed is not tried again immediately, whoever wants it.
         let own = [self.healing.due(), self.refused.due(), wire].into_iter().flatten().min();
         own.filter(|_| retry.is_none()).or(retry)
     }

@@ -11,9 +11,6 @@ use crate::model::event::{Event, RuleId};
 /// Events that are remembered, of all hosts together; 100 bytes each.
 pub const CAPACITY: usize = 1 << 15;
 
-/// Heads that are compared together.
-const TOGETHER: usize = 64;
-
 /// A ring of events.
 #[derive(Debug)]
 pub struct RecentEvents {
@@ -58,19 +55,10 @@ impl RecentEvents {
     /// Returns those of them that are among the last `within` of all hosts, newest first.
     pub fn of_last(&self, within: usize, net: IpNet) -> impl Iterator<Item = &Event> {
         let (wanted, mask) = (head(net.network()), head(net.netmask()));
-        let fits = move |head: &u32| (head ^ wanted) & mask == 0;
-        let (older, newer) = self.heads.as_slices();
-        let parts = [(older.len(), newer), (0, older)];
-        let parts = parts.into_iter().flat_map(|(first, heads)| pieces(first, heads));
         let oldest = self.heads.len().saturating_sub(within);
-        let parts = parts.take_while(move |(first, heads)| first + heads.len() > oldest);
-        let parts = parts.filter(move |(_, heads)| heads.iter().any(fits));
-        let places = parts.flat_map(move |(first, heads)| {
-            let places = heads.iter().enumerate().rev().filter(move |(_, head)| fits(head));
-            places.map(move |(place, _)| first + place)
-        });
-        let events = places.take_while(move |place| *place >= oldest);
-        let events = events.filter_map(|place| self.events.get(place));
+        let heads = self.heads.range(oldest..).enumerate().rev();
+        let places = heads.filter(move |(_, head)| (*head ^ wanted) & mask == 0);
+        let events = places.filter_map(move |(place, _)| self.events.get(oldest + place));
         events.filter(move |event| net.contains(&event.host))
     }
 
@@ -115,12 +103,6 @@ fn head(address: IpAddr) -> u32 {
             u32::from(first) << 16 | u32::from(second)
         }
     }
-}
-
-/// Returns the pieces of some heads, each with the place of its first one; the last piece first.
-fn pieces(first: usize, heads: &[u32]) -> impl Iterator<Item = (usize, &[u32])> {
-    let places = (0..heads.len()).step_by(TOGETHER).map(move |place| first + place);
-    places.zip(heads.chunks(TOGETHER)).rev()
 }
 
 #[cfg(test)]

@@ -526,8 +526,7 @@ impl State {
                 "the wire is available over UDP only, since the rules for TCP were refused: {why}"
             );
         }
-        let wait = self.wire_retry.map_or(WIRE_RETRY.0, |(_, wait)| (wait * 2).min(WIRE_RETRY.1));
-        self.wire_retry = loaded.is_err().then(|| (Instant::now() + wait, wait));
+        self.wire_retry = loaded.is_err().then(|| next_try(self.wire_retry, WIRE_RETRY));
         lock(&self.health).wire = Some(loaded);
     }
 
@@ -551,10 +550,20 @@ impl State {
         if matches!(error, SinkError::NoTable) {
             return self.healing.lost();
         }
-        let wait = self.retry.map_or(RETRY.0, |(_, wait)| wait);
-        self.retry = Some((Instant::now() + wait, (wait * 2).min(RETRY.1)));
+        self.retry = Some(next_try(self.retry, RETRY));
         let mut health = lock(&self.health);
         health.error = Some(error.to_string());
         health.last_error = Some((now(), error.to_string()));
     }
+}
+
+/// Returns when to try again after a failure, and the time to wait after the next one; `pauses` are the first and the
+/// longest.
+fn next_try(
+    last: Option<(Instant, Duration)>,
+    pauses: (Duration, Duration),
+) -> (Instant, Duration) {
+    let (first, longest) = pauses;
+    let wait = last.map_or(first, |(_, wait)| wait);
+    (Instant::now() + wait, (wait * 2).min(longest))
 }

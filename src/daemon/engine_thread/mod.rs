@@ -193,8 +193,10 @@ impl Core {
         (self.worker, self.recorder)
     }
 
-    /// Decides about what was seen on the wire.
+    /// Decides about what was seen on the wire, and has lines weighed by what is seen by now.
     fn observe(&mut self) {
+        let sight = self.wire.sight(self.engine.plan(), now());
+        self.engine.see(sight);
         self.wire.poll(&mut self.engine, &mut self.decisions);
         self.carry_out();
     }
@@ -240,8 +242,6 @@ impl Core {
     fn tick(&mut self) {
         self.refresh(Origin::Start);
         self.wire.say_state();
-        let sight = self.wire.sight(self.engine.plan(), now());
-        self.engine.see(sight);
         self.engine.on_tick(now(), &mut self.decisions);
         self.carry_out();
         self.events.tick(now());

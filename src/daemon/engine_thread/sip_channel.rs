@@ -112,7 +112,7 @@ impl Wire {
         self.said = listening;
     }
 
-    /// Returns what is seen of the PBX at `now`. Call it every second.
+    /// Returns what is seen of the PBX at `now`. Call it before lines are weighed.
     pub fn sight(&mut self, plan: &Plan, now: Time) -> Sight {
         let Some(Sources { monitor, .. }) = &self.source else { return Sight::default() };
         let (listening, numbers, _) = monitor.state();

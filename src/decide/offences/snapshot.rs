@@ -2,18 +2,23 @@
 //!
 //! A page holds the entries of some consecutive places. So whatever happens to the table, what is
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
-//! have changed.
+//! have changed. Of most hosts an entry holds one attempt and room for more; only what it holds is stored.
 
 use super::{Key, OffenceTable, SubjectEntry, Track};
 use crate::config::Counting;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::Ipv6Addr;
 
 /// Entries of one page.
 const PAGE: usize = 32;
-/// Bytes of an entry, without its times and accounts.
-const FIXED: usize = 45;
+/// The first byte of an entry. Those of the first two are of version 0.1.0: with 16 bytes of address for both, and with the
+/// places of the ring that are not in use.
+const OLD_V4: u8 = 0;
+const OLD_V6: u8 = 1;
+const V4: u8 = 2;
+const V6: u8 = 3;
 
 /// The changes in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,32 +79,23 @@ impl OffenceTable {
             |page: &usize| bits.get(page / 64).is_some_and(|bits| bits >> (page % 64) & 1 == 1);
         let entries = self.entries.len();
         let changed = (0..entries.div_ceil(PAGE)).filter(is_set);
-        let changed =
-            changed.map(|page| (u32::try_from(page).unwrap_or(u32::MAX), self.page(page)));
+        let mut bytes = Vec::new();
+        let changed = changed.map(|page| {
+            bytes.clear();
+            self.write_page(page, &mut bytes);
+            (u32::try_from(page).unwrap_or(u32::MAX), bytes.as_slice().to_vec())
+        });
         Some(Pages { entries, changed: changed.collect() })
     }
 
-    fn page(&self, page: usize) -> Vec<u8> {
-        let places = page * PAGE..self.entries.len().min((page + 1) * PAGE);
-        let mut bytes = Vec::with_capacity(places.len() * self.width());
-        for place in places {
+    fn write_page(&self, page: usize, bytes: &mut Vec<u8>) {
+        for place in page * PAGE..self.entries.len().min((page + 1) * PAGE) {
             let (times, accounts) =
                 (self.times.get(self.places(place)), self.accounts.get(self.places(place)));
             if let (Some(entry), Some(times)) = (self.entries.get(place), times) {
-                write(&mut bytes, entry, times, accounts.unwrap_or_default());
+                write(bytes, entry, times, accounts.unwrap_or_default());
             }
         }
-        bytes
-    }
-
-    /// Bytes of an entry.
-    fn width(&self) -> usize {
-        FIXED + 4 * self.numbers()
-    }
-
-    /// The times of an entry, and its accounts.
-    fn numbers(&self) -> usize {
-        if self.counting == Counting::Attempts { self.ring } else { 2 * self.ring }
     }
 
     /// Restores the entries of a table with the same terms, as far as they still count at `now`.
@@ -116,18 +112,17 @@ impl OffenceTable {
             let first = usize::try_from(*page).unwrap_or(usize::MAX).saturating_mul(PAGE);
             // The bytes behind the last entry are of some time before.
             let count = pages.entries.saturating_sub(first).min(PAGE);
-            for bytes in bytes.chunks_exact(self.width()).take(count) {
-                let Some((mut entry, numbers)) = read(bytes, self.ring, self.numbers()) else {
-                    continue;
-                };
-                let (times, accounts) = numbers.split_at_checked(self.ring).unwrap_or_default();
+            let (mut rest, with_accounts) = (bytes.as_slice(), self.counting != Counting::Attempts);
+            for _ in 0..count {
+                let Some(stored) = read(&mut rest, self.ring, with_accounts) else { break };
+                let StoredEntry { mut entry, times, accounts } = stored;
                 let Some(channel) = channel(entry.track.channel) else { continue };
                 entry.track.channel = channel;
                 match rule(entry.track.rule) {
                     Some(rule) => entry.track.rule = rule,
                     None => entry.track.to_come = 0,
                 }
-                self.put(&entry, times, accounts, now.secs32());
+                self.put(&entry, &times, &accounts, now.secs32());
             }
         }
     }
@@ -140,12 +135,11 @@ impl OffenceTable {
         let hash = Key::from(entry.subject).hash;
         let at = self.entry(entry.subject, hash, entry.track.channel, now);
         let places = self.places(at);
-        if let Some(known) = self.accounts.get_mut(places.clone()) {
-            known.copy_from_slice(accounts);
-        }
-        let known = self.times.get_mut(places);
-        if let (Some(known), Some(place)) = (known, self.entries.get_mut(at)) {
-            known.copy_from_slice(times);
+        let known = self.accounts.get_mut(places.clone()).unwrap_or_default();
+        known.iter_mut().zip(accounts).for_each(|(known, account)| *known = *account);
+        let known = self.times.get_mut(places).unwrap_or_default();
+        known.iter_mut().zip(times).for_each(|(known, time)| *known = *time);
+        if let Some(place) = self.entries.get_mut(at) {
             (place.last, place.track) = (entry.last, entry.track);
         }
         self.changes.note(at);
@@ -153,14 +147,17 @@ impl OffenceTable {
 }
 
 fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32], accounts: &[u32]) {
-    let net = entry.subject.net();
-    let address = match net {
-        IpNet::V4(net) => net.addr().to_ipv6_mapped(),
-        IpNet::V6(net) => net.addr(),
-    };
     let track = &entry.track;
-    bytes.extend([u8::from(entry.subject.is_ipv6()), net.prefix_len()]);
-    bytes.extend(address.octets());
+    match entry.subject.net() {
+        IpNet::V4(net) => {
+            bytes.extend([V4, net.prefix_len()]);
+            bytes.extend(net.addr().octets());
+        }
+        IpNet::V6(net) => {
+            bytes.extend([V6, net.prefix_len()]);
+            bytes.extend(net.addr().octets());
+        }
+    }
     bytes.extend(entry.last.to_le_bytes());
     bytes.extend(track.channel.to_le_bytes());
     bytes.extend(track.rule.to_le_bytes());
@@ -169,38 +166,53 @@ fn write(bytes: &mut Vec<u8>, entry: &SubjectEntry, times: &[u32], accounts: &[u
     bytes.extend([track.next, track.used]);
     bytes.extend(track.proven.to_le_bytes());
     bytes.extend(track.gathered.to_le_bytes());
-    for number in times.iter().chain(accounts) {
+    let used = |numbers| <[u32]>::iter(numbers).take(track.used.into());
+    for number in used(times).chain(used(accounts)) {
         bytes.extend(number.to_le_bytes());
     }
 }
 
-fn read(bytes: &[u8], ring: usize, count: usize) -> Option<(SubjectEntry, Vec<u32>)> {
-    let mut rest = bytes;
-    let [is_ipv6, bits] = take(&mut rest)?;
-    let address = std::net::Ipv6Addr::from(take::<16>(&mut rest)?);
-    let net = match is_ipv6 {
-        0 => IpNet::V4(Ipv4Net::new(address.to_ipv4_mapped()?, bits).ok()?),
-        _ => IpNet::V6(Ipv6Net::new(address, bits).ok()?),
+/// An entry as it was stored.
+struct StoredEntry {
+    entry: SubjectEntry,
+    times: Vec<u32>,
+    accounts: Vec<u32>,
+}
+
+/// Reads the next entry, of a table that has this ring. What makes no sense ends its page.
+fn read(rest: &mut &[u8], ring: usize, with_accounts: bool) -> Option<StoredEntry> {
+    let [kind, bits] = take(rest)?;
+    let net: IpNet = match kind {
+        OLD_V4 => {
+            let address = Ipv6Addr::from(take::<16>(rest)?).to_ipv4_mapped()?;
+            Ipv4Net::new(address, bits).ok()?.into()
+        }
+        V4 => Ipv4Net::new(take::<4>(rest)?.into(), bits).ok()?.into(),
+        OLD_V6 | V6 => Ipv6Net::new(take::<16>(rest)?.into(), bits).ok()?.into(),
+        _ => return None,
     };
-    let last = u32::from_le_bytes(take(&mut rest)?);
-    let channel = u16::from_le_bytes(take(&mut rest)?);
-    let rule = u16::from_le_bytes(take(&mut rest)?);
-    let [to_come] = take(&mut rest)?;
-    let opened = u32::from_le_bytes(take(&mut rest)?);
-    let [next, used] = take(&mut rest)?;
-    let proven = u64::from_le_bytes(take(&mut rest)?);
-    let gathered = u32::from_le_bytes(take(&mut rest)?);
-    let mut numbers = Vec::with_capacity(count);
-    while let Some(number) = take(&mut rest) {
-        numbers.push(u32::from_le_bytes(number));
+    let last = u32::from_le_bytes(take(rest)?);
+    let channel = u16::from_le_bytes(take(rest)?);
+    let rule = u16::from_le_bytes(take(rest)?);
+    let [to_come] = take(rest)?;
+    let opened = u32::from_le_bytes(take(rest)?);
+    let [next, used] = take(rest)?;
+    let proven = u64::from_le_bytes(take(rest)?);
+    let gathered = u32::from_le_bytes(take(rest)?);
+    if usize::from(next) >= ring || usize::from(used) > ring {
+        return None;
     }
-    let sane = numbers.len() == count && usize::from(next) < ring && usize::from(used) <= ring;
+    let stored = if matches!(kind, OLD_V4 | OLD_V6) { ring } else { used.into() };
+    let mut numbers = |count| -> Option<Vec<u32>> {
+        (0..count).map(|_| Some(u32::from_le_bytes(take(rest)?))).collect()
+    };
+    let times = numbers(stored)?;
+    let accounts = numbers(if with_accounts { stored } else { 0 })?;
     // Lines have other numbers in another run: none of them is the one that was counted last.
     let line = 0;
     let track = Track { channel, line, rule, to_come, opened, next, used, proven, gathered };
-    sane.then(|| {
-        (SubjectEntry { subject: Subject::from(net), following: super::END, last, track }, numbers)
-    })
+    let entry = SubjectEntry { subject: Subject::from(net), following: super::END, last, track };
+    Some(StoredEntry { entry, times, accounts })
 }
 
 /// The next bytes.
@@ -340,6 +352,41 @@ mod tests {
         table.add(host(77), &event(0, 20_000, 1, true), 1);
         let changes = table.take_changes().unwrap();
         assert_eq!((changes.entries, changes.changed.len()), (10_000, 1));
-        assert_eq!(changes.changed[0].1.len(), PAGE * (FIXED + 20));
+        // 33 bytes and the time of an attempt, 12 more with IPv6, and one of them has failed twice.
+        let ipv6 = (64..96).filter(|who| who % 3 == 0).count();
+        assert_eq!(changes.changed[0].1.len(), PAGE * (33 + 4) + 12 * ipv6 + 4);
+    }
+
+    #[test]
+    fn entries_of_version_0_1_0_are_read() {
+        let old = |kind: u8, bits: u8, address: &str, times: [u32; 3]| {
+            let mut bytes = vec![kind, bits];
+            bytes.extend(address.parse::<Ipv6Addr>().unwrap().octets());
+            bytes.extend(times[1].to_le_bytes());
+            // Channel, rule and what is left of an attempt; where the next time goes, and that two are in use.
+            bytes.extend([7, 0, 1, 0, 0]);
+            bytes.extend(times[0].to_le_bytes());
+            bytes.extend([2, 2]);
+            bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+            bytes.extend([0; 4]);
+            bytes.extend(times.iter().flat_map(|time| time.to_le_bytes()));
+            bytes
+        };
+        let now = u32::try_from(START).unwrap();
+        let mut page = old(OLD_V4, 32, "::ffff:10.0.0.1", [now - 9, now - 8, 0]);
+        page.extend(old(OLD_V6, 64, "2001:db8:0:5::", [now - 700, now - 8, 0]));
+        // What stands behind the last entry is of some time before.
+        page.extend(old(OLD_V4, 32, "::ffff:10.0.0.2", [now - 9, now - 8, 0]));
+        let mut table = table(3);
+        let stored = Pages { entries: 2, changed: vec![(0, page)] };
+        let time = Time::from_secs(START);
+        table.restore(&stored, time, |channel| (channel == 7).then_some(0), Some);
+        let count = |address: &str| {
+            let count = table.count(&Subject::of(address.parse().unwrap(), 64), time);
+            (count.all, count.proven)
+        };
+        assert_eq!(count("10.0.0.1"), (2, 1));
+        assert_eq!(count("2001:db8:0:5::77"), (1, 0));
+        assert_eq!(count("10.0.0.2"), (0, 0));
     }
 }

@@ -1,13 +1,16 @@
 //! Translates changes for the kernel: which set, which key, and how long from now on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::event::{Change, Element, ScopeId};
+use foldhash::fast::RandomState;
+
+use crate::model::event::{Change, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::table::structure::{SetKey, SetKind, Structure, TABLE};
+use crate::table::structure::{NoScope, Scope, SetKey, SetKind, Structure, TABLE};
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;
@@ -26,7 +29,7 @@ const DAY: u64 = 24 * 60 * 60;
 pub(super) struct Order {
     pub(super) change: Change,
     /// The name of the set.
-    pub(super) set: String,
+    pub(super) set: Arc<str>,
     /// The key in it.
     pub(super) key: SetKey,
     /// The element that is to be there; `None`: none.
@@ -38,19 +41,45 @@ pub(super) struct Order {
 pub(super) struct Put {
     /// Whole seconds, at least one.
     pub(super) timeout: Option<Duration>,
-    pub(super) comment: Option<String>,
+    pub(super) comment: Option<Arc<str>>,
+}
+
+/// The names that orders have in common: ten thousand orders have a few of them.
+#[derive(Default)]
+struct Names {
+    sets: HashMap<(ScopeId, SetKind, bool), Arc<str>, RandomState>,
+    comments: HashMap<JailId, Arc<str>, RandomState>,
+}
+
+impl Names {
+    fn set(&mut self, id: ScopeId, scope: &Scope, subject: Subject) -> Arc<str> {
+        let (kind, ipv6) = (scope.kind_of(subject), subject.is_ipv6());
+        let name = self.sets.entry((id, kind, ipv6));
+        Arc::clone(name.or_insert_with(|| scope.set(kind, ipv6).into()))
+    }
+
+    fn comment(&mut self, id: JailId, structure: &Structure) -> Option<Arc<str>> {
+        let jail = structure.jails.get(usize::from(id.0))?;
+        Some(Arc::clone(self.comments.entry(id).or_insert_with(|| comment(jail).into())))
+    }
 }
 
 impl Order {
-    fn new(change: Change, structure: &Structure, now: Time) -> Result<Self, String> {
-        let (scope, subject) = change.key();
-        let (set, key) = structure.place(scope, subject).map_err(|misfit| misfit.to_string())?;
+    fn new(
+        change: Change,
+        structure: &Structure,
+        names: &mut Names,
+        now: Time,
+    ) -> Result<Self, String> {
+        let (id, subject) = change.key();
+        let scope = structure.scope(id).ok_or_else(|| NoScope(id.0).to_string())?;
+        let (set, key) = (names.set(id, scope, subject), scope.key_of(subject));
         let put = match change {
             Change::Remove(..) => None,
             Change::Put(Element { until: Some(until), .. }) if until <= now => None,
             Change::Put(Element { until, jail, .. }) => Some(Put {
                 timeout: until.map(|until| whole_seconds(until.since(now))),
-                comment: structure.jails.get(usize::from(jail.0)).map(|name| comment(name)),
+                comment: names.comment(jail, structure),
             }),
         };
         Ok(Self { change, set, key, put })
@@ -66,9 +95,10 @@ pub(super) fn orders(
     structure: &Structure,
     now: Time,
 ) -> (Vec<Order>, Vec<(Change, String)>) {
-    let (mut orders, mut misfits) = (Vec::new(), Vec::new());
+    let (mut orders, mut misfits) = (Vec::with_capacity(changes.len()), Vec::new());
+    let mut names = Names::default();
     for change in last_of_each_key(changes) {
-        match Order::new(change, structure, now) {
+        match Order::new(change, structure, &mut names, now) {
             Ok(order) => orders.push(order),
             Err(misfit) => misfits.push((change, misfit)),
         }
@@ -143,7 +173,7 @@ pub(super) fn timeout_text(span: Duration) -> String {
 
 /// Returns the changes without those that a later one to the same key makes void, in the order given.
 fn last_of_each_key(changes: &[Change]) -> Vec<Change> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::with_capacity_and_hasher(changes.len(), RandomState::default());
     let mut last: Vec<_> =
         changes.iter().rev().filter(|change| seen.insert(change.key())).copied().collect();
     last.reverse();
@@ -156,9 +186,9 @@ fn whole_seconds(span: Duration) -> Duration {
     Duration::from_secs(span.as_secs().saturating_add(rest).max(1))
 }
 
-fn comment(jail: &str) -> String {
-    let fits = |&(at, c): &(usize, char)| at + c.len_utf8() <= COMMENT_MAX;
-    jail.char_indices().take_while(fits).map(|(_, c)| c).collect()
+fn comment(jail: &str) -> &str {
+    let ends = (0..=COMMENT_MAX.min(jail.len())).rev();
+    ends.into_iter().find_map(|end| jail.get(..end)).unwrap_or_default()
 }
 
 #[cfg(test)]

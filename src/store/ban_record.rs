@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::decide::plan::Plan;
 use crate::model::account::Account;
 use crate::model::event::{Ban, Element, Evidence, JailId, Lifted, RuleId, ScopeId};
@@ -151,7 +153,7 @@ impl BanRecord {
 
 /// The names that bans have in common: a million bans have a few of them.
 #[derive(Debug, Default)]
-pub struct SharedNames(HashSet<Arc<str>>);
+pub struct SharedNames(HashSet<Arc<str>, RandomState>);
 
 impl SharedNames {
     /// Returns a name, which takes memory once.
@@ -168,11 +170,11 @@ impl SharedNames {
 /// The numbers that names have in a plan.
 #[derive(Debug)]
 pub struct PlanIndex {
-    jails: HashMap<String, JailId>,
+    jails: HashMap<String, JailId, RandomState>,
     manual: JailId,
     /// Scope, kind and length of IPv6 networks of each set.
-    sets: HashMap<String, (ScopeId, SetKind, u8)>,
-    rules: HashMap<String, RuleId>,
+    sets: HashMap<String, (ScopeId, SetKind, u8), RandomState>,
+    rules: HashMap<String, RuleId, RandomState>,
 }
 
 impl PlanIndex {

@@ -68,7 +68,7 @@ const FLOWS: &str = "_flow";
 const NETWORKS: &str = "_net";
 
 /// The kinds of sets that bans are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SetKind {
     /// Single IPv4 addresses; IPv6 networks of the scope's length, and single addresses within such a network. Hash sets.
     Hosts,
@@ -136,7 +136,8 @@ impl Scope {
     }
 
     /// Returns the key of `subject` in that set.
-    fn key_of(&self, subject: Subject) -> SetKey {
+    #[must_use]
+    pub fn key_of(&self, subject: Subject) -> SetKey {
         match (subject.port(), self.kind_of(subject)) {
             (Some(port), _) => SetKey::Flow(subject.address(), port),
             (None, SetKind::Networks) => SetKey::Network(subject.net()),

@@ -45,7 +45,8 @@ use crate::decide::totals::Totals;
 use crate::hosts::exempt::IgnoreList;
 use crate::model::account::Account;
 use crate::model::event::{
-    Ban, ChannelId, Decision, Element, Evidence, JailId, Lifted, Origin, ScopeId, Targeted,
+    Ban, ChannelId, Decision, Element, Evidence, JailId, KernelElement, Lifted, Origin, ScopeId,
+    Targeted,
 };
 use crate::model::place::Country;
 use crate::model::subject::Subject;
@@ -438,26 +439,22 @@ impl Engine {
     }
 
     /// Adopts the bans that were found in the kernel.
-    pub fn adopt(&mut self, found: &[crate::model::event::KernelElement], now: Time) {
+    pub fn adopt(&mut self, found: &[KernelElement], now: Time) {
         let manual = self.plan.manual();
-        for adopted in found {
-            let element = adopted.element;
-            let ban = Ban {
-                jail: if adopted.known_jail { element.jail } else { manual },
-                subject: element.subject,
-                host: element.subject.address(),
-                scope: element.scope,
-                since: now,
-                until: element.until,
-                offences: 0,
-                evidence: Evidence::Proven,
-                cause: None,
-            };
-            // The kernel has the element already; what is to be done about it is nothing.
-            if self.bans.put(ban).is_none() {
-                self.refused += 1;
-            }
-        }
+        let bans = found.iter().map(|KernelElement { element, known_jail }| Ban {
+            jail: if *known_jail { element.jail } else { manual },
+            subject: element.subject,
+            host: element.subject.address(),
+            scope: element.scope,
+            since: now,
+            until: element.until,
+            offences: 0,
+            evidence: Evidence::Proven,
+            cause: None,
+        });
+        // The kernel has the elements already; what is to be done about them is nothing.
+        let refused = self.bans.enter_all(bans);
+        self.refused += u64::try_from(refused).unwrap_or(u64::MAX);
     }
 
     /// Replaces the plan. The offences and history of jails that there are in both stay (of IPv6,

@@ -52,25 +52,8 @@ impl TalkedAsker {
 }
 
 fn run(inbox: &Receiver<Question>, kernel: &mut Kernel, engine: &EngineHandle) {
-    // Questions to be asked again, the oldest first.
-    let mut again: VecDeque<(Instant, Question)> = VecDeque::new();
-    loop {
-        let wait = again.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
-        let asked = match wait {
-            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wait) => inbox.recv_timeout(wait),
-        };
-        let (question, is_first) = match (asked, again.pop_front()) {
-            (Ok(question), due) => {
-                if let Some(due) = due {
-                    again.push_front(due);
-                }
-                (question, true)
-            }
-            (Err(RecvTimeoutError::Timeout), Some((_, question))) => (question, false),
-            (Err(RecvTimeoutError::Timeout), None) => continue,
-            (Err(RecvTimeoutError::Disconnected), _) => return,
-        };
+    let mut again = Again::default();
+    while let Some((question, is_first)) = next(inbox, &mut again) {
         let sent = kernel.sent(&question);
         if sent.is_none() && is_first && !question.service.is_empty() && again.len() < QUEUE {
             again.push_back((Instant::now() + AGAIN, question));
@@ -80,6 +63,27 @@ fn run(inbox: &Receiver<Question>, kernel: &mut Kernel, engine: &EngineHandle) {
         let tell = Message::Run(Box::new(move |core| core.tell_talked(&line, sent)));
         if engine.send(tell).is_err() {
             return;
+        }
+    }
+}
+
+/// Questions to be asked again, the oldest first, and when.
+type Again = VecDeque<(Instant, Question)>;
+
+/// Waits for the next question, and says whether it is asked for the first time; `None`: there will be none. What is due comes
+/// before what is new, or whoever writes lines without a pause would keep others from being counted.
+fn next(inbox: &Receiver<Question>, again: &mut Again) -> Option<(Question, bool)> {
+    loop {
+        let wait = again.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
+        let asked = match wait {
+            Some(Duration::ZERO) => return again.pop_front().map(|(_, due)| (due, false)),
+            Some(wait) => inbox.recv_timeout(wait),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match asked {
+            Ok(question) => return Some((question, true)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
 }
@@ -107,5 +111,47 @@ impl Kernel {
 
     fn count(&mut self, request: &Request<'_>) -> Option<u64> {
         self.0.call::<Option<u64>>(request).ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Basis, ChannelId, Class, Clue, Evidence, Meaning, RuleId};
+    use crate::model::time::Time;
+
+    fn question(number: u64) -> Question {
+        let line = Event {
+            time: Time::from_secs(1_800_000_000),
+            channel: ChannelId(0),
+            rule: RuleId(0),
+            meaning: Meaning::Offence(Class::Guess),
+            host: "192.0.2.1".parse().unwrap(),
+            evidence: Evidence::Unverified,
+            line: number,
+            account: None,
+            basis: Basis::Text,
+            clue: Clue::default(),
+        };
+        Question { line, service: vec![22] }
+    }
+
+    #[test]
+    fn what_is_due_is_asked_before_what_is_new() {
+        let (sender, inbox) = sync_channel(QUEUE);
+        (1..=9).for_each(|number| sender.send(question(number)).unwrap());
+        let (past, later) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        let mut again = Again::from([(past, question(100)), (later, question(200))]);
+        let mut order = Vec::new();
+        while order.len() < 10 {
+            let (question, is_first) = next(&inbox, &mut again).unwrap();
+            order.push((question.line.line, is_first));
+        }
+        let new: Vec<_> = (1..=9).map(|number| (number, true)).collect();
+        assert_eq!(order[0], (100, false));
+        assert_eq!(order[1..], new);
+        // At the end, nobody waits for what is due in an hour.
+        drop(sender);
+        assert!(next(&inbox, &mut again).is_none());
     }
 }

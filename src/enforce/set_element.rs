@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use crate::model::event::{Change, Element, JailId, ScopeId};
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use crate::table::structure::{NoScope, Scope, SetKey, SetKind, Structure, TABLE};
+use crate::table::structure::{Scope, SetKey, SetKind, Structure, TABLE};
 
 /// The longest comment that nft takes is 128 bytes, its closing zero included.
 const COMMENT_MAX: usize = 127;
@@ -72,7 +72,7 @@ impl Order {
         now: Time,
     ) -> Result<Self, String> {
         let (id, subject) = change.key();
-        let scope = structure.scope(id).ok_or_else(|| NoScope(id.0).to_string())?;
+        let scope = structure.existing_scope(id).map_err(|misfit| misfit.to_string())?;
         let (set, key) = (names.set(id, scope, subject), scope.key_of(subject));
         let put = match change {
             Change::Remove(..) => None,

@@ -338,8 +338,16 @@ impl Structure {
     /// # Errors
     /// When there is no such scope.
     pub fn place(&self, scope: ScopeId, subject: Subject) -> Result<(String, SetKey), NoScope> {
-        let found = self.scope(scope).ok_or(NoScope(scope.0))?;
+        let found = self.existing_scope(scope)?;
         Ok((found.set_of(subject), found.key_of(subject)))
+    }
+
+    /// Returns a scope, as [`Structure::scope`] does.
+    ///
+    /// # Errors
+    /// When there is no such scope.
+    pub fn existing_scope(&self, id: ScopeId) -> Result<&Scope, NoScope> {
+        self.scope(id).ok_or(NoScope(id.0))
     }
 
     /// Returns the scope that the set of this name belongs to, and its kind.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use tracing::{error, info, warn};
@@ -52,13 +51,15 @@ pub struct Restored {
 /// When the configuration is wrong, nftables does not work, or a daemon runs. A state file that is
 /// missing or damaged is none: see [`Restored`].
 pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunError> {
-    let _claim = instance_lock::claim_for_restore(state_dir)?;
-    let now = now();
-    // Read while the rules are, and while `nft` is at work.
-    let ordered = beside(state_dir, store::orders)?;
-    let reading = beside(state_dir, move |dir| store::read(dir, Extent::InForce, now))?;
     let plan = load_plan(config)?;
+    let _claim = instance_lock::claim_for_restore(state_dir)?;
     let mut sink = NetlinkSink::new(Program::nft())?;
+    // Read while `nft` is at work.
+    let (now, directory) = (now(), state_dir.to_owned());
+    let reading = std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || store::read(&directory, Extent::InForce, now))
+        .context("cannot start a thread")?;
     let lists = Arc::new(
         crate::hosts::lists::load(&plan.config.lists, &Lists::default())
             .map_err(PlanError::from)?,
@@ -66,7 +67,7 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let keeper = ListKeeper::new(ListSink::netlink(Program::nft())?);
     let sets = keeper.prepare(&lists)?;
     let plan = Arc::new(plan.with_lists(Arc::clone(&lists), sets));
-    let mut orders = ordered.join().map_err(|_| anyhow!("reading what is ordered failed"))?;
+    let mut orders = store::orders(state_dir);
     orders.expire(now);
     let allow = plan.allowed(&IgnoreList::default().and(orders.exempt()));
     sink.load(&Structure { allow, ..plan.structure.clone() })?;
@@ -93,16 +94,6 @@ pub fn restore(config: Option<&Path>, state_dir: &Path) -> Result<Restored, RunE
     let first = |(change, reason): &(Change, String)| format!("{}: {reason}", change.key().1);
     let refused = report.refused.first().map(|refused| (report.refused.len(), first(refused)));
     Ok(Restored { bans, stored, problem, refused })
-}
-
-/// Reads something of what is stored in a directory, in a thread.
-fn beside<T: Send + 'static>(
-    directory: &Path,
-    read: impl FnOnce(&Path) -> T + Send + 'static,
-) -> anyhow::Result<JoinHandle<T>> {
-    let directory = directory.to_owned();
-    let reading = thread::Builder::new().name("store".into()).spawn(move || read(&directory));
-    reading.context("cannot start a thread")
 }
 
 /// The stored state, read without a daemon.

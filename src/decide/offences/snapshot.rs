@@ -4,12 +4,14 @@
 //! stored of it is no larger than the table, and writing it costs no more than there are pages that
 //! have changed. Of most hosts an entry holds one attempt and room for more; only what it holds is stored.
 
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use super::{Key, OffenceTable, SubjectEntry, Track};
 use crate::config::Counting;
 use crate::model::subject::Subject;
 use crate::model::time::Time;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::Ipv6Addr;
 
 /// Entries of one page.
 const PAGE: usize = 32;
@@ -83,7 +85,7 @@ impl OffenceTable {
         let changed = changed.map(|page| {
             bytes.clear();
             self.write_page(page, &mut bytes);
-            (u32::try_from(page).unwrap_or(u32::MAX), bytes.as_slice().to_vec())
+            (u32::try_from(page).unwrap_or(u32::MAX), bytes.clone())
         });
         Some(Pages { entries, changed: changed.collect() })
     }

@@ -193,10 +193,8 @@ impl Core {
         (self.worker, self.recorder)
     }
 
-    /// Decides about what was seen on the wire, and has lines weighed by what is seen by now.
+    /// Decides about what was seen on the wire.
     fn observe(&mut self) {
-        let sight = self.wire.sight(self.engine.plan(), now());
-        self.engine.see(sight);
         self.wire.poll(&mut self.engine, &mut self.decisions);
         self.carry_out();
     }

@@ -84,10 +84,13 @@ impl Wire {
         }
     }
 
-    /// Lets the engine decide about what was seen since.
+    /// Lets the engine decide about what was seen since, and weigh lines from now on by what is seen. Call it before lines are
+    /// read.
     pub fn poll(&mut self, engine: &mut Engine, decisions: &mut Vec<Decision>) {
-        let Some(Sources { monitor, .. }) = &self.source else { return };
         let now = now();
+        let sight = self.sight(engine.plan(), now);
+        engine.see(sight);
+        let Some(Sources { monitor, .. }) = &self.source else { return };
         for observation in monitor.take() {
             self.line += 1;
             if let Some(event) = event(engine.plan(), &observation, self.line, now) {
@@ -112,8 +115,8 @@ impl Wire {
         self.said = listening;
     }
 
-    /// Returns what is seen of the PBX at `now`. Call it before lines are weighed.
-    pub fn sight(&mut self, plan: &Plan, now: Time) -> Sight {
+    /// Returns what is seen of the PBX at `now`.
+    fn sight(&mut self, plan: &Plan, now: Time) -> Sight {
         let Some(Sources { monitor, .. }) = &self.source else { return Sight::default() };
         let (listening, numbers, _) = monitor.state();
         if numbers.hep != self.hep {

@@ -1,5 +1,6 @@
 //! The layout of our nftables table, as values and as the text that `nft` reads.
 
+pub mod first_load;
 pub mod geofence_rules;
 pub mod list_sets;
 mod names;

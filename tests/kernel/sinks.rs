@@ -10,6 +10,7 @@ use asterguard::model::pause::Pause;
 use asterguard::model::scope::{Blocktype, Ports};
 use asterguard::model::subject::Subject;
 use asterguard::sys::program::Program;
+use asterguard::table::first_load::first_load;
 use asterguard::table::structure::Structure;
 
 use crate::kit::{self, EVE, EVE_V6, MALLORY, MALLORY_V6, Netns, now};
@@ -77,6 +78,35 @@ fn allow_list_changes_without_a_gap() {
     assert_eq!(sink.adopt(now()).unwrap().len(), 2);
     lab.pbx.exec("nft flush ruleset");
     assert!(matches!(sink.allow(&[eve]), Err(SinkError::NoTable)));
+}
+
+#[test]
+fn the_first_load_declares_what_every_load_does() {
+    if !kit::usable() {
+        return;
+    }
+    let structure = Structure {
+        guarded: vec![(22, 22)],
+        heard: [5070].into(),
+        allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
+        ..structure()
+    };
+    let [any, first, loaded] = [(); 3].map(|()| Netns::new());
+    let list = |netns: &Netns| netns.exec("nft list table inet asterguard");
+    any.nft().run(&["-f", "-"], structure.ruleset().as_bytes()).unwrap();
+    let text = first_load(&structure.ruleset());
+    first.nft().run(&["-f", "-"], text.as_bytes()).unwrap();
+    assert_eq!(list(&first), list(&any));
+    first.nft().run(&["-f", "-"], text.as_bytes()).expect_err("the table is there");
+
+    let mut sink = sink(&loaded, &structure);
+    assert_eq!(list(&loaded), list(&any));
+    sink.load(&structure).unwrap();
+    assert_eq!(list(&loaded), list(&any));
+    // Somebody took all of it away but the table.
+    loaded.exec("nft delete table inet asterguard; nft add table inet asterguard");
+    sink.load(&structure).unwrap();
+    assert_eq!(list(&loaded), list(&any));
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::model::pause::Pause;
 use crate::model::time::Time;
 use crate::sys::clock::monotonic_now;
 use crate::sys::program::Program;
+use crate::table::first_load::first_load;
 use crate::table::sip_rules;
 use crate::table::structure::{ALLOWED, PAUSED, Structure};
 pub use bulk::ListSocket;
@@ -93,6 +94,23 @@ impl NetlinkSink {
         Ok(Self { structure: Some(structure), ..Self::new(nft)? })
     }
 
+    /// Has `nft` declare what `text` says, whatever of it is there.
+    fn declare(&mut self, text: &str) -> Result<(), SinkError> {
+        if self.is_absent() {
+            match self.load_text(&first_load(text)) {
+                // Somebody has made the table just now, or the reason will be told with its place in `text`.
+                Err(SinkError::Refused(_)) => {}
+                done => return done,
+            }
+        }
+        self.load_text(text)
+    }
+
+    /// Has `nft` load a text.
+    fn load_text(&self, text: &str) -> Result<(), SinkError> {
+        Ok(self.nft.run(&["-f", "-"], text.as_bytes()).map(drop)?)
+    }
+
     /// Carries out one transaction of `orders`, and what is left of it as often as some of them
     /// are refused. What was refused goes to `report`.
     fn carry_out(&mut self, mut orders: Vec<Order>, report: &mut Report) -> Result<(), SinkError> {
@@ -144,15 +162,14 @@ impl NetlinkSink {
 impl BanSink for NetlinkSink {
     fn load(&mut self, structure: &Structure) -> Result<(), SinkError> {
         let text = structure.ruleset();
-        match self.nft.run(&["-f", "-"], text.as_bytes()).map_err(SinkError::from) {
+        match self.declare(&text) {
             // A set is there, but of another kind, or rules that are not ours hold on to it.
             Err(SinkError::Refused(words)) => {
                 let text = self.over_another(structure, &text)?;
-                let done = self.nft.run(&["-f", "-"], text.as_bytes());
-                done.map_err(|_| SinkError::Refused(words))?
+                self.load_text(&text).map_err(|_| SinkError::Refused(words))?;
             }
             done => done?,
-        };
+        }
         self.structure = Some(structure.clone());
         self.wire = None;
         self.remember(structure)
@@ -166,7 +183,7 @@ impl BanSink for NetlinkSink {
         now: Time,
     ) -> Result<(), SinkError> {
         let text = structure.ruleset() + &set_element::refill(structure, scopes, elements, now);
-        self.nft.run(&["-f", "-"], text.as_bytes())?;
+        self.load_text(&text)?;
         self.structure = Some(structure.clone());
         self.wire = None;
         self.remember(structure)
@@ -177,13 +194,12 @@ impl BanSink for NetlinkSink {
             return Ok(loaded.clone()); // it was put back together with the rest
         }
         let whole = structure.wire_ruleset();
-        let loaded = match self.nft.run(&["-f", "-"], whole.as_bytes()).map_err(SinkError::from) {
-            Ok(_) => WireRules::Whole,
+        let loaded = match self.load_text(&whole) {
+            Ok(()) => WireRules::Whole,
             Err(SinkError::Refused(why)) if structure.wire.enabled => {
                 // Where this fails too, the reason is another one.
                 let text = sip_rules::datagrams_only(&whole);
-                let done = self.nft.run(&["-f", "-"], text.as_bytes());
-                done.map_err(|_| SinkError::Refused(why.clone()))?;
+                self.load_text(&text).map_err(|_| SinkError::Refused(why.clone()))?;
                 WireRules::DatagramsOnly(why)
             }
             Err(error) => return Err(error),

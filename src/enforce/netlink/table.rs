@@ -129,6 +129,12 @@ impl NetlinkSink {
         })
     }
 
+    /// Whether there is no such table.
+    pub(super) fn is_absent(&mut self) -> bool {
+        let asked = self.socket.ask(Question::Table, |(), _, _| {});
+        matches!(asked.map_err(failed), Err(SinkError::NoTable))
+    }
+
     /// Returns the table as it is; an empty picture if it is not there.
     pub(super) fn look(&mut self) -> Result<Snapshot, SinkError> {
         match self.look_at_all().map_err(failed) {

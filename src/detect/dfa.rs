@@ -22,10 +22,15 @@ const DEAD: u16 = 0;
 const START: u16 = 1;
 /// The length of fixed text that is compared at once, in bytes: for less, that does not pay.
 const WORTHWHILE: u16 = 8;
+/// So many bytes of a text are looked at together: whoever wrote it may have put a byte that leads on right behind the
+/// first ones.
+const TOGETHER: usize = 64;
+/// Of so many bytes those are that lead nowhere else, where looking at many together pays.
+const WIDE: usize = 64;
 /// So often in one body it is looked ahead for a byte that leads on, where that is near: a sender may have put one
 /// everywhere.
 const PATIENCE: u8 = 24;
-/// No class of bytes; there are 256 of them at most.
+/// No class of bytes (there are 256 of them at most), and no stops.
 const NONE: u16 = u16::MAX;
 
 /// See the module's description.
@@ -41,6 +46,8 @@ pub struct Automaton {
     rows: Vec<u16>,
     /// The patterns that match: all sets that there are, the empty one first.
     matches: Vec<Vec<usize>>,
+    /// The bytes that lead away from states: all others are passed over.
+    stops: Vec<Stops>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -53,41 +60,86 @@ struct State {
     matches: u16,
     /// The number of states from this one on that each lead to the next by one byte: fixed text.
     run: u16,
-    /// The bytes that lead away from here, if these are few: all others are passed over.
-    stops: Stops,
-    /// Whether `run` or `stops` may spare a look at each byte.
-    has_shortcut: bool,
+    /// The bytes that lead away from here, if it is worthwhile to look for them: an index into those of the automaton.
+    stops: u16,
 }
 
-/// Up to three bytes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Stops {
-    Many,
+/// The bytes that lead away from a state: up to four, and all that are not in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stops {
+    few: Few,
+    /// The first and the last byte that does not lead away.
+    within: (u8, u8),
+}
+
+/// Up to four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Few {
     One(u8),
     Two(u8, u8),
     Three(u8, u8, u8),
+    Four(u8, u8, u8, u8),
 }
 
 impl Stops {
-    fn new(bytes: &[u8]) -> Self {
-        match *bytes {
-            [a] => Self::One(a),
-            [a, b] => Self::Two(a, b),
-            [a, b, c] => Self::Three(a, b, c),
-            _ => Self::Many,
+    /// Returns the bytes that lead away, which `leaves` tells; `None`: they are too many.
+    fn new(leaves: impl Fn(&u8) -> bool) -> Option<Self> {
+        let mut stays = (0..=u8::MAX).filter(|byte| !leaves(byte));
+        let within = (stays.next()?, stays.next_back()?);
+        if stays.count() < WIDE {
+            return None;
+        }
+        let few = match *(within.0..=within.1).filter(leaves).collect::<Vec<_>>() {
+            [a] => Few::One(a),
+            [a, b] => Few::Two(a, b),
+            [a, b, c] => Few::Three(a, b, c),
+            [a, b, c, d] => Few::Four(a, b, c, d),
+            _ => return None,
+        };
+        Some(Self { few, within })
+    }
+
+    /// Returns how many bytes of a text lead nowhere else.
+    #[inline]
+    fn passed(self, text: &[u8]) -> usize {
+        let mut passed = 0;
+        for together in text.chunks(TOGETHER) {
+            let before = self.before_few(together);
+            let staying = self.staying(before);
+            passed += staying;
+            if staying < together.len() {
+                break;
+            }
+        }
+        passed
+    }
+
+    /// Returns what stands before the first of the few bytes.
+    fn before_few(self, text: &[u8]) -> &[u8] {
+        let before = |end: Option<usize>| end.and_then(|end| text.get(..end)).unwrap_or(text);
+        match self.few {
+            Few::One(a) => before(memchr::memchr(a, text)),
+            Few::Two(a, b) => before(memchr::memchr2(a, b, text)),
+            Few::Three(a, b, c) => before(memchr::memchr3(a, b, c, text)),
+            Few::Four(a, b, c, d) => {
+                let text = before(memchr::memchr2(a, b, text));
+                memchr::memchr2(c, d, text).and_then(|end| text.get(..end)).unwrap_or(text)
+            }
         }
     }
 
-    /// Returns how many bytes of a text lead nowhere else; `None` if that cannot be told at once.
-    #[inline]
-    fn passed(self, text: &[u8]) -> Option<usize> {
-        let found = match self {
-            Self::Many => return None,
-            Self::One(a) => memchr::memchr(a, text),
-            Self::Two(a, b) => memchr::memchr2(a, b, text),
-            Self::Three(a, b, c) => memchr::memchr3(a, b, c, text),
-        };
-        Some(found.unwrap_or(text.len()))
+    /// Returns how many first bytes of a text are in the range.
+    fn staying(self, text: &[u8]) -> usize {
+        let (first, last) = self.within;
+        if (first, last) == (0, u8::MAX) {
+            return text.len();
+        }
+        let stays = |byte: &u8| (first..=last).contains(byte);
+        // Not `all`: what need not stop at the first is done for many bytes at the same time.
+        if text.iter().fold(true, |all, byte| all & stays(byte)) {
+            return text.len();
+        }
+        text.iter().position(|byte| !stays(byte)).unwrap_or(text.len())
     }
 }
 
@@ -124,19 +176,22 @@ impl Automaton {
                 expected: expected.map_or(Some(NONE), |class| u16::try_from(class).ok())?,
                 matches: u16::try_from(matching).ok()?,
                 run: 0,
-                stops: Stops::Many,
-                has_shortcut: false,
+                stops: NONE,
             });
         }
         let classes = std::array::from_fn(|byte| classes.get(u8::try_from(byte).unwrap_or(0)));
         rows.shrink_to_fit();
         let steps = steps(&mut states, &classes);
+        let mut stops: Vec<Stops> = Vec::new();
         for (id, state) in order.iter().zip(&mut states) {
-            let leaves = |byte: &u8| dfa.next_state(*id, *byte) != *id;
-            state.stops = Stops::new(&(0..=u8::MAX).filter(leaves).collect::<Vec<_>>());
-            state.has_shortcut = state.run >= WORTHWHILE || !matches!(state.stops, Stops::Many);
+            let Some(new) = Stops::new(|byte| dfa.next_state(*id, *byte) != *id) else { continue };
+            let known = stops.iter().position(|known| *known == new);
+            state.stops = u16::try_from(known.unwrap_or(stops.len())).unwrap_or(NONE);
+            if known.is_none() {
+                stops.push(new);
+            }
         }
-        Some(Self { classes, states, steps, rows, matches })
+        Some(Self { classes, states, steps, rows, matches, stops })
     }
 
     /// The patterns that match the whole of `body`.
@@ -154,32 +209,35 @@ impl Automaton {
         let mut patience = PATIENCE;
         'next_state: loop {
             let mut state = self.states.get(number)?;
-            if state.has_shortcut && state.run >= WORTHWHILE {
+            if state.run >= WORTHWHILE {
                 let fixed = self.steps.get(number..number + usize::from(state.run))?;
                 let same = common_prefix(fixed, rest);
                 number += same;
                 rest = rest.get(same..)?;
                 state = self.states.get(number)?;
             }
-            let may_pass = state.has_shortcut && patience > 0;
-            if let Some(passed) = may_pass.then(|| state.stops.passed(rest)).flatten() {
+            let stops = self.stops.get(usize::from(state.stops));
+            if let Some(stops) = stops.filter(|_| patience > 0) {
+                let passed = stops.passed(rest);
                 patience -= u8::from(passed < usize::from(WORTHWHILE));
                 rest = rest.get(passed..)?;
             }
-            while let Some((byte, after)) = rest.split_first() {
-                rest = after;
+            let row = self.rows.get(state.row as usize..)?;
+            let mut bytes = rest.iter();
+            for byte in &mut bytes {
                 let class = *self.classes.get(usize::from(*byte))?;
-                if u16::from(class) == state.expected {
-                    number += 1;
-                    continue 'next_state;
-                }
-                let next = *self.rows.get(state.row as usize + usize::from(class))?;
+                let next = if u16::from(class) == state.expected {
+                    number + 1
+                } else {
+                    usize::from(*row.get(usize::from(class))?)
+                };
                 // With a state that leads to itself, nothing has to be looked up again.
-                if usize::from(next) != number {
-                    if next == DEAD {
+                if next != number {
+                    if next == usize::from(DEAD) {
                         return None;
                     }
-                    number = usize::from(next);
+                    number = next;
+                    rest = bytes.as_slice();
                     continue 'next_state;
                 }
             }
@@ -194,6 +252,7 @@ impl Automaton {
             + size_of_val(&*self.states)
             + size_of_val(&*self.steps)
             + size_of_val(&*self.rows)
+            + size_of_val(&*self.stops)
     }
 }
 
@@ -218,15 +277,26 @@ fn steps(states: &mut [State], classes: &[u8; 256]) -> Vec<u8> {
 
 /// The number of bytes that two texts have in common at their beginnings.
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let length = a.len().min(b.len());
+    let (a, b) = (a.get(..length).unwrap_or_default(), b.get(..length).unwrap_or_default());
     let (mut left, mut right, mut same) = (a, b, 0);
     while let (Some((x, a)), Some((y, b))) = (left.split_first_chunk(), right.split_first_chunk()) {
-        let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
-        if difference != 0 {
-            return same + difference.trailing_zeros() as usize / 8;
+        if let Some(equal) = equal_bytes(x, y) {
+            return same + equal;
         }
         (left, right, same) = (a, b, same + 8);
     }
-    same + left.iter().zip(right).take_while(|(x, y)| x == y).count()
+    // The rest is shorter; together with what has been compared before it, it is not.
+    match (a.last_chunk(), b.last_chunk()) {
+        (Some(x), Some(y)) => equal_bytes(x, y).map_or(length, |equal| length - 8 + equal),
+        _ => left.iter().zip(right).take_while(|(x, y)| x == y).count(),
+    }
+}
+
+/// The number of first bytes that are equal; `None`: all are.
+fn equal_bytes(a: &[u8; 8], b: &[u8; 8]) -> Option<usize> {
+    let difference = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+    (difference != 0).then(|| difference.trailing_zeros() as usize / 8)
 }
 
 /// Numbers the states of `dfa`, for which `bytes` are one of each class: the dead state, the start,
@@ -298,7 +368,7 @@ mod tests {
     use super::*;
     use crate::rules::byte_regex;
 
-    const REGEXES: [&str; 8] = [
+    const REGEXES: [&str; 10] = [
         "^abcabcabcabcaab[^b]*abcabcabc$",
         "^(?:aab|c)abcabcabcabcabc0?$",
         "^aab.*aac[0-9]+$",
@@ -307,6 +377,8 @@ mod tests {
         "^.*abcab$",
         "^$",
         r"^[^a]*\xff(?:ab|ac|0)*$",
+        r"^c[^0\x00-\x1f\x7f-\xff]*0[^0ab\n]*$",
+        r"^c[^a\x00-\x1f]*a?$",
     ];
 
     fn automaton(regexes: &[&str]) -> Automaton {
@@ -330,8 +402,19 @@ mod tests {
         assert!(automaton.matching(&text.as_bytes()[1..]).is_empty());
     }
 
-    const PIECES: [&str; 10] =
-        ["a", "b", "c", "0", "\u{ff}", "\n", "aab", "aac", "abc", "abcabcabc"];
+    const PIECES: [&str; 11] = [
+        "a",
+        "b",
+        "c",
+        "0",
+        "\u{ff}",
+        "\n",
+        "aab",
+        "aac",
+        "abc",
+        "abcabcabc",
+        "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
+    ];
 
     proptest! {
         #[test]
@@ -339,6 +422,18 @@ mod tests {
             let (left, right) = (format!("{common}{a}"), format!("{common}{b}"));
             let equal = left.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count();
             prop_assert_eq!(common_prefix(left.as_bytes(), right.as_bytes()), equal);
+        }
+
+        #[test]
+        fn bytes_that_lead_nowhere_else_are_passed_over(
+            few in proptest::collection::vec(b'!'..b'~', 1..5),
+            range in prop_oneof![Just((b' ', b'~')), Just((0, u8::MAX)), Just((b' ', u8::MAX))],
+            text in proptest::collection::vec(proptest::sample::select(&b" abcdefgh\n\xff~"[..]), 0..300),
+        ) {
+            let leaves = |byte: &u8| few.contains(byte) || !(range.0..=range.1).contains(byte);
+            let stops = Stops::new(leaves).unwrap();
+            let passed = text.iter().position(leaves).unwrap_or(text.len());
+            prop_assert_eq!(stops.passed(&text), passed);
         }
 
         #[test]

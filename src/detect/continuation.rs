@@ -470,7 +470,7 @@ impl Context {
         let (known, text) = before.split_at(before.len() - length);
         // Most logs have no such lines at all.
         let ahead = line.region.bytes.get(known.len()..).unwrap_or_default();
-        let named = || FREE_TEXT.iter().any(|level| memmem::find(ahead, level).is_some());
+        let named = || names_free_text(ahead);
         // Only an entry of the journal can hold one without its name.
         let is_object = line.text.first() == Some(&b'{');
         let hidden_entry =
@@ -591,6 +591,15 @@ impl Context {
             known.iter().any(|message| is_of(message, first.body) && has_end(message, first.body))
         })
     }
+}
+
+/// Whether a text holds the name of a level of free text. Both names have a `B`, which is seldom in other text.
+fn names_free_text(text: &[u8]) -> bool {
+    let stands = |level: &[u8], at: usize| {
+        let before = memchr::memchr(b'B', level).unwrap_or(0);
+        at.checked_sub(before).and_then(|at| text.get(at..)).is_some_and(|it| it.starts_with(level))
+    };
+    memchr::memchr_iter(b'B', text).any(|at| FREE_TEXT.iter().any(|level| stands(level, at)))
 }
 
 /// Whether a body ends as a message does when it is whole.

@@ -1,52 +1,57 @@
 //! The messages whose forms the rules know, found by how a body begins.
 
+use std::collections::BTreeMap;
+
 use crate::rules::MessageShape;
 
-/// The messages of all rule files.
+/// The messages of all rule files, those together whose heads have the same first bytes.
 #[derive(Debug)]
-pub(super) struct Messages {
+pub(super) struct Messages(Vec<Alike>);
+
+/// Messages whose heads have the same first bytes.
+#[derive(Debug)]
+struct Alike {
+    /// The first bytes of their heads, at most eight, and the bits of a body that they are compared with.
+    bytes: u64,
+    mask: u64,
     /// Those that text of others may follow even when they are whole stand first.
     shapes: Vec<MessageShape>,
-    /// How the body of each begins.
-    beginnings: Vec<Beginning>,
     followed: usize,
 }
 
-/// The first bytes of a head, at most eight.
-#[derive(Debug)]
-struct Beginning {
-    bytes: u64,
-    mask: u64,
-}
-
 impl Messages {
-    pub fn new(mut shapes: Vec<MessageShape>) -> Self {
-        let is_followed = |shape: &MessageShape| shape.dump || shape.echo;
-        shapes.sort_by_key(|shape| !is_followed(shape));
-        let followed = shapes.partition_point(is_followed);
-        let beginning = |shape: &MessageShape| Beginning {
-            bytes: first_bytes(&shape.head),
-            mask: first_bytes(&vec![0xff; shape.head.len()]),
-        };
-        let beginnings = shapes.iter().map(beginning).collect();
-        Self { shapes, beginnings, followed }
+    pub fn new(shapes: Vec<MessageShape>) -> Self {
+        let mut alike: BTreeMap<_, Vec<MessageShape>> = BTreeMap::new();
+        for shape in shapes {
+            let bytes = first_bytes(&shape.head);
+            let mask = first_bytes(&vec![0xff; shape.head.len()]);
+            alike.entry((bytes, mask)).or_default().push(shape);
+        }
+        let alike = alike.into_iter().map(|((bytes, mask), mut shapes)| {
+            let is_followed = |shape: &MessageShape| shape.dump || shape.echo;
+            shapes.sort_by_key(|shape| !is_followed(shape));
+            let followed = shapes.partition_point(is_followed);
+            Alike { bytes, mask, shapes, followed }
+        });
+        Self(alike.collect())
     }
 
     /// Returns the messages that a body is one of, as far as they matter: of those that a rule matches, which are
     /// whole, others' text may follow some only.
     pub fn of(&self, body: &[u8], whole: bool) -> impl Iterator<Item = &MessageShape> {
         let first = first_bytes(body);
-        let number = if whole { self.followed } else { self.shapes.len() };
-        let all = self.shapes.iter().zip(&self.beginnings).take(number);
-        let likely = all.filter(move |(_, beginning)| first & beginning.mask == beginning.bytes);
-        likely.map(|(shape, _)| shape).filter(move |shape| is_of(shape, body))
+        let likely = self.0.iter().filter(move |alike| first & alike.mask == alike.bytes);
+        let matter = move |alike: &Alike| if whole { alike.followed } else { alike.shapes.len() };
+        let shapes = likely.flat_map(move |alike| alike.shapes.iter().take(matter(alike)));
+        shapes.filter(move |shape| is_of(shape, body))
     }
 
     /// Returns the messages of two lines whose second one is this.
     pub fn with_second_line(&self, text: &[u8]) -> impl Iterator<Item = &MessageShape> {
-        self.shapes
-            .iter()
-            .filter(move |shape| shape.next.as_ref().is_some_and(|next| next.is_match(text)))
+        let is_second = move |shape: &&MessageShape| {
+            shape.next.as_ref().is_some_and(|next| next.is_match(text))
+        };
+        self.0.iter().flat_map(|alike| &alike.shapes).filter(is_second)
     }
 }
 

@@ -229,7 +229,7 @@ impl Matcher {
         // Reports of Asterisk are found by the names of their levels: the names are few, seldom
         // stand in other lines, and do not depend on the rules. Other lines are found by the rules'
         // literals.
-        let levels: Vec<_> = prefix::report_names().map(|name| vec![name.to_vec()]).collect();
+        let levels: Vec<_> = prefix::REPORTING.map(|text| vec![text.to_vec()]).into();
         let by_text = |rule: &Rule| {
             let file = rules.file_of(rule);
             file.is_some_and(|file| file.grammar != Grammar::Asterisk)
@@ -410,7 +410,7 @@ impl Scanner {
         // What a line in pieces ends with need not show that it matters.
         let mut in_a_run = pieces::is_open(region.bytes.get(..region.start).unwrap_or_default());
         while from < text.len() {
-            // Lines that may matter come in runs: the one that follows needs no search.
+            // Lines that rules match come in runs: the one that follows needs no search.
             let place = if in_a_run { Some(from) } else { matcher.next_place(text, from) };
             let Some(at) = place else { break };
             let skipped = text.get(from..at).unwrap_or_default();
@@ -418,7 +418,7 @@ impl Scanner {
             let rest = text.get(at..).unwrap_or_default();
             let end = memchr::memchr(b'\n', rest).map_or(text.len(), |lf| at + lf);
             let passed = text.get(from..start).unwrap_or_default();
-            number += memchr::memchr_iter(b'\n', passed).count() as u64;
+            number += bytecount::count(passed, b'\n') as u64;
             let line = Line {
                 region,
                 start,
@@ -455,7 +455,7 @@ impl Scanner {
         (self.counts, self.free_text) = (Counts::default(), None);
     }
 
-    /// Reads a line, of which this is the whole text, and returns whether it is of those that may matter.
+    /// Reads a line, of which this is the whole text, and returns whether a rule matches it.
     fn line(
         &mut self,
         matcher: &Matcher,
@@ -464,7 +464,7 @@ impl Scanner {
         clock: &mut Clock<'_>,
         events: &mut Vec<Event>,
     ) -> bool {
-        let mut may_matter = false;
+        let mut is_matched = false;
         let reads_asterisk = matcher.groups.iter().any(|group| group.grammar == Grammar::Asterisk);
         for (group, cache) in matcher.groups.iter().zip(&mut self.caches) {
             // What no look at the line is needed for costs the others nothing.
@@ -492,6 +492,7 @@ impl Scanner {
                     Some(stripped) if stripped.level == Level::Report => {
                         (stripped.stamp, stripped.shape, stripped.body)
                     }
+                    _ if matcher.passes_over(text) => continue,
                     _ => {
                         self.context.note_within(&matcher.messages, text, line);
                         continue;
@@ -526,10 +527,9 @@ impl Scanner {
                     clue: reading.clue,
                 }));
             }
-            if framing == Framing::Escaped && body.starts_with(SECURITY_FILE) {
-                self.security = events.last().map(|event| event.time).or(self.security);
-            }
-            may_matter |= *grammar == Grammar::Asterisk || !self.found.is_empty();
+            let is_event = framing == Framing::Escaped && body.starts_with(SECURITY_FILE);
+            self.security = events.last().filter(|_| is_event).map(|it| it.time).or(self.security);
+            is_matched |= is_hit;
             let hits = events.get_mut(first..).unwrap_or_default();
             let mut sender = None;
             // Text that Asterisk itself writes may be broken in two, or hold two messages. A syslog
@@ -569,7 +569,7 @@ impl Scanner {
                 }
             }
         }
-        may_matter
+        is_matched
     }
 }
 
@@ -714,6 +714,11 @@ impl Matcher {
             Some(prefilter) => prefilter.find(text, span).map(|found| found.start),
             None => Some(from),
         }
+    }
+
+    /// Whether a line is of those that a search passes over; one behind a line that a rule matches is read without one.
+    fn passes_over(&self, line: &[u8]) -> bool {
+        self.next_place(line, 0).is_none()
     }
 
     /// Returns what one failregex makes of a body that it matches; `None`: there is no host in it. What

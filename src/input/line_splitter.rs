@@ -221,7 +221,7 @@ impl LineSplitter {
         let first_line = self.next_line;
         self.taken += length;
         let bytes = &self.buffer[history..self.taken];
-        self.next_line += memchr_iter(b'\n', &bytes[start..]).count() as u64;
+        self.next_line += bytecount::count(&bytes[start..], b'\n') as u64;
         let after_gap = std::mem::take(&mut self.gap);
         Region { bytes, start, first_line, next_line: self.next_line, after_gap }
     }
@@ -273,7 +273,7 @@ impl<'a> Region<'a> {
     /// Complete lines without anything before them; `lines` ends with a line feed.
     #[must_use]
     pub fn of(lines: &'a [u8], first_line: u64) -> Self {
-        let count = memchr_iter(b'\n', lines).count() as u64;
+        let count = bytecount::count(lines, b'\n') as u64;
         Self { bytes: lines, start: 0, first_line, next_line: first_line + count, after_gap: false }
     }
 

@@ -23,7 +23,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 
 use super::FollowError;
@@ -224,7 +223,7 @@ impl LineSource for Remote {
         if bytes > 0 {
             let first_line = self.next_line;
             let lines = self.bytes.get(start..).unwrap_or_default();
-            self.next_line += memchr_iter(b'\n', lines).count() as u64;
+            self.next_line += bytecount::count(lines, b'\n') as u64;
             each(Region {
                 bytes: &self.bytes,
                 start,

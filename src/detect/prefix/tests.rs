@@ -302,14 +302,22 @@ fn every_shape_leaves_file_and_message() {
         let expected =
             (stamp.to_owned(), Level::Report, shape, "chan_sip.c: Hello: you".to_owned());
         assert_eq!(stripped(line.as_bytes()), Some(expected), "{line}");
-        let mut names = report_names().chain(HIDDEN_ENTRIES);
-        assert!(names.any(|name| memmem::find(line.as_bytes(), name).is_some()), "{line}");
+        let mut texts = REPORTING.into_iter().chain(HIDDEN_ENTRIES);
+        assert!(texts.any(|text| memmem::find(line.as_bytes(), text).is_some()), "{line}");
     }
     assert_eq!(stripped(b"[x] VERBOSE[1][C-2] pbx.c:     -- Executing").unwrap().1, Level::Verbose);
     assert_eq!(
         stripped(b"[x] WARNING[1]: pjproject: <?>: \tsip_transport.c Dropping").unwrap().3,
         "pjproject: \tsip_transport.c Dropping"
     );
+}
+
+#[test]
+fn every_level_that_reports_is_found() {
+    for (name, level) in LEVELS {
+        let is_found = REPORTING.iter().any(|text| memmem::find(name, text).is_some());
+        assert_eq!(is_found, level == Level::Report, "{}", String::from_utf8_lossy(name));
+    }
 }
 
 #[test]

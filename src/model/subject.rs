@@ -68,7 +68,7 @@ impl Subject {
                 IpNet::V6(net.trunc())
             }
         };
-        Self::from(net)
+        Self { net, port: None }
     }
 
     /// What comes from this port of `address`, which is made canonical first; `None` for port 0, which
@@ -200,8 +200,14 @@ impl PartialOrd for Subject {
 impl Hash for Subject {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (_, address, rest) = self.key();
-        address.hash(state);
-        rest.hash(state);
+        // An IPv4 address takes one step together with what else there is.
+        match u32::try_from(address) {
+            Ok(v4) => state.write_u64(u64::from(v4) << 32 | u64::from(rest)),
+            Err(_) => {
+                state.write_u128(address);
+                state.write_u32(rest);
+            }
+        }
     }
 }
 
